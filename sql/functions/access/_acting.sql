@@ -1,0 +1,8 @@
+create function pgstate._acting() returns int
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select a.agent_id from pgstate._acting a);
+end
+$$;
+comment on function pgstate._acting() is 'Internal: id of the acting agent, null for nobody.';

@@ -1,0 +1,20 @@
+-- The agents that pgstate.call_agents names and that this login may act for; without the setting, the acting agent.
+create function pgstate._acting_ids() returns int[]
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_names text := current_setting('pgstate.call_agents', true);
+begin
+  if v_names is null or v_names = '' then
+    return array[pgstate._acting()];
+  end if;
+  return array(
+    select a.id
+      from pgstate.login l
+      join pgstate.agent a on a.name = any (string_to_array(v_names, ' '))
+     where l.login = session_user::text
+       and (a.id = l.agent_id or l.root
+            or exists (select from pgstate.delegation d where d.login = l.login and d.agent_id = a.id)));
+end
+$$;
+comment on function pgstate._acting_ids() is 'Internal: ids of the agents that a multi-agent feed read acts for, else of the acting agent.';

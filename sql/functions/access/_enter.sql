@@ -1,0 +1,36 @@
+-- Start of every function: who acts, and what they reach. Raises PS010 for nobody.
+-- The call's agent goes into a transaction-local setting, because policies must see it. Every function sets it anew, so
+-- that what an earlier call of the same transaction named never carries over. (A SET clause on the functions would end it
+-- with the call, but only a superuser may attach one for a custom parameter.)
+create function pgstate._enter(p_agent text) returns pgstate._actor
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_actor pgstate._actor;
+begin
+  if coalesce(current_setting('pgstate.call_agent', true), '') <> coalesce(p_agent, '') then
+    perform set_config('pgstate.call_agent', coalesce(p_agent, ''), true);
+  end if;
+  if coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
+    perform set_config('pgstate.call_agents', '', true);
+  end if;
+  if coalesce(p_agent, '') = '' and coalesce(current_setting('pgstate.agent', true), '') = '' then
+    -- the short form, as in _reachable()
+    select a.id, a.name, i.epoch, i.value_limit, r.reads, r.writes, i.identity into v_actor
+      from pgstate.login l join pgstate.agent a on a.id = l.agent_id join pgstate.reach r on r.agent_id = a.id
+      cross join pgstate.install i where l.login = session_user::text;
+    if v_actor.id is null then
+      perform pgstate._deny();
+    end if;
+    return v_actor;
+  end if;
+  select a.id, a.name, i.epoch, i.value_limit, r.reads, r.writes, i.identity into v_actor
+    from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
+    cross join pgstate.install i;
+  if v_actor.id is null or v_actor.name <> p_agent then
+    perform pgstate._deny();
+  end if;
+  return v_actor;
+end
+$$;
+comment on function pgstate._enter(text) is 'Internal: resolves and returns the acting agent, PS010 for nobody.';

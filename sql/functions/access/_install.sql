@@ -1,0 +1,8 @@
+create function pgstate._install() returns pgstate.about
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select row('0001', null, null, i.value_limit, i.epoch)::pgstate.about from pgstate.install i);
+end
+$$;
+comment on function pgstate._install() is 'Internal: the installation as info() tells it.';

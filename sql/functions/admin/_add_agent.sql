@@ -1,0 +1,31 @@
+create function pgstate._add_agent(p_name text, p_login text, p_grants text[]) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_id int;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  if p_name is null or p_name !~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$' or p_name in ('.', '..', 'pgstate') then
+    raise exception using errcode = 'PS007', message = format('invalid agent name %L', left(p_name, 80)),
+      hint = 'A name is one key segment of 1 to 128 characters: A-Z a-z 0-9 . _ ~ : @ = + , % -';
+  elsif exists (select from pgstate.agent a where a.name = p_name) then
+    raise exception using errcode = 'PS007', message = format('agent %L exists already', p_name);
+  elsif exists (select from pgstate.login l where l.login = p_login) then
+    raise exception using errcode = 'PS007', message = format('login %L is registered already', p_login),
+      hint = 'A login is one agent''s or a gateway''s.';
+  end if;
+  insert into pgstate.agent (name) values (p_name) on conflict do nothing returning id into v_id;
+  if v_id is null then
+    -- made by another meanwhile
+    raise exception using errcode = 'PS007', message = format('agent %L exists already', p_name);
+  end if;
+  if p_login is not null then
+    insert into pgstate.login (login, agent_id) values (p_login, v_id);
+  end if;
+  insert into pgstate.access_grant (agent_id, subtree, "right", granted_by)
+  select v_id, substr(g, strpos(g, ' ') + 1), split_part(g, ' ', 1), v_actor.name from unnest(p_grants) g;
+  perform pgstate._fold_grants(v_id);
+end
+$$;
+comment on function pgstate._add_agent(text, text, text[]) is 'Internal: registers an agent with its first grants ("right subtree").';

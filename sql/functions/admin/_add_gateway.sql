@@ -1,0 +1,15 @@
+create function pgstate._add_gateway(p_login text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgstate._check_admin(pgstate._enter(null), '**');
+  if p_login is null then
+    raise exception using errcode = 'PS007', message = 'a gateway is a login: name a database role';
+  elsif exists (select from pgstate.login l where l.login = p_login) then
+    raise exception using errcode = 'PS007', message = format('login %L is registered already', p_login),
+      hint = 'A login is one agent''s or a gateway''s.';
+  end if;
+  insert into pgstate.login (login, gateway) values (p_login, true);
+end
+$$;
+comment on function pgstate._add_gateway(text) is 'Internal: registers a gateway.';

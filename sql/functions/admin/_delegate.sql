@@ -1,0 +1,20 @@
+create function pgstate._delegate(p_login text, p_agent text, p_on boolean) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id int;
+begin
+  perform pgstate._check_admin(pgstate._enter(null), '**');
+  v_id := pgstate._agent_id(p_agent);
+  if not exists (select from pgstate.login l where l.login = p_login and l.gateway) then
+    raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login), hint = 'create_gateway(login) makes one.';
+  end if;
+  if p_on then
+    insert into pgstate.delegation (login, agent_id) values (p_login, v_id) on conflict do nothing;
+  else
+    delete from pgstate.delegation d where d.login = p_login and d.agent_id = v_id;
+    perform pgstate._drop_watchers(v_id, p_login);
+  end if;
+end
+$$;
+comment on function pgstate._delegate(text, text, boolean) is 'Internal: adds or removes a delegation.';

@@ -1,0 +1,8 @@
+create function pgstate.delegate(login text, agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgstate._delegate(delegate.login, delegate.agent, true);
+end
+$$;
+comment on function pgstate.delegate(text, text) is 'Lets a gateway act for an agent. Needs admin on everything. PS007 PS010.';

@@ -1,0 +1,9 @@
+create function pgstate.revoke_access(agent text, subtree text, "right" text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgstate._grant(revoke_access.agent, revoke_access.subtree, revoke_access."right", false);
+end
+$$;
+comment on function pgstate.revoke_access(text, text, text) is 'Takes a grant back, exactly as it was given; open watches lose it at once. PS002 PS007 PS010.';

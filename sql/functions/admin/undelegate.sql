@@ -1,0 +1,8 @@
+create function pgstate.undelegate(login text, agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgstate._delegate(undelegate.login, undelegate.agent, false);
+end
+$$;
+comment on function pgstate.undelegate(text, text) is 'Ends a delegation. PS007 PS010.';

@@ -1,0 +1,44 @@
+create function pgstate.claim(key text, lease interval, lane uuid default null, turn bigint default null, agent text default null)
+returns pgstate.claimed
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(claim.agent);
+  v_entry record;
+  v_claim pgstate.claim;
+  v_out pgstate.claimed;
+  v_outcome jsonb;
+begin
+  perform pgstate._check_lease(claim.lease);
+  perform pgstate._check_claimant(v_actor, claim.key);
+  if claim.lane is not null then
+    v_outcome := pgstate._lane_begin(v_actor, claim.lane, claim.turn);
+    if v_outcome is not null then
+      return pgstate._claim_again(v_outcome);
+    end if;
+  end if;
+  select e.version, e.value into v_entry
+    from pgstate.entry e
+   where e.key = claim.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) for update;
+  v_out.key := claim.key;
+  if not found then
+    v_out.status := 'missing';
+  else
+    v_claim := pgstate._take(v_actor, claim.key, claim.lease);
+    if v_claim.key is not null then
+      v_out := row('ok', claim.key, v_entry.value, v_entry.version, v_claim.token, v_claim.lease_until, v_claim.attempts, null)::pgstate.claimed;
+    else
+      v_out.status := 'held';
+      v_out.version := v_entry.version;
+      select c.lease_until - pgstate._now() into v_out.retry_in from pgstate.claim c where c.key = claim.key;
+    end if;
+  end if;
+  if claim.lane is not null then
+    perform pgstate._lane_end(claim.lane, claim.turn, pgstate._claim_outcome(v_out));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.claim(text, interval, uuid, bigint, text) is
+  'Claims one entry until the lease ends: status ok with the fencing token, held (retry_in: until the lease ends) or missing. Makes no version. A claim must be given back or renewed with its token; the agent that holds it gets held too. Needs read and write. PS001 PS007 PS010.';

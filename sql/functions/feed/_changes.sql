@@ -1,0 +1,104 @@
+-- A page of changes not visible in base and visible in upto, in order of seq, for one or several agents. Agents' ranges
+-- are already cut to what they may read; row-level security is in force as well. The last row is the bookmark.
+-- STABLE, like all that it calls: every statement inside must read the caller's one snapshot.
+create function pgstate._changes(
+  p_actor pgstate._actor, p_cursor text, p_upto text, p_agents text[], p_ranges pgstate.keymultirange[], p_regexes text[], p_limit int
+) returns setof pgstate.change
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
+as $$
+declare
+  v_position pgstate._position := pgstate._position(p_cursor, p_actor.epoch);
+  v_upto pg_snapshot := v_position.upto;
+  v_base pg_snapshot := v_position.base;
+  v_after bigint := v_position.after;
+  v_top xid8 := pg_snapshot_xmax(v_base);
+  v_running xid8[] := array(select pg_snapshot_xip(v_base));
+  v_start bigint;
+  v_page pgstate.version[];
+  v_full boolean;
+  v_last bigint;
+  v_head text;
+  v_change pgstate.change;
+begin
+  if p_limit is null or p_limit not between 1 and 10000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
+  end if;
+  if v_upto is null then
+    if p_upto is null then
+      v_upto := pgstate._snapshot(p_actor.epoch);
+    else
+      v_upto := (pgstate._position(p_upto, p_actor.epoch)).base;
+      if v_top > pg_snapshot_xmax(v_upto) or exists (select from pg_snapshot_xip(v_upto) x where pg_visible_in_snapshot(x, v_base)) then
+        raise exception using errcode = 'PS020', message = 'upto lies before the cursor';
+      end if;
+    end if;
+    v_start := pgstate._window_start(p_actor.epoch, v_base, 1000);
+  else
+    v_start := v_after;
+  end if;
+
+  if v_start is null then
+    v_page := array(
+      select row(c.*)::pgstate.version
+        from (
+          (select v.* from pgstate.version v where v.epoch = p_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
+          union all
+          select v.* from unnest(v_running) r cross join lateral (
+            select x.* from pgstate.version x where x.epoch = p_actor.epoch and x.xid = r offset 0) v
+        ) c
+       where pg_visible_in_snapshot(c.xid, v_upto)
+         and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
+       order by c.seq limit p_limit + 1);
+  else
+    v_page := array(
+      select row(v.*)::pgstate.version
+        from pgstate.version v
+       where v.seq > v_start and v.epoch = p_actor.epoch
+         and not pg_visible_in_snapshot(v.xid, v_base) and pg_visible_in_snapshot(v.xid, v_upto)
+         and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex) where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))
+       order by v.seq limit p_limit + 1);
+  end if;
+  v_full := cardinality(v_page) > p_limit;
+  if v_full then
+    v_page := v_page[1 : p_limit];
+  end if;
+  v_last := v_page[cardinality(v_page)].seq;
+  v_head := '1.' || v_position.place || '.';
+
+  if cardinality(v_page) > 0 then
+    for v_change in
+      with page as materialized (
+        -- prior is a column: under row-level security an expression over one is no index condition
+        select u.*, u.version - 1 as prior from unnest(v_page) u
+      ), ending as materialized (
+        -- where each transaction of the page ends, among the changes that this reader gets
+        select p.xid, greatest(max(p.seq), case when v_full then (
+                 select max(v.seq) from pgstate.version v
+                  where v.epoch = p_actor.epoch and v.xid = p.xid and v.seq > v_last
+                    and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex)
+                                 where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))) end) as seq
+          from page p group by p.xid
+      ), marked as (
+        -- until: where the last of the transactions begun so far in this window ends; earlier pages count
+        select p.*, greatest(v_position.until, max(e.seq) over (order by p.seq)) as until from page p join ending e on e.xid = p.xid
+      )
+      select w.agent, m.key, m.version, m.op::text, m.value, before.value, m.created, m.writer, m.via, m.at, m.expires_at,
+             v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq
+        from marked m
+        join unnest(p_agents, p_ranges, p_regexes) w (agent, ranges, regex) on w.ranges @> m.key and (w.regex is null or m.key ~ w.regex)
+        left join lateral (
+          select v.value from pgstate.version v where v.key = m.key and v.version = m.prior) before on true
+       order by m.seq, w.agent
+    loop
+      return next v_change;
+    end loop;
+  end if;
+  return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null,
+                  case when v_full then v_change.cursor else v_head || v_upto end,
+                  -- a cursor from inside a page is read to that page's end first: what is left up to p_upto comes next
+                  not v_full and (p_upto is null or v_position.upto is null))::pgstate.change;
+end
+$$;
+comment on function pgstate._changes(pgstate._actor, text, text, text[], pgstate.keymultirange[], text[], int) is 'Internal: one page of the feed.';

@@ -1,0 +1,22 @@
+-- A cursor as text: where it is good (identity, epoch, timeline), then what was seen (base); within a page also the snapshot
+-- that the page reads up to, the last seq delivered, and the seq up to which transactions are split. Opaque to callers.
+create function pgstate._feed_place(p_epoch int) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_identity text;
+begin
+  if pg_is_in_recovery() then
+    raise exception using errcode = 'PS022', message = 'the feed is not served on a standby',
+      hint = 'A standby does not know which transactions are under way. Read the feed from the primary.';
+  end if;
+  v_identity := pgstate._identity();
+  if v_identity <> (select i.identity from pgstate.install i) then
+    raise exception using errcode = 'PS022', message = 'this database was restored elsewhere and nothing has been written since',
+      hint = 'The first write, or pgstate migrate, begins a new epoch; then list again and go on from a new cursor.';
+  end if;
+  -- the control file lags after a promotion, the name of the current log segment does not
+  return v_identity || '.' || p_epoch || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+end
+$$;
+comment on function pgstate._feed_place(int) is 'Internal: where cursors of this feed are good.';

@@ -1,0 +1,10 @@
+-- For changes_for() only, which has checked that the login may act for these agents; checked here again.
+create function pgstate._reads_of(p_agent text) returns pgstate.keymultirange
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select r.reads + '{}' from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
+           where a.name = p_agent and a.id = any (pgstate._acting_ids()));
+end
+$$;
+comment on function pgstate._reads_of(text) is 'Internal: what one of the agents of a multi-agent feed read may read.';

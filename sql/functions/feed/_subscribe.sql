@@ -1,0 +1,35 @@
+-- agents and patterns side by side. Returns the channel to LISTEN on; called again with it, the registration is replaced
+-- and lives for another 90 seconds.
+create function pgstate._subscribe(p_agents text[], p_patterns text[], p_channel text) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_channel text := p_channel;
+  v_ranges pgstate.keymultirange;
+  v_ids int[] := pgstate._acting_ids();
+begin
+  select coalesce(range_agg(u), '{}') into v_ranges
+    from unnest(p_agents, p_patterns) s (name, pattern)
+    join pgstate.agent a on a.name = s.name and a.id = any (v_ids)
+    join pgstate.reach r on r.agent_id = a.id
+    cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
+  if v_channel is null and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
+    raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
+  elsif v_channel is null then
+    v_channel := 'pgstate_' || replace(gen_random_uuid()::text, '-', '');
+  end if;
+  insert into pgstate.watcher as w (channel, login, agent_ids, ranges, expires_at)
+  values (v_channel, session_user, v_ids, v_ranges, pgstate._now() + interval '90 s')
+      on conflict on constraint watcher_pkey do update
+     set agent_ids = excluded.agent_ids, ranges = excluded.ranges, expires_at = excluded.expires_at
+   where w.login = excluded.login;
+  if not found then
+    perform pgstate._deny();
+  end if;
+  -- locked ones belong to somebody who does the same
+  delete from pgstate.watcher w
+   where w.channel in (select x.channel from pgstate.watcher x where x.expires_at < pgstate._now() - interval '60 s' for update skip locked);
+  return v_channel;
+end
+$$;
+comment on function pgstate._subscribe(text[], text[], text) is 'Internal: registers a channel.';

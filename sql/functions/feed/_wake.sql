@@ -1,0 +1,16 @@
+-- Wake-ups are hints: an empty payload on a channel that only its subscriber was told. What changed is read from the
+-- feed, through the reader's own rights.
+create function pgstate._wake(p_keys text[]) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_notify(w.channel, '')
+     from pgstate.watcher w
+    where w.expires_at > pgstate._now()
+      -- the registration may be older than a revocation: what counts is what may be read now
+      and exists (select from unnest(p_keys) k
+                   where w.ranges @> k
+                     and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k));
+end
+$$;
+comment on function pgstate._wake(text[]) is 'Internal: notifies the channels that watch any of the keys.';

@@ -1,0 +1,20 @@
+create function pgstate.changes(cursor text, patterns text[] default array[''], "limit" int default 1000, upto text default null, agent text default null)
+returns setof pgstate.change
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(changes.agent);
+  v_ranges pgstate.keymultirange := pgstate._patterns_ranges(changes.patterns) * v_actor.reads;
+begin
+  -- each pattern by itself: one that reaches nothing must not hide behind another
+  if exists (select from unnest(changes.patterns) p where p <> '' and isempty(pgstate._pattern_ranges(p) * v_actor.reads)) then
+    perform pgstate._deny();
+  end if;
+  return query
+    select c.* from pgstate._changes(v_actor, changes.cursor, changes.upto, array[v_actor.name], array[v_ranges],
+                                     array[pgstate._patterns_regex(changes.patterns)], changes."limit") c;
+end
+$$;
+comment on function pgstate.changes(text, text[], int, text, text) is
+  'What happened after a cursor, in order, for keys that match any of the patterns and that the caller may read; limit 1 to 10000. Each row carries the cursor to go on from after it. The last row is a bookmark (op bookmark, key null): go on from its cursor; whole false there says that the page was full and more is waiting. previous is the value before. upto: no further than that cursor. PS002 PS010 PS020 PS021 PS022.';

@@ -1,0 +1,39 @@
+-- One read of the feed for all the watches of a process, whichever of its agents they belong to.
+create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null)
+returns setof pgstate.change
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_actor pgstate._actor;
+  v_names text[];
+  v_ranges pgstate.keymultirange[];
+  v_regexes text[];
+begin
+  if coalesce(cardinality(changes_for.agents), 0) = 0 or cardinality(changes_for.agents) <> coalesce(cardinality(changes_for.patterns), 0) then
+    raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1';
+  end if;
+  v_names := array(select distinct n from unnest(changes_for.agents) n order by n);
+  if cardinality(v_names) = 1 then
+    -- most processes have one agent: the short way
+    v_actor := pgstate._enter(v_names[1]);
+    return query
+      select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, v_names,
+                                       array[pgstate._patterns_ranges(changes_for.patterns) * v_actor.reads],
+                                       array[pgstate._patterns_regex(changes_for.patterns)], changes_for."limit") c;
+    return;
+  end if;
+  perform pgstate._enter_for(v_names);
+  select array_agg(a.name order by a.name), array_agg(a.ranges order by a.name), array_agg(a.regex order by a.name)
+    into v_names, v_ranges, v_regexes
+    from (
+      select w.name, pgstate._patterns_ranges(array_agg(w.pattern)) * (pgstate._reads_of(w.name)) as ranges,
+             pgstate._patterns_regex(array_agg(w.pattern)) as regex
+        from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name) a;
+  v_actor.epoch := pgstate._epoch();
+  return query
+    select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, v_names, v_ranges, v_regexes, changes_for."limit") c;
+end
+$$;
+comment on function pgstate.changes_for(text, text[], text[], int, text) is
+  'changes() for several watches at once: agents and patterns side by side, each agent one that the login may act for; every row names the agent that it is for. PS007 PS010 PS020 PS021 PS022.';

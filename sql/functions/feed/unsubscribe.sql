@@ -1,0 +1,8 @@
+create function pgstate.unsubscribe(channel text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgstate._unsubscribe(unsubscribe.channel);
+end
+$$;
+comment on function pgstate.unsubscribe(text) is 'Removes a registration of this login.';

@@ -1,0 +1,22 @@
+-- Null when the ranges alone decide: everything, one key, or a subtree.
+create function pgstate._pattern_regex(p_pattern text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_regex text := p_pattern;
+begin
+  if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ '^[^*?]+/\*\*$' then
+    return null;
+  end if;
+  -- letters that keys cannot hold stand for the parts, so that no replacement touches another's result
+  v_regex := regexp_replace(v_regex, '(^|/)(?:\*\*/)+', '\1**/', 'g');
+  v_regex := regexp_replace(v_regex, '([.+])', '\\\1', 'g');
+  v_regex := regexp_replace(v_regex, '/\*\*(?=/|$)', '<', 'g');
+  v_regex := regexp_replace(v_regex, '^\*\*(?=<|$)', '#', 'g');
+  v_regex := regexp_replace(v_regex, '^\*\*/', '>', 'g');
+  v_regex := replace(replace(v_regex, '*', '[^/]*'), '?', '[^/]');
+  v_regex := replace(replace(replace(v_regex, '<', '(?:/.*)?'), '>', '(?:.*/)?'), '#', '.*');
+  return '^' || v_regex || '$';
+end
+$$;
+comment on function pgstate._pattern_regex(text) is 'Internal: regular expression of a pattern, null when its ranges decide alone.';

@@ -1,0 +1,33 @@
+-- Writes the expiry version of entries whose time has come; they were invisible since. Any client may ask: which keys
+-- there were is told to nobody. As the owner, because expiry must not depend on anybody's grants.
+create function pgstate._expire(p_limit int) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+  v_keys text[];
+begin
+  -- callers' idempotency keys are kept for a week
+  delete from pgstate.op o where o.at < v_now - interval '7 days';
+  v_keys := array(
+    select e.key from pgstate.entry e
+     where e.live and e.expires_at <= v_now
+     order by e.expires_at limit p_limit for update skip locked);
+  if cardinality(v_keys) = 0 then
+    return;
+  end if;
+  -- as in _enter_write()
+  perform pgstate._settle_identity();
+  if current_setting('synchronous_commit') = 'off' then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+  update pgstate.entry e
+     set version = e.version + 1, live = false, value = null, writer = 'pgstate', via = session_user, updated_at = v_now, expires_at = null
+   where e.key = any (v_keys);
+  insert into pgstate.version (key, version, epoch, op, writer, via, at)
+  select e.key, e.version, i.epoch, 'expire', 'pgstate', session_user, v_now
+    from pgstate.entry e cross join pgstate.install i where e.key = any (v_keys) order by e.key;
+  delete from pgstate.claim c where c.key = any (v_keys);
+end
+$$;
+comment on function pgstate._expire(int) is 'Internal: writes expiry versions.';

@@ -1,0 +1,17 @@
+-- Inserts missing entries in key order; false when another transaction created one of them meanwhile.
+create function pgstate._insert_entries(p_entries pgstate.entry[]) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_count bigint;
+begin
+  insert into pgstate.entry (key, parent, kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before)
+  select n.key, left(n.key, -strpos(reverse(n.key), '/')), n.kind, n.version, n.live, n.value, n.writer, n.via, n.created_at, n.updated_at, n.expires_at, n.priority, n.not_before
+    from unnest(p_entries) n
+      on conflict on constraint entry_pkey do nothing;
+  get diagnostics v_count = row_count;
+  return v_count = cardinality(p_entries);
+end
+$$;
+comment on function pgstate._insert_entries(pgstate.entry[]) is 'Internal: inserts entries that were missing; false when one is there by now.';

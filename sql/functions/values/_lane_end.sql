@@ -1,0 +1,8 @@
+create function pgstate._lane_end(p_lane uuid, p_turn bigint, p_outcome jsonb) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update pgstate.lane l set turn = p_turn, outcome = p_outcome, at = pgstate._now() where l.lane = p_lane;
+end
+$$;
+comment on function pgstate._lane_end(uuid, bigint, jsonb) is 'Internal: stores a lane''s outcome.';

@@ -1,0 +1,64 @@
+-- The built-in reducers. Frozen for ever: history replays them. Null when the operand does not fit the current value, or
+-- the name is unknown; never an error, which would end a batch of others. p_current is SQL null for a key that does not exist.
+create function pgstate._reduce(p_reducer text, p_current jsonb, p_operand jsonb) returns jsonb
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_type text := jsonb_typeof(p_current);
+  v_list jsonb;
+begin
+  case p_reducer
+    when 'replace' then
+      return p_operand;
+    when 'first' then
+      return coalesce(p_current, p_operand);
+    when 'add' then
+      if jsonb_typeof(p_operand) <> 'number' or v_type <> 'number' then
+        return null;
+      end if;
+      -- far beyond every float; at 1e131072 numeric overflows
+      if abs(p_operand::numeric) >= 1e400 or abs(p_current::numeric) >= 1e400 then
+        return null;
+      end if;
+      return case when p_current is null then p_operand else to_jsonb(p_current::numeric + p_operand::numeric) end;
+    when 'max', 'min' then
+      if jsonb_typeof(p_operand) not in ('number', 'string') or v_type <> jsonb_typeof(p_operand) then
+        return null;
+      elsif p_current is null then
+        return p_operand;
+      elsif v_type = 'number' then
+        return case when (p_operand::numeric > p_current::numeric) = (p_reducer = 'max') and p_operand <> p_current
+                    then p_operand else p_current end;
+      end if;
+      return case when ((p_operand #>> '{}') collate "C" > (p_current #>> '{}') collate "C") = (p_reducer = 'max')
+                  then p_operand else p_current end;
+    when 'append', 'union', 'messages' then
+      if v_type <> 'array' then
+        return null;
+      end if;
+      v_list := case when jsonb_typeof(p_operand) = 'array' then p_operand else jsonb_build_array(p_operand) end;
+      if p_reducer = 'append' then
+        return coalesce(p_current, '[]') || v_list;
+      elsif p_reducer = 'union' then
+        return coalesce(p_current, '[]') || coalesce((
+          select jsonb_agg(n.element order by n.place)
+            from (select e.element, min(e.place) as place
+                    from jsonb_array_elements(v_list) with ordinality as e (element, place) group by e.element) n
+           where p_current is null or not exists (select from jsonb_array_elements(p_current) c where c.value = n.element)), '[]');
+      elsif exists (select from jsonb_array_elements(v_list) e where jsonb_typeof(e.value) <> 'object') then
+        return null;
+      end if;
+      return coalesce(pgstate._merge_messages(coalesce(p_current, '[]'), v_list), '[]');
+    when 'merge', 'deep_merge' then
+      if jsonb_typeof(p_operand) <> 'object' or v_type <> 'object' then
+        return null;
+      elsif p_current is null then
+        return p_operand;
+      end if;
+      return case p_reducer when 'merge' then p_current || p_operand else pgstate._deep_merge(p_current, p_operand, 200) end;
+    else
+      return null;
+  end case;
+end
+$$;
+comment on function pgstate._reduce(text, jsonb, jsonb) is 'Internal: applies a built-in reducer.';

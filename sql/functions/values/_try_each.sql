@@ -1,0 +1,265 @@
+-- One try of _write_each(): the outcomes, or null when another transaction created a missing key meanwhile.
+--
+-- Order of locks: existing entries in key order (one statement, whose lateral subquery locks row by row in the order
+-- of the sorted input), then missing keys by inserting them in key order. Claims change only under their entry's lock,
+-- so they are read in a statement of their own after it (one that waited for a lock keeps the snapshot of before).
+-- Nothing is written before every row is decided, so an atomic write that fails has nothing to undo.
+--
+-- p_return_values: which rows want the merged value. p_atomic: all or nothing.
+create function pgstate._try_each(
+  p_actor pgstate._actor, p_ops text[], p_keys text[], p_values jsonb[], p_expects bigint[], p_expect_values jsonb[],
+  p_ttls interval[], p_tokens bigint[], p_priorities int[], p_not_befores timestamptz[], p_reducers text[],
+  p_return_values boolean[], p_atomic boolean
+) returns pgstate.outcome[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_slots pgstate._slot[];
+  v_claims pgstate.claim[];
+  v_allowed text[];
+  v_out pgstate.outcome[];
+  v_inserts pgstate.entry[];
+  v_updates pgstate.entry[];
+  v_versions pgstate.version[];
+  v_unclaim text[];
+  v_now timestamptz;
+  v_via text := session_user;
+  v_failed boolean;
+  s pgstate._slot;
+  -- the entry that the loop is at
+  v_last int;
+  v_key text;
+  v_found boolean;
+  v_version bigint;
+  v_live boolean;
+  v_lapsed boolean;
+  v_value jsonb;
+  v_writer text;
+  v_created_at timestamptz;
+  v_expires_at timestamptz;
+  v_priority int;
+  v_not_before timestamptz;
+  v_dirty boolean;
+  v_token bigint;
+  -- the decision about one operation
+  v_status text;
+  v_code text;
+  v_message text;
+  v_op text;
+  v_new jsonb;
+begin
+  select array_agg(row(
+           i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
+           i.return_value, i.code, i.readable, e.key is not null, e.kind, coalesce(e.version, 0), coalesce(e.live, false),
+           e.value, e.created_at, e.expires_at, coalesce(e.priority, 0), e.not_before)::pgstate._slot)
+    into v_slots
+    from (
+      select u.*, p_actor.reads @> u.key as readable,
+             case
+               when u.key is null or not pgstate._key_ok(u.key) then 'PS001'
+               when u.op = 'replay' then 'PS000'
+               when not (p_actor.writes @> u.key and (
+                      p_actor.reads @> u.key
+                      -- blind writes need no right to read, whatever compares or returns does
+                      or u.op in ('put', 'merge', 'delete') and u.expect is null and u.expect_value is null
+                         and u.token is null and not coalesce(u.return_value, false))) then 'PS010'
+               when u.op in ('put', 'merge') and u.operand is null then 'PS003'
+               when u.op in ('put', 'merge') and pg_column_size(u.operand) > p_actor.value_limit then 'PS004'
+               when u.op = 'merge' and coalesce(u.reducer, '') not in
+                    ('replace', 'append', 'add', 'max', 'min', 'union', 'merge', 'deep_merge', 'messages', 'first') then 'PS005'
+               when not pgstate._span_ok(u.ttl) or u.expect < 0 or u.not_before not between '1970-01-01' and '9999-12-01'
+                    or u.op = 'complete' and u.token is null then 'PS007'
+               when u.op is null or u.op not in ('put', 'merge', 'delete', 'complete', 'check', 'exists', 'absent') then 'PS007'
+             end as code
+        from unnest(p_ops, p_keys, p_values, p_expects, p_expect_values, p_ttls, p_tokens, p_priorities, p_not_befores,
+                    p_reducers, p_return_values) with ordinality
+             as u (op, key, operand, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, ord)
+       order by u.key collate "C", u.ord
+    ) i
+    left join lateral (
+      select * from pgstate.entry x where x.key = i.key and i.code is null for update
+    ) e on true;
+
+  -- of those that the caller may write: a look at others would show in the caller's own statistics
+  v_allowed := array(select (x).key from unnest(v_slots) x where (x).code is null);
+  if cardinality(v_allowed) > 0 then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_claims_seen(v_allowed);
+    end if;
+    select array_agg(c) into v_claims
+      from pgstate.claim c
+     where c.key = any (v_allowed) and c.lease_until > '-infinity';
+  end if;
+
+  v_now := pgstate._now();
+  v_out := array_fill(null::pgstate.outcome, array[cardinality(p_keys)]);
+  v_inserts := '{}';
+  v_updates := '{}';
+  v_versions := '{}';
+  v_unclaim := '{}';
+  v_failed := false;
+  v_key := null;
+  v_last := cardinality(v_slots);
+
+  for v_index in 1 .. v_last loop
+    s := v_slots[v_index];
+    v_status := 'ok';
+    v_code := s.code;
+    v_message := null;
+    v_op := null;
+
+    if v_code is null and v_key is distinct from s.key then
+      v_key := s.key;
+      v_found := s.found;
+      v_version := s.version;
+      v_value := s.value;
+      v_created_at := s.created_at;
+      v_expires_at := s.expires_at;
+      v_priority := s.old_priority;
+      v_not_before := s.old_not_before;
+      v_lapsed := s.live and coalesce(s.expires_at <= v_now, false);
+      v_live := s.live and not v_lapsed;
+      v_writer := null;
+      v_dirty := false;
+      v_token := null;
+      if v_claims is not null and v_live then
+        select c.token into v_token from unnest(v_claims) c where c.key = v_key and c.lease_until > v_now;
+      end if;
+    end if;
+
+    if v_code is null then
+      if v_live and s.kind <> 'value' and s.op not in ('check', 'exists', 'absent') then
+        v_code := 'PS040';
+      elsif s.token is not null and (v_token is distinct from s.token or not exists (
+              select from unnest(v_claims) c where c.key = v_key and c.token = s.token and c.holder_id = p_actor.id)) then
+        v_status := 'stale';
+      elsif s.token is null and v_token is not null and s.op in ('put', 'merge', 'delete') then
+        v_status := 'held';
+      elsif s.op = 'exists' then
+        v_status := case when v_live then 'ok' else 'missing' end;
+      elsif s.op = 'absent' then
+        v_status := case when v_live then 'conflict' else 'ok' end;
+        -- two writes that each guard the other's absence must not both pass: the absent key is locked by a tombstone
+        v_dirty := v_dirty or not v_found;
+      elsif s.op in ('delete', 'complete') and not v_live then
+        v_status := case when s.expect > 0 then 'conflict' else 'missing' end;
+      elsif s.expect is not null and s.expect <> (case when v_live then v_version else 0 end)
+         or s.expect_value is not null and (not v_live or s.expect_value <> v_value) then
+        v_status := 'conflict';
+      elsif s.op = 'check' then
+        v_dirty := v_dirty or not v_found;
+      elsif s.op in ('delete', 'complete') then
+        v_op := s.op;
+        v_new := null;
+      elsif s.op = 'put' then
+        v_op := 'put';
+        v_new := s.operand;
+      else
+        v_new := pgstate._reduce(s.reducer, case when v_live then v_value end, s.operand);
+        if v_new is null then
+          v_code := 'PS006';
+        elsif pg_column_size(v_new) > p_actor.value_limit then
+          v_code := 'PS004';
+        elsif not v_live or v_new <> v_value or s.ttl is not null then
+          v_op := 'merge';
+        end if;
+      end if;
+    end if;
+
+    if v_op is not null then
+      if v_lapsed then
+        -- what stood here expired before this write: history says so first
+        v_version := v_version + 1;
+        v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, 'expire', false, null, 'pgstate', v_via,
+                                        v_now, null, null)::pgstate.version;
+        v_unclaim := v_unclaim || v_key;
+        v_lapsed := false;
+      end if;
+      v_version := v_version + 1;
+      v_expires_at := case when v_op = 'put' or not v_live then v_now + s.ttl
+                           when v_op = 'merge' then coalesce(v_now + s.ttl, v_expires_at) end;
+      if v_new is null then
+        v_expires_at := null;
+        v_unclaim := v_unclaim || v_key;
+        v_token := null;
+      elsif not v_live then
+        v_created_at := v_now;
+        v_priority := coalesce(s.priority, 0);
+        v_not_before := s.not_before;
+      else
+        v_priority := coalesce(s.priority, v_priority);
+        v_not_before := coalesce(s.not_before, v_not_before);
+      end if;
+      v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, v_op, v_new is not null and not v_live,
+                                      v_new, p_actor.name, v_via, v_now, v_expires_at, null)::pgstate.version;
+      v_live := v_new is not null;
+      v_value := v_new;
+      v_writer := p_actor.name;
+      v_dirty := true;
+    end if;
+
+    if v_code is not null then
+      v_status := case v_code when 'PS010' then 'denied' else 'invalid' end;
+      v_out[s.ord] := row(s.ord, v_status, null, null, v_code, null, null)::pgstate.outcome;
+    elsif v_status = 'ok' then
+      -- a caller who may only write learns no version
+      v_out[s.ord] := row(s.ord, 'ok', case when s.readable then case when v_live or v_op is not null then v_version else 0 end end,
+                          case when s.return_value then v_value end, null, null, null)::pgstate.outcome;
+    elsif s.readable and v_status in ('conflict', 'held', 'stale') then
+      v_out[s.ord] := row(s.ord, v_status, case when v_live then v_version else 0 end, case when v_live then v_value end,
+                          null, null, null)::pgstate.outcome;
+    elsif s.readable or v_status <> 'missing' then
+      v_out[s.ord] := row(s.ord, v_status, null, null, null, null, null)::pgstate.outcome;
+    else
+      -- a blind delete tells nobody whether there was anything
+      v_out[s.ord] := row(s.ord, 'ok', null, null, null, null, null)::pgstate.outcome;
+    end if;
+    v_failed := v_failed or v_out[s.ord].status <> 'ok';
+
+    if v_dirty and (v_index = v_last or v_slots[v_index + 1].key is distinct from v_key) then
+      if v_found then
+        v_updates := v_updates || row(v_key, null, 'value', v_version, v_live, v_value, v_writer, v_via, v_created_at, v_now,
+                                      v_expires_at, v_priority, v_not_before)::pgstate.entry;
+      else
+        v_inserts := v_inserts || row(v_key, null, 'value', v_version, v_live, v_value, coalesce(v_writer, p_actor.name), v_via,
+                                      coalesce(v_created_at, v_now), v_now, v_expires_at, v_priority, v_not_before)::pgstate.entry;
+      end if;
+      v_dirty := false;
+    end if;
+  end loop;
+
+  if p_atomic and v_failed then
+    for v_index in 1 .. v_last loop
+      if v_out[v_index].status = 'ok' then
+        v_out[v_index] := row(v_index, 'skipped', null, null, null, null, null)::pgstate.outcome;
+      end if;
+    end loop;
+    return v_out;
+  end if;
+
+  if cardinality(v_inserts) > 0 and not pgstate._insert_entries(v_inserts) then
+    return null;
+  end if;
+
+  if cardinality(v_updates) > 0 then
+    update pgstate.entry e
+       set kind = n.kind, version = n.version, live = n.live, value = n.value, writer = n.writer, via = n.via, created_at = n.created_at,
+           updated_at = n.updated_at, expires_at = n.expires_at, priority = n.priority, not_before = n.not_before
+      from unnest(v_updates) n
+     where e.key = n.key;
+  end if;
+  if cardinality(v_versions) > 0 then
+    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
+    select n.key, n.version, n.epoch, n.op, n.created, n.value, n.writer, n.via, n.at, n.expires_at
+      from unnest(v_versions) n;
+  end if;
+  if cardinality(v_unclaim) > 0 then
+    delete from pgstate.claim c where c.key = any (v_unclaim);
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate._try_each(pgstate._actor, text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], boolean) is
+  'Internal: one try of _write_each().';

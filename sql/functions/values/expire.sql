@@ -1,0 +1,9 @@
+create function pgstate.expire() returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgstate._check_login();
+  perform pgstate._expire(5000);
+end
+$$;
+comment on function pgstate.expire() is 'Writes the expiry versions that are due, 5000 at most; every connected client calls it each second. Expired entries are invisible to reads without it.';

@@ -1,0 +1,25 @@
+create function pgstate.get(key text, agent text default null) returns pgstate.entry_row
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(get.agent);
+  v_row pgstate.entry_row;
+begin
+  if get.key is null or not pgstate._key_ok(get.key) then
+    perform pgstate._bad_key(get.key);
+  elsif not v_actor.reads @> get.key then
+    perform pgstate._deny();
+  end if;
+  select 'ok', e.key, e.value, e.version, e.kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before
+    into v_row
+    from pgstate.entry e
+   where e.key = get.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now());
+  if v_row.key is null then
+    v_row.status := 'missing';
+    v_row.key := get.key;
+  end if;
+  return v_row;
+end
+$$;
+comment on function pgstate.get(text, text) is 'One entry: status ok with its columns, or missing. PS001 for an invalid key, PS010 outside the caller''s grants, whether or not the key exists.';

@@ -1,0 +1,128 @@
+-- Writes of any kind for any number of rows: what clients gather into, and what put(), merge() and delete() are.
+-- lane and turn protect a resent statement, op_ids single rows. wake false leaves waking the watchers to the caller
+-- (wake() after the commit): NOTIFY inside the writing transaction serialises all commits of the cluster.
+create function pgstate.write_many(
+  ops text[], keys text[], "values" jsonb[] default null, expects bigint[] default null, expect_values jsonb[] default null,
+  ttls interval[] default null, tokens bigint[] default null, priorities int[] default null,
+  not_befores timestamptz[] default null, reducers text[] default null, return_values boolean[] default null,
+  op_ids text[] default null, lane uuid default null, turn bigint default null, wake boolean default true,
+  "atomic" boolean default false, agent text default null
+) returns setof pgstate.outcome
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(write_many.agent);
+  v_ops text[] := write_many.ops;
+  v_count int := coalesce(cardinality(write_many.keys), 0);
+  v_out pgstate.outcome[];
+  v_row pgstate.outcome;
+  v_outcome jsonb;
+  v_states text[];
+  v_requests text[];
+  v_watched boolean;
+  v_wake text;
+begin
+  if v_count <> coalesce(cardinality(v_ops), 0)
+     or v_count <> any (array[
+          coalesce(cardinality(write_many."values"), v_count), coalesce(cardinality(write_many.expects), v_count),
+          coalesce(cardinality(write_many.expect_values), v_count), coalesce(cardinality(write_many.ttls), v_count),
+          coalesce(cardinality(write_many.tokens), v_count), coalesce(cardinality(write_many.priorities), v_count),
+          coalesce(cardinality(write_many.not_befores), v_count), coalesce(cardinality(write_many.reducers), v_count),
+          coalesce(cardinality(write_many.return_values), v_count), coalesce(cardinality(write_many.op_ids), v_count)])
+  then
+    raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
+  elsif v_count = 0 then
+    return;
+  elsif array_ndims(v_ops) <> 1 or array_lower(v_ops, 1) <> 1 or array_ndims(write_many.keys) <> 1 or array_lower(write_many.keys, 1) <> 1
+        or array_ndims(write_many.op_ids) <> 1 or array_lower(write_many.op_ids, 1) <> 1 then
+    -- rows are counted from 1 below
+    raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
+  elsif write_many."atomic" and write_many.op_ids is not null then
+    raise exception using errcode = 'PS007', message = 'an atomic write has one op_id: use apply()';
+  end if;
+
+  if write_many.lane is not null then
+    v_outcome := pgstate._lane_begin(v_actor, write_many.lane, write_many.turn);
+    if v_outcome is not null then
+      return query
+        select o.ord::int, o.row ->> 0, (o.row ->> 1)::bigint, o.row -> 3, o.row ->> 2, pgstate._error_text(o.row ->> 2, write_many.keys[o.ord]), true
+          from jsonb_array_elements(v_outcome) with ordinality as o (row, ord);
+      return;
+    end if;
+  end if;
+
+  if write_many.op_ids is not null then
+    v_requests := array(
+      select jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, u.ttl, u.token, u.priority, u.not_before, u.reducer,
+                               u.return_value)::text
+        from unnest(v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values, write_many.ttls,
+                    write_many.tokens, write_many.priorities, write_many.not_befores, write_many.reducers, write_many.return_values)
+             with ordinality as u (op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, ord)
+       order by u.ord);
+    v_states := pgstate._op_begin(v_actor, write_many.op_ids, v_requests);
+    if 'known' = any (v_states) then
+      v_states := pgstate._op_known(v_actor, write_many.op_ids, v_requests, v_states);
+    end if;
+    for v_index in 1 .. cardinality(v_ops) loop
+      if v_states[v_index] <> 'new' then
+        v_ops[v_index] := 'replay';
+      end if;
+    end loop;
+  end if;
+
+  if not write_many.wake then
+    v_wake := coalesce(current_setting('pgstate.wake', true), '');
+    perform set_config('pgstate.wake', 'off', true);
+  end if;
+  v_out := pgstate._write(v_actor, v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values,
+                          write_many.ttls, write_many.tokens, write_many.priorities, write_many.not_befores,
+                          write_many.reducers, write_many.return_values, write_many."atomic");
+  if not write_many.wake then
+    perform set_config('pgstate.wake', v_wake, true);
+    v_watched := pgstate._watched(write_many.keys, v_out);
+  end if;
+
+  if v_states is not null then
+    for v_index in 1 .. cardinality(v_ops) loop
+      if write_many.op_ids[v_index] is not null and v_states[v_index] = 'new' then
+        perform pgstate._op_end(v_actor, write_many.op_ids[v_index],
+          case when v_out[v_index].code is null
+               then pgstate._pack(v_out[v_index]) end);
+      end if;
+    end loop;
+    for v_index in 1 .. cardinality(v_ops) loop
+      if v_states[v_index] in ('reused', 'invalid') then
+        v_out[v_index] := row(v_index, 'invalid', null, null, case v_states[v_index] when 'reused' then 'PS030' else 'PS007' end,
+                              null, null)::pgstate.outcome;
+      elsif v_states[v_index] = 'replay' then
+        v_outcome := pgstate._op_outcome(v_actor, write_many.op_ids[v_index]);
+        if v_outcome is null then
+          -- the same request twice in one statement, and refused
+          v_outcome := pgstate._pack(v_out[array_position(write_many.op_ids, write_many.op_ids[v_index])]);
+        end if;
+        v_out[v_index] := row(v_index, v_outcome ->> 0, (v_outcome ->> 1)::bigint, v_outcome -> 3, v_outcome ->> 2, null, null)::pgstate.outcome;
+      end if;
+    end loop;
+  end if;
+
+  if write_many.lane is not null then
+    perform pgstate._lane_end(write_many.lane, write_many.turn, case
+      when v_count = 1 then jsonb_build_array(pgstate._pack(v_out[1]))
+      else (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o) end);
+  end if;
+  if v_count = 1 and v_out[1].code is null then
+    -- the common case, without a query
+    v_row := v_out[1];
+    v_row.watched := v_watched;
+    return next v_row;
+    return;
+  end if;
+  return query
+    select o.ord, o.status, o.version, o.value, o.code,
+           case when o.code is not null then pgstate._error_text(o.code, write_many.keys[o.ord]) end, v_watched
+      from unnest(v_out) o;
+end
+$$;
+comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], text[], uuid, bigint, boolean, boolean, text) is
+  'Writes any number of rows in one statement: ops is put, merge, delete or complete for each key, the other arrays run alongside and may be null. One outcome per row, in order; a refused row (code, message) harms no other. A key may occur several times. atomic: all or nothing.';

@@ -1,0 +1,12 @@
+-- Agents execute the agent-facing functions and touch no table; pgstate_api reaches the tables that policies guard; readers
+-- select. Nothing is PUBLIC's.
+grant select on pgstate.entry, pgstate.version, pgstate.claim to pgstate_api;
+grant insert on pgstate.entry, pgstate.claim to pgstate_api;
+-- not the key: the policies on updates rely on that
+grant update (kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before) on pgstate.entry to pgstate_api;
+grant update (token, holder, holder_id, lease_until, attempts, claimed_at) on pgstate.claim to pgstate_api;
+grant insert on pgstate.version to pgstate_api;
+grant delete on pgstate.claim to pgstate_api;
+grant usage on sequence pgstate.version_seq, pgstate.claim_token_seq to pgstate_api;
+
+grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims to pgstate_reader;

@@ -1,0 +1,34 @@
+-- The second wall: under the functions, which check first, policies bind pgstate_api itself. They compare the key with
+-- the acting agent's cached ranges; the scalar subquery is computed once per statement. Each such subquery costs about
+-- 10 us, and equal expressions of the SELECT and UPDATE policies of a table are folded into one: so an UPDATE sees what a
+-- SELECT sees, its new row must be writable, and the key, which alone says what is writable, cannot be updated.
+alter table pgstate.install enable row level security;
+alter table pgstate.agent enable row level security;
+alter table pgstate.login enable row level security;
+alter table pgstate.delegation enable row level security;
+alter table pgstate.access_grant enable row level security;
+alter table pgstate.reach enable row level security;
+alter table pgstate.watcher enable row level security;
+alter table pgstate.entry enable row level security;
+alter table pgstate.version enable row level security;
+alter table pgstate.claim enable row level security;
+alter table pgstate.lane enable row level security;
+alter table pgstate.op enable row level security;
+
+create policy entry_see on pgstate.entry for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
+create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);
+create policy entry_change on pgstate.entry for update to pgstate_api
+  using ((select pgstate._reachable('touch')) @> key) with check ((select pgstate._reachable('write')) @> key);
+create policy entry_read on pgstate.entry for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
+
+create policy version_see on pgstate.version for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
+create policy version_add on pgstate.version for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);
+create policy version_read on pgstate.version for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
+
+create policy claim_see on pgstate.claim for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
+create policy claim_take on pgstate.claim for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);
+create policy claim_change on pgstate.claim for update to pgstate_api
+  using ((select pgstate._reachable('touch')) @> key) with check ((select pgstate._reachable('write')) @> key);
+create policy claim_end on pgstate.claim for delete to pgstate_api using ((select pgstate._reachable('write')) @> key);
+create policy claim_read on pgstate.claim for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
+

@@ -1,0 +1,15 @@
+create sequence pgstate.agent_id_seq as int;
+
+create table pgstate.agent (
+  id int not null default pg_catalog.nextval('pgstate.agent_id_seq'),
+  name text collate "C" not null,
+  root boolean not null default false,
+  created_at timestamptz not null default pg_catalog.now(),
+  constraint agent_pkey primary key (id),
+  constraint agent_name_key unique (name),
+  -- a name is one key segment, because {agent} in a grant stands for it; 'pgstate' signs expiry
+  constraint agent_name_form check (name ~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$' and name not in ('.', '..', 'pgstate'))
+);
+alter sequence pgstate.agent_id_seq owned by pgstate.agent.id;
+comment on table pgstate.agent is 'Who acts: the identity that grants, writers and claims name.';
+comment on column pgstate.agent.root is 'Registered by the installation, with all rights, which cannot be revoked.';

@@ -1,0 +1,2 @@
+-- Back to whoever installs.
+reset role;

@@ -1,0 +1,16 @@
+-- A narrow table of its own, and no index beside the key, so that every claim and renewal is a HOT update.
+create sequence pgstate.claim_token_seq cache 1;
+
+create table pgstate.claim (
+  key text collate "C" not null,
+  token bigint not null,
+  holder text,
+  holder_id int,
+  lease_until timestamptz not null,
+  attempts int not null,
+  claimed_at timestamptz not null,
+  constraint claim_pkey primary key (key)
+) with (fillfactor = 50);
+comment on table pgstate.claim is 'Exclusive ownership of entries until the lease ends. A released claim keeps its row, with lease_until -infinity.';
+comment on column pgstate.claim.token is 'Fencing token: rises with each claim.';
+comment on column pgstate.claim.attempts is 'How often the entry was claimed since it was created.';

@@ -1,0 +1,30 @@
+-- What a key holds now. A deleted or expired key keeps its row as a tombstone (live = false), so that versions never restart.
+create table pgstate.entry (
+  key text collate "C" not null,
+  -- the key without its last segment: serves claims of one directory in order. A column, because an expression index
+  -- cannot be used under row-level security (its functions are not leakproof); a plain one, written with the key, because
+  -- a generated one costs every update 15 us.
+  parent text collate "C" not null,
+  kind pgstate.entry_kind not null default 'value',
+  version bigint not null,
+  live boolean not null,
+  value jsonb,
+  writer text not null,
+  via text not null,
+  created_at timestamptz not null,
+  updated_at timestamptz not null,
+  expires_at timestamptz,
+  priority int not null default 0,
+  not_before timestamptz,
+  constraint entry_pkey primary key (key),
+  constraint entry_live_has_value check (live = (value is not null) and version >= 0)
+) with (fillfactor = 75);
+create index entry_task_idx on pgstate.entry (parent, priority desc, created_at, key) where live;
+create index entry_not_before_idx on pgstate.entry (parent, not_before) where live and not_before is not null;
+create index entry_expires_idx on pgstate.entry (expires_at) where live and expires_at is not null;
+comment on table pgstate.entry is 'What each key holds now, tombstones included. Written by functions only; read the view entries.';
+comment on column pgstate.entry.parent is 'The key without its last segment.';
+comment on column pgstate.entry.version is 'Number of the newest version; 0 marks a key that was only ever guarded as absent.';
+comment on column pgstate.entry.live is 'False for a tombstone.';
+comment on column pgstate.entry.writer is 'The agent that wrote the newest version; pgstate for an expiry.';
+comment on column pgstate.entry.via is 'The database login that the writer came through.';

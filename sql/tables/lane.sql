@@ -1,0 +1,10 @@
+-- A write happens once: what each lane of a client did last.
+create table pgstate.lane (
+  lane uuid not null,
+  agent_id int not null,
+  turn bigint not null,
+  outcome jsonb,
+  at timestamptz not null default pg_catalog.now(),
+  constraint lane_pkey primary key (lane)
+) with (fillfactor = 25);
+comment on table pgstate.lane is 'The last statement of each lane of a client (one statement in flight) and its outcome: asked again with the same turn, the outcome is returned and nothing is done twice.';

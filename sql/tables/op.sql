@@ -1,0 +1,12 @@
+-- A write happens once: what was done under callers' own idempotency keys.
+create table pgstate.op (
+  agent_id int not null,
+  op_id text collate "C" not null,
+  request_hash bytea not null,
+  outcome jsonb,
+  at timestamptz not null default pg_catalog.now(),
+  constraint op_pkey primary key (agent_id, op_id),
+  constraint op_id_length check (pg_catalog.octet_length(op_id) between 1 and 256)
+);
+create index op_at_idx on pgstate.op (at);
+comment on table pgstate.op is 'Outcomes by the caller''s own idempotency key: the same op_id with the same request returns the first outcome.';

@@ -1,0 +1,31 @@
+-- Append-only history and change feed at once.
+-- seq comes from a plain sequence with cache 1: an identity column would keep this table from being attached as a
+-- partition (18) and breaks pg_upgrade from 16. xid stands before seq: defaults are evaluated in column order, so a
+-- transaction has its xid before it takes its first seq, which the paged feed relies on.
+create sequence pgstate.version_seq cache 1;
+
+create table pgstate.version (
+  key text collate "C" not null,
+  version bigint not null,
+  epoch int not null,
+  xid xid8 not null default pg_catalog.pg_current_xact_id(),
+  seq bigint not null default pg_catalog.nextval('pgstate.version_seq'),
+  op pgstate.version_op not null,
+  created boolean not null default false,
+  value jsonb,
+  writer text not null,
+  via text not null,
+  at timestamptz not null,
+  expires_at timestamptz,
+  meta jsonb
+);
+create unique index version_key_idx on pgstate.version (key, version);
+-- seq rides along, so that the last row of a transaction and the first of a window are found without a scan
+create index version_feed_idx on pgstate.version (epoch, xid, seq);
+create index version_seq_idx on pgstate.version (seq);
+comment on table pgstate.version is 'Every version of every key, append-only: history and change feed. Read the view versions, history() or changes().';
+comment on column pgstate.version.epoch is 'Epoch of xid: rows of older epochs came with a restore.';
+comment on column pgstate.version.xid is 'The transaction that made it visible.';
+comment on column pgstate.version.seq is 'Order within the feed.';
+comment on column pgstate.version.created is 'The key did not exist just before.';
+comment on column pgstate.version.expires_at is 'When this version was to expire, so that a past read knows what had expired then.';

@@ -1,0 +1,10 @@
+-- Who wants to be woken. Unlogged: losing it costs delay only, watchers poll and register again.
+create unlogged table pgstate.watcher (
+  channel text collate "C" not null,
+  login text not null,
+  agent_ids int[] not null,
+  ranges pgstate.keymultirange not null,
+  expires_at timestamptz not null,
+  constraint watcher_pkey primary key (channel)
+);
+comment on table pgstate.watcher is 'Channels to notify, one for each client process, and the key ranges that it watches.';

@@ -1,0 +1,30 @@
+-- Wakes watchers in the writing transaction, so that any client does: psql, an ORM, a function of the application. The
+-- Python client turns it off for its own writes and wakes after the commit: NOTIFY holds a lock of the whole cluster from
+-- before the commit's flush until after it (5,500 inserts/s with it, 24,800 without, 17,800 with the NOTIFY apart).
+--
+-- No WHEN and no transition table: both cost every write 25 us, wanted or not. What is new is found by the transaction's id
+-- instead, from the last seq on that an earlier statement of the transaction woke for.
+create function pgstate._on_version() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_keys text[];
+  v_last text;
+begin
+  if current_setting('pgstate.wake', true) = 'off' or not exists (select from pgstate.watcher) then
+    return null;
+  end if;
+  select array_agg(distinct v.key), max(v.seq)::text into v_keys, v_last
+    from pgstate.version v
+   where v.epoch = (select i.epoch from pgstate.install i) and v.xid = pg_current_xact_id()
+     and v.seq > coalesce(nullif(current_setting('pgstate.woken', true), ''), '0')::bigint;
+  if v_last is not null then
+    perform pgstate._wake(v_keys);
+    perform set_config('pgstate.woken', v_last, true);
+  end if;
+  return null;
+end
+$$;
+comment on function pgstate._on_version() is 'Internal: wakes the watchers of the keys that a statement wrote.';
+
+create trigger version_wake after insert on pgstate.version for each statement execute function pgstate._on_version();

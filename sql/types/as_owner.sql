@@ -1,0 +1,2 @@
+-- What follows belongs to the tables' owner.
+set local role pgstate_owner;
