@@ -1,0 +1,19 @@
+"""${message}"""
+
+from __future__ import annotations
+
+from pgstate import _alembic
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    _alembic.run_frozen(revision, "tables")
+    _alembic.run_frozen(revision, "code")
+
+
+def downgrade() -> None:
+    _alembic.run_frozen(revision, "drop")
