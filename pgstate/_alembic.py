@@ -1,0 +1,238 @@
+"""Running Alembic: the frozen SQL of revisions, between an opening and a closing, in one transaction on asyncpg.
+
+What `pgstate.migrate` offers is done here, apart because Alembic and SQLAlchemy take a while to import and most
+processes never migrate. The opening takes one advisory lock of the database, so that any number of runs may start at
+once: the first migrates, the others find nothing left to do. Roles are shared by the databases of a cluster and no lock
+spans those, so a run that collides with one in another database starts again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import random
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import asyncpg
+from alembic import command, context
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
+from sqlalchemy import Connection, NullPool
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from pgstate import _paths, errors
+from pgstate._address import driver_address
+
+SCHEMA = "pgstate"
+
+# "pgstate" in ASCII. Constant on purpose: pg_locks shows it to everybody.
+_LOCK = 0x70677374617465
+
+# `set local`, so that a pooled connection and the rest of a psql session stay as they were. The timeouts go because the
+# lock is waited for as long as another run takes. A schema of that name which holds anything else is not ours to fill.
+OPENING = f"""\
+set local search_path = pg_catalog, pg_temp;
+set local statement_timeout = 0;
+set local lock_timeout = 0;
+set local client_min_messages = warning;
+set local standard_conforming_strings = on;
+set local check_function_bodies = on;
+select pg_catalog.pg_advisory_xact_lock({_LOCK});
+do $opening$
+begin
+  if not exists (
+    select from pg_catalog.pg_class
+    where relname = 'alembic_version' and relnamespace = pg_catalog.to_regnamespace('pgstate')
+  ) and exists (
+    select from pg_catalog.pg_depend
+    where refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+      and refobjid = pg_catalog.to_regnamespace('pgstate')
+  ) then
+    raise exception 'a schema "pgstate" that pgstate did not make is in this database'
+      using errcode = 'duplicate_schema', hint = 'Rename it, or install pgstate into another database.';
+  end if;
+  if pg_catalog.to_regnamespace('pgstate') is null then
+    create schema pgstate;
+  end if;
+end
+$opening$;
+"""
+
+# Default privileges may have opened the version table. After a restore elsewhere the change feed must begin a new epoch
+# (SQL: _settle_identity), whether or not there was anything to migrate. At revision "base" nothing remains.
+CLOSING = """\
+reset role;
+do $closing$
+declare
+  v_left bigint := 0;
+begin
+  if pg_catalog.to_regclass('pgstate.alembic_version') is not null then
+    revoke all on table pgstate.alembic_version from public;
+    select pg_catalog.count(*) into v_left from pgstate.alembic_version;
+  end if;
+  if v_left > 0 and pg_catalog.to_regprocedure('pgstate._settle_identity()') is not null
+    and pg_catalog.pg_has_role(current_user, 'pgstate_owner', 'MEMBER') then
+    set local role pgstate_owner;
+    perform pgstate._settle_identity();
+    reset role;
+  end if;
+  if v_left = 0 then
+    drop table if exists pgstate.alembic_version;
+    drop schema pgstate;
+  end if;
+end
+$closing$;
+"""
+
+# What a server says instead of letting somebody in.
+_REFUSALS = (
+    asyncpg.CannotConnectNowError,
+    asyncpg.ConnectionDoesNotExistError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TooManyConnectionsError,
+)
+_ATTEMPTS = 20
+# alembic.context is a global of the process: two runs in two threads would take each other's connection.
+_one_run = threading.Lock()
+
+
+def printed(revision: str) -> str:
+    """What `upgrade` to `revision` would run, as text."""
+    text = io.StringIO()
+    config = _config(output_buffer=text)
+    with _one_run, _script_errors(config, revision):
+        command.upgrade(config, revision, sql=True)
+    return text.getvalue()
+
+
+def run_frozen(revision: str, part: str) -> None:
+    """For migrations/versions: runs a revision's frozen file (tables, code or drop) unchanged, or prints it."""
+    run_script(_paths.frozen(revision, part).read_text("utf-8"))
+
+
+def run_script(text: str) -> None:
+    """For migrations/: runs several statements in the migration's transaction, or prints them in offline mode.
+
+    Goes past SQLAlchemy: it would read `:name` as a parameter, and asyncpg takes several statements only without any.
+    """
+    migration = context.get_context()
+    if migration.as_sql:
+        migration.impl.static_output(text)
+        return
+    connection = migration.connection
+    assert connection is not None
+    # The adapter opens its transaction with the first statement that it sees itself.
+    connection.exec_driver_sql("select 1")
+    adapter: Any = connection.connection.dbapi_connection
+    adapter.run_async(lambda driver: driver.execute(text))
+
+
+@contextlib.asynccontextmanager
+async def connection(dsn: str) -> AsyncIterator[AsyncConnection]:
+    """A SQLAlchemy connection that takes its address as asyncpg does. Raises Unreachable."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        poolclass=NullPool,
+        # The lock is of use only if what follows it sees what its last holder committed.
+        isolation_level="READ COMMITTED",
+        async_creator=lambda *_args, **_options: _connect(dsn),
+    )
+    try:
+        async with engine.connect() as opened:
+            yield opened
+    finally:
+        await engine.dispose()
+
+
+async def _connect(dsn: str) -> asyncpg.Connection:
+    address = driver_address(dsn)
+    try:
+        # No statement cache: behind a pooler the next statement may meet another server process.
+        return await asyncpg.connect(address, statement_cache_size=0)
+    except (OSError, TimeoutError, *_REFUSALS) as error:
+        raise errors.Unreachable(
+            f"cannot connect: {error}. Is the server running, and is the address right?"
+        ) from error
+
+
+async def current(dsn: str) -> str | None:
+    """The revision in Alembic's table; None if there is no such table."""
+    opened = await _connect(dsn)
+    try:
+        if await opened.fetchval("select pg_catalog.to_regclass('pgstate.alembic_version') is null"):
+            return None
+        revision: str | None = await opened.fetchval("select version_num from pgstate.alembic_version")
+        return revision
+    finally:
+        await opened.close()
+
+
+def _config(**options: Any) -> Config:
+    config = Config(**options)
+    # ConfigParser interpolates %.
+    config.set_main_option("script_location", str(_paths.migrations()).replace("%", "%%"))
+    return config
+
+
+@contextlib.contextmanager
+def _script_errors(config: Config, revision: str) -> Iterator[None]:
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    asked = set(revision.split(":")) - {"", "head", "heads", "base"}
+    if not asked <= known:
+        raise ValueError(f"no revision {', '.join(sorted(asked - known))}; there are {', '.join(sorted(known))}")
+    try:
+        yield
+    except CommandError as error:
+        if isinstance(error.__cause__, ResolutionError):
+            raise errors.SchemaTooNew(
+                f"{error}: the database was migrated by a newer pgstate; upgrade the package"
+            ) from error
+        raise ValueError(str(error)) from error
+
+
+async def run(dsn: str, direction: str, revision: str) -> list[str]:
+    """Runs Alembic's `upgrade` or `downgrade` and returns the revisions that it went over, in that order."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return await _run_once(dsn, direction, revision)
+        except (DBAPIError, asyncpg.PostgresError) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if _sqlstate(cause) == "42501":
+                needs = "migrating takes a role with CREATEROLE, and CREATE on the database"
+                raise errors.AccessDenied(f"{cause}: {needs}") from error
+            if attempt == _ATTEMPTS or not _collided(cause):
+                raise
+        await asyncio.sleep(random.uniform(0.01, 0.05) * attempt)
+    raise AssertionError("unreachable")
+
+
+async def _run_once(dsn: str, direction: str, revision: str) -> list[str]:
+    applied: list[str] = []
+    config = _config()
+    config.attributes["on_version_apply"] = lambda *, step, **_rest: applied.append(step.up_revision_id)
+
+    def revise(opened: Connection) -> None:
+        config.attributes["connection"] = opened
+        with _one_run, _script_errors(config, revision):
+            getattr(command, direction)(config, revision)
+
+    async with connection(dsn) as opened:
+        await opened.run_sync(revise)
+        await opened.commit()
+    return applied
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    return getattr(error, "sqlstate", None)
+
+
+def _collided(error: BaseException | None) -> bool:
+    """Whether a run in another database of the cluster touched the same role at the same moment."""
+    return _sqlstate(error) == "40P01" or (_sqlstate(error) == "XX000" and "concurrently" in str(error))

@@ -1,0 +1,74 @@
+"""Who may do what."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from pgstate._areas._base import Area
+from pgstate._calls import access
+from pgstate._calls._run import Connection
+from pgstate._source import using
+from pgstate.types import Agent, Grant, Info
+
+
+class Access(Area):
+    """me, agents, grants, and the administration of both."""
+
+    async def info(self) -> Info:
+        """The installation as the acting agent sees it."""
+        row = await self._core.call(lambda c, left: access.info(c, self._agent, timeout=left), self._timeout)
+        return Info(**row)
+
+    async def me(self) -> str | None:
+        """The acting agent's name; None for a gateway that named none. Raises AccessDenied."""
+        return (await self.info()).agent
+
+    async def agents(self) -> list[Agent]:
+        """The registered agents; without admin on everything, only the acting one."""
+        rows = await self._core.call(lambda c, left: access.agents(c, self._agent, timeout=left), self._timeout)
+        return [Agent(**row) for row in rows]
+
+    async def grants(self) -> list[Grant]:
+        """All grants; without admin on everything, only the acting agent's own."""
+        rows = await self._core.call(lambda c, left: access.grants(c, self._agent, timeout=left), self._timeout)
+        return [Grant(**row) for row in rows]
+
+    async def create_agent(self, name: str, login: str | None = None) -> None:
+        """Registers an agent with read and write on memory/{agent}/**. With `login` it gets a database login of its
+        own, made without a password if there is none. Raises InvalidArgument, AccessDenied (needs admin on everything,
+        and CREATEROLE for a login)."""
+        await self._administer(access.create_agent, name, login)
+
+    async def create_gateway(self, login: str) -> None:
+        """Registers a login that acts for the agents delegated to it. Raises as `create_agent`."""
+        await self._administer(access.create_gateway, login)
+
+    async def create_reader(self, login: str, pattern: str) -> None:
+        """A login for people who query the views with SQL, limited to a key or subtree. Raises as `create_agent`."""
+        await self._administer(access.create_reader, login, pattern)
+
+    async def delegate(self, login: str, agent: str) -> None:
+        """Lets a gateway act for an agent. Raises InvalidArgument, AccessDenied."""
+        await self._administer(access.delegate, login, agent)
+
+    async def undelegate(self, login: str, agent: str) -> None:
+        """Ends a delegation. Raises InvalidArgument, AccessDenied."""
+        await self._administer(access.undelegate, login, agent)
+
+    async def grant_access(self, agent: str, subtree: str, right: str) -> None:
+        """Grants read, write or admin on a key, a subtree (research/**) or everything (**); `{agent}` as a segment
+        stands for the agent's name. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of it)."""
+        await self._administer(access.grant_access, agent, subtree, right)
+
+    async def revoke_access(self, agent: str, subtree: str, right: str) -> None:
+        """Takes a grant back, exactly as it was given. Raises as `grant_access`."""
+        await self._administer(access.revoke_access, agent, subtree, right)
+
+    async def _administer(self, call: Any, *args: str | None) -> None:
+        # as the login itself, and once: a second try of what may have happened would say that it exists already
+        async def run(connection: Connection) -> None:
+            outcome: Awaitable[None] = call(connection, *args, timeout=self._timeout)
+            await outcome
+
+        await using(self._core.source, run)

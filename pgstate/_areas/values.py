@@ -1,0 +1,323 @@
+"""Reading and writing entries."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from inspect import isawaitable
+from typing import Any, Literal, TypeVar, overload
+
+from pgstate import errors
+from pgstate._areas._base import Area, seconds
+from pgstate._calls import values
+from pgstate._calls._run import outcome_error
+from pgstate._json import decode, decoder, encode
+from pgstate.types import UNSET, Entry, Page, Result, Row, Seconds, Version, _Unset
+
+T = TypeVar("T")
+_MAX_LIMIT = 100_000
+
+
+class Values(Area):
+    """get, list, put, merge, delete, update, apply, history, and their set-based forms."""
+
+    @overload
+    async def get(self, key: str) -> Entry[Any] | None: ...
+    @overload
+    async def get(self, key: str, *, as_: type[T]) -> Entry[T] | None: ...
+    async def get(self, key: str, *, as_: Any = None) -> Entry[Any] | None:
+        """The entry, None if there is none. With `as_`, `value` is an object of that type, validated by Pydantic.
+
+        Raises InvalidKey, AccessDenied (whether or not the key exists), Timeout, Unreachable; InvalidValue when
+        `.value` is looked at and does not fit `as_`.
+        """
+        key = self._key(key)
+        self._core.stats.reads += 1
+        row = await self._core.reader(self._agent).submit(key, (), len(key), self._timeout)
+        if row["status"] == "ok":
+            return Entry(row, decode if as_ is None else decoder(as_), self._skip)
+        if row["status"] == "missing":
+            return None
+        raise outcome_error(row["code"], row["message"])
+
+    async def get_many(self, keys: Iterable[str]) -> builtins.list[Entry[Any] | None]:
+        """`get` for many keys, in their order."""
+        return builtins.list(await asyncio.gather(*(self.get(key) for key in keys)))
+
+    async def list(self, pattern: str = "", *, limit: int | None = 1000, after: str | None = None) -> Page:
+        """Entries that match a pattern and that the agent may read, in key order; an empty pattern means everything.
+
+        `limit` is 1 to 100,000 (None: all); `after` continues behind a key, such as `page.after`. `page.cursor` is the
+        point in the change feed at which they were listed. Raises InvalidPattern, AccessDenied when the pattern reaches
+        nothing that the agent may read.
+        """
+        full = self._pattern(pattern)
+        start = None if after is None else self._key(after)
+        cursor, rows = await self._core.call(
+            lambda c, left: values.list_(c, full, limit, start, self._agent, timeout=left), self._timeout
+        )
+        more = limit is not None and len(rows) >= limit
+        return Page(rows, cursor, rows[-1]["key"][self._skip :] if more else None, decode, self._skip)
+
+    async def history(self, key: str, *, limit: int | None = 100, before: int | None = None) -> builtins.list[Version]:
+        """Versions of a key, newest first; `before` continues with those older than a version. InvalidKey,
+        AccessDenied."""
+        full = self._key(key)
+        rows = await self._core.call(
+            lambda c, left: values.history(c, full, limit, before, self._agent, timeout=left), self._timeout
+        )
+        return [Version(row, decode, self._skip) for row in rows]
+
+    async def put(
+        self,
+        key: str,
+        value: Any,
+        *,
+        expect: int | None = None,
+        expect_value: Any | _Unset = UNSET,
+        ttl: Seconds | None = None,
+        op_id: str | None = None,
+        token: int | None = None,
+        priority: int | None = None,
+        not_before: datetime | None = None,
+    ) -> int:
+        """Writes a value and returns its version (0 for an agent that may write but not read).
+
+        `value` is anything that JSON or Pydantic can serialize. `expect` None writes regardless, 0 only creates, n only
+        replaces version n; `expect_value` compares the value instead. `ttl` (seconds) ends in the entry's expiry, None
+        means never. `op_id` makes the write happen once, however often it is asked for. `token` is that of the caller's
+        claim. `priority` and `not_before` order claims, and stay as they are unless given.
+        Raises VersionConflict (with `.current`), ClaimHeld, StaleToken, InvalidKey, InvalidValue, ValueTooLarge,
+        AccessDenied, OpIdReused, Timeout, Unreachable.
+        """
+        row = await self._write(
+            "put", key, encode(value), expect, expect_value, ttl, token, priority, not_before, None, None, op_id
+        )
+        return row["version"] or 0
+
+    @overload
+    async def merge(
+        self,
+        key: str,
+        operand: Any,
+        reducer: str,
+        *,
+        ttl: Seconds | None = ...,
+        token: int | None = ...,
+        op_id: str | None = ...,
+        return_value: Literal[False] = ...,
+    ) -> int: ...
+    @overload
+    async def merge(
+        self,
+        key: str,
+        operand: Any,
+        reducer: str,
+        *,
+        ttl: Seconds | None = ...,
+        token: int | None = ...,
+        op_id: str | None = ...,
+        return_value: Literal[True],
+    ) -> Any: ...
+    async def merge(
+        self,
+        key: str,
+        operand: Any,
+        reducer: str,
+        *,
+        ttl: Seconds | None = None,
+        token: int | None = None,
+        op_id: str | None = None,
+        return_value: bool = False,
+    ) -> Any:
+        """Merges an operand into a key inside the database, and returns the version, or the merged value if asked to.
+
+        Reducers: replace, append, add, max, min, union, merge, deep_merge, messages (by id), first. Never conflicts:
+        concurrent merges all take effect. A missing key starts from the operand; a merge that changes nothing makes no
+        version, unless it gives a ttl. Raises UnknownReducer, ReducerMismatch, and what `put` raises but
+        VersionConflict.
+        """
+        row = await self._write(
+            "merge", key, encode(operand), None, UNSET, ttl, token, None, None, reducer, return_value or None, op_id
+        )
+        if return_value:
+            return decode(row["value"])
+        return row["version"] or 0
+
+    async def delete(
+        self, key: str, *, expect: int | None = None, token: int | None = None, op_id: str | None = None
+    ) -> int | None:
+        """Deletes a key and returns the version of the deletion, None if there was nothing. Its history stays.
+
+        Raises VersionConflict, ClaimHeld, StaleToken, InvalidKey, AccessDenied.
+        """
+        row = await self._write("delete", key, None, expect, UNSET, None, token, None, None, None, None, op_id)
+        return row["version"] if row["status"] == "ok" else None
+
+    async def update(
+        self, key: str, fn: Callable[[Any], Any], *, attempts: int = 10, token: int | None = None
+    ) -> Entry[Any]:
+        """Reads, applies `fn` to the value (None if there is none), and writes the result unless another was faster;
+        then reads again, up to `attempts` times. `fn` may be a coroutine function. Returns the entry that was written.
+
+        Raises VersionConflict after the last attempt, and what `get` and `put` raise.
+        """
+        current = await self.get(key)
+        for attempt in range(1, attempts + 1):
+            value = fn(None if current is None else current.value)
+            if isawaitable(value):
+                value = await value
+            text = encode(value)
+            expect = 0 if current is None else current.version
+            try:
+                row = await self._write("put", key, text, expect, UNSET, None, token, None, None, None, None, None)
+            except errors.VersionConflict as conflict:
+                if attempt == attempts:
+                    raise
+                current = conflict.current
+                # writers in step would go on colliding
+                await asyncio.sleep(random.uniform(0, 0.001 * 2 ** min(attempt, 6)))
+            else:
+                return Entry(_KnownRow(key=self._prefix + key, value=text, version=row["version"]), decode, self._skip)
+        raise errors.InvalidArgument("attempts must be at least 1")
+
+    async def put_many(
+        self, items: Mapping[str, Any] | Iterable[tuple[str, Any]], *, ttl: Seconds | None = None
+    ) -> builtins.list[Result]:
+        """`put` for many keys: one outcome per item, in order; a refused one harms no other and raises nothing."""
+        pairs = items.items() if isinstance(items, Mapping) else items
+        return await self._each(
+            ("put", key, _try_encode(value), None, UNSET, ttl, None, None, None, None, None, None)
+            for key, value in pairs
+        )
+
+    async def merge_many(self, items: Iterable[tuple[str, Any, str]]) -> builtins.list[Result]:
+        """`merge` for many (key, operand, reducer): one outcome per item, in order."""
+        return await self._each(
+            ("merge", key, _try_encode(operand), None, UNSET, None, None, None, None, reducer, None, None)
+            for key, operand, reducer in items
+        )
+
+    async def delete_many(self, keys: Iterable[str]) -> builtins.list[Result]:
+        """`delete` for many keys: one outcome per key, in order; status missing where there was nothing."""
+        return await self._each(
+            ("delete", key, None, None, UNSET, None, None, None, None, None, None, None) for key in keys
+        )
+
+    async def apply(
+        self,
+        *,
+        guards: Sequence[Mapping[str, Any]] = (),
+        operations: Sequence[Mapping[str, Any]] = (),
+        op_id: str | None = None,
+    ) -> builtins.list[Result]:
+        """Several keys, all or nothing: if every guard holds, every operation is done, in one transaction.
+
+        Guards and operations are documents as the functions of `pgstate.ops` make them. Returns one outcome per guard,
+        then per operation. Raises VersionConflict, ClaimHeld or StaleToken for the first that failed (nothing was done
+        then), InvalidArgument for a misspelt one, and what `put` raises.
+        """
+        first, then = (encode([self._full(row) for row in rows]) for rows in (guards, operations))
+        rows = await self._core.call_once(
+            lambda c, lane, left: values.apply(c, first, then, op_id, lane.id, lane.turn, self._agent, timeout=left),
+            self._agent,
+            self._timeout,
+        )
+        self._core.stats.writes += len(operations)
+        if rows and rows[0]["watched"]:
+            self._core.wake([row["key"] for row in rows[len(guards) :]], self._agent)
+        for row in rows:
+            if row["status"] not in ("ok", "skipped"):
+                self._core.stats.conflicts += 1
+                raise self._conflict(row, row["key"])
+        return [Result(row["key"][self._skip :], row["status"], row["version"], _decode(row["value"])) for row in rows]
+
+    def _full(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not isinstance(row, Mapping) or not isinstance(row.get("key"), str):
+            raise errors.InvalidArgument(f"a guard or operation is a document with a key, not {row!r}")
+        return {**row, "key": self._key(row["key"])}
+
+    async def _write(
+        self,
+        op: str,
+        key: str,
+        value: str | None,
+        expect: int | None,
+        expect_value: Any | _Unset,
+        ttl: Seconds | None,
+        token: int | None,
+        priority: int | None,
+        not_before: datetime | None,
+        reducer: str | None,
+        return_value: bool | None,
+        op_id: str | None,
+    ) -> Row:
+        key = self._key(key)
+        compare = None if isinstance(expect_value, _Unset) else encode(expect_value)
+        span = None if ttl is None else seconds(ttl)
+        args = (op, key, value, expect, compare, span, token, priority, not_before, reducer, return_value, op_id)
+        stats = self._core.stats
+        stats.writes += 1
+        row = await self._core.writer(self._agent).submit(key, args, len(key) + len(value or ""), self._timeout)
+        status = row["status"]
+        if status in ("ok", "missing"):
+            return row
+        if row["code"] is not None:
+            raise outcome_error(row["code"], row["message"])
+        stats.conflicts += 1
+        raise self._conflict(row, key)
+
+    def _conflict(self, row: Row, full: str) -> errors.Conflict:
+        key = full[self._skip :]
+        if row["status"] == "held":
+            return errors.ClaimHeld(f"{key} is claimed by somebody else: write with the claim's token, or wait", key)
+        if row["status"] == "stale":
+            return errors.StaleToken(f"the token for {key} is not that of its current claim, or its lease ended", key)
+        version = row["version"] or 0
+        if row["value"] is None:
+            return errors.VersionConflict(f"{key} does not exist", key, 0, None)
+        current: Entry[Any] = Entry(_KnownRow(key=full, value=row["value"], version=version), decode, self._skip)
+        return errors.VersionConflict(f"{key} is at version {version}, not as expected", key, version, current)
+
+    async def _each(self, writes: Iterable[tuple[Any, ...]]) -> builtins.list[Result]:
+        self._core.writer(self._agent).expect_company()
+        return builtins.list(await asyncio.gather(*(self._attempt(*write) for write in writes)))
+
+    async def _attempt(self, op: str, key: str, value: str | errors.PgStateError | None, *rest: Any) -> Result:
+        try:
+            if isinstance(value, errors.PgStateError):
+                raise value
+            row = await self._write(op, key, value, *rest)
+        except errors.VersionConflict as error:
+            return Result(key, "conflict", error.version, error.current and error.current.value)
+        except errors.ClaimHeld:
+            return Result(key, "held")
+        except errors.StaleToken:
+            return Result(key, "stale")
+        except errors.PgStateError as error:
+            if error.sqlstate is None:
+                raise
+            status = "denied" if isinstance(error, errors.AccessDenied) else "invalid"
+            return Result(key, status, code=error.sqlstate, message=str(error))
+        return Result(key, row["status"], row["version"])
+
+
+class _KnownRow(dict[str, Any]):
+    """Key, version and value of an entry of which no more is known."""
+
+    def __missing__(self, column: str) -> Any:
+        raise AttributeError(f"only key, version and value of this entry are known, not {column}: get it")
+
+
+def _decode(text: str | None) -> Any:
+    return None if text is None else decode(text)
+
+
+def _try_encode(value: Any) -> str | errors.PgStateError:
+    try:
+        return encode(value)
+    except errors.InvalidValue as error:
+        return error

@@ -1,0 +1,78 @@
+"""Running a statement, and turning what can go wrong into pgstate's errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from pgstate import errors
+from pgstate.types import Row
+
+Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
+
+
+class ConnectionLost(errors.Unreachable):
+    """The connection broke while a statement was under way: whether it took effect is not known."""
+
+
+class Rerun(errors.DatabaseError):
+    """The statement was rolled back because of others (deadlock, serialization): running it again may succeed."""
+
+
+async def fetch(connection: Connection, sql: str, *args: object, timeout: float | None) -> Sequence[Row]:
+    """Rows of a statement."""
+    try:
+        rows: Sequence[Row] = await connection.fetch(sql, *args, timeout=timeout)
+    except Exception as error:
+        raise translate(error) from error
+    return rows
+
+
+async def fetch_row(connection: Connection, sql: str, *args: object, timeout: float | None) -> Row:
+    """The one row of a statement."""
+    return (await fetch(connection, sql, *args, timeout=timeout))[0]
+
+
+def translate(error: BaseException) -> BaseException:
+    """pgstate's error for one of asyncpg's or the system's; others come back as they are."""
+    if isinstance(error, ValueError | asyncpg.DataError) and str(error).startswith("invalid input for query argument"):
+        # asyncpg could not encode it: nothing was sent
+        return errors.InvalidArgument(f"an argument is of the wrong type or out of range: {error}")
+    if isinstance(error, asyncpg.PostgresError):
+        return _from_postgres(error)
+    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+        return errors.Timeout("no answer in time; if this was a write, it may have happened or not")
+    if isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)):
+        return ConnectionLost(f"the connection to the server was lost: {error}")
+    return error
+
+
+def _from_postgres(error: asyncpg.PostgresError) -> errors.PgStateError:
+    code: str = error.sqlstate or ""
+    hint = getattr(error, "hint", None)
+    message = f"{error.args[0] if error.args else error}" + (f". {hint}" if hint else "")
+    known = errors.BY_SQLSTATE.get(code)
+    if known is not None:
+        return known(message)
+    if code in ("40P01", "40001"):
+        return Rerun(message, code)
+    if code[:2] in ("08", "57") and code != "57014":
+        return ConnectionLost(f"the server closed the connection: {message}")
+    if code in ("3F000", "42883") or (code == "42P01" and "pgstate" in message):
+        return errors.SchemaMissing(f"{message}. This database has no pgstate, or an older one: run pgstate migrate")
+    if code == "42501":
+        return errors.AccessDenied(
+            f"{message}. This login is not registered with pgstate: "
+            "an administrator can create_agent, create_gateway or create_reader"
+        )
+    if code in ("22P02", "22P05", "22003", "54001", "22021"):
+        return errors.InvalidValue(f"PostgreSQL cannot store the value: {message}")
+    return errors.DatabaseError(message, code)
+
+
+def outcome_error(code: str, message: str | None) -> errors.PgStateError:
+    """The error that a refused row of a set-based call stands for."""
+    return errors.BY_SQLSTATE.get(code, errors.PgStateError)(message or code)

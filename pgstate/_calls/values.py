@@ -1,0 +1,97 @@
+"""get, list, history, and the set-based writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from pgstate._calls._run import Connection, fetch, fetch_row
+from pgstate.types import Row
+
+# times as seconds: a quarter of a listing's cost is asyncpg making datetimes that few look at (types.py makes them)
+_COLUMNS = (
+    "key, value::text as value, version, kind, writer, via, date_part('epoch', created_at) as created_at, "
+    "date_part('epoch', updated_at) as updated_at, expires_at, priority, not_before"
+)
+_LISTED = _COLUMNS.replace("key,", "l.key,", 1)
+
+
+async def get(connection: Connection, key: str, agent: str | None, *, timeout: float) -> Row:
+    return await fetch_row(
+        connection, f"select status, {_COLUMNS} from pgstate.get($1, $2)", key, agent, timeout=timeout
+    )
+
+
+async def get_many(connection: Connection, keys: list[str], agent: str | None, *, timeout: float) -> Sequence[Row]:
+    sql = f"select status, {_COLUMNS}, code, message from pgstate.get_many($1, $2)"
+    return await fetch(connection, sql, keys, agent, timeout=timeout)
+
+
+async def list_(
+    connection: Connection, pattern: str, limit: int | None, after: str | None, agent: str | None, *, timeout: float
+) -> tuple[str, Sequence[Row]]:
+    # joined, so that the cursor comes even when nothing is listed: STABLE functions of one statement share its
+    # snapshot. With the first row only, since it is a third of a small entry's bytes
+    sql = (
+        "with c as materialized (select pgstate.cursor($4) as now) "
+        f"select case when l.place > 1 then null else c.now end as cursor, {_LISTED} "
+        "from c left join rows from (pgstate.list($1, $2, $3, $4)) with ordinality "
+        "as l (key, value, version, kind, writer, via, created_at, updated_at, expires_at, priority, not_before, "
+        "cursor, place) on true"
+    )
+    rows = await fetch(connection, sql, pattern, limit, after, agent, timeout=timeout)
+    return rows[0]["cursor"], [] if rows[0]["key"] is None else rows
+
+
+async def history(
+    connection: Connection, key: str, limit: int | None, before: int | None, agent: str | None, *, timeout: float
+) -> Sequence[Row]:
+    sql = (
+        "select key, version, op, value::text as value, writer, via, at, expires_at, created "
+        "from pgstate.history($1, $2, $3, $4)"
+    )
+    return await fetch(connection, sql, key, limit, before, agent, timeout=timeout)
+
+
+_WRITE_MANY = """
+select status, version, value::text as value, code, message, watched
+  from pgstate.write_many($1, $2, $3::text[]::jsonb[], $4, $5::text[]::jsonb[], $6, $7, $8, $9, $10, $11, $12,
+                          lane => $13, turn => $14, wake => false, agent => $15)
+"""
+
+
+async def write_many(
+    connection: Connection,
+    columns: Sequence[Sequence[Any] | None],
+    lane: UUID,
+    turn: int,
+    agent: str | None,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    """`columns`: ops, keys, values, expects, expect_values, ttls, tokens, priorities, not_befores, reducers,
+    return_values, op_ids; a column without anything in it may be None."""
+    return await fetch(connection, _WRITE_MANY, *columns, lane, turn, agent, timeout=timeout)
+
+
+async def apply(
+    connection: Connection,
+    guards: str,
+    operations: str,
+    op_id: str | None,
+    lane: UUID,
+    turn: int,
+    agent: str | None,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    sql = (
+        "select key, status, version, value::text as value, watched "
+        "from pgstate.apply($1::text::jsonb, $2::text::jsonb, $3, $4, $5, wake => false, agent => $6)"
+    )
+    return await fetch(connection, sql, guards, operations, op_id, lane, turn, agent, timeout=timeout)
+
+
+async def expire(connection: Connection, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.expire()", timeout=timeout)

@@ -1,0 +1,165 @@
+"""What all views of one client share: connections, queues, the feed reader, the counts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from pgstate import errors
+from pgstate._calls import values
+from pgstate._calls._run import Connection
+from pgstate._gather import Gatherer, Lane, Operation, persist
+from pgstate._hub import Hub, Waker
+from pgstate._source import Source, using
+from pgstate.types import Info, Row, Stats
+
+T = TypeVar("T")
+_log = logging.getLogger("pgstate")
+
+WRITE_LANES = 2
+READ_LANES = 2
+_COLUMNS = 12
+_PULSE = 1.0
+
+
+class Core:
+    """One connected client."""
+
+    def __init__(self, source: Source, info: Info, timeout: float) -> None:
+        self.source = source
+        self.info = info
+        self.timeout = timeout
+        self.stats = Stats()
+        self.hub = Hub(source, self.stats, timeout)
+        self.closed = False
+        self._waker = Waker(source, self.stats, timeout)
+        self._writers: dict[str | None, Gatherer] = {}
+        self._readers: dict[str | None, Gatherer] = {}
+        self._lanes: dict[str | None, list[Lane]] = {}
+        self._calls = 0
+        self._finished: asyncio.Future[None] | None = None
+        self._pulse = asyncio.get_running_loop().create_task(self._beat(), name="pgstate-pulse")
+
+    def writer(self, agent: str | None) -> Gatherer:
+        """The queue of an agent's writes. Two agents never share a statement, and so never each other's rights."""
+        self._check_open()
+        found = self._writers.get(agent)
+        if found is None:
+            found = self._writers[agent] = Gatherer(
+                lambda batch, lane, left: self._write(agent, batch, lane, left),
+                lanes=WRITE_LANES,
+                ordered=True,
+                stats=self.stats,
+            )
+        return found
+
+    def reader(self, agent: str | None) -> Gatherer:
+        """The queue of an agent's reads."""
+        self._check_open()
+        found = self._readers.get(agent)
+        if found is None:
+            found = self._readers[agent] = Gatherer(
+                lambda batch, lane, left: self._read(agent, batch, left),
+                lanes=READ_LANES,
+                ordered=False,
+                stats=self.stats,
+            )
+        return found
+
+    async def _write(self, agent: str | None, batch: Sequence[Operation], lane: Lane, left: float) -> Sequence[Row]:
+        columns: list[Sequence[Any] | None] = [list(column) for column in zip(*(o.args for o in batch), strict=True)]
+        for index in range(2, _COLUMNS):
+            if not any(value is not None for value in columns[index] or ()):
+                columns[index] = None
+        connection = await self.source.take(left)
+        try:
+            rows = await values.write_many(connection, columns, lane.id, lane.turn, agent, timeout=left)
+        finally:
+            await self.source.give(connection)
+        if rows[0]["watched"]:
+            self._waker.wake([o.key for o, row in zip(batch, rows, strict=True) if row["status"] == "ok"], agent)
+        return rows
+
+    async def _read(self, agent: str | None, batch: Sequence[Operation], left: float) -> Sequence[Row]:
+        connection = await self.source.take(left)
+        try:
+            if len(batch) == 1:
+                return [await values.get(connection, batch[0].key, agent, timeout=left)]
+            keys = list(dict.fromkeys(o.key for o in batch))
+            rows = await values.get_many(connection, keys, agent, timeout=left)
+        finally:
+            await self.source.give(connection)
+        by_key = dict(zip(keys, rows, strict=True))
+        return [by_key[o.key] for o in batch]
+
+    async def call(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
+        """Runs a statement that reads, or that may be sent twice, until it is answered or the timeout is over."""
+        with self._under_way():
+            return await self._persist(run, timeout)
+
+    async def call_once(
+        self, run: Callable[[Connection, Lane, float], Awaitable[T]], agent: str | None, timeout: float
+    ) -> T:
+        """Runs a statement that has effects under a lane, so that sending it again does not do it again."""
+        with self._under_way():
+            lanes = self._lanes.setdefault(agent, [])
+            lane = lanes.pop() if lanes else Lane()
+            lane.turn += 1
+            try:
+                return await self._persist(lambda c, left: run(c, lane, left), timeout)
+            finally:
+                lanes.append(lane)
+
+    async def _persist(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
+        deadline = asyncio.get_running_loop().time() + timeout
+        self.stats.statements += 1
+        return await persist(lambda left: using(self.source, lambda c: run(c, left), left), deadline, self.stats)
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        self._check_open()
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            if self._finished is not None and self._calls == 0:
+                self._finished.set_result(None)
+
+    def wake(self, keys: list[str], agent: str | None) -> None:
+        """Wakes watchers of keys that were written outside the queues."""
+        self._waker.wake(keys, agent)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise errors.Closed("the client was closed")
+
+    async def _beat(self) -> None:
+        """Expiry versions are written within a second by whichever client is connected; the feed reader does it too."""
+        while True:
+            await asyncio.sleep(_PULSE)
+            if self.hub.reading:
+                continue
+            try:
+                await using(self.source, lambda c: values.expire(c, timeout=self.timeout), self.timeout)
+            except errors.PgStateError as error:
+                _log.info("no pulse: %s", error)
+
+    async def close(self) -> None:
+        """Finishes what is under way, then closes the connections. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        self._pulse.cancel()
+        await asyncio.gather(self._pulse, return_exceptions=True)
+        for gatherer in [*self._writers.values(), *self._readers.values()]:
+            await gatherer.close()
+        if self._calls > 0:
+            self._finished = asyncio.get_running_loop().create_future()
+            await self._finished
+        await self.hub.close()
+        await self._waker.close()
+        await self.source.close()

@@ -1,0 +1,299 @@
+"""Gathering: concurrent calls of one agent become one statement.
+
+A call enters a queue and waits for its row of the outcome. A lane carries one statement at a time; when a lane is free
+it takes what has come together meanwhile, so a caller alone does not wait, and a thousand share a round trip and a
+flush.
+
+Writes have an order: operations on one key reach the database in the order of their calls. A batch may hold several of
+one key (the database takes them in order); a key of a batch under way parks later operations on it until that is done.
+
+Nothing that goes wrong for one caller touches its neighbours: refused rows come back as rows; a statement that the
+database refuses as a whole is run again one operation at a time; a caller that is cancelled or runs out of time leaves,
+and its operation is dropped, or its outcome is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from pgstate import errors
+from pgstate._calls._run import ConnectionLost, Rerun
+from pgstate.types import Row, Stats
+
+MAX_BATCH = 256
+MAX_BYTES = 4 << 20
+MAX_QUEUE = 10_000
+_SHARE = 24
+_REAP = 0.1
+
+
+class Operation:
+    """One call in the queue."""
+
+    __slots__ = ("args", "deadline", "future", "key", "size")
+
+    def __init__(
+        self, key: str, args: tuple[Any, ...], size: int, deadline: float, future: asyncio.Future[Row]
+    ) -> None:
+        self.key = key
+        self.args = args
+        self.size = size
+        self.deadline = deadline
+        self.future = future
+
+
+class Lane:
+    """A place for one statement in flight. Its id and turn protect a statement that is sent again."""
+
+    __slots__ = ("id", "turn")
+
+    def __init__(self) -> None:
+        self.id: UUID = uuid4()
+        self.turn = 0
+
+
+Statement = Callable[[Sequence[Operation], Lane, float], Awaitable[Sequence[Row]]]
+L = TypeVar("L")
+
+
+async def persist(
+    attempt: Callable[[float], Awaitable[L]], deadline: float, stats: Stats, *, patient: bool = True
+) -> L:
+    """Runs a statement that may safely be sent again until it is answered, or the deadline is over.
+
+    A lost connection and a rollback forced by others are tried again, with back-off and jitter. `attempt` gets the
+    seconds that are left. Raises Unreachable or Timeout at the deadline.
+    """
+    clock = asyncio.get_running_loop().time
+    pause = 0.02
+    while True:
+        left = deadline - clock()
+        if left <= 0:
+            raise errors.Timeout("no answer in time; if this was a write, it may have happened or not")
+        try:
+            return await attempt(left)
+        except (ConnectionLost, Rerun, errors.Unreachable) as error:
+            left = deadline - clock()
+            if left <= pause or not patient:
+                raise
+            stats.retries += 1
+            # a deadlock's survivor is done by now; a server that restarts needs longer
+            await asyncio.sleep(random.uniform(0, pause if isinstance(error, Rerun) else min(pause, left)))
+            pause = min(pause * 2, 1.0)
+
+
+class Gatherer:
+    """A queue of operations of one agent and the lanes that carry them. `ordered` keeps the order per key."""
+
+    def __init__(self, statement: Statement, *, lanes: int, ordered: bool, stats: Stats) -> None:
+        self._statement = statement
+        self._ordered = ordered
+        self._stats = stats
+        self._queue: deque[Operation] = deque()
+        self._parked: dict[str, deque[Operation]] = {}
+        self._busy: set[str] = set()
+        self._lanes = lanes
+        self._idle = [Lane() for _ in range(lanes)]
+        self._quiet: asyncio.Future[None] | None = None
+        self._waiting = 0
+        self._room: deque[asyncio.Future[None]] = deque()
+        # places in the queue that were given to callers who have not taken them yet
+        self._given = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: set[Operation] = set()
+        self._scheduled = False
+        # the last statement carried one operation, and nothing is waiting
+        self._alone = True
+        self._reaper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def expect_company(self) -> None:
+        """Several operations follow at once: the first is not to leave without the others."""
+        self._alone = False
+
+    async def submit(self, key: str, args: tuple[Any, ...], size: int, timeout: float) -> Row:
+        """Queues an operation and returns its row. Waits for room when the queue is full. Raises Timeout, Closed."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        if self._waiting >= MAX_QUEUE or self._room or self._given:
+            await self._wait_for_room(loop, timeout)
+        if self._closed:
+            raise errors.Closed("the client was closed")
+        operation = Operation(key, args, size, deadline, loop.create_future())
+        if self._alone and self._idle and not self._queue and key not in self._busy:
+            # nobody to share with: without the detour over a task
+            self._alone = False
+            return await self._carry_one(operation)
+        self._waiting += 1
+        self._queue.append(operation)
+        if self._idle and not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._dispatch)
+        if self._reaper is None:
+            self._reaper = loop.call_later(_REAP, self._reap)
+        return await operation.future
+
+    async def _carry_one(self, operation: Operation) -> Row:
+        lane = self._idle.pop()
+        if self._ordered:
+            self._busy.add(operation.key)
+        try:
+            self._begin(lane, 1)
+            rows = await persist(lambda left: self._statement([operation], lane, left), operation.deadline, self._stats)
+            return rows[0]
+        finally:
+            self._alone = not self._queue
+            self._release(lane, [operation])
+
+    async def _wait_for_room(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        """Waits in line. Its end is followed by the taking of the place at once: nobody comes between."""
+        ticket = loop.create_future()
+        self._room.append(ticket)
+        try:
+            async with asyncio.timeout(timeout):
+                await ticket
+        except BaseException as error:
+            if ticket in self._room:
+                self._room.remove(ticket)
+            elif not ticket.cancelled() and ticket.exception() is None:
+                self._given -= 1
+            self._admit()
+            if isinstance(error, TimeoutError):
+                raise errors.Timeout(
+                    f"the queue of {MAX_QUEUE} calls stayed full: the server does not keep up"
+                ) from None
+            raise
+        self._given -= 1
+
+    def _admit(self) -> None:
+        while self._room and self._waiting + self._given < MAX_QUEUE:
+            ticket = self._room.popleft()
+            if not ticket.done():
+                self._given += 1
+                ticket.set_result(None)
+
+    def _dispatch(self) -> None:
+        self._scheduled = False
+        while self._idle and self._queue:
+            # several free lanes share what is there, so that the server works on one batch while this process does on
+            # another; a few operations are not worth two statements
+            share = max(_SHARE, -(-len(self._queue) // len(self._idle)))
+            batch = self._take(min(share, MAX_BATCH))
+            if not batch:
+                break
+            lane = self._idle.pop()
+            task = asyncio.get_running_loop().create_task(self._carry(lane, batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if self._room:
+            self._admit()
+        if self._quiet is not None and not self._queue and len(self._idle) == self._lanes and not self._quiet.done():
+            self._quiet.set_result(None)
+
+    def _take(self, most: int) -> list[Operation]:
+        batch: list[Operation] = []
+        keys: set[str] = set()
+        size = 0
+        while self._queue and len(batch) < most and size < MAX_BYTES:
+            operation = self._queue.popleft()
+            if operation.future.done():
+                self._waiting -= 1
+            elif self._ordered and operation.key in self._busy:
+                self._parked.setdefault(operation.key, deque()).append(operation)
+            else:
+                batch.append(operation)
+                keys.add(operation.key)
+                size += operation.size
+        if self._ordered:
+            self._busy |= keys
+        self._under_way.update(batch)
+        return batch
+
+    async def _carry(self, lane: Lane, batch: list[Operation]) -> None:
+        try:
+            await self._execute(lane, batch)
+        finally:
+            self._waiting -= len(batch)
+            self._under_way.difference_update(batch)
+            self._alone = len(batch) == 1 and not self._queue
+            self._release(lane, batch)
+
+    def _release(self, lane: Lane, batch: Sequence[Operation]) -> None:
+        self._idle.append(lane)
+        if self._ordered:
+            for key in {operation.key for operation in batch}:
+                self._busy.discard(key)
+                if parked := self._parked.pop(key, None):
+                    self._queue.extendleft(reversed(parked))
+        self._dispatch()
+
+    def _begin(self, lane: Lane, size: int) -> None:
+        self._stats.statements += 1
+        self._stats.largest_batch = max(self._stats.largest_batch, size)
+        lane.turn += 1
+
+    async def _execute(self, lane: Lane, batch: Sequence[Operation]) -> None:
+        self._begin(lane, len(batch))
+        try:
+            rows = await persist(
+                lambda left: self._statement(batch, lane, left), max(o.deadline for o in batch), self._stats
+            )
+        except asyncio.CancelledError:
+            for operation in batch:
+                operation.future.cancel()
+            raise
+        except (errors.Timeout, errors.Unreachable, errors.SchemaError, errors.AccessDenied) as error:
+            _fail(batch, error)
+        except Exception as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            # refused as a whole, for one operation's sake: nothing was done, and the others need not suffer
+            for operation in batch:
+                if not operation.future.done():
+                    await self._execute(lane, [operation])
+        else:
+            for operation, row in zip(batch, rows, strict=True):
+                if not operation.future.done():
+                    operation.future.set_result(row)
+
+    def _reap(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        late = errors.Timeout("no answer in time; if this was a write, it may have happened or not")
+        for operations in (self._queue, self._under_way, *self._parked.values()):
+            _fail([o for o in operations if o.deadline <= now], late)
+        self._reaper = loop.call_later(_REAP, self._reap) if self._waiting > 0 else None
+
+    async def close(self) -> None:
+        """Refuses new calls and waits until those under way are answered."""
+        self._closed = True
+        for ticket in self._room:
+            if not ticket.done():
+                ticket.set_exception(errors.Closed("the client was closed"))
+        self._room.clear()
+        if self._queue or len(self._idle) < self._lanes:
+            self._quiet = asyncio.get_running_loop().create_future()
+            await self._quiet
+        if self._reaper is not None:
+            self._reaper.cancel()
+
+
+def _fail(operations: Sequence[Operation], error: Exception) -> None:
+    for operation in operations:
+        if not operation.future.done():
+            operation.future.set_exception(_twin(error))
+
+
+def _twin(error: Exception) -> Exception:
+    """An exception for one caller of several: raising it writes a traceback into it. Not copy.copy(), which calls the
+    constructor again, with the message alone."""
+    twin = type(error).__new__(type(error), *error.args)
+    twin.__dict__.update(error.__dict__)
+    twin.__cause__ = error.__cause__
+    return twin

@@ -1,0 +1,77 @@
+"""Values as JSON text, and back."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import pydantic_core
+from pydantic import TypeAdapter, ValidationError
+
+from pgstate.errors import InvalidValue
+
+# A NUL inside a JSON text is an escape whose backslash is not itself escaped.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+# What the standard encoder does not know goes through Pydantic: models, datetimes, UUIDs, sets, dataclasses, enums.
+_encode = json.JSONEncoder(
+    allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=pydantic_core.to_jsonable_python
+).encode
+
+
+def encode(value: object) -> str:
+    """JSON text of a value. Raises InvalidValue for what JSON in PostgreSQL cannot hold."""
+    try:
+        text = _encode(value)
+        if not text.isascii():
+            text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValue(
+            "the value holds a lone surrogate, which is no Unicode text: encode or replace it"
+        ) from error
+    except RecursionError as error:
+        raise InvalidValue("the value is nested too deeply for JSON, or contains itself") from error
+    except (ValueError, TypeError) as error:
+        raise InvalidValue(
+            f"the value cannot be JSON ({error}): pass JSON types, or what Pydantic can serialize; "
+            "NaN and infinity have no JSON form"
+        ) from error
+    if "\\u0000" in text and _NUL.search(text):
+        raise InvalidValue("the value holds U+0000, which PostgreSQL cannot store in JSON: remove it, or encode it")
+    return text
+
+
+def decode(text: str) -> Any:
+    """The value of a JSON text. Raises InvalidValue for what PostgreSQL can hold and Python cannot (digits, depth)."""
+    try:
+        return pydantic_core.from_json(text)
+    except ValueError:
+        # it gives up at 200 levels, which encode() and PostgreSQL do not
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidValue(f"the stored value cannot be read into Python: {error}") from error
+
+
+@lru_cache(maxsize=256)
+def _adapter(type_: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(type_)
+
+
+def decoder(type_: Any) -> Callable[[str], Any]:
+    """A function from JSON text to validated objects of a type that Pydantic knows; InvalidValue when one does not
+    fit."""
+    adapter = _adapter(type_)
+
+    def decode_as(text: str) -> Any:
+        try:
+            return adapter.validate_json(text)
+        except ValidationError as error:
+            raise InvalidValue(
+                f"the stored value is not a valid {getattr(type_, '__name__', type_)}: {error}"
+            ) from error
+
+    return decode_as

@@ -1,0 +1,5 @@
+"""The command line, `pgstate`."""
+
+from pgstate.cli._app import app
+
+__all__ = ["app"]

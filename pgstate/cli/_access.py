@@ -1,0 +1,152 @@
+"""agents, grant, revoke."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from pgstate.cli._command import Cli, command, group
+from pgstate.cli._exit import USAGE
+
+_PANEL = "Access"
+_RIGHTS = ("read", "write", "admin")
+_AGENTS = ("agent", "login", "gateways", "all_rights", "created_at")
+_GRANTS = ("agent", "subtree", "right", "granted_by", "granted_at")
+
+NameArgument: TypeAlias = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
+LoginArgument: TypeAlias = Annotated[str, typer.Argument(metavar="LOGIN", help="A database role that logs in.")]
+
+
+async def agents(cli: Cli) -> None:
+    """Lists agents; subcommands register them and their gateways."""
+    async with cli.connect() as state:
+        found = await state.agents()
+    rows = [
+        {
+            "agent": agent.name,
+            "login": agent.login,
+            "gateways": agent.gateways,
+            "all_rights": agent.root,
+            "created_at": agent.created_at,
+        }
+        for agent in found
+    ]
+    cli.out.table(rows, _AGENTS)
+
+
+async def create(
+    cli: Cli,
+    name: NameArgument,
+    login: Annotated[
+        str | None, typer.Option(metavar="LOGIN", help="A database login of its own, made if there is none.")
+    ] = None,
+) -> None:
+    """Registers an agent, with read and write on memory/AGENT/**."""
+    async with cli.connect() as state:
+        await state.create_agent(name, login)
+    cli.out.outcome({"agent": name, "login": login}, ("agent",), f"agent {name} is registered")
+
+
+async def create_gateway(cli: Cli, login: LoginArgument) -> None:
+    """Registers a login that acts for the agents delegated to it."""
+    async with cli.connect() as state:
+        await state.create_gateway(login)
+    cli.out.outcome({"login": login}, ("login",), f"gateway {login} is registered")
+
+
+async def create_reader(
+    cli: Cli, login: LoginArgument, subtree: Annotated[str, typer.Argument(help="A key, research/**, or ** for all.")]
+) -> None:
+    """Registers a login for people who query the views with SQL."""
+    async with cli.connect() as state:
+        await state.create_reader(login, subtree)
+    cli.out.outcome({"login": login, "subtree": subtree}, ("login",), f"reader {login} may select {subtree}")
+
+
+async def delegate(cli: Cli, login: LoginArgument, name: NameArgument) -> None:
+    """Lets a gateway act for an agent."""
+    async with cli.connect() as state:
+        await state.delegate(login, name)
+    cli.out.outcome({"login": login, "agent": name}, ("login", "agent"), f"{login} may act for {name}")
+
+
+async def undelegate(cli: Cli, login: LoginArgument, name: NameArgument) -> None:
+    """Ends a delegation."""
+    async with cli.connect() as state:
+        await state.undelegate(login, name)
+    cli.out.outcome({"login": login, "agent": name}, ("login", "agent"), f"{login} may not act for {name} any more")
+
+
+async def grant(
+    cli: Cli,
+    name: Annotated[str | None, typer.Argument(metavar="[AGENT]", help="The agent's name.")] = None,
+    subtree: Annotated[
+        str | None, typer.Argument(metavar="[SUBTREE]", help="A key, 'research/**', or '**' for everything.")
+    ] = None,
+    rights: Annotated[list[str] | None, typer.Argument(metavar="[RIGHT]...", help="read, write, admin.")] = None,
+) -> None:
+    """Grants rights on a key or subtree; alone, lists the grants.
+
+    pgstate grant alice 'research/**' read write
+    """
+    if name is not None and subtree is not None:
+        checked = _checked(cli, rights)
+        async with cli.connect() as state:
+            for right in checked:
+                await state.grant_access(name, subtree, right)
+        _outcome(cli, name, subtree, checked, "may")
+        return
+    async with cli.connect() as state:
+        found = await state.grants()
+    rows = [
+        {
+            "agent": row.agent,
+            "subtree": row.subtree,
+            "right": row.right,
+            "granted_by": row.granted_by,
+            "granted_at": row.granted_at,
+        }
+        for row in found
+        if name is None or row.agent == name
+    ]
+    cli.out.table(rows, _GRANTS, empty="no grants")
+
+
+async def revoke(
+    cli: Cli,
+    name: NameArgument,
+    subtree: Annotated[str, typer.Argument(metavar="SUBTREE", help="Exactly as it was granted.")],
+    rights: Annotated[list[str], typer.Argument(metavar="RIGHT...", help="read, write, admin.")],
+) -> None:
+    """Takes rights back."""
+    checked = _checked(cli, rights)
+    async with cli.connect() as state:
+        for right in checked:
+            await state.revoke_access(name, subtree, right)
+    _outcome(cli, name, subtree, checked, "may no longer")
+
+
+def _outcome(cli: Cli, name: str, subtree: str, rights: list[str], may: str) -> None:
+    row = {"agent": name, "subtree": subtree, "rights": rights}
+    cli.out.outcome(row, ("agent", "subtree", "rights"), f"{name} {may} {' and '.join(rights)} {subtree}")
+
+
+def _checked(cli: Cli, rights: list[str] | None) -> list[str]:
+    """All of them before the first is granted."""
+    if not rights or not set(rights) <= set(_RIGHTS):
+        raise cli.fail(USAGE, f"name one or more rights: {', '.join(_RIGHTS)}")
+    return list(dict.fromkeys(rights))
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    sub, alone = group(app, "agents", panel=_PANEL)
+    alone(agents)
+    command(sub, "create")(create)
+    command(sub, "create-gateway")(create_gateway)
+    command(sub, "create-reader")(create_reader)
+    command(sub, "delegate")(delegate)
+    command(sub, "undelegate")(undelegate)
+    command(app, "grant", panel=_PANEL)(grant)
+    command(app, "revoke", panel=_PANEL)(revoke)

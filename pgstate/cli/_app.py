@@ -1,0 +1,39 @@
+"""The Typer application: the global options, and the commands in the order in which help shows them."""
+
+from __future__ import annotations
+
+import typer
+
+from pgstate.cli import _access, _claims, _entries, _servers, _watch
+from pgstate.cli._command import AgentOption, Common, CsvOption, DsnOption, JsonOption
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    dsn: DsnOption = None,
+    agent: AgentOption = None,
+    json: JsonOption = False,
+    csv: CsvOption = False,
+) -> None:
+    """Shared, versioned state for agents, in the Postgres that you already have.
+
+    Without an address, an embedded PostgreSQL for development is started in .pgstate/ (PGSTATE_HOME says where else).
+
+    Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 missing, 4 conflict, 5 denied, 6 unreachable.
+    """
+    ctx.obj = Common(dsn, agent, json, csv)
+
+
+_entries.register(app)
+_watch.register(app)
+_claims.register(app)
+_access.register(app)
+_servers.register(app)

@@ -1,0 +1,245 @@
+"""get, put, merge, rm, ls, history."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from pgstate.cli._command import Cli, command
+from pgstate.cli._exit import MISSING, USAGE
+from pgstate.cli._input import (
+    KeyArgument,
+    OpIdOption,
+    TextOption,
+    TokenOption,
+    TtlOption,
+    json_value,
+    moment,
+)
+from pgstate.cli._output import Json, ago, compact, visible
+from pgstate.types import UNSET, Entry
+
+_PANEL = "State"
+_MAX_PAGE = 100_000
+_LISTED = ("key", "version", "value", "writer", "updated_at")
+_VERSIONS = ("version", "op", "value", "writer", "at")
+
+
+def entry_row(entry: Entry[Any]) -> dict[str, Any]:
+    """An entry's columns, as JSON and CSV have them."""
+    return {
+        "key": entry.key,
+        "version": entry.version,
+        "value": Json(entry.value),
+        "kind": entry.kind,
+        "writer": entry.writer,
+        "via": entry.via,
+        "created_at": entry.created_at,
+        "updated_at": entry.updated_at,
+        "expires_at": entry.expires_at,
+        "priority": entry.priority,
+        "not_before": entry.not_before,
+    }
+
+
+async def get(
+    cli: Cli,
+    key: KeyArgument,
+    text: Annotated[bool, typer.Option("--text", help="Print a string without quotes.")] = False,
+) -> None:
+    """Prints the value of a key.
+
+    It is JSON; with --json or --csv the whole entry is printed. Exit code 3 if there is none.
+    """
+    async with cli.connect() as state:
+        entry = await state.get(key)
+    if entry is None:
+        raise cli.fail(MISSING, f"{key} does not exist")
+    if text and isinstance(entry.value, str) and not cli.out.for_programs:
+        sys.stdout.write(visible(entry.value) + "\n" if sys.stdout.isatty() else entry.value + "\n")
+    elif cli.out.on_terminal:
+        _show(cli, entry)
+    elif cli.out.for_programs:
+        cli.out.line(entry_row(entry), ())
+    else:
+        print(compact(entry.value))
+
+
+def _show(cli: Cli, entry: Entry[Any]) -> None:
+    from rich.text import Text
+
+    facts = [f"version {entry.version}", f"by {entry.writer}", ago(entry.updated_at)]
+    if entry.expires_at is not None:
+        facts.append(f"expires {ago(entry.expires_at)}")
+    console = cli.out.console()
+    console.print(Text.assemble((entry.key, "bold cyan"), "  ", (" · ".join(facts), "dim")))
+    from rich.highlighter import JSONHighlighter
+
+    console.print(JSONHighlighter()(visible(json.dumps(entry.value, ensure_ascii=False, indent=2))))
+
+
+async def put(
+    cli: Cli,
+    key: KeyArgument,
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="JSON; - reads it from stdin.")],
+    text: TextOption = False,
+    expect: Annotated[
+        int | None, typer.Option(metavar="VERSION", help="Only replace this version; 0 only creates.")
+    ] = None,
+    expect_value: Annotated[str | None, typer.Option(metavar="JSON", help="Only replace this value.")] = None,
+    ttl: TtlOption = None,
+    token: TokenOption = None,
+    op_id: OpIdOption = None,
+    priority: Annotated[int | None, typer.Option(metavar="N", help="Higher ones are claimed first.")] = None,
+    not_before: Annotated[
+        datetime | None, typer.Option(parser=moment, metavar="TIME", help="Not claimable before this, ISO 8601.")
+    ] = None,
+) -> None:
+    """Writes a value and prints the key's new version.
+
+    VALUE is JSON: 5, '"text"', '{"a": [1, 2]}'. With --text it is taken literally.
+    Exit code 4 if the key is not as expected, or claimed by somebody else.
+    """
+    new = json_value(value, literally=text)
+    compared = UNSET if expect_value is None else json_value(expect_value, what="--expect-value")
+    async with cli.connect() as state:
+        version = await state.put(
+            key,
+            new,
+            expect=expect,
+            expect_value=compared,
+            ttl=ttl,
+            op_id=op_id,
+            token=token,
+            priority=priority,
+            not_before=not_before,
+        )
+    cli.out.outcome({"key": key, "version": version}, ("version",), f"{key} is at version {version}")
+
+
+async def merge(
+    cli: Cli,
+    key: KeyArgument,
+    operand: Annotated[str, typer.Argument(metavar="OPERAND", help="JSON; - reads it from stdin.")],
+    reducer: Annotated[
+        str,
+        typer.Argument(
+            metavar="REDUCER",
+            help="replace, append, add, max, min, union, merge, deep_merge, messages or first.",
+        ),
+    ],
+    text: TextOption = False,
+    return_value: Annotated[bool, typer.Option("--return-value", help="Print the merged value.")] = False,
+    ttl: TtlOption = None,
+    token: TokenOption = None,
+    op_id: OpIdOption = None,
+) -> None:
+    """Merges an operand into a key by a reducer.
+
+    Done inside the database, so concurrent merges all take effect. Prints the key's version.
+
+    pgstate merge totals/lines 120 add
+    """
+    new = json_value(operand, literally=text, what="OPERAND")
+    async with cli.connect() as state:
+        if not return_value:
+            version = await state.merge(key, new, reducer, ttl=ttl, token=token, op_id=op_id)
+            cli.out.outcome({"key": key, "version": version}, ("version",), f"{key} is at version {version}")
+            return
+        merged = await state.merge(key, new, reducer, ttl=ttl, token=token, op_id=op_id, return_value=True)
+        cli.out.outcome({"key": key, "value": Json(merged)}, ("value",), f"{key} is {compact(merged)}")
+
+
+async def rm(
+    cli: Cli,
+    key: KeyArgument,
+    expect: Annotated[int | None, typer.Option(metavar="VERSION", help="Only delete this version.")] = None,
+    token: TokenOption = None,
+    op_id: OpIdOption = None,
+) -> None:
+    """Deletes a key; its history stays.
+
+    Exit code 3 if there is none.
+    """
+    async with cli.connect() as state:
+        version = await state.delete(key, expect=expect, token=token, op_id=op_id)
+    if version is None:
+        raise cli.fail(MISSING, f"{key} does not exist")
+    cli.out.outcome({"key": key, "version": version}, ("version",), f"{key} is deleted, at version {version}")
+
+
+async def ls(
+    cli: Cli,
+    pattern: Annotated[
+        str, typer.Argument(metavar="[PATTERN]", help="'tasks/*', 'research/**', or nothing for everything readable.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, max=_MAX_PAGE, metavar="N", help="At most this many.")] = 1000,
+    after: Annotated[str | None, typer.Option(metavar="KEY", help="Continue behind this key.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
+) -> None:
+    """Lists entries in the order of their keys.
+
+    Quote the pattern, so that the shell leaves it alone.
+
+    Into a pipe: key, version, value, writer and time, separated by tabs.
+    """
+    async with cli.connect() as state:
+        while True:
+            page = await state.list(pattern, limit=limit, after=after)
+            empty = f"nothing matches {pattern}" if pattern else "nothing is there"
+            if pattern and not set("*?") & set(pattern):
+                empty += f"; {pattern}/** lists what lies below"
+            cli.out.table((entry_row(entry) for entry in page), _LISTED, empty=empty)
+            after = page.after
+            if after is None or not everything:
+                break
+    if after is not None:
+        cli.out.note(f"perhaps more: continue with --after {after}, or use --all")
+
+
+async def history(
+    cli: Cli,
+    key: KeyArgument,
+    limit: Annotated[int, typer.Option(min=1, max=_MAX_PAGE, metavar="N", help="At most this many.")] = 100,
+    before: Annotated[int | None, typer.Option(metavar="VERSION", help="Only older ones than this.")] = None,
+) -> None:
+    """Shows who wrote what to a key, and when, newest first.
+
+    Exit code 3 if it never existed.
+    """
+    if before is not None and before < 1:
+        raise cli.fail(USAGE, "--before takes a version, which is at least 1")
+    async with cli.connect() as state:
+        versions = await state.history(key, limit=limit, before=before)
+    if not versions and before is None:
+        raise cli.fail(MISSING, f"{key} never existed")
+    rows = [
+        {
+            "key": version.key,
+            "version": version.version,
+            "op": version.op,
+            # a deletion has no value, which is not JSON's null
+            "value": Json(version.value) if version.op in ("put", "merge") else None,
+            "writer": version.writer,
+            "via": version.via,
+            "at": version.at,
+            "expires_at": version.expires_at,
+            "created": version.created,
+        }
+        for version in versions
+    ]
+    cli.out.table(rows, _VERSIONS)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    command(app, "get", panel=_PANEL)(get)
+    command(app, "put", panel=_PANEL, values=True)(put)
+    command(app, "merge", panel=_PANEL, values=True)(merge)
+    command(app, "rm", panel=_PANEL)(rm)
+    command(app, "ls", panel=_PANEL)(ls)
+    command(app, "history", panel=_PANEL)(history)

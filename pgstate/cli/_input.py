@@ -1,0 +1,77 @@
+"""What commands read: values, durations and times."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from datetime import datetime
+from typing import Annotated, Any, NoReturn, TypeAlias
+
+import typer
+
+from pgstate.errors import InvalidValue
+
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|[smhd]?)")
+
+
+def duration(text: str | float) -> float:
+    """Seconds: 30, 1.5, 90s, 5m, 2h or 7d. Takes a number too, because some versions of Typer hand over the default."""
+    found = _DURATION.fullmatch(str(text))
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not a duration: give seconds, or 90s, 5m, 2h, 7d")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def moment(text: str) -> datetime:
+    """A time in ISO 8601; local time if it names no zone."""
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time: give one like 2026-01-31T18:00+01:00") from None
+
+
+def json_value(text: str, *, literally: bool = False, what: str = "VALUE") -> Any:
+    """The value that an argument stands for: JSON, or with `literally` the text itself; '-' reads it from stdin.
+
+    Raises InvalidValue for what is no JSON.
+    """
+    if text == "-":
+        try:
+            text = sys.stdin.buffer.read().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidValue(f"what came on stdin is not UTF-8 text: {error}") from None
+    if literally:
+        return text
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except ValueError as error:
+        shown = text if len(text) <= 40 else text[:39] + "…"
+        raise InvalidValue(f"{what} is not JSON: {shown!r} ({error}); to write it as a string, add --text") from None
+    except RecursionError:
+        raise InvalidValue(f"{what} is nested too deeply for JSON") from None
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} has no JSON form")
+
+
+def words(seconds: float) -> str:
+    """Seconds as people write them."""
+    return f"{seconds:g} s"
+
+
+TextOption: TypeAlias = Annotated[bool, typer.Option("--text", help="Take the value literally, as a string.")]
+TtlOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(parser=duration, metavar="DURATION", help="Expire after this: seconds, or 90s, 5m, 2h, 7d."),
+]
+TokenOption: TypeAlias = Annotated[
+    int | None, typer.Option(metavar="N", help="Fencing token of your claim of the key.")
+]
+OpIdOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="Idempotency key: with the same ID it is done once, however often asked."),
+]
+KeyArgument: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", help="A key, such as research/agent-1/findings.")]

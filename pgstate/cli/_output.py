@@ -1,0 +1,217 @@
+"""What commands print: tables on a terminal, tab-separated lines into a pipe, JSON lines or CSV when asked for.
+
+Results go to stdout, everything else to stderr. Into a pipe nothing is shortened or coloured, times are ISO 8601 in UTC
+and values are JSON on one line, so that what reads it need not know how wide somebody's window is.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pgstate.cli._exit import INTERRUPTED
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A cell that holds a JSON value, as opposed to a text."""
+
+    value: Any
+
+
+Row: TypeAlias = Mapping[str, Any]
+_STYLES = {"key": "bold cyan", "version": "yellow", "op": "magenta", "token": "bold yellow", "agent": "bold"}
+_RIGHT = ("version", "attempts", "token", "priority")
+# Longer values cost more to lay out than anybody reads on one line.
+_LONGEST = 2000
+_LEAST_VALUE = 20
+_PIPE_WIDTH = 120
+_GAP = 3  # between two columns of a table
+
+
+class Output:
+    """Prints in one of four forms."""
+
+    def __init__(self, *, as_json: bool = False, as_csv: bool = False) -> None:
+        self.as_json = as_json
+        self.as_csv = as_csv
+        self.on_interrupt = INTERRUPTED
+        self._csv_header = False
+
+    @property
+    def on_terminal(self) -> bool:
+        """For people: stdout is a terminal and no format was asked for."""
+        return not self.as_json and not self.as_csv and sys.stdout.isatty()
+
+    @property
+    def for_programs(self) -> bool:
+        """JSON or CSV was asked for."""
+        return self.as_json or self.as_csv
+
+    def console(self) -> Console:
+        """Rich's console on stdout."""
+        from rich.console import Console
+
+        # into a pipe a width of its own: that of a terminal is not known there
+        return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+    def table(self, rows: Iterable[Row], shown: Sequence[str], *, empty: str = "") -> None:
+        """Rows that have the same columns. A terminal and a pipe get those in `shown`, JSON and CSV all of them."""
+        if not self.on_terminal:
+            for row in rows:
+                self.line(row, shown, flush=False)
+            return
+        self._draw(list(rows), shown, empty)
+
+    def _draw(self, rows: Sequence[Row], shown: Sequence[str], empty: str) -> None:
+        if not rows:
+            if empty:
+                self.note(empty)
+            return
+        from rich import box
+        from rich.cells import cell_len
+        from rich.table import Table
+        from rich.text import Text
+
+        console = self.console()
+        heads = {name: name.removesuffix("_at").replace("_", " ") for name in shown}
+        texts = {name: [_shown(row[name]) for row in rows] for name in shown}
+        widths = {name: max(cell_len(text) for text in [heads[name], *texts[name]]) for name in shown}
+        # Values get what the other columns leave; Rich by itself would narrow those for the sake of a long value.
+        others = sum(width + _GAP for name, width in widths.items() if name != "value")
+        room = max(_LEAST_VALUE, console.width - others - _GAP)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+        for name in shown:
+            table.add_column(
+                heads[name],
+                justify="right" if name in _RIGHT else "left",
+                style=_STYLES.get(name, ""),
+                # a key is to be read and copied whole
+                overflow="fold" if name == "key" else "ellipsis",
+                no_wrap=name != "key",
+            )
+        for index in range(len(rows)):
+            cells = [Text(texts[name][index]) for name in shown]
+            for name, cell in zip(shown, cells, strict=True):
+                if name == "value":
+                    cell.truncate(room, overflow="ellipsis")
+            table.add_row(*cells)
+        console.print(table)
+
+    def line(self, row: Row, shown: Sequence[str], *, flush: bool = True) -> None:
+        """One row by itself, as it comes."""
+        if self.as_json:
+            print(_json({name: _plain_json(value) for name, value in row.items()}), flush=flush)
+        elif self.as_csv:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            if not self._csv_header:
+                writer.writerow(row)
+                self._csv_header = True
+            writer.writerow([_plain(value) for value in row.values()])
+            if flush:
+                sys.stdout.flush()
+        elif sys.stdout.isatty():
+            from rich.text import Text
+
+            cells = [Text(_shown(row[name]), style=_STYLES.get(name, "")) for name in shown]
+            self.console().print(Text("  ").join(cells), no_wrap=True, overflow="ellipsis")
+        else:
+            print("\t".join(_plain(row[name]) for name in shown), flush=flush)
+
+    def outcome(self, row: Row, shown: Sequence[str], said: str) -> None:
+        """The outcome of one action: a sentence on a terminal, else a row."""
+        if self.on_terminal:
+            print(visible(said))
+        else:
+            self.line(row, shown)
+
+    def say(self, text: str) -> None:
+        """A sentence on stdout."""
+        print(visible(text))
+
+    def note(self, text: str) -> None:
+        """A remark that belongs to no result."""
+        print(visible(text), file=sys.stderr)
+
+    def error(self, text: str) -> None:
+        """What went wrong, in one sentence."""
+        # not by Rich: it would break the line at the width of a terminal that may not be there
+        label = "\x1b[1;31merror:\x1b[0m" if sys.stderr.isatty() else "error:"
+        print(label, visible(text), file=sys.stderr)
+
+
+def compact(value: Any) -> str:
+    """JSON on one line."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def visible(text: str) -> str:
+    """Text with what could steer a terminal, or hide what is written there, escaped: others wrote the values."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c == "\n" or unicodedata.category(c) not in _HIDDEN else _escape(c) for c in text)
+
+
+_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def _escape(character: str) -> str:
+    point = ord(character)
+    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
+
+
+def ago(at: datetime, now: datetime | None = None) -> str:
+    """A time as people say it: '5 s ago', 'in 2 h', and a date when it is long ago."""
+    distance = ((now or datetime.now(UTC)) - at).total_seconds()
+    size = round(abs(distance))
+    if size < 1:
+        return "now"
+    if size >= 7 * 86400:
+        return at.astimezone().strftime("%Y-%m-%d %H:%M")
+    unit, length = next((u, n) for u, n in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)) if size >= n)
+    words = f"{size // length:.0f} {unit}"
+    return f"{words} ago" if distance > 0 else f"in {words}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain_json(value: Any) -> Any:
+    if isinstance(value, Json):
+        return value.value
+    return _iso(value) if isinstance(value, datetime) else value
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Json):
+        return compact(value.value)
+    if isinstance(value, datetime):
+        return _iso(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, datetime):
+        return ago(value)
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    text = _plain(value)
+    return visible(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")

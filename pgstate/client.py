@@ -1,0 +1,161 @@
+"""`connect` and `State`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Generator
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from pgstate import errors, migrate
+from pgstate._areas._base import seconds
+from pgstate._areas.access import Access
+from pgstate._areas.claims import Claims
+from pgstate._areas.feed import Feed
+from pgstate._calls import access
+from pgstate._core import Core
+from pgstate._keys import check_key
+from pgstate._source import AddressSource, EngineSource, PoolSource, Source, using
+from pgstate.types import Info, Seconds, Stats
+
+if TYPE_CHECKING:
+    import asyncpg
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_log = logging.getLogger("pgstate")
+
+
+class State(Claims, Feed, Access):
+    """Shared state, as one agent sees it. Made by `connect`; safe to use from any number of tasks of one event loop.
+
+    Views of it share connections, queues and the feed reader: `namespace` for relative keys, `as_agent` for another
+    agent, `with_timeout` for another patience.
+    """
+
+    def namespace(self, prefix: str) -> Self:
+        """A view with keys and patterns relative to a prefix: `state.namespace("research/agent-1").get("findings")`."""
+        return self._view(prefix=self._prefix + check_key(prefix) + "/")
+
+    def as_agent(self, name: str) -> Self:
+        """A view that acts as another agent: one delegated to this gateway, or any, for the login that installed."""
+        return self._view(agent=name)
+
+    def with_timeout(self, timeout: Seconds) -> Self:
+        """A view whose calls wait this many seconds for their answer."""
+        return self._view(timeout=seconds(timeout).total_seconds())
+
+    @property
+    def stats(self) -> Stats:
+        """Counts of what this client did since it connected."""
+        return self._core.stats
+
+    async def close(self) -> None:
+        """Finishes what is under way and closes the connections that this client opened. Idempotent."""
+        await self._core.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class Connecting:
+    """What `connect` returns: `await` it, or use it in `async with`."""
+
+    def __init__(self, source: Source | None, dsn: str | None, timeout: float, agent: str | None, size: int) -> None:
+        self._source = source
+        self._dsn = dsn
+        self._timeout = timeout
+        self._agent = agent
+        self._size = size
+        self._state: State | None = None
+
+    def __await__(self) -> Generator[Any, None, State]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> State:
+        self._state = await self._open()
+        return self._state
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._state is not None:
+            await self._state.close()
+
+    async def _open(self) -> State:
+        source, embedded = self._source, None
+        if source is None:
+            dsn = self._dsn or os.environ.get("PGSTATE_DSN")
+            if not dsn:
+                dsn = embedded = await _embedded_address()
+            source = AddressSource(dsn, size=self._size, connect_timeout=self._timeout)
+        try:
+            try:
+                info = await self._info(source)
+            except errors.SchemaError:
+                if embedded is None:
+                    raise
+                await migrate.upgrade(embedded)
+                info = await self._info(source)
+        except BaseException:
+            await source.close()
+            raise
+        return State(Core(source, info, self._timeout), self._agent, "", self._timeout)
+
+    async def _info(self, source: Source) -> Info:
+        row = await using(source, lambda c: access.info(c, self._agent, timeout=self._timeout))
+        info = Info(**row)
+        if info.revision < migrate.HEAD:
+            raise errors.SchemaTooOld(
+                f"the schema is at revision {info.revision}, this client needs {migrate.HEAD}: run pgstate migrate"
+            )
+        if info.revision > migrate.HEAD:
+            raise errors.SchemaTooNew(
+                f"the schema is at revision {info.revision}, this client knows {migrate.HEAD}: upgrade pgstate"
+            )
+        return info
+
+
+async def _embedded_address() -> str:
+    # imported here: it is for POSIX only, and a client with an address does without it
+    from pgstate import embedded
+
+    server = await embedded.ensure()
+    _log.info("using the embedded PostgreSQL %s in %s, which is for development", server.version, server.home)
+    return server.dsn
+
+
+def connect(
+    dsn: str | None = None,
+    *,
+    pool: asyncpg.Pool[Any] | None = None,
+    engine: AsyncEngine | None = None,
+    agent: str | None = None,
+    timeout: float | timedelta = 10.0,
+    connections: int = 10,
+) -> Connecting:
+    """Connects to a PostgreSQL that has pgstate: `state = await connect(...)`, or `async with connect(...) as state`.
+
+    One of `dsn` (postgresql:// or postgresql+asyncpg://), `pool` (asyncpg's) or `engine` (SQLAlchemy's, on asyncpg).
+    Without any, PGSTATE_DSN, else the embedded server in `.pgstate/`, which is started and migrated if need be and is
+    for development. `agent` acts in all calls (for gateways; `State.as_agent` later does the same). `timeout` is how
+    many seconds a call waits for its answer. `connections` is how many are opened at most, besides one for watches.
+    Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
+    """
+    if sum(given is not None for given in (dsn, pool, engine)) > 1:
+        raise errors.InvalidArgument("give one of dsn, pool and engine")
+    patience = seconds(timeout).total_seconds()
+    if patience <= 0 or connections < 1:
+        raise errors.InvalidArgument("timeout and connections must be positive")
+    source: Source | None = None
+    if pool is not None:
+        source = PoolSource(pool)
+    elif engine is not None:
+        source = EngineSource(engine)
+    return Connecting(source, dsn, patience, agent, connections)

@@ -1,0 +1,212 @@
+"""What can go wrong, one exception for each cause, with the SQLSTATE that the database reports it by.
+
+PgStateError
+ ├─ InvalidKey            PS001   not a key
+ ├─ InvalidPattern        PS002   not a pattern, or not a subtree that can be granted
+ ├─ InvalidValue          PS003   JSON cannot hold it (NaN, U+0000, a lone surrogate, an unknown type)
+ ├─ ValueTooLarge         PS004   over the installation's limit
+ ├─ UnknownReducer        PS005
+ ├─ ReducerMismatch       PS006   the operand does not fit the current value
+ ├─ InvalidArgument       PS007   a limit, lease, ttl, name or guard out of range
+ ├─ AccessDenied          PS010   outside the acting agent's grants, whether or not anything is there
+ ├─ CursorInvalid         PS020   not a cursor, or ahead of what the transaction can see
+ ├─ CursorExpired         PS021   of another history of the database: list again
+ ├─ FeedUnavailable       PS022   a standby, or a restored database that nothing was written to yet
+ ├─ OpIdReused            PS030   the idempotency key was used for another request
+ ├─ LaneOutOfStep         PS031   the retry protection of a client was given wrong turns
+ ├─ WrongKind             PS040   the key holds a thread or a run
+ ├─ Conflict                      the outcome of a write that was not made
+ │   ├─ VersionConflict           the entry is not at the expected version or value: .current has it
+ │   ├─ ClaimHeld                 somebody else holds the claim
+ │   └─ StaleToken                the token is not the current claim's, or its lease has ended
+ ├─ SchemaError                   the database's schema does not fit this client
+ │   ├─ SchemaMissing             pgstate is not installed there
+ │   ├─ SchemaTooOld              pgstate migrate brings it up to date
+ │   └─ SchemaTooNew              this client needs an upgrade
+ ├─ Unreachable                   no connection to the server
+ ├─ Timeout                       no answer in time; a write may have happened
+ ├─ EmbeddedMissing               no address was given, and the embedded server is not installed
+ ├─ Closed                        the client was closed
+ └─ DatabaseError                 anything else that PostgreSQL reports
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from pgstate.types import Entry
+
+
+class PgStateError(Exception):
+    """Base of all errors of pgstate. `sqlstate` is PostgreSQL's five-character code where there is one."""
+
+    sqlstate: ClassVar[str | None] = None
+
+
+class InvalidKey(PgStateError):
+    """Not a key: 1 to 512 bytes, segments of A-Z a-z 0-9 . _ ~ : @ = + , % - joined by /. `pgstate.key` quotes text."""
+
+    sqlstate = "PS001"
+
+
+class InvalidPattern(PgStateError):
+    """Not a pattern (for reading), or not a key or subtree (for granting)."""
+
+    sqlstate = "PS002"
+
+
+class InvalidValue(PgStateError):
+    """JSON cannot hold the value."""
+
+    sqlstate = "PS003"
+
+
+class ValueTooLarge(PgStateError):
+    """The value is over the installation's limit (`Info.value_limit`, bytes)."""
+
+    sqlstate = "PS004"
+
+
+class UnknownReducer(PgStateError):
+    """No reducer has this name."""
+
+    sqlstate = "PS005"
+
+
+class ReducerMismatch(PgStateError):
+    """The operand does not fit the current value, such as add on a list."""
+
+    sqlstate = "PS006"
+
+
+class InvalidArgument(PgStateError):
+    """An argument is out of range; the message says which and what is allowed."""
+
+    sqlstate = "PS007"
+
+
+class AccessDenied(PgStateError):
+    """The acting agent has no such right there. The same whether or not anything is there."""
+
+    sqlstate = "PS010"
+
+
+class CursorInvalid(PgStateError):
+    """Not a cursor, or ahead of what this transaction can see."""
+
+    sqlstate = "PS020"
+
+
+class CursorExpired(PgStateError):
+    """The cursor belongs to another history of the database. List again, and go on from the new cursor."""
+
+    sqlstate = "PS021"
+
+
+class FeedUnavailable(PgStateError):
+    """The change feed cannot be served here and now (a standby, or just restored)."""
+
+    sqlstate = "PS022"
+
+
+class OpIdReused(PgStateError):
+    """The op_id was used for another request before."""
+
+    sqlstate = "PS030"
+
+
+class LaneOutOfStep(PgStateError):
+    """A lane was used with an older turn, or by another agent."""
+
+    sqlstate = "PS031"
+
+
+class WrongKind(PgStateError):
+    """The key holds a thread or a run, which have functions of their own."""
+
+    sqlstate = "PS040"
+
+
+class Conflict(PgStateError):
+    """Base of the outcomes of a write that was not made because of what others did. `key` is the entry."""
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+    def __reduce__(self) -> tuple[type[Conflict], tuple[Any, ...]]:
+        # to another process; what the exception says is kept, its entry is not
+        return type(self), (str(self), self.key)
+
+
+class VersionConflict(Conflict):
+    """The entry is not at the expected version or value.
+
+    `version` is the current version, 0 when the key does not exist. `current` is the entry as it was found (None when
+    it does not exist): only its key, version and value are known.
+    """
+
+    def __init__(self, message: str, key: str, version: int, current: Entry[Any] | None) -> None:
+        super().__init__(message, key)
+        self.version = version
+        self.current = current
+
+    def __reduce__(self) -> tuple[type[Conflict], tuple[Any, ...]]:
+        return type(self), (str(self), self.key, self.version, None)
+
+
+class ClaimHeld(Conflict):
+    """Somebody else holds the entry's claim."""
+
+
+class StaleToken(Conflict):
+    """The token is not that of the entry's current claim, or the lease has ended. Nothing was written."""
+
+
+class SchemaError(PgStateError):
+    """Base of the errors about the schema's revision."""
+
+
+class SchemaMissing(SchemaError):
+    """pgstate is not installed in the database: `pgstate migrate` does that."""
+
+
+class SchemaTooOld(SchemaError):
+    """The schema is older than this client: `pgstate migrate` brings it up to date."""
+
+
+class SchemaTooNew(SchemaError):
+    """The schema is newer than this client: upgrade the Python package."""
+
+
+class Unreachable(PgStateError):
+    """The server cannot be reached."""
+
+
+class Timeout(PgStateError):
+    """No answer in time. A write may have happened or not; with an op_id, asking again tells."""
+
+
+class EmbeddedMissing(PgStateError):
+    """No address was given and the embedded server is not installed (pip install 'pgstate[embedded]')."""
+
+
+class Closed(PgStateError):
+    """The client was closed."""
+
+
+class DatabaseError(PgStateError):
+    """Anything else that PostgreSQL reports; `code` is its SQLSTATE."""
+
+    def __init__(self, message: str, code: str | None) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[DatabaseError], tuple[str, str | None]]:
+        return type(self), (str(self), self.code)
+
+
+BY_SQLSTATE: dict[str, type[PgStateError]] = {
+    error.sqlstate: error for error in PgStateError.__subclasses__() if error.sqlstate is not None
+}

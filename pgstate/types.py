@@ -1,0 +1,300 @@
+"""What the client returns. Rows are wrapped, not copied: a value is decoded when it is first looked at, so that listing
+a thousand entries costs what fetching them costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
+
+T = TypeVar("T")
+Row: TypeAlias = Mapping[str, Any]
+Seconds: TypeAlias = float | timedelta
+
+
+class _Unset:
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+UNSET: Final = _Unset()
+"""Not given, where None is a value."""
+
+
+class _Decoded(Generic[T]):
+    """A row whose key is shown relative to a namespace and whose JSON columns are decoded when asked for."""
+
+    __slots__ = ("_decode", "_row", "_skip", "_value")
+
+    def __init__(self, row: Row, decode: Callable[[str], T], skip: int = 0) -> None:
+        self._row = row
+        self._decode = decode
+        self._skip = skip
+
+    @property
+    def key(self) -> str:
+        key: str = self._row["key"]
+        return key[self._skip :]
+
+    @property
+    def value(self) -> T:
+        try:
+            return self._value
+        except AttributeError:
+            text = self._row["value"]
+            # a deleted key has no value; JSON null is the text 'null'
+            self._value: T = None if text is None else self._decode(text)  # type: ignore[assignment]
+            return self._value
+
+    @property
+    def version(self) -> int:
+        """Number of the version; rises by one with each change of the key and never restarts."""
+        return int(self._row["version"])
+
+    @property
+    def writer(self) -> str:
+        """The agent that wrote it; 'pgstate' for an expiry."""
+        return str(self._row["writer"])
+
+    @property
+    def via(self) -> str:
+        """The database login that the writer came through."""
+        return str(self._row["via"])
+
+    def _identity(self) -> tuple[object, ...]:
+        return (type(self), self.key, self.version, self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Decoded) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.key, self.version))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(key={self.key!r}, version={self.version}, value={self.value!r})"
+
+
+def _moment(time: datetime | float) -> datetime:
+    return _EPOCH + timedelta(microseconds=round(time * 1e6)) if isinstance(time, float) else time
+
+
+class Entry(_Decoded[T]):
+    """What a key holds: `key`, `value`, `version`, `writer`, `via` and the times."""
+
+    __slots__ = ()
+
+    @property
+    def kind(self) -> str:
+        """value, thread or run."""
+        return str(self._row["kind"])
+
+    @property
+    def created_at(self) -> datetime:
+        return _moment(self._row["created_at"])
+
+    @property
+    def updated_at(self) -> datetime:
+        return _moment(self._row["updated_at"])
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it becomes invisible; None for never."""
+        return self._row["expires_at"]  # type: ignore[no-any-return]
+
+    @property
+    def priority(self) -> int:
+        """Higher ones are claimed first."""
+        return int(self._row["priority"])
+
+    @property
+    def not_before(self) -> datetime | None:
+        """Not claimable before this time."""
+        return self._row["not_before"]  # type: ignore[no-any-return]
+
+
+class Version(_Decoded[Any]):
+    """One version of a key, from its history."""
+
+    __slots__ = ()
+
+    @property
+    def op(self) -> str:
+        """put, merge, delete, complete or expire."""
+        return str(self._row["op"])
+
+    @property
+    def at(self) -> datetime:
+        return _moment(self._row["at"])
+
+    @property
+    def expires_at(self) -> datetime | None:
+        return self._row["expires_at"]  # type: ignore[no-any-return]
+
+    @property
+    def created(self) -> bool:
+        """The key did not exist just before."""
+        return bool(self._row["created"])
+
+
+class Change(Version):
+    """One change from the feed. `cursor` resumes right after it; `value` is None when the key was removed."""
+
+    __slots__ = ("_previous",)
+
+    @property
+    def previous(self) -> Any:
+        """The value before; None when there was none."""
+        try:
+            return self._previous
+        except AttributeError:
+            text = self._row["previous"]
+            self._previous: Any = None if text is None else self._decode(text)
+            return self._previous
+
+    @property
+    def cursor(self) -> str:
+        """Opaque; `watch(since=...)` and `changes(...)` go on after this change."""
+        return str(self._row["cursor"])
+
+    @property
+    def whole(self) -> bool:
+        """No transaction is split between this change and the next."""
+        return bool(self._row["whole"])
+
+    @property
+    def exists(self) -> bool:
+        """The key holds a value after this change."""
+        return self._row["value"] is not None
+
+    def __repr__(self) -> str:
+        return f"Change(op={self.op!r}, key={self.key!r}, version={self.version}, value={self.value!r})"
+
+
+class Page(Sequence[Entry[Any]]):
+    """Entries in key order. `cursor` is the point in the feed at which they were listed; `after` starts the next page,
+    None when this one was not full."""
+
+    __slots__ = ("_decode", "_rows", "_skip", "after", "cursor")
+
+    def __init__(
+        self, rows: Sequence[Row], cursor: str, after: str | None, decode: Callable[[str], Any], skip: int = 0
+    ) -> None:
+        self._rows = rows
+        self._decode = decode
+        self._skip = skip
+        self.cursor = cursor
+        self.after = after
+
+    @overload
+    def __getitem__(self, index: int) -> Entry[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Entry[Any]]: ...
+    def __getitem__(self, index: int | slice) -> Entry[Any] | list[Entry[Any]]:
+        if isinstance(index, slice):
+            return [Entry(row, self._decode, self._skip) for row in self._rows[index]]
+        return Entry(self._rows[index], self._decode, self._skip)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Entry[Any]]:
+        return (Entry(row, self._decode, self._skip) for row in self._rows)
+
+    def __repr__(self) -> str:
+        return f"Page({list(self)!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """A page of the feed: go on from `cursor`; `more` says that the page was full."""
+
+    changes: list[Change]
+    cursor: str
+    more: bool
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self.changes)
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Exclusive ownership of an entry until `lease_until`. `token` is the fencing token that every write takes."""
+
+    key: str
+    value: Any
+    version: int
+    token: int
+    lease_until: datetime
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Outcome of one row of a set-based call or of apply(): `status` is ok, conflict, held, stale, missing, skipped,
+    denied or invalid; `version` the new or current one; `code` and `message` say why a row was refused."""
+
+    key: str
+    status: str
+    version: int | None = None
+    value: Any = None
+    code: str | None = None
+    message: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The installation: revision of the schema, the acting agent (None for a gateway that names none), the login, the
+    largest value in bytes."""
+
+    revision: str
+    agent: str | None
+    login: str
+    value_limit: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A registered agent, its own login, and the gateways that may act for it."""
+
+    name: str
+    login: str | None
+    gateways: list[str]
+    root: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A right of an agent on a key or subtree."""
+
+    agent: str
+    subtree: str
+    right: str
+    granted_by: str
+    granted_at: datetime
+
+
+@dataclass(slots=True)
+class Stats:
+    """What a client did since it connected, in counts."""
+
+    writes: int = 0
+    reads: int = 0
+    statements: int = 0
+    conflicts: int = 0
+    retries: int = 0
+    changes: int = 0
+    wakeups_sent: int = 0
+    wakeups_received: int = 0
+    largest_batch: int = field(default=0)
