@@ -1,0 +1,83 @@
+"""close(): what is under way is finished, everything after it is refused, and no connection is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from _server import SUPERUSER
+from client._history import written
+from client._locks import Locks
+from client.conftest import Connect
+from pgstate import State, _gather, errors, ops
+
+OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
+
+
+async def test_close_finishes_what_is_under_way(connect: Connect, locks: Locks, state: State) -> None:
+    await state.put("k", 0)
+    closing = await connect()
+    async with locks.on("k"):
+        calls: list[asyncio.Task[Any]] = [asyncio.create_task(closing.put("k", n)) for n in range(1, 60)]
+        calls.append(asyncio.create_task(closing.apply(operations=[ops.put("applied", 1), ops.put("k", 99)])))
+        await locks.waited_for(2)
+        calls.append(asyncio.create_task(closing.get("k")))
+        await asyncio.sleep(0)
+        end = asyncio.create_task(closing.close())
+        await asyncio.sleep(0)
+        with pytest.raises(errors.Closed):
+            await closing.put("k", "late")
+    await asyncio.gather(*calls)
+    await end
+    values = await written(state, "k")
+    assert [value for value in values if value != 99] == list(range(60))
+    assert (await state.get("applied")).value == 1  # type: ignore[union-attr]
+
+
+async def test_a_closed_client_is_closed_for_everything(connect: Connect, connect_as: OpenConnection) -> None:
+    looker = await connect_as(SUPERUSER)
+    closed = await connect()
+    pids = await looker.fetch(
+        "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    )
+    cursor = await closed.cursor()
+    await closed.close()
+    await closed.close()
+    for call in (
+        closed.get("k"), closed.put("k", 1), closed.delete("k"), closed.list(), closed.claim_next("k"), closed.claim("k"),
+        closed.cursor(), closed.changes(cursor), closed.apply(operations=[ops.put("k", 1)]), closed.me(), closed.agents(),
+        closed.create_agent("alice"), closed.as_agent("bob").get("k"), closed.claim_next("k", wait=1),
+        anext(closed.watch()), anext(closed.watch(since=cursor)), anext(closed.watch(initial=True)),
+    ):  # fmt: skip
+        with pytest.raises(errors.Closed):
+            await call
+    async with asyncio.timeout(20):
+        while await looker.fetchval(
+            "select count(*) from pg_stat_activity where pid = any ($1)", [row["pid"] for row in pids]
+        ):
+            await asyncio.sleep(0.005)
+    assert await looker.fetchval("select count(*) from pg_stat_activity where datname = current_database()") == 1
+
+
+async def test_callers_that_wait_for_room_are_told_of_the_end(
+    connect: Connect, state: State, locks: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_gather, "MAX_QUEUE", 2)
+    await state.put("k", 0)
+    closing = await connect()
+    async with locks.on("k"):
+        # one under way, two in the queue
+        inside = [asyncio.create_task(closing.put("k", n)) for n in (1, 2, 3)]
+        await locks.waited_for()
+        outside = [asyncio.create_task(closing.put("k", n)) for n in (4, 5)]
+        await asyncio.sleep(0)
+        end = asyncio.create_task(closing.close())
+        for task in outside:
+            with pytest.raises(errors.Closed):
+                await task
+    assert await asyncio.gather(*inside) == [2, 3, 4]
+    await end

@@ -1,0 +1,272 @@
+"""connect(): every form of address, and an error of its own for each thing that can be wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import pgstate
+from client.conftest import Connect, MakeLogin
+from conftest import INSTALLER, Database
+from pgstate import State, errors, migrate
+
+OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
+
+
+async def works(state: State) -> None:
+    assert await state.me() == "admin"
+    version = await state.put("k", {"a": [1, None, "x"]})
+    assert (await state.get("k")).value == {"a": [1, None, "x"]}  # type: ignore[union-attr]
+    assert [entry.version for entry in await state.list("k")] == [version]
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+async def test_addresses(connect: Connect, dsn: str, scheme: str) -> None:
+    await works(await connect(dsn=f"{scheme}://{dsn.partition('://')[2]}"))
+
+
+async def test_the_address_in_the_environment(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    async with pgstate.connect() as state:
+        await works(state)
+
+
+async def test_awaited_or_entered(dsn: str) -> None:
+    async with pgstate.connect(dsn) as state:
+        await works(state)
+    with pytest.raises(errors.Closed):
+        await state.get("k")
+    state = await pgstate.connect(dsn)
+    async with state as same:
+        assert same is state
+        await works(state)
+    with pytest.raises(errors.Closed):
+        await state.get("k")
+    with pytest.raises(ZeroDivisionError):
+        async with pgstate.connect(dsn):
+            _ = 1 // 0
+
+
+@pytest.mark.parametrize("codecs", [False, True])
+async def test_a_pool_with_settings_of_its_own(connect: Connect, dsn: str, codecs: bool) -> None:
+    async def init(connection: asyncpg.Connection) -> None:
+        if codecs:
+            for name in ("json", "jsonb"):
+                await connection.set_type_codec(name, schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=4, init=init) as pool:
+        state = await connect(pool=pool)
+        await works(state)
+        async with state.watch("k") as watch:
+            arriving = asyncio.ensure_future(anext(watch))
+            await asyncio.gather(*(state.merge("n", 1, "add") for _ in range(100)))
+            await state.put("k", [1])
+            assert (await arriving).value == [1]
+        await state.close()
+        # the pool is the application's: usable, and with all that it had
+        connections = [await pool.acquire() for _ in range(4)]
+        for connection in connections:
+            assert await connection.fetchval("select pgstate.me()") == "admin"
+            assert await connection.fetch("select pg_listening_channels()") == []
+            await pool.release(connection)
+
+
+async def test_a_pool_that_others_have_emptied(connect: Connect, dsn: str) -> None:
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool:
+        state = await connect(pool=pool, timeout=0.2)
+        async with pool.acquire():
+            for call in (state.get("k"), state.put("k", 1), state.list(), state.cursor(), state.claim_next("k")):
+                with pytest.raises(errors.Timeout):
+                    await call
+        await works(state)
+
+
+async def test_an_engine(connect: Connect, dsn: str) -> None:
+    from sqlalchemy import text
+
+    engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://"), pool_size=4, max_overflow=0)
+    state = await connect(engine=engine)
+    await works(state)
+    async with state.watch("k") as watch:
+        arriving = asyncio.ensure_future(anext(watch))
+        await asyncio.gather(*(state.merge("n", 1, "add") for _ in range(100)))
+        await state.put("k", [1])
+        assert (await arriving).value == [1]
+    await state.close()
+    async with engine.connect() as one, engine.connect() as two, engine.connect() as three, engine.connect() as four:
+        for connection in (one, two, three, four):
+            assert (await connection.execute(text("select pgstate.me()"))).scalar_one() == "admin"
+    await engine.dispose()
+
+
+async def test_an_engine_that_others_have_emptied(connect: Connect, dsn: str) -> None:
+    engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://"), pool_size=1, max_overflow=0)
+    state = await connect(engine=engine, timeout=0.2)
+    async with engine.connect():
+        for call in (state.get("k"), state.list()):
+            with pytest.raises(errors.Timeout):
+                await call
+    await works(state)
+    await state.close()
+    await engine.dispose()
+
+
+async def test_few_connections_serve_many_callers(connect: Connect) -> None:
+    state = await connect(connections=1)
+    calls = [state.put(f"k{n}", n) for n in range(50)] + [state.list() for _ in range(10)]  # type: ignore[misc]
+    await asyncio.gather(*calls, state.cursor(), *(state.claim(f"k{n}") for n in range(10)))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"dsn": "mysql://host/db"}, {"dsn": "host=localhost dbname=x"}, {"dsn": "nonsense"},
+        {"dsn": "postgresql+psycopg://host/db"}, {"dsn": "postgresql://h/d", "timeout": 0},
+        {"dsn": "postgresql://h/d", "timeout": -1}, {"dsn": "postgresql://h/d", "timeout": "soon"},
+        {"dsn": "postgresql://h/d", "connections": 0}, {"dsn": "postgresql://h/d", "pool": object()},
+        {"pool": object(), "engine": object()},
+    ],
+)  # fmt: skip
+async def test_arguments_that_make_no_sense(given: dict[str, Any]) -> None:
+    with pytest.raises(errors.InvalidArgument):
+        await pgstate.connect(**given)
+
+
+async def test_an_engine_of_another_driver() -> None:
+    engine = create_async_engine("postgresql+psycopg://host/db")
+    with pytest.raises(errors.InvalidArgument, match=r"psycopg.*asyncpg"):
+        await pgstate.connect(engine=engine)
+    await engine.dispose()
+
+
+async def test_nobody_answers(database: Database) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        for dsn in (
+            f"postgresql://127.0.0.1:{port}/x",
+            "postgresql://no-such-host.invalid/x",
+            "postgresql://user@/x?host=/no/such/folder",
+            database.cluster.dsn("no_such_database", INSTALLER),
+        ):
+            with pytest.raises(errors.Unreachable, match="Is the address right"):
+                await pgstate.connect(dsn)
+
+
+async def test_nobody_answers_in_time() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with pytest.raises(errors.Unreachable):
+            await pgstate.connect(f"postgresql://127.0.0.1:{silent.getsockname()[1]}/x?sslmode=disable", timeout=0.1)
+
+
+@pytest.fixture
+def bare(database: Database) -> Iterator[str]:
+    """The address of a database without pgstate."""
+    name = database.cluster.create_database(owner=INSTALLER)
+    yield database.cluster.dsn(name, INSTALLER)
+    database.cluster.drop_database(name)
+
+
+async def test_a_database_without_it(bare: str) -> None:
+    with pytest.raises(errors.SchemaMissing, match="pgstate migrate"):
+        await pgstate.connect(bare)
+
+
+@pytest.mark.parametrize(("revision", "error"), [("0000", errors.SchemaTooOld), ("9999", errors.SchemaTooNew)])
+async def test_a_schema_of_another_age(
+    database: Database, dsn: str, revision: str, error: type[errors.SchemaError]
+) -> None:
+    ((definition,),) = database.sql("select pg_get_functiondef('pgstate._install()'::regprocedure)")
+    assert f"'{migrate.HEAD}'" in definition
+    database.sql(definition.replace(f"'{migrate.HEAD}'", f"'{revision}'"))
+    with pytest.raises(error, match=revision) as caught:
+        await pgstate.connect(dsn)
+    assert migrate.HEAD in str(caught.value)
+
+
+async def test_a_schema_that_vanishes_while_in_use(state: State, database: Database) -> None:
+    database.sql("alter schema pgstate rename to elsewhere")
+    calls = [
+        state.get("k"),
+        state.put("k", 1),
+        state.list(),
+        state.claim_next("k"),
+        *(state.put(f"k{n}", 1) for n in range(5)),
+    ]
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        assert isinstance(outcome, errors.SchemaMissing)
+
+
+async def test_a_login_that_nobody_registered(
+    connect: Connect, database: Database, login_name: Callable[[str], str]
+) -> None:
+    stranger = login_name("stranger")
+    database.sql(f'create role "{stranger}" login')
+    with pytest.raises(errors.AccessDenied, match="not registered"):
+        await connect(stranger)
+    # a member of the role, as a leftover of a removed registration would be
+    database.sql(f'grant pgstate_agent to "{stranger}"')
+    with pytest.raises(errors.AccessDenied):
+        await connect(stranger)
+
+
+async def test_a_gateway_names_who_acts(
+    connect: Connect, gateway: Connect, make_agent: MakeLogin, login_name: Callable[[str], str]
+) -> None:
+    for name in ("alice", "bob", "carol"):
+        await make_agent(name, "read shared/**", "write shared/**")
+    nobody = await gateway("alice", "bob")
+    assert await nobody.me() is None
+    for call in (
+        nobody.get("shared/x"),
+        nobody.put("shared/x", 1),
+        nobody.list(),
+        nobody.claim_next("shared/*"),
+        nobody.cursor(),
+        nobody.history("shared/x"),
+    ):
+        with pytest.raises(errors.AccessDenied):
+            await call
+    with pytest.raises(errors.AccessDenied, match="as_agent"):
+        nobody.watch()
+    for name in ("alice", "bob"):
+        view = nobody.as_agent(name)
+        assert await view.me() == name
+        await view.put("shared/x", name)
+        entry = await view.get("shared/x")
+        assert entry is not None and entry.writer == name and entry.via.startswith("gateway_")
+    for name in ("carol", "admin", "unknown", "no name"):
+        for call in (
+            nobody.as_agent(name).get("shared/x"),
+            nobody.as_agent(name).me(),
+            nobody.as_agent(name).put("shared/x", 1),
+        ):
+            with pytest.raises(errors.AccessDenied):
+                await call
+
+
+async def test_the_agent_of_all_calls(
+    connect: Connect, dsn: str, make_agent: MakeLogin, login_name: Callable[[str], str]
+) -> None:
+    own = await make_agent("alice", login=True)
+    await make_agent("bob")
+    assert await (await connect(agent="bob")).me() == "bob"
+    assert await (await connect(own, agent="alice")).me() == "alice"
+    for login, name in ((INSTALLER, "unknown"), (own, "bob"), (own, "admin")):
+        with pytest.raises(errors.AccessDenied):
+            await connect(login, agent=name)
+
+
+async def test_info(state: State) -> None:
+    info = await state.info()
+    assert (info.revision, info.agent, info.login) == (migrate.HEAD, "admin", INSTALLER)
+    assert (info.value_limit, info.epoch) == (1 << 20, 1)

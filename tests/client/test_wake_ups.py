@@ -1,0 +1,131 @@
+"""What makes a watch look: wake-ups by writers of every kind, and polling where one is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from _server import SUPERUSER
+from _sync import wait_until_blocked
+from client._watching import GUARD, attached
+from client.conftest import Connect
+from conftest import Database
+from pgstate import State, _hub
+
+OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
+
+
+@pytest.fixture
+def wake_ups_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read unless somebody was woken."""
+    monkeypatch.setattr(_hub, "_POLL", 3600.0)
+    monkeypatch.setattr(_hub, "_SETTLE_LIMIT", -1.0)
+
+
+@pytest.fixture
+def poll_only(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
+    """No wake-up is ever sent."""
+    database.sql("create or replace function pgstate._wake(p_keys text[]) returns void language sql as ''")
+    monkeypatch.setattr(_hub, "_SETTLE_LIMIT", -1.0)
+
+
+@pytest.mark.parametrize("writer", ["sql", "rows", "same client", "another client", "apply"])
+async def test_a_write_wakes_its_watchers(
+    wake_ups_only: None, state: State, connect: Connect, admin: asyncpg.Connection, writer: str
+) -> None:
+    other = await connect()
+    async with state.watch("k/*") as watch:
+        (waiting,) = await attached(state, watch)
+        if writer == "sql":
+            await admin.execute("select pgstate.put('k/1', '1')")
+        elif writer == "rows":
+            async with admin.transaction():
+                await admin.execute("select pgstate.merge('k/1', '1', 'add')")
+                await admin.execute("select pgstate.put('elsewhere', '1')")
+        elif writer == "apply":
+            await other.apply(operations=[{"op": "put", "key": "k/1", "value": 1}])
+        else:
+            await (state if writer == "same client" else other).put("k/1", 1)
+        async with asyncio.timeout(GUARD):
+            assert (await waiting).value == 1
+
+
+async def test_nobody_watches_and_nothing_is_sent(
+    state: State, connect: Connect, connect_as: OpenConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_hub, "_LINGER", 0.0)
+    superuser = await connect_as(SUPERUSER)
+    await asyncio.gather(*(state.put(f"k{n}", n) for n in range(50)))
+    assert state.stats.wakeups_sent == 0
+    other = await connect()
+    for ending in ("closed", "dropped"):
+        watch = other.watch("k*")
+        await attached(other)
+        (waiting,) = await attached(state, watch)
+        await state.put("k1", 1)
+        await waiting
+        assert await superuser.fetchval("select count(*) from pgstate.watcher") >= 1
+        if ending == "closed":
+            await watch.aclose()
+        del watch, waiting
+        gc.collect()
+        async with asyncio.timeout(GUARD):
+            while await superuser.fetchval("select count(*) from pgstate.watcher"):
+                await asyncio.sleep(0.005)
+        sent = state.stats.wakeups_sent
+        await asyncio.gather(*(state.put(f"k{n}", n) for n in range(50)))
+        assert state.stats.wakeups_sent == sent
+
+
+async def test_a_lost_wake_up_costs_delay_only(poll_only: None, state: State) -> None:
+    async with state.watch("k") as watch:
+        (waiting,) = await attached(state, watch)
+        await state.put("k", 1)
+        async with asyncio.timeout(GUARD):
+            assert (await waiting).value == 1
+    assert state.stats.wakeups_received == 0
+
+
+async def test_a_writer_who_was_under_way_when_the_watch_began(
+    state: State, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_hub, "_POLL", 3600.0)
+    transaction = admin.transaction()
+    await transaction.start()
+    # nobody watches: its trigger wakes nobody
+    await admin.execute("select pgstate.put('k', '1')")
+    watch = state.watch("k", since=await state.cursor())
+    (waiting,) = await attached(state, watch)
+    await transaction.commit()
+    async with asyncio.timeout(GUARD):
+        assert (await waiting).value == 1
+    await watch.aclose()
+
+
+async def test_a_feed_that_answers_late_is_asked_again(
+    connect: Connect, connect_as: OpenConnection, state: State, database: Database
+) -> None:
+    superuser = await connect_as(SUPERUSER)
+    impatient = await connect(timeout=0.3)
+    watch = impatient.watch("k", since=await impatient.cursor())
+    waiting = asyncio.ensure_future(anext(watch))
+    async with superuser.transaction():
+        await superuser.execute("lock table pgstate.watcher in access exclusive mode")
+        blocked = await connect_as(SUPERUSER)
+        async with asyncio.timeout(GUARD):
+            while not (pid := await blocked.fetchval("select min(pid) from pg_locks where not granted")):
+                await asyncio.sleep(0.005)
+            await wait_until_blocked(blocked, pid)
+            # until another connection of the feed reader waits there
+            while not await blocked.fetchval(
+                "select exists (select from pg_locks where not granted and pid <> $1)", pid
+            ):
+                await asyncio.sleep(0.005)
+    await state.put("k", 1)
+    async with asyncio.timeout(GUARD):
+        assert (await waiting).value == 1
+    await watch.aclose()

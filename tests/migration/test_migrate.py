@@ -1,0 +1,292 @@
+"""Installing, removing, installing again: online, as text for psql, by many at once, in two databases of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import asyncpg
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from _server import SUPERUSER, Cluster
+from _sync import wait_until_blocked
+from conftest import INSTALLER, Database
+from pgstate import _alembic, _paths, errors, migrate
+
+ROOT = Path(__file__).resolve().parents[2]
+MIGRATE = "import sys; from pgstate import migrate; print(*migrate.upgrade_dsn(sys.argv[1]))"
+
+
+@pytest.fixture
+def empty(cluster: Cluster) -> Iterator[Callable[[], Database]]:
+    """Makes databases that belong to the installer and hold nothing."""
+    made: list[Database] = []
+
+    def make() -> Database:
+        made.append(Database(cluster, cluster.create_database(owner=INSTALLER)))
+        return made[-1]
+
+    yield make
+    for database in made:
+        database.drop()
+
+
+@pytest.fixture(scope="module")
+def freeze() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("freeze", ROOT / "migrations" / "freeze.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def dump(database: Database) -> str:
+    """The whole catalogue as pg_dump sees it: definitions, owners and privileges, without the random restrict key."""
+    text = database.cluster.program("pg_dump", "--schema-only", "--dbname", database.dsn(SUPERUSER))
+    return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
+
+
+def psql(database: Database, text: str) -> None:
+    options = ("--no-psqlrc", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1")
+    database.cluster.program("psql", *options, "--dbname", database.dsn(), stdin=text)
+
+
+def test_head_is_the_newest_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_paths.migrations()))
+    assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
+
+
+@pytest.mark.core
+def test_installs_without_superuser_and_finds_nothing_left_to_do(empty: Callable[[], Database]) -> None:
+    database = empty()
+    assert database.sql("select rolsuper, rolcreaterole from pg_roles where rolname = 'installer'") == [(False, True)]
+    assert migrate.current_dsn(database.dsn()) is None
+    assert migrate.upgrade_dsn(database.dsn()) == [migrate.HEAD]
+    assert migrate.current_dsn(database.dsn()) == migrate.HEAD
+    assert migrate.upgrade_dsn(database.dsn()) == []
+
+
+@pytest.mark.core
+def test_the_printed_sql_gives_the_same_catalogue(empty: Callable[[], Database]) -> None:
+    online, printed = empty(), empty()
+    migrate.upgrade_dsn(online.dsn())
+    psql(printed, migrate.sql())
+    assert dump(printed) == dump(online)
+    assert migrate.upgrade_dsn(printed.dsn()) == []
+
+
+@pytest.mark.core
+def test_down_leaves_nothing_and_up_again_gives_the_same(empty: Callable[[], Database]) -> None:
+    database = empty()
+    before = dump(database)
+    migrate.upgrade_dsn(database.dsn())
+    first = dump(database)
+    assert migrate.downgrade_dsn(database.dsn(), "base") == [migrate.HEAD]
+    assert dump(database) == before
+    assert migrate.current_dsn(database.dsn()) is None
+    assert migrate.upgrade_dsn(database.dsn()) == [migrate.HEAD]
+    assert dump(database) == first
+
+
+async def _migrate_in_processes(addresses: list[str]) -> list[tuple[int | None, str]]:
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            MIGRATE,
+            address,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        for address in addresses
+    ]
+    said = [(await process.communicate())[0].decode() for process in processes]
+    return [(process.returncode, text.strip()) for process, text in zip(processes, said, strict=True)]
+
+
+@pytest.mark.core
+def test_eight_at_once_in_two_databases_of_a_new_server(new_cluster: Callable[..., Cluster], cluster: Cluster) -> None:
+    """The roles do not exist yet, so the runs race for them across the databases as well."""
+    fresh = new_cluster(cluster.major)
+    fresh.sql(f"create role {INSTALLER} login createrole")
+    one, two = (Database(fresh, fresh.create_database(owner=INSTALLER)) for _ in range(2))
+    done = asyncio.run(_migrate_in_processes([one.dsn(), two.dsn()] * 4))
+    assert [code for code, _ in done] == [0] * 8, done
+    assert sorted(text for _, text in done) == [""] * 6 + [migrate.HEAD] * 2
+
+    migrate.downgrade_dsn(one.dsn(), "base")
+    assert migrate.current_dsn(two.dsn()) == migrate.HEAD
+    assert two.sql("select agent from pgstate.info()", INSTALLER) == [("admin",)]
+    # The roles serve the other database still; the last one to leave takes them along.
+    roles = "select count(*) > 0 from pg_roles where rolname like 'pgstate%'"
+    assert fresh.sql(roles) == [(True,)]
+    migrate.downgrade_dsn(two.dsn(), "base")
+    assert fresh.sql(roles) == [(False,)]
+
+
+async def test_a_second_run_waits_for_the_first_and_then_finds_it_done(empty: Callable[[], Database]) -> None:
+    database = empty()
+    holder = await asyncpg.connect(database.dsn())
+    watcher = await asyncpg.connect(database.dsn())
+    try:
+        await holder.execute("begin")
+        await holder.execute(_alembic.OPENING)
+        run = asyncio.create_task(migrate.upgrade(database.dsn()))
+        waiting = None
+        for _ in range(2000):
+            waiting = await watcher.fetchval(
+                "select pid from pg_locks where locktype = 'advisory' and not granted and database ="
+                " (select oid from pg_database where datname = current_database())"
+            )
+            if waiting is not None:
+                break
+            await asyncio.sleep(0.005)
+        assert waiting is not None
+        await wait_until_blocked(watcher, waiting)
+        assert not run.done()
+        await holder.execute("rollback")
+        assert await run == [migrate.HEAD]
+    finally:
+        holder.terminate()
+        watcher.terminate()
+
+
+def test_runs_in_threads_do_not_take_each_others_connection(empty: Callable[[], Database]) -> None:
+    databases = [empty() for _ in range(3)]
+
+    async def together() -> list[list[str]]:
+        return await asyncio.gather(*(migrate.upgrade(database.dsn()) for database in databases))
+
+    assert asyncio.run(together()) == [[migrate.HEAD]] * 3
+    assert [migrate.current_dsn(database.dsn()) for database in databases] == [migrate.HEAD] * 3
+
+
+def test_takes_a_sqlalchemy_address(empty: Callable[[], Database]) -> None:
+    database = empty()
+    address = database.dsn().replace("postgresql://", "postgresql+asyncpg://")
+    assert migrate.upgrade_dsn(address) == [migrate.HEAD]
+    assert migrate.current_dsn(address) == migrate.HEAD
+
+
+def test_a_failed_run_leaves_nothing(empty: Callable[[], Database]) -> None:
+    database = empty()
+    before = dump(database)
+    # Stops the run in its last statements, after everything was created.
+    database.sql(
+        "create function public.refuse() returns event_trigger language plpgsql as"
+        " $$ begin raise exception 'no'; end $$;"
+    )
+    database.sql(
+        "create event trigger refuse on ddl_command_start when tag in ('REVOKE') execute function public.refuse()"
+    )
+    with pytest.raises(asyncpg.RaiseError):
+        migrate.upgrade_dsn(database.dsn())
+    database.sql("drop event trigger refuse")
+    database.sql("drop function public.refuse()")
+    assert dump(database) == before
+
+
+def test_a_foreign_schema_of_that_name_is_left_alone(empty: Callable[[], Database]) -> None:
+    database = empty()
+    database.sql("create schema pgstate; create table pgstate.mine (id int)")
+    with pytest.raises(asyncpg.DuplicateSchemaError, match="did not make"):
+        migrate.upgrade_dsn(database.dsn())
+    assert database.sql("select count(*) from pgstate.mine") == [(0,)]
+
+
+def test_settings_of_the_database_do_not_get_in_the_way(empty: Callable[[], Database]) -> None:
+    database, plain = empty(), empty()
+    for setting in (
+        "search_path = public, pg_temp",
+        "default_transaction_isolation = 'serializable'",
+        # far less than a migration takes, and enough for this test's own query
+        "statement_timeout = '25ms'",
+        "check_function_bodies = off",
+    ):
+        database.sql(f'alter database "{database.name}" set {setting}')
+    database.sql(f"alter default privileges for role {INSTALLER} grant all on tables to public")
+    assert migrate.upgrade_dsn(database.dsn()) == [migrate.HEAD]
+    migrate.upgrade_dsn(plain.dsn())
+    public = (
+        "select count(*) from pg_class c, aclexplode(c.relacl) a where a.grantee = 0 and relname = 'alembic_version'"
+    )
+    assert database.sql(public) == plain.sql(public) == [(0,)]
+
+
+def test_a_role_without_the_rights_is_told_what_it_needs(cluster: Cluster, empty: Callable[[], Database]) -> None:
+    database = empty()
+    role = f"{database.name}_other"
+    cluster.sql(f"create role {role} login")
+    database.logins.append(role)
+    with pytest.raises(errors.AccessDenied, match="CREATEROLE"):
+        migrate.upgrade_dsn(database.dsn(role))
+
+
+def test_an_address_where_nothing_answers_is_unreachable(tmp_path: Path) -> None:
+    with pytest.raises(errors.Unreachable):
+        migrate.upgrade_dsn(f"postgresql:///nothing?host={tmp_path}")
+
+
+def test_a_database_of_a_newer_pgstate_is_left_alone(database: Database) -> None:
+    database.sql("update pgstate.alembic_version set version_num = '9999'")
+    with pytest.raises(errors.SchemaTooNew, match="9999"):
+        migrate.upgrade_dsn(database.dsn())
+
+
+def test_an_unknown_revision_is_named(empty: Callable[[], Database]) -> None:
+    with pytest.raises(ValueError, match="no revision 0999"):
+        migrate.upgrade_dsn(empty().dsn(), "0999")
+
+
+def test_frozen_files_are_what_sql_builds_and_what_was_recorded(freeze: ModuleType) -> None:
+    assert freeze.check(ROOT / "sql", _paths.migrations() / "frozen") == []
+
+
+@pytest.fixture
+def frozen_tree(tmp_path: Path, freeze: ModuleType) -> tuple[Path, Path]:
+    sql, frozen = tmp_path / "sql", tmp_path / "frozen"
+    for name in ("tables/a.sql", "functions/x/f.sql"):
+        (sql / name).parent.mkdir(parents=True, exist_ok=True)
+        (sql / name).write_text(f"select '{name}';\n")
+    (sql / "drop.sql").write_text("select 'drop';\n")
+    (sql / "manifest.txt").write_text("# order\ntables/a.sql\nfunctions/x/f.sql\n")
+    freeze.write(sql, frozen)
+    return sql, frozen
+
+
+def test_freezing_splits_what_runs_once_from_what_is_made_anew(
+    freeze: ModuleType, frozen_tree: tuple[Path, Path]
+) -> None:
+    sql, frozen = frozen_tree
+    assert freeze.check(sql, frozen) == []
+    assert "tables/a.sql" in (frozen / "0001" / "tables.sql").read_text()
+    assert "functions/x/f.sql" in (frozen / "0001" / "code.sql").read_text()
+    (sql / "functions/x/f.sql").write_text("select 2;\n")
+    assert freeze.check(sql, frozen) == ["0001/code.sql is not what sql/ builds: run python migrations/freeze.py"]
+
+
+def test_freezing_refuses_a_released_file_that_changed(freeze: ModuleType, frozen_tree: tuple[Path, Path]) -> None:
+    sql, frozen = frozen_tree
+    (frozen / "0002").mkdir()
+    (frozen / "0002" / "tables.sql").write_text("alter table a add b int;\n")
+    freeze.write(sql, frozen)
+    assert freeze.check(sql, frozen) == []
+    (frozen / "0001" / "tables.sql").write_text("select 'something else';\n")
+    assert freeze.check(sql, frozen) == ["0001/tables.sql does not match SHA256SUMS"]
+    with pytest.raises(freeze.FreezeError, match="released"):
+        freeze.write(sql, frozen)
+
+
+def test_freezing_names_files_that_the_manifest_misses(freeze: ModuleType, frozen_tree: tuple[Path, Path]) -> None:
+    sql, frozen = frozen_tree
+    (sql / "tables" / "b.sql").write_text("select 1;\n")
+    with pytest.raises(freeze.FreezeError, match=r"not listed: tables/b\.sql"):
+        freeze.check(sql, frozen)

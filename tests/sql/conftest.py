@@ -1,0 +1,5 @@
+"""Fixtures of the SQL tests."""
+
+from sql._caller import agent, gateway, root, session
+
+__all__ = ["agent", "gateway", "root", "session"]

@@ -1,0 +1,437 @@
+"""Who acts, what they reach, who may change that, and that a refusal tells nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from conftest import Database
+from sql._caller import Caller, MakeAgent, refused, seconds
+
+_SETTINGS = ("agent", "call_agent", "call_agents", "identity", "wake")
+
+
+async def _pretend(caller: Caller, name: str) -> None:
+    for setting in _SETTINGS:
+        await caller.execute("select set_config($1, $2, false)", f"pgstate.{setting}", name)
+
+
+def _says(error: asyncpg.PostgresError) -> tuple[Any, ...]:
+    return error.sqlstate, error.message, error.detail, error.hint, error.constraint_name, error.table_name
+
+
+async def _outcome(caller: Caller, call: str) -> Any:
+    """Rows, or all that an error says."""
+    try:
+        return [tuple(row) for row in await caller.fetch(f"select * from pgstate.{call}")]
+    except asyncpg.PostgresError as error:
+        return _says(error)
+
+
+@pytest.mark.core
+async def test_a_login_is_its_agent(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice")
+    assert (await root("me"), await alice("me"), await alice("me", "alice")) == ("admin", "alice", "alice")
+    info = await alice("info")
+    assert (info["agent"], info["login"]) == ("alice", await alice.fetchval("select session_user::text"))
+    await alice.refuses("PS010", "me('admin')", "me('nobody')", "info('admin')", "get('memory/alice/x', 'admin')")
+    await alice("put", "memory/alice/x", 1)
+    (version,) = await alice.rows("history", "memory/alice/x")
+    assert (version["writer"], version["via"]) == ("alice", info["login"])
+
+
+@pytest.mark.core
+async def test_no_setting_makes_an_agent_somebody_else(root: Caller, agent: MakeAgent) -> None:
+    await agent("bob", "read **", "write **")
+    alice = await agent("alice", "read a/**", "write a/**")
+    await root.rows("put_many", ["a/x", "b/x"], [1, 1])
+    start = await root("cursor")
+    await root.rows("put_many", ["a/x", "b/x"], [2, 2])
+    for name in ("bob", "admin", "nobody", "alice bob", ""):
+        await _pretend(alice, name)
+        assert await alice("me") == "alice"
+        assert [r["key"] for r in await alice.rows("list")] == ["a/x"]
+        assert {r["key"] for r in await alice.rows("changes", start)} == {"a/x", None}
+        await alice.refuses("PS010", "get('b/x')", "put('b/x', '3')", "claim('b/x', '1 s')", "create_agent('eve')")
+        assert (await alice("put", "a/x", 3))["status"] == "ok"
+    assert {v["writer"] for v in await root.rows("history", "a/x")} == {"admin", "alice"}
+    assert (await root("info"))["epoch"] == 1
+
+
+@pytest.mark.core
+async def test_a_login_that_is_not_registered_is_nobody(
+    root: Caller, session: MakeAgent, login_name: Callable[[str], str]
+) -> None:
+    member, stranger = login_name("member"), login_name("stranger")
+    await root.execute(f'create role "{member}" login in role pgstate_agent; create role "{stranger}" login')
+    await root("put", "k", 1)
+    cursor = await root("cursor")
+    nobody = await session(member)
+    for name in (None, "admin"):
+        if name is not None:
+            await _pretend(nobody, name)
+        said = await nobody.refuses(
+            "PS010", "me()", "me('admin')", "info()", "get('k')", "get('none')", "list()", "put('k', '1')", "cursor()",
+            "delete('k')", "claim_next('**', '1 s')", "expire()", "agents()", "grants()", "wake(array['k'])",
+            "write_many(array['put'], array['k'], array['1']::jsonb[])", "get_many(array['k'])", "history('k')",
+            f"changes('{cursor}')", "apply('[]', '[]')", "create_agent('eve')", "grant_access('admin', 'x', 'read')",
+            *(f"changes_for('{cursor}', '{agents}', '{{\"\"}}')" for agents in ("{admin}", "{NULL}", '{""}', '{" "}')),
+            *(f"subscribe('{agents}', '{{\"\"}}')" for agents in ("{admin}", "{NULL}", '{""}', '{" "}')),
+        )  # fmt: skip
+        assert len(said) == 1
+    await (await session(stranger)).refuses("42501", "me()", "get('k')", "list()")
+
+
+@pytest.mark.core
+async def test_a_gateway_acts_for_delegated_agents_only(root: Caller, agent: MakeAgent, gateway: MakeAgent) -> None:
+    for name in ("alice", "bob", "carol"):
+        await agent(name)
+    both = await gateway("alice", "bob")
+    login = await both.fetchval("select session_user::text")
+    assert (await both("info"))["agent"] is None
+    await both.refuses("PS010", "me()", "me('carol')", "me('admin')", "me('nobody')", "me('')", "list()", "cursor()")
+    assert await both("me", "alice") == "alice"
+    async with both.transaction():
+        await both.execute("set local pgstate.agent = 'bob'")
+        assert (await both("me"), await both("me", "alice"), await both("me")) == ("bob", "alice", "bob")
+        await both("put", "memory/bob/x", 1)
+        (version,) = await both.rows("history", "memory/bob/x")
+        assert (version["writer"], version["via"]) == ("bob", login)
+    for name in ("carol", "admin", "nobody"):
+        async with both.transaction():
+            await both.execute(f"set local pgstate.agent = '{name}'")
+            with refused("PS010"):
+                async with both.transaction():
+                    await both("me")
+            assert await both("me", "alice") == "alice"
+    await both.refuses("PS010", "me()", "get('memory/bob/x')", "get('memory/bob/x', 'alice')")
+    await root("undelegate", login, "bob")
+    await both.refuses("PS010", "me('bob')", "get('memory/bob/x', 'bob')", "put('memory/bob/x', '1', agent => 'bob')")
+    assert await both("me", "alice") == "alice"
+    await root.refuses(
+        "PS007", "delegate('nobody', 'alice')", f"delegate('{login}', 'nobody')", f"create_gateway('{login}')",
+        f"create_agent('dave', '{login}')", "create_agent('alice')", "create_agent('a/b')", "create_agent('pgstate')",
+        "create_agent(null)", "create_agent('{agent}')", "create_gateway('pgstate_owner')", "create_gateway(null)",
+    )  # fmt: skip
+
+
+@pytest.mark.core
+async def test_the_agent_of_one_call_never_carries_over(root: Caller, agent: MakeAgent, gateway: MakeAgent) -> None:
+    await agent("alice", "read a/**", "write a/**")
+    await agent("bob", "read b/**", "write b/**")
+    await root.rows("put_many", ["a/x", "b/x"], [1, 1])
+    both = await gateway("alice", "bob")
+    start = await both("cursor", agent="alice")
+
+    async def denied(function: str, *arguments: Any, **named: Any) -> None:
+        with refused("PS010"):
+            async with both.transaction():
+                await both.rows(function, *arguments, **named)
+
+    async with both.transaction():
+        for call in (
+            ("get", "a/x"),
+            ("put", "a/x", 2),
+            ("list", "a/*"),
+            ("apply", [], [{"op": "put", "key": "a/x", "value": 3}]),
+            ("claim", "a/x", seconds(1)),
+            ("changes", start),
+            ("changes", start, [""], 1, None),
+        ):
+            await both.rows(*call, agent="alice")
+            await denied("me")
+            await denied("get", "a/x")
+            await denied("put", "a/x", 9)
+            await denied("get", "a/x", agent="bob")
+            await both.rows(*call, agent="alice")
+            assert (await both("get", "b/x", agent="bob"))["status"] == "ok"
+        await both.rows("changes_for", start, ["alice", "bob"], ["", ""])
+        await denied("list")
+        await denied("put", "a/x", 9)
+        assert [r["key"] for r in await both.rows("list", agent="bob")] == ["b/x"]
+    # several agents in one statement: each call is its own agent's
+    mixed = await both.fetch(
+        "select pgstate.me(v.a) as me, (pgstate.get(v.k, v.a)).status as got,"
+        "       (pgstate.put(v.k, '5', agent => v.a)).status as put"
+        "  from (values ('a/x', 'alice'), ('b/x', 'bob'), ('a/x', 'alice')) v (k, a)"
+    )
+    assert [r["me"] for r in mixed] == ["alice", "bob", "alice"]
+    assert {r["got"] for r in mixed} == {"ok"}
+    with refused("PS010"):
+        await both.fetch(
+            "select (pgstate.get(v.k, v.a)).status from (values ('a/x', 'alice'), ('a/x', 'bob')) v (k, a)"
+        )
+
+
+@pytest.mark.core
+async def test_who_installed_may_act_for_anybody(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "read a/**")
+    await root("put", "a/x", 1)
+    assert await root("me", "alice") == "alice"
+    await root.refuses("PS010", "put('a/x', '1', agent => 'alice')", "get('b/x', 'alice')", "me('nobody')")
+    async with root.transaction():
+        await root.execute("set local pgstate.agent = 'alice'")
+        assert [r["key"] for r in await root.rows("list")] == ["a/x"]
+        with refused("PS010"):
+            await root("create_agent", "bob")
+    assert await alice("me") == "alice"
+
+
+@pytest.mark.core
+async def test_a_grant_covers_its_subtree_and_nothing_beside_it(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "read a/b/**", "read one", "read team/{agent}/**", "read x/{agent}")
+    inside = ["a/b", "a/b/c", "a/b/c/d", "memory/alice", "memory/alice/x", "one", "team/alice/1", "x/alice"]
+    outside = [
+        "a", "a/b-secret", "a/b.x", "a/b0", "a/bc", "a/B/c", "memory/alice2", "memory/bob/x", "one/deeper", "one-more",
+        "team/alice-2/x", "team/bob/1", "team", "x/alice/y", "x/bob",
+    ]  # fmt: skip
+    await root.rows("put_many", inside + outside, [1] * len(inside + outside))
+    assert [r["key"] for r in await alice.rows("list")] == sorted(inside)
+    read = await alice.rows("get_many", inside + outside)
+    assert [r["status"] for r in read] == ["ok"] * len(inside) + ["denied"] * len(outside)
+    assert all(r["value"] is None and r["version"] is None for r in read[len(inside) :])
+    wrote = await alice.rows("put_many", inside, [2] * len(inside))
+    assert [r["status"] == "ok" for r in wrote] == [key.startswith("memory/") for key in inside]
+    for subtree in (
+        "",
+        "a/*",
+        "*",
+        "a**",
+        "**/a",
+        "a/**/b",
+        "a/?",
+        "{agent}x",
+        "a//b",
+        "../a",
+        "a/",
+        "é",
+        "a/{agent}*",
+    ):
+        with refused("PS002"):
+            await root("grant_access", "alice", subtree, "read")
+    with refused("PS002"):
+        await root("grant_access", "alice", None, "read")
+    await root.refuses(
+        "PS007", "grant_access('alice', 'a', 'reads')", "grant_access('alice', 'a', null)",
+        "grant_access('nobody', 'a', 'read')", "revoke_access('admin', '**', 'admin')",
+    )  # fmt: skip
+
+
+@pytest.mark.core
+async def test_revoking_takes_back_exactly_what_was_granted(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "read a/**", "read a/b/**", "write a/**")
+    await root.rows("put_many", ["a/x", "a/b/x"], [1, 1])
+    await root("revoke_access", "alice", "a/**", "read")
+    await alice.refuses("PS010", "get('a/x')", "history('a/x')", "claim('a/x', '1 s')", "put('a/x', '1', 1)")
+    assert (await alice("get", "a/b/x"))["status"] == "ok"
+    assert (await alice("put", "a/x", 2))["version"] is None
+    await root("revoke_access", "alice", "a/b", "read")  # not a grant that there is
+    assert (await alice("get", "a/b/x"))["status"] == "ok"
+    for right, subtree in (("read", "a/b/**"), ("write", "a/**")):
+        await root("revoke_access", "alice", subtree, right)
+    await alice.refuses("PS010", "get('a/b/x')", "put('a/x', '1')")
+    assert [(g["subtree"], g["right"]) for g in await root.rows("grants") if g["agent"] == "alice"] == [
+        ("memory/{agent}/**", "read"),
+        ("memory/{agent}/**", "write"),
+    ]
+    await root("grant_access", "alice", "a/**", "read")
+    await root("grant_access", "alice", "a/**", "read")
+    assert (await alice("get", "a/x"))["status"] == "ok"
+
+
+@pytest.mark.core
+async def test_admin_holds_inside_its_subtree_only(root: Caller, agent: MakeAgent, login_name: Any) -> None:
+    boss = await agent("boss", "admin team/**")
+    carol = await agent("carol", "read other/x")
+    await root.rows("put_many", ["team/x", "other/x"], [1, 1])
+    for subtree in ("team/**", "team", "team/a/**", "team/{agent}/**", "team/{agent}"):
+        for right in ("read", "write", "admin"):
+            await boss("grant_access", "carol", subtree, right)
+            await boss("revoke_access", "carol", subtree, right)
+    await boss("grant_access", "carol", "team/**", "read")
+    assert (await carol("get", "team/x"))["status"] == "ok"
+    login = login_name("eve")
+    said = await boss.refuses(
+        "PS010",
+        *(
+            f"{call}('carol', '{subtree}', 'read')"
+            for call in ("grant_access", "revoke_access")
+            for subtree in ("**", "other/**", "other/x", "team-2/**", "team0", "{agent}/**", "{agent}", "t/{agent}/**")
+        ),
+        "grant_access('boss', '**', 'admin')",
+        "create_agent('eve')",
+        f"create_agent('eve', '{login}')",
+        f"create_gateway('{login}')",
+        f"create_reader('{login}', 'team/**')",
+        "delegate('none', 'carol')",
+        "undelegate('none', 'carol')",
+        "_add_agent('eve', null, '{}')",
+        "_add_gateway('none')",
+        "get('team/x')",
+        "put('team/x', '2')",
+    )
+    assert len(said) == 1
+    assert not await root.fetchval("select exists (select from pg_roles where rolname = $1)", login)
+    await carol.refuses("PS010", "grant_access('carol', 'team/**', 'read')", "revoke_access('carol', 'team/x', 'read')")
+    assert [a["name"] for a in await boss.rows("agents")] == ["boss"]
+    assert {g["agent"] for g in await boss.rows("grants")} == {"boss"}
+    assert [a["name"] for a in await root.rows("agents")] == ["admin", "boss", "carol"]
+    # what it granted outlives its own right, and says who did it
+    await root("revoke_access", "boss", "team/**", "admin")
+    await boss.refuses("PS010", "grant_access('carol', 'team/y', 'read')")
+    granted = [g["granted_by"] for g in await carol.rows("grants") if g["subtree"] == "team/**"]
+    assert granted == ["boss"]
+
+
+async def test_creating_an_agent_needs_admin_and_leaves_nothing_when_refused(
+    root: Caller, agent: MakeAgent, database: Database, login_name: Callable[[str], str]
+) -> None:
+    alice = await agent("alice", "read **", "write **", "admin **")
+    login = login_name("eve")
+    # the right in pgstate is there, but not the right to make roles
+    for call in (f"create_agent('eve', '{login}')", f"create_gateway('{login}')", f"create_reader('{login}', 'a/**')"):
+        await alice.refuses("42501", call)
+    await alice.refuses("42501", f"_ensure_login('{login}', 'pgstate_agent')")
+    assert database.sql(f"select 1 from pg_roles where rolname = '{login}'") == []
+    assert [a["name"] for a in await root.rows("agents")] == ["admin", "alice"]
+    await alice("create_agent", "eve")
+    assert [(a["name"], a["login"], a["gateways"]) for a in await root.rows("agents")][2] == ("eve", None, [])
+    # a role that exists is taken as it is
+    await root("create_agent", "frank", login)
+    await root("create_agent", "grace", login_name("grace"))
+    await root.refuses("PS007", f"create_agent('heidi', '{login}')")
+    assert (await agent("ivan", "read i/**")).pid
+
+
+_KEYS = ("hid/there", "hid/claimed", "hid/gone", "hid/never")
+
+
+@pytest.mark.core
+async def test_a_denial_is_the_same_whatever_is_there(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "read ro/**", "write wo/**")
+    for prefix in ("hid", "ro", "wo"):
+        await root.rows("put_many", [f"{prefix}/{k}" for k in ("there", "claimed", "gone")], ["secret"] * 3)
+        await root("claim", f"{prefix}/claimed", seconds(60))
+        await root("delete", f"{prefix}/gone")
+    reads = ["get('{key}')", "history('{key}')"]
+    writes = ["put('{key}', '1')", "delete('{key}')", "merge('{key}', '1', 'add')", "put('{key}', '1', op_id => 'o')"]
+    comparing = [
+        "put('{key}', '1', 0)", "put('{key}', '1', 1)", "put('{key}', '1', expect_value => '\"secret\"')",
+        "put('{key}', '1', token => 1)", "delete('{key}', 1)", "delete('{key}', token => 1)", "complete('{key}', 1)",
+        "merge('{key}', '1', 'add', return_value => true)", "merge('{key}', '1', 'add', token => 1)",
+        "claim('{key}', '1 s')", "renew('{key}', 1, '1 s')", "release('{key}', 1)",
+    ]  # fmt: skip
+    guards = [
+        f"""apply('[{{"key": "{{key}}", {g}}}]', '[]')"""
+        for g in ('"exists": true', '"absent": true', '"version": 1', '"token": 1', '"value": "secret"')
+    ]
+    for prefix, calls in (
+        ("hid", reads + writes + comparing + guards),
+        ("ro", writes),
+        ("wo", reads + comparing + guards),
+    ):
+        for call in calls:
+            text = call.replace("{{", "{").replace("}}", "}")
+            said = {await _outcome(alice, text.replace("{key}", key.replace("hid/", f"{prefix}/"))) for key in _KEYS}
+            assert len(said) == 1, (call, said)
+            assert said.pop()[:2] == ("PS010", "access denied"), call
+    for call in (
+        "get_many(array['{key}'])",
+        "put_many(array['{key}'], array['1']::jsonb[])",
+        "delete_many(array['{key}'])",
+        "merge_many(array['{key}'], array['1']::jsonb[], array['add'])",
+        "write_many(array['complete'], array['{key}'], tokens => array[1])",
+        "write_many(array['put'], array['{key}'], array['1']::jsonb[], wake => false)",
+        "list('{key}')",
+        "list('{key}/**')",
+        "claim_next('{key}', '1 s')",
+    ):
+        outcomes = [str(await _outcome(alice, call.format(key=key))).replace(key, "") for key in _KEYS]
+        assert len(set(outcomes)) == 1, (call, outcomes)
+
+
+@pytest.mark.core
+async def test_who_may_only_write_learns_no_version(root: Caller, agent: MakeAgent) -> None:
+    blind = await agent("blind", "write a/**")
+    await root.rows("put_many", ["a/x", "a/y"], [1, 1])
+    await root("put", "a/list", [])
+    for key in ("a/x", "a/new"):
+        assert await blind("put", key, 2) == ("ok", None, None)
+        assert await blind("merge", key, 1, "add") == ("ok", None, None)
+        assert await blind("merge", key, 3, "first") == ("ok", None, None)
+        assert await blind("delete", key) == ("ok", None, None)
+        assert await blind("delete", key) == ("ok", None, None)
+    rows = await blind.rows("put_many", ["a/y", "a/y", "a/z", "a/x"], [1, 2, 3, 4])
+    rows += await blind.rows("put_many", ["a/y", "a/z"], [1, 2])
+    rows += await blind.rows("merge_many", ["a/list"], [[1]], ["append"])
+    rows += await blind.rows("delete_many", ["a/z", "a/none"])
+    rows += await blind.rows("apply", [], [{"op": "put", "key": "a/y", "value": 1}, {"op": "delete", "key": "a/none"}])
+    assert {(r["status"], r["version"], r["value"]) for r in rows} == {("ok", None, None)}
+    again = [await blind("put", "a/y", 1, op_id="once") for _ in range(2)]
+    assert again == [("ok", None, None)] * 2
+    await root("claim", "a/y", seconds(60))
+    for call in (("put", "a/y", 2), ("merge", "a/y", 1, "add"), ("delete", "a/y")):
+        assert (await blind(*call))[1:] == (None, None)
+    assert [c["key"] for c in await blind.rows("changes", await blind("cursor"))] == [None]
+    assert await blind.rows("list") == []
+
+
+@pytest.mark.core
+async def test_a_refused_row_does_not_tell_whether_somebody_watches(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    await root("put", "b/x", 1)
+
+    async def told(*keys: str) -> list[Any]:
+        rows = await alice.rows("write_many", ["put"] * len(keys), list(keys), [1] * len(keys), wake=False)
+        return [r["watched"] for r in rows]
+
+    batches = (["b/x"], ["a/x", "b/x"], ["a/x", "b/none", "c/x"], ["a/x"])
+    before = [await told(*keys) for keys in batches]
+    await root("subscribe", ["admin"], ["b/**"])
+    assert [await told(*keys) for keys in batches] == before
+    await root("subscribe", ["admin"], ["a/**"])
+    assert any(await told("a/x", "b/x"))
+
+
+@pytest.mark.core
+async def test_a_reader_selects_what_its_pattern_covers(
+    root: Caller, session: MakeAgent, database: Database, login_name: Callable[[str], str]
+) -> None:
+    await root.rows("put_many", ["a/b", "a/b/x", "a/b-secret", "c", "a/b/gone"], [1] * 5)
+    await root("delete", "a/b/gone")
+    await root("claim", "a/b/x", seconds(60))
+    await root("claim", "c", seconds(60))
+    login = login_name("reader")
+    await root("create_reader", login, "a/b/**")
+    reader = await session(login)
+    assert [r["key"] for r in await reader.fetch("select key from pgstate.entries order by key")] == ["a/b", "a/b/x"]
+    versions = [tuple(r) for r in await reader.fetch("select key, op from pgstate.versions order by seq")]
+    assert versions == [("a/b", "put"), ("a/b/gone", "put"), ("a/b/x", "put"), ("a/b/gone", "delete")]
+    assert [r["key"] for r in await reader.fetch("select key from pgstate.claims")] == ["a/b/x"]
+    assert await reader.fetchval("select count(*) from pgstate.entry where key = 'c'") == 0
+    # the functions give it the same
+    assert [r["key"] for r in await reader.rows("list")] == ["a/b", "a/b/x"]
+    await reader.refuses("PS010", "get('c')", "put('a/b/x', '2')", "list('c')")
+    await _pretend(reader, "admin")
+    for view in ("entries", "versions", "claims"):
+        assert {r["key"] for r in await reader.fetch(f"select key from pgstate.{view}")} <= {"a/b", "a/b/x", "a/b/gone"}
+    for statement in (
+        "update pgstate.entries set value = '2'",
+        "delete from pgstate.versions",
+        "insert into pgstate.entry (key) values ('a/b/y')",
+        "truncate pgstate.entry",
+        "select from pgstate.agent",
+        "select from pgstate.access_grant",
+        "select from pgstate.op",
+        "select from pgstate._acting",
+    ):
+        with refused("42501"):
+            await reader.execute(statement)
+    await _pretend(reader, "")
+    assert await reader.fetchval("select count(*) from pgstate.entries") == 2
+    await root("revoke_access", login, "a/b/**", "read")
+    assert await reader.fetch("select from pgstate.entries union all select from pgstate.versions") == []
+    await root.refuses("PS002", f"create_reader('{login_name('bad')}', 'a/*')")

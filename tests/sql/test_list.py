@@ -1,0 +1,190 @@
+"""list: patterns, pages, and ranges that agree with what a pattern means."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conftest import Database
+from sql._caller import Caller, MakeAgent
+
+
+def matches(pattern: str, key: str) -> bool:
+    """What a pattern means, segment by segment: nothing here looks like the SQL."""
+    wanted, given_ = pattern.split("/"), key.split("/")
+
+    def segment(want: str, have: str) -> bool:
+        return bool(re.fullmatch("".join({"*": ".*", "?": "."}.get(c) or re.escape(c) for c in want), have))
+
+    def rest(i: int, j: int) -> bool:
+        if i == len(wanted):
+            return j == len(given_)
+        if wanted[i] == "**":
+            return any(rest(i + 1, m) for m in range(j, len(given_) + 1))
+        return j < len(given_) and segment(wanted[i], given_[j]) and rest(i + 1, j + 1)
+
+    return pattern == "" or rest(0, 0)
+
+
+KEYS = [
+    "a", "a+b", "a-secret", "a.b", "a/b", "a/b-secret", "a/b.c", "a/b/c", "a/b/c/d", "a/b0", "a/bb", "a/c", "a0", "aXb",
+    "b", "b/a", "b/a/b", "b/x/y/a", "x/a/b", "~", "A", "a/B",
+]  # fmt: skip
+PATTERNS = [
+    "", "**", "*", "?", "a", "nothing", "a/**", "a/b/**", "a/*", "a/?", "a/b*", "a*", "a?", "a/b?", "*/*", "*/b", "a.b",
+    "a+b", "a?b", "**/a", "**/b", "**/a/**", "a/**/c", "a/**/d", "b/**/a", "**/a/b", "*/**", "a/**/*", "**/**",
+    "a/**/**", "**/**/a", "**/*", "*/**/b", "?/?/?", "a*/**", "~", "a/b/c/**", "b/*/*/a",
+]  # fmt: skip
+
+
+@pytest.mark.core
+async def test_a_pattern_finds_what_it_means(root: Caller) -> None:
+    await root("put", "zzz", 1)
+    await root("delete", "zzz")
+    await root.rows("put_many", KEYS, list(range(len(KEYS))))
+    for pattern in PATTERNS:
+        found = [r["key"] for r in await root.rows("list", pattern)]
+        # byte order, whatever the database's own collation
+        assert found == sorted(key for key in KEYS if matches(pattern, key)), pattern
+    assert "a/b" in [r["key"] for r in await root.rows("list", "a/b/**")]
+    assert "a/b-secret" not in [r["key"] for r in await root.rows("list", "a/b/**")]
+
+
+@pytest.mark.core
+async def test_patterns_that_are_none(root: Caller) -> None:
+    for pattern in (
+        "a//b",
+        "/a",
+        "a/",
+        "a**",
+        "**a",
+        "a/**b",
+        "***",
+        "a/../b",
+        ".",
+        "a b",
+        "ä",
+        "[a]",
+        "x" * 513,
+        "a\n",
+        None,
+    ):
+        with pytest.raises(Exception, match="pattern") as caught:
+            await root("list", pattern)
+        assert caught.value.sqlstate == "PS002", pattern  # type: ignore[attr-defined]
+    await root.refuses("PS007", "list('', 0)", "list('', 100001)")
+    await root.refuses("PS001", "list('', 1, 'a//b')")
+
+
+@pytest.mark.core
+async def test_pages_join_without_gap_or_overlap(agent: MakeAgent, root: Caller) -> None:
+    await root.rows("put_many", KEYS, [1] * len(KEYS))
+    # several ranges, one key among them, neighbours of a subtree left out
+    alice = await agent("alice", "read a/**", "read b/a", "read x/a/b", "write ~")
+    readable = [k for k in sorted(KEYS) if k == "a" or k.startswith("a/") or k in ("b/a", "x/a/b")]
+    for caller, pattern, expected in (
+        (root, "", sorted(KEYS)),
+        (alice, "", readable),
+        (alice, "**", readable),
+        (alice, "**/b", [k for k in readable if matches("**/b", k)]),
+        (alice, "a/b/**", ["a/b", "a/b/c", "a/b/c/d"]),
+    ):
+        for limit in (1, 2, 3, 100, None):
+            found: list[str] = []
+            while page := await caller.rows("list", pattern, limit, found[-1] if found else None):
+                found += [r["key"] for r in page]
+                assert limit is None or len(page) <= limit
+                assert len({r["cursor"] for r in page}) == 1
+            assert found == expected, (pattern, limit)
+    assert [r["key"] for r in await alice.rows("list", "", 10, "a/b-secret")] == readable[
+        readable.index("a/b-secret") + 1 :
+    ]
+    assert [r["key"] for r in await alice.rows("list", "", 2, "a/b/zzz")] == ["a/b0", "a/bb"]
+
+
+@pytest.mark.core
+async def test_a_listing_shows_only_what_may_be_read(agent: MakeAgent, root: Caller) -> None:
+    await root.rows("put_many", KEYS, [1] * len(KEYS))
+    alice = await agent("alice", "read a/b/**", "write b/**")
+    assert [r["key"] for r in await alice.rows("list", "a/**")] == ["a/b", "a/b/c", "a/b/c/d"]
+    assert [r["key"] for r in await alice.rows("list", "a/*")] == ["a/b"]
+    said = await alice.refuses(
+        "PS010", "list('b/**')", "list('b')", "list('nothing/here')", "list('a/b-secret')", "list('c/*')"
+    )
+    assert len(said) == 1
+    nobody = await agent("empty")
+    await root("revoke_access", "empty", "memory/{agent}/**", "read")
+    assert await nobody.rows("list") == []
+    await nobody.refuses("PS010", "list('**')", "list('*')", "list('memory/**')")
+
+
+async def test_a_listing_carries_the_columns_and_a_cursor(root: Caller) -> None:
+    await root("put", "a", {"x": 1}, ttl=None, priority=4)
+    (row,) = await root.rows("list")
+    listed, entry = dict(row), dict(await root("get", "a"))
+    assert listed.pop("cursor") and entry.pop("status") == "ok"
+    assert listed == entry
+    changes = await root.rows("changes", row["cursor"])
+    assert [c["op"] for c in changes] == ["bookmark"]
+
+
+# characters around '/' in byte order, so that a range which is off by one shows
+_segment = st.text("ab-.0~+", min_size=1, max_size=3).filter(lambda s: s not in (".", ".."))
+_keys = st.lists(_segment, min_size=1, max_size=4).map("/".join)
+
+
+@st.composite
+def _patterns(draw: st.DrawFn, keys: list[str]) -> str:
+    """A key with parts of it made wild, so that matches are common."""
+    made = []
+    for part in draw(st.sampled_from(keys)).split("/"):
+        how = draw(st.sampled_from(["keep", "keep", "*", "?", "**", "less", "more", "drop"]))
+        if how == "keep":
+            made.append(part)
+        elif how == "*":
+            cut = draw(st.integers(0, len(part)))
+            made.append(part[:cut] + "*")
+        elif how == "?":
+            at = draw(st.integers(0, len(part) - 1))
+            made.append(part[:at] + "?" + part[at + 1 :])
+        elif how == "**":
+            made.append("**")
+        elif how == "less":
+            made += ["**", part]
+        elif how == "more":
+            made += [part, "**"]
+    return "/".join(made)
+
+
+_CHECK = """
+select p.pattern, k.key, pgstate._pattern_ranges(p.pattern) @> k.key,
+       k.key ~ coalesce(pgstate._pattern_regex(p.pattern), '')
+  from unnest(%s::text[]) p (pattern), unnest(%s::text[]) k (key)
+"""
+_CHECK_SET = """
+select pgstate._patterns_ranges(%s::text[]) @> k.key and k.key ~ coalesce(pgstate._patterns_regex(%s::text[]), '')
+  from unnest(%s::text[]) with ordinality k (key, n) order by n
+"""
+
+
+def test_ranges_and_regular_expressions_agree_with_the_meaning(database: Database, superuser_dsn: str) -> None:
+    with psycopg.connect(superuser_dsn, autocommit=True) as connection:
+
+        @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @given(st.data())
+        def check(data: Any) -> None:
+            keys = sorted(data.draw(st.lists(_keys, min_size=3, max_size=8)))
+            # what ** may stand for includes nothing: the same keys without their first segments
+            keys += [key.split("/", n)[-1] for key in keys for n in (1, 2)]
+            patterns = data.draw(st.lists(_patterns(keys).filter(bool), min_size=1, max_size=6))
+            for pattern, key, inside, fits in connection.execute(_CHECK, (patterns, keys)):
+                assert (inside and fits) == matches(pattern, key), (pattern, key, inside, fits)
+            found = [row[0] for row in connection.execute(_CHECK_SET, (patterns, patterns, keys))]
+            assert found == [any(matches(p, key) for p in patterns) for key in keys], (patterns, keys)
+
+        check()

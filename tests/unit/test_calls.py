@@ -1,0 +1,103 @@
+"""The SQL of the API's functions, which stands in pgstate/_calls alone: each statement fits the schema as it is."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+import pgstate
+from pgstate._calls import access, claims, feed, values
+
+AREAS: list[ModuleType] = [access, claims, feed, values]
+DUMMIES: dict[str, Any] = {
+    "str": "x", "str | None": None, "int": 1, "int | None": None, "float": 1.0, "bool": True, "timedelta": timedelta(1),
+    "UUID": uuid4(), "list[str]": ["x"], "Sequence[Sequence[Any] | None]": [None] * 12,
+}  # fmt: skip
+
+
+class Recorder:
+    """In place of a connection: keeps the statement and the number of its arguments."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, int]] = []
+
+    async def fetch(self, sql: str, *args: object, timeout: float) -> list[Any]:
+        assert timeout == 1.0
+        self.sent.append((sql, len(args)))
+        raise LookupError
+
+
+def functions() -> list[Callable[..., Any]]:
+    return [
+        function
+        for area in AREAS
+        for _, function in inspect.getmembers(area, inspect.iscoroutinefunction)
+        if function.__module__ == area.__name__
+    ]
+
+
+async def statements(function: Callable[..., Any]) -> list[tuple[str, int]]:
+    recorder = Recorder()
+    arguments = {
+        name: recorder if name == "connection" else DUMMIES[parameter.annotation]
+        for name, parameter in inspect.signature(function).parameters.items()
+    }
+    for expire in (False, True) if "expire" in arguments else (None,):
+        if expire is not None:
+            arguments["expire"] = expire
+        with pytest.raises(LookupError):
+            await function(**arguments)
+    return recorder.sent
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    "function", functions(), ids=lambda function: f"{function.__module__.split('.')[-1]}.{function.__name__}"
+)
+async def test_a_statement_fits_the_schema(function: Callable[..., Any], admin: asyncpg.Connection) -> None:
+    for sql, count in await statements(function):
+        prepared = await admin.prepare(sql)
+        assert len(prepared.get_parameters()) == count
+        assert prepared.get_attributes()
+        # values travel as text, so that codecs of a pool do not matter
+        types = [attribute.type.name for attribute in prepared.get_attributes()]
+        types += [parameter.name for parameter in prepared.get_parameters()]
+        assert not {"json", "jsonb", "jsonb[]", "json[]"} & set(types)
+
+
+async def test_every_function_that_agents_call_is_called(admin: asyncpg.Connection) -> None:
+    sent = " ".join([sql for function in functions() for sql, _ in await statements(function)])
+    called = set(re.findall(r"pgstate\.(\w+)\(", sent))
+    there = {
+        row["name"]
+        for row in await admin.fetch(
+            "select distinct p.proname as name from pg_proc p where p.pronamespace = 'pgstate'::regnamespace "
+            "and p.proname !~ '^_' and has_function_privilege('pgstate_agent', p.oid, 'execute') "
+            "and not exists (select from pg_type t where t.typtype in ('r', 'm') and t.typname = p.proname)"
+        )
+    }
+    assert called <= there
+    # put, merge and so on are rows of write_many; key() is done by the client; me() is part of info()
+    assert there - called == {
+        "put", "put_many", "merge", "merge_many", "delete", "delete_many", "complete", "key", "me", *(there & {"prune"}),
+    }  # fmt: skip
+
+
+def test_sql_of_the_api_is_nowhere_else() -> None:
+    package = Path(pgstate.__file__).parent
+    found = [
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if re.search(r"(?i)\b(select|from|perform)\s+pgstate\.[a-z]\w+\s*\(", path.read_text())
+        and path.parent.name != "_calls"
+    ]
+    assert found == []

