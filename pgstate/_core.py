@@ -21,7 +21,6 @@ _log = logging.getLogger("pgstate")
 
 WRITE_LANES = 2
 READ_LANES = 2
-_COLUMNS = 12
 _PULSE = 1.0
 
 
@@ -70,13 +69,13 @@ class Core:
         return found
 
     async def _write(self, agent: str | None, batch: Sequence[Operation], lane: Lane, left: float) -> Sequence[Row]:
-        columns: list[Sequence[Any] | None] = [list(column) for column in zip(*(o.args for o in batch), strict=True)]
-        for index in range(2, _COLUMNS):
-            if not any(value is not None for value in columns[index] or ()):
-                columns[index] = None
         connection = await self.source.take(left)
+        rows: Sequence[Row]
         try:
-            rows = await values.write_many(connection, columns, lane.id, lane.turn, agent, timeout=left)
+            if len(batch) == 1:
+                rows = [await values.write_one(connection, batch[0].args, lane.id, lane.turn, agent, timeout=left)]
+            else:
+                rows = await values.write_many(connection, _columns(batch), lane.id, lane.turn, agent, timeout=left)
         finally:
             await self.source.give(connection)
         if rows[0]["watched"]:
@@ -163,3 +162,9 @@ class Core:
         await self.hub.close()
         await self._waker.close()
         await self.source.close()
+
+
+def _columns(batch: Sequence[Operation]) -> list[Sequence[Any] | None]:
+    """Arguments of operations by column, None for an optional one that nobody gave."""
+    columns = [list(column) for column in zip(*(o.args for o in batch), strict=True)]
+    return [column if index < 2 or column.count(None) < len(column) else None for index, column in enumerate(columns)]

@@ -33,8 +33,9 @@ class Area:
         return check_key(self._prefix + key)
 
     def _pattern(self, pattern: str) -> str:
-        if self._prefix and not pattern:
-            return self._prefix + "**"
+        if self._prefix and set(check_pattern(pattern).split("/")) <= {"", "**"}:
+            # everything in the namespace, which its root is not: that has no key relative to it
+            pattern = "*/**"
         return check_pattern(self._prefix + pattern)
 
     @property

@@ -61,6 +61,19 @@ select status, version, value::text as value, code, message, watched
 """
 
 
+_WRITE_ONE = """
+select status, version, value::text as value, code, message, watched
+  from pgstate.write_one($1, $2, $3::text::jsonb, $4, $5::text::jsonb, $6, $7, $8, $9, $10, $11, $12, $13, $14, false, $15)
+"""
+
+
+async def write_one(
+    connection: Connection, row: Sequence[Any], lane: UUID, turn: int, agent: str | None, *, timeout: float
+) -> Row:
+    """`row`: op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, op_id."""
+    return await fetch_row(connection, _WRITE_ONE, *row, lane, turn, agent, timeout=timeout)
+
+
 async def write_many(
     connection: Connection,
     columns: Sequence[Sequence[Any] | None],
@@ -70,8 +83,7 @@ async def write_many(
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    """`columns`: ops, keys, values, expects, expect_values, ttls, tokens, priorities, not_befores, reducers,
-    return_values, op_ids; a column without anything in it may be None."""
+    """`columns` are those of `write_one`; one without anything in it may be None."""
     return await fetch(connection, _WRITE_MANY, *columns, lane, turn, agent, timeout=timeout)
 
 

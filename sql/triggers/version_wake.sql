@@ -11,7 +11,10 @@ declare
   v_keys text[];
   v_last text;
 begin
-  if current_setting('pgstate.wake', true) = 'off' or not exists (select from pgstate.watcher) then
+  -- apart from the subquery, which is run as a query of its own wherever it stands
+  if current_setting('pgstate.wake', true) = 'off' then
+    return null;
+  elsif not exists (select from pgstate.watcher) then
     return null;
   end if;
   select array_agg(distinct v.key), max(v.seq)::text into v_keys, v_last

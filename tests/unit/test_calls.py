@@ -20,7 +20,7 @@ from pgstate._calls import access, claims, feed, values
 AREAS: list[ModuleType] = [access, claims, feed, values]
 DUMMIES: dict[str, Any] = {
     "str": "x", "str | None": None, "int": 1, "int | None": None, "float": 1.0, "bool": True, "timedelta": timedelta(1),
-    "UUID": uuid4(), "list[str]": ["x"], "Sequence[Sequence[Any] | None]": [None] * 12,
+    "UUID": uuid4(), "list[str]": ["x"], "Sequence[Any]": [None] * 12, "Sequence[Sequence[Any] | None]": [None] * 12,
 }  # fmt: skip
 
 
@@ -86,7 +86,7 @@ async def test_every_function_that_agents_call_is_called(admin: asyncpg.Connecti
         )
     }
     assert called <= there
-    # put, merge and so on are rows of write_many; key() is done by the client; me() is part of info()
+    # put, merge and so on are what write_one and write_many do; key() is done by the client; me() is part of info()
     assert there - called == {
         "put", "put_many", "merge", "merge_many", "delete", "delete_many", "complete", "key", "me", *(there & {"prune"}),
     }  # fmt: skip

@@ -14,6 +14,9 @@ begin
   if p_pattern = v_stem || '**' then
     v_stem := left(v_stem, -1);
     return pgstate.keymultirange(pgstate.keyrange(v_stem, v_stem, '[]'), pgstate.keyrange(v_stem || '/', v_stem || '0', '[)'));
+  elsif p_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
+    -- everything below a key
+    return pgstate.keymultirange(pgstate.keyrange(v_stem, left(v_stem, -1) || '0', '[)'));
   elsif p_pattern ~ '^[^*?]+/\*\*(?:/\*\*)+$' then
     -- a/**/** includes a
     v_stem := left(v_stem, -1);

@@ -1,11 +1,11 @@
--- Null when the ranges alone decide: everything, one key, or a subtree.
+-- Null when the ranges alone decide: everything, one key, a subtree, or what is below a key.
 create function pgstate._pattern_regex(p_pattern text) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_regex text := p_pattern;
 begin
-  if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ '^[^*?]+/\*\*$' then
+  if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ '^[^*?]+/(?:\*/)?\*\*$' then
     return null;
   end if;
   -- letters that keys cannot hold stand for the parts, so that no replacement touches another's result

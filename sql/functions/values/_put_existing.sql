@@ -1,6 +1,6 @@
 -- The most frequent write, in one statement: puts on different keys that all exist, are at the version expected and that
--- nobody has claimed. Returns their new versions; null, with nothing done and no lock kept, when any of them is otherwise:
--- _write_each() tells how. A row costs half of what it costs there.
+-- nobody has claimed. Returns their new versions, a null for each that the caller may only write; or null, with nothing
+-- done and no lock kept, when any of them is otherwise: _write_each() tells how. A row costs half of what it costs there.
 --
 -- Lives are told by the value, here and wherever a key is looked up: live would let the planner take the index on waiting
 -- tasks for a small one, and keep to it when it has grown.
@@ -43,7 +43,7 @@ begin
       select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, u.updated_at, u.expires_at
         from updated u
     )
-    select array_agg(u.version order by u.ord) into v_versions from updated u;
+    select array_agg(case when p_actor.reads @> u.key then u.version end order by u.ord) into v_versions from updated u;
     if cardinality(v_versions) is distinct from cardinality(p_keys) then
       raise exception using errcode = 'PS998';
     end if;

@@ -114,9 +114,10 @@ begin
   end if;
 
   return query
-    select o.ord::int, r.item ->> 'key', o.item ->> 0, (o.item ->> 1)::bigint, o.item -> 3, v_watched
+    select o.ord::int, r.item ->> 'key', u.status, u.version, u.value, v_watched
       from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)
       join jsonb_array_elements(v_rows) with ordinality as r (item, ord) using (ord)
+      cross join lateral pgstate._unpack(o.ord::int, o.item, r.item ->> 'key') u
      order by o.ord;
 end
 $$;

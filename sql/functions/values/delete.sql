@@ -4,16 +4,9 @@ create function pgstate.delete(
 ) returns pgstate.written
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_out pgstate.outcome;
 begin
-  select o.* into v_out from pgstate.write_many(array['delete'], array[delete.key],
-    expects => array[delete.expect], tokens => array[delete.token],
-    op_ids => case when delete.op_id is not null then array[delete.op_id] end, agent => delete.agent) o;
-  if v_out.code is not null then
-    perform pgstate._raise(v_out.code, delete.key);
-  end if;
-  return row(v_out.status, v_out.version, v_out.value)::pgstate.written;
+  return pgstate._written(pgstate.write_one('delete', delete.key, expect => delete.expect, token => delete.token,
+    op_id => delete.op_id, agent => delete.agent), delete.key);
 end
 $$;
 comment on function pgstate.delete(text, bigint, bigint, text, text) is

@@ -5,16 +5,9 @@ create function pgstate.merge(
 ) returns pgstate.written
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_out pgstate.outcome;
 begin
-  select o.* into v_out from pgstate.write_many(array['merge'], array[merge.key],
-    "values" => array[merge.operand], reducers => array[merge.reducer], ttls => array[merge.ttl], tokens => array[merge.token],
-    return_values => array[merge.return_value], op_ids => case when merge.op_id is not null then array[merge.op_id] end, agent => merge.agent) o;
-  if v_out.code is not null then
-    perform pgstate._raise(v_out.code, merge.key);
-  end if;
-  return row(v_out.status, v_out.version, v_out.value)::pgstate.written;
+  return pgstate._written(pgstate.write_one('merge', merge.key, merge.operand, ttl => merge.ttl, token => merge.token,
+    reducer => merge.reducer, return_value => merge.return_value, op_id => merge.op_id, agent => merge.agent), merge.key);
 end
 $$;
 comment on function pgstate.merge(text, jsonb, text, interval, text, bigint, boolean, text) is

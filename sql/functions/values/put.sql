@@ -5,17 +5,9 @@ create function pgstate.put(
 ) returns pgstate.written
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_out pgstate.outcome;
 begin
-  select o.* into v_out from pgstate.write_many(array['put'], array[put.key],
-    "values" => array[put.value], expects => array[put.expect], expect_values => array[put.expect_value], ttls => array[put.ttl],
-    tokens => array[put.token], priorities => array[put.priority], not_befores => array[put.not_before],
-    op_ids => case when put.op_id is not null then array[put.op_id] end, agent => put.agent) o;
-  if v_out.code is not null then
-    perform pgstate._raise(v_out.code, put.key);
-  end if;
-  return row(v_out.status, v_out.version, v_out.value)::pgstate.written;
+  return pgstate._written(pgstate.write_one('put', put.key, put.value, put.expect, put.expect_value, put.ttl, put.token, put.priority,
+    put.not_before, op_id => put.op_id, agent => put.agent), put.key);
 end
 $$;
 comment on function pgstate.put(text, jsonb, bigint, jsonb, interval, text, bigint, int, timestamptz, text) is
