@@ -63,7 +63,8 @@ select status, version, value::text as value, code, message, watched
 
 _WRITE_ONE = """
 select status, version, value::text as value, code, message, watched
-  from pgstate.write_one($1, $2, $3::text::jsonb, $4, $5::text::jsonb, $6, $7, $8, $9, $10, $11, $12, $13, $14, false, $15)
+  from pgstate.write_one($1, $2, $3::text::jsonb, $4, $5::text::jsonb, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+                         wake => false, agent => $15)
 """
 
 
