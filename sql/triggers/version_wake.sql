@@ -5,7 +5,7 @@
 -- No WHEN and no transition table: both cost every write 25 us, wanted or not. What is new is found by the transaction's id
 -- instead, from the last seq on that an earlier statement of the transaction woke for.
 create function pgstate._on_version() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_keys text[];

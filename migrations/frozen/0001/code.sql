@@ -23,7 +23,7 @@ comment on view pgstate._acting is 'Internal: the acting agent.';
 
 -- functions/access/_acting.sql
 create function pgstate._acting() returns int
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return (select a.agent_id from pgstate._acting a);
@@ -34,7 +34,7 @@ comment on function pgstate._acting() is 'Internal: id of the acting agent, null
 -- functions/access/_acting_ids.sql
 -- The agents that pgstate.call_agents names and that this login may act for; without the setting, the acting agent.
 create function pgstate._acting_ids() returns int[]
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_names text := current_setting('pgstate.call_agents', true);
@@ -72,25 +72,28 @@ comment on function pgstate._deny() is 'Internal: raises PS010.';
 -- with the call, but only a superuser may attach one for a custom parameter.)
 -- The unions with '{}' detoast, as in _reachable(): else every comparison with a key would do it again.
 create function pgstate._enter(p_agent text) returns pgstate._actor
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor;
+  v_named text := coalesce(p_agent, '');
 begin
-  if coalesce(current_setting('pgstate.call_agent', true), '') <> coalesce(p_agent, '') then
-    perform set_config('pgstate.call_agent', coalesce(p_agent, ''), true);
+  if coalesce(current_setting('pgstate.agent', true), '') = '' then
+    -- the login's own agent, named or not: the short form, as in _reachable()
+    select a.id, a.name, i.epoch, i.value_limit, r.reads + '{}', r.writes + '{}', i.identity into v_actor
+      from pgstate.login l join pgstate.agent a on a.id = l.agent_id join pgstate.reach r on r.agent_id = a.id
+      cross join pgstate.install i where l.login = session_user::text and v_named in (a.name, '');
+    if v_actor.id is not null then
+      v_named := '';
+    end if;
+  end if;
+  if coalesce(current_setting('pgstate.call_agent', true), '') <> v_named then
+    perform set_config('pgstate.call_agent', v_named, true);
   end if;
   if coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     perform set_config('pgstate.call_agents', '', true);
   end if;
-  if coalesce(p_agent, '') = '' and coalesce(current_setting('pgstate.agent', true), '') = '' then
-    -- the short form, as in _reachable()
-    select a.id, a.name, i.epoch, i.value_limit, r.reads + '{}', r.writes + '{}', i.identity into v_actor
-      from pgstate.login l join pgstate.agent a on a.id = l.agent_id join pgstate.reach r on r.agent_id = a.id
-      cross join pgstate.install i where l.login = session_user::text;
-    if v_actor.id is null then
-      perform pgstate._deny();
-    end if;
+  if v_actor.id is not null then
     return v_actor;
   end if;
   select a.id, a.name, i.epoch, i.value_limit, r.reads + '{}', r.writes + '{}', i.identity into v_actor
@@ -107,9 +110,11 @@ comment on function pgstate._enter(text) is 'Internal: resolves and returns the 
 -- functions/access/_enter_for.sql
 -- _enter() for the feed reads of a process with several agents: each must be one that this login may act for. The policies
 -- then see the union of their reach.
-create function pgstate._enter_for(p_agents text[]) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+create function pgstate._enter_for(p_agents text[]) returns pgstate._actor
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_actor pgstate._actor;
 begin
   -- names travel in one setting, separated by blanks, which no agent's name holds
   if exists (select from unnest(p_agents) n where n is null or n !~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$') then
@@ -120,16 +125,18 @@ begin
   if cardinality(pgstate._acting_ids()) <> cardinality(p_agents) then
     perform pgstate._deny();
   end if;
+  select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
+  return v_actor;
 end
 $$;
-comment on function pgstate._enter_for(text[]) is 'Internal: checks the agents of a multi-agent call.';
+comment on function pgstate._enter_for(text[]) is 'Internal: checks the agents of a multi-agent call; nobody in particular acts then, within nobody''s ranges.';
 
 -- functions/access/_enter_write.sql
 -- Start of every writing function. Two things must hold before a version row is written: its xid belongs to the epoch that
 -- it is stamped with, and its commit is flushed before it is visible (cursors are clipped to the highest visible xid,
 -- which a crash must not be able to hand out again).
 create function pgstate._enter_write(p_agent text) returns pgstate._actor
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(p_agent);
@@ -149,7 +156,7 @@ comment on function pgstate._enter_write(text) is 'Internal: _enter for writers;
 -- functions/access/_check_login.sql
 -- For what any registered login may ask, a gateway that names no agent too.
 create function pgstate._check_login() returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   if not exists (select from pgstate.login l where l.login = session_user::text) then
@@ -161,7 +168,7 @@ comment on function pgstate._check_login() is 'Internal: raises PS010 for a logi
 
 -- functions/access/_install.sql
 create function pgstate._install() returns pgstate.about
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return (select row('0001', null, null, i.value_limit, i.epoch)::pgstate.about from pgstate.install i);
@@ -172,7 +179,7 @@ comment on function pgstate._install() is 'Internal: the installation as info() 
 -- functions/access/_identity.sql
 -- Which cluster and database this is: transaction ids mean something only together with it.
 create function pgstate._identity() returns text
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return (select s.system_identifier || ':' || d.oid
@@ -193,7 +200,7 @@ comment on function pgstate._now() is 'Internal: the clock of every decision abo
 -- After a restore into another cluster or database the rows of before are old: a new epoch begins. Checked once per
 -- session: pg_control_system() reads a file.
 create function pgstate._settle_identity() returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_identity text := pgstate._identity();
@@ -209,7 +216,7 @@ comment on function pgstate._settle_identity() is 'Internal: begins a new epoch 
 -- it in a scalar subquery. The union with '{}' detoasts here; without it the stored datum is detoasted for every row.
 -- pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens reading to all the agents it names.
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_several text := current_setting('pgstate.call_agents', true);
@@ -317,6 +324,9 @@ declare
 begin
   if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ '^[^*?]+/(?:\*/)?\*\*$' then
     return null;
+  elsif p_pattern ~ '^[^*?]+/\*$' then
+    -- the most frequent one, without the replacements
+    return '^' || regexp_replace(left(p_pattern, -1), '([.+])', '\\\1', 'g') || '[^/]*$';
   end if;
   -- letters that keys cannot hold stand for the parts, so that no replacement touches another's result
   v_regex := regexp_replace(v_regex, '(^|/)(?:\*\*/)+', '\1**/', 'g');
@@ -417,7 +427,7 @@ comment on function pgstate._subtree_ranges(text, text) is 'Internal: key ranges
 -- Writes the expiry version of entries whose time has come; they were invisible since. Any client may ask: which keys
 -- there were is told to nobody. As the owner, because expiry must not depend on anybody's grants.
 create function pgstate._expire(p_limit int) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_now timestamptz := pgstate._now();
@@ -454,6 +464,10 @@ create function pgstate._covers(p_seen pg_snapshot) returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- most often nothing runs that is older than what was seen
+  if pg_snapshot_xmax(p_seen) <= pg_snapshot_xmin(pg_current_snapshot()) then
+    return true;
+  end if;
   return pg_snapshot_xmax(p_seen) <= pg_snapshot_xmax(pg_current_snapshot())
      and not exists (select from pg_snapshot_xip(pg_current_snapshot()) x where pg_visible_in_snapshot(x, p_seen));
 end
@@ -461,51 +475,49 @@ $$;
 comment on function pgstate._covers(pg_snapshot) is 'Internal: does the current snapshot see all that another saw?';
 
 -- functions/feed/_cursor.sql
-create function pgstate._cursor(p_epoch int) returns text
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+create function pgstate._cursor(p_actor pgstate._actor) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return '1.' || pgstate._feed_place(p_epoch) || '.' || pgstate._snapshot(p_epoch);
+  return '1.' || pgstate._feed_place(p_actor) || '.' || pgstate._snapshot(p_actor.epoch);
 end
 $$;
-comment on function pgstate._cursor(int) is 'Internal: a cursor for the calling statement''s snapshot.';
-
--- functions/feed/_epoch.sql
-create function pgstate._epoch() returns int
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$ begin return (select i.epoch from pgstate.install i); end $$;
-comment on function pgstate._epoch() is 'Internal: the current epoch.';
+comment on function pgstate._cursor(pgstate._actor) is 'Internal: a cursor for the calling statement''s snapshot.';
 
 -- functions/feed/_feed_place.sql
 -- A cursor as text: where it is good (identity, epoch, timeline), then what was seen (base); within a page also the snapshot
 -- that the page reads up to, the last seq delivered, and the seq up to which transactions are split. Opaque to callers.
-create function pgstate._feed_place(p_epoch int) returns text
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+create function pgstate._feed_place(p_actor pgstate._actor) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_identity text;
+  v_identity text := current_setting('pgstate.identity', true);
 begin
   if pg_is_in_recovery() then
     raise exception using errcode = 'PS022', message = 'the feed is not served on a standby',
       hint = 'A standby does not know which transactions are under way. Read the feed from the primary.';
   end if;
-  v_identity := pgstate._identity();
-  if v_identity <> (select i.identity from pgstate.install i) then
-    raise exception using errcode = 'PS022', message = 'this database was restored elsewhere and nothing has been written since',
-      hint = 'The first write, or pgstate migrate, begins a new epoch; then list again and go on from a new cursor.';
+  -- looked at once per session, as in _enter_write()
+  if v_identity is null or v_identity <> p_actor.identity then
+    v_identity := pgstate._identity();
+    if v_identity <> p_actor.identity then
+      raise exception using errcode = 'PS022', message = 'this database was restored elsewhere and nothing has been written since',
+        hint = 'The first write, or pgstate migrate, begins a new epoch; then list again and go on from a new cursor.';
+    end if;
+    perform set_config('pgstate.identity', v_identity, false);
   end if;
   -- the control file lags after a promotion, the name of the current log segment does not
-  return v_identity || '.' || p_epoch || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+  return v_identity || '.' || p_actor.epoch || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
 end
 $$;
-comment on function pgstate._feed_place(int) is 'Internal: where cursors of this feed are good.';
+comment on function pgstate._feed_place(pgstate._actor) is 'Internal: where cursors of this feed are good.';
 
 -- functions/feed/_frontier.sql
 -- Rule "clip": 1 + the highest visible xid of a version row. Ids of transactions that never flushed are handed out again
 -- after a crash, so a cursor must not claim to have seen them. The own transaction's rows do not count: it may roll back.
 -- As the owner: row-level security would make the search for the newest row scan everything hidden.
 create function pgstate._frontier(p_epoch int) returns xid8
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_own xid8 := coalesce(pg_current_xact_id_if_assigned(), '0'::xid8);
@@ -521,34 +533,30 @@ $$;
 comment on function pgstate._frontier(int) is 'Internal: 1 + the highest visible transaction id in the feed.';
 
 -- functions/feed/_position.sql
-create function pgstate._position(p_cursor text, p_epoch int) returns pgstate._position
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+create function pgstate._position(p_cursor text, p_place text) returns pgstate._position
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_parts text[] := string_to_array(p_cursor, '.');
   v_position pgstate._position;
-  v_snapshot constant text := '^[1-9][0-9]{0,18}:[1-9][0-9]{0,18}:(?:[1-9][0-9]{0,18}(?:,[1-9][0-9]{0,18})*)?$';
+  v_parts text[] := string_to_array(p_cursor, '.');
 begin
-  if cardinality(v_parts) not in (5, 8) or v_parts[1] <> '1' or v_parts[5] !~ v_snapshot
-     or v_parts[2] !~ '^[0-9]{1,20}:[0-9]{1,10}$' or v_parts[3] !~ '^[0-9]{1,9}$' or v_parts[4] !~ '^[0-9A-F]{8}$'
-     or cardinality(v_parts) = 8 and (v_parts[6] !~ v_snapshot or v_parts[7] !~ '^[0-9]{1,18}$' or v_parts[8] !~ '^[0-9]{1,18}$') or p_cursor is null
+  -- one expression without captures, which the engine decides in one pass
+  if p_cursor ~ ('^1\.[0-9]{1,20}:[0-9]{1,10}\.[0-9]{1,9}\.[0-9A-F]{8}'
+                 '\.[1-9][0-9]{0,18}:[1-9][0-9]{0,18}:(?:[1-9][0-9]{0,18}(?:,[1-9][0-9]{0,18})*)?'
+                 '(?:\.[1-9][0-9]{0,18}:[1-9][0-9]{0,18}:(?:[1-9][0-9]{0,18}(?:,[1-9][0-9]{0,18})*)?\.[0-9]{1,18}\.[0-9]{1,18})?$')
+     is not true
   then
     raise exception using errcode = 'PS020', message = 'invalid cursor',
       hint = 'A cursor is opaque: pass one that cursor(), list() or changes() returned, unchanged.';
-  end if;
-  v_position.place := pgstate._feed_place(p_epoch);
-  if v_position.place <> v_parts[2] || '.' || v_parts[3] || '.' || v_parts[4] then
+  elsif not starts_with(p_cursor, '1.' || p_place || '.') then
     raise exception using errcode = 'PS021', message = 'the cursor belongs to another history of this database (restored, promoted or cloned since)',
       hint = 'List again, and go on from the new cursor.';
   end if;
   begin
-    v_position.base := v_parts[5]::pg_snapshot;
-    v_position.upto := v_parts[6]::pg_snapshot;
+    v_position := row(v_parts[5]::pg_snapshot, v_parts[6]::pg_snapshot, coalesce(v_parts[7]::bigint, 0), coalesce(v_parts[8]::bigint, 0));
   exception when invalid_text_representation then
     raise exception using errcode = 'PS020', message = 'invalid cursor';
   end;
-  v_position.after := coalesce(v_parts[7]::bigint, 0);
-  v_position.until := coalesce(v_parts[8]::bigint, 0);
   if not pgstate._covers(coalesce(v_position.upto, v_position.base))
      or pg_snapshot_xmax(v_position.base) > pg_snapshot_xmax(coalesce(v_position.upto, v_position.base)) then
     raise exception using errcode = 'PS020', message = 'the cursor is ahead of what this transaction can see',
@@ -557,12 +565,12 @@ begin
   return v_position;
 end
 $$;
-comment on function pgstate._position(text, int) is 'Internal: checks a cursor and takes it apart. PS020, PS021, PS022.';
+comment on function pgstate._position(text, text) is 'Internal: checks a cursor and takes it apart. PS020, PS021.';
 
 -- functions/feed/_reads_of.sql
 -- For changes_for() only, which has checked that the login may act for these agents; checked here again.
 create function pgstate._reads_of(p_agent text) returns pgstate.keymultirange
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return (select r.reads + '{}' from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
@@ -574,17 +582,19 @@ comment on function pgstate._reads_of(text) is 'Internal: what one of the agents
 -- functions/feed/_snapshot.sql
 -- The calling statement's snapshot as a cursor keeps it: clipped, and with the own transaction still under way.
 create function pgstate._snapshot(p_epoch int) returns pg_snapshot
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_top xid8 := pgstate._frontier(p_epoch);
   v_own xid8 := pg_current_xact_id_if_assigned();
   v_running xid8[];
 begin
-  v_running := array(
-    select x from (select x from pg_snapshot_xip(pg_current_snapshot()) x union select v_own) r
-     where r.x < v_top order by r.x);
-  return (coalesce(v_running[1], v_top) || ':' || v_top || ':' || array_to_string(v_running, ','))::pg_snapshot;
+  if v_own is not null or pg_snapshot_xmin(pg_current_snapshot()) < v_top then
+    v_running := array(
+      select x from (select x from pg_snapshot_xip(pg_current_snapshot()) x union select v_own) r
+       where r.x < v_top order by r.x);
+  end if;
+  return (coalesce(v_running[1], v_top) || ':' || v_top || ':' || coalesce(array_to_string(v_running, ','), ''))::pg_snapshot;
 end
 $$;
 comment on function pgstate._snapshot(int) is 'Internal: the current snapshot, clipped to the feed.';
@@ -593,7 +603,7 @@ comment on function pgstate._snapshot(int) is 'Internal: the current snapshot, c
 -- agents and patterns side by side. Returns the channel to LISTEN on; called again with it, the registration is replaced
 -- and lives for another 90 seconds.
 create function pgstate._subscribe(p_agents text[], p_patterns text[], p_channel text) returns text
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_channel text := p_channel;
@@ -628,7 +638,7 @@ comment on function pgstate._subscribe(text[], text[], text) is 'Internal: regis
 
 -- functions/feed/_unsubscribe.sql
 create function pgstate._unsubscribe(p_channel text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   delete from pgstate.watcher w where w.channel = p_channel and w.login = session_user::text;
@@ -640,7 +650,7 @@ comment on function pgstate._unsubscribe(text) is 'Internal: removes a registrat
 -- Wake-ups are hints: an empty payload on a channel that only its subscriber was told. What changed is read from the
 -- feed, through the reader's own rights.
 create function pgstate._wake(p_keys text[]) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pg_notify(w.channel, '')
@@ -657,9 +667,13 @@ comment on function pgstate._wake(text[]) is 'Internal: notifies the channels th
 -- functions/feed/_watched.sql
 -- Is there anybody to wake? The keys are those that were written, not those that were tried: the answer goes to the writer.
 create function pgstate._watched(p_keys text[]) returns boolean
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
+  if cardinality(p_keys) = 1 then
+    -- half the plan
+    return exists (select from pgstate.watcher w where w.expires_at > pgstate._now() and w.ranges @> p_keys[1]);
+  end if;
   return exists (
     select from pgstate.watcher w
      where w.expires_at > pgstate._now() and exists (select from unnest(p_keys) k where w.ranges @> k));
@@ -668,22 +682,22 @@ $$;
 comment on function pgstate._watched(text[]) is 'Internal: does anybody watch what was written?';
 
 -- functions/feed/_window_start.sql
--- How to read the window between two snapshots: null when it holds at most p_cap rows (all are fetched by transaction id
--- and sorted), else the seq to start from along the index on seq. As the owner: a count that no caller is told.
-create function pgstate._window_start(p_epoch int, p_base pg_snapshot, p_cap int) returns bigint
+-- How to read the window behind a snapshot (given by its xmax, and what ran then): null when it holds at most p_cap rows
+-- (all are fetched by transaction id and sorted), else the seq to start from along the index on seq. As the owner: a count
+-- that no caller is told.
+create function pgstate._window_start(p_epoch int, p_top xid8, p_running xid8[], p_cap int) returns bigint
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
-  v_running xid8[] := array(select pg_snapshot_xip(p_base));
   v_count bigint;
 begin
   select count(*) into v_count
-    from (select from pgstate.version v where v.epoch = p_epoch and v.xid >= pg_snapshot_xmax(p_base)
+    from (select from pgstate.version v where v.epoch = p_epoch and v.xid >= p_top
            order by v.xid limit p_cap + 1) w;
-  if v_count <= p_cap and cardinality(v_running) > 0 then
+  if v_count <= p_cap and cardinality(p_running) > 0 then
     select v_count + count(*) into v_count
-      from (select from unnest(v_running) r cross join lateral (
+      from (select from unnest(p_running) r cross join lateral (
               select from pgstate.version v where v.epoch = p_epoch and v.xid = r limit p_cap + 1) x limit p_cap + 1) w;
   end if;
   if v_count <= p_cap then
@@ -691,16 +705,16 @@ begin
   end if;
   return least(
     -- OFFSET 0: otherwise the smallest is looked for along the index on seq, from the oldest row of all
-    (select min(w.seq) from (select v.seq from pgstate.version v where v.epoch = p_epoch and v.xid >= pg_snapshot_xmax(p_base) offset 0) w),
-    (select min(m.seq) from unnest(v_running) r cross join lateral (
+    (select min(w.seq) from (select v.seq from pgstate.version v where v.epoch = p_epoch and v.xid >= p_top offset 0) w),
+    (select min(m.seq) from unnest(p_running) r cross join lateral (
        select min(v.seq) as seq from pgstate.version v where v.epoch = p_epoch and v.xid = r) m)) - 1;
 end
 $$;
-comment on function pgstate._window_start(int, pg_snapshot, int) is 'Internal: how a page of the feed is read.';
+comment on function pgstate._window_start(int, xid8, xid8[], int) is 'Internal: how a page of the feed is read.';
 
 -- functions/admin/_add_agent.sql
 create function pgstate._add_agent(p_name text, p_login text, p_grants text[]) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
@@ -733,7 +747,7 @@ comment on function pgstate._add_agent(text, text, text[]) is 'Internal: registe
 
 -- functions/admin/_add_gateway.sql
 create function pgstate._add_gateway(p_login text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._check_admin(pgstate._enter(null), '**');
@@ -750,7 +764,7 @@ comment on function pgstate._add_gateway(text) is 'Internal: registers a gateway
 
 -- functions/admin/_agent_id.sql
 create function pgstate._agent_id(p_name text) returns int
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id int := (select a.id from pgstate.agent a where a.name = p_name);
@@ -765,7 +779,7 @@ comment on function pgstate._agent_id(text) is 'Internal: id of an agent by name
 
 -- functions/admin/_agents.sql
 create function pgstate._agents(p_actor pgstate._actor) returns setof pgstate.agent_row
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query
@@ -781,7 +795,7 @@ comment on function pgstate._agents(pgstate._actor) is 'Internal: agents that th
 -- functions/admin/_check_admin.sql
 -- Administration as the tables' owner; each checks the caller's right itself, so that no function above can forget it.
 create function pgstate._check_admin(p_actor pgstate._actor, p_subtree text) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   -- {agent} is checked as what it may come to stand for: any segment, so the subtree above it
@@ -795,7 +809,7 @@ comment on function pgstate._check_admin(pgstate._actor, text) is 'Internal: rai
 
 -- functions/admin/_delegate.sql
 create function pgstate._delegate(p_login text, p_agent text, p_on boolean) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id int;
@@ -819,7 +833,7 @@ comment on function pgstate._delegate(text, text, boolean) is 'Internal: adds or
 -- Channels that an agent's watches were told go silent at once; its clients register again with what is left. Locked ones
 -- are left to _wake(), which looks at the rights of the moment: an agent must not be able to hold up its own revocation.
 create function pgstate._drop_watchers(p_agent_id int, p_login text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   delete from pgstate.watcher w
@@ -832,7 +846,7 @@ comment on function pgstate._drop_watchers(int, text) is 'Internal: ends registr
 
 -- functions/admin/_fold_grants.sql
 create function pgstate._fold_grants(p_agent_id int) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   -- two grants to one agent at the same time must not each fold without the other's row
@@ -853,7 +867,7 @@ comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s gr
 
 -- functions/admin/_grant.sql
 create function pgstate._grant(p_agent text, p_subtree text, p_right text, p_on boolean) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
@@ -883,7 +897,7 @@ comment on function pgstate._grant(text, text, text, boolean) is 'Internal: gran
 
 -- functions/admin/_grants.sql
 create function pgstate._grants(p_actor pgstate._actor) returns setof pgstate.grant_row
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query
@@ -899,7 +913,7 @@ comment on function pgstate._grants(pgstate._actor) is 'Internal: grants that th
 -- A write happens once, for lanes: the row is locked before anything else, so that a statement sent again waits for the
 -- first one, whose reply was lost. Returns the stored outcome when this turn was done, else null.
 create function pgstate._lane_begin(p_actor pgstate._actor, p_lane uuid, p_turn bigint) returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_lane record;
@@ -923,7 +937,7 @@ comment on function pgstate._lane_begin(pgstate._actor, uuid, bigint) is 'Intern
 -- functions/values/_lane_end.sql
 -- Returns true, so that it can be assigned: PERFORM would run it as a query.
 create function pgstate._lane_end(p_lane uuid, p_turn bigint, p_outcome jsonb) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   update pgstate.lane l set turn = p_turn, outcome = p_outcome, at = pgstate._now() where l.lane = p_lane;
@@ -970,7 +984,7 @@ comment on function pgstate._op_begin(pgstate._actor, text[], text[]) is 'Intern
 
 -- functions/values/_op_end.sql
 create function pgstate._op_end(p_actor pgstate._actor, p_op_id text, p_outcome jsonb) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   if p_outcome is null then
@@ -1001,7 +1015,7 @@ comment on function pgstate._op_known(pgstate._actor, text[], text[], text[]) is
 
 -- functions/values/_op_outcome.sql
 create function pgstate._op_outcome(p_actor pgstate._actor, p_op_id text) returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return (select o.outcome from pgstate.op o where o.agent_id = p_actor.id and o.op_id = p_op_id);
@@ -1015,7 +1029,7 @@ set local role pgstate_api;
 
 -- functions/access/info.sql
 create function pgstate.info(agent text default null) returns pgstate.about
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_install pgstate.about;
@@ -1034,7 +1048,7 @@ comment on function pgstate.info(text) is 'Revision of the schema, the acting ag
 -- functions/access/me.sql
 create function pgstate.me(agent text default null) returns text
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return (pgstate._enter(me.agent)).name;
@@ -1678,7 +1692,7 @@ create function pgstate._write_each(
   p_ttls interval[], p_tokens bigint[], p_priorities int[], p_not_befores timestamptz[], p_reducers text[],
   p_return_values boolean[], p_atomic boolean
 ) returns pgstate.outcome[]
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_out pgstate.outcome[];
@@ -1718,7 +1732,7 @@ create function pgstate.apply(
   wake boolean default true, agent text default null
 ) returns setof pgstate.applied
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(apply.agent);
@@ -1842,7 +1856,7 @@ comment on function pgstate.apply(jsonb, jsonb, text, uuid, bigint, boolean, tex
 create function pgstate.delete(
   key text, expect bigint default null, token bigint default null, op_id text default null, agent text default null
 ) returns pgstate.written
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return pgstate._written(pgstate.write_one('delete', delete.key, expect => delete.expect, token => delete.token,
@@ -1857,7 +1871,7 @@ comment on function pgstate.delete(text, bigint, bigint, text, text) is
 create function pgstate.delete_many(
   keys text[], expects bigint[] default null, tokens bigint[] default null, op_ids text[] default null, agent text default null
 ) returns setof pgstate.outcome
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query select o.* from pgstate.write_many(array_fill('delete'::text, array[coalesce(cardinality(delete_many.keys), 0)]), delete_many.keys,
@@ -1869,7 +1883,7 @@ comment on function pgstate.delete_many(text[], bigint[], bigint[], text[], text
 
 -- functions/values/expire.sql
 create function pgstate.expire() returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._check_login();
@@ -1881,7 +1895,7 @@ comment on function pgstate.expire() is 'Writes the expiry versions that are due
 -- functions/values/get.sql
 create function pgstate.get(key text, agent text default null) returns pgstate.entry_row
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(get.agent);
@@ -1965,7 +1979,7 @@ comment on function pgstate.history(text, int, bigint, text) is 'Versions of a k
 -- functions/values/list.sql
 -- Checked first, then read by range: only the ranges that both the pattern and the grants cover are touched, so that
 -- hidden keys cost no time.
-create function pgstate.list(pattern text default '', "limit" int default 1000, after text default null, agent text default null)
+create function pgstate.list(pattern text default '', "limit" int default 1000, after text default null, bookmark boolean default false, agent text default null)
 returns setof pgstate.listed
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -1992,29 +2006,34 @@ begin
     v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(list.after, null, '()'));
   end if;
   v_regex := pgstate._pattern_regex(list.pattern);
-  v_cursor := pgstate._cursor(v_actor.epoch);
+  v_cursor := pgstate._cursor(v_actor);
   -- The lateral subquery forces a nested loop over the ranges in their order, so rows come in key order without a sort,
   -- and the outer limit ends the scan with the page. The bounds are columns, because under row-level security a key is
   -- looked up in the index only by what no function computes there.
   return query
     with span as materialized (
-      select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range from unnest(v_ranges) r
+      -- half open, exactly: no key holds chr(1)
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(v_ranges) r
     )
     select m.*
       from span
       cross join lateral (
-        select e.key, e.value, e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority,
-               e.not_before, v_cursor
+        select e.key, e.value, e.version, case when e.kind = 'value' then 'value' else e.kind::text end, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority,
+               e.not_before, case when not list.bookmark then v_cursor end
           from pgstate.entry e
-         where e.key >= span.low and e.key <= span.high and span.range @> e.key
-           and e.live and (e.expires_at is null or e.expires_at > v_now) and (v_regex is null or e.key ~ v_regex)
+         where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > v_now) and (v_regex is null or e.key ~ v_regex)
          order by e.key limit list."limit"
       ) m
      limit list."limit";
+  if list.bookmark then
+    return next row(null, null, null, null, null, null, null, null, null, null, null, v_cursor)::pgstate.listed;
+  end if;
 end
 $$;
-comment on function pgstate.list(text, int, text, text) is
-  'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement. An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
+comment on function pgstate.list(text, int, text, boolean, text) is
+  'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement; with bookmark only one more row does, the last, whose key is null: it comes even when nothing is listed. An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
 
 -- functions/values/merge.sql
 -- Never conflicts: concurrent merges into one key all take effect.
@@ -2022,7 +2041,7 @@ create function pgstate.merge(
   key text, operand jsonb, reducer text, ttl interval default null, op_id text default null, token bigint default null,
   return_value boolean default false, agent text default null
 ) returns pgstate.written
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return pgstate._written(pgstate.write_one('merge', merge.key, merge.operand, ttl => merge.ttl, token => merge.token,
@@ -2038,7 +2057,7 @@ create function pgstate.merge_many(
   keys text[], operands jsonb[], reducers text[], tokens bigint[] default null, op_ids text[] default null,
   return_value boolean default false, agent text default null
 ) returns setof pgstate.outcome
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query select o.* from pgstate.write_many(array_fill('merge'::text, array[coalesce(cardinality(merge_many.keys), 0)]), merge_many.keys,
@@ -2055,7 +2074,7 @@ create function pgstate.put(
   key text, value jsonb, expect bigint default null, expect_value jsonb default null, ttl interval default null,
   op_id text default null, token bigint default null, priority int default null, not_before timestamptz default null, agent text default null
 ) returns pgstate.written
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return pgstate._written(pgstate.write_one('put', put.key, put.value, put.expect, put.expect_value, put.ttl, put.token, put.priority,
@@ -2071,7 +2090,7 @@ create function pgstate.put_many(
   keys text[], "values" jsonb[], expects bigint[] default null, ttls interval[] default null,
   tokens bigint[] default null, op_ids text[] default null, agent text default null
 ) returns setof pgstate.outcome
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query select o.* from pgstate.write_many(array_fill('put'::text, array[coalesce(cardinality(put_many.keys), 0)]), put_many.keys,
@@ -2244,7 +2263,7 @@ create function pgstate.write_one(
   reducer text default null, return_value boolean default null, op_id text default null, lane uuid default null,
   turn bigint default null, wake boolean default true, agent text default null
 ) returns pgstate.outcome
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(write_one.agent);
@@ -2296,7 +2315,7 @@ comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval
 
 -- functions/claims/_check_claimant.sql
 create function pgstate._check_claimant(p_actor pgstate._actor, p_key text) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   if p_key is null or not pgstate._key_ok(p_key) then
@@ -2314,7 +2333,7 @@ comment on function pgstate._check_claimant(pgstate._actor, text) is 'Internal: 
 -- gets a released one: inserting it fails on one that is not.
 create function pgstate._check_claims_seen(p_keys text[]) returns void
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 begin
   perform from pgstate.claim c where c.key = any (p_keys) order by c.key for update;
@@ -2340,7 +2359,7 @@ comment on function pgstate._check_lease(interval) is 'Internal: raises PS007 fo
 
 -- functions/claims/_claim_again.sql
 create function pgstate._claim_again(p_outcome jsonb) returns pgstate.claimed
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_claimed pgstate.claimed := jsonb_populate_record(null::pgstate.claimed, p_outcome);
@@ -2363,7 +2382,7 @@ comment on function pgstate._claim_outcome(pgstate.claimed) is 'Internal: a clai
 -- functions/claims/_take.sql
 -- Takes the claim of an entry that the caller has locked. Null when somebody holds it.
 create function pgstate._take(p_actor pgstate._actor, p_key text, p_lease interval) returns pgstate.claim
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_claim pgstate.claim;
@@ -2385,7 +2404,7 @@ comment on function pgstate._take(pgstate._actor, text, interval) is 'Internal: 
 create function pgstate.claim(key text, lease interval, lane uuid default null, turn bigint default null, agent text default null)
 returns pgstate.claimed
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(claim.agent);
@@ -2541,7 +2560,7 @@ comment on function pgstate.claim_next(text, interval, uuid, bigint, text) is
 
 -- functions/claims/complete.sql
 create function pgstate.complete(key text, token bigint, op_id text default null, agent text default null) returns pgstate.written
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return pgstate._written(pgstate.write_one('complete', complete.key, token => complete.token, op_id => complete.op_id,
@@ -2553,7 +2572,7 @@ comment on function pgstate.complete(text, bigint, text, text) is 'Finishes clai
 -- functions/claims/release.sql
 create function pgstate.release(key text, token bigint, agent text default null) returns pgstate.claimed
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(release.agent);
@@ -2579,7 +2598,7 @@ comment on function pgstate.release(text, bigint, text) is 'Gives a claim back, 
 -- functions/claims/renew.sql
 create function pgstate.renew(key text, token bigint, lease interval, agent text default null) returns pgstate.claimed
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(renew.agent);
@@ -2613,12 +2632,13 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
-  v_position pgstate._position := pgstate._position(p_cursor, p_actor.epoch);
+  v_place text := pgstate._feed_place(p_actor);
+  v_position pgstate._position := pgstate._position(p_cursor, v_place);
   v_upto pg_snapshot := v_position.upto;
   v_base pg_snapshot := v_position.base;
   v_after bigint := v_position.after;
   v_top xid8 := pg_snapshot_xmax(v_base);
-  v_running xid8[] := array(select pg_snapshot_xip(v_base));
+  v_running xid8[] := '{}';
   v_start bigint;
   v_page pgstate.version[];
   v_full boolean;
@@ -2629,16 +2649,19 @@ begin
   if p_limit is null or p_limit not between 1 and 10000 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
   end if;
+  if pg_snapshot_xmin(v_base) < v_top then
+    v_running := array(select pg_snapshot_xip(v_base));
+  end if;
   if v_upto is null then
     if p_upto is null then
       v_upto := pgstate._snapshot(p_actor.epoch);
     else
-      v_upto := (pgstate._position(p_upto, p_actor.epoch)).base;
+      v_upto := (pgstate._position(p_upto, v_place)).base;
       if v_top > pg_snapshot_xmax(v_upto) or exists (select from pg_snapshot_xip(v_upto) x where pg_visible_in_snapshot(x, v_base)) then
         raise exception using errcode = 'PS020', message = 'upto lies before the cursor';
       end if;
     end if;
-    v_start := pgstate._window_start(p_actor.epoch, v_base, 1000);
+    v_start := pgstate._window_start(p_actor.epoch, v_top, v_running, 1000);
   else
     v_start := v_after;
   end if;
@@ -2669,9 +2692,16 @@ begin
     v_page := v_page[1 : p_limit];
   end if;
   v_last := v_page[cardinality(v_page)].seq;
-  v_head := '1.' || v_position.place || '.';
+  v_head := '1.' || v_place || '.';
 
-  if cardinality(v_page) > 0 then
+  if cardinality(v_page) = 1 and not v_full and cardinality(p_agents) = 1 then
+    -- what a watch reads when little happens, without the plan for many
+    return next row(p_agents[1], v_page[1].key, v_page[1].version, v_page[1].op, v_page[1].value,
+                    (select v.value from pgstate.version v where v.key = v_page[1].key and v.version = v_page[1].version - 1),
+                    v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
+                    v_head || v_base || '.' || v_upto || '.' || v_last || '.' || greatest(v_position.until, v_last),
+                    v_position.until <= v_last)::pgstate.change;
+  elsif cardinality(v_page) > 0 then
     for v_change in
       with page as materialized (
         -- prior is a column: under row-level security an expression over one is no index condition
@@ -2711,7 +2741,7 @@ comment on function pgstate._changes(pgstate._actor, text, text, text[], pgstate
 create function pgstate.changes(cursor text, patterns text[] default array[''], "limit" int default 1000, upto text default null, agent text default null)
 returns setof pgstate.change
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(changes.agent);
@@ -2734,7 +2764,7 @@ comment on function pgstate.changes(text, text[], int, text, text) is
 create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null)
 returns setof pgstate.change
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor;
@@ -2745,24 +2775,23 @@ begin
   if coalesce(cardinality(changes_for.agents), 0) = 0 or cardinality(changes_for.agents) <> coalesce(cardinality(changes_for.patterns), 0) then
     raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1';
   end if;
-  v_names := array(select distinct n from unnest(changes_for.agents) n order by n);
-  if cardinality(v_names) = 1 then
+  if changes_for.agents[1] = all (changes_for.agents) then
     -- most processes have one agent: the short way
-    v_actor := pgstate._enter(v_names[1]);
+    v_actor := pgstate._enter(changes_for.agents[1]);
     return query
-      select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, v_names,
+      select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, array[v_actor.name],
                                        array[pgstate._patterns_ranges(changes_for.patterns) * v_actor.reads],
                                        array[pgstate._patterns_regex(changes_for.patterns)], changes_for."limit") c;
     return;
   end if;
-  perform pgstate._enter_for(v_names);
+  v_names := array(select distinct n from unnest(changes_for.agents) n order by n);
+  v_actor := pgstate._enter_for(v_names);
   select array_agg(a.name order by a.name), array_agg(a.ranges order by a.name), array_agg(a.regex order by a.name)
     into v_names, v_ranges, v_regexes
     from (
       select w.name, pgstate._patterns_ranges(array_agg(w.pattern)) * (pgstate._reads_of(w.name)) as ranges,
              pgstate._patterns_regex(array_agg(w.pattern)) as regex
         from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name) a;
-  v_actor.epoch := pgstate._epoch();
   return query
     select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, v_names, v_ranges, v_regexes, changes_for."limit") c;
 end
@@ -2773,10 +2802,10 @@ comment on function pgstate.changes_for(text, text[], text[], int, text) is
 -- functions/feed/cursor.sql
 create function pgstate.cursor(agent text default null) returns text
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return pgstate._cursor((pgstate._enter(cursor.agent)).epoch);
+  return pgstate._cursor(pgstate._enter(cursor.agent));
 end
 $$;
 comment on function pgstate.cursor(text) is 'The point in the change feed that the calling statement''s snapshot is at: changes() from it returns exactly what this statement could not see. PS022 on a standby.';
@@ -2784,7 +2813,7 @@ comment on function pgstate.cursor(text) is 'The point in the change feed that t
 -- functions/feed/subscribe.sql
 create function pgstate.subscribe(agents text[], patterns text[], channel text default null) returns text
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_names text[] := array(select distinct n from unnest(subscribe.agents) n);
@@ -2803,7 +2832,7 @@ comment on function pgstate.subscribe(text[], text[], text) is
 
 -- functions/feed/unsubscribe.sql
 create function pgstate.unsubscribe(channel text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._unsubscribe(unsubscribe.channel);
@@ -2814,7 +2843,7 @@ comment on function pgstate.unsubscribe(text) is 'Removes a registration of this
 -- functions/feed/wake.sql
 create function pgstate.wake(keys text[], agent text default null) returns void
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(wake.agent);
@@ -2828,7 +2857,7 @@ comment on function pgstate.wake(text[], text) is 'Wakes the watchers of these k
 -- functions/admin/agents.sql
 create function pgstate.agents(agent text default null) returns setof pgstate.agent_row
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query select * from pgstate._agents(pgstate._enter(agents.agent));
@@ -2838,7 +2867,7 @@ comment on function pgstate.agents(text) is 'The registered agents; without admi
 
 -- functions/admin/delegate.sql
 create function pgstate.delegate(login text, agent text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._delegate(delegate.login, delegate.agent, true);
@@ -2849,7 +2878,7 @@ comment on function pgstate.delegate(text, text) is 'Lets a gateway act for an a
 -- functions/admin/grant_access.sql
 create function pgstate.grant_access(agent text, subtree text, "right" text) returns void
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._grant(grant_access.agent, grant_access.subtree, grant_access."right", true);
@@ -2861,7 +2890,7 @@ comment on function pgstate.grant_access(text, text, text) is
 -- functions/admin/grants.sql
 create function pgstate.grants(agent text default null) returns setof pgstate.grant_row
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query select * from pgstate._grants(pgstate._enter(grants.agent));
@@ -2872,7 +2901,7 @@ comment on function pgstate.grants(text) is 'All grants; without admin on everyt
 -- functions/admin/revoke_access.sql
 create function pgstate.revoke_access(agent text, subtree text, "right" text) returns void
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._grant(revoke_access.agent, revoke_access.subtree, revoke_access."right", false);
@@ -2882,7 +2911,7 @@ comment on function pgstate.revoke_access(text, text, text) is 'Takes a grant ba
 
 -- functions/admin/undelegate.sql
 create function pgstate.undelegate(login text, agent text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._delegate(undelegate.login, undelegate.agent, false);
@@ -2980,7 +3009,7 @@ select pgstate._settle_identity();
 -- No WHEN and no transition table: both cost every write 25 us, wanted or not. What is new is found by the transaction's id
 -- instead, from the last seq on that an earlier statement of the transaction woke for.
 create function pgstate._on_version() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_keys text[];

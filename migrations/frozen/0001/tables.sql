@@ -74,7 +74,7 @@ create type pgstate._actor as (
 comment on type pgstate._actor is 'Internal: the acting agent with its cached rights.';
 
 -- types/_position.sql
-create type pgstate._position as (place text, base pg_snapshot, upto pg_snapshot, after bigint, until bigint);
+create type pgstate._position as (base pg_snapshot, upto pg_snapshot, after bigint, until bigint);
 comment on type pgstate._position is 'Internal: a cursor, taken apart.';
 
 -- types/_slot.sql

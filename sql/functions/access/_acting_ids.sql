@@ -1,6 +1,6 @@
 -- The agents that pgstate.call_agents names and that this login may act for; without the setting, the acting agent.
 create function pgstate._acting_ids() returns int[]
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_names text := current_setting('pgstate.call_agents', true);

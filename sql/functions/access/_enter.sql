@@ -4,25 +4,28 @@
 -- with the call, but only a superuser may attach one for a custom parameter.)
 -- The unions with '{}' detoast, as in _reachable(): else every comparison with a key would do it again.
 create function pgstate._enter(p_agent text) returns pgstate._actor
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor;
+  v_named text := coalesce(p_agent, '');
 begin
-  if coalesce(current_setting('pgstate.call_agent', true), '') <> coalesce(p_agent, '') then
-    perform set_config('pgstate.call_agent', coalesce(p_agent, ''), true);
+  if coalesce(current_setting('pgstate.agent', true), '') = '' then
+    -- the login's own agent, named or not: the short form, as in _reachable()
+    select a.id, a.name, i.epoch, i.value_limit, r.reads + '{}', r.writes + '{}', i.identity into v_actor
+      from pgstate.login l join pgstate.agent a on a.id = l.agent_id join pgstate.reach r on r.agent_id = a.id
+      cross join pgstate.install i where l.login = session_user::text and v_named in (a.name, '');
+    if v_actor.id is not null then
+      v_named := '';
+    end if;
+  end if;
+  if coalesce(current_setting('pgstate.call_agent', true), '') <> v_named then
+    perform set_config('pgstate.call_agent', v_named, true);
   end if;
   if coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     perform set_config('pgstate.call_agents', '', true);
   end if;
-  if coalesce(p_agent, '') = '' and coalesce(current_setting('pgstate.agent', true), '') = '' then
-    -- the short form, as in _reachable()
-    select a.id, a.name, i.epoch, i.value_limit, r.reads + '{}', r.writes + '{}', i.identity into v_actor
-      from pgstate.login l join pgstate.agent a on a.id = l.agent_id join pgstate.reach r on r.agent_id = a.id
-      cross join pgstate.install i where l.login = session_user::text;
-    if v_actor.id is null then
-      perform pgstate._deny();
-    end if;
+  if v_actor.id is not null then
     return v_actor;
   end if;
   select a.id, a.name, i.epoch, i.value_limit, r.reads + '{}', r.writes + '{}', i.identity into v_actor

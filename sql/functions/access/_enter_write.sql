@@ -2,7 +2,7 @@
 -- it is stamped with, and its commit is flushed before it is visible (cursors are clipped to the highest visible xid,
 -- which a crash must not be able to hand out again).
 create function pgstate._enter_write(p_agent text) returns pgstate._actor
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(p_agent);

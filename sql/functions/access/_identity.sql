@@ -1,6 +1,6 @@
 -- Which cluster and database this is: transaction ids mean something only together with it.
 create function pgstate._identity() returns text
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return (select s.system_identifier || ':' || d.oid

@@ -2,7 +2,7 @@
 -- it in a scalar subquery. The union with '{}' detoasts here; without it the stored datum is detoasted for every row.
 -- pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens reading to all the agents it names.
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_several text := current_setting('pgstate.call_agents', true);

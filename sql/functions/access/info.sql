@@ -1,5 +1,5 @@
 create function pgstate.info(agent text default null) returns pgstate.about
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_install pgstate.about;

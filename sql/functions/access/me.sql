@@ -1,6 +1,6 @@
 create function pgstate.me(agent text default null) returns text
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return (pgstate._enter(me.agent)).name;

@@ -1,5 +1,5 @@
 create function pgstate._agent_id(p_name text) returns int
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id int := (select a.id from pgstate.agent a where a.name = p_name);

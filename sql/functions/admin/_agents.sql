@@ -1,5 +1,5 @@
 create function pgstate._agents(p_actor pgstate._actor) returns setof pgstate.agent_row
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query

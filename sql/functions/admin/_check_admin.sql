@@ -1,6 +1,6 @@
 -- Administration as the tables' owner; each checks the caller's right itself, so that no function above can forget it.
 create function pgstate._check_admin(p_actor pgstate._actor, p_subtree text) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   -- {agent} is checked as what it may come to stand for: any segment, so the subtree above it

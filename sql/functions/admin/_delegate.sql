@@ -1,5 +1,5 @@
 create function pgstate._delegate(p_login text, p_agent text, p_on boolean) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id int;

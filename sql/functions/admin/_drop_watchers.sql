@@ -1,7 +1,7 @@
 -- Channels that an agent's watches were told go silent at once; its clients register again with what is left. Locked ones
 -- are left to _wake(), which looks at the rights of the moment: an agent must not be able to hold up its own revocation.
 create function pgstate._drop_watchers(p_agent_id int, p_login text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   delete from pgstate.watcher w

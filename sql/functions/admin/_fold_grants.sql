@@ -1,5 +1,5 @@
 create function pgstate._fold_grants(p_agent_id int) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   -- two grants to one agent at the same time must not each fold without the other's row

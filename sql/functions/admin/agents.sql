@@ -1,6 +1,6 @@
 create function pgstate.agents(agent text default null) returns setof pgstate.agent_row
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query select * from pgstate._agents(pgstate._enter(agents.agent));

@@ -1,5 +1,5 @@
 create function pgstate.delegate(login text, agent text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._delegate(delegate.login, delegate.agent, true);

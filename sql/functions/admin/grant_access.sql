@@ -1,6 +1,6 @@
 create function pgstate.grant_access(agent text, subtree text, "right" text) returns void
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._grant(grant_access.agent, grant_access.subtree, grant_access."right", true);

@@ -1,6 +1,6 @@
 create function pgstate.revoke_access(agent text, subtree text, "right" text) returns void
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._grant(revoke_access.agent, revoke_access.subtree, revoke_access."right", false);

@@ -1,5 +1,5 @@
 create function pgstate._check_claimant(p_actor pgstate._actor, p_key text) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   if p_key is null or not pgstate._key_ok(p_key) then

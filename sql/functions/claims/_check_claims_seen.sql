@@ -3,7 +3,7 @@
 -- gets a released one: inserting it fails on one that is not.
 create function pgstate._check_claims_seen(p_keys text[]) returns void
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 begin
   perform from pgstate.claim c where c.key = any (p_keys) order by c.key for update;

@@ -1,5 +1,5 @@
 create function pgstate._claim_again(p_outcome jsonb) returns pgstate.claimed
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_claimed pgstate.claimed := jsonb_populate_record(null::pgstate.claimed, p_outcome);

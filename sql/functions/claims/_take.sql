@@ -1,6 +1,6 @@
 -- Takes the claim of an entry that the caller has locked. Null when somebody holds it.
 create function pgstate._take(p_actor pgstate._actor, p_key text, p_lease interval) returns pgstate.claim
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_claim pgstate.claim;

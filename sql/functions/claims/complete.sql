@@ -1,5 +1,5 @@
 create function pgstate.complete(key text, token bigint, op_id text default null, agent text default null) returns pgstate.written
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return pgstate._written(pgstate.write_one('complete', complete.key, token => complete.token, op_id => complete.op_id,

@@ -1,6 +1,6 @@
 create function pgstate.renew(key text, token bigint, lease interval, agent text default null) returns pgstate.claimed
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(renew.agent);

@@ -9,12 +9,13 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
-  v_position pgstate._position := pgstate._position(p_cursor, p_actor.epoch);
+  v_place text := pgstate._feed_place(p_actor);
+  v_position pgstate._position := pgstate._position(p_cursor, v_place);
   v_upto pg_snapshot := v_position.upto;
   v_base pg_snapshot := v_position.base;
   v_after bigint := v_position.after;
   v_top xid8 := pg_snapshot_xmax(v_base);
-  v_running xid8[] := array(select pg_snapshot_xip(v_base));
+  v_running xid8[] := '{}';
   v_start bigint;
   v_page pgstate.version[];
   v_full boolean;
@@ -25,16 +26,19 @@ begin
   if p_limit is null or p_limit not between 1 and 10000 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
   end if;
+  if pg_snapshot_xmin(v_base) < v_top then
+    v_running := array(select pg_snapshot_xip(v_base));
+  end if;
   if v_upto is null then
     if p_upto is null then
       v_upto := pgstate._snapshot(p_actor.epoch);
     else
-      v_upto := (pgstate._position(p_upto, p_actor.epoch)).base;
+      v_upto := (pgstate._position(p_upto, v_place)).base;
       if v_top > pg_snapshot_xmax(v_upto) or exists (select from pg_snapshot_xip(v_upto) x where pg_visible_in_snapshot(x, v_base)) then
         raise exception using errcode = 'PS020', message = 'upto lies before the cursor';
       end if;
     end if;
-    v_start := pgstate._window_start(p_actor.epoch, v_base, 1000);
+    v_start := pgstate._window_start(p_actor.epoch, v_top, v_running, 1000);
   else
     v_start := v_after;
   end if;
@@ -65,9 +69,16 @@ begin
     v_page := v_page[1 : p_limit];
   end if;
   v_last := v_page[cardinality(v_page)].seq;
-  v_head := '1.' || v_position.place || '.';
+  v_head := '1.' || v_place || '.';
 
-  if cardinality(v_page) > 0 then
+  if cardinality(v_page) = 1 and not v_full and cardinality(p_agents) = 1 then
+    -- what a watch reads when little happens, without the plan for many
+    return next row(p_agents[1], v_page[1].key, v_page[1].version, v_page[1].op, v_page[1].value,
+                    (select v.value from pgstate.version v where v.key = v_page[1].key and v.version = v_page[1].version - 1),
+                    v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
+                    v_head || v_base || '.' || v_upto || '.' || v_last || '.' || greatest(v_position.until, v_last),
+                    v_position.until <= v_last)::pgstate.change;
+  elsif cardinality(v_page) > 0 then
     for v_change in
       with page as materialized (
         -- prior is a column: under row-level security an expression over one is no index condition

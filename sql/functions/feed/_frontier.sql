@@ -2,7 +2,7 @@
 -- after a crash, so a cursor must not claim to have seen them. The own transaction's rows do not count: it may roll back.
 -- As the owner: row-level security would make the search for the newest row scan everything hidden.
 create function pgstate._frontier(p_epoch int) returns xid8
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_own xid8 := coalesce(pg_current_xact_id_if_assigned(), '0'::xid8);

@@ -1,6 +1,6 @@
 -- For changes_for() only, which has checked that the login may act for these agents; checked here again.
 create function pgstate._reads_of(p_agent text) returns pgstate.keymultirange
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return (select r.reads + '{}' from pgstate.agent a join pgstate.reach r on r.agent_id = a.id

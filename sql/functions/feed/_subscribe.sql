@@ -1,7 +1,7 @@
 -- agents and patterns side by side. Returns the channel to LISTEN on; called again with it, the registration is replaced
 -- and lives for another 90 seconds.
 create function pgstate._subscribe(p_agents text[], p_patterns text[], p_channel text) returns text
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_channel text := p_channel;

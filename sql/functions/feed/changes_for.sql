@@ -2,7 +2,7 @@
 create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null)
 returns setof pgstate.change
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor;
@@ -13,24 +13,23 @@ begin
   if coalesce(cardinality(changes_for.agents), 0) = 0 or cardinality(changes_for.agents) <> coalesce(cardinality(changes_for.patterns), 0) then
     raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1';
   end if;
-  v_names := array(select distinct n from unnest(changes_for.agents) n order by n);
-  if cardinality(v_names) = 1 then
+  if changes_for.agents[1] = all (changes_for.agents) then
     -- most processes have one agent: the short way
-    v_actor := pgstate._enter(v_names[1]);
+    v_actor := pgstate._enter(changes_for.agents[1]);
     return query
-      select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, v_names,
+      select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, array[v_actor.name],
                                        array[pgstate._patterns_ranges(changes_for.patterns) * v_actor.reads],
                                        array[pgstate._patterns_regex(changes_for.patterns)], changes_for."limit") c;
     return;
   end if;
-  perform pgstate._enter_for(v_names);
+  v_names := array(select distinct n from unnest(changes_for.agents) n order by n);
+  v_actor := pgstate._enter_for(v_names);
   select array_agg(a.name order by a.name), array_agg(a.ranges order by a.name), array_agg(a.regex order by a.name)
     into v_names, v_ranges, v_regexes
     from (
       select w.name, pgstate._patterns_ranges(array_agg(w.pattern)) * (pgstate._reads_of(w.name)) as ranges,
              pgstate._patterns_regex(array_agg(w.pattern)) as regex
         from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name) a;
-  v_actor.epoch := pgstate._epoch();
   return query
     select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, v_names, v_ranges, v_regexes, changes_for."limit") c;
 end

@@ -1,6 +1,6 @@
 create function pgstate.subscribe(agents text[], patterns text[], channel text default null) returns text
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_names text[] := array(select distinct n from unnest(subscribe.agents) n);

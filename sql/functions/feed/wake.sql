@@ -1,6 +1,6 @@
 create function pgstate.wake(keys text[], agent text default null) returns void
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(wake.agent);

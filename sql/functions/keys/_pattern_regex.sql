@@ -7,6 +7,9 @@ declare
 begin
   if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ '^[^*?]+/(?:\*/)?\*\*$' then
     return null;
+  elsif p_pattern ~ '^[^*?]+/\*$' then
+    -- the most frequent one, without the replacements
+    return '^' || regexp_replace(left(p_pattern, -1), '([.+])', '\\\1', 'g') || '[^/]*$';
   end if;
   -- letters that keys cannot hold stand for the parts, so that no replacement touches another's result
   v_regex := regexp_replace(v_regex, '(^|/)(?:\*\*/)+', '\1**/', 'g');

@@ -1,7 +1,7 @@
 -- Writes the expiry version of entries whose time has come; they were invisible since. Any client may ask: which keys
 -- there were is told to nobody. As the owner, because expiry must not depend on anybody's grants.
 create function pgstate._expire(p_limit int) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_now timestamptz := pgstate._now();

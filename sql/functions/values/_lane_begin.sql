@@ -1,7 +1,7 @@
 -- A write happens once, for lanes: the row is locked before anything else, so that a statement sent again waits for the
 -- first one, whose reply was lost. Returns the stored outcome when this turn was done, else null.
 create function pgstate._lane_begin(p_actor pgstate._actor, p_lane uuid, p_turn bigint) returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_lane record;

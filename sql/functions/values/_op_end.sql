@@ -1,5 +1,5 @@
 create function pgstate._op_end(p_actor pgstate._actor, p_op_id text, p_outcome jsonb) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   if p_outcome is null then

@@ -8,7 +8,7 @@ create function pgstate._write_each(
   p_ttls interval[], p_tokens bigint[], p_priorities int[], p_not_befores timestamptz[], p_reducers text[],
   p_return_values boolean[], p_atomic boolean
 ) returns pgstate.outcome[]
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_out pgstate.outcome[];

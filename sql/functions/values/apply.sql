@@ -5,7 +5,7 @@ create function pgstate.apply(
   wake boolean default true, agent text default null
 ) returns setof pgstate.applied
 language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(apply.agent);

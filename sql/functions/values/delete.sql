@@ -2,7 +2,7 @@
 create function pgstate.delete(
   key text, expect bigint default null, token bigint default null, op_id text default null, agent text default null
 ) returns pgstate.written
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return pgstate._written(pgstate.write_one('delete', delete.key, expect => delete.expect, token => delete.token,

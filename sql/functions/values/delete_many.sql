@@ -2,7 +2,7 @@
 create function pgstate.delete_many(
   keys text[], expects bigint[] default null, tokens bigint[] default null, op_ids text[] default null, agent text default null
 ) returns setof pgstate.outcome
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query select o.* from pgstate.write_many(array_fill('delete'::text, array[coalesce(cardinality(delete_many.keys), 0)]), delete_many.keys,

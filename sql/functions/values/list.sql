@@ -1,6 +1,6 @@
 -- Checked first, then read by range: only the ranges that both the pattern and the grants cover are touched, so that
 -- hidden keys cost no time.
-create function pgstate.list(pattern text default '', "limit" int default 1000, after text default null, agent text default null)
+create function pgstate.list(pattern text default '', "limit" int default 1000, after text default null, bookmark boolean default false, agent text default null)
 returns setof pgstate.listed
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -27,26 +27,31 @@ begin
     v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(list.after, null, '()'));
   end if;
   v_regex := pgstate._pattern_regex(list.pattern);
-  v_cursor := pgstate._cursor(v_actor.epoch);
+  v_cursor := pgstate._cursor(v_actor);
   -- The lateral subquery forces a nested loop over the ranges in their order, so rows come in key order without a sort,
   -- and the outer limit ends the scan with the page. The bounds are columns, because under row-level security a key is
   -- looked up in the index only by what no function computes there.
   return query
     with span as materialized (
-      select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range from unnest(v_ranges) r
+      -- half open, exactly: no key holds chr(1)
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(v_ranges) r
     )
     select m.*
       from span
       cross join lateral (
-        select e.key, e.value, e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority,
-               e.not_before, v_cursor
+        select e.key, e.value, e.version, case when e.kind = 'value' then 'value' else e.kind::text end, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority,
+               e.not_before, case when not list.bookmark then v_cursor end
           from pgstate.entry e
-         where e.key >= span.low and e.key <= span.high and span.range @> e.key
-           and e.live and (e.expires_at is null or e.expires_at > v_now) and (v_regex is null or e.key ~ v_regex)
+         where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > v_now) and (v_regex is null or e.key ~ v_regex)
          order by e.key limit list."limit"
       ) m
      limit list."limit";
+  if list.bookmark then
+    return next row(null, null, null, null, null, null, null, null, null, null, null, v_cursor)::pgstate.listed;
+  end if;
 end
 $$;
-comment on function pgstate.list(text, int, text, text) is
-  'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement. An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
+comment on function pgstate.list(text, int, text, boolean, text) is
+  'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement; with bookmark only one more row does, the last, whose key is null: it comes even when nothing is listed. An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';

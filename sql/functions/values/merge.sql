@@ -3,7 +3,7 @@ create function pgstate.merge(
   key text, operand jsonb, reducer text, ttl interval default null, op_id text default null, token bigint default null,
   return_value boolean default false, agent text default null
 ) returns pgstate.written
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return pgstate._written(pgstate.write_one('merge', merge.key, merge.operand, ttl => merge.ttl, token => merge.token,

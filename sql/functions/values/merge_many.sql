@@ -3,7 +3,7 @@ create function pgstate.merge_many(
   keys text[], operands jsonb[], reducers text[], tokens bigint[] default null, op_ids text[] default null,
   return_value boolean default false, agent text default null
 ) returns setof pgstate.outcome
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query select o.* from pgstate.write_many(array_fill('merge'::text, array[coalesce(cardinality(merge_many.keys), 0)]), merge_many.keys,

@@ -3,7 +3,7 @@ create function pgstate.put(
   key text, value jsonb, expect bigint default null, expect_value jsonb default null, ttl interval default null,
   op_id text default null, token bigint default null, priority int default null, not_before timestamptz default null, agent text default null
 ) returns pgstate.written
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return pgstate._written(pgstate.write_one('put', put.key, put.value, put.expect, put.expect_value, put.ttl, put.token, put.priority,

@@ -3,7 +3,7 @@ create function pgstate.put_many(
   keys text[], "values" jsonb[], expects bigint[] default null, ttls interval[] default null,
   tokens bigint[] default null, op_ids text[] default null, agent text default null
 ) returns setof pgstate.outcome
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query select o.* from pgstate.write_many(array_fill('put'::text, array[coalesce(cardinality(put_many.keys), 0)]), put_many.keys,

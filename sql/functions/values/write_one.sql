@@ -6,7 +6,7 @@ create function pgstate.write_one(
   reducer text default null, return_value boolean default null, op_id text default null, lane uuid default null,
   turn bigint default null, wake boolean default true, agent text default null
 ) returns pgstate.outcome
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(write_one.agent);
