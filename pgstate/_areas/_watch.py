@@ -141,12 +141,12 @@ class Watch:
         return cursor
 
     async def _page(self, cursor: str, upto: str | None, limit: int) -> list[Row]:
-        return list(
-            await self._core.call(
-                lambda c, left: feed.changes(c, cursor, self._patterns, limit, upto, self._agent, timeout=left),
-                self._timeout,
-            )
+        page = await self._core.call(
+            lambda c, left: feed.changes(c, cursor, self._patterns, limit, upto, self._agent, timeout=left),
+            self._timeout,
         )
+        self._core.stats.changes += len(page) - 1
+        return list(page)
 
     async def _join(self) -> None:
         tap = Tap(self._name, self._patterns, _weakly(self._deliver))

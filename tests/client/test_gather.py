@@ -26,13 +26,18 @@ OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, list[str]]]:
     """The acting agent and the keys of every write statement."""
     seen: list[tuple[str | None, list[str]]] = []
-    real = values.write_many
 
-    async def spy(connection: Any, columns: Any, lane: Any, turn: int, agent: str | None, *, timeout: float) -> Any:
-        seen.append((agent, list(columns[1])))
-        return await real(connection, columns, lane, turn, agent, timeout=timeout)
+    def spy_on(name: str, keys_of: Callable[[Any], list[str]]) -> None:
+        real = getattr(values, name)
 
-    monkeypatch.setattr(values, "write_many", spy)
+        async def spy(connection: Any, what: Any, lane: Any, turn: int, agent: str | None, *, timeout: float) -> Any:
+            seen.append((agent, keys_of(what)))
+            return await real(connection, what, lane, turn, agent, timeout=timeout)
+
+        monkeypatch.setattr(values, name, spy)
+
+    spy_on("write_one", lambda row: [row[1]])
+    spy_on("write_many", lambda columns: list(columns[1]))
     return seen
 
 

@@ -70,7 +70,8 @@ comment on function pgstate._deny() is 'Internal: raises PS010.';
 -- The call's agent goes into a transaction-local setting, because policies must see it. Every function sets it anew, so
 -- that what an earlier call of the same transaction named never carries over. (A SET clause on the functions would end it
 -- with the call, but only a superuser may attach one for a custom parameter.)
--- The unions with '{}' detoast, as in _reachable(): else every comparison with a key would do it again.
+-- The ranges stay where they are stored until a caller compares with them: whoever does so more than once detoasts first,
+-- with a union with '{}' as in _reachable().
 create function pgstate._enter(p_agent text) returns pgstate._actor
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -80,7 +81,7 @@ declare
 begin
   if coalesce(current_setting('pgstate.agent', true), '') = '' then
     -- the login's own agent, named or not: the short form, as in _reachable()
-    select a.id, a.name, i.epoch, i.value_limit, r.reads + '{}', r.writes + '{}', i.identity into v_actor
+    select a.id, a.name, i.epoch, i.value_limit, r.reads, r.writes, i.identity into v_actor
       from pgstate.login l join pgstate.agent a on a.id = l.agent_id join pgstate.reach r on r.agent_id = a.id
       cross join pgstate.install i where l.login = session_user::text and v_named in (a.name, '');
     if v_actor.id is not null then
@@ -96,7 +97,7 @@ begin
   if v_actor.id is not null then
     return v_actor;
   end if;
-  select a.id, a.name, i.epoch, i.value_limit, r.reads + '{}', r.writes + '{}', i.identity into v_actor
+  select a.id, a.name, i.epoch, i.value_limit, r.reads, r.writes, i.identity into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i;
   if v_actor.id is null or v_actor.name <> p_agent then
@@ -1335,7 +1336,7 @@ begin
     ), updated as (
       update pgstate.entry e
          set version = e.version + 1, value = i.value, writer = p_actor.name, via = session_user, updated_at = pgstate._now(),
-             expires_at = pgstate._now() + i.ttl, priority = coalesce(i.priority, e.priority),
+             expires_at = case when i.ttl is not null then pgstate._now() + i.ttl end, priority = coalesce(i.priority, e.priority),
              not_before = coalesce(i.not_before, e.not_before)
         from input i
        where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > pgstate._now())
@@ -1388,7 +1389,7 @@ begin
   begin
     update pgstate.entry e
        set version = e.version + 1, value = p_value, writer = p_actor.name, via = session_user, updated_at = pgstate._now(),
-           expires_at = pgstate._now() + p_ttl, priority = coalesce(p_priority, e.priority),
+           expires_at = case when p_ttl is not null then pgstate._now() + p_ttl end, priority = coalesce(p_priority, e.priority),
            not_before = coalesce(p_not_before, e.not_before)
      where e.key = p_key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > pgstate._now())
        and (p_expect is null or e.version = p_expect)
@@ -1929,6 +1930,7 @@ declare
   v_actor pgstate._actor := pgstate._enter(get_many.agent);
   v_now timestamptz := pgstate._now();
 begin
+  v_actor.reads := v_actor.reads + '{}';
   return query
     select k.ord::int,
            case when k.code = 'PS010' then 'denied' when k.code is not null then 'invalid' when e.key is null then 'missing' else 'ok' end,
@@ -2150,6 +2152,8 @@ begin
     raise exception using errcode = 'PS007', message = 'an atomic write has one op_id: use apply()';
   end if;
 
+  v_actor.reads := v_actor.reads + '{}';
+  v_actor.writes := v_actor.writes + '{}';
   if write_many.lane is not null then
     v_outcome := pgstate._lane_begin(v_actor, write_many.lane, write_many.turn);
     if v_outcome is not null then

@@ -2,7 +2,8 @@
 -- The call's agent goes into a transaction-local setting, because policies must see it. Every function sets it anew, so
 -- that what an earlier call of the same transaction named never carries over. (A SET clause on the functions would end it
 -- with the call, but only a superuser may attach one for a custom parameter.)
--- The unions with '{}' detoast, as in _reachable(): else every comparison with a key would do it again.
+-- The ranges stay where they are stored until a caller compares with them: whoever does so more than once detoasts first,
+-- with a union with '{}' as in _reachable().
 create function pgstate._enter(p_agent text) returns pgstate._actor
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -12,7 +13,7 @@ declare
 begin
   if coalesce(current_setting('pgstate.agent', true), '') = '' then
     -- the login's own agent, named or not: the short form, as in _reachable()
-    select a.id, a.name, i.epoch, i.value_limit, r.reads + '{}', r.writes + '{}', i.identity into v_actor
+    select a.id, a.name, i.epoch, i.value_limit, r.reads, r.writes, i.identity into v_actor
       from pgstate.login l join pgstate.agent a on a.id = l.agent_id join pgstate.reach r on r.agent_id = a.id
       cross join pgstate.install i where l.login = session_user::text and v_named in (a.name, '');
     if v_actor.id is not null then
@@ -28,7 +29,7 @@ begin
   if v_actor.id is not null then
     return v_actor;
   end if;
-  select a.id, a.name, i.epoch, i.value_limit, r.reads + '{}', r.writes + '{}', i.identity into v_actor
+  select a.id, a.name, i.epoch, i.value_limit, r.reads, r.writes, i.identity into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i;
   if v_actor.id is null or v_actor.name <> p_agent then

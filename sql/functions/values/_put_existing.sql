@@ -32,7 +32,7 @@ begin
     ), updated as (
       update pgstate.entry e
          set version = e.version + 1, value = i.value, writer = p_actor.name, via = session_user, updated_at = pgstate._now(),
-             expires_at = pgstate._now() + i.ttl, priority = coalesce(i.priority, e.priority),
+             expires_at = case when i.ttl is not null then pgstate._now() + i.ttl end, priority = coalesce(i.priority, e.priority),
              not_before = coalesce(i.not_before, e.not_before)
         from input i
        where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > pgstate._now())

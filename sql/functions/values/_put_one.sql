@@ -20,7 +20,7 @@ begin
   begin
     update pgstate.entry e
        set version = e.version + 1, value = p_value, writer = p_actor.name, via = session_user, updated_at = pgstate._now(),
-           expires_at = pgstate._now() + p_ttl, priority = coalesce(p_priority, e.priority),
+           expires_at = case when p_ttl is not null then pgstate._now() + p_ttl end, priority = coalesce(p_priority, e.priority),
            not_before = coalesce(p_not_before, e.not_before)
      where e.key = p_key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > pgstate._now())
        and (p_expect is null or e.version = p_expect)

@@ -7,6 +7,7 @@ declare
   v_actor pgstate._actor := pgstate._enter(get_many.agent);
   v_now timestamptz := pgstate._now();
 begin
+  v_actor.reads := v_actor.reads + '{}';
   return query
     select k.ord::int,
            case when k.code = 'PS010' then 'denied' when k.code is not null then 'invalid' when e.key is null then 'missing' else 'ok' end,

@@ -46,6 +46,8 @@ begin
     raise exception using errcode = 'PS007', message = 'an atomic write has one op_id: use apply()';
   end if;
 
+  v_actor.reads := v_actor.reads + '{}';
+  v_actor.writes := v_actor.writes + '{}';
   if write_many.lane is not null then
     v_outcome := pgstate._lane_begin(v_actor, write_many.lane, write_many.turn);
     if v_outcome is not null then
