@@ -48,7 +48,7 @@ class Core:
         found = self._writers.get(agent)
         if found is None:
             found = self._writers[agent] = Gatherer(
-                lambda batch, lane, left: self._write(agent, batch, lane, left),
+                lambda batch, lane, lock_timeout, left: self._write(agent, batch, lane, lock_timeout, left),
                 lanes=WRITE_LANES,
                 ordered=True,
                 stats=self.stats,
@@ -61,21 +61,27 @@ class Core:
         found = self._readers.get(agent)
         if found is None:
             found = self._readers[agent] = Gatherer(
-                lambda batch, lane, left: self._read(agent, batch, left),
+                lambda batch, lane, lock_timeout, left: self._read(agent, batch, left),
                 lanes=READ_LANES,
                 ordered=False,
                 stats=self.stats,
             )
         return found
 
-    async def _write(self, agent: str | None, batch: Sequence[Operation], lane: Lane, left: float) -> Sequence[Row]:
+    async def _write(
+        self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str | None, left: float
+    ) -> Sequence[Row]:
         connection = await self.source.take(left)
         rows: Sequence[Row]
         try:
             if len(batch) == 1:
-                rows = [await values.write_one(connection, batch[0].args, lane.id, lane.turn, agent, timeout=left)]
+                args = (batch[0].args, lane.id, lane.turn, lock_timeout, agent)
+                rows = [await values.write_one(connection, *args, timeout=left)]
             else:
-                rows = await values.write_many(connection, _columns(batch), lane.id, lane.turn, agent, timeout=left)
+                columns = _columns(batch)
+                rows = await values.write_many(
+                    connection, columns, lane.id, lane.turn, lock_timeout, agent, timeout=left
+                )
         finally:
             await self.source.give(connection)
         if rows[0]["watched"]:

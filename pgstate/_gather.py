@@ -8,8 +8,9 @@ Writes have an order: operations on one key reach the database in the order of t
 one key (the database takes them in order); a key of a batch under way parks later operations on it until that is done.
 
 Nothing that goes wrong for one caller touches its neighbours: refused rows come back as rows; a statement that the
-database refuses as a whole is run again one operation at a time; a caller that is cancelled or runs out of time leaves,
-and its operation is dropped, or its outcome is.
+database refuses as a whole is run again one operation at a time; one that meets a key which somebody keeps locked is
+given up after a moment, and its operations go on apart, key by key, so that only those of the locked key wait; a
+caller that is cancelled or runs out of time leaves, and its operation is dropped, or its outcome is.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from pgstate import errors
-from pgstate._calls._run import ConnectionLost, Rerun
+from pgstate._calls._run import ConnectionLost, LockBusy, Rerun
 from pgstate.types import Row, Stats
 
 MAX_BATCH = 256
@@ -30,6 +32,8 @@ MAX_BYTES = 4 << 20
 MAX_QUEUE = 10_000
 _SHARE = 24
 _REAP = 0.1
+# longer than any queue for a busy key should be
+LOCK_TIMEOUT = "200ms"
 
 
 class Operation:
@@ -57,7 +61,8 @@ class Lane:
         self.turn = 0
 
 
-Statement = Callable[[Sequence[Operation], Lane, float], Awaitable[Sequence[Row]]]
+# operations, lane, lock_timeout (None: wait to the end), seconds left
+Statement = Callable[[Sequence[Operation], Lane, str | None, float], Awaitable[Sequence[Row]]]
 L = TypeVar("L")
 
 
@@ -99,6 +104,9 @@ class Gatherer:
         self._busy: set[str] = set()
         self._lanes = lanes
         self._idle = [Lane() for _ in range(lanes)]
+        # lanes of operations that wait apart for a locked key, and how many such keys there are
+        self._spare: list[Lane] = []
+        self._apart = 0
         self._quiet: asyncio.Future[None] | None = None
         self._waiting = 0
         self._room: deque[asyncio.Future[None]] = deque()
@@ -142,13 +150,37 @@ class Gatherer:
         lane = self._idle.pop()
         if self._ordered:
             self._busy.add(operation.key)
+        kept = False
         try:
-            self._begin(lane, 1)
-            rows = await persist(lambda left: self._statement([operation], lane, left), operation.deadline, self._stats)
-            return rows[0]
+            return (await self._run(lane, [operation], LOCK_TIMEOUT))[0]
+        except LockBusy:
+            kept = True
         finally:
             self._alone = not self._queue
-            self._release(lane, [operation])
+            self._release(lane, [] if kept else [operation])
+        with self._side_lane([operation]) as lane:
+            return (await self._run(lane, [operation], None))[0]
+
+    async def _run(self, lane: Lane, batch: Sequence[Operation], lock_timeout: str | None) -> Sequence[Row]:
+        self._stats.statements += 1
+        self._stats.largest_batch = max(self._stats.largest_batch, len(batch))
+        lane.turn += 1
+        return await persist(
+            lambda left: self._statement(batch, lane, lock_timeout, left), max(o.deadline for o in batch), self._stats
+        )
+
+    @contextmanager
+    def _side_lane(self, operations: Sequence[Operation]) -> Iterator[Lane]:
+        """A lane for operations on one key, whose order they keep: others on it stay parked meanwhile."""
+        lane = self._spare.pop() if self._spare else Lane()
+        self._apart += 1
+        try:
+            yield lane
+        finally:
+            self._apart -= 1
+            self._spare.append(lane)
+            self._unlock(operations)
+            self._dispatch()
 
     async def _wait_for_room(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         """Waits in line. Its end is followed by the taking of the place at once: nobody comes between."""
@@ -187,13 +219,19 @@ class Gatherer:
             if not batch:
                 break
             lane = self._idle.pop()
-            task = asyncio.get_running_loop().create_task(self._carry(lane, batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._carry(lane, batch))
         if self._room:
             self._admit()
-        if self._quiet is not None and not self._queue and len(self._idle) == self._lanes and not self._quiet.done():
+        if self._quiet is not None and not self._at_work() and not self._quiet.done():
             self._quiet.set_result(None)
+
+    def _at_work(self) -> bool:
+        return bool(self._queue or self._apart or len(self._idle) < self._lanes)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _take(self, most: int) -> list[Operation]:
         batch: list[Operation] = []
@@ -215,34 +253,49 @@ class Gatherer:
         return batch
 
     async def _carry(self, lane: Lane, batch: list[Operation]) -> None:
+        by_key: dict[str, list[Operation]] = {}
         try:
-            await self._execute(lane, batch)
+            await self._execute(lane, batch, LOCK_TIMEOUT)
+        except LockBusy:
+            for operation in batch:
+                by_key.setdefault(operation.key, []).append(operation)
+            for operations in by_key.values():
+                self._start(self._carry_apart(operations))
         finally:
-            self._waiting -= len(batch)
-            self._under_way.difference_update(batch)
+            if not by_key:
+                self._leave(batch)
             self._alone = len(batch) == 1 and not self._queue
-            self._release(lane, batch)
+            self._release(lane, [] if by_key else batch)
+
+    async def _carry_apart(self, operations: Sequence[Operation]) -> None:
+        with self._side_lane(operations) as lane:
+            try:
+                for operation in operations:
+                    if not operation.future.done():
+                        await self._execute(lane, [operation], None)
+            finally:
+                self._leave(operations)
+
+    def _leave(self, batch: Sequence[Operation]) -> None:
+        self._waiting -= len(batch)
+        self._under_way.difference_update(batch)
 
     def _release(self, lane: Lane, batch: Sequence[Operation]) -> None:
         self._idle.append(lane)
+        self._unlock(batch)
+        self._dispatch()
+
+    def _unlock(self, batch: Sequence[Operation]) -> None:
         if self._ordered:
             for key in {operation.key for operation in batch}:
                 self._busy.discard(key)
                 if parked := self._parked.pop(key, None):
                     self._queue.extendleft(reversed(parked))
-        self._dispatch()
 
-    def _begin(self, lane: Lane, size: int) -> None:
-        self._stats.statements += 1
-        self._stats.largest_batch = max(self._stats.largest_batch, size)
-        lane.turn += 1
-
-    async def _execute(self, lane: Lane, batch: Sequence[Operation]) -> None:
-        self._begin(lane, len(batch))
+    async def _execute(self, lane: Lane, batch: Sequence[Operation], lock_timeout: str | None) -> None:
+        """Sets the outcomes of a batch. Raises LockBusy, with some of them unset, if a lock was waited for in vain."""
         try:
-            rows = await persist(
-                lambda left: self._statement(batch, lane, left), max(o.deadline for o in batch), self._stats
-            )
+            rows = await self._run(lane, batch, lock_timeout)
         except asyncio.CancelledError:
             for operation in batch:
                 operation.future.cancel()
@@ -250,13 +303,15 @@ class Gatherer:
         except (errors.Timeout, errors.Unreachable, errors.SchemaError, errors.AccessDenied) as error:
             _fail(batch, error)
         except Exception as error:
+            if isinstance(error, LockBusy) and lock_timeout is not None:
+                raise
             if len(batch) == 1:
                 _fail(batch, error)
                 return
             # refused as a whole, for one operation's sake: nothing was done, and the others need not suffer
             for operation in batch:
                 if not operation.future.done():
-                    await self._execute(lane, [operation])
+                    await self._execute(lane, [operation], lock_timeout)
         else:
             for operation, row in zip(batch, rows, strict=True):
                 if not operation.future.done():
@@ -277,7 +332,7 @@ class Gatherer:
             if not ticket.done():
                 ticket.set_exception(errors.Closed("the client was closed"))
         self._room.clear()
-        if self._queue or len(self._idle) < self._lanes:
+        if self._at_work():
             self._quiet = asyncio.get_running_loop().create_future()
             await self._quiet
         if self._reaper is not None:

@@ -22,6 +22,10 @@ class Rerun(errors.DatabaseError):
     """The statement was rolled back because of others (deadlock, serialization): running it again may succeed."""
 
 
+class LockBusy(errors.DatabaseError):
+    """A lock was not to be had within lock_timeout: the statement did nothing."""
+
+
 async def fetch(connection: Connection, sql: str, *args: object, timeout: float | None) -> Sequence[Row]:
     """Rows of a statement."""
     try:
@@ -59,6 +63,8 @@ def _from_postgres(error: asyncpg.PostgresError) -> errors.PgStateError:
         return known(message)
     if code in ("40P01", "40001"):
         return Rerun(message, code)
+    if code == "55P03":
+        return LockBusy(message, code)
     if code[:2] in ("08", "57") and code != "57014":
         return ConnectionLost(f"the server closed the connection: {message}")
     if code in ("3F000", "42883") or (code == "42P01" and "pgstate" in message):

@@ -49,22 +49,30 @@ async def history(
 _WRITE_MANY = """
 select status, version, value::text as value, code, message, watched
   from pgstate.write_many($1, $2, $3::text[]::jsonb[], $4, $5::text[]::jsonb[], $6, $7, $8, $9, $10, $11, $12,
-                          lane => $13, turn => $14, wake => false, agent => $15)
+                          lane => $13, turn => $14, wake => false, lock_timeout => $15, agent => $16)
 """
 
 
 _WRITE_ONE = """
 select status, version, value::text as value, code, message, watched
   from pgstate.write_one($1, $2, $3::text::jsonb, $4, $5::text::jsonb, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-                         wake => false, agent => $15)
+                         wake => false, lock_timeout => $15, agent => $16)
 """
 
 
 async def write_one(
-    connection: Connection, row: Sequence[Any], lane: UUID, turn: int, agent: str | None, *, timeout: float
+    connection: Connection,
+    row: Sequence[Any],
+    lane: UUID,
+    turn: int,
+    lock_timeout: str | None,
+    agent: str | None,
+    *,
+    timeout: float,
 ) -> Row:
-    """`row`: op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, op_id."""
-    return await fetch_row(connection, _WRITE_ONE, *row, lane, turn, agent, timeout=timeout)
+    """`row`: op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, op_id.
+    Raises LockBusy when a lock was waited for longer than `lock_timeout`: then nothing was done."""
+    return await fetch_row(connection, _WRITE_ONE, *row, lane, turn, lock_timeout, agent, timeout=timeout)
 
 
 async def write_many(
@@ -72,12 +80,13 @@ async def write_many(
     columns: Sequence[Sequence[Any] | None],
     lane: UUID,
     turn: int,
+    lock_timeout: str | None,
     agent: str | None,
     *,
     timeout: float,
 ) -> Sequence[Row]:
     """`columns` are those of `write_one`; one without anything in it may be None."""
-    return await fetch(connection, _WRITE_MANY, *columns, lane, turn, agent, timeout=timeout)
+    return await fetch(connection, _WRITE_MANY, *columns, lane, turn, lock_timeout, agent, timeout=timeout)
 
 
 async def apply(

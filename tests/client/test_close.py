@@ -18,7 +18,11 @@ from pgstate import State, _gather, errors, ops
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
 
 
-async def test_close_finishes_what_is_under_way(connect: Connect, locks: Locks, state: State) -> None:
+@pytest.mark.parametrize("lock_timeout", ["1ms", None], ids=["apart", "in lanes"])
+async def test_close_finishes_what_is_under_way(
+    connect: Connect, locks: Locks, state: State, monkeypatch: pytest.MonkeyPatch, lock_timeout: str | None
+) -> None:
+    monkeypatch.setattr(_gather, "LOCK_TIMEOUT", lock_timeout)
     await state.put("k", 0)
     closing = await connect()
     async with locks.on("k"):

@@ -30,9 +30,11 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, list[s
     def spy_on(name: str, keys_of: Callable[[Any], list[str]]) -> None:
         real = getattr(values, name)
 
-        async def spy(connection: Any, what: Any, lane: Any, turn: int, agent: str | None, *, timeout: float) -> Any:
+        async def spy(
+            connection: Any, what: Any, lane: Any, turn: int, lock_timeout: Any, agent: str | None, *, timeout: float
+        ) -> Any:
             seen.append((agent, keys_of(what)))
-            return await real(connection, what, lane, turn, agent, timeout=timeout)
+            return await real(connection, what, lane, turn, lock_timeout, agent, timeout=timeout)
 
         monkeypatch.setattr(values, name, spy)
 
@@ -148,7 +150,11 @@ async def test_a_refused_row_of_a_set_is_a_result(agent: Connect, state: State) 
 
 
 @pytest.mark.parametrize("when", ["in flight", "queued", "parked"])
-async def test_a_cancelled_caller_leaves_the_others_sound(state: State, locks: Locks, when: str) -> None:
+async def test_a_cancelled_caller_leaves_the_others_sound(
+    state: State, locks: Locks, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    # statements that wait in their lanes
+    monkeypatch.setattr(_gather, "LOCK_TIMEOUT", None)
     await state.put_many({"locked/1": 0, "locked/2": 0})
     # after a statement with one operation, the next one alone goes at once
     await state.put("alone", 0)
@@ -287,8 +293,50 @@ async def test_one_callers_short_patience_is_not_its_neighbours(state: State, lo
         await first
         with pytest.raises(errors.Timeout):
             await hasty
-        assert not patient.done()
-    assert await patient == 1
+        assert await patient == 1
+
+
+async def test_a_locked_key_holds_up_its_own_writes_alone(state: State, locks: Locks) -> None:
+    keys = [f"locked/{n}" for n in range(4)]
+    await state.put_many([(key, 0) for key in keys])
+    async with locks.on(*keys):
+        # more of them than there are lanes: one alone, then some that share statements with others
+        waiting = [asyncio.create_task(state.put(keys[0], 1))]
+        await locks.waited_for(1)
+        waiting += [asyncio.create_task(state.put(key, 1)) for key in keys]
+        assert await asyncio.gather(*(state.put(f"free/{n}", 1) for n in range(60))) == [1] * 60
+        await locks.waited_for(4)
+        # order per key: these come after those that wait
+        waiting += [asyncio.create_task(state.merge(key, 1, "add")) for key in keys]
+        assert await state.put("free/0", 2) == 2
+        assert not any(task.done() for task in waiting)
+    await asyncio.gather(*waiting)
+    assert await written(state, keys[0]) == [0, 1, 1, 2]
+    assert [await written(state, key) for key in keys[1:]] == [[0, 1, 2]] * 3
+
+
+@pytest.mark.parametrize("company", [False, True])
+async def test_patience_and_cancellation_reach_what_waits_apart(
+    state: State, locks: Locks, monkeypatch: pytest.MonkeyPatch, company: bool
+) -> None:
+    monkeypatch.setattr(_gather, "LOCK_TIMEOUT", "1ms")
+    await state.put("k", 0)
+    async with locks.on("k"):
+        for leave in ("timeout", "cancel"):
+            if company:
+                state._core.writer(None).expect_company()
+            caller = state.with_timeout(0.3 if leave == "timeout" else 30)
+            gone = asyncio.create_task(caller.put("k", leave))
+            assert await state.put("free", leave)
+            await locks.waited_for(1)
+            if leave == "cancel":
+                gone.cancel()
+            with pytest.raises((errors.Timeout, asyncio.CancelledError)):
+                await gone
+        after = asyncio.create_task(state.merge("k", 1, "append"))
+    with pytest.raises(errors.ReducerMismatch):
+        await after
+    assert (await state.put("k", 1)) == (await state.get("k")).version  # type: ignore[union-attr]
 
 
 async def test_an_error_of_the_database_is_told_at_once(

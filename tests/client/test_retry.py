@@ -14,7 +14,7 @@ from client._locks import Locks
 from client._proxy import Proxy
 from client.conftest import Connect
 from conftest import Database
-from pgstate import State, ops
+from pgstate import State, _gather, ops
 from pgstate.types import Claim
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
@@ -160,7 +160,11 @@ async def test_a_lost_connection_of_the_applications(connect: Connect, form: str
         await engine.dispose()
 
 
-async def test_a_deadlocks_victim_is_run_again(database: Database, connect: Connect, locks: Locks) -> None:
+async def test_a_deadlocks_victim_is_run_again(
+    database: Database, connect: Connect, locks: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # with less patience it would not find out
+    monkeypatch.setattr(_gather, "LOCK_TIMEOUT", None)
     # whoever waits first looks for the deadlock first
     database.sql(f"alter database \"{database.name}\" set deadlock_timeout = '600ms'")
     await locks.holder.execute("set deadlock_timeout = '1min'")

@@ -2112,7 +2112,7 @@ create function pgstate.write_many(
   ttls interval[] default null, tokens bigint[] default null, priorities int[] default null,
   not_befores timestamptz[] default null, reducers text[] default null, return_values boolean[] default null,
   op_ids text[] default null, lane uuid default null, turn bigint default null, wake boolean default true,
-  "atomic" boolean default false, agent text default null
+  "atomic" boolean default false, lock_timeout text default null, agent text default null
 ) returns setof pgstate.outcome
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -2162,6 +2162,11 @@ begin
           from jsonb_array_elements(v_outcome) with ordinality as o (item, ord);
       return;
     end if;
+  end if;
+
+  if write_many.lock_timeout is not null then
+    -- not before: a statement that is sent again must wait for the first to end
+    v_done := set_config('lock_timeout', write_many.lock_timeout, true);
   end if;
 
   if write_many.op_ids is not null then
@@ -2255,8 +2260,8 @@ begin
   end if;
 end
 $$;
-comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], text[], uuid, bigint, boolean, boolean, text) is
-  'Writes any number of rows in one statement: ops is put, merge, delete or complete for each key, the other arrays run alongside and may be null. One outcome per row, in order; a refused row (code, message) harms no other. A key may occur several times. atomic: all or nothing.';
+comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], text[], uuid, bigint, boolean, boolean, text, text) is
+  'Writes any number of rows in one statement: ops is put, merge, delete or complete for each key, the other arrays run alongside and may be null. One outcome per row, in order; a refused row (code, message) harms no other. A key may occur several times. atomic: all or nothing. lock_timeout as in write_one().';
 
 -- functions/values/write_one.sql
 -- Any write of one row, as write_many() takes it: what clients send that have just one, and what put(), merge(), delete()
@@ -2265,7 +2270,7 @@ create function pgstate.write_one(
   op text, key text, value jsonb default null, expect bigint default null, expect_value jsonb default null,
   ttl interval default null, token bigint default null, priority int default null, not_before timestamptz default null,
   reducer text default null, return_value boolean default null, op_id text default null, lane uuid default null,
-  turn bigint default null, wake boolean default true, agent text default null
+  turn bigint default null, wake boolean default true, lock_timeout text default null, agent text default null
 ) returns pgstate.outcome
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -2283,6 +2288,10 @@ begin
     if v_kept is not null then
       return pgstate._unpack(1, v_kept -> 0, write_one.key);
     end if;
+  end if;
+  if write_one.lock_timeout is not null then
+    -- not before: a statement that is sent again must wait for the first to end
+    v_done := set_config('lock_timeout', write_one.lock_timeout, true);
   end if;
   if write_one.op = 'put' and write_one.expect is distinct from 0 and write_one.expect_value is null and write_one.token is null
      and write_one.return_value is null and write_one.op_id is null then
@@ -2314,8 +2323,8 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text) is
-  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error.';
+comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text, text) is
+  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
 
 -- functions/claims/_check_claimant.sql
 create function pgstate._check_claimant(p_actor pgstate._actor, p_key text) returns void

@@ -6,7 +6,7 @@ create function pgstate.write_many(
   ttls interval[] default null, tokens bigint[] default null, priorities int[] default null,
   not_befores timestamptz[] default null, reducers text[] default null, return_values boolean[] default null,
   op_ids text[] default null, lane uuid default null, turn bigint default null, wake boolean default true,
-  "atomic" boolean default false, agent text default null
+  "atomic" boolean default false, lock_timeout text default null, agent text default null
 ) returns setof pgstate.outcome
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -56,6 +56,11 @@ begin
           from jsonb_array_elements(v_outcome) with ordinality as o (item, ord);
       return;
     end if;
+  end if;
+
+  if write_many.lock_timeout is not null then
+    -- not before: a statement that is sent again must wait for the first to end
+    v_done := set_config('lock_timeout', write_many.lock_timeout, true);
   end if;
 
   if write_many.op_ids is not null then
@@ -149,5 +154,5 @@ begin
   end if;
 end
 $$;
-comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], text[], uuid, bigint, boolean, boolean, text) is
-  'Writes any number of rows in one statement: ops is put, merge, delete or complete for each key, the other arrays run alongside and may be null. One outcome per row, in order; a refused row (code, message) harms no other. A key may occur several times. atomic: all or nothing.';
+comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], text[], uuid, bigint, boolean, boolean, text, text) is
+  'Writes any number of rows in one statement: ops is put, merge, delete or complete for each key, the other arrays run alongside and may be null. One outcome per row, in order; a refused row (code, message) harms no other. A key may occur several times. atomic: all or nothing. lock_timeout as in write_one().';

@@ -4,7 +4,7 @@ create function pgstate.write_one(
   op text, key text, value jsonb default null, expect bigint default null, expect_value jsonb default null,
   ttl interval default null, token bigint default null, priority int default null, not_before timestamptz default null,
   reducer text default null, return_value boolean default null, op_id text default null, lane uuid default null,
-  turn bigint default null, wake boolean default true, agent text default null
+  turn bigint default null, wake boolean default true, lock_timeout text default null, agent text default null
 ) returns pgstate.outcome
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -22,6 +22,10 @@ begin
     if v_kept is not null then
       return pgstate._unpack(1, v_kept -> 0, write_one.key);
     end if;
+  end if;
+  if write_one.lock_timeout is not null then
+    -- not before: a statement that is sent again must wait for the first to end
+    v_done := set_config('lock_timeout', write_one.lock_timeout, true);
   end if;
   if write_one.op = 'put' and write_one.expect is distinct from 0 and write_one.expect_value is null and write_one.token is null
      and write_one.return_value is null and write_one.op_id is null then
@@ -53,5 +57,5 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text) is
-  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error.';
+comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text, text) is
+  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
