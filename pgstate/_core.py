@@ -40,6 +40,7 @@ class Core:
         self._lanes: dict[str | None, list[Lane]] = {}
         self._calls = 0
         self._finished: asyncio.Future[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._pulse = asyncio.get_running_loop().create_task(self._beat(), name="pgstate-pulse")
 
     def writer(self, agent: str | None) -> Gatherer:
@@ -154,10 +155,13 @@ class Core:
                 _log.info("no pulse: %s", error)
 
     async def close(self) -> None:
-        """Finishes what is under way, then closes the connections. Idempotent."""
-        if self.closed:
-            return
+        """Finishes what is under way, then closes the connections. Whoever calls it again waits for the same end."""
         self.closed = True
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(), name="pgstate-close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         self._pulse.cancel()
         await asyncio.gather(self._pulse, return_exceptions=True)
         for gatherer in [*self._writers.values(), *self._readers.values()]:

@@ -161,7 +161,11 @@ class EngineSource:
     async def take(self, timeout: float | None = None) -> Connection:
         connecting = _reach(self._engine.connect(), "the server through the given engine")
         held: AsyncConnection = await _in_time(connecting, timeout)
-        raw = await held.get_raw_connection()
+        try:
+            raw = await _reach(held.get_raw_connection(), "the server through the given engine")
+        except BaseException:
+            await held.close()
+            raise
         connection: Connection = raw.driver_connection
         self._held[id(connection)] = held
         return connection

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from pgstate._json import decode
 from pgstate.types import Change, Row
 
 A = TypeVar("A")
+_log = logging.getLogger("pgstate")
 
 _BUFFER = 2000
 _PAGE = 500
@@ -115,8 +117,8 @@ class Watch:
         elif self._tap is None:
             await self._join()
         elif self._upto is not None:
-            page = await self._page(self.cursor, self._upto, _PAGE)
-            if page[-1]["whole"]:
+            page = await self._read_on(self.cursor, self._upto)
+            if page and page[-1]["whole"]:
                 self._upto = None
             self._ready.extend(page)
         elif self._buffer:
@@ -147,6 +149,19 @@ class Watch:
         )
         self._core.stats.changes += len(page) - 1
         return list(page)
+
+    async def _read_on(self, cursor: str, upto: str) -> list[Row]:
+        """A page for a watch that is under way: like the hub, it outlasts a server that is down. Empty when the watch was
+        closed meanwhile."""
+        pause = 0.05
+        while not self._closed:
+            try:
+                return await self._page(cursor, upto, _PAGE)
+            except (errors.Unreachable, errors.Timeout) as error:
+                _log.warning("a watch reads on in a moment: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 2.0)
+        return []
 
     async def _join(self) -> None:
         tap = Tap(self._name, self._patterns, _weakly(self._deliver))

@@ -32,11 +32,18 @@ async def test_close_finishes_what_is_under_way(
         calls.append(asyncio.create_task(closing.get("k")))
         await asyncio.sleep(0)
         end = asyncio.create_task(closing.close())
+        hasty = asyncio.create_task(closing.close())
         await asyncio.sleep(0)
         with pytest.raises(errors.Closed):
             await closing.put("k", "late")
+        # who is cancelled leaves, and the end goes on; who asks again waits for it
+        hasty.cancel()
+        again = asyncio.create_task(closing.close())
+        await asyncio.sleep(0)
+        assert not again.done()
     await asyncio.gather(*calls)
-    await end
+    await asyncio.gather(end, again)
+    assert hasty.cancelled()
     values = await written(state, "k")
     assert [value for value in values if value != 99] == list(range(60))
     assert (await state.get("applied")).value == 1  # type: ignore[union-attr]

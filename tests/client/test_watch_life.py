@@ -15,6 +15,7 @@ from client._watching import GUARD, attached, take
 from client.conftest import Connect, MakeLogin
 from conftest import Clock, Database
 from pgstate import Change, State, errors
+from pgstate._calls import feed
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
 
@@ -148,6 +149,38 @@ async def test_a_delegation_taken_away_ends_that_agents_watches_only(
     await state.delegate(login, "alice")
     async with views[0].watch("a/**", since=watches[0].cursor) as again:
         assert ids(await take(again, 2)) == [("a/1", 1), ("a/2", 1)]
+
+
+@pytest.mark.parametrize("end", ["answer", "aclose"])
+async def test_reading_on_outlasts_a_server_that_is_down(
+    state: State, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    start = await state.cursor()
+    versions = [await state.put("k", n) for n in range(3)]
+    refusals = 0
+    real = feed.changes
+
+    async def down(*arguments: Any, **options: Any) -> Any:
+        nonlocal refusals
+        refusals += 1
+        if refusals <= 2 or end == "aclose":
+            raise errors.Unreachable("the server is down")
+        return await real(*arguments, **options)
+
+    monkeypatch.setattr(feed, "changes", down)
+    # less patience than the server needs: a statement gives up, a watch does not
+    watch = state.with_timeout(0.01).watch("k", since=start)
+    if end == "answer":
+        assert [change.version for change in await take(watch, 3)] == versions
+        assert refusals >= 3
+        return
+    waiting = asyncio.ensure_future(anext(watch))
+    async with asyncio.timeout(GUARD):
+        while refusals < 2:
+            await asyncio.sleep(0.01)
+        await watch.aclose()
+        with pytest.raises(StopAsyncIteration):
+            await waiting
 
 
 async def test_close_ends_watches(connect: Connect) -> None:

@@ -347,7 +347,6 @@ create function pgstate._patterns_ranges(p_patterns text[]) returns pgstate.keym
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_ranges pgstate.keymultirange := '{}';
   v_pattern text;
 begin
   if p_patterns is null or cardinality(p_patterns) = 0 then
@@ -355,9 +354,11 @@ begin
   end if;
   foreach v_pattern in array p_patterns loop
     perform pgstate._check_pattern(v_pattern);
-    v_ranges := v_ranges + pgstate._pattern_ranges(v_pattern);
   end loop;
-  return v_ranges;
+  if cardinality(p_patterns) = 1 then
+    return pgstate._pattern_ranges(p_patterns[1]);
+  end if;
+  return (select range_agg(r) from unnest(p_patterns) p, unnest(pgstate._pattern_ranges(p)) r);
 end
 $$;
 comment on function pgstate._patterns_ranges(text[]) is 'Internal: key ranges that hold every match of any of the patterns.';
