@@ -151,7 +151,7 @@ class Watch:
         return list(page)
 
     async def _read_on(self, cursor: str, upto: str) -> list[Row]:
-        """A page for a watch that is under way: like the hub, it outlasts a server that is down. Empty when the watch was
+        """A page for a watch that is under way: like the hub, it outlasts a server that is down. Empty if the watch was
         closed meanwhile."""
         pause = 0.05
         while not self._closed:
