@@ -49,6 +49,8 @@ def key(*segments: str) -> str:
     """
     parts = []
     for segment in segments:
+        if not isinstance(segment, str):
+            raise InvalidKey(f"a key segment is text, not {type(segment).__name__}: pass str({segment!r:.40})")
         if not segment:
             raise InvalidKey("an empty text cannot be a key segment: leave it out, or put something in its place")
         try:

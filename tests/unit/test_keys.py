@@ -197,7 +197,7 @@ def test_quoting(texts: list[str], made: str) -> None:
 
 
 def test_what_cannot_be_quoted() -> None:
-    for texts in ([], [""], ["a", ""], ["\ud800"], ["a" * 513], ["ä" * 100]):
+    for texts in ([], [""], ["a", ""], ["\ud800"], ["a" * 513], ["ä" * 100], [5], ["a", None]):
         with pytest.raises(errors.InvalidKey):
             key(*texts)
 
