@@ -70,7 +70,7 @@ class Core:
         return found
 
     async def _write(
-        self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str | None, left: float
+        self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
     ) -> Sequence[Row]:
         connection = await self.source.take(left)
         rows: Sequence[Row]

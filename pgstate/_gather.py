@@ -9,8 +9,8 @@ one key (the database takes them in order); a key of a batch under way parks lat
 
 Nothing that goes wrong for one caller touches its neighbours: refused rows come back as rows; a statement that the
 database refuses as a whole is run again one operation at a time; one that meets a key which somebody keeps locked is
-given up after a moment, and its operations go on apart, key by key, so that only those of the locked key wait; a
-caller that is cancelled or runs out of time leaves, and its operation is dropped, or its outcome is.
+given up after a moment, and its operations go on apart, key by key and by turns, so that only those of locked keys
+wait; a caller that is cancelled or runs out of time leaves, and its operation is dropped, or its outcome is.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -32,8 +31,11 @@ MAX_BYTES = 4 << 20
 MAX_QUEUE = 10_000
 _SHARE = 24
 _REAP = 0.1
-# longer than any queue for a busy key should be
+# How long locks are waited for: by a statement with others behind it, longer than any queue for a busy key should be;
+# then apart, where the first turns find out which keys are locked.
 LOCK_TIMEOUT = "200ms"
+_TURNS = ("20ms", "200ms", "1s")
+_SIDE_LANES = 2
 
 
 class Operation:
@@ -61,8 +63,8 @@ class Lane:
         self.turn = 0
 
 
-# operations, lane, lock_timeout (None: wait to the end), seconds left
-Statement = Callable[[Sequence[Operation], Lane, str | None, float], Awaitable[Sequence[Row]]]
+# operations, lane, lock_timeout, seconds left
+Statement = Callable[[Sequence[Operation], Lane, str, float], Awaitable[Sequence[Row]]]
 L = TypeVar("L")
 
 
@@ -76,19 +78,24 @@ async def persist(
     """
     clock = asyncio.get_running_loop().time
     pause = 0.02
+    lost = False
     while True:
         left = deadline - clock()
         if left <= 0:
             raise errors.Timeout("no answer in time; if this was a write, it may have happened or not")
         try:
             return await attempt(left)
-        except (ConnectionLost, Rerun, errors.Unreachable) as error:
+        except (ConnectionLost, Rerun, LockBusy, errors.Unreachable) as error:
+            lost = lost or isinstance(error, ConnectionLost)
+            if isinstance(error, LockBusy) and not lost:
+                raise
+            # after a lost connection it may be the lane that is locked, by the first attempt: still under way
             left = deadline - clock()
             if left <= pause or not patient:
                 raise
             stats.retries += 1
             # a deadlock's survivor is done by now; a server that restarts needs longer
-            await asyncio.sleep(random.uniform(0, pause if isinstance(error, Rerun) else min(pause, left)))
+            await asyncio.sleep(random.uniform(0, pause if isinstance(error, Rerun | LockBusy) else min(pause, left)))
             pause = min(pause * 2, 1.0)
 
 
@@ -104,8 +111,10 @@ class Gatherer:
         self._busy: set[str] = set()
         self._lanes = lanes
         self._idle = [Lane() for _ in range(lanes)]
-        # lanes of operations that wait apart for a locked key, and how many such keys there are
-        self._spare: list[Lane] = []
+        # for operations apart: few, so that locked keys do not take all connections; and how many keys are there. A
+        # semaphore, because a queue gives a lane back to who has just returned it
+        self._side = [Lane() for _ in range(_SIDE_LANES)]
+        self._side_room = asyncio.Semaphore(_SIDE_LANES)
         self._apart = 0
         self._quiet: asyncio.Future[None] | None = None
         self._waiting = 0
@@ -150,37 +159,26 @@ class Gatherer:
         lane = self._idle.pop()
         if self._ordered:
             self._busy.add(operation.key)
-        kept = False
+        apart = False
         try:
             return (await self._run(lane, [operation], LOCK_TIMEOUT))[0]
         except LockBusy:
-            kept = True
+            apart = True
+            self._waiting += 1
+            self._under_way.add(operation)
+            self._go_apart([operation])
         finally:
             self._alone = not self._queue
-            self._release(lane, [] if kept else [operation])
-        with self._side_lane([operation]) as lane:
-            return (await self._run(lane, [operation], None))[0]
+            self._release(lane, [] if apart else [operation])
+        return await operation.future
 
-    async def _run(self, lane: Lane, batch: Sequence[Operation], lock_timeout: str | None) -> Sequence[Row]:
+    async def _run(self, lane: Lane, batch: Sequence[Operation], lock_timeout: str) -> Sequence[Row]:
         self._stats.statements += 1
         self._stats.largest_batch = max(self._stats.largest_batch, len(batch))
         lane.turn += 1
         return await persist(
             lambda left: self._statement(batch, lane, lock_timeout, left), max(o.deadline for o in batch), self._stats
         )
-
-    @contextmanager
-    def _side_lane(self, operations: Sequence[Operation]) -> Iterator[Lane]:
-        """A lane for operations on one key, whose order they keep: others on it stay parked meanwhile."""
-        lane = self._spare.pop() if self._spare else Lane()
-        self._apart += 1
-        try:
-            yield lane
-        finally:
-            self._apart -= 1
-            self._spare.append(lane)
-            self._unlock(operations)
-            self._dispatch()
 
     async def _wait_for_room(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
         """Waits in line. Its end is followed by the taking of the place at once: nobody comes between."""
@@ -253,28 +251,48 @@ class Gatherer:
         return batch
 
     async def _carry(self, lane: Lane, batch: list[Operation]) -> None:
-        by_key: dict[str, list[Operation]] = {}
+        apart = False
         try:
             await self._execute(lane, batch, LOCK_TIMEOUT)
         except LockBusy:
-            for operation in batch:
-                by_key.setdefault(operation.key, []).append(operation)
-            for operations in by_key.values():
-                self._start(self._carry_apart(operations))
+            apart = True
+            self._go_apart(batch)
         finally:
-            if not by_key:
+            if not apart:
                 self._leave(batch)
             self._alone = len(batch) == 1 and not self._queue
-            self._release(lane, [] if by_key else batch)
+            self._release(lane, [] if apart else batch)
+
+    def _go_apart(self, batch: Sequence[Operation]) -> None:
+        by_key: dict[str, list[Operation]] = {}
+        for operation in batch:
+            by_key.setdefault(operation.key, []).append(operation)
+        self._apart += len(by_key)
+        for operations in by_key.values():
+            self._start(self._carry_apart(operations))
+        if self._reaper is None:
+            self._reap()
 
     async def _carry_apart(self, operations: Sequence[Operation]) -> None:
-        with self._side_lane(operations) as lane:
-            try:
-                for operation in operations:
-                    if not operation.future.done():
-                        await self._execute(lane, [operation], None)
-            finally:
-                self._leave(operations)
+        """Operations on one key, in order; later ones on it stay parked meanwhile."""
+        try:
+            for operation in operations:
+                turn = 0
+                while not operation.future.done():
+                    async with self._side_room:
+                        lane = self._side.pop()
+                        try:
+                            if not operation.future.done():
+                                await self._execute(lane, [operation], _TURNS[min(turn, len(_TURNS) - 1)])
+                        except LockBusy:
+                            turn += 1
+                        finally:
+                            self._side.append(lane)
+        finally:
+            self._apart -= 1
+            self._leave(operations)
+            self._unlock(operations)
+            self._dispatch()
 
     def _leave(self, batch: Sequence[Operation]) -> None:
         self._waiting -= len(batch)
@@ -292,7 +310,7 @@ class Gatherer:
                 if parked := self._parked.pop(key, None):
                     self._queue.extendleft(reversed(parked))
 
-    async def _execute(self, lane: Lane, batch: Sequence[Operation], lock_timeout: str | None) -> None:
+    async def _execute(self, lane: Lane, batch: Sequence[Operation], lock_timeout: str) -> None:
         """Sets the outcomes of a batch. Raises LockBusy, with some of them unset, if a lock was waited for in vain."""
         try:
             rows = await self._run(lane, batch, lock_timeout)
@@ -303,7 +321,7 @@ class Gatherer:
         except (errors.Timeout, errors.Unreachable, errors.SchemaError, errors.AccessDenied) as error:
             _fail(batch, error)
         except Exception as error:
-            if isinstance(error, LockBusy) and lock_timeout is not None:
+            if isinstance(error, LockBusy):
                 raise
             if len(batch) == 1:
                 _fail(batch, error)

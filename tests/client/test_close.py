@@ -49,6 +49,27 @@ async def test_close_finishes_what_is_under_way(
     assert (await state.get("applied")).value == 1  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("count", [1, 4, 20])
+async def test_close_waits_for_what_waits_for_locks(
+    connect: Connect, locks: Locks, state: State, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(_gather, "LOCK_TIMEOUT", "1ms")
+    keys = [f"k/{n}" for n in range(count)]
+    await state.put_many([(key, 0) for key in keys])
+    closing = await connect()
+    async with locks.on(*keys):
+        calls = [asyncio.create_task(closing.put(key, 1)) for key in keys]
+        end = asyncio.create_task(closing.close())
+        # the statement that took them was given up: they go on apart
+        async with asyncio.timeout(20):
+            while closing.stats.statements < count + 1:
+                await asyncio.sleep(0.005)
+        await locks.waited_for(1)
+        assert not end.done() and not any(call.done() for call in calls)
+    assert await asyncio.gather(*calls) == [2] * count
+    await end
+
+
 async def test_a_closed_client_is_closed_for_everything(connect: Connect, connect_as: OpenConnection) -> None:
     looker = await connect_as(SUPERUSER)
     closed = await connect()

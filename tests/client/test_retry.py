@@ -15,6 +15,7 @@ from client._proxy import Proxy
 from client.conftest import Connect
 from conftest import Database
 from pgstate import State, _gather, ops
+from pgstate._calls._run import ConnectionLost, LockBusy
 from pgstate.types import Claim
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
@@ -158,6 +159,22 @@ async def test_a_lost_connection_of_the_applications(connect: Connect, form: str
         await pool.close()
     if engine is not None:
         await engine.dispose()
+
+
+async def test_a_lock_given_up_after_a_lost_reply_proves_nothing(state: State) -> None:
+    """The lane may be what was locked, by the first attempt: only the same lane and turn tell."""
+    told: list[Exception] = [ConnectionLost("lost"), LockBusy("the lane", "55P03"), LockBusy("the lane", "55P03")]
+
+    async def attempt(left: float) -> str:
+        if told:
+            raise told.pop(0)
+        return "the first attempt's outcome"
+
+    deadline = asyncio.get_running_loop().time() + 20
+    assert await _gather.persist(attempt, deadline, state.stats) == "the first attempt's outcome"
+    told.append(LockBusy("a key", "55P03"))
+    with pytest.raises(LockBusy):
+        await _gather.persist(attempt, deadline, state.stats)
 
 
 async def test_a_deadlocks_victim_is_run_again(

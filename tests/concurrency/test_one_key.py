@@ -102,6 +102,40 @@ async def test_an_expiry_is_written_once(
 
 
 @pytest.mark.core
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+async def test_what_expires_during_a_wait_has_expired(
+    root: Caller, session: MakeAgent, begin: Begin, blocked: Start, clock: Clock, many: bool
+) -> None:
+    await root.rows("put_many", ["j", "k"], [0, 0], ttls=[None, seconds(10)])
+
+    async def put(caller: Caller, **options: Any) -> tuple[Any, ...]:
+        if not many:
+            return await caller("put", "k", 1, **options)
+        options = {f"{name}s": [None, value] for name, value in options.items()}
+        *_, row = await caller.rows("put_many", ["j", "k"], [1, 1], **options)
+        return row["status"], row["version"], row["value"]
+
+    # who held the lock changed nothing: PostgreSQL does not look at the row again
+    first, second = await begin(), await session()
+    await first.caller("claim", "k", seconds(99))
+    waiting = await blocked(second, put(second, expect=1))
+    await clock.advance(11)
+    await first.end(False)
+    assert await waiting == ("conflict", 0, None)
+
+    await root("put", "k", 2)
+    first = await begin()
+    await first.caller("claim", "k", seconds(99))
+    waiting = await blocked(second, put(second, ttl=seconds(10)))
+    await clock.advance(11)
+    await first.end(False)
+    assert await waiting == ("ok", 4, None)
+    # its time begins when it was written
+    assert (await root("get", "k"))["value"] == 1
+    assert await _history(root, "k") == [(1, "put", 0), (2, "expire", None), (3, "put", 2), (4, "put", 1)]
+
+
+@pytest.mark.core
 async def test_under_repeatable_read_a_lost_race_is_an_error(root: Caller, session: MakeAgent) -> None:
     other = await session()
     await root("put", "k", 0)

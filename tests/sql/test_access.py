@@ -95,6 +95,12 @@ async def test_a_gateway_acts_for_delegated_agents_only(root: Caller, agent: Mak
     await both.refuses("PS010", "me()", "me('carol')", "me('admin')", "me('nobody')", "me('')", "list()", "cursor()")
     assert await both("me", "alice") == "alice"
     async with both.transaction():
+        await both("me", "alice")
+        assert (await both("info"))["agent"] is None
+    async with root.transaction():
+        await root.execute("set local pgstate.agent = 'bob'")
+        assert [await root("me", named) for named in (None, "", "alice")] == ["bob", "bob", "alice"]
+    async with both.transaction():
         await both.execute("set local pgstate.agent = 'bob'")
         assert (await both("me"), await both("me", "alice"), await both("me")) == ("bob", "alice", "bob")
         await both("put", "memory/bob/x", 1)

@@ -15,7 +15,7 @@ Change = Any
 
 
 async def window(caller: Caller, cursor: str, *patterns: str, limit: int = 1000) -> tuple[list[Change], str]:
-    """The pages from a cursor up to a bookmark that says whole, and that bookmark's cursor."""
+    """The pages from a cursor up to the end of what their first one saw, and the cursor there."""
     found: list[Change] = []
     while True:
         *page, bookmark = await caller.rows("changes", cursor, list(patterns) or [""], limit)
@@ -23,7 +23,8 @@ async def window(caller: Caller, cursor: str, *patterns: str, limit: int = 1000)
         assert all(change["op"] != "bookmark" for change in page)
         found += page
         cursor = bookmark["cursor"]
-        if bookmark["whole"]:
+        # no longer inside of a page
+        if len(cursor.split(".")) == 5:
             return found, cursor
 
 
@@ -285,6 +286,18 @@ async def test_a_window_of_thousands_behind_a_long_transaction(root: Caller, ses
     assert sorted(everything) == sorted(
         ["early/1", "early/2", "early/3", "late/1"] + [f"bulk/{n:04}" for n in range(count) if 100 <= n < 200]
     )
+
+
+async def test_a_page_that_was_left_in_the_middle_is_not_the_end(root: Caller) -> None:
+    start = await root("cursor")
+    for n in range(4):
+        await root("put", "k", n)
+    first, *_ = await root.rows("changes", start)
+    await root("put", "k", 4)
+    *rest, bookmark = await root.rows("changes", first["cursor"])
+    assert ([c["value"] for c in rest], bookmark["whole"]) == ([1, 2, 3], False)
+    *rest, bookmark = await root.rows("changes", bookmark["cursor"])
+    assert ([c["value"] for c in rest], bookmark["whole"]) == ([4], True)
 
 
 async def test_upto_reads_no_further_than_another_cursor(root: Caller) -> None:

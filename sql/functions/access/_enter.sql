@@ -32,7 +32,7 @@ begin
   select a.id, a.name, i.epoch, i.value_limit, r.reads, r.writes, i.identity into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i;
-  if v_actor.id is null or v_actor.name <> p_agent then
+  if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
     perform pgstate._deny();
   end if;
   return v_actor;

@@ -6,6 +6,10 @@ declare
 begin
   perform pgstate._check_login();
   v_install := pgstate._install();
+  if info.agent is null then
+    -- what an earlier call of this transaction named
+    perform set_config('pgstate.call_agent', '', true);
+  end if;
   if info.agent is not null or pgstate._acting() is not null then
     v_install.agent := (pgstate._enter(info.agent)).name;
   end if;

@@ -108,8 +108,8 @@ begin
   end if;
   return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null,
                   case when v_full then v_change.cursor else v_head || v_upto end,
-                  -- a cursor from inside a page is read to that page's end first: what is left up to p_upto comes next
-                  not v_full and (p_upto is null or v_position.upto is null))::pgstate.change;
+                  -- a cursor from inside a page is read to that page's end first: what came since is next
+                  not v_full and v_position.upto is null)::pgstate.change;
 end
 $$;
 comment on function pgstate._changes(pgstate._actor, text, text, text[], pgstate.keymultirange[], text[], int) is 'Internal: one page of the feed.';

@@ -6,8 +6,9 @@
 -- tasks for a small one, and keep to it when it has grown.
 --
 -- Locks in key order: the join is a nested loop over the sorted input. What the entry must be like is checked on the row
--- as locked. Claims are looked at after that, in a statement of its own: one that waited for a claimer's lock has a
--- snapshot from before the claim. The inner block takes everything back.
+-- as locked, except for the time, which is told before a lock is waited for (PostgreSQL looks again only at a row that has
+-- changed meanwhile): after a wait everything is decided anew. Claims are looked at after that, in a statement of its own:
+-- one that waited for a claimer's lock has a snapshot from before the claim. The inner block takes everything back.
 create function pgstate._put_existing(
   p_actor pgstate._actor, p_keys text[], p_values jsonb[], p_expects bigint[], p_ttls interval[], p_priorities int[],
   p_not_befores timestamptz[]
@@ -18,6 +19,7 @@ set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_versions bigint[];
+  v_at timestamptz;
 begin
   begin
     with input as materialized (
@@ -43,8 +45,10 @@ begin
       select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, u.updated_at, u.expires_at
         from updated u
     )
-    select array_agg(case when p_actor.reads @> u.key then u.version end order by u.ord) into v_versions from updated u;
-    if cardinality(v_versions) is distinct from cardinality(p_keys) then
+    select array_agg(case when p_actor.reads @> u.key then u.version end order by u.ord), min(u.updated_at) into v_versions, v_at
+      from updated u;
+    if cardinality(v_versions) is distinct from cardinality(p_keys) 
+       or pgstate._now() > v_at + interval '50 ms' + cardinality(p_keys) * interval '0.2 ms' then
       raise exception using errcode = 'PS998';
     end if;
     if current_setting('transaction_isolation') <> 'read committed' then

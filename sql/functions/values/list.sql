@@ -30,7 +30,7 @@ begin
   v_cursor := pgstate._cursor(v_actor);
   -- The lateral subquery forces a nested loop over the ranges in their order, so rows come in key order without a sort,
   -- and the outer limit ends the scan with the page. The bounds are columns, because under row-level security a key is
-  -- looked up in the index only by what no function computes there.
+  -- looked up in the index only by what no function computes there. Casting the kind takes a tenth of the time of a row.
   return query
     with span as materialized (
       -- half open, exactly: no key holds chr(1)
