@@ -206,6 +206,11 @@ async def run(dsn: str, direction: str, revision: str) -> list[str]:
             cause = error.orig if isinstance(error, DBAPIError) else error
             if _sqlstate(cause) == "42501":
                 needs = "migrating takes a role with CREATEROLE, and CREATE on the database"
+                if "ADMIN option" in str(getattr(cause, "detail", None) or cause):
+                    needs = (
+                        "another role installed pgstate in this cluster and made its roles; that one, or a superuser, "
+                        "must grant pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to this one with admin option"
+                    )
                 raise errors.AccessDenied(f"{cause}: {needs}") from error
             if attempt == _ATTEMPTS or not _collided(cause):
                 raise

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from pgstate import errors
 from pgstate._calls import values
@@ -39,6 +40,8 @@ class Core:
         self._readers: dict[str | None, Gatherer] = {}
         self._lanes: dict[str | None, list[Lane]] = {}
         self._calls = 0
+        # updates of one key, which would only run into each other
+        self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._finished: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._pulse = asyncio.get_running_loop().create_task(self._beat(), name="pgstate-pulse")
@@ -134,6 +137,10 @@ class Core:
             self._calls -= 1
             if self._finished is not None and self._calls == 0:
                 self._finished.set_result(None)
+
+    def update_lock(self, key: str) -> asyncio.Lock:
+        """What the updates of one key take turns by."""
+        return self._updates.setdefault(key, asyncio.Lock())
 
     def wake(self, keys: list[str], agent: str | None) -> None:
         """Wakes watchers of keys that were written outside the queues."""

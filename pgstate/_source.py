@@ -56,7 +56,7 @@ async def _in_time(waiting: Awaitable[T], timeout: float | None) -> T:
         async with asyncio.timeout(timeout):
             return await waiting
     except TimeoutError:
-        raise errors.Timeout("no connection came free in time: all are in use") from None
+        raise errors.Timeout("no connection came free in time: all are in use (a watch keeps one)") from None
 
 
 class AddressSource:

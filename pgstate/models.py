@@ -3,8 +3,10 @@
     session.scalars(select(models.Entry).where(models.Entry.key.startswith("research/")))
 
 They are for SELECT. All writing goes through the functions of the API, which check access, number versions and wake
-watchers; the database grants nobody else INSERT, UPDATE or DELETE. Nor do they create the schema, which is up to
-migrations: their MetaData is their own, so that an application's `create_all` and autogenerate leave pgstate alone.
+watchers; the database grants nobody else INSERT, UPDATE or DELETE. (Before PostgreSQL 16 the login that installed
+inherits them from the owner and must take care itself: a flush would leave no version.) Nor do they create the schema,
+which is up to migrations: their MetaData is their own, so that an application's `create_all` and autogenerate leave
+pgstate alone.
 A login made by `create_reader` may read the three views, and the tables under them, as far as its grants reach.
 
 Classes named `…Row` are tables. `Entry`, `Version` and `Claim` are views: without tombstones, expired entries, and

@@ -161,10 +161,26 @@ class Values(Area):
         self, key: str, fn: Callable[[Any], Any], *, attempts: int = 10, token: int | None = None
     ) -> Entry[Any]:
         """Reads, applies `fn` to the value (None if there is none), and writes the result unless another was faster;
-        then reads again, up to `attempts` times. `fn` may be a coroutine function. Returns the entry that was written.
+        then reads again, up to `attempts` times. `fn` may be a coroutine function. Updates of one key in this client
+        take turns, so only other processes are faster. Returns the entry that was written.
 
-        Raises VersionConflict after the last attempt, and what `get` and `put` raise.
+        Raises VersionConflict after the last attempt, Timeout when its turn does not come, and what `get` and `put`
+        raise.
         """
+        lock = self._core.update_lock(self._key(key))
+        try:
+            async with asyncio.timeout(self._timeout):
+                await lock.acquire()
+        except TimeoutError:
+            raise errors.Timeout(
+                f"another update of {key} goes on in this process; does its fn wait for this one?"
+            ) from None
+        try:
+            return await self._update(key, fn, attempts, token)
+        finally:
+            lock.release()
+
+    async def _update(self, key: str, fn: Callable[[Any], Any], attempts: int, token: int | None) -> Entry[Any]:
         current = await self.get(key)
         for attempt in range(1, attempts + 1):
             value = fn(None if current is None else current.value)
@@ -176,7 +192,12 @@ class Values(Area):
                 row = await self._write("put", key, text, expect, UNSET, None, token, None, None, None, None, None)
             except errors.VersionConflict as conflict:
                 if attempt == attempts:
-                    raise
+                    raise errors.VersionConflict(
+                        f"{key} changed under each of {attempts} attempts: give update() more attempts, or use merge()",
+                        conflict.key,
+                        conflict.version,
+                        conflict.current,
+                    ) from conflict
                 current = conflict.current
                 # writers in step would go on colliding
                 await asyncio.sleep(random.uniform(0, 0.001 * 2 ** min(attempt, 6)))

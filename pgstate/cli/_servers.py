@@ -19,7 +19,10 @@ _FOR_DEVELOPMENT = "an embedded server is for development: no backups, no passwo
 
 async def migrate_(
     cli: Cli,
-    sql: Annotated[bool, typer.Option("--sql", help="Only print the SQL, for psql -v ON_ERROR_STOP=1.")] = False,
+    sql: Annotated[
+        bool,
+        typer.Option("--sql", help="Only print the SQL, for psql -v ON_ERROR_STOP=1 on a database without pgstate."),
+    ] = False,
     revision: Annotated[str, typer.Option(metavar="REVISION", help="Where to go.")] = "head",
 ) -> None:
     """Installs pgstate in a database, or brings it up to date.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -133,15 +134,20 @@ def counts(console: Console, stats: Mapping[str, Mapping[str, int]], victim: str
     )
 
 
-def verdict(console: Console, checks: Sequence[Check], namespace: str, seconds: float) -> None:
-    """The checks, one a line, and what speaks against those that failed."""
+def verdict(console: Console, checks: Sequence[Check], namespace: str, seconds: float, *, embedded: bool) -> None:
+    """The checks, one a line, what speaks against those that failed, and where to go on."""
     console.print()
     for check in checks:
         sign = Text("FAILED ", style="bold red") if check.faults else Text("ok ", style="bold green")
         console.print(sign + Text(check.claim))
         for fault in check.faults:
             console.print(Text(f"   {fault}", style="red"))
-    console.print(f"done in {seconds:.1f} s; it is all still there: pgstate ls '{namespace}/**'", highlight=False)
+    command = sys.argv[0] if sys.argv[0].endswith("pgstate") else "pgstate"
+    console.print(f"done in {seconds:.1f} s; it is all still there:", highlight=False)
+    console.print(f"   {command} ls '{namespace}/**'", highlight=False, soft_wrap=True)
+    if embedded:
+        console.print("the embedded server goes on running; to stop it:", highlight=False)
+        console.print(f"   {command} down", highlight=False, soft_wrap=True)
 
 
 def failure(console: Console, text: str) -> None:

@@ -33,6 +33,7 @@ class Demo:
     name: str
     modules: dict[str, Path]
     doomed: str
+    embedded: bool = False
     began: float = field(default_factory=time.monotonic)
     changes: int = 0
     completed: dict[str, str] = field(default_factory=dict)
@@ -51,7 +52,7 @@ async def run(state: State, dsn: str | None, console: Console) -> bool:
     embedded server. Writes below demo/<name of the run>/, which stays. Raises AccessDenied and what connecting raises.
     """
     modules = choose()
-    demo = Demo(secrets.token_hex(3), modules, doomed=f"tasks/{list(modules)[len(modules) // 3]}")
+    demo = Demo(secrets.token_hex(3), modules, doomed=f"tasks/{list(modules)[len(modules) // 3]}", embedded=dsn is None)
     agents = [f"demo-worker-{number}" for number in range(1, WORKERS + 1)]
     _report.opening(console, demo.namespace, len(modules), agents)
     space = state.namespace(demo.namespace)
@@ -198,7 +199,7 @@ async def _judge(demo: Demo, space: State, workers: Sequence[Worker], console: C
         )
     )
     checks.append(_report.Check(f"{demo.victim} was killed, and another finished its task", _not_taken_over(demo)))
-    _report.verdict(console, checks, demo.namespace, time.monotonic() - demo.began)
+    _report.verdict(console, checks, demo.namespace, time.monotonic() - demo.began, embedded=demo.embedded)
     return not any(check.faults for check in checks)
 
 

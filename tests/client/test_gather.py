@@ -365,19 +365,27 @@ async def test_an_error_of_the_database_is_told_at_once(
 
 
 async def test_update_applies_every_change(state: State) -> None:
-    await asyncio.gather(*(state.update("counter", lambda value: (value or 0) + 1, attempts=100) for _ in range(20)))
+    # with the default number of attempts
+    await asyncio.gather(*(state.update("counter", lambda value: (value or 0) + 1) for _ in range(20)))
     assert await written(state, "counter") == list(range(1, 21))
 
     async def slow(value: int) -> int:
         await state.put("counter", value + 100)
         return value + 1
 
-    with pytest.raises(errors.VersionConflict) as caught:
+    with pytest.raises(errors.VersionConflict, match="2 attempts") as caught:
         await state.update("counter", slow, attempts=2)
     assert (caught.value.key, caught.value.version) == ("counter", 22)
     assert caught.value.current is not None and caught.value.current.value == 220
     with pytest.raises(errors.InvalidArgument):
         await state.update("counter", slow, attempts=0)
+
+    async def within(value: int) -> int:
+        await state.with_timeout(0.05).update("counter", lambda inner: inner + 1)
+        return value
+
+    with pytest.raises(errors.Timeout, match="another update"):
+        await state.update("counter", within)
 
 
 async def test_times_without_a_zone_are_refused_or_meant(state: State) -> None:

@@ -230,6 +230,21 @@ def test_a_role_without_the_rights_is_told_what_it_needs(cluster: Cluster, empty
         migrate.upgrade_dsn(database.dsn(role))
 
 
+def test_a_second_installing_role_is_told_what_it_needs(new_cluster: Callable[..., Cluster], cluster: Cluster) -> None:
+    fresh = new_cluster(cluster.major)
+    addresses = []
+    for name in ("first", "second"):
+        fresh.sql(f"create role {name} login createrole")
+        addresses.append(fresh.dsn(fresh.create_database(owner=name), name))
+    migrate.upgrade_dsn(addresses[0])
+    if fresh.major >= 16:
+        with pytest.raises(errors.AccessDenied, match="must grant pgstate_owner.*with admin option"):
+            migrate.upgrade_dsn(addresses[1])
+        roles = "pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader"
+        fresh.sql(f"set role first; grant {roles} to second with admin option; reset role")
+    assert migrate.upgrade_dsn(addresses[1]) == ["0001"]
+
+
 def test_an_address_where_nothing_answers_is_unreachable(tmp_path: Path) -> None:
     with pytest.raises(errors.Unreachable):
         migrate.upgrade_dsn(f"postgresql:///nothing?host={tmp_path}")

@@ -101,6 +101,11 @@ begin
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i;
   if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
+    if v_named = '' and coalesce(current_setting('pgstate.agent', true), '') = ''
+       and exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
+      raise exception using errcode = 'PS010', message = 'access denied',
+        hint = 'This login is a gateway: name the agent that acts, by the argument agent => ''…'', by set pgstate.agent, or in Python by as_agent(name).';
+    end if;
     perform pgstate._deny();
   end if;
   return v_actor;
@@ -888,9 +893,12 @@ begin
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';
   else
     delete from pgstate.access_grant g where g.agent_id = v_id and g.subtree = p_subtree and g."right" = p_right;
-    if found then
-      perform pgstate._drop_watchers(v_id, null);
+    if not found then
+      -- a misspelt subtree must not pass for a right taken away
+      raise exception using errcode = 'PS007', message = format('%s has no grant of %s on %s', p_agent, p_right, p_subtree),
+        hint = 'Revoke exactly what was granted: pgstate.grants() lists it.';
     end if;
+    perform pgstate._drop_watchers(v_id, null);
   end if;
   perform pgstate._fold_grants(v_id);
 end

@@ -18,9 +18,12 @@ begin
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';
   else
     delete from pgstate.access_grant g where g.agent_id = v_id and g.subtree = p_subtree and g."right" = p_right;
-    if found then
-      perform pgstate._drop_watchers(v_id, null);
+    if not found then
+      -- a misspelt subtree must not pass for a right taken away
+      raise exception using errcode = 'PS007', message = format('%s has no grant of %s on %s', p_agent, p_right, p_subtree),
+        hint = 'Revoke exactly what was granted: pgstate.grants() lists it.';
     end if;
+    perform pgstate._drop_watchers(v_id, null);
   end if;
   perform pgstate._fold_grants(v_id);
 end
