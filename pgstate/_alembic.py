@@ -209,7 +209,8 @@ async def run(dsn: str, direction: str, revision: str) -> list[str]:
                 if "ADMIN option" in str(getattr(cause, "detail", None) or cause):
                     needs = (
                         "another role installed pgstate in this cluster and made its roles; that one, or a superuser, "
-                        "must grant pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to this one with admin option"
+                        "must grant pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to this one "
+                        "with admin option"
                     )
                 raise errors.AccessDenied(f"{cause}: {needs}") from error
             if attempt == _ATTEMPTS or not _collided(cause):
