@@ -99,6 +99,19 @@ class KeySpace(Machine):
         ]
         self._write(agent, *ops)
 
+    @rule(
+        agent=agents,
+        rows=st.lists(st.tuples(directories, leaves, json_values, st.sampled_from([None, None, None, "current", "wrong"]), st.sampled_from([None, None, 1050.0])), min_size=1, max_size=5, unique_by=lambda row: row[:2]),
+    )  # fmt: skip
+    def puts_at_once(self, agent: str, rows: list[tuple[str, str, Any, str | None, float | None]]) -> None:
+        """Different keys, which a batch of puts takes the short way with if all of them exist."""
+        ops = []
+        for directory, leaf, value, expect, ttl in rows:
+            version = self.model.item(key := self._key(directory, leaf)).version
+            wanted = {None: None, "current": version, "wrong": version + 1}[expect]
+            ops.append(Op("put", key, value, expect=wanted, ttl=ttl))
+        self._write(agent, *ops)
+
     @rule(agent=agents, directory=st.sampled_from("asw"), leaf=leaves, value=json_values)
     def put_with_op_id(self, agent: str, directory: str, leaf: str, value: Any) -> None:
         op = Op("put", self._key(directory, leaf), value)
