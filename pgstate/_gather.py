@@ -36,6 +36,7 @@ _REAP = 0.1
 LOCK_TIMEOUT = "200ms"
 _TURNS = ("20ms", "200ms", "1s")
 _SIDE_LANES = 2
+_LATE = "no answer in time; if this was a write, it may have happened or not"
 
 
 class Operation:
@@ -74,7 +75,8 @@ async def persist(
     """Runs a statement that may safely be sent again until it is answered, or the deadline is over.
 
     A lost connection and a rollback forced by others are tried again, with back-off and jitter. `attempt` gets the
-    seconds that are left. Raises Unreachable or Timeout at the deadline.
+    seconds that are left. Raises Unreachable or Timeout at the deadline, and LockBusy at once unless a connection was
+    lost before: only without that it means that nothing was done.
     """
     clock = asyncio.get_running_loop().time
     pause = 0.02
@@ -82,7 +84,7 @@ async def persist(
     while True:
         left = deadline - clock()
         if left <= 0:
-            raise errors.Timeout("no answer in time; if this was a write, it may have happened or not")
+            raise errors.Timeout(_LATE)
         try:
             return await attempt(left)
         except (ConnectionLost, Rerun, LockBusy, errors.Unreachable) as error:
@@ -92,6 +94,9 @@ async def persist(
             # after a lost connection it may be the lane that is locked, by the first attempt: still under way
             left = deadline - clock()
             if left <= pause or not patient:
+                if isinstance(error, LockBusy):
+                    # not as what it is: that would be taken to mean that nothing was done
+                    raise errors.Timeout(_LATE) from error
                 raise
             stats.retries += 1
             # a deadlock's survivor is done by now; a server that restarts needs longer
@@ -338,7 +343,7 @@ class Gatherer:
     def _reap(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        late = errors.Timeout("no answer in time; if this was a write, it may have happened or not")
+        late = errors.Timeout(_LATE)
         for operations in (self._queue, self._under_way, *self._parked.values()):
             _fail([o for o in operations if o.deadline <= now], late)
         self._reaper = loop.call_later(_REAP, self._reap) if self._waiting > 0 else None

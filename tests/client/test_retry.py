@@ -14,7 +14,7 @@ from client._locks import Locks
 from client._proxy import Proxy
 from client.conftest import Connect
 from conftest import Database
-from pgstate import State, _gather, ops
+from pgstate import State, _gather, errors, ops
 from pgstate._calls._run import ConnectionLost, LockBusy
 from pgstate.types import Claim
 
@@ -172,6 +172,14 @@ async def test_a_lock_given_up_after_a_lost_reply_proves_nothing(state: State) -
 
     deadline = asyncio.get_running_loop().time() + 20
     assert await _gather.persist(attempt, deadline, state.stats) == "the first attempt's outcome"
+
+    async def never(left: float) -> str:
+        raise told.pop(0) if told else LockBusy("the lane", "55P03")
+
+    # also at the end of all patience: taken for a key's lock, it would be sent on another lane
+    told.append(ConnectionLost("lost"))
+    with pytest.raises(errors.Timeout):
+        await _gather.persist(never, asyncio.get_running_loop().time() + 0.2, state.stats)
     told.append(LockBusy("a key", "55P03"))
     with pytest.raises(LockBusy):
         await _gather.persist(attempt, deadline, state.stats)

@@ -52,8 +52,9 @@ begin
     v_outcome := pgstate._lane_begin(v_actor, write_many.lane, write_many.turn);
     if v_outcome is not null then
       return query
-        select (pgstate._unpack(o.ord::int, o.item, write_many.keys[o.ord])).*
-          from jsonb_array_elements(v_outcome) with ordinality as o (item, ord);
+        select u.* from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)
+         cross join lateral pgstate._unpack(o.ord::int, o.item, write_many.keys[o.ord]) u
+         order by u.ord;
       return;
     end if;
   end if;
