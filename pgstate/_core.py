@@ -80,6 +80,11 @@ class Core:
         try:
             if len(batch) == 1:
                 args = (batch[0].args, lane.id, lane.turn, lock_timeout, agent)
+                if self._waker.idle:
+                    rows = [await values.write_and_wake(connection, *args, timeout=left)]
+                    if rows[0]["watched"]:
+                        self._waker.woken()
+                    return rows
                 rows = [await values.write_one(connection, *args, timeout=left)]
             else:
                 columns = _columns(batch)

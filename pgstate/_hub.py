@@ -318,6 +318,19 @@ class Waker:
         # by agent: one that may no longer act must not take the others' wake-ups with it
         self._keys: dict[str | None, set[str]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._woken_at = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """No wake-up is under way, and the last one is a while ago: a lone write may wake its watchers itself."""
+        return (self._task is None or self._task.done()) and (
+            asyncio.get_running_loop().time() > self._woken_at + _LEAST_INTERVAL
+        )
+
+    def woken(self) -> None:
+        """A write has woken its watchers."""
+        self._stats.wakeups_sent += 1
+        self._woken_at = asyncio.get_running_loop().time()
 
     def wake(self, keys: list[str], agent: str | None) -> None:
         """Wakes whoever watches these keys."""

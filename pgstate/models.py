@@ -70,6 +70,7 @@ Now = Annotated[datetime, mapped_column(server_default=text("pg_catalog.now()"))
 False_ = Annotated[bool, mapped_column(server_default=text("false"))]
 Xid = Annotated[int, mapped_column(Xid8, server_default=text("pg_catalog.pg_current_xact_id()"))]
 Reach = Annotated[Any, mapped_column(KeyMultirange, nullable=False, server_default=text("'{}'"))]
+MaybeReach = Annotated[Any, mapped_column(KeyMultirange, nullable=True)]
 EntryKind = Annotated[
     str,
     mapped_column(
@@ -217,6 +218,10 @@ class LoginRow(Model):
     gateway: Mapped[False_]
     root: Mapped[False_]
     created_at: Mapped[Now]
+    agent_name: Mapped[Name | None]
+    reads: Mapped[MaybeReach]
+    writes: Mapped[MaybeReach]
+    touches: Mapped[MaybeReach]
 
 
 class DelegationRow(Model):

@@ -60,6 +60,12 @@ select status, version, value::text as value, code, message, watched
 """
 
 
+_WRITE_AND_WAKE = """
+call pgstate.write_and_wake($1, $2, $3::text::jsonb, $4, $5::text::jsonb, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+                            $15, $16, null, null, null, null, null, null)
+"""
+
+
 async def write_one(
     connection: Connection,
     row: Sequence[Any],
@@ -73,6 +79,20 @@ async def write_one(
     """`row`: op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, op_id.
     Raises LockBusy when a lock was waited for longer than `lock_timeout`: then nothing was done."""
     return await fetch_row(connection, _WRITE_ONE, *row, lane, turn, lock_timeout, agent, timeout=timeout)
+
+
+async def write_and_wake(
+    connection: Connection,
+    row: Sequence[Any],
+    lane: UUID,
+    turn: int,
+    lock_timeout: str | None,
+    agent: str | None,
+    *,
+    timeout: float,
+) -> Row:
+    """`write_one`, and when it is committed, watchers are woken in the same round trip. Not inside a transaction."""
+    return await fetch_row(connection, _WRITE_AND_WAKE, *row, lane, turn, lock_timeout, agent, timeout=timeout)
 
 
 async def write_many(

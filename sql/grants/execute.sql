@@ -10,13 +10,13 @@ begin
       from pg_catalog.pg_proc p
      where p.pronamespace = 'pgstate'::pg_catalog.regnamespace and p.proowner = current_user::pg_catalog.regrole
   loop
-    execute pg_catalog.format('revoke all on function %s from public', v_object.name);
+    execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
-    execute pg_catalog.format('grant execute on function %s to %s', v_object.name, v_to);
+    execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
   end loop;
   for v_object in
     select t.oid::pg_catalog.regtype::text as name

@@ -4,9 +4,20 @@ create table pgstate.login (
   gateway boolean not null default false,
   root boolean not null default false,
   created_at timestamptz not null default pg_catalog.now(),
+  -- what most calls ask for, so that they read one row: the agent's name, and its reach as in the table of that name
+  agent_name text collate "C",
+  reads pgstate.keymultirange,
+  writes pgstate.keymultirange,
+  touches pgstate.keymultirange,
   constraint login_pkey primary key (login),
   constraint login_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade,
   constraint login_is_one_thing check ((agent_id is null) = gateway and not (root and gateway))
 );
+-- as in reach
+alter table pgstate.login
+  alter column reads set storage external,
+  alter column writes set storage external,
+  alter column touches set storage external;
 comment on column pgstate.login.root is 'The login that installed: may act for any agent.';
 comment on table pgstate.login is 'Database logins that pgstate knows: an agent''s own, or a gateway that acts for the agents delegated to it.';
+comment on column pgstate.login.reads is 'Cache, with writes and touches: the reach of the login''s own agent; null for a gateway.';

@@ -1,5 +1,7 @@
--- Who acts in a call, and what they reach: made once at the start of every function, never by the caller.
+-- Who acts in a call, and what they reach: made once at the start of every function, never by the caller. A call about one
+-- key gets readable and writable in place of the ranges, which are long and would be copied from function to function.
 create type pgstate._actor as (
-  id int, name text, epoch int, value_limit int, reads pgstate.keymultirange, writes pgstate.keymultirange, identity text
+  id int, name text, epoch int, value_limit int, reads pgstate.keymultirange, writes pgstate.keymultirange, identity text,
+  readable boolean, writable boolean, lane_ready boolean, kept jsonb
 );
-comment on type pgstate._actor is 'Internal: the acting agent with its cached rights.';
+comment on type pgstate._actor is 'Internal: the acting agent with its cached rights; in a write also whether its lane is ready, or what the lane kept.';

@@ -39,6 +39,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, list[s
         monkeypatch.setattr(values, name, spy)
 
     spy_on("write_one", lambda row: [row[1]])
+    spy_on("write_and_wake", lambda row: [row[1]])
     spy_on("write_many", lambda columns: list(columns[1]))
     return seen
 

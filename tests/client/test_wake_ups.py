@@ -29,7 +29,8 @@ def wake_ups_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def poll_only(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
     """No wake-up is ever sent."""
-    database.sql("create or replace function pgstate._wake(p_keys text[]) returns void language sql as ''")
+    arguments = "p_keys text[], p_within pgstate.keymultirange default null"
+    database.sql(f"create or replace function pgstate._wake({arguments}) returns void language sql as ''")
     monkeypatch.setattr(_hub, "_SETTLE_LIMIT", -1.0)
 
 
@@ -88,6 +89,19 @@ async def test_a_lost_wake_up_costs_delay_only(poll_only: None, state: State) ->
         async with asyncio.timeout(GUARD):
             assert (await waiting).value == 1
     assert state.stats.wakeups_received == 0
+
+
+async def test_a_wake_up_that_fails_leaves_the_write_acknowledged(state: State, database: Database) -> None:
+    arguments = "p_keys text[], p_within pgstate.keymultirange default null"
+    body = "$$ begin raise exception 'no wake-up'; end $$"
+    database.sql(f"create or replace function pgstate._wake({arguments}) returns void language plpgsql as {body}")
+    async with state.watch("k") as watch:
+        (waiting,) = await attached(state, watch)
+        before = state.stats.wakeups_sent
+        assert await state.put("k", 1) == 1
+        assert state.stats.wakeups_sent > before
+        async with asyncio.timeout(GUARD):
+            assert (await waiting).value == 1
 
 
 async def test_a_writer_who_was_under_way_when_the_watch_began(

@@ -113,7 +113,7 @@ def test_functions_for_agents_are_bound_by_the_policies(database: Database) -> N
     assert {f["name"] for f in for_agents if f["name"].startswith("_")} == INTERNAL_FOR_AGENTS
     assert {f["name"] for f in for_agents if f["owner"] == "pgstate_owner"} == OWNERS_FOR_AGENTS
     assert {f["owner"] for f in functions if f["definer"]} == {"pgstate_owner", "pgstate_api"}
-    as_caller = {"_ensure_login", "create_agent", "create_gateway", "create_reader"}
+    as_caller = {"_ensure_login", "create_agent", "create_gateway", "create_reader", "write_and_wake"}
     assert {f["name"] for f in for_agents if not f["definer"]} == as_caller
 
 
@@ -160,7 +160,7 @@ def test_the_feed_reads_one_snapshot(database: Database) -> None:
             assert function["volatile"] in ("s", "i"), function["shown"]
             called = set(re.findall(r"\bpgstate\.([a-z_]+)\s*\(", function["source"])) & functions.keys()
             pending |= called - seen
-    assert seen >= {"_changes", "_snapshot", "_frontier", "_position", "_window_start", "_enter"}
+    assert seen >= {"_changes", "_snapshot", "_frontier", "_position", "_window", "_window_start", "_enter"}
 
 
 @pytest.mark.core

@@ -66,42 +66,52 @@ $$;
 comment on function pgstate._deny() is 'Internal: raises PS010.';
 
 -- functions/access/_enter.sql
--- Start of every function: who acts, and what they reach. Raises PS010 for nobody.
--- The call's agent goes into a transaction-local setting, because policies must see it. Every function sets it anew, so
--- that what an earlier call of the same transaction named never carries over. (A SET clause on the functions would end it
--- with the call, but only a superuser may attach one for a custom parameter.)
--- The ranges stay where they are stored until a caller compares with them: whoever does so more than once detoasts first,
--- with a union with '{}' as in _reachable().
-create function pgstate._enter(p_agent text) returns pgstate._actor
+-- Start of every function: who acts, and what they reach, or for one key whether they may read and write it. Raises PS010
+-- for nobody. The call's agent goes into a transaction-local setting, because policies must see it; every function sets it
+-- anew, so that what an earlier call of the same transaction named never carries over. (A SET clause on the functions
+-- would end it with the call, but only a superuser may attach one for a custom parameter.)
+create function pgstate._enter(p_agent text, p_key text default null) returns pgstate._actor
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor;
-  v_named text := coalesce(p_agent, '');
+  v_done text;
 begin
-  if coalesce(current_setting('pgstate.agent', true), '') = '' then
-    -- the login's own agent, named or not: the short form, as in _reachable()
-    select a.id, a.name, i.epoch, i.value_limit, r.reads, r.writes, i.identity into v_actor
-      from pgstate.login l join pgstate.agent a on a.id = l.agent_id join pgstate.reach r on r.agent_id = a.id
-      cross join pgstate.install i where l.login = session_user::text and v_named in (a.name, '');
-    if v_actor.id is not null then
-      v_named := '';
-    end if;
+  -- the login's own agent, named or not: as in _reachable()
+  select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key into v_actor
+    from pgstate.login l cross join pgstate.install i
+   where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '');
+  if v_actor.id is null then
+    return pgstate._enter_named(p_agent, p_key);
+  elsif coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
+    v_done := set_config('pgstate.call_agent', '', true) || set_config('pgstate.call_agents', '', true);
   end if;
-  if coalesce(current_setting('pgstate.call_agent', true), '') <> v_named then
-    perform set_config('pgstate.call_agent', v_named, true);
+  return v_actor;
+end
+$$;
+comment on function pgstate._enter(text, text) is 'Internal: resolves and returns the acting agent, PS010 for nobody.';
+
+-- functions/access/_enter_named.sql
+-- _enter() for a login that acts for another agent, or for nobody.
+create function pgstate._enter_named(p_agent text, p_key text) returns pgstate._actor
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor;
+  v_done text;
+begin
+  if coalesce(current_setting('pgstate.call_agent', true), '') <> coalesce(p_agent, '')
+     or coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
+    v_done := set_config('pgstate.call_agent', coalesce(p_agent, ''), true) || set_config('pgstate.call_agents', '', true);
   end if;
-  if coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
-    perform set_config('pgstate.call_agents', '', true);
-  end if;
-  if v_actor.id is not null then
-    return v_actor;
-  end if;
-  select a.id, a.name, i.epoch, i.value_limit, r.reads, r.writes, i.identity into v_actor
+  select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
+         i.identity, r.reads @> p_key, r.writes @> p_key into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i;
   if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
-    if v_named = '' and coalesce(current_setting('pgstate.agent', true), '') = ''
+    if coalesce(p_agent, '') = '' and coalesce(current_setting('pgstate.agent', true), '') = ''
        and exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
       raise exception using errcode = 'PS010', message = 'access denied',
         hint = 'This login is a gateway: name the agent that acts, by the argument agent => ''…'', by set pgstate.agent, or in Python by as_agent(name).';
@@ -111,7 +121,7 @@ begin
   return v_actor;
 end
 $$;
-comment on function pgstate._enter(text) is 'Internal: resolves and returns the acting agent, PS010 for nobody.';
+comment on function pgstate._enter_named(text, text) is 'Internal: _enter() for a login that acts for another agent.';
 
 -- functions/access/_enter_for.sql
 -- _enter() for the feed reads of a process with several agents: each must be one that this login may act for. The policies
@@ -138,26 +148,44 @@ $$;
 comment on function pgstate._enter_for(text[]) is 'Internal: checks the agents of a multi-agent call; nobody in particular acts then, within nobody''s ranges.';
 
 -- functions/access/_enter_write.sql
--- Start of every writing function. Two things must hold before a version row is written: its xid belongs to the epoch that
--- it is stamped with, and its commit is flushed before it is visible (cursors are clipped to the highest visible xid,
--- which a crash must not be able to hand out again).
-create function pgstate._enter_write(p_agent text) returns pgstate._actor
+-- Start of every writing function: _enter(), and where a lane is given, its lock, before anything else is locked. kept is
+-- the outcome when this turn of the lane was done before. Two more things must hold before a version row is written: its
+-- xid belongs to the epoch that it is stamped with, and its commit is flushed before it is visible (cursors are clipped to
+-- the highest visible xid, which a crash must not be able to hand out again).
+create function pgstate._enter_write(p_agent text, p_lane uuid default null, p_turn bigint default null, p_key text default null)
+returns pgstate._actor
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(p_agent);
+  v_actor pgstate._actor;
+  v_done text;
 begin
-  if v_actor.identity <> current_setting('pgstate.identity', true) is not false then
-    perform pgstate._settle_identity();
-    v_actor := pgstate._enter(p_agent);
+  -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
+  select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key,
+         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn into v_actor
+    from pgstate.login l cross join pgstate.install i
+    left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
+   where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '');
+  if v_actor.lane_ready is not true
+     or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
+    v_actor := pgstate._enter(p_agent, p_key);
+    if p_lane is not null then
+      v_actor.kept := pgstate._lane_begin(v_actor, p_lane, p_turn);
+    end if;
   end if;
-  if current_setting('synchronous_commit') = 'off' then
-    perform set_config('synchronous_commit', 'on', true);
+  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off') is not true then
+    perform pgstate._settle_identity();
+    select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
+    if current_setting('synchronous_commit') = 'off' then
+      v_done := set_config('synchronous_commit', 'on', true);
+    end if;
   end if;
   return v_actor;
 end
 $$;
-comment on function pgstate._enter_write(text) is 'Internal: _enter for writers; settles the epoch and synchronous_commit.';
+comment on function pgstate._enter_write(text, uuid, bigint, text) is 'Internal: _enter() for writers; locks the lane, settles the epoch and synchronous_commit.';
 
 -- functions/access/_check_login.sql
 -- For what any registered login may ask, a gateway that names no agent too.
@@ -221,18 +249,19 @@ comment on function pgstate._settle_identity() is 'Internal: begins a new epoch 
 -- What policies compare keys with: the acting agent's reach with one right. One call per statement and policy, which wrap
 -- it in a scalar subquery. The union with '{}' detoasts here; without it the stored datum is detoasted for every row.
 -- pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens reading to all the agents it names.
+-- Few expressions and one relation in the usual case: a write calls this four times, and each expression is initialised
+-- anew in every transaction (the policies' own subqueries, in place of this function, cost more: the executor sets them up
+-- whether or not they are reached).
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
-declare
-  v_several text := current_setting('pgstate.call_agents', true);
 begin
-  if coalesce(v_several, '') = '' and coalesce(current_setting('pgstate.call_agent', true), '') = ''
-     and coalesce(current_setting('pgstate.agent', true), '') = '' then
-    -- nobody is named, so the login's own agent acts: the short form of _acting, which every policy of most logins takes
-    return (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-              from pgstate.login l join pgstate.reach r on r.agent_id = l.agent_id where l.login = session_user::text);
-  elsif v_several is null or v_several = '' then
+  if coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
+     || coalesce(current_setting('pgstate.agent', true), '') = '' then
+    -- nobody is named, so the login's own agent acts: the short form of _acting
+    return (select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end + '{}'
+              from pgstate.login l where l.login = session_user::text);
+  elsif coalesce(current_setting('pgstate.call_agents', true), '') = '' then
     return (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
               from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id);
   elsif p_right = 'write' then
@@ -394,6 +423,28 @@ begin
 end
 $$;
 comment on function pgstate._patterns_regex(text[]) is 'Internal: one regular expression for any of the patterns, null when their ranges decide alone.';
+
+-- functions/keys/_wanted.sql
+-- What a watch or a read of the feed asks for. The two patterns that nearly all of them have are taken to pieces here, since
+-- every expression on the way from a write to its watchers counts.
+create function pgstate._wanted(p_patterns text[]) returns pgstate._wanted
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_pattern text := p_patterns[1];
+begin
+  if cardinality(p_patterns) = 1 and octet_length(v_pattern) <= 512
+     and v_pattern ~ '^(?:[A-Za-z0-9_~:@=+,%-][A-Za-z0-9._~:@=+,%-]*/)+\*{1,2}$' then
+    return case when right(v_pattern, 2) = '**'
+      then row(pgstate.keymultirange(pgstate.keyrange(left(v_pattern, -3), left(v_pattern, -3), '[]'),
+                                     pgstate.keyrange(left(v_pattern, -2), left(v_pattern, -3) || '0', '[)')), null)::pgstate._wanted
+      else row(pgstate.keymultirange(pgstate.keyrange(left(v_pattern, -1), left(v_pattern, -2) || '0', '[)')),
+               '^' || regexp_replace(left(v_pattern, -1), '([.+])', '\\\1', 'g') || '[^/]*$')::pgstate._wanted end;
+  end if;
+  return row(pgstate._patterns_ranges(p_patterns), pgstate._patterns_regex(p_patterns))::pgstate._wanted;
+end
+$$;
+comment on function pgstate._wanted(text[]) is 'Internal: ranges and regular expression of patterns. PS002.';
 
 -- functions/keys/_span_ok.sql
 -- A ttl or a lease: positive, at most a hundred years, and so by each of its fields, because comparing takes a month for 30
@@ -656,7 +707,7 @@ comment on function pgstate._unsubscribe(text) is 'Internal: removes a registrat
 -- functions/feed/_wake.sql
 -- Wake-ups are hints: an empty payload on a channel that only its subscriber was told. What changed is read from the
 -- feed, through the reader's own rights.
-create function pgstate._wake(p_keys text[]) returns void
+create function pgstate._wake(p_keys text[], p_within pgstate.keymultirange default null) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
@@ -665,28 +716,11 @@ begin
     where w.expires_at > pgstate._now()
       -- the registration may be older than a revocation: what counts is what may be read now
       and exists (select from unnest(p_keys) k
-                   where w.ranges @> k
+                   where w.ranges @> k and (p_within is null or p_within @> k)
                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k));
 end
 $$;
-comment on function pgstate._wake(text[]) is 'Internal: notifies the channels that watch any of the keys.';
-
--- functions/feed/_watched.sql
--- Is there anybody to wake? The keys are those that were written, not those that were tried: the answer goes to the writer.
-create function pgstate._watched(p_keys text[]) returns boolean
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-as $$
-begin
-  if cardinality(p_keys) = 1 then
-    -- half the plan
-    return exists (select from pgstate.watcher w where w.expires_at > pgstate._now() and w.ranges @> p_keys[1]);
-  end if;
-  return exists (
-    select from pgstate.watcher w
-     where w.expires_at > pgstate._now() and exists (select from unnest(p_keys) k where w.ranges @> k));
-end
-$$;
-comment on function pgstate._watched(text[]) is 'Internal: does anybody watch what was written?';
+comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: notifies the channels that watch any of the keys, of those within some ranges.';
 
 -- functions/feed/_window_start.sql
 -- How to read the window behind a snapshot (given by its xmax, and what ran then): null when it holds at most p_cap rows
@@ -718,6 +752,30 @@ begin
 end
 $$;
 comment on function pgstate._window_start(int, xid8, xid8[], int) is 'Internal: how a page of the feed is read.';
+
+-- functions/feed/_window.sql
+-- How a page behind a snapshot is read: up to the current snapshot, clipped as in _snapshot(), and from where, as in
+-- _window_start(). Usually little has happened, no transaction was under way at the snapshot, and this one has written
+-- nothing: then one look at the rows from the snapshot's end on answers both.
+create function pgstate._window(p_epoch int, p_top xid8, p_running xid8[], p_cap int) returns pgstate._window
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_count bigint;
+  v_top xid8;
+begin
+  if p_running is null and pg_current_xact_id_if_assigned() is null then
+    select count(*), greatest((((max(w.xid)::text)::bigint + 1)::text)::xid8, p_top) into v_count, v_top
+      from (select v.xid from pgstate.version v where v.epoch = p_epoch and v.xid >= p_top order by v.xid limit p_cap + 1) w;
+    if v_count <= p_cap and v_top <= pg_snapshot_xmin(pg_current_snapshot()) then
+      return row((v_top || ':' || v_top || ':')::pg_snapshot, null)::pgstate._window;
+    end if;
+  end if;
+  return row(pgstate._snapshot(p_epoch), pgstate._window_start(p_epoch, p_top, p_running, p_cap))::pgstate._window;
+end
+$$;
+comment on function pgstate._window(int, xid8, xid8[], int) is 'Internal: how far a page of the feed reads, and where it starts.';
 
 -- functions/admin/_add_agent.sql
 create function pgstate._add_agent(p_name text, p_login text, p_grants text[]) returns void
@@ -868,9 +926,12 @@ begin
            where g.agent_id = p_agent_id) f
       on conflict on constraint reach_pkey do update
      set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches;
+  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches
+    from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
+   where a.id = p_agent_id and l.agent_id = p_agent_id;
 end
 $$;
-comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges.';
+comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges, for the agent and for its logins.';
 
 -- functions/admin/_grant.sql
 create function pgstate._grant(p_agent text, p_subtree text, p_right text, p_on boolean) returns void
@@ -955,6 +1016,26 @@ begin
 end
 $$;
 comment on function pgstate._lane_end(uuid, bigint, jsonb) is 'Internal: stores a lane''s outcome.';
+
+-- functions/values/_finish.sql
+-- End of a write, in one query: stores the lane's outcome, and tells whether there is anybody to wake. The keys are those
+-- that were written, not those that were tried: the answer goes to the writer. Null when it was not asked (keys null).
+create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[]) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_watched boolean;
+begin
+  with kept as (
+    update pgstate.lane l set turn = p_turn, outcome = p_outcome, at = pgstate._now() where l.lane = p_lane
+  )
+  select case when p_keys is not null then exists (
+           select from pgstate.watcher w
+            where w.expires_at > pgstate._now() and exists (select from unnest(p_keys) k where w.ranges @> k)) end into v_watched;
+  return v_watched;
+end
+$$;
+comment on function pgstate._finish(uuid, bigint, jsonb, text[]) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';
 
 -- functions/values/_op_begin.sql
 -- A write happens once, for op_ids: inserted in order before any key is locked. Returns for each row 'new', 'replay' or
@@ -1336,36 +1417,38 @@ set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_versions bigint[];
-  v_at timestamptz;
+  v_now timestamptz := pgstate._now();
 begin
   begin
     with input as materialized (
       select u.*
         from unnest(p_keys, p_values, p_expects, p_ttls, p_priorities, p_not_befores) with ordinality
              as u (key, value, expect, ttl, priority, not_before, ord)
-       where p_actor.writes @> u.key and (u.expect is null or u.expect > 0 and p_actor.reads @> u.key)
+       -- a key that occurs twice needs its operations decided one after the other
+       where (select count(distinct k collate "C") from unnest(p_keys) k) = cardinality(p_keys)
+         and p_actor.writes @> u.key and (u.expect is null or u.expect > 0 and p_actor.reads @> u.key)
          and pg_column_size(u.value) <= p_actor.value_limit
          and (u.ttl is null or pgstate._span_ok(u.ttl))
          and (u.not_before is null or u.not_before between '1970-01-01' and '9999-12-01')
        order by u.key collate "C"
     ), updated as (
       update pgstate.entry e
-         set version = e.version + 1, value = i.value, writer = p_actor.name, via = session_user, updated_at = pgstate._now(),
-             expires_at = case when i.ttl is not null then pgstate._now() + i.ttl end, priority = coalesce(i.priority, e.priority),
+         set version = e.version + 1, value = i.value, writer = p_actor.name, via = session_user, updated_at = v_now,
+             expires_at = v_now + i.ttl, priority = coalesce(i.priority, e.priority),
              not_before = coalesce(i.not_before, e.not_before)
         from input i
-       where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > pgstate._now())
+       where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > v_now)
          and (i.expect is null or e.version = i.expect)
-      returning i.ord, e.key, e.version, e.value, e.updated_at, e.expires_at
+      returning i.ord, e.key, e.version, i.value, e.expires_at
     ), recorded as (
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
-      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, u.updated_at, u.expires_at
+      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, v_now, u.expires_at
         from updated u
     )
-    select array_agg(case when p_actor.reads @> u.key then u.version end order by u.ord), min(u.updated_at) into v_versions, v_at
+    select array_agg(case when p_actor.reads @> u.key then u.version end order by u.ord) into v_versions
       from updated u;
-    if cardinality(v_versions) is distinct from cardinality(p_keys) 
-       or pgstate._now() > v_at + interval '50 ms' + cardinality(p_keys) * interval '0.2 ms' then
+    if cardinality(v_versions) is distinct from cardinality(p_keys)
+       or pgstate._now() > v_now + interval '50 ms' + cardinality(p_keys) * interval '0.2 ms' then
       raise exception using errcode = 'PS998';
     end if;
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -1382,56 +1465,6 @@ end
 $$;
 comment on function pgstate._put_existing(pgstate._actor, text[], jsonb[], bigint[], interval[], int[], timestamptz[]) is
   'Internal: puts on existing, unclaimed keys.';
-
--- functions/values/_put_one.sql
--- _put_existing() for one row, in plain statements: the most frequent write costs a third less than by way of the set-based
--- form. Returns null when it is not for the short way. The claim is looked at by the statement that records the version,
--- after the entry is locked.
-create function pgstate._put_one(
-  p_actor pgstate._actor, p_key text, p_value jsonb, p_expect bigint, p_ttl interval, p_priority int, p_not_before timestamptz
-) returns bigint
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off
-as $$
-declare
-  v_version bigint;
-  v_at timestamptz;
-  v_expires_at timestamptz;
-begin
-  if (p_actor.writes @> p_key and (p_expect is null or p_expect > 0 and p_actor.reads @> p_key)
-      and pg_column_size(p_value) <= p_actor.value_limit and (p_ttl is null or pgstate._span_ok(p_ttl))
-      and (p_not_before is null or p_not_before between '1970-01-01' and '9999-12-01')) is not true then
-    return null;
-  end if;
-  begin
-    update pgstate.entry e
-       set version = e.version + 1, value = p_value, writer = p_actor.name, via = session_user, updated_at = pgstate._now(),
-           expires_at = case when p_ttl is not null then pgstate._now() + p_ttl end, priority = coalesce(p_priority, e.priority),
-           not_before = coalesce(p_not_before, e.not_before)
-     where e.key = p_key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > pgstate._now())
-       and (p_expect is null or e.version = p_expect)
-    returning e.version, e.updated_at, e.expires_at into v_version, v_at, v_expires_at;
-    if v_version is null then
-      return null;
-    end if;
-    if current_setting('transaction_isolation') <> 'read committed' then
-      perform pgstate._check_claims_seen(array[p_key]);
-    end if;
-    insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
-    select p_key, v_version, p_actor.epoch, 'put', p_value, p_actor.name, session_user, v_at, v_expires_at
-     where not exists (select from pgstate.claim c where c.key = p_key and c.lease_until > pgstate._now());
-    if not found or pgstate._now() > v_at + interval '50 ms' then
-      raise exception using errcode = 'PS998';
-    end if;
-  exception when sqlstate 'PS998' then
-    return null;
-  end;
-  return v_version;
-end
-$$;
-comment on function pgstate._put_one(pgstate._actor, text, jsonb, bigint, interval, int, timestamptz) is
-  'Internal: a put on an existing, unclaimed key.';
 
 -- functions/values/_try_each.sql
 -- One try of _write_each(): the outcomes, or null when another transaction created a missing key meanwhile.
@@ -1917,12 +1950,12 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(get.agent);
+  v_actor pgstate._actor := pgstate._enter(get.agent, get.key);
   v_row pgstate.entry_row;
 begin
   if get.key is null or not pgstate._key_ok(get.key) then
     perform pgstate._bad_key(get.key);
-  elsif not v_actor.reads @> get.key then
+  elsif not v_actor.readable then
     perform pgstate._deny();
   end if;
   select 'ok', e.key, e.value, e.version, e.kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before
@@ -1976,13 +2009,13 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(history.agent);
+  v_actor pgstate._actor := pgstate._enter(history.agent, history.key);
   -- outside the query: under row-level security an expression that may leak is no index condition
   v_before bigint := coalesce(history.before, 9223372036854775807);
 begin
   if history.key is null or not pgstate._key_ok(history.key) then
     perform pgstate._bad_key(history.key);
-  elsif not v_actor.reads @> history.key then
+  elsif not v_actor.readable then
     perform pgstate._deny();
   elsif history."limit" not between 1 and 100000 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
@@ -2136,14 +2169,13 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter_write(write_many.agent);
+  v_actor pgstate._actor := pgstate._enter_write(write_many.agent, write_many.lane, write_many.turn);
   v_ops text[] := write_many.ops;
   v_count int := coalesce(cardinality(write_many.keys), 0);
   v_out pgstate.outcome[];
   v_outcome jsonb;
   v_states text[];
   v_requests text[];
-  v_short boolean;
   v_versions bigint[];
   v_written text[];
   v_watched boolean;
@@ -2170,22 +2202,18 @@ begin
     raise exception using errcode = 'PS007', message = 'an atomic write has one op_id: use apply()';
   end if;
 
-  v_actor.reads := v_actor.reads + '{}';
-  v_actor.writes := v_actor.writes + '{}';
-  if write_many.lane is not null then
-    v_outcome := pgstate._lane_begin(v_actor, write_many.lane, write_many.turn);
-    if v_outcome is not null then
-      return query
-        select u.* from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)
-         cross join lateral pgstate._unpack(o.ord::int, o.item, write_many.keys[o.ord]) u
-         order by u.ord;
-      return;
-    end if;
+  if v_actor.kept is not null then
+    return query
+      select u.* from jsonb_array_elements(v_actor.kept) with ordinality as o (item, ord)
+       cross join lateral pgstate._unpack(o.ord::int, o.item, write_many.keys[o.ord]) u
+       order by u.ord;
+    return;
   end if;
-
-  if write_many.lock_timeout is not null then
+  if not write_many.wake or write_many.lock_timeout is not null then
+    v_wake := coalesce(current_setting('pgstate.wake', true), '');
     -- not before: a statement that is sent again must wait for the first to end
-    v_done := set_config('lock_timeout', write_many.lock_timeout, true);
+    v_done := set_config('lock_timeout', coalesce(write_many.lock_timeout, current_setting('lock_timeout')), true)
+           || set_config('pgstate.wake', case when write_many.wake then v_wake else 'off' end, true);
   end if;
 
   if write_many.op_ids is not null then
@@ -2207,17 +2235,8 @@ begin
     end loop;
   end if;
 
-  -- subqueries stand apart: an expression that has one is run as a query of its own, reached or not
-  v_short := v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
-             and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true;
-  if v_short then
-    v_short := (select count(distinct k collate "C") = v_count from unnest(write_many.keys) k);
-  end if;
-  if not write_many.wake then
-    v_wake := coalesce(current_setting('pgstate.wake', true), '');
-    v_done := set_config('pgstate.wake', 'off', true);
-  end if;
-  if v_short then
+  if v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
+     and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true then
     v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                         write_many.priorities, write_many.not_befores);
   end if;
@@ -2233,7 +2252,6 @@ begin
     else
       v_written := write_many.keys;
     end if;
-    v_watched := pgstate._watched(v_written);
   end if;
 
   if v_states is not null then
@@ -2259,13 +2277,13 @@ begin
     end loop;
   end if;
 
-  if write_many.lane is not null then
-    if v_versions is null then
-      v_outcome := (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o);
-    else
-      v_outcome := to_jsonb(v_versions);
-    end if;
-    v_done := pgstate._lane_end(write_many.lane, write_many.turn, v_outcome);
+  if v_versions is not null then
+    v_outcome := to_jsonb(v_versions);
+  elsif write_many.lane is not null then
+    v_outcome := (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o);
+  end if;
+  if write_many.lane is not null or not write_many.wake then
+    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written);
   end if;
   if v_versions is null then
     return query
@@ -2284,50 +2302,74 @@ comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[
 
 -- functions/values/write_one.sql
 -- Any write of one row, as write_many() takes it: what clients send that have just one, and what put(), merge(), delete()
--- and complete() are. A plain put of a key that exists goes the short way; everything else is decided by write_many().
+-- and complete() are. A plain put of a key that exists goes a short way, in plain statements; everything else is decided by
+-- write_many(), which finds the entry locked already.
+--
+-- The short way: the entry is locked first and written by a second statement, whose snapshot shows every claim that there
+-- is (claims are taken under the entry's lock), and whose time is the one after the wait for the lock.
 create function pgstate.write_one(
   op text, key text, value jsonb default null, expect bigint default null, expect_value jsonb default null,
   ttl interval default null, token bigint default null, priority int default null, not_before timestamptz default null,
   reducer text default null, return_value boolean default null, op_id text default null, lane uuid default null,
   turn bigint default null, wake boolean default true, lock_timeout text default null, agent text default null
 ) returns pgstate.outcome
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter_write(write_one.agent);
-  v_kept jsonb;
+  v_actor pgstate._actor := pgstate._enter_write(write_one.agent, write_one.lane, write_one.turn, write_one.key);
   v_version bigint;
+  v_now timestamptz;
   v_out pgstate.outcome;
   v_wake text;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
-  if write_one.lane is not null then
-    v_kept := pgstate._lane_begin(v_actor, write_one.lane, write_one.turn);
-    if v_kept is not null then
-      return pgstate._unpack(1, v_kept -> 0, write_one.key);
-    end if;
+  if v_actor.kept is not null then
+    return pgstate._unpack(1, v_actor.kept -> 0, write_one.key);
   end if;
-  if write_one.lock_timeout is not null then
+  if not write_one.wake or write_one.lock_timeout is not null then
+    v_wake := coalesce(current_setting('pgstate.wake', true), '');
     -- not before: a statement that is sent again must wait for the first to end
-    v_done := set_config('lock_timeout', write_one.lock_timeout, true);
+    v_done := set_config('lock_timeout', coalesce(write_one.lock_timeout, current_setting('lock_timeout')), true)
+           || set_config('pgstate.wake', case when write_one.wake then v_wake else 'off' end, true);
   end if;
   if write_one.op = 'put' and write_one.expect is distinct from 0 and write_one.expect_value is null and write_one.token is null
-     and write_one.return_value is null and write_one.op_id is null then
-    if not write_one.wake then
-      v_wake := coalesce(current_setting('pgstate.wake', true), '');
-      v_done := set_config('pgstate.wake', 'off', true);
-    end if;
-    v_version := pgstate._put_one(v_actor, write_one.key, write_one.value, write_one.expect, write_one.ttl, write_one.priority,
-                                  write_one.not_before);
-    if not write_one.wake then
-      v_done := set_config('pgstate.wake', v_wake, true);
+     and write_one.return_value is null and write_one.op_id is null and v_actor.writable
+     and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
+     and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
+     and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01') then
+    -- lives are told by the value: see _put_existing()
+    select e.version into v_version
+      from pgstate.entry e
+     where e.key = write_one.key and e.value is not null and e.kind = 'value'
+       and (write_one.expect is null or e.version = write_one.expect) for no key update;
+    if v_version is not null then
+      if current_setting('transaction_isolation') <> 'read committed' then
+        perform pgstate._check_claims_seen(array[write_one.key]);
+      end if;
+      v_now := pgstate._now();
+      with changed as (
+        update pgstate.entry e
+           set version = e.version + 1, value = write_one.value, writer = v_actor.name, via = session_user, updated_at = v_now,
+               expires_at = v_now + write_one.ttl, priority = coalesce(write_one.priority, e.priority),
+               not_before = coalesce(write_one.not_before, e.not_before)
+         where e.key = write_one.key and (e.expires_at is null or e.expires_at > v_now)
+           and not exists (select from pgstate.claim c where c.key = write_one.key and c.lease_until > v_now)
+        returning e.version, e.expires_at
+      )
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
+      select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at
+        from changed c
+      returning version into v_version;
     end if;
   end if;
   if v_version is not null then
-    v_out := row(1, 'ok', case when v_actor.reads @> write_one.key then v_version end, null, null, null, null)::pgstate.outcome;
-    if not write_one.wake then
-      v_out.watched := pgstate._watched(array[write_one.key]);
+    v_out := row(1, 'ok', case when v_actor.readable then v_version end, null, null, null, null)::pgstate.outcome;
+    if write_one.lane is not null or not write_one.wake then
+      v_out.watched := pgstate._finish(write_one.lane, write_one.turn, jsonb_build_array(v_out.version),
+                                       case when not write_one.wake then array[write_one.key] end);
     end if;
   else
     select o.* into v_out
@@ -2335,15 +2377,53 @@ begin
              array[write_one.expect_value], array[write_one.ttl], array[write_one.token], array[write_one.priority],
              array[write_one.not_before], array[write_one.reducer], array[write_one.return_value],
              case when write_one.op_id is not null then array[write_one.op_id] end, wake => write_one.wake, agent => write_one.agent) o;
+    if write_one.lane is not null then
+      v_done := pgstate._lane_end(write_one.lane, write_one.turn, jsonb_build_array(pgstate._pack(v_out)));
+    end if;
   end if;
-  if write_one.lane is not null then
-    v_done := pgstate._lane_end(write_one.lane, write_one.turn, jsonb_build_array(pgstate._pack(v_out)));
+  if not write_one.wake then
+    v_done := set_config('pgstate.wake', v_wake, true);
   end if;
   return v_out;
 end
 $$;
 comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text, text) is
   'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
+
+-- functions/values/write_and_wake.sql
+-- write_one(), its commit, and the wake-up when somebody watches the key, in one round trip: only a procedure can commit in
+-- between, and a NOTIFY inside the writing transaction serialises all commits of the cluster. It runs as its caller, since
+-- none that commits can be SECURITY DEFINER, and does nothing that the caller could not do with the two functions.
+create procedure pgstate.write_and_wake(
+  op text, key text, input jsonb, expect bigint, expect_value jsonb, ttl interval, token bigint, priority int, not_before timestamptz,
+  reducer text, return_value boolean, op_id text, lane uuid, turn bigint, lock_timeout text, agent text,
+  inout status text, inout version bigint, inout value text, inout code text, inout message text, inout watched boolean
+)
+language plpgsql
+as $$
+declare
+  v_out pgstate.outcome := pgstate.write_one(op, key, input, expect, expect_value, ttl, token, priority, not_before, reducer,
+    return_value, op_id, lane, turn, false, lock_timeout, agent);
+begin
+  status := v_out.status;
+  version := v_out.version;
+  value := v_out.value::text;
+  code := v_out.code;
+  message := v_out.message;
+  watched := v_out.watched and v_out.status = 'ok';
+  if watched then
+    commit;
+    -- what was written stays written, and that is what the caller must hear
+    begin
+      perform pgstate.wake(array[key], agent);
+    exception when others then
+      null;
+    end;
+  end if;
+end
+$$;
+comment on procedure pgstate.write_and_wake(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, text, text, text, bigint, text, text, text, boolean) is
+  'write_one() with wake false, its commit, and wake(): for clients that have one write and no transaction of their own. The last six are the outcome: pass null.';
 
 -- functions/claims/_check_claimant.sql
 create function pgstate._check_claimant(p_actor pgstate._actor, p_key text) returns void
@@ -2670,9 +2750,10 @@ declare
   v_base pg_snapshot := v_position.base;
   v_after bigint := v_position.after;
   v_top xid8 := pg_snapshot_xmax(v_base);
-  v_running xid8[] := '{}';
+  v_running xid8[];
   v_start bigint;
-  v_page pgstate.version[];
+  v_window pgstate._window;
+  v_page pgstate._paged[];
   v_full boolean;
   v_last bigint;
   v_head text;
@@ -2686,38 +2767,65 @@ begin
   end if;
   if v_upto is null then
     if p_upto is null then
-      v_upto := pgstate._snapshot(p_actor.epoch);
+      v_window := pgstate._window(p_actor.epoch, v_top, v_running, 1000);
+      v_upto := v_window.upto;
+      v_start := v_window.start;
     else
       v_upto := (pgstate._position(p_upto, v_place)).base;
       if v_top > pg_snapshot_xmax(v_upto) or exists (select from pg_snapshot_xip(v_upto) x where pg_visible_in_snapshot(x, v_base)) then
         raise exception using errcode = 'PS020', message = 'upto lies before the cursor';
       end if;
+      v_start := pgstate._window_start(p_actor.epoch, v_top, v_running, 1000);
     end if;
-    v_start := pgstate._window_start(p_actor.epoch, v_top, v_running, 1000);
   else
     v_start := v_after;
   end if;
 
-  if v_start is null then
+  -- prior is a column of the page: under row-level security an expression over one is no index condition
+  if v_start is null and v_running is null and cardinality(p_agents) = 1 then
+    -- what a watch reads when little happens
     v_page := array(
-      select row(c.*)::pgstate.version
+      select row(c.key, c.version, c.xid, c.seq, c.op, c.created, c.value,
+                 (select p.value from pgstate.version p where p.key = c.key and p.version = c.prior),
+                 c.writer, c.via, c.at, c.expires_at)::pgstate._paged
         from (
-          (select v.* from pgstate.version v where v.epoch = p_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
-          union all
-          select v.* from unnest(v_running) r cross join lateral (
-            select x.* from pgstate.version x where x.epoch = p_actor.epoch and x.xid = r offset 0) v
+          select v.*, v.version - 1 as prior from pgstate.version v
+           where v.epoch = p_actor.epoch and v.xid >= v_top order by v.xid limit 1001
         ) c
-       where pg_visible_in_snapshot(c.xid, v_upto)
-         and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
+       where pg_visible_in_snapshot(c.xid, v_upto) and p_ranges[1] @> c.key and (p_regexes[1] is null or c.key ~ p_regexes[1])
        order by c.seq limit p_limit + 1);
+  elsif v_start is null then
+    v_page := array(
+      select row(c.key, c.version, c.xid, c.seq, c.op, c.created, c.value,
+                 (select p.value from pgstate.version p where p.key = c.key and p.version = c.prior),
+                 c.writer, c.via, c.at, c.expires_at)::pgstate._paged
+        from (
+          select w.*, w.version - 1 as prior
+            from (
+              (select v.* from pgstate.version v where v.epoch = p_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
+              union all
+              select v.* from unnest(v_running) r cross join lateral (
+                select x.* from pgstate.version x where x.epoch = p_actor.epoch and x.xid = r offset 0) v
+            ) w
+           where pg_visible_in_snapshot(w.xid, v_upto)
+             and exists (select from unnest(p_ranges, p_regexes) a (ranges, regex) where a.ranges @> w.key and (a.regex is null or w.key ~ a.regex))
+           order by w.seq limit p_limit + 1
+        ) c
+       order by c.seq);
   else
     v_page := array(
-      select row(v.*)::pgstate.version
-        from pgstate.version v
-       where v.seq > v_start and v.epoch = p_actor.epoch
-         and not pg_visible_in_snapshot(v.xid, v_base) and pg_visible_in_snapshot(v.xid, v_upto)
-         and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex) where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))
-       order by v.seq limit p_limit + 1);
+      select row(c.key, c.version, c.xid, c.seq, c.op, c.created, c.value,
+                 (select p.value from pgstate.version p where p.key = c.key and p.version = c.prior),
+                 c.writer, c.via, c.at, c.expires_at)::pgstate._paged
+        from (
+          select v.*, v.version - 1 as prior
+            from pgstate.version v
+           where v.seq > v_start and v.epoch = p_actor.epoch
+             and not pg_visible_in_snapshot(v.xid, v_base) and pg_visible_in_snapshot(v.xid, v_upto)
+             and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex) where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))
+           order by v.seq limit p_limit + 1
+        ) c
+       order by c.seq);
   end if;
   v_full := cardinality(v_page) > p_limit;
   if v_full then
@@ -2728,16 +2836,13 @@ begin
 
   if cardinality(v_page) = 1 and not v_full and cardinality(p_agents) = 1 then
     -- what a watch reads when little happens, without the plan for many
-    return next row(p_agents[1], v_page[1].key, v_page[1].version, v_page[1].op, v_page[1].value,
-                    (select v.value from pgstate.version v where v.key = v_page[1].key and v.version = v_page[1].version - 1),
-                    v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
+    return next row(p_agents[1], v_page[1].key, v_page[1].version, v_page[1].op, v_page[1].value, v_page[1].previous, v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
                     v_head || v_base || '.' || v_upto || '.' || v_last || '.' || greatest(v_position.until, v_last),
                     v_position.until <= v_last)::pgstate.change;
   elsif cardinality(v_page) > 0 then
     for v_change in
       with page as materialized (
-        -- prior is a column: under row-level security an expression over one is no index condition
-        select u.*, u.version - 1 as prior from unnest(v_page) u
+        select u.* from unnest(v_page) u
       ), ending as materialized (
         -- where each transaction of the page ends, among the changes that this reader gets
         select p.xid, greatest(max(p.seq), case when v_full then (
@@ -2750,12 +2855,10 @@ begin
         -- until: where the last of the transactions begun so far in this window ends; earlier pages count
         select p.*, greatest(v_position.until, max(e.seq) over (order by p.seq)) as until from page p join ending e on e.xid = p.xid
       )
-      select w.agent, m.key, m.version, m.op::text, m.value, before.value, m.created, m.writer, m.via, m.at, m.expires_at,
+      select w.agent, m.key, m.version, m.op, m.value, m.previous, m.created, m.writer, m.via, m.at, m.expires_at,
              v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq
         from marked m
         join unnest(p_agents, p_ranges, p_regexes) w (agent, ranges, regex) on w.ranges @> m.key and (w.regex is null or m.key ~ w.regex)
-        left join lateral (
-          select v.value from pgstate.version v where v.key = m.key and v.version = m.prior) before on true
        order by m.seq, w.agent
     loop
       return next v_change;
@@ -2777,15 +2880,15 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(changes.agent);
-  v_ranges pgstate.keymultirange := pgstate._patterns_ranges(changes.patterns) * v_actor.reads;
+  v_wanted pgstate._wanted := pgstate._wanted(changes.patterns);
 begin
   -- each pattern by itself: one that reaches nothing must not hide behind another
   if exists (select from unnest(changes.patterns) p where p <> '' and isempty(pgstate._pattern_ranges(p) * v_actor.reads)) then
     perform pgstate._deny();
   end if;
   return query
-    select c.* from pgstate._changes(v_actor, changes.cursor, changes.upto, array[v_actor.name], array[v_ranges],
-                                     array[pgstate._patterns_regex(changes.patterns)], changes."limit") c;
+    select c.* from pgstate._changes(v_actor, changes.cursor, changes.upto, array[v_actor.name], array[v_wanted.ranges * v_actor.reads],
+                                     array[v_wanted.regex], changes."limit") c;
 end
 $$;
 comment on function pgstate.changes(text, text[], int, text, text) is
@@ -2800,6 +2903,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor;
+  v_wanted pgstate._wanted;
   v_names text[];
   v_ranges pgstate.keymultirange[];
   v_regexes text[];
@@ -2810,10 +2914,10 @@ begin
   if changes_for.agents[1] = all (changes_for.agents) then
     -- most processes have one agent: the short way
     v_actor := pgstate._enter(changes_for.agents[1]);
+    v_wanted := pgstate._wanted(changes_for.patterns);
     return query
       select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, array[v_actor.name],
-                                       array[pgstate._patterns_ranges(changes_for.patterns) * v_actor.reads],
-                                       array[pgstate._patterns_regex(changes_for.patterns)], changes_for."limit") c;
+                                       array[v_wanted.ranges * v_actor.reads], array[v_wanted.regex], changes_for."limit") c;
     return;
   end if;
   v_names := array(select distinct n from unnest(changes_for.agents) n order by n);
@@ -2821,9 +2925,9 @@ begin
   select array_agg(a.name order by a.name), array_agg(a.ranges order by a.name), array_agg(a.regex order by a.name)
     into v_names, v_ranges, v_regexes
     from (
-      select w.name, pgstate._patterns_ranges(array_agg(w.pattern)) * (pgstate._reads_of(w.name)) as ranges,
-             pgstate._patterns_regex(array_agg(w.pattern)) as regex
-        from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name) a;
+      select g.name, (g.wanted).ranges * pgstate._reads_of(g.name) as ranges, (g.wanted).regex as regex
+        from (select w.name, pgstate._wanted(array_agg(w.pattern)) as wanted
+                from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name offset 0) g) a;
   return query
     select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, v_names, v_ranges, v_regexes, changes_for."limit") c;
 end
@@ -2881,7 +2985,7 @@ declare
   v_actor pgstate._actor := pgstate._enter(wake.agent);
 begin
   -- keys that the caller cannot have written are passed over: that somebody was woken can be seen
-  perform pgstate._wake(array(select k from unnest(wake.keys) k where v_actor.writes @> k));
+  perform pgstate._wake(wake.keys, v_actor.writes);
 end
 $$;
 comment on function pgstate.wake(text[], text) is 'Wakes the watchers of these keys; for clients that wrote with wake off. A hint: watchers poll as well.';
@@ -3178,13 +3282,13 @@ begin
       from pg_catalog.pg_proc p
      where p.pronamespace = 'pgstate'::pg_catalog.regnamespace and p.proowner = current_user::pg_catalog.regrole
   loop
-    execute pg_catalog.format('revoke all on function %s from public', v_object.name);
+    execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
-    execute pg_catalog.format('grant execute on function %s to %s', v_object.name, v_to);
+    execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
   end loop;
   for v_object in
     select t.oid::pg_catalog.regtype::text as name
@@ -3215,13 +3319,13 @@ begin
       from pg_catalog.pg_proc p
      where p.pronamespace = 'pgstate'::pg_catalog.regnamespace and p.proowner = current_user::pg_catalog.regrole
   loop
-    execute pg_catalog.format('revoke all on function %s from public', v_object.name);
+    execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
-    execute pg_catalog.format('grant execute on function %s to %s', v_object.name, v_to);
+    execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
   end loop;
   for v_object in
     select t.oid::pg_catalog.regtype::text as name
@@ -3252,13 +3356,13 @@ begin
       from pg_catalog.pg_proc p
      where p.pronamespace = 'pgstate'::pg_catalog.regnamespace and p.proowner = current_user::pg_catalog.regrole
   loop
-    execute pg_catalog.format('revoke all on function %s from public', v_object.name);
+    execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
-    execute pg_catalog.format('grant execute on function %s to %s', v_object.name, v_to);
+    execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
   end loop;
   for v_object in
     select t.oid::pg_catalog.regtype::text as name

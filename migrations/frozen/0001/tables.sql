@@ -67,11 +67,13 @@ create domain pgstate.version_op as text
 comment on domain pgstate.version_op is 'What made a version.';
 
 -- types/_actor.sql
--- Who acts in a call, and what they reach: made once at the start of every function, never by the caller.
+-- Who acts in a call, and what they reach: made once at the start of every function, never by the caller. A call about one
+-- key gets readable and writable in place of the ranges, which are long and would be copied from function to function.
 create type pgstate._actor as (
-  id int, name text, epoch int, value_limit int, reads pgstate.keymultirange, writes pgstate.keymultirange, identity text
+  id int, name text, epoch int, value_limit int, reads pgstate.keymultirange, writes pgstate.keymultirange, identity text,
+  readable boolean, writable boolean, lane_ready boolean, kept jsonb
 );
-comment on type pgstate._actor is 'Internal: the acting agent with its cached rights.';
+comment on type pgstate._actor is 'Internal: the acting agent with its cached rights; in a write also whether its lane is ready, or what the lane kept.';
 
 -- types/_position.sql
 create type pgstate._position as (base pg_snapshot, upto pg_snapshot, after bigint, until bigint);
@@ -86,6 +88,21 @@ create type pgstate._slot as (
   old_priority int, old_not_before timestamptz
 );
 comment on type pgstate._slot is 'Internal: one operation of a write, with the current entry.';
+
+-- types/_paged.sql
+create type pgstate._paged as (
+  key text, version bigint, xid xid8, seq bigint, op text, created boolean, value jsonb, previous jsonb, writer text, via text,
+  at timestamptz, expires_at timestamptz
+);
+comment on type pgstate._paged is 'Internal: one change of a page, with the value before.';
+
+-- types/_wanted.sql
+create type pgstate._wanted as (ranges pgstate.keymultirange, regex text);
+comment on type pgstate._wanted is 'Internal: patterns as the ranges that hold every match and a regular expression, null when the ranges decide alone.';
+
+-- types/_window.sql
+create type pgstate._window as (upto pg_snapshot, start bigint);
+comment on type pgstate._window is 'Internal: how far a page of the feed reads, and where it starts.';
 
 -- types/about.sql
 create type pgstate.about as (revision text, agent text, login text, value_limit int, epoch int);
@@ -195,12 +212,23 @@ create table pgstate.login (
   gateway boolean not null default false,
   root boolean not null default false,
   created_at timestamptz not null default pg_catalog.now(),
+  -- what most calls ask for, so that they read one row: the agent's name, and its reach as in the table of that name
+  agent_name text collate "C",
+  reads pgstate.keymultirange,
+  writes pgstate.keymultirange,
+  touches pgstate.keymultirange,
   constraint login_pkey primary key (login),
   constraint login_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade,
   constraint login_is_one_thing check ((agent_id is null) = gateway and not (root and gateway))
 );
+-- as in reach
+alter table pgstate.login
+  alter column reads set storage external,
+  alter column writes set storage external,
+  alter column touches set storage external;
 comment on column pgstate.login.root is 'The login that installed: may act for any agent.';
 comment on table pgstate.login is 'Database logins that pgstate knows: an agent''s own, or a gateway that acts for the agents delegated to it.';
+comment on column pgstate.login.reads is 'Cache, with writes and touches: the reach of the login''s own agent; null for a gateway.';
 
 -- tables/delegation.sql
 create table pgstate.delegation (

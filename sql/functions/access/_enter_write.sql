@@ -1,20 +1,38 @@
--- Start of every writing function. Two things must hold before a version row is written: its xid belongs to the epoch that
--- it is stamped with, and its commit is flushed before it is visible (cursors are clipped to the highest visible xid,
--- which a crash must not be able to hand out again).
-create function pgstate._enter_write(p_agent text) returns pgstate._actor
+-- Start of every writing function: _enter(), and where a lane is given, its lock, before anything else is locked. kept is
+-- the outcome when this turn of the lane was done before. Two more things must hold before a version row is written: its
+-- xid belongs to the epoch that it is stamped with, and its commit is flushed before it is visible (cursors are clipped to
+-- the highest visible xid, which a crash must not be able to hand out again).
+create function pgstate._enter_write(p_agent text, p_lane uuid default null, p_turn bigint default null, p_key text default null)
+returns pgstate._actor
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(p_agent);
+  v_actor pgstate._actor;
+  v_done text;
 begin
-  if v_actor.identity <> current_setting('pgstate.identity', true) is not false then
-    perform pgstate._settle_identity();
-    v_actor := pgstate._enter(p_agent);
+  -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
+  select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key,
+         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn into v_actor
+    from pgstate.login l cross join pgstate.install i
+    left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
+   where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '');
+  if v_actor.lane_ready is not true
+     or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
+    v_actor := pgstate._enter(p_agent, p_key);
+    if p_lane is not null then
+      v_actor.kept := pgstate._lane_begin(v_actor, p_lane, p_turn);
+    end if;
   end if;
-  if current_setting('synchronous_commit') = 'off' then
-    perform set_config('synchronous_commit', 'on', true);
+  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off') is not true then
+    perform pgstate._settle_identity();
+    select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
+    if current_setting('synchronous_commit') = 'off' then
+      v_done := set_config('synchronous_commit', 'on', true);
+    end if;
   end if;
   return v_actor;
 end
 $$;
-comment on function pgstate._enter_write(text) is 'Internal: _enter for writers; settles the epoch and synchronous_commit.';
+comment on function pgstate._enter_write(text, uuid, bigint, text) is 'Internal: _enter() for writers; locks the lane, settles the epoch and synchronous_commit.';

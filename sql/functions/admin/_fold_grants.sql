@@ -14,6 +14,9 @@ begin
            where g.agent_id = p_agent_id) f
       on conflict on constraint reach_pkey do update
      set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches;
+  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches
+    from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
+   where a.id = p_agent_id and l.agent_id = p_agent_id;
 end
 $$;
-comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges.';
+comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges, for the agent and for its logins.';

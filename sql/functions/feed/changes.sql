@@ -5,15 +5,15 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(changes.agent);
-  v_ranges pgstate.keymultirange := pgstate._patterns_ranges(changes.patterns) * v_actor.reads;
+  v_wanted pgstate._wanted := pgstate._wanted(changes.patterns);
 begin
   -- each pattern by itself: one that reaches nothing must not hide behind another
   if exists (select from unnest(changes.patterns) p where p <> '' and isempty(pgstate._pattern_ranges(p) * v_actor.reads)) then
     perform pgstate._deny();
   end if;
   return query
-    select c.* from pgstate._changes(v_actor, changes.cursor, changes.upto, array[v_actor.name], array[v_ranges],
-                                     array[pgstate._patterns_regex(changes.patterns)], changes."limit") c;
+    select c.* from pgstate._changes(v_actor, changes.cursor, changes.upto, array[v_actor.name], array[v_wanted.ranges * v_actor.reads],
+                                     array[v_wanted.regex], changes."limit") c;
 end
 $$;
 comment on function pgstate.changes(text, text[], int, text, text) is

@@ -6,6 +6,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor;
+  v_wanted pgstate._wanted;
   v_names text[];
   v_ranges pgstate.keymultirange[];
   v_regexes text[];
@@ -16,10 +17,10 @@ begin
   if changes_for.agents[1] = all (changes_for.agents) then
     -- most processes have one agent: the short way
     v_actor := pgstate._enter(changes_for.agents[1]);
+    v_wanted := pgstate._wanted(changes_for.patterns);
     return query
       select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, array[v_actor.name],
-                                       array[pgstate._patterns_ranges(changes_for.patterns) * v_actor.reads],
-                                       array[pgstate._patterns_regex(changes_for.patterns)], changes_for."limit") c;
+                                       array[v_wanted.ranges * v_actor.reads], array[v_wanted.regex], changes_for."limit") c;
     return;
   end if;
   v_names := array(select distinct n from unnest(changes_for.agents) n order by n);
@@ -27,9 +28,9 @@ begin
   select array_agg(a.name order by a.name), array_agg(a.ranges order by a.name), array_agg(a.regex order by a.name)
     into v_names, v_ranges, v_regexes
     from (
-      select w.name, pgstate._patterns_ranges(array_agg(w.pattern)) * (pgstate._reads_of(w.name)) as ranges,
-             pgstate._patterns_regex(array_agg(w.pattern)) as regex
-        from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name) a;
+      select g.name, (g.wanted).ranges * pgstate._reads_of(g.name) as ranges, (g.wanted).regex as regex
+        from (select w.name, pgstate._wanted(array_agg(w.pattern)) as wanted
+                from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name offset 0) g) a;
   return query
     select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, v_names, v_ranges, v_regexes, changes_for."limit") c;
 end

@@ -6,7 +6,7 @@ declare
   v_actor pgstate._actor := pgstate._enter(wake.agent);
 begin
   -- keys that the caller cannot have written are passed over: that somebody was woken can be seen
-  perform pgstate._wake(array(select k from unnest(wake.keys) k where v_actor.writes @> k));
+  perform pgstate._wake(wake.keys, v_actor.writes);
 end
 $$;
 comment on function pgstate.wake(text[], text) is 'Wakes the watchers of these keys; for clients that wrote with wake off. A hint: watchers poll as well.';

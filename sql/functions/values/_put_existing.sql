@@ -19,36 +19,38 @@ set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_versions bigint[];
-  v_at timestamptz;
+  v_now timestamptz := pgstate._now();
 begin
   begin
     with input as materialized (
       select u.*
         from unnest(p_keys, p_values, p_expects, p_ttls, p_priorities, p_not_befores) with ordinality
              as u (key, value, expect, ttl, priority, not_before, ord)
-       where p_actor.writes @> u.key and (u.expect is null or u.expect > 0 and p_actor.reads @> u.key)
+       -- a key that occurs twice needs its operations decided one after the other
+       where (select count(distinct k collate "C") from unnest(p_keys) k) = cardinality(p_keys)
+         and p_actor.writes @> u.key and (u.expect is null or u.expect > 0 and p_actor.reads @> u.key)
          and pg_column_size(u.value) <= p_actor.value_limit
          and (u.ttl is null or pgstate._span_ok(u.ttl))
          and (u.not_before is null or u.not_before between '1970-01-01' and '9999-12-01')
        order by u.key collate "C"
     ), updated as (
       update pgstate.entry e
-         set version = e.version + 1, value = i.value, writer = p_actor.name, via = session_user, updated_at = pgstate._now(),
-             expires_at = case when i.ttl is not null then pgstate._now() + i.ttl end, priority = coalesce(i.priority, e.priority),
+         set version = e.version + 1, value = i.value, writer = p_actor.name, via = session_user, updated_at = v_now,
+             expires_at = v_now + i.ttl, priority = coalesce(i.priority, e.priority),
              not_before = coalesce(i.not_before, e.not_before)
         from input i
-       where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > pgstate._now())
+       where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > v_now)
          and (i.expect is null or e.version = i.expect)
-      returning i.ord, e.key, e.version, e.value, e.updated_at, e.expires_at
+      returning i.ord, e.key, e.version, i.value, e.expires_at
     ), recorded as (
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
-      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, u.updated_at, u.expires_at
+      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, v_now, u.expires_at
         from updated u
     )
-    select array_agg(case when p_actor.reads @> u.key then u.version end order by u.ord), min(u.updated_at) into v_versions, v_at
+    select array_agg(case when p_actor.reads @> u.key then u.version end order by u.ord) into v_versions
       from updated u;
-    if cardinality(v_versions) is distinct from cardinality(p_keys) 
-       or pgstate._now() > v_at + interval '50 ms' + cardinality(p_keys) * interval '0.2 ms' then
+    if cardinality(v_versions) is distinct from cardinality(p_keys)
+       or pgstate._now() > v_now + interval '50 ms' + cardinality(p_keys) * interval '0.2 ms' then
       raise exception using errcode = 'PS998';
     end if;
     if current_setting('transaction_isolation') <> 'read committed' then

@@ -3,12 +3,12 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(get.agent);
+  v_actor pgstate._actor := pgstate._enter(get.agent, get.key);
   v_row pgstate.entry_row;
 begin
   if get.key is null or not pgstate._key_ok(get.key) then
     perform pgstate._bad_key(get.key);
-  elsif not v_actor.reads @> get.key then
+  elsif not v_actor.readable then
     perform pgstate._deny();
   end if;
   select 'ok', e.key, e.value, e.version, e.kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before

@@ -5,13 +5,13 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(history.agent);
+  v_actor pgstate._actor := pgstate._enter(history.agent, history.key);
   -- outside the query: under row-level security an expression that may leak is no index condition
   v_before bigint := coalesce(history.before, 9223372036854775807);
 begin
   if history.key is null or not pgstate._key_ok(history.key) then
     perform pgstate._bad_key(history.key);
-  elsif not v_actor.reads @> history.key then
+  elsif not v_actor.readable then
     perform pgstate._deny();
   elsif history."limit" not between 1 and 100000 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';

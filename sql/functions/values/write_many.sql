@@ -12,14 +12,13 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter_write(write_many.agent);
+  v_actor pgstate._actor := pgstate._enter_write(write_many.agent, write_many.lane, write_many.turn);
   v_ops text[] := write_many.ops;
   v_count int := coalesce(cardinality(write_many.keys), 0);
   v_out pgstate.outcome[];
   v_outcome jsonb;
   v_states text[];
   v_requests text[];
-  v_short boolean;
   v_versions bigint[];
   v_written text[];
   v_watched boolean;
@@ -46,22 +45,18 @@ begin
     raise exception using errcode = 'PS007', message = 'an atomic write has one op_id: use apply()';
   end if;
 
-  v_actor.reads := v_actor.reads + '{}';
-  v_actor.writes := v_actor.writes + '{}';
-  if write_many.lane is not null then
-    v_outcome := pgstate._lane_begin(v_actor, write_many.lane, write_many.turn);
-    if v_outcome is not null then
-      return query
-        select u.* from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)
-         cross join lateral pgstate._unpack(o.ord::int, o.item, write_many.keys[o.ord]) u
-         order by u.ord;
-      return;
-    end if;
+  if v_actor.kept is not null then
+    return query
+      select u.* from jsonb_array_elements(v_actor.kept) with ordinality as o (item, ord)
+       cross join lateral pgstate._unpack(o.ord::int, o.item, write_many.keys[o.ord]) u
+       order by u.ord;
+    return;
   end if;
-
-  if write_many.lock_timeout is not null then
+  if not write_many.wake or write_many.lock_timeout is not null then
+    v_wake := coalesce(current_setting('pgstate.wake', true), '');
     -- not before: a statement that is sent again must wait for the first to end
-    v_done := set_config('lock_timeout', write_many.lock_timeout, true);
+    v_done := set_config('lock_timeout', coalesce(write_many.lock_timeout, current_setting('lock_timeout')), true)
+           || set_config('pgstate.wake', case when write_many.wake then v_wake else 'off' end, true);
   end if;
 
   if write_many.op_ids is not null then
@@ -83,17 +78,8 @@ begin
     end loop;
   end if;
 
-  -- subqueries stand apart: an expression that has one is run as a query of its own, reached or not
-  v_short := v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
-             and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true;
-  if v_short then
-    v_short := (select count(distinct k collate "C") = v_count from unnest(write_many.keys) k);
-  end if;
-  if not write_many.wake then
-    v_wake := coalesce(current_setting('pgstate.wake', true), '');
-    v_done := set_config('pgstate.wake', 'off', true);
-  end if;
-  if v_short then
+  if v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
+     and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true then
     v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                         write_many.priorities, write_many.not_befores);
   end if;
@@ -109,7 +95,6 @@ begin
     else
       v_written := write_many.keys;
     end if;
-    v_watched := pgstate._watched(v_written);
   end if;
 
   if v_states is not null then
@@ -135,13 +120,13 @@ begin
     end loop;
   end if;
 
-  if write_many.lane is not null then
-    if v_versions is null then
-      v_outcome := (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o);
-    else
-      v_outcome := to_jsonb(v_versions);
-    end if;
-    v_done := pgstate._lane_end(write_many.lane, write_many.turn, v_outcome);
+  if v_versions is not null then
+    v_outcome := to_jsonb(v_versions);
+  elsif write_many.lane is not null then
+    v_outcome := (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o);
+  end if;
+  if write_many.lane is not null or not write_many.wake then
+    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written);
   end if;
   if v_versions is null then
     return query

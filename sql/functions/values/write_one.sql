@@ -1,48 +1,72 @@
 -- Any write of one row, as write_many() takes it: what clients send that have just one, and what put(), merge(), delete()
--- and complete() are. A plain put of a key that exists goes the short way; everything else is decided by write_many().
+-- and complete() are. A plain put of a key that exists goes a short way, in plain statements; everything else is decided by
+-- write_many(), which finds the entry locked already.
+--
+-- The short way: the entry is locked first and written by a second statement, whose snapshot shows every claim that there
+-- is (claims are taken under the entry's lock), and whose time is the one after the wait for the lock.
 create function pgstate.write_one(
   op text, key text, value jsonb default null, expect bigint default null, expect_value jsonb default null,
   ttl interval default null, token bigint default null, priority int default null, not_before timestamptz default null,
   reducer text default null, return_value boolean default null, op_id text default null, lane uuid default null,
   turn bigint default null, wake boolean default true, lock_timeout text default null, agent text default null
 ) returns pgstate.outcome
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter_write(write_one.agent);
-  v_kept jsonb;
+  v_actor pgstate._actor := pgstate._enter_write(write_one.agent, write_one.lane, write_one.turn, write_one.key);
   v_version bigint;
+  v_now timestamptz;
   v_out pgstate.outcome;
   v_wake text;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
-  if write_one.lane is not null then
-    v_kept := pgstate._lane_begin(v_actor, write_one.lane, write_one.turn);
-    if v_kept is not null then
-      return pgstate._unpack(1, v_kept -> 0, write_one.key);
-    end if;
+  if v_actor.kept is not null then
+    return pgstate._unpack(1, v_actor.kept -> 0, write_one.key);
   end if;
-  if write_one.lock_timeout is not null then
+  if not write_one.wake or write_one.lock_timeout is not null then
+    v_wake := coalesce(current_setting('pgstate.wake', true), '');
     -- not before: a statement that is sent again must wait for the first to end
-    v_done := set_config('lock_timeout', write_one.lock_timeout, true);
+    v_done := set_config('lock_timeout', coalesce(write_one.lock_timeout, current_setting('lock_timeout')), true)
+           || set_config('pgstate.wake', case when write_one.wake then v_wake else 'off' end, true);
   end if;
   if write_one.op = 'put' and write_one.expect is distinct from 0 and write_one.expect_value is null and write_one.token is null
-     and write_one.return_value is null and write_one.op_id is null then
-    if not write_one.wake then
-      v_wake := coalesce(current_setting('pgstate.wake', true), '');
-      v_done := set_config('pgstate.wake', 'off', true);
-    end if;
-    v_version := pgstate._put_one(v_actor, write_one.key, write_one.value, write_one.expect, write_one.ttl, write_one.priority,
-                                  write_one.not_before);
-    if not write_one.wake then
-      v_done := set_config('pgstate.wake', v_wake, true);
+     and write_one.return_value is null and write_one.op_id is null and v_actor.writable
+     and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
+     and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
+     and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01') then
+    -- lives are told by the value: see _put_existing()
+    select e.version into v_version
+      from pgstate.entry e
+     where e.key = write_one.key and e.value is not null and e.kind = 'value'
+       and (write_one.expect is null or e.version = write_one.expect) for no key update;
+    if v_version is not null then
+      if current_setting('transaction_isolation') <> 'read committed' then
+        perform pgstate._check_claims_seen(array[write_one.key]);
+      end if;
+      v_now := pgstate._now();
+      with changed as (
+        update pgstate.entry e
+           set version = e.version + 1, value = write_one.value, writer = v_actor.name, via = session_user, updated_at = v_now,
+               expires_at = v_now + write_one.ttl, priority = coalesce(write_one.priority, e.priority),
+               not_before = coalesce(write_one.not_before, e.not_before)
+         where e.key = write_one.key and (e.expires_at is null or e.expires_at > v_now)
+           and not exists (select from pgstate.claim c where c.key = write_one.key and c.lease_until > v_now)
+        returning e.version, e.expires_at
+      )
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
+      select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at
+        from changed c
+      returning version into v_version;
     end if;
   end if;
   if v_version is not null then
-    v_out := row(1, 'ok', case when v_actor.reads @> write_one.key then v_version end, null, null, null, null)::pgstate.outcome;
-    if not write_one.wake then
-      v_out.watched := pgstate._watched(array[write_one.key]);
+    v_out := row(1, 'ok', case when v_actor.readable then v_version end, null, null, null, null)::pgstate.outcome;
+    if write_one.lane is not null or not write_one.wake then
+      v_out.watched := pgstate._finish(write_one.lane, write_one.turn, jsonb_build_array(v_out.version),
+                                       case when not write_one.wake then array[write_one.key] end);
     end if;
   else
     select o.* into v_out
@@ -50,9 +74,12 @@ begin
              array[write_one.expect_value], array[write_one.ttl], array[write_one.token], array[write_one.priority],
              array[write_one.not_before], array[write_one.reducer], array[write_one.return_value],
              case when write_one.op_id is not null then array[write_one.op_id] end, wake => write_one.wake, agent => write_one.agent) o;
+    if write_one.lane is not null then
+      v_done := pgstate._lane_end(write_one.lane, write_one.turn, jsonb_build_array(pgstate._pack(v_out)));
+    end if;
   end if;
-  if write_one.lane is not null then
-    v_done := pgstate._lane_end(write_one.lane, write_one.turn, jsonb_build_array(pgstate._pack(v_out)));
+  if not write_one.wake then
+    v_done := set_config('pgstate.wake', v_wake, true);
   end if;
   return v_out;
 end

@@ -1,0 +1,28 @@
+-- _enter() for a login that acts for another agent, or for nobody.
+create function pgstate._enter_named(p_agent text, p_key text) returns pgstate._actor
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor;
+  v_done text;
+begin
+  if coalesce(current_setting('pgstate.call_agent', true), '') <> coalesce(p_agent, '')
+     or coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
+    v_done := set_config('pgstate.call_agent', coalesce(p_agent, ''), true) || set_config('pgstate.call_agents', '', true);
+  end if;
+  select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
+         i.identity, r.reads @> p_key, r.writes @> p_key into v_actor
+    from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
+    cross join pgstate.install i;
+  if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
+    if coalesce(p_agent, '') = '' and coalesce(current_setting('pgstate.agent', true), '') = ''
+       and exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
+      raise exception using errcode = 'PS010', message = 'access denied',
+        hint = 'This login is a gateway: name the agent that acts, by the argument agent => ''…'', by set pgstate.agent, or in Python by as_agent(name).';
+    end if;
+    perform pgstate._deny();
+  end if;
+  return v_actor;
+end
+$$;
+comment on function pgstate._enter_named(text, text) is 'Internal: _enter() for a login that acts for another agent.';
