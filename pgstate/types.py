@@ -89,7 +89,7 @@ class Entry(_Decoded[T]):
     @property
     def kind(self) -> str:
         """value, thread or run."""
-        return str(self._row["kind"])
+        return str(self._row["kind"] or "value")
 
     @property
     def created_at(self) -> datetime:
@@ -97,7 +97,7 @@ class Entry(_Decoded[T]):
 
     @property
     def updated_at(self) -> datetime:
-        return _moment(self._row["updated_at"])
+        return _moment(self._row["updated_at"] or self._row["created_at"])
 
     @property
     def expires_at(self) -> datetime | None:
@@ -107,7 +107,7 @@ class Entry(_Decoded[T]):
     @property
     def priority(self) -> int:
         """Higher ones are claimed first."""
-        return int(self._row["priority"])
+        return int(self._row["priority"] or 0)
 
     @property
     def not_before(self) -> datetime | None:

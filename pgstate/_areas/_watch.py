@@ -240,4 +240,11 @@ class _Listed(dict[str, Any]):
 
     def __init__(self, row: Row, cursor: str, whole: bool) -> None:
         super().__init__(row)
-        self.update(op="entry", previous=None, created=False, at=row["updated_at"], cursor=cursor, whole=whole)
+        self.update(
+            op="entry",
+            previous=None,
+            created=False,
+            at=row["updated_at"] or row["created_at"],
+            cursor=cursor,
+            whole=whole,
+        )
