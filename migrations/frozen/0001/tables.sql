@@ -106,6 +106,12 @@ create type pgstate.change as (
 );
 comment on type pgstate.change is 'One change of the feed, or the bookmark that ends every page (op bookmark, key null). cursor: where to go on after this row. whole: no transaction is split at this point.';
 
+-- types/claim_row.sql
+create type pgstate.claim_row as (
+  key text, holder text, lease_until timestamptz, lease_left interval, attempts int, claimed_at timestamptz
+);
+comment on type pgstate.claim_row is 'A claim that somebody holds, as anybody may see it who may read the entry: without its token.';
+
 -- types/claimed.sql
 create type pgstate.claimed as (
   status text, key text, value jsonb, version bigint, token bigint, lease_until timestamptz, attempts int, retry_in interval
