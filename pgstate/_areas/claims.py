@@ -11,14 +11,14 @@ from pgstate._areas.values import Values
 from pgstate._calls import claims
 from pgstate._hub import Tap
 from pgstate._json import decode
-from pgstate.types import UNSET, Claim, Row, Seconds
+from pgstate.types import UNSET, Claim, HeldClaim, Row, Seconds
 
 # Without a wake-up a waiting claim looks again after this; wake-ups and ends of leases make it look at once.
 _LOOK_AGAIN = 5.0
 
 
 class Claims(Values, Area):
-    """claim_next, claim, renew, release, complete."""
+    """claim_next, claim, renew, release, complete, claims."""
 
     async def claim_next(self, pattern: str, lease: Seconds = 30.0, *, wait: Seconds | None = None) -> Claim | None:
         """Claims the entry that waits with the highest priority, then longest, among those that match.
@@ -119,6 +119,15 @@ class Claims(Values, Area):
         if row["status"] != "ok":
             raise self._conflict({"status": "stale"}, self._prefix + key)
         return int(row["version"])
+
+    async def claims(self, pattern: str = "") -> list[HeldClaim]:
+        """Who holds what now, in key order, of the entries that match and that the agent may read; an empty pattern
+        means everything. Raises InvalidPattern, AccessDenied when the pattern reaches nothing that it may read."""
+        full = self._pattern(pattern)
+        rows = await self._core.call(
+            lambda c, left: claims.list_claims(c, full, self._agent, timeout=left), self._timeout
+        )
+        return [HeldClaim(**{**row, "key": row["key"][self._skip :]}) for row in rows]
 
     def _claimed(self, row: Row) -> Claim | None:
         if row["status"] != "ok":

@@ -298,6 +298,31 @@ def test_claims(ok: Callable[..., str], pg: Callable[..., Result]) -> None:
     assert pg("claim", "tasks/1", "--complete", "1", "--release", "1").code == 2
 
 
+def test_claims_are_listed(ok: Callable[..., str], pg: Callable[..., Result], dsn: str) -> None:
+    assert ok("claims") == ""
+    for key in ("tasks/1", "tasks/2", "other"):
+        ok("put", key, "1")
+        ok("claim", key, "--lease", "5m")
+    rows = [line.split("\t") for line in ok("claims", "tasks/*").splitlines()]
+    assert [(key, holder, attempts) for key, holder, _, attempts in rows] == [
+        ("tasks/1", "admin", "1"),
+        ("tasks/2", "admin", "1"),
+    ]
+    assert all(0 < float(left) <= 300 for _, _, left, _ in rows)
+    listed = lines(ok("claims", "--json"))
+    assert [row["key"] for row in listed] == ["other", "tasks/1", "tasks/2"]
+    assert list(listed[0]) == ["key", "holder", "lease_left", "attempts", "lease_until", "claimed_at"]
+    assert len(list(csv.DictReader(io.StringIO(ok("claims", "--csv"))))) == 3
+    head, _, first, _ = (line.rstrip() for line in on_terminal("claims", "tasks/*", dsn=dsn).splitlines())
+    assert head.split("  ")[0] == "key" and "lease left" in head
+    assert re.fullmatch(r"tasks/1   admin    (5|4) min +1", first)
+    ok("agents", "create", "alice")
+    ok("grant", "alice", "tasks/1", "read")
+    assert [row["key"] for row in lines(ok("claims", "--json", "--agent", "alice"))] == ["tasks/1"]
+    assert pg("claims", "other", "--agent", "alice").code == 5
+    assert pg("claims", "a/***").code == 2
+
+
 # -- access
 
 

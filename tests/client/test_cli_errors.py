@@ -190,6 +190,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
         "history",
         "watch",
         "claim",
+        "claims",
         "agents",
         "grant",
         "revoke",
