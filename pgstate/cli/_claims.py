@@ -8,7 +8,7 @@ import typer
 
 from pgstate import errors
 from pgstate.cli._command import Cli, command
-from pgstate.cli._exit import CONFLICT, MISSING, USAGE
+from pgstate.cli._exit import MISSING, USAGE
 from pgstate.cli._input import duration, words
 from pgstate.cli._output import Json, ago, compact, span, visible
 from pgstate.types import Claim, HeldClaim
@@ -103,16 +103,13 @@ async def _release(cli: Cli, key: str, token: int) -> None:
     async with cli.connect() as state:
         released = await state.release(key, token)
     if not released:
-        raise cli.fail(CONFLICT, f"the token for {key} is not that of its current claim, or its lease ended")
+        raise errors.StaleToken(f"the token for {key} is not that of its current claim, or its lease ended", key)
     cli.out.outcome({"key": key, "token": token}, ("key",), f"{key} can be claimed by others again")
 
 
 async def _complete(cli: Cli, key: str, token: int) -> None:
     async with cli.connect() as state:
-        try:
-            version = await state.complete(key, token)
-        except errors.StaleToken as error:
-            raise cli.fail(CONFLICT, str(error)) from None
+        version = await state.complete(key, token)
     cli.out.outcome({"key": key, "version": version}, ("version",), f"{key} is completed")
 
 

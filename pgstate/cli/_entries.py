@@ -102,7 +102,8 @@ async def put(
     """Writes a value and prints the key's new version.
 
     VALUE is JSON: 5, '"text"', '{"a": [1, 2]}'. With --text it is taken literally.
-    Exit code 4 if the key is not as expected, or claimed by somebody else.
+    Exit code 4 if the key is not as expected, or claimed by somebody else; --json and --csv then print its status
+    (conflict, held or stale), and on a conflict the current version and value (version 0: there is none).
     """
     new = json_value(value, literally=text)
     compared = UNSET if expect_value is None else json_value(expect_value, what="--expect-value")
