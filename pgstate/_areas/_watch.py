@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -16,12 +15,11 @@ from pgstate import errors
 from pgstate._calls import feed, values
 from pgstate._calls._run import Connection, translate
 from pgstate._core import Core
-from pgstate._hub import Tap
+from pgstate._hub import Outage, Tap
 from pgstate._json import decode
 from pgstate.types import Change, Row
 
 A = TypeVar("A")
-_log = logging.getLogger("pgstate")
 
 _BUFFER = 2000
 _PAGE = 500
@@ -154,13 +152,17 @@ class Watch:
         """A page for a watch that is under way: like the hub, it outlasts a server that is down. Empty if the watch was
         closed meanwhile."""
         pause = 0.05
+        outage = Outage("a watch that reads on")
         while not self._closed:
             try:
-                return await self._page(cursor, upto, _PAGE)
+                page = await self._page(cursor, upto, _PAGE)
             except (errors.Unreachable, errors.Timeout) as error:
-                _log.warning("a watch reads on in a moment: %s", error)
+                outage.lost(error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
+            else:
+                outage.over()
+                return page
         return []
 
     async def _join(self) -> None:
