@@ -16,9 +16,9 @@ NAMES = [
 ]  # fmt: skip
 METHODS = [
     "agents", "apply", "as_agent", "changes", "claim", "claim_next", "claims", "close", "complete", "create_agent",
-    "create_gateway", "create_reader", "cursor", "delegate", "delete", "delete_many", "get", "get_many", "grant_access",
+    "create_gateway", "create_reader", "cursor", "delegate", "delete", "delete_many", "drop_agent", "drop_gateway", "get", "get_many", "grant_access",
     "grants", "history", "info", "list", "me", "merge", "merge_many", "namespace", "put", "put_many", "release",
-    "renew", "revoke_access", "stats", "undelegate", "update", "watch", "with_timeout",
+    "renew", "revoke_access", "set_login", "stats", "undelegate", "update", "watch", "with_timeout",
 ]  # fmt: skip
 OPS = ["absent", "complete", "delete", "exists", "merge", "put", "token", "value", "version"]
 
