@@ -747,7 +747,7 @@ begin
     delete from pgstate.former_agent f where f.name = p_name;
   elsif exists (select from pgstate.former_agent f where f.name = p_name) then
     raise exception using errcode = 'PS007', message = format('an agent %L was dropped', p_name),
-      hint = format('What it wrote is there still, and the new one could read memory/%s/** and pass for it in the history. Choose another name, or say reuse => true.', p_name);
+      hint = format('What it wrote is there still, and the new one could read memory/%s/** and pass for it in the history. Choose another name, or say that this is meant: reuse => true, in the shell --reuse.', p_name);
   end if;
   if p_login is not null then
     insert into pgstate.login (login, agent_id) values (p_login, v_id);
