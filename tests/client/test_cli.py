@@ -361,3 +361,39 @@ def test_rights_are_checked_before_the_first_is_granted(ok: Callable[..., str], 
     assert pg("grant", "alice", "a/*", "read").code == 2
     assert pg("grant", "nobody", "a/**", "read").code == 2
     assert ok("grant", "alice") == before
+
+
+def test_agents_go_and_move(
+    ok: Callable[..., str], pg: Callable[..., Result], login_name: Callable[[str], str]
+) -> None:
+    first, second, gateway = login_name("first"), login_name("second"), login_name("gateway")
+    ok("agents", "create", "alice", "--login", first)
+    ok("put", "memory/alice/secret", "1", "--agent", "alice")
+    ok("agents", "create-gateway", gateway)
+    ok("agents", "delegate", gateway, "alice")
+
+    def alice() -> list[tuple[str | None, list[str]]]:
+        return [(row["login"], row["gateways"]) for row in lines(ok("agents", "--json")) if row["agent"] == "alice"]
+
+    assert ok("agents", "set-login", "alice", second) == f"alice\t{second}\n"
+    assert alice() == [(second, [gateway])]
+    assert lines(ok("agents", "set-login", "alice", "--none", "--json")) == [{"agent": "alice", "login": None}]
+    for wrong in ((), (first, "--none")):
+        assert pg("agents", "set-login", "alice", *wrong).code == 2
+    assert ok("agents", "drop-gateway", gateway) == f"{gateway}\n"
+    assert pg("agents", "drop-gateway", gateway).code == 2
+    assert alice() == [(None, [])]
+    assert pg("agents", "drop", "admin").code == 2
+    assert ok("agents", "drop", "alice") == "alice\n"
+    assert alice() == []
+    assert pg("get", "memory/alice/secret", "--agent", "alice").code == 5
+    assert pg("agents", "drop", "alice").code == 2
+    refused = pg("agents", "create", "alice")
+    assert refused.code == 2 and "memory/alice/**" in refused.err
+    ok("agents", "create", "alice", "--reuse")
+    assert ok("get", "memory/alice/secret", "--agent", "alice") == "1\n"
+    reader = login_name("reader")
+    ok("agents", "create-reader", reader, "a/**")
+    ok("agents", "drop", reader)
+    assert pg("agents", "create-reader", reader, "a/**").code == 2
+    ok("agents", "create-reader", reader, "a/**", "--reuse")

@@ -154,6 +154,30 @@ async def test_a_delegation_taken_away_ends_that_agents_watches_only(
         assert ids(await take(again, 2)) == [("a/1", 1), ("a/2", 1)]
 
 
+@pytest.mark.parametrize("what", ["agent", "login", "gateway"])
+async def test_what_is_dropped_has_no_watches(
+    state: State, agent: Connect, gateway: Connect, login_name: Callable[[str], str], what: str
+) -> None:
+    own = await agent("alice", "read a/**")
+    shared = await gateway("alice")
+    watches = [own.watch("a/**"), shared.as_agent("alice").watch("a/**")]
+    waiting = await attached(state, *watches)
+    if what == "agent":
+        await state.drop_agent("alice")
+    elif what == "login":
+        await state.set_login("alice", login_name("moved"))
+    else:
+        await state.drop_gateway((await shared.info()).login)
+    await state.put("a/1", 1)
+    for kind, task in zip(("login", "gateway"), waiting, strict=True):
+        async with asyncio.timeout(GUARD):
+            if what in ("agent", kind):
+                with pytest.raises(errors.AccessDenied):
+                    await task
+            else:
+                assert (await task).key == "a/1"
+
+
 @pytest.mark.parametrize("end", ["answer", "aclose"])
 async def test_reading_on_outlasts_a_server_that_is_down(
     state: State, monkeypatch: pytest.MonkeyPatch, end: str
