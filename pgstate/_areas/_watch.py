@@ -41,6 +41,7 @@ class Watch:
         timeout: float,
         since: str | None,
         initial: bool,
+        denied: Callable[[errors.AccessDenied], errors.AccessDenied],
     ) -> None:
         if since is not None and initial:
             raise errors.InvalidArgument("since and initial exclude each other: a cursor already has a beginning")
@@ -51,6 +52,8 @@ class Watch:
         self._skip = skip
         self._timeout = timeout
         self._initial = initial
+        # puts a denial into words
+        self._denied = denied
         self.cursor = since
         # what was read for the consumer, bookmarks among it; what the hub delivered comes after it
         self._ready: deque[Row] = deque()
@@ -67,7 +70,10 @@ class Watch:
 
     async def __aenter__(self) -> Self:
         if self.cursor is None and not self._initial:
-            self.cursor = await self._now()
+            try:
+                self.cursor = await self._now()
+            except errors.AccessDenied as error:
+                raise self._denied(error) from error.__cause__
         return self
 
     async def __aexit__(
@@ -92,6 +98,8 @@ class Watch:
                     if row["key"] is not None:
                         return Change(row, decode, self._skip)
                 await self._advance()
+        except errors.AccessDenied as error:
+            raise self._denied(error) from error.__cause__
         finally:
             self._awaited = False
 

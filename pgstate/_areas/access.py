@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from pgstate._areas._base import Area
+from pgstate import errors
+from pgstate._areas._base import Area, sqlstate_of
 from pgstate._calls import access
 from pgstate._calls._run import Connection
 from pgstate._source import using
@@ -17,7 +18,8 @@ class Access(Area):
 
     async def info(self) -> Info:
         """The installation as the acting agent sees it."""
-        row = await self._core.call(lambda c, left: access.info(c, self._agent, timeout=left), self._timeout)
+        with self._to("act"):
+            row = await self._core.call(lambda c, left: access.info(c, self._agent, timeout=left), self._timeout)
         return Info(**row)
 
     async def me(self) -> str | None:
@@ -26,12 +28,14 @@ class Access(Area):
 
     async def agents(self) -> list[Agent]:
         """The registered agents; without admin on everything, only the acting one."""
-        rows = await self._core.call(lambda c, left: access.agents(c, self._agent, timeout=left), self._timeout)
+        with self._to("list agents"):
+            rows = await self._core.call(lambda c, left: access.agents(c, self._agent, timeout=left), self._timeout)
         return [Agent(**row) for row in rows]
 
     async def grants(self) -> list[Grant]:
         """All grants; without admin on everything, only the acting agent's own."""
-        rows = await self._core.call(lambda c, left: access.grants(c, self._agent, timeout=left), self._timeout)
+        with self._to("list grants"):
+            rows = await self._core.call(lambda c, left: access.grants(c, self._agent, timeout=left), self._timeout)
         return [Grant(**row) for row in rows]
 
     async def create_agent(self, name: str, login: str | None = None, *, reuse: bool = False) -> None:
@@ -89,4 +93,14 @@ class Access(Area):
             outcome: Awaitable[None] = call(connection, *args, timeout=self._timeout)
             await outcome
 
-        await using(self._core.source, run)
+        try:
+            await using(self._core.source, run)
+        except errors.AccessDenied as error:
+            # whichever agent was named, the login itself administers
+            said = f"login {self._core.info.login} may not {call.__name__}({', '.join(map(repr, args))})"
+            if sqlstate_of(error) == "42501":
+                said += f": {error.__cause__}. Making a login takes a database role with CREATEROLE"
+            else:
+                where = args[1] if call in (access.grant_access, access.revoke_access) else "everything"
+                said = f"access denied: {said}, which takes admin on {where}"
+            raise errors.AccessDenied(said) from error.__cause__

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from pgstate import errors
 from pgstate._areas import _items
-from pgstate._areas._base import Area, seconds
+from pgstate._areas._base import Area, seconds, some
 from pgstate._calls import values
 from pgstate._calls._run import outcome_error
 from pgstate._json import decode, decoder, encode
@@ -37,12 +37,15 @@ class Values(Area):
         """
         key = self._key(key)
         self._core.stats.reads += 1
-        row = await self._core.reader(self._agent).submit(key, (), len(key), self._timeout)
-        if row["status"] == "ok":
-            return Entry(row, decode if as_ is None else decoder(as_), self._skip)
-        if row["status"] == "missing":
-            return None
-        raise outcome_error(row["code"], row["message"])
+        try:
+            row = await self._core.reader(self._agent).submit(key, (), len(key), self._timeout)
+            if row["status"] == "ok":
+                return Entry(row, decode if as_ is None else decoder(as_), self._skip)
+            if row["status"] == "missing":
+                return None
+            raise outcome_error(row["code"], row["message"])
+        except errors.AccessDenied as error:
+            raise self._denied(error, f"get {key}", "read") from error.__cause__
 
     @overload
     async def get_many(
@@ -77,9 +80,10 @@ class Values(Area):
         """
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)
-        cursor, rows = await self._core.call(
-            lambda c, left: values.list_(c, full, limit, start, self._agent, timeout=left), self._timeout
-        )
+        with self._to(f"list {full or 'everything'}", "read"):
+            cursor, rows = await self._core.call(
+                lambda c, left: values.list_(c, full, limit, start, self._agent, timeout=left), self._timeout
+            )
         more = limit is not None and len(rows) >= limit
         return Page(rows, cursor, rows[-1]["key"][self._skip :] if more else None, decode, self._skip)
 
@@ -87,9 +91,10 @@ class Values(Area):
         """Versions of a key, newest first; `before` continues with those older than a version. InvalidKey,
         AccessDenied."""
         full = self._key(key)
-        rows = await self._core.call(
-            lambda c, left: values.history(c, full, limit, before, self._agent, timeout=left), self._timeout
-        )
+        with self._to(f"see the history of {full}", "read"):
+            rows = await self._core.call(
+                lambda c, left: values.history(c, full, limit, before, self._agent, timeout=left), self._timeout
+            )
         return [Version(row, decode, self._skip) for row in rows]
 
     async def put(
@@ -265,12 +270,17 @@ class Values(Area):
         then per operation. Raises VersionConflict, ClaimHeld or StaleToken for the first that failed (nothing was done
         then), InvalidArgument for a misspelt one, and what `put` raises.
         """
-        first, then = (encode([self._full(row) for row in rows]) for rows in (guards, operations))
-        rows = await self._core.call_once(
-            lambda c, lane, left: values.apply(c, first, then, op_id, lane.id, lane.turn, self._agent, timeout=left),
-            self._agent,
-            self._timeout,
-        )
+        full = [[self._full(row) for row in rows] for rows in (guards, operations)]
+        keys = list(dict.fromkeys(row["key"] for rows in full for row in rows))
+        first, then = map(encode, full)
+        with self._to(f"apply that to {some(keys)}", "write, and read for what it compares"):
+            rows = await self._core.call_once(
+                lambda c, lane, left: values.apply(
+                    c, first, then, op_id, lane.id, lane.turn, self._agent, timeout=left
+                ),
+                self._agent,
+                self._timeout,
+            )
         self._core.stats.writes += len(operations)
         if rows and rows[0]["watched"]:
             self._core.wake([row["key"] for row in rows[len(guards) :]], self._agent)
@@ -306,12 +316,16 @@ class Values(Area):
         args = (op, key, value, expect, compare, span, token, priority, not_before, reducer, return_value, op_id)
         stats = self._core.stats
         stats.writes += 1
-        row = await self._core.writer(self._agent).submit(key, args, len(key) + len(value or ""), self._timeout)
-        status = row["status"]
-        if status in ("ok", "missing"):
-            return row
-        if row["code"] is not None:
-            raise outcome_error(row["code"], row["message"])
+        try:
+            row = await self._core.writer(self._agent).submit(key, args, len(key) + len(value or ""), self._timeout)
+            status = row["status"]
+            if status in ("ok", "missing"):
+                return row
+            if row["code"] is not None:
+                raise outcome_error(row["code"], row["message"])
+        except errors.AccessDenied as error:
+            compares = expect is not None or compare is not None or token is not None or return_value
+            raise self._denied(error, f"{op} {key}", "read and write" if compares else "write") from error.__cause__
         stats.conflicts += 1
         raise self._conflict(row, key)
 

@@ -332,7 +332,10 @@ def test_agents_and_grants(ok: Callable[..., str], pg: Callable[..., Result], lo
     assert {row["agent"]: row["all_rights"] for row in lines(ok("agents", "--json"))} == {"admin": True, "alice": False}
     denied = pg("get", "shared/a", "--agent", "alice")
     assert (denied.code, denied.out) == (5, "")
-    assert pg("get", "shared/none", "--agent", "alice").err == denied.err
+    assert "agent alice may not get shared/a, which takes read" in denied.err
+    # the same but for what was asked, whether or not it is there
+    assert pg("get", "shared/none", "--agent", "alice").err == denied.err.replace("shared/a", "shared/none")
+    assert "agent nobody" in pg("get", "shared/a", "--agent", "nobody").err
     ok("grant", "alice", "shared/**", "read", "write")
     assert ok("--agent", "alice", "get", "shared/a") == "1\n"
     ok("put", "shared/a", "2", "--agent", "alice")
