@@ -98,7 +98,7 @@ class Claims(Values, Area):
                 self._timeout,
             )
         if row["status"] == "held":
-            raise errors.ClaimHeld(f"{key} is claimed already", key)
+            raise errors.ClaimHeld(f"{key} is claimed already: claims() tells by whom and until when", key)
         return self._claimed(row)
 
     async def renew(self, key: str, token: int, lease: Seconds = 30.0) -> Claim:

@@ -332,7 +332,7 @@ class Values(Area):
     def _conflict(self, row: Row, full: str) -> errors.Conflict:
         key = full[self._skip :]
         if row["status"] == "held":
-            return errors.ClaimHeld(f"{key} is claimed by somebody else: write with the claim's token, or wait", key)
+            return errors.ClaimHeld(f"{key} is claimed: write with the token of the claim, or wait for its end", key)
         if row["status"] == "stale":
             return errors.StaleToken(f"the token for {key} is not that of its current claim, or its lease ended", key)
         version = row["version"] or 0

@@ -78,8 +78,10 @@ async def drop(cli: Cli, name: NameArgument) -> None:
     and so does the history with its name. The role of its login stays in the database cluster; DROP ROLE removes it.
     """
     async with cli.connect() as state:
+        logins = [agent.login for agent in await state.agents() if agent.name == name and agent.login is not None]
         await state.drop_agent(name)
-    cli.out.outcome({"agent": name}, ("agent",), f"agent {name} is dropped; what it wrote stays, and its database role")
+    stays = "".join(f", and so does the database role {login}" for login in logins)
+    cli.out.outcome({"agent": name}, ("agent",), f"agent {name} is dropped; what it wrote stays{stays}")
 
 
 async def drop_gateway(cli: Cli, login: LoginArgument) -> None:
@@ -89,7 +91,7 @@ async def drop_gateway(cli: Cli, login: LoginArgument) -> None:
     """
     async with cli.connect() as state:
         await state.drop_gateway(login)
-    cli.out.outcome({"login": login}, ("login",), f"gateway {login} is dropped; its database role stays")
+    cli.out.outcome({"login": login}, ("login",), f"gateway {login} is dropped; the database role stays")
 
 
 async def set_login(

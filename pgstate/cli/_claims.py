@@ -143,7 +143,11 @@ async def claims(
 
 def _left(cli: Cli, one: HeldClaim) -> float | str:
     left = one.lease_left.total_seconds()
-    return span(left) if cli.out.on_terminal else round(left, 3)
+    if not cli.out.on_terminal:
+        return round(left, 3)
+    minutes, seconds = divmod(round(left), 60)
+    # whoever waits for the end wants to know it better than span() says
+    return f"{minutes} min {seconds} s" if 0 < minutes < 60 else span(left)
 
 
 def register(app: typer.Typer) -> None:

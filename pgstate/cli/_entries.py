@@ -188,6 +188,9 @@ async def ls(
 
     Into a pipe: key, version, value, writer and time, separated by tabs.
     """
+    if pattern.endswith("/") and not pattern.startswith("/"):
+        # as one lists a folder
+        raise cli.fail(USAGE, f"{pattern} is no pattern: {pattern}* lists what is right below, {pattern}** all of it")
     async with cli.connect() as state:
         while True:
             page = await state.list(pattern, limit=limit, after=after)

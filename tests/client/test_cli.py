@@ -117,6 +117,15 @@ def test_ls_is_tab_separated_in_a_pipe(ok: Callable[..., str]) -> None:
     assert ok("ls", "none/**") == ""
 
 
+def test_ls_of_a_folder_says_how(ok: Callable[..., str], pg: Callable[..., Result]) -> None:
+    ok("put", "t/1", "1")
+    result = pg("ls", "t/")
+    assert (result.code, result.out) == (2, "")
+    for pattern in ("t/*", "t/**"):
+        assert f" {pattern} " in result.err
+        assert ok("ls", pattern) != ""
+
+
 def test_json_and_csv_have_every_column(ok: Callable[..., str]) -> None:
     ok("put", "t/1", '{"a": "é,\\"\\n"}')
     ok("put", "t/2", "null")
@@ -315,7 +324,7 @@ def test_claims_are_listed(ok: Callable[..., str], pg: Callable[..., Result], ds
     assert len(list(csv.DictReader(io.StringIO(ok("claims", "--csv"))))) == 3
     head, _, first, _ = (line.rstrip() for line in on_terminal("claims", "tasks/*", dsn=dsn).splitlines())
     assert head.split("  ")[0] == "key" and "lease left" in head
-    assert re.fullmatch(r"tasks/1   admin    (5|4) min +1", first)
+    assert re.fullmatch(r"tasks/1   admin    (5 min 0|4 min \d+) s +1", first)
     ok("agents", "create", "alice")
     ok("grant", "alice", "tasks/1", "read")
     assert [row["key"] for row in lines(ok("claims", "--json", "--agent", "alice"))] == ["tasks/1"]
@@ -367,7 +376,7 @@ def test_rights_are_checked_before_the_first_is_granted(ok: Callable[..., str], 
 
 
 def test_agents_go_and_move(
-    ok: Callable[..., str], pg: Callable[..., Result], login_name: Callable[[str], str]
+    ok: Callable[..., str], pg: Callable[..., Result], dsn: str, login_name: Callable[[str], str]
 ) -> None:
     first, second, gateway = login_name("first"), login_name("second"), login_name("gateway")
     ok("agents", "create", "alice", "--login", first)
@@ -387,7 +396,9 @@ def test_agents_go_and_move(
     assert pg("agents", "drop-gateway", gateway).code == 2
     assert alice() == [(None, [])]
     assert pg("agents", "drop", "admin").code == 2
-    assert ok("agents", "drop", "alice") == "alice\n"
+    ok("agents", "set-login", "alice", second)
+    said = on_terminal("agents", "drop", "alice", dsn=dsn)
+    assert said == f"agent alice is dropped; what it wrote stays, and so does the database role {second}\n"
     assert alice() == []
     assert pg("get", "memory/alice/secret", "--agent", "alice").code == 5
     assert pg("agents", "drop", "alice").code == 2
@@ -397,6 +408,6 @@ def test_agents_go_and_move(
     assert ok("get", "memory/alice/secret", "--agent", "alice") == "1\n"
     reader = login_name("reader")
     ok("agents", "create-reader", reader, "a/**")
-    ok("agents", "drop", reader)
+    assert ok("agents", "drop", reader) == f"{reader}\n"
     assert pg("agents", "create-reader", reader, "a/**").code == 2
     ok("agents", "create-reader", reader, "a/**", "--reuse")
