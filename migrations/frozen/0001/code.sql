@@ -742,7 +742,7 @@ begin
     -- made by another meanwhile
     raise exception using errcode = 'PS007', message = format('agent %L exists already', p_name);
   end if;
-  -- looked at after the insert, which waited for whoever is dropping an agent of this name
+  -- looked at after the insert: from then on nobody can make and drop another of this name meanwhile
   if p_reuse then
     delete from pgstate.former_agent f where f.name = p_name;
   elsif exists (select from pgstate.former_agent f where f.name = p_name) then
