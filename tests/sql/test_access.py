@@ -77,7 +77,8 @@ async def test_a_login_that_is_not_registered_is_nobody(
             "PS010", "me()", "me('admin')", "info()", "get('k')", "get('none')", "list()", "put('k', '1')", "cursor()",
             "delete('k')", "claim_next('**', '1 s')", "expire()", "agents()", "grants()", "wake(array['k'])",
             "write_many(array['put'], array['k'], array['1']::jsonb[])", "get_many(array['k'])", "history('k')",
-            f"changes('{cursor}')", "apply('[]', '[]')", "create_agent('eve')", "grant_access('admin', 'x', 'read')",
+            f"changes('{cursor}')", "apply('[]', '[]')", "list_claims()", "create_agent('eve')", "drop_agent('admin')",
+            "drop_gateway('none')", "set_login('admin', null)", "grant_access('admin', 'x', 'read')",
             *(f"changes_for('{cursor}', '{agents}', '{{\"\"}}')" for agents in ("{admin}", "{NULL}", '{""}', '{" "}')),
             *(f"subscribe('{agents}', '{{\"\"}}')" for agents in ("{admin}", "{NULL}", '{""}', '{" "}')),
         )  # fmt: skip
@@ -354,6 +355,8 @@ async def test_a_denial_is_the_same_whatever_is_there(root: Caller, agent: MakeA
         "write_many(array['put'], array['{key}'], array['1']::jsonb[], wake => false)",
         "list('{key}')",
         "list('{key}/**')",
+        "list_claims('{key}')",
+        "list_claims('{key}/**')",
         "claim_next('{key}', '1 s')",
     ):
         outcomes = [str(await _outcome(alice, call.format(key=key))).replace(key, "") for key in _KEYS]
