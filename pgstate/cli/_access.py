@@ -98,7 +98,7 @@ async def set_login(
     cli: Cli,
     name: NameArgument,
     login: Annotated[
-        str | None, typer.Argument(metavar="[LOGIN]", help="A database login, made if there is none.")
+        str | None, typer.Argument(metavar="LOGIN", help="A database login, made if there is none.")
     ] = None,
     none: Annotated[bool, typer.Option("--none", help="No login of its own: it acts through gateways.")] = False,
 ) -> None:
@@ -130,11 +130,11 @@ async def undelegate(cli: Cli, login: LoginArgument, name: NameArgument) -> None
 
 async def grant(
     cli: Cli,
-    name: Annotated[str | None, typer.Argument(metavar="[AGENT]", help="The agent's name.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="AGENT", help="The agent's name.")] = None,
     subtree: Annotated[
-        str | None, typer.Argument(metavar="[SUBTREE]", help="A key, 'research/**', or '**' for everything.")
+        str | None, typer.Argument(metavar="SUBTREE", help="A key, 'research/**', or '**' for everything.")
     ] = None,
-    rights: Annotated[list[str] | None, typer.Argument(metavar="[RIGHT]...", help="read, write, admin.")] = None,
+    rights: Annotated[list[str] | None, typer.Argument(metavar="RIGHT", help="read, write, admin.")] = None,
 ) -> None:
     """Grants rights on a key or subtree; alone, lists the grants.
 
@@ -167,7 +167,7 @@ async def revoke(
     cli: Cli,
     name: NameArgument,
     subtree: Annotated[str, typer.Argument(metavar="SUBTREE", help="Exactly as it was granted.")],
-    rights: Annotated[list[str], typer.Argument(metavar="RIGHT...", help="read, write, admin.")],
+    rights: Annotated[list[str], typer.Argument(metavar="RIGHT", help="read, write, admin.")],
 ) -> None:
     """Takes rights back."""
     checked = _checked(cli, rights)

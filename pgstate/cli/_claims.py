@@ -116,7 +116,7 @@ async def _complete(cli: Cli, key: str, token: int) -> None:
 async def claims(
     cli: Cli,
     pattern: Annotated[
-        str, typer.Argument(metavar="[PATTERN]", help="'tasks/*', 'research/**', or nothing for everything readable.")
+        str, typer.Argument(metavar="PATTERN", help="'tasks/*', 'research/**', or nothing for everything readable.")
     ] = "",
 ) -> None:
     """Lists who holds which entry, and for how long yet.

@@ -176,7 +176,7 @@ async def rm(
 async def ls(
     cli: Cli,
     pattern: Annotated[
-        str, typer.Argument(metavar="[PATTERN]", help="'tasks/*', 'research/**', or nothing for everything readable.")
+        str, typer.Argument(metavar="PATTERN", help="'tasks/*', 'research/**', or nothing for everything readable.")
     ] = "",
     limit: Annotated[int, typer.Option(min=1, max=_MAX_PAGE, metavar="N", help="At most this many.")] = 1000,
     after: Annotated[str | None, typer.Option(metavar="KEY", help="Continue behind this key.")] = None,
