@@ -509,6 +509,30 @@ async def test_a_dropped_agent_is_nobody_and_its_history_stays(
 
 
 @pytest.mark.core
+async def test_what_a_dropped_agent_claims_yet_is_given_back_when_asked_again(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "read t/**", "write t/**")
+    await root.rows("put_many", [f"t/{n}" for n in range(1, 5)], [1] * 4)
+    held = [await alice("claim", key, seconds(600)) for key in ("t/3", "t/4")]
+    async with alice.transaction(isolation="repeatable_read"):
+        # from here on it sees itself registered, and keeps the row of one claim locked
+        assert (await alice("renew", "t/3", held[0]["token"], seconds(86400)))["status"] == "ok"
+        await root("drop_agent", "alice")
+        assert (await alice("claim", "t/1", seconds(86400)))["status"] == "ok"
+    await alice.refuses("PS010", "me()")
+    assert [(c["key"], c["holder"]) for c in await root.rows("list_claims")] == [("t/1", "alice"), ("t/3", "alice")]
+    await root("create_agent", "alice", reuse=True)
+    await root("grant_access", "alice", "t/**", "read")
+    await root("grant_access", "alice", "t/**", "write")
+    mine = await root("claim", "t/2", seconds(60))
+    await root("drop_agent", "alice")
+    await root("drop_agent", "alice")
+    assert [(c["key"], c["holder"]) for c in await root.rows("list_claims")] == [("t/2", "admin")]
+    assert (await root("put", "t/2", 2, token=mine["token"]))["status"] == "ok"
+    assert (await root("claim", "t/1", seconds(60)))["status"] == "ok"
+    await root.refuses("PS007", "drop_agent('alise')")
+
+
+@pytest.mark.core
 async def test_the_name_of_a_dropped_agent_is_not_given_away_by_mistake(
     root: Caller, agent: MakeAgent, session: MakeAgent, login_name: Callable[[str], str]
 ) -> None:

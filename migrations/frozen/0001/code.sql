@@ -859,32 +859,42 @@ $$;
 comment on function pgstate._drop_watchers(int, text) is 'Internal: ends registrations of an agent, of one login or all.';
 
 -- functions/admin/_drop_agent.sql
--- Its grants, delegations and login go with its row. What it holds is given back at once: nobody could renew it. A claim
--- that it is taking at this very moment ends with its lease.
+-- Its grants, delegations and login go with its row. What it holds is given back at once: nobody could renew it. But an
+-- agent must not be able to hold up its own end: a claim that a transaction keeps locked, or takes that began before, is
+-- given back when somebody asks again.
 create function pgstate._drop_agent(p_name text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '1s'
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
+  v_root boolean;
   v_keys text[];
 begin
   perform pgstate._check_admin(v_actor, '**');
-  v_id := pgstate._agent_id(p_name);
   -- a grant to it at the same time waits, and then finds no such agent
-  if (select a.root from pgstate.agent a where a.id = v_id for update) then
+  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name for update;
+  if v_id is null and not exists (select from pgstate.former_agent f where f.name = p_name) then
+    perform pgstate._agent_id(p_name);
+  elsif v_root then
     raise exception using errcode = 'PS007', message = 'the administrator cannot be dropped';
   end if;
   perform pgstate._drop_watchers(v_id, null);
-  -- in the order of keys, as everybody locks claims
-  perform from pgstate.claim c where c.holder_id = v_id order by c.key for update;
-  with given_back as (
-    update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null where c.holder_id = v_id returning c.key)
-  select array_agg(g.key) into v_keys from given_back g;
+  begin
+    -- in the order of keys, as everybody locks claims
+    perform from pgstate.claim c where c.holder = p_name order by c.key for update;
+  exception when lock_not_available then
+    null;
+  end;
+  v_keys := array(
+    select c.key from pgstate.claim c
+     where c.holder = p_name and (c.holder_id = v_id or not exists (select from pgstate.agent a where a.id = c.holder_id))
+     order by c.key for update skip locked);
+  update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null where c.key = any (v_keys);
   delete from pgstate.agent a where a.id = v_id;
   insert into pgstate.former_agent (name, dropped_by) values (p_name, v_actor.name)
       on conflict on constraint former_agent_pkey do update set dropped_at = excluded.dropped_at, dropped_by = excluded.dropped_by;
-  if v_keys is not null then
+  if v_keys <> '{}' then
     -- no version tells of it, and somebody may be waiting for these entries
     perform pgstate._wake(v_keys);
   end if;
@@ -3043,7 +3053,7 @@ begin
 end
 $$;
 comment on function pgstate.drop_agent(text) is
-  'Removes an agent with its grants, delegations, login and watches, and gives its claims back. What it wrote stays, memory/{agent}/** too, and the history keeps its name, which create_agent() then refuses unless told reuse => true. The database role of its login stays: DROP ROLE removes that. The administrator cannot be dropped. Needs admin on everything. PS007 PS010.';
+  'Removes an agent with its grants, delegations, login and watches, and gives its claims back. What it wrote stays, memory/{agent}/** too, and the history keeps its name, which create_agent() then refuses unless told reuse => true. The database role of its login stays: DROP ROLE removes that. Asked again, it gives back what a transaction had locked or claimed that was under way. The administrator cannot be dropped. Needs admin on everything. PS007 PS010.';
 
 -- functions/admin/drop_gateway.sql
 create function pgstate.drop_gateway(login text) returns void

@@ -6,4 +6,4 @@ begin
 end
 $$;
 comment on function pgstate.drop_agent(text) is
-  'Removes an agent with its grants, delegations, login and watches, and gives its claims back. What it wrote stays, memory/{agent}/** too, and the history keeps its name, which create_agent() then refuses unless told reuse => true. The database role of its login stays: DROP ROLE removes that. The administrator cannot be dropped. Needs admin on everything. PS007 PS010.';
+  'Removes an agent with its grants, delegations, login and watches, and gives its claims back. What it wrote stays, memory/{agent}/** too, and the history keeps its name, which create_agent() then refuses unless told reuse => true. The database role of its login stays: DROP ROLE removes that. Asked again, it gives back what a transaction had locked or claimed that was under way. The administrator cannot be dropped. Needs admin on everything. PS007 PS010.';
