@@ -56,8 +56,9 @@ class Access(Area):
 
     async def drop_agent(self, name: str) -> None:
         """Removes an agent with its grants, delegations, login and watches, and gives its claims back. What it wrote
-        and the history stay, with its name. Its database role stays too: DROP ROLE removes that. Raises InvalidArgument
-        (no such agent, or the administrator), AccessDenied (needs admin on everything)."""
+        and the history stay, with its name. Its database role stays too: DROP ROLE removes that. Asked again, it gives
+        back what a transaction had locked or claimed that was under way. Raises InvalidArgument (there never was such
+        an agent, or it is the administrator), AccessDenied (needs admin on everything)."""
         await self._administer(access.drop_agent, name)
 
     async def drop_gateway(self, login: str) -> None:

@@ -401,7 +401,8 @@ def test_agents_go_and_move(
     assert said == f"agent alice is dropped; what it wrote stays, and so does the database role {second}\n"
     assert alice() == []
     assert pg("get", "memory/alice/secret", "--agent", "alice").code == 5
-    assert pg("agents", "drop", "alice").code == 2
+    assert ok("agents", "drop", "alice") == "alice\n"
+    assert pg("agents", "drop", "alise").code == 2
     refused = pg("agents", "create", "alice")
     assert refused.code == 2 and "memory/alice/**" in refused.err
     ok("agents", "create", "alice", "--reuse")
