@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 from pgstate import _alembic
 
 
-def _run() -> None:
+def _run(check: str = "") -> None:
     with context.begin_transaction():
-        _alembic.run_script(_alembic.OPENING)
+        _alembic.run_script(_alembic.OPENING + check)
         context.run_migrations()
         _alembic.run_script(_alembic.CLOSING)
 
@@ -41,7 +41,7 @@ async def _standalone() -> None:
 
 if context.is_offline_mode():
     context.configure(dialect_name="postgresql", literal_binds=True, version_table_schema=_alembic.SCHEMA)
-    _run()
+    _run(_alembic.start_check(context.get_starting_revision_argument(), context.get_revision_argument()))
 elif (handed := context.config.attributes.get("connection")) is not None:
     _online(handed)
 else:

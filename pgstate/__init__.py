@@ -12,7 +12,21 @@ from pgstate.errors import (
     StaleToken,
     VersionConflict,
 )
-from pgstate.types import UNSET, Agent, Change, ChangePage, Claim, Entry, Grant, Info, Page, Result, Stats, Version
+from pgstate.types import (
+    UNSET,
+    Agent,
+    Change,
+    ChangePage,
+    Claim,
+    Entry,
+    Grant,
+    HeldClaim,
+    Info,
+    Page,
+    Result,
+    Stats,
+    Version,
+)
 
 __all__ = [
     "UNSET",
@@ -25,6 +39,7 @@ __all__ = [
     "CursorExpired",
     "Entry",
     "Grant",
+    "HeldClaim",
     "Info",
     "Page",
     "PgStateError",

@@ -62,6 +62,29 @@ class Tap:
         return row["agent"] == self.agent and any(matches(key) for matches in self.matches)
 
 
+class Outage:
+    """Says once that the server is lost and once that it is back: an hour without it is no thousand warnings."""
+
+    def __init__(self, who: str) -> None:
+        self._who = who
+        self._since: float | None = None
+
+    def lost(self, error: Exception) -> None:
+        """Another attempt has failed."""
+        if self._since is None:
+            self._since = asyncio.get_running_loop().time()
+            _log.warning("%s lost the server and tries until it is back: %s", self._who, error)
+        else:
+            _log.debug("%s tries again: %s", self._who, error)
+
+    def over(self) -> None:
+        """An attempt has succeeded."""
+        if self._since is not None:
+            # as loud as the beginning, so that whoever saw that sees this
+            _log.warning("%s goes on after %.1f s", self._who, asyncio.get_running_loop().time() - self._since)
+            self._since = None
+
+
 class Hub:
     """Started by its first tap; goes on for a while after its last one has left."""
 
@@ -76,6 +99,7 @@ class Hub:
         # where the taps that have joined have come to; kept across lost connections
         self._position: str | None = None
         self._closed = False
+        self._outage = Outage("the feed reader")
 
     @property
     def reading(self) -> bool:
@@ -135,9 +159,12 @@ class Hub:
                 errors.DatabaseError,
             ) as error:
                 if isinstance(error, errors.AccessDenied):
+                    # told to the watches that it ends
                     await self._break_denied(error)
+                    _log.debug("the feed reader begins anew: %s", error)
+                else:
+                    self._outage.lost(error)
                 pause = 0.05 if reader is not None and reader.has_read else min(pause * 2, 2.0)
-                _log.warning("the feed reader reconnects: %s", error)
                 await asyncio.sleep(pause)
             except Exception as error:
                 self._position = None
@@ -244,6 +271,7 @@ class _Reader:
             settled = oldest >= self._settle_at or loop.time() > self._settle_until
         read = await self._read(wanted, expire=expire)
         self.has_read = True
+        hub._outage.over()
         for tap in joining:
             # its caller may have been cancelled without having left yet
             if tap in hub._joining and not tap.joined.done() and hub._position is not None:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pgstate import errors, migrate
-from pgstate._areas._base import seconds
+from pgstate._areas._base import seconds, sqlstate_of
 from pgstate._areas.access import Access
 from pgstate._areas.claims import Claims
 from pgstate._areas.feed import Feed
@@ -109,7 +109,10 @@ class Connecting:
         return State(Core(source, info, self._timeout), self._agent, "", self._timeout)
 
     async def _info(self, source: Source) -> Info:
-        row = await using(source, lambda c: access.info(c, self._agent, timeout=self._timeout))
+        try:
+            row = await using(source, lambda c: access.info(c, self._agent, timeout=self._timeout))
+        except errors.AccessDenied as error:
+            raise self._refused(error) from error.__cause__
         info = Info(**row)
         if info.revision < migrate.HEAD:
             raise errors.SchemaTooOld(
@@ -120,6 +123,19 @@ class Connecting:
                 f"the schema is at revision {info.revision}, this client knows {migrate.HEAD}: upgrade pgstate"
             )
         return info
+
+    def _refused(self, error: errors.AccessDenied) -> errors.AccessDenied:
+        """The database says no more than that access is denied; who asked knows for what."""
+        if sqlstate_of(error) != "PS010":
+            return error
+        if self._agent is not None:
+            return errors.AccessDenied(
+                f"access denied: this login may not act for agent {self._agent}, or there is no such agent"
+            )
+        return errors.AccessDenied(
+            "access denied: this login is not registered with pgstate. "
+            "An administrator can create_agent, create_gateway or create_reader"
+        )
 
 
 async def _embedded_address() -> str:

@@ -87,7 +87,8 @@ class InvalidArgument(PgStateError):
 
 
 class AccessDenied(PgStateError):
-    """The acting agent has no such right there. The same whether or not anything is there."""
+    """The acting agent has no such right there. The same whether or not anything is there: what the message names is
+    what was asked."""
 
     sqlstate = "PS010"
 

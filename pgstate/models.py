@@ -203,6 +203,17 @@ class AgentRow(Model):
     created_at: Mapped[Now]
 
 
+class FormerAgentRow(Model):
+    """Table `former_agent`: names that dropped agents had."""
+
+    __tablename__ = "former_agent"
+    __table_args__ = (PrimaryKeyConstraint("name", name="former_agent_pkey"),)
+
+    name: Mapped[Name]
+    dropped_at: Mapped[Now]
+    dropped_by: Mapped[str]
+
+
 class LoginRow(Model):
     """Table `login`: the database logins that pgstate knows."""
 

@@ -6,6 +6,8 @@ Guards say what must hold, operations what is then done; all of it in one transa
         guards=[ops.token("tasks/1", task.token)],
         operations=[ops.merge("totals/lines", 120, "add"), ops.complete("tasks/1", task.token)],
     )
+
+`put_many`, `merge_many` and `delete_many` take documents of put, merge and delete as well, each by itself.
 """
 
 from __future__ import annotations

@@ -235,6 +235,19 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldClaim:
+    """A claim as everybody sees it who may read the entry: `holder` is an agent, `lease_left` is by the server's clock,
+    `attempts` counts the claims since the entry was created. The token is the holder's alone."""
+
+    key: str
+    holder: str
+    lease_until: datetime
+    lease_left: timedelta
+    attempts: int
+    claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Outcome of one row of a set-based call or of apply(): `status` is ok, conflict, held, stale, missing, skipped,
     denied or invalid; `version` the new or current one; `code` and `message` say why a row was refused."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Self
 
@@ -45,6 +47,43 @@ class Area:
         if name is None:
             raise errors.AccessDenied("this login is a gateway: name the agent that acts, with as_agent(name)")
         return name
+
+    @contextmanager
+    def _to(self, what: str, needs: str | None = None) -> Iterator[None]:
+        """Around a call: a denial then says who was denied what. `needs` are the rights that it takes there; without
+        any, every agent may."""
+        try:
+            yield
+        except errors.AccessDenied as error:
+            raise self._denied(error, what, needs) from error.__cause__
+
+    def _denied(self, error: errors.AccessDenied, what: str, needs: str | None) -> errors.AccessDenied:
+        """A denial by the database is the same for everything, so that it tells nothing of what is there. This adds
+        what the caller knows already."""
+        info = self._core.info
+        name = self._agent or info.agent
+        if name is None or sqlstate_of(error) != "PS010":
+            # a gateway that names nobody, or a login that may not even ask: it says so itself
+            return error
+        said = f"access denied: agent {name} may not {what}"
+        if needs is not None:
+            said += f", which takes {needs}: an administrator can grant_access({name!r}, subtree, right)"
+        if name != info.agent:
+            said += f"; or login {info.login} may not act for {name}, or there is no such agent"
+        elif needs is None:
+            said += f": login {info.login} is not registered any more"
+        return errors.AccessDenied(said)
+
+
+def sqlstate_of(error: errors.AccessDenied) -> str:
+    """What the database called it. Refused rows have no cause, and only one reason."""
+    return getattr(error.__cause__, "sqlstate", None) or "PS010"
+
+
+def some(keys: Sequence[str]) -> str:
+    """Keys or patterns for a message, the first of them if there are many."""
+    shown = ", ".join(key or "everything" for key in keys[:5])
+    return shown if len(keys) <= 5 else f"{shown} and {len(keys) - 5} more"
 
 
 def seconds(span: Seconds) -> timedelta:

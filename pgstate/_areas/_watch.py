@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -16,12 +15,11 @@ from pgstate import errors
 from pgstate._calls import feed, values
 from pgstate._calls._run import Connection, translate
 from pgstate._core import Core
-from pgstate._hub import Tap
+from pgstate._hub import Outage, Tap
 from pgstate._json import decode
 from pgstate.types import Change, Row
 
 A = TypeVar("A")
-_log = logging.getLogger("pgstate")
 
 _BUFFER = 2000
 _PAGE = 500
@@ -43,6 +41,7 @@ class Watch:
         timeout: float,
         since: str | None,
         initial: bool,
+        denied: Callable[[errors.AccessDenied], errors.AccessDenied],
     ) -> None:
         if since is not None and initial:
             raise errors.InvalidArgument("since and initial exclude each other: a cursor already has a beginning")
@@ -53,6 +52,8 @@ class Watch:
         self._skip = skip
         self._timeout = timeout
         self._initial = initial
+        # puts a denial into words
+        self._denied = denied
         self.cursor = since
         # what was read for the consumer, bookmarks among it; what the hub delivered comes after it
         self._ready: deque[Row] = deque()
@@ -69,7 +70,10 @@ class Watch:
 
     async def __aenter__(self) -> Self:
         if self.cursor is None and not self._initial:
-            self.cursor = await self._now()
+            try:
+                self.cursor = await self._now()
+            except errors.AccessDenied as error:
+                raise self._denied(error) from error.__cause__
         return self
 
     async def __aexit__(
@@ -94,6 +98,8 @@ class Watch:
                     if row["key"] is not None:
                         return Change(row, decode, self._skip)
                 await self._advance()
+        except errors.AccessDenied as error:
+            raise self._denied(error) from error.__cause__
         finally:
             self._awaited = False
 
@@ -154,13 +160,17 @@ class Watch:
         """A page for a watch that is under way: like the hub, it outlasts a server that is down. Empty if the watch was
         closed meanwhile."""
         pause = 0.05
+        outage = Outage("a watch that reads on")
         while not self._closed:
             try:
-                return await self._page(cursor, upto, _PAGE)
+                page = await self._page(cursor, upto, _PAGE)
             except (errors.Unreachable, errors.Timeout) as error:
-                _log.warning("a watch reads on in a moment: %s", error)
+                outage.lost(error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
+            else:
+                outage.over()
+                return page
         return []
 
     async def _join(self) -> None:

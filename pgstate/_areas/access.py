@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from pgstate._areas._base import Area
+from pgstate import errors
+from pgstate._areas._base import Area, sqlstate_of
 from pgstate._calls import access
 from pgstate._calls._run import Connection
 from pgstate._source import using
@@ -17,7 +18,8 @@ class Access(Area):
 
     async def info(self) -> Info:
         """The installation as the acting agent sees it."""
-        row = await self._core.call(lambda c, left: access.info(c, self._agent, timeout=left), self._timeout)
+        with self._to("act"):
+            row = await self._core.call(lambda c, left: access.info(c, self._agent, timeout=left), self._timeout)
         return Info(**row)
 
     async def me(self) -> str | None:
@@ -26,27 +28,48 @@ class Access(Area):
 
     async def agents(self) -> list[Agent]:
         """The registered agents; without admin on everything, only the acting one."""
-        rows = await self._core.call(lambda c, left: access.agents(c, self._agent, timeout=left), self._timeout)
+        with self._to("list agents"):
+            rows = await self._core.call(lambda c, left: access.agents(c, self._agent, timeout=left), self._timeout)
         return [Agent(**row) for row in rows]
 
     async def grants(self) -> list[Grant]:
         """All grants; without admin on everything, only the acting agent's own."""
-        rows = await self._core.call(lambda c, left: access.grants(c, self._agent, timeout=left), self._timeout)
+        with self._to("list grants"):
+            rows = await self._core.call(lambda c, left: access.grants(c, self._agent, timeout=left), self._timeout)
         return [Grant(**row) for row in rows]
 
-    async def create_agent(self, name: str, login: str | None = None) -> None:
+    async def create_agent(self, name: str, login: str | None = None, *, reuse: bool = False) -> None:
         """Registers an agent with read and write on memory/{agent}/**. With `login` it gets a database login of its
-        own, made without a password if there is none. Raises InvalidArgument, AccessDenied (needs admin on everything,
-        and CREATEROLE for a login)."""
-        await self._administer(access.create_agent, name, login)
+        own, made without a password if there is none. The name of an agent that was dropped is refused, because the new
+        one would read the old one's memory and pass for it in the history, unless `reuse` says that this is meant.
+        Raises InvalidArgument, AccessDenied (needs admin on everything, and CREATEROLE for a login)."""
+        await self._administer(access.create_agent, name, login, reuse)
 
     async def create_gateway(self, login: str) -> None:
         """Registers a login that acts for the agents delegated to it. Raises as `create_agent`."""
         await self._administer(access.create_gateway, login)
 
-    async def create_reader(self, login: str, pattern: str) -> None:
-        """A login for people who query the views with SQL, limited to a key or subtree. Raises as `create_agent`."""
-        await self._administer(access.create_reader, login, pattern)
+    async def create_reader(self, login: str, pattern: str, *, reuse: bool = False) -> None:
+        """A login for people who query the views with SQL, limited to a key or subtree: an agent of that name, which
+        `drop_agent` removes. `reuse` and what is raised as in `create_agent`."""
+        await self._administer(access.create_reader, login, pattern, reuse)
+
+    async def drop_agent(self, name: str) -> None:
+        """Removes an agent with its grants, delegations, login and watches, and gives its claims back. What it wrote
+        and the history stay, with its name. Its database role stays too: DROP ROLE removes that. Asked again, it gives
+        back what a transaction had locked or claimed that was under way. Raises InvalidArgument (there never was such
+        an agent, or it is the administrator), AccessDenied (needs admin on everything)."""
+        await self._administer(access.drop_agent, name)
+
+    async def drop_gateway(self, login: str) -> None:
+        """Removes a gateway and its delegations; its agents and its database role stay. Raises as `drop_agent`."""
+        await self._administer(access.drop_gateway, login)
+
+    async def set_login(self, agent: str, login: str | None) -> None:
+        """Moves an agent to another database login, made without a password if there is none. None: it has no login of
+        its own and acts through gateways. The login that it had is nobody's from then on; its database role stays.
+        Raises as `create_agent`."""
+        await self._administer(access.set_login, agent, login)
 
     async def delegate(self, login: str, agent: str) -> None:
         """Lets a gateway act for an agent. Raises InvalidArgument, AccessDenied."""
@@ -65,10 +88,20 @@ class Access(Area):
         """Takes a grant back, exactly as it was given. Raises as `grant_access`."""
         await self._administer(access.revoke_access, agent, subtree, right)
 
-    async def _administer(self, call: Any, *args: str | None) -> None:
+    async def _administer(self, call: Any, *args: str | bool | None) -> None:
         # as the login itself, and once: a second try of what may have happened would say that it exists already
         async def run(connection: Connection) -> None:
             outcome: Awaitable[None] = call(connection, *args, timeout=self._timeout)
             await outcome
 
-        await using(self._core.source, run)
+        try:
+            await using(self._core.source, run)
+        except errors.AccessDenied as error:
+            # whichever agent was named, the login itself administers
+            said = f"login {self._core.info.login} may not {call.__name__}({', '.join(map(repr, args))})"
+            if sqlstate_of(error) == "42501":
+                said += f": {error.__cause__}. Making a login takes a database role with CREATEROLE"
+            else:
+                where = args[1] if call in (access.grant_access, access.revoke_access) else "everything"
+                said = f"access denied: {said}, which takes admin on {where}"
+            raise errors.AccessDenied(said) from error.__cause__

@@ -11,14 +11,15 @@ from pgstate._areas.values import Values
 from pgstate._calls import claims
 from pgstate._hub import Tap
 from pgstate._json import decode
-from pgstate.types import UNSET, Claim, Row, Seconds
+from pgstate.types import UNSET, Claim, HeldClaim, Row, Seconds
 
 # Without a wake-up a waiting claim looks again after this; wake-ups and ends of leases make it look at once.
 _LOOK_AGAIN = 5.0
+_BOTH = "read and write"
 
 
 class Claims(Values, Area):
-    """claim_next, claim, renew, release, complete."""
+    """claim_next, claim, renew, release, complete, claims."""
 
     async def claim_next(self, pattern: str, lease: Seconds = 30.0, *, wait: Seconds | None = None) -> Claim | None:
         """Claims the entry that waits with the highest priority, then longest, among those that match.
@@ -29,10 +30,14 @@ class Claims(Values, Area):
         """
         full = self._pattern(pattern)
         span = seconds(lease)
-        if wait is None:
-            return self._claimed(await self._claim_next(full, span))
+        with self._to(f"claim any of {full or 'everything'}", _BOTH):
+            if wait is None:
+                return self._claimed(await self._claim_next(full, span))
+            return await self._wait_for(full, span, seconds(wait).total_seconds())
+
+    async def _wait_for(self, full: str, span: timedelta, wait: float) -> Claim | None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds(wait).total_seconds()
+        deadline = loop.time() + wait
         row = await self._claim_next(full, span)
         if row["status"] == "ok":
             return self._claimed(row)
@@ -86,21 +91,23 @@ class Claims(Values, Area):
         Raises ClaimHeld if it is claimed already, by this agent too; InvalidKey, InvalidArgument, AccessDenied.
         """
         full, span = self._key(key), seconds(lease)
-        row = await self._core.call_once(
-            lambda c, lane, left: claims.claim(c, full, span, lane.id, lane.turn, self._agent, timeout=left),
-            self._agent,
-            self._timeout,
-        )
+        with self._to(f"claim {full}", _BOTH):
+            row = await self._core.call_once(
+                lambda c, lane, left: claims.claim(c, full, span, lane.id, lane.turn, self._agent, timeout=left),
+                self._agent,
+                self._timeout,
+            )
         if row["status"] == "held":
-            raise errors.ClaimHeld(f"{key} is claimed already", key)
+            raise errors.ClaimHeld(f"{key} is claimed already: claims() tells by whom and until when", key)
         return self._claimed(row)
 
     async def renew(self, key: str, token: int, lease: Seconds = 30.0) -> Claim:
         """Lets the lease end `lease` seconds from now. Raises StaleToken once it has ended or somebody else has it."""
         full, span = self._key(key), seconds(lease)
-        row = await self._core.call(
-            lambda c, left: claims.renew(c, full, token, span, self._agent, timeout=left), self._timeout
-        )
+        with self._to(f"renew a claim of {full}", _BOTH):
+            row = await self._core.call(
+                lambda c, left: claims.renew(c, full, token, span, self._agent, timeout=left), self._timeout
+            )
         if row["status"] != "ok":
             raise self._conflict({"status": "stale"}, full)
         return Claim(key, None, 0, token, row["lease_until"], row["attempts"])
@@ -108,9 +115,10 @@ class Claims(Values, Area):
     async def release(self, key: str, token: int) -> bool:
         """Gives a claim back: others may claim the entry at once. False if the claim was lost already."""
         full = self._key(key)
-        row = await self._core.call(
-            lambda c, left: claims.release(c, full, token, self._agent, timeout=left), self._timeout
-        )
+        with self._to(f"release {full}", _BOTH):
+            row = await self._core.call(
+                lambda c, left: claims.release(c, full, token, self._agent, timeout=left), self._timeout
+            )
         return bool(row["status"] == "ok")
 
     async def complete(self, key: str, token: int, *, op_id: str | None = None) -> int:
@@ -119,6 +127,16 @@ class Claims(Values, Area):
         if row["status"] != "ok":
             raise self._conflict({"status": "stale"}, self._prefix + key)
         return int(row["version"])
+
+    async def claims(self, pattern: str = "") -> list[HeldClaim]:
+        """Who holds what now, in key order, of the entries that match and that the agent may read; an empty pattern
+        means everything. Raises InvalidPattern, AccessDenied when the pattern reaches nothing that it may read."""
+        full = self._pattern(pattern)
+        with self._to(f"list claims of {full or 'everything'}", "read"):
+            rows = await self._core.call(
+                lambda c, left: claims.list_claims(c, full, self._agent, timeout=left), self._timeout
+            )
+        return [HeldClaim(**{**row, "key": row["key"][self._skip :]}) for row in rows]
 
     def _claimed(self, row: Row) -> Claim | None:
         if row["status"] != "ok":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from pgstate._areas._base import Area
+from pgstate._areas._base import Area, some
 from pgstate._areas._watch import Watch
 from pgstate._calls import feed
 from pgstate._json import decode
@@ -16,7 +17,8 @@ class Feed(Area):
 
     async def cursor(self) -> str:
         """The point that the change feed is at now: `changes` and `watch(since=...)` tell all that comes after it."""
-        return await self._core.call(lambda c, left: feed.cursor(c, self._agent, timeout=left), self._timeout)
+        with self._to("have a cursor"):
+            return await self._core.call(lambda c, left: feed.cursor(c, self._agent, timeout=left), self._timeout)
 
     async def changes(self, cursor: str, patterns: str | Sequence[str] = "", *, limit: int = 1000) -> ChangePage:
         """Changes after a cursor, in order, of keys that match any of the patterns and that the agent may read.
@@ -25,9 +27,10 @@ class Feed(Area):
         AccessDenied.
         """
         full = self._patterns(patterns)
-        *rows, bookmark = await self._core.call(
-            lambda c, left: feed.changes(c, cursor, full, limit, None, self._agent, timeout=left), self._timeout
-        )
+        with self._to(f"see changes of {some(full)}", "read"):
+            *rows, bookmark = await self._core.call(
+                lambda c, left: feed.changes(c, cursor, full, limit, None, self._agent, timeout=left), self._timeout
+            )
         return ChangePage([Change(row, decode, self._skip) for row in rows], bookmark["cursor"], not bookmark["whole"])
 
     def watch(self, patterns: str | Sequence[str] = "", *, since: str | None = None, initial: bool = False) -> Watch:
@@ -38,9 +41,9 @@ class Feed(Area):
         without it the watch begins when it is first awaited. With `initial` the entries that match now come first, then
         what changes, without a gap. A slow consumer holds nobody up. Raises CursorExpired when it cannot go on.
         """
-        return Watch(
-            self._core, self._agent, self._name, self._patterns(patterns), self._skip, self._timeout, since, initial
-        )
+        full = self._patterns(patterns)
+        denied = partial(self._denied, what=f"watch {some(full)}", needs="read")
+        return Watch(self._core, self._agent, self._name, full, self._skip, self._timeout, since, initial, denied)
 
     def _patterns(self, patterns: str | Sequence[str]) -> list[str]:
         return [self._pattern(pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns)]

@@ -11,7 +11,8 @@ from inspect import isawaitable
 from typing import Any, Literal, TypeVar, overload
 
 from pgstate import errors
-from pgstate._areas._base import Area, seconds
+from pgstate._areas import _items
+from pgstate._areas._base import Area, seconds, some
 from pgstate._calls import values
 from pgstate._calls._run import outcome_error
 from pgstate._json import decode, decoder, encode
@@ -36,16 +37,39 @@ class Values(Area):
         """
         key = self._key(key)
         self._core.stats.reads += 1
-        row = await self._core.reader(self._agent).submit(key, (), len(key), self._timeout)
-        if row["status"] == "ok":
-            return Entry(row, decode if as_ is None else decoder(as_), self._skip)
-        if row["status"] == "missing":
-            return None
-        raise outcome_error(row["code"], row["message"])
+        try:
+            row = await self._core.reader(self._agent).submit(key, (), len(key), self._timeout)
+            if row["status"] == "ok":
+                return Entry(row, decode if as_ is None else decoder(as_), self._skip)
+            if row["status"] == "missing":
+                return None
+            raise outcome_error(row["code"], row["message"])
+        except errors.AccessDenied as error:
+            raise self._denied(error, f"get {key}", "read") from error.__cause__
 
-    async def get_many(self, keys: Iterable[str]) -> builtins.list[Entry[Any] | None]:
-        """`get` for many keys, in their order."""
-        return builtins.list(await asyncio.gather(*(self.get(key) for key in keys)))
+    @overload
+    async def get_many(
+        self, keys: Iterable[str], *, return_errors: Literal[False] = ...
+    ) -> builtins.list[Entry[Any] | None]: ...
+    @overload
+    async def get_many(
+        self, keys: Iterable[str], *, return_errors: Literal[True]
+    ) -> builtins.list[Entry[Any] | errors.PgStateError | None]: ...
+    async def get_many(self, keys: Iterable[str], *, return_errors: bool = False) -> Any:
+        """`get` for many keys, in their order.
+
+        A key that is refused raises its error, unless `return_errors` puts that in its place: then a list may hold
+        entries, None for what does not exist, and InvalidKey and AccessDenied, one for each key. What is no key's own
+        fault (Timeout, Unreachable) raises in any case.
+        """
+        get = self._get_or_error if return_errors else self.get
+        return builtins.list(await asyncio.gather(*(get(key) for key in keys)))
+
+    async def _get_or_error(self, key: str) -> Entry[Any] | errors.PgStateError | None:
+        try:
+            return await self.get(key)
+        except (errors.InvalidKey, errors.AccessDenied) as error:
+            return error
 
     async def list(self, pattern: str = "", *, limit: int | None = 1000, after: str | None = None) -> Page:
         """Entries that match a pattern and that the agent may read, in key order; an empty pattern means everything.
@@ -56,9 +80,10 @@ class Values(Area):
         """
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)
-        cursor, rows = await self._core.call(
-            lambda c, left: values.list_(c, full, limit, start, self._agent, timeout=left), self._timeout
-        )
+        with self._to(f"list {full or 'everything'}", "read"):
+            cursor, rows = await self._core.call(
+                lambda c, left: values.list_(c, full, limit, start, self._agent, timeout=left), self._timeout
+            )
         more = limit is not None and len(rows) >= limit
         return Page(rows, cursor, rows[-1]["key"][self._skip :] if more else None, decode, self._skip)
 
@@ -66,9 +91,10 @@ class Values(Area):
         """Versions of a key, newest first; `before` continues with those older than a version. InvalidKey,
         AccessDenied."""
         full = self._key(key)
-        rows = await self._core.call(
-            lambda c, left: values.history(c, full, limit, before, self._agent, timeout=left), self._timeout
-        )
+        with self._to(f"see the history of {full}", "read"):
+            rows = await self._core.call(
+                lambda c, left: values.history(c, full, limit, before, self._agent, timeout=left), self._timeout
+            )
         return [Version(row, decode, self._skip) for row in rows]
 
     async def put(
@@ -206,27 +232,30 @@ class Values(Area):
         raise errors.InvalidArgument("attempts must be at least 1")
 
     async def put_many(
-        self, items: Mapping[str, Any] | Iterable[tuple[str, Any]], *, ttl: Seconds | None = None
+        self,
+        items: Mapping[str, Any] | Iterable[tuple[str, Any] | Mapping[str, Any]],
+        *,
+        ttl: Seconds | None = None,
     ) -> builtins.list[Result]:
-        """`put` for many keys: one outcome per item, in order; a refused one harms no other and raises nothing."""
-        pairs = items.items() if isinstance(items, Mapping) else items
-        return await self._each(
-            ("put", key, _try_encode(value), None, UNSET, ttl, None, None, None, None, None, None)
-            for key, value in pairs
-        )
+        """`put` for many keys: one outcome per item, in order; a refused one harms no other and raises nothing.
 
-    async def merge_many(self, items: Iterable[tuple[str, Any, str]]) -> builtins.list[Result]:
-        """`merge` for many (key, operand, reducer): one outcome per item, in order."""
-        return await self._each(
-            ("merge", key, _try_encode(operand), None, UNSET, None, None, None, None, reducer, None, None)
-            for key, operand, reducer in items
-        )
+        `items` is a mapping of keys to values, or any of `(key, value)` and `ops.put(key, value, expect=3, token=…)`,
+        which has the options of `put` for each: `[("a", 1), ops.put("b", 2, expect=0)]`. Such a document may have an
+        `op_id` too: `ops.put("b", 2) | {"op_id": "…"}`. `ttl` is for those that have none of their own. A lost race is
+        an outcome with status conflict and the current version and value. Raises InvalidArgument for an item that is
+        none of these (nothing was sent then), Timeout, Unreachable.
+        """
+        return await self._each(_items.puts(items, ttl))
 
-    async def delete_many(self, keys: Iterable[str]) -> builtins.list[Result]:
-        """`delete` for many keys: one outcome per key, in order; status missing where there was nothing."""
-        return await self._each(
-            ("delete", key, None, None, UNSET, None, None, None, None, None, None, None) for key in keys
-        )
+    async def merge_many(self, items: Iterable[tuple[str, Any, str] | Mapping[str, Any]]) -> builtins.list[Result]:
+        """`merge` for many (key, operand, reducer) or `ops.merge(...)`: one outcome per item, in order; see
+        `put_many`."""
+        return await self._each(_items.merges(items))
+
+    async def delete_many(self, keys: Iterable[str | Mapping[str, Any]]) -> builtins.list[Result]:
+        """`delete` for many keys or `ops.delete(...)`: one outcome per item, in order, status missing where there was
+        nothing; see `put_many`."""
+        return await self._each(_items.deletes(keys))
 
     async def apply(
         self,
@@ -241,12 +270,17 @@ class Values(Area):
         then per operation. Raises VersionConflict, ClaimHeld or StaleToken for the first that failed (nothing was done
         then), InvalidArgument for a misspelt one, and what `put` raises.
         """
-        first, then = (encode([self._full(row) for row in rows]) for rows in (guards, operations))
-        rows = await self._core.call_once(
-            lambda c, lane, left: values.apply(c, first, then, op_id, lane.id, lane.turn, self._agent, timeout=left),
-            self._agent,
-            self._timeout,
-        )
+        full = [[self._full(row) for row in rows] for rows in (guards, operations)]
+        keys = list(dict.fromkeys(row["key"] for rows in full for row in rows))
+        first, then = map(encode, full)
+        with self._to(f"apply that to {some(keys)}", "write, and read for what it compares"):
+            rows = await self._core.call_once(
+                lambda c, lane, left: values.apply(
+                    c, first, then, op_id, lane.id, lane.turn, self._agent, timeout=left
+                ),
+                self._agent,
+                self._timeout,
+            )
         self._core.stats.writes += len(operations)
         if rows and rows[0]["watched"]:
             self._core.wake([row["key"] for row in rows[len(guards) :]], self._agent)
@@ -282,19 +316,23 @@ class Values(Area):
         args = (op, key, value, expect, compare, span, token, priority, not_before, reducer, return_value, op_id)
         stats = self._core.stats
         stats.writes += 1
-        row = await self._core.writer(self._agent).submit(key, args, len(key) + len(value or ""), self._timeout)
-        status = row["status"]
-        if status in ("ok", "missing"):
-            return row
-        if row["code"] is not None:
-            raise outcome_error(row["code"], row["message"])
+        try:
+            row = await self._core.writer(self._agent).submit(key, args, len(key) + len(value or ""), self._timeout)
+            status = row["status"]
+            if status in ("ok", "missing"):
+                return row
+            if row["code"] is not None:
+                raise outcome_error(row["code"], row["message"])
+        except errors.AccessDenied as error:
+            compares = expect is not None or compare is not None or token is not None or return_value
+            raise self._denied(error, f"{op} {key}", "read and write" if compares else "write") from error.__cause__
         stats.conflicts += 1
         raise self._conflict(row, key)
 
     def _conflict(self, row: Row, full: str) -> errors.Conflict:
         key = full[self._skip :]
         if row["status"] == "held":
-            return errors.ClaimHeld(f"{key} is claimed by somebody else: write with the claim's token, or wait", key)
+            return errors.ClaimHeld(f"{key} is claimed: write with the token of the claim, or wait for its end", key)
         if row["status"] == "stale":
             return errors.StaleToken(f"the token for {key} is not that of its current claim, or its lease ended", key)
         version = row["version"] or 0
@@ -303,7 +341,7 @@ class Values(Area):
         current: Entry[Any] = Entry(_KnownRow(key=full, value=row["value"], version=version), decode, self._skip)
         return errors.VersionConflict(f"{key} is at version {version}, not as expected", key, version, current)
 
-    async def _each(self, writes: Iterable[tuple[Any, ...]]) -> builtins.list[Result]:
+    async def _each(self, writes: Iterable[_items.Write]) -> builtins.list[Result]:
         self._core.writer(self._agent).expect_company()
         return builtins.list(await asyncio.gather(*(self._attempt(*write) for write in writes)))
 
@@ -335,10 +373,3 @@ class _KnownRow(dict[str, Any]):
 
 def _decode(text: str | None) -> Any:
     return None if text is None else decode(text)
-
-
-def _try_encode(value: Any) -> str | errors.PgStateError:
-    try:
-        return encode(value)
-    except errors.InvalidValue as error:
-        return error

@@ -23,16 +23,28 @@ async def grants(connection: Connection, agent: str | None, *, timeout: float) -
     return await fetch(connection, sql, agent, timeout=timeout)
 
 
-async def create_agent(connection: Connection, name: str, login: str | None, *, timeout: float) -> None:
-    await fetch(connection, "select pgstate.create_agent($1, $2)", name, login, timeout=timeout)
+async def create_agent(connection: Connection, name: str, login: str | None, reuse: bool, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.create_agent($1, $2, $3)", name, login, reuse, timeout=timeout)
 
 
 async def create_gateway(connection: Connection, login: str, *, timeout: float) -> None:
     await fetch(connection, "select pgstate.create_gateway($1)", login, timeout=timeout)
 
 
-async def create_reader(connection: Connection, login: str, pattern: str, *, timeout: float) -> None:
-    await fetch(connection, "select pgstate.create_reader($1, $2)", login, pattern, timeout=timeout)
+async def create_reader(connection: Connection, login: str, pattern: str, reuse: bool, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.create_reader($1, $2, $3)", login, pattern, reuse, timeout=timeout)
+
+
+async def drop_agent(connection: Connection, name: str, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.drop_agent($1)", name, timeout=timeout)
+
+
+async def drop_gateway(connection: Connection, login: str, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.drop_gateway($1)", login, timeout=timeout)
+
+
+async def set_login(connection: Connection, agent: str, login: str | None, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.set_login($1, $2)", agent, login, timeout=timeout)
 
 
 async def delegate(connection: Connection, login: str, agent: str, *, timeout: float) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from pgstate._calls._run import Connection, fetch_row
+from pgstate._calls._run import Connection, fetch, fetch_row
 from pgstate.types import Row
 
 _COLUMNS = "status, key, value::text as value, version, token, lease_until, attempts, retry_in"
@@ -35,3 +36,8 @@ async def renew(
 async def release(connection: Connection, key: str, token: int, agent: str | None, *, timeout: float) -> Row:
     sql = f"select {_COLUMNS} from pgstate.release($1, $2, $3)"
     return await fetch_row(connection, sql, key, token, agent, timeout=timeout)
+
+
+async def list_claims(connection: Connection, pattern: str, agent: str | None, *, timeout: float) -> Sequence[Row]:
+    sql = "select key, holder, lease_until, lease_left, attempts, claimed_at from pgstate.list_claims($1, $2)"
+    return await fetch(connection, sql, pattern, agent, timeout=timeout)

@@ -16,10 +16,13 @@ _GRANTS = ("agent", "subtree", "right", "granted_by", "granted_at")
 
 NameArgument: TypeAlias = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
 LoginArgument: TypeAlias = Annotated[str, typer.Argument(metavar="LOGIN", help="A database role that logs in.")]
+ReuseOption: TypeAlias = Annotated[
+    bool, typer.Option("--reuse", help="Also the name of one that was dropped, with the memory and history it left.")
+]
 
 
 async def agents(cli: Cli) -> None:
-    """Lists agents; subcommands register them and their gateways."""
+    """Lists agents; subcommands register and remove them and their gateways."""
     async with cli.connect() as state:
         found = await state.agents()
     rows = [
@@ -41,10 +44,11 @@ async def create(
     login: Annotated[
         str | None, typer.Option(metavar="LOGIN", help="A database login of its own, made if there is none.")
     ] = None,
+    reuse: ReuseOption = False,
 ) -> None:
     """Registers an agent, with read and write on memory/AGENT/**."""
     async with cli.connect() as state:
-        await state.create_agent(name, login)
+        await state.create_agent(name, login, reuse=reuse)
     cli.out.outcome({"agent": name, "login": login}, ("agent",), f"agent {name} is registered")
 
 
@@ -56,12 +60,58 @@ async def create_gateway(cli: Cli, login: LoginArgument) -> None:
 
 
 async def create_reader(
-    cli: Cli, login: LoginArgument, subtree: Annotated[str, typer.Argument(help="A key, research/**, or ** for all.")]
+    cli: Cli,
+    login: LoginArgument,
+    subtree: Annotated[str, typer.Argument(help="A key, research/**, or ** for all.")],
+    reuse: ReuseOption = False,
 ) -> None:
     """Registers a login for people who query the views with SQL."""
     async with cli.connect() as state:
-        await state.create_reader(login, subtree)
+        await state.create_reader(login, subtree, reuse=reuse)
     cli.out.outcome({"login": login, "subtree": subtree}, ("login",), f"reader {login} may select {subtree}")
+
+
+async def drop(cli: Cli, name: NameArgument) -> None:
+    """Removes an agent or reader, and all that it may do.
+
+    Its grants, delegations and watches are gone, its claims are given back. What it wrote stays, memory/AGENT/** too,
+    and so does the history with its name. The role of its login stays in the database cluster; DROP ROLE removes it.
+    """
+    async with cli.connect() as state:
+        logins = [agent.login for agent in await state.agents() if agent.name == name and agent.login is not None]
+        await state.drop_agent(name)
+    stays = "".join(f", and so does the database role {login}" for login in logins)
+    cli.out.outcome({"agent": name}, ("agent",), f"agent {name} is dropped; what it wrote stays{stays}")
+
+
+async def drop_gateway(cli: Cli, login: LoginArgument) -> None:
+    """Removes a gateway and its delegations.
+
+    Its agents stay. So does its role in the database cluster; DROP ROLE removes it.
+    """
+    async with cli.connect() as state:
+        await state.drop_gateway(login)
+    cli.out.outcome({"login": login}, ("login",), f"gateway {login} is dropped; the database role stays")
+
+
+async def set_login(
+    cli: Cli,
+    name: NameArgument,
+    login: Annotated[
+        str | None, typer.Argument(metavar="LOGIN", help="A database login, made if there is none.")
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="No login of its own: it acts through gateways.")] = False,
+) -> None:
+    """Moves an agent to another login.
+
+    The one that it had is nobody's from then on. Its role stays in the database cluster; DROP ROLE removes it.
+    """
+    if (login is None) is not none:
+        raise cli.fail(USAGE, "give a LOGIN, or --none")
+    async with cli.connect() as state:
+        await state.set_login(name, login)
+    said = f"agent {name} has no login of its own" if login is None else f"agent {name} is login {login}"
+    cli.out.outcome({"agent": name, "login": login}, ("agent", "login"), said)
 
 
 async def delegate(cli: Cli, login: LoginArgument, name: NameArgument) -> None:
@@ -80,11 +130,11 @@ async def undelegate(cli: Cli, login: LoginArgument, name: NameArgument) -> None
 
 async def grant(
     cli: Cli,
-    name: Annotated[str | None, typer.Argument(metavar="[AGENT]", help="The agent's name.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="AGENT", help="The agent's name.")] = None,
     subtree: Annotated[
-        str | None, typer.Argument(metavar="[SUBTREE]", help="A key, 'research/**', or '**' for everything.")
+        str | None, typer.Argument(metavar="SUBTREE", help="A key, 'research/**', or '**' for everything.")
     ] = None,
-    rights: Annotated[list[str] | None, typer.Argument(metavar="[RIGHT]...", help="read, write, admin.")] = None,
+    rights: Annotated[list[str] | None, typer.Argument(metavar="RIGHT", help="read, write, admin.")] = None,
 ) -> None:
     """Grants rights on a key or subtree; alone, lists the grants.
 
@@ -117,7 +167,7 @@ async def revoke(
     cli: Cli,
     name: NameArgument,
     subtree: Annotated[str, typer.Argument(metavar="SUBTREE", help="Exactly as it was granted.")],
-    rights: Annotated[list[str], typer.Argument(metavar="RIGHT...", help="read, write, admin.")],
+    rights: Annotated[list[str], typer.Argument(metavar="RIGHT", help="read, write, admin.")],
 ) -> None:
     """Takes rights back."""
     checked = _checked(cli, rights)
@@ -146,6 +196,9 @@ def register(app: typer.Typer) -> None:
     command(sub, "create")(create)
     command(sub, "create-gateway")(create_gateway)
     command(sub, "create-reader")(create_reader)
+    command(sub, "set-login")(set_login)
+    command(sub, "drop")(drop)
+    command(sub, "drop-gateway")(drop_gateway)
     command(sub, "delegate")(delegate)
     command(sub, "undelegate")(undelegate)
     command(app, "grant", panel=_PANEL)(grant)

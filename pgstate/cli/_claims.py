@@ -1,4 +1,4 @@
-"""claim: take, renew, release and complete."""
+"""claim: take, renew, release and complete; claims: who holds what."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import typer
 
 from pgstate import errors
 from pgstate.cli._command import Cli, command
-from pgstate.cli._exit import CONFLICT, MISSING, USAGE
+from pgstate.cli._exit import MISSING, USAGE
 from pgstate.cli._input import duration, words
-from pgstate.cli._output import Json, ago, compact, visible
-from pgstate.types import Claim
+from pgstate.cli._output import Json, ago, compact, span, visible
+from pgstate.types import Claim, HeldClaim
 
 _SHOWN = ("key", "token", "value", "lease_until", "attempts")
+_HELD = ("key", "holder", "lease_left", "attempts")
 
 
 async def claim(
@@ -102,19 +103,54 @@ async def _release(cli: Cli, key: str, token: int) -> None:
     async with cli.connect() as state:
         released = await state.release(key, token)
     if not released:
-        raise cli.fail(CONFLICT, f"the token for {key} is not that of its current claim, or its lease ended")
+        raise errors.StaleToken(f"the token for {key} is not that of its current claim, or its lease ended", key)
     cli.out.outcome({"key": key, "token": token}, ("key",), f"{key} can be claimed by others again")
 
 
 async def _complete(cli: Cli, key: str, token: int) -> None:
     async with cli.connect() as state:
-        try:
-            version = await state.complete(key, token)
-        except errors.StaleToken as error:
-            raise cli.fail(CONFLICT, str(error)) from None
+        version = await state.complete(key, token)
     cli.out.outcome({"key": key, "version": version}, ("version",), f"{key} is completed")
 
 
+async def claims(
+    cli: Cli,
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="'tasks/*', 'research/**', or nothing for everything readable.")
+    ] = "",
+) -> None:
+    """Lists who holds which entry, and for how long yet.
+
+    Into a pipe: key, holder, seconds that are left of the lease, and how often the entry was claimed.
+    """
+    async with cli.connect() as state:
+        held = await state.claims(pattern)
+    rows = [
+        {
+            "key": one.key,
+            "holder": one.holder,
+            "lease_left": _left(cli, one),
+            "attempts": one.attempts,
+            "lease_until": one.lease_until,
+            "claimed_at": one.claimed_at,
+        }
+        for one in held
+    ]
+    cli.out.table(
+        rows, _HELD, empty=f"nobody holds a claim that matches {pattern}" if pattern else "nobody holds a claim"
+    )
+
+
+def _left(cli: Cli, one: HeldClaim) -> float | str:
+    left = one.lease_left.total_seconds()
+    if not cli.out.on_terminal:
+        return round(left, 3)
+    minutes, seconds = divmod(round(left), 60)
+    # whoever waits for the end wants to know it better than span() says
+    return f"{minutes} min {seconds} s" if 0 < minutes < 60 else span(left)
+
+
 def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
+    """Adds the commands of this module."""
     command(app, "claim", panel="State")(claim)
+    command(app, "claims", panel="State")(claims)

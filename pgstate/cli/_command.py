@@ -19,8 +19,9 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 import pgstate
+from pgstate import errors
 from pgstate.cli._exit import INTERRUPTED, OK, USAGE, code_of, sentence
-from pgstate.cli._output import Output
+from pgstate.cli._output import Json, Output
 
 _PANEL = "Common options, before or after the command"
 DsnOption: TypeAlias = Annotated[
@@ -151,10 +152,15 @@ def _wrapped(function: Command) -> Callable[..., None]:
             _run(cli, function(cli, **given))
 
     run.__name__ = function.__name__
-    run.__doc__ = function.__doc__
+    run.__doc__ = _flowing(function.__doc__ or "")
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def _flowing(text: str) -> str:
+    """A docstring with one line for each paragraph: Typer keeps line breaks, and a terminal has a width of its own."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in inspect.cleandoc(text).split("\n\n"))
 
 
 def _run(cli: Cli, work: Coroutine[Any, Any, None]) -> None:
@@ -173,7 +179,21 @@ def _run(cli: Cli, work: Coroutine[Any, Any, None]) -> None:
     except typer.Exit:
         raise
     except Exception as error:
+        if isinstance(error, errors.Conflict) and cli.out.for_programs:
+            # whoever lost a race decides anew by what is there now, which a program must not have to read in a sentence
+            cli.out.line(_lost(error), ())
         raise cli.fail(code_of(error), sentence(error)) from None
+
+
+def _lost(error: errors.Conflict) -> dict[str, Any]:
+    """The outcome of a write that was not made, with the words that SQL has for it."""
+    status = {errors.ClaimHeld: "held", errors.StaleToken: "stale"}.get(type(error), "conflict")
+    row: dict[str, Any] = {"status": status, "key": error.key, "version": None, "value": None}
+    if isinstance(error, errors.VersionConflict):
+        # version 0 without a value: the key does not exist
+        row["version"] = error.version
+        row["value"] = None if error.current is None else Json(error.current.value)
+    return row
 
 
 async def _settle() -> None:

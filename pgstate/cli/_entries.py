@@ -102,7 +102,8 @@ async def put(
     """Writes a value and prints the key's new version.
 
     VALUE is JSON: 5, '"text"', '{"a": [1, 2]}'. With --text it is taken literally.
-    Exit code 4 if the key is not as expected, or claimed by somebody else.
+    Exit code 4 if the key is not as expected, or claimed by somebody else; --json and --csv then print its status
+    (conflict, held or stale), and on a conflict the current version and value (version 0: there is none).
     """
     new = json_value(value, literally=text)
     compared = UNSET if expect_value is None else json_value(expect_value, what="--expect-value")
@@ -175,7 +176,7 @@ async def rm(
 async def ls(
     cli: Cli,
     pattern: Annotated[
-        str, typer.Argument(metavar="[PATTERN]", help="'tasks/*', 'research/**', or nothing for everything readable.")
+        str, typer.Argument(metavar="PATTERN", help="'tasks/*', 'research/**', or nothing for everything readable.")
     ] = "",
     limit: Annotated[int, typer.Option(min=1, max=_MAX_PAGE, metavar="N", help="At most this many.")] = 1000,
     after: Annotated[str | None, typer.Option(metavar="KEY", help="Continue behind this key.")] = None,
@@ -187,6 +188,9 @@ async def ls(
 
     Into a pipe: key, version, value, writer and time, separated by tabs.
     """
+    if pattern.endswith("/") and not pattern.startswith("/"):
+        # as one lists a folder
+        raise cli.fail(USAGE, f"{pattern} is no pattern: {pattern}* lists what is right below, {pattern}** all of it")
     async with cli.connect() as state:
         while True:
             page = await state.list(pattern, limit=limit, after=after)

@@ -177,9 +177,14 @@ def ago(at: datetime, now: datetime | None = None) -> str:
         return "now"
     if size >= 7 * 86400:
         return at.astimezone().strftime("%Y-%m-%d %H:%M")
-    unit, length = next((u, n) for u, n in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)) if size >= n)
-    words = f"{size // length:.0f} {unit}"
-    return f"{words} ago" if distance > 0 else f"in {words}"
+    return f"{span(size)} ago" if distance > 0 else f"in {span(size)}"
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it: '5 s', '2 h'."""
+    size = round(seconds)
+    unit, length = next(((u, n) for u, n in (("d", 86400), ("h", 3600), ("min", 60)) if size >= n), ("s", 1))
+    return f"{size // length} {unit}"
 
 
 def _json(value: Any) -> str:

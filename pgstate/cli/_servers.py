@@ -23,7 +23,7 @@ async def migrate_(
         bool,
         typer.Option("--sql", help="Only print the SQL, for psql -v ON_ERROR_STOP=1 on a database without pgstate."),
     ] = False,
-    revision: Annotated[str, typer.Option(metavar="REVISION", help="Where to go.")] = "head",
+    revision: Annotated[str, typer.Option(metavar="REVISION", help="Where to go; with --sql also FROM:TO.")] = "head",
 ) -> None:
     """Installs pgstate in a database, or brings it up to date.
 

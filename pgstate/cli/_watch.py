@@ -23,7 +23,7 @@ _SHOWN = ("at", "op", "key", "version", "value", "writer")
 async def watch(
     cli: Cli,
     patterns: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATTERN]...", help="'tasks/*' 'research/**'; nothing: everything.")
+        list[str] | None, typer.Argument(metavar="PATTERN", help="'tasks/*' 'research/**'; nothing: everything.")
     ] = None,
     since: Annotated[str | None, typer.Option(metavar="CURSOR", help="Go on after this point of the feed.")] = None,
     initial: Annotated[bool, typer.Option("--initial", help="First what is there now, as op entry.")] = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -142,7 +143,10 @@ def verdict(console: Console, checks: Sequence[Check], namespace: str, seconds: 
         console.print(sign + Text(check.claim))
         for fault in check.faults:
             console.print(Text(f"   {fault}", style="red"))
-    command = sys.argv[0] if sys.argv[0].endswith("pgstate") else "pgstate"
+    command = "pgstate"
+    if sys.argv[0].endswith("pgstate") and shutil.which("pgstate") != sys.argv[0]:
+        # as it was called: from an environment that is not on the path
+        command = sys.argv[0]
     console.print(f"done in {seconds:.1f} s; it is all still there:", highlight=False)
     console.print(f"   {command} ls '{namespace}/**'", highlight=False, soft_wrap=True)
     if embedded:

@@ -74,7 +74,8 @@ async def _access(state: State, agents: Sequence[str], namespace: str) -> AsyncI
     """Registers the workers' agents, which all demos share, with rights on this run's keys for as long as it lasts."""
     for agent in agents:
         try:
-            await state.create_agent(agent)
+            # whoever has tidied up after a demo may see another
+            await state.create_agent(agent, reuse=True)
         except errors.InvalidArgument:
             if agent not in {known.name for known in await state.agents()}:
                 raise

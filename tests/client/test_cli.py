@@ -117,6 +117,15 @@ def test_ls_is_tab_separated_in_a_pipe(ok: Callable[..., str]) -> None:
     assert ok("ls", "none/**") == ""
 
 
+def test_ls_of_a_folder_says_how(ok: Callable[..., str], pg: Callable[..., Result]) -> None:
+    ok("put", "t/1", "1")
+    result = pg("ls", "t/")
+    assert (result.code, result.out) == (2, "")
+    for pattern in ("t/*", "t/**"):
+        assert f" {pattern} " in result.err
+        assert ok("ls", pattern) != ""
+
+
 def test_json_and_csv_have_every_column(ok: Callable[..., str]) -> None:
     ok("put", "t/1", '{"a": "é,\\"\\n"}')
     ok("put", "t/2", "null")
@@ -298,6 +307,31 @@ def test_claims(ok: Callable[..., str], pg: Callable[..., Result]) -> None:
     assert pg("claim", "tasks/1", "--complete", "1", "--release", "1").code == 2
 
 
+def test_claims_are_listed(ok: Callable[..., str], pg: Callable[..., Result], dsn: str) -> None:
+    assert ok("claims") == ""
+    for key in ("tasks/1", "tasks/2", "other"):
+        ok("put", key, "1")
+        ok("claim", key, "--lease", "5m")
+    rows = [line.split("\t") for line in ok("claims", "tasks/*").splitlines()]
+    assert [(key, holder, attempts) for key, holder, _, attempts in rows] == [
+        ("tasks/1", "admin", "1"),
+        ("tasks/2", "admin", "1"),
+    ]
+    assert all(0 < float(left) <= 300 for _, _, left, _ in rows)
+    listed = lines(ok("claims", "--json"))
+    assert [row["key"] for row in listed] == ["other", "tasks/1", "tasks/2"]
+    assert list(listed[0]) == ["key", "holder", "lease_left", "attempts", "lease_until", "claimed_at"]
+    assert len(list(csv.DictReader(io.StringIO(ok("claims", "--csv"))))) == 3
+    head, _, first, _ = (line.rstrip() for line in on_terminal("claims", "tasks/*", dsn=dsn).splitlines())
+    assert head.split("  ")[0] == "key" and "lease left" in head
+    assert re.fullmatch(r"tasks/1   admin    (5 min 0|4 min \d+) s +1", first)
+    ok("agents", "create", "alice")
+    ok("grant", "alice", "tasks/1", "read")
+    assert [row["key"] for row in lines(ok("claims", "--json", "--agent", "alice"))] == ["tasks/1"]
+    assert pg("claims", "other", "--agent", "alice").code == 5
+    assert pg("claims", "a/***").code == 2
+
+
 # -- access
 
 
@@ -307,7 +341,10 @@ def test_agents_and_grants(ok: Callable[..., str], pg: Callable[..., Result], lo
     assert {row["agent"]: row["all_rights"] for row in lines(ok("agents", "--json"))} == {"admin": True, "alice": False}
     denied = pg("get", "shared/a", "--agent", "alice")
     assert (denied.code, denied.out) == (5, "")
-    assert pg("get", "shared/none", "--agent", "alice").err == denied.err
+    assert "agent alice may not get shared/a, which takes read" in denied.err
+    # the same but for what was asked, whether or not it is there
+    assert pg("get", "shared/none", "--agent", "alice").err == denied.err.replace("shared/a", "shared/none")
+    assert "agent nobody" in pg("get", "shared/a", "--agent", "nobody").err
     ok("grant", "alice", "shared/**", "read", "write")
     assert ok("--agent", "alice", "get", "shared/a") == "1\n"
     ok("put", "shared/a", "2", "--agent", "alice")
@@ -336,3 +373,42 @@ def test_rights_are_checked_before_the_first_is_granted(ok: Callable[..., str], 
     assert pg("grant", "alice", "a/*", "read").code == 2
     assert pg("grant", "nobody", "a/**", "read").code == 2
     assert ok("grant", "alice") == before
+
+
+def test_agents_go_and_move(
+    ok: Callable[..., str], pg: Callable[..., Result], dsn: str, login_name: Callable[[str], str]
+) -> None:
+    first, second, gateway = login_name("first"), login_name("second"), login_name("gateway")
+    ok("agents", "create", "alice", "--login", first)
+    ok("put", "memory/alice/secret", "1", "--agent", "alice")
+    ok("agents", "create-gateway", gateway)
+    ok("agents", "delegate", gateway, "alice")
+
+    def alice() -> list[tuple[str | None, list[str]]]:
+        return [(row["login"], row["gateways"]) for row in lines(ok("agents", "--json")) if row["agent"] == "alice"]
+
+    assert ok("agents", "set-login", "alice", second) == f"alice\t{second}\n"
+    assert alice() == [(second, [gateway])]
+    assert lines(ok("agents", "set-login", "alice", "--none", "--json")) == [{"agent": "alice", "login": None}]
+    for wrong in ((), (first, "--none")):
+        assert pg("agents", "set-login", "alice", *wrong).code == 2
+    assert ok("agents", "drop-gateway", gateway) == f"{gateway}\n"
+    assert pg("agents", "drop-gateway", gateway).code == 2
+    assert alice() == [(None, [])]
+    assert pg("agents", "drop", "admin").code == 2
+    ok("agents", "set-login", "alice", second)
+    said = on_terminal("agents", "drop", "alice", dsn=dsn)
+    assert said == f"agent alice is dropped; what it wrote stays, and so does the database role {second}\n"
+    assert alice() == []
+    assert pg("get", "memory/alice/secret", "--agent", "alice").code == 5
+    assert ok("agents", "drop", "alice") == "alice\n"
+    assert pg("agents", "drop", "alise").code == 2
+    refused = pg("agents", "create", "alice")
+    assert refused.code == 2 and "memory/alice/**" in refused.err
+    ok("agents", "create", "alice", "--reuse")
+    assert ok("get", "memory/alice/secret", "--agent", "alice") == "1\n"
+    reader = login_name("reader")
+    ok("agents", "create-reader", reader, "a/**")
+    assert ok("agents", "drop", reader) == f"{reader}\n"
+    assert pg("agents", "create-reader", reader, "a/**").code == 2
+    ok("agents", "create-reader", reader, "a/**", "--reuse")

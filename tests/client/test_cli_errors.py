@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import io
+import itertools
 import json
 import os
 import re
@@ -13,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +59,43 @@ def test_exit_codes(dsn: str, code: int, args: Sequence[str]) -> None:
     assert "Traceback" not in result.err
     if not result.err.startswith("Usage:"):
         assert re.fullmatch(r"error: .+\n", result.err), result
+
+
+def test_a_lost_race_is_told_to_programs(dsn: str) -> None:
+    def lost(*args: str) -> list[dict[str, Any]]:
+        result = invoke(*args, "--json", dsn=dsn)
+        assert result.code == 4
+        assert re.fullmatch(r"error: .+\n", result.err), result
+        table = invoke(*args, "--csv", dsn=dsn)
+        assert (table.code, table.err) == (4, result.err)
+        (row,) = csv.DictReader(io.StringIO(table.out))
+        told = lines(result.out)
+        assert list(told[0]) == list(row) == ["status", "key", "version", "value"]
+        assert row["version"] == ("" if told[0]["version"] is None else str(told[0]["version"]))
+        return told
+
+    nothing = {"status": "conflict", "key": "a", "version": 0, "value": None}
+    assert lost("put", "a", "1", "--expect", "3") == lost("rm", "a", "--expect", "3") == [nothing]
+    for value in ('{"n": [1]}', "null"):
+        version = int(invoke("put", "a", value, dsn=dsn).out)
+        there = [{"status": "conflict", "key": "a", "version": version, "value": json.loads(value)}]
+        for args in (
+            ("put", "a", "1", "--expect", "9"),
+            ("put", "a", "1", "--expect-value", "9"),
+            ("rm", "a", "--expect", "9"),
+        ):
+            assert lost(*args) == there
+    # JSON's null and no value at all, in CSV
+    assert invoke("put", "a", "1", "--expect", "9", "--csv", dsn=dsn).out.splitlines()[1] == "conflict,a,2,null"
+    assert invoke("put", "b", "1", "--expect", "9", "--csv", dsn=dsn).out.splitlines()[1] == "conflict,b,0,"
+    token = lines(invoke("claim", "a", "--json", dsn=dsn).out)[0]["token"]
+    for args in (("put", "a", "1"), ("rm", "a"), ("merge", "a", "1", "replace"), ("claim", "a")):
+        assert lost(*args) == [{"status": "held", "key": "a", "version": None, "value": None}]
+    for args in (
+        ("put", "a", "1", "--token"),
+        *(("claim", "a", f"--{what}") for what in ("renew", "release", "complete")),
+    ):
+        assert lost(*args, str(token + 1)) == [{"status": "stale", "key": "a", "version": None, "value": None}]
 
 
 def test_a_value_over_the_limit_is_an_input_error(dsn: str) -> None:
@@ -179,6 +220,17 @@ def test_without_the_extra_the_error_names_it(home: Path, monkeypatch: pytest.Mo
     assert "pgstate[embedded]" in result.err
 
 
+def test_help_breaks_its_lines_where_the_terminal_does() -> None:
+    for name in ("claim", "put", "ls", "grant", "watch", "demo", "migrate"):
+        _, usage, about = invoke(name, "--help").out.split("╭")[0].split("\n", 2)
+        # some versions of Typer put an optional argument into brackets, and some leave that to its name
+        assert "[[" not in usage
+        for paragraph in re.split(r"\n\s*\n", about):
+            told = [line.strip() for line in paragraph.strip().splitlines()]
+            for line, following in itertools.pairwise(told):
+                assert len(line) + 1 + len(following.split()[0]) > 78, (name, line)
+
+
 def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
     listed = invoke("--help").out
     for name in [
@@ -190,6 +242,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
         "history",
         "watch",
         "claim",
+        "claims",
         "agents",
         "grant",
         "revoke",

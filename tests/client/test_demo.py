@@ -77,6 +77,9 @@ def check_run(said: str, database: Database) -> str:
 
 async def test_two_at_once_each_finish_every_task_once_though_a_worker_is_killed(database: Database, dsn: str) -> None:
     database.sql("select pgstate.put('mine/a', '1')", "installer")
+    database.sql(
+        "select pgstate.create_agent('demo-worker-1'); select pgstate.drop_agent('demo-worker-1')", "installer"
+    )
     processes = [await start(dsn) for _ in range(2)]
     ended = [await process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ended

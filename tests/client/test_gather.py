@@ -125,31 +125,6 @@ async def test_what_the_driver_cannot_send_is_an_invalid_argument(state: State, 
     assert await asyncio.gather(*fine) == [1, 1, 1]
 
 
-async def test_a_refused_row_of_a_set_is_a_result(agent: Connect, state: State) -> None:
-    alice = await agent("alice", "read a/**", "write a/**")
-    await state.put("a/held", 1)
-    await state.claim("a/held")
-    results = await alice.put_many(
-        [("a/x", 1), ("a/x", 2), ("b/x", 1), ("a/held", 2), ("no key", 1), ("a/y", {1, 2}), ("a/z", float("inf"))]
-    )
-    assert [(r.key, r.status, r.version, r.code) for r in results] == [
-        ("a/x", "ok", 1, None),
-        ("a/x", "ok", 2, None),
-        ("b/x", "denied", None, "PS010"),
-        ("a/held", "held", None, None),
-        ("no key", "invalid", None, "PS001"),
-        ("a/y", "ok", 1, None),
-        ("a/z", "invalid", None, "PS003"),
-    ]
-    assert [r.ok for r in results] == [True, True, False, False, False, True, False]
-    merged = await alice.merge_many([("a/n", 1, "add"), ("a/n", 2, "add"), ("a/n", "x", "add"), ("a/n", 1, "sum")])
-    assert [(r.status, r.version, r.code) for r in merged] == [
-        ("ok", 1, None), ("ok", 2, None), ("invalid", None, "PS006"), ("invalid", None, "PS005"),
-    ]  # fmt: skip
-    deleted = await alice.delete_many(["a/n", "a/n", "b/x", "a/held"])
-    assert [(r.status, r.version) for r in deleted] == [("ok", 3), ("missing", None), ("denied", None), ("held", None)]
-
-
 @pytest.mark.parametrize("when", ["in flight", "queued", "parked"])
 async def test_a_cancelled_caller_leaves_the_others_sound(
     state: State, locks: Locks, monkeypatch: pytest.MonkeyPatch, when: str

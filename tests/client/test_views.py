@@ -32,6 +32,11 @@ async def test_a_namespace_is_a_view_with_short_keys(state: State) -> None:
     assert caught.value.current.key == "findings"
     claim = await home.claim_next("*")
     assert claim is not None and claim.key == "findings"
+    (held,) = await home.claims()
+    assert (held.key, held.holder, held.lease_until, held.attempts) == ("findings", "admin", claim.lease_until, 1)
+    assert 0 < held.lease_left.total_seconds() <= 30
+    assert await home.claims("deep/*") == []
+    assert [held.key for held in await state.claims("research/**")] == ["research/agent-1/findings"]
     done = await home.apply(guards=[pgstate.ops.token("findings", claim.token)], operations=[pgstate.ops.put("x", 1)])
     assert [row.key for row in done] == ["findings", "x"]
     for bad in ("", "a//b", "*", "..", "a/"):

@@ -57,11 +57,11 @@ async def test_a_new_task_ends_the_wait(
     assert (await done(waiting)).key == "tasks/1"
 
 
-@pytest.mark.parametrize("how", ["release", "lease", "not_before", "retry"])
+@pytest.mark.parametrize("how", ["release", "lease", "not_before", "retry", "drop"])
 async def test_what_becomes_claimable_ends_the_wait(
-    nothing_polls: None, state: State, connect: Connect, how: str
+    nothing_polls: None, state: State, agent: Connect, how: str
 ) -> None:
-    other = await connect()
+    other = await agent("other", "read tasks/**", "write tasks/**")
     await state.put("tasks/1", 1)
     lease = 0.1 if how == "lease" else 60.0
     claim = await other.claim("tasks/1", lease)
@@ -75,6 +75,10 @@ async def test_what_becomes_claimable_ends_the_wait(
     (waiting,) = await waiting_for(state, "tasks/*")
     if how == "release":
         assert await other.release("tasks/1", claim.token)
+    elif how == "drop":
+        await state.drop_agent("other")
+        with pytest.raises(errors.AccessDenied):
+            await other.renew("tasks/1", claim.token)
     elif how == "retry":
         # finished and posted again
         await other.complete("tasks/1", claim.token)

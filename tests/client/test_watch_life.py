@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ import asyncpg
 import pytest
 
 from client._promises import ids
+from client._proxy import Proxy
 from client._watching import GUARD, attached, take
 from client.conftest import Connect, MakeLogin
 from conftest import Clock, Database
@@ -151,6 +154,30 @@ async def test_a_delegation_taken_away_ends_that_agents_watches_only(
         assert ids(await take(again, 2)) == [("a/1", 1), ("a/2", 1)]
 
 
+@pytest.mark.parametrize("what", ["agent", "login", "gateway"])
+async def test_what_is_dropped_has_no_watches(
+    state: State, agent: Connect, gateway: Connect, login_name: Callable[[str], str], what: str
+) -> None:
+    own = await agent("alice", "read a/**")
+    shared = await gateway("alice")
+    watches = [own.watch("a/**"), shared.as_agent("alice").watch("a/**")]
+    waiting = await attached(state, *watches)
+    if what == "agent":
+        await state.drop_agent("alice")
+    elif what == "login":
+        await state.set_login("alice", login_name("moved"))
+    else:
+        await state.drop_gateway((await shared.info()).login)
+    await state.put("a/1", 1)
+    for kind, task in zip(("login", "gateway"), waiting, strict=True):
+        async with asyncio.timeout(GUARD):
+            if what in ("agent", kind):
+                with pytest.raises(errors.AccessDenied):
+                    await task
+            else:
+                assert (await task).key == "a/1"
+
+
 @pytest.mark.parametrize("end", ["answer", "aclose"])
 async def test_reading_on_outlasts_a_server_that_is_down(
     state: State, monkeypatch: pytest.MonkeyPatch, end: str
@@ -181,6 +208,53 @@ async def test_reading_on_outlasts_a_server_that_is_down(
         await watch.aclose()
         with pytest.raises(StopAsyncIteration):
             await waiting
+
+
+@pytest.mark.parametrize("reader", ["the feed reader", "a watch that reads on"])
+async def test_a_lost_server_is_told_once_and_once_that_it_is_back(
+    connect: Connect, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reader: str
+) -> None:
+    caplog.set_level(logging.DEBUG, "pgstate")
+    far = await connect(dsn=proxy.dsn)
+    refusals = 0
+
+    def failing(real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def fail(*arguments: Any, **options: Any) -> Any:
+            nonlocal refusals
+            refusals += 1
+            if refusals % 4:
+                raise errors.Unreachable("the server is down")
+            return await real(*arguments, **options)
+
+        return fail
+
+    def told() -> list[tuple[str, str]]:
+        return [(r.levelname, r.getMessage()) for r in caplog.records if r.getMessage().startswith(reader)]
+
+    if reader == "the feed reader":
+        async with far.watch("k") as watch:
+            (waiting,) = await attached(far, watch)
+            monkeypatch.setattr(far._core.source, "listener", failing(far._core.source.listener))
+            for number in range(2):
+                proxy.cut()
+                await far.put("k", number)
+                async with asyncio.timeout(GUARD):
+                    assert (await waiting).value == number
+                waiting = asyncio.ensure_future(anext(watch))
+            waiting.cancel()
+    else:
+        start = await far.cursor()
+        await far.put("k", 1)
+        monkeypatch.setattr(feed, "changes", failing(feed.changes))
+        for _ in range(2):
+            assert ids(await take(far.with_timeout(0.01).watch("k", since=start), 1)) == [("k", 1)]
+    loud = [text for level, text in told() if level == "WARNING"]
+    assert [text.split(": ")[0].split(" after ")[0] for text in loud] == [
+        f"{reader} lost the server and tries until it is back",
+        f"{reader} goes on",
+    ] * 2
+    assert re.search(r"goes on after \d+\.\d s$", loud[1])
+    assert len([text for level, text in told() if level == "DEBUG"]) >= 2
 
 
 async def test_close_ends_watches(connect: Connect) -> None:

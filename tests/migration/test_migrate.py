@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,6 +82,55 @@ def test_the_printed_sql_gives_the_same_catalogue(empty: Callable[[], Database])
     psql(printed, migrate.sql())
     assert dump(printed) == dump(online)
     assert migrate.upgrade_dsn(printed.dsn()) == []
+
+
+def _refused(database: Database, text: str, *options: str, login: str = INSTALLER) -> subprocess.CompletedProcess[str]:
+    """psql as people call it, given a script that must not do anything; what it said, without the places in the script."""
+    before = dump(database)
+    command = (database.cluster.bindir / "psql", "--no-psqlrc", *options, "--dbname", database.dsn(login))
+    done = subprocess.run([str(part) for part in command], input=text, capture_output=True, text=True)
+    assert dump(database) == before
+    return done
+
+
+@pytest.mark.core
+def test_the_printed_sql_says_at_once_that_it_is_not_for_this_database(empty: Callable[[], Database]) -> None:
+    database = empty()
+    script = migrate.sql()
+    psql(database, script)
+    database.sql("select pgstate.put('a', '1')", INSTALLER)
+    for start in ("", "0001:"):
+        # with the option that stops at the first error, and without
+        stopped, gone_on = (
+            _refused(database, migrate.sql(f"{start}head"), *options) for options in (("-v", "ON_ERROR_STOP=1"), ())
+        )
+        if start:
+            assert (stopped.returncode, gone_on.returncode) == (0, 0), "it leads nowhere, from where the database is"
+            continue
+        assert stopped.returncode == 3
+        first = stopped.stderr.splitlines()
+        assert first[0].endswith(
+            f"pgstate is in this database already, at revision {migrate.HEAD}, where this script leads"
+        )
+        assert first[1] == "HINT:  Nothing was changed, and there is nothing to do."
+        assert stopped.stderr.count("ERROR") == 1
+        assert gone_on.stderr.splitlines()[:2] == first[:2]
+        assert "ROLLBACK" in gone_on.stdout
+    database.sql("update pgstate.alembic_version set version_num = '0000'")
+    said = _refused(database, script, "-v", "ON_ERROR_STOP=1").stderr
+    assert "at revision 0000, and this script installs it" in said
+    assert 'what "pgstate migrate --sql --revision 0000:head" prints' in said
+    said = _refused(database, migrate.sql("0001:head"), "-v", "ON_ERROR_STOP=1").stderr
+    assert "at revision 0000, and this script goes on from revision 0001" in said
+    assert database.sql("select value from pgstate.entries") == [(1,)]
+    database.sql("update pgstate.alembic_version set version_num = '0001'")
+    other = f"{database.name}_other"
+    database.logins.append(other)
+    database.sql(f'create role "{other}" login createrole; grant create on database "{database.name}" to "{other}"')
+    said = _refused(database, script, "-v", "ON_ERROR_STOP=1", login=other).stderr
+    assert "in this database already, installed by another role" in said
+    said = _refused(empty(), migrate.sql("0001:head"), "-v", "ON_ERROR_STOP=1").stderr
+    assert "pgstate is not in this database, and this script goes on from revision 0001" in said
 
 
 @pytest.mark.core

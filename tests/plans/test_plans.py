@@ -64,6 +64,7 @@ CALLS = {
     "claim_next": "claim_next('t/*', '1 s')",
     "claim_next, nothing there": "claim_next('none/*', '1 s')",
     "claim": "claim('t/000777', '1 s')",
+    "list_claims": "list_claims('k/*')",
     "cursor": "cursor()",
     "changes, small window": "changes('{recent}')",
     "changes, nothing new": "changes('{now}')",

@@ -17,7 +17,7 @@ from sql._caller import Caller, MakeAgent, refused, seconds
 
 ROLES = ("pgstate_owner", "pgstate_api", "pgstate_agent", "pgstate_reader")
 # What create_agent() and its like call, which run as their caller to make roles; these check admin themselves.
-OWNERS_FOR_AGENTS = {"_add_agent", "_add_gateway"}
+OWNERS_FOR_AGENTS = {"_add_agent", "_add_gateway", "_set_login"}
 # Agents may execute nothing else that starts with _; this one runs as its caller.
 INTERNAL_FOR_AGENTS = OWNERS_FOR_AGENTS | {"_ensure_login"}
 FEED = {"cursor", "changes", "changes_for", "list"}
@@ -113,7 +113,7 @@ def test_functions_for_agents_are_bound_by_the_policies(database: Database) -> N
     assert {f["name"] for f in for_agents if f["name"].startswith("_")} == INTERNAL_FOR_AGENTS
     assert {f["name"] for f in for_agents if f["owner"] == "pgstate_owner"} == OWNERS_FOR_AGENTS
     assert {f["owner"] for f in functions if f["definer"]} == {"pgstate_owner", "pgstate_api"}
-    as_caller = {"_ensure_login", "create_agent", "create_gateway", "create_reader", "write_and_wake"}
+    as_caller = {"_ensure_login", "create_agent", "create_gateway", "create_reader", "set_login", "write_and_wake"}
     assert {f["name"] for f in for_agents if not f["definer"]} == as_caller
 
 
@@ -123,7 +123,7 @@ def test_functions_for_agents_ask_who_acts(database: Database) -> None:
     asks = re.compile(r"pgstate\.(_enter|_enter_write|_enter_for|_check_login)\(")
     sources = {f["name"]: f["source"] for f in _functions(database)}
     asking = {name for name, source in sources.items() if asks.search(source)}
-    assert {"get", "write_many", "_grant", "_delegate", "_add_agent", "_add_gateway"} <= asking
+    assert {"get", "write_many", "_grant", "_delegate", "_add_agent", "_add_gateway", "_drop_agent"} <= asking
     # key() computes, unsubscribe() reaches the login's own channels, _ensure_login() has the caller's rights
     for f in _functions(database):
         if f["agents"] and f["name"] not in asking | {"key", "unsubscribe", "_ensure_login"}:
@@ -212,7 +212,19 @@ _VERSION = (
     " values ('{}', 99, 1, 'put', '1', 'x', 'x', now())"
 )
 _CLAIM = "insert into pgstate.claim (key, token, lease_until, attempts, claimed_at) values ('{}', 1, now(), 1, now())"
-_OTHERS = ("agent", "login", "delegation", "access_grant", "reach", "op", "lane", "watcher", "install", "_acting")
+_OTHERS = (
+    "agent",
+    "former_agent",
+    "login",
+    "delegation",
+    "access_grant",
+    "reach",
+    "op",
+    "lane",
+    "watcher",
+    "install",
+    "_acting",
+)
 
 
 @pytest.mark.core

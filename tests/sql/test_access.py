@@ -77,7 +77,8 @@ async def test_a_login_that_is_not_registered_is_nobody(
             "PS010", "me()", "me('admin')", "info()", "get('k')", "get('none')", "list()", "put('k', '1')", "cursor()",
             "delete('k')", "claim_next('**', '1 s')", "expire()", "agents()", "grants()", "wake(array['k'])",
             "write_many(array['put'], array['k'], array['1']::jsonb[])", "get_many(array['k'])", "history('k')",
-            f"changes('{cursor}')", "apply('[]', '[]')", "create_agent('eve')", "grant_access('admin', 'x', 'read')",
+            f"changes('{cursor}')", "apply('[]', '[]')", "list_claims()", "create_agent('eve')", "drop_agent('admin')",
+            "drop_gateway('none')", "set_login('admin', null)", "grant_access('admin', 'x', 'read')",
             *(f"changes_for('{cursor}', '{agents}', '{{\"\"}}')" for agents in ("{admin}", "{NULL}", '{""}', '{" "}')),
             *(f"subscribe('{agents}', '{{\"\"}}')" for agents in ("{admin}", "{NULL}", '{""}', '{" "}')),
         )  # fmt: skip
@@ -354,6 +355,8 @@ async def test_a_denial_is_the_same_whatever_is_there(root: Caller, agent: MakeA
         "write_many(array['put'], array['{key}'], array['1']::jsonb[], wake => false)",
         "list('{key}')",
         "list('{key}/**')",
+        "list_claims('{key}')",
+        "list_claims('{key}/**')",
         "claim_next('{key}', '1 s')",
     ):
         outcomes = [str(await _outcome(alice, call.format(key=key))).replace(key, "") for key in _KEYS]
@@ -442,3 +445,213 @@ async def test_a_reader_selects_what_its_pattern_covers(
     await root("revoke_access", login, "a/b/**", "read")
     assert await reader.fetch("select from pgstate.entries union all select from pgstate.versions") == []
     await root.refuses("PS002", f"create_reader('{login_name('bad')}', 'a/*')")
+
+
+async def _left(root: Caller, name: str) -> dict[str, int]:
+    """How many rows of each table refer to an agent of this name."""
+    tables = {
+        "login": "agent_id", "delegation": "agent_id", "access_grant": "agent_id", "reach": "agent_id", "claim": "holder_id",
+    }  # fmt: skip
+    return {
+        table: await root.fetchval(_COUNT.format(table=table, column=column), name) for table, column in tables.items()
+    }
+
+
+_COUNT = "select count(*) from pgstate.{table} t join pgstate.agent a on a.id = t.{column} where a.name = $1"
+
+
+@pytest.mark.core
+async def test_a_dropped_agent_is_nobody_and_its_history_stays(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent, database: Database
+) -> None:
+    superuser = await session("postgres")
+    alice = await agent("alice", "read t/**", "write t/**", "admin t/**")
+    bob = await agent("bob", "read t/**", "write t/**")
+    both = await gateway("alice", "bob")
+    login = await alice.fetchval("select session_user::text")
+    await alice.rows("put_many", ["t/1", "t/2", "t/3", "memory/alice/secret"], [1, 2, 3, "hers"])
+    await alice("grant_access", "bob", "t/x", "admin")
+    for key, lease in (("t/1", 600), ("t/2", 600)):
+        await alice("claim", key, seconds(lease))
+    kept = await bob("claim", "t/3", seconds(600))
+    for caller in (alice, both):
+        await caller("subscribe", ["alice"], ["t/**"])
+    channel = await both("subscribe", ["bob"], ["t/**"])
+    assert min((await _left(superuser, "alice")).values()) >= 1
+    await root("drop_agent", "alice")
+
+    assert set((await _left(superuser, "alice")).values()) == {0}
+    orphans = "select count(*) from pgstate.claim where holder = 'alice'"
+    assert await superuser.fetchval(orphans) == 0
+    assert [r["channel"] for r in await superuser.fetch("select channel from pgstate.watcher")] == [channel]
+    # the same denial as for anybody who is not registered, and for a name that never was
+    said = await alice.refuses(
+        "PS010", "me()", "get('t/1')", "put('t/1', '9')", "list()", "info()", "claim('t/1', '1 s')"
+    )
+    said |= await both.refuses("PS010", "me('alice')", "me('nobody')", "get('memory/alice/secret', 'alice')")
+    said |= await root.refuses("PS010", "me('alice')")
+    assert len(said) == 1
+    # what it held is free, what others hold is theirs
+    assert [(c["key"], c["holder"]) for c in await root.rows("list_claims")] == [("t/3", "bob")]
+    taken = await bob("claim", "t/1", seconds(60))
+    assert (taken["status"], taken["attempts"]) == ("ok", 2)
+    assert (await bob("put", "t/3", 4, token=kept["token"]))["status"] == "ok"
+    # history tells it all, and who granted what
+    assert [v["writer"] for v in await root.rows("history", "t/1")] == ["alice"]
+    assert (await root("get", "memory/alice/secret"))["value"] == "hers"
+    assert {g["granted_by"] for g in await bob.rows("grants")} == {"admin", "alice"}
+    assert [a["name"] for a in await root.rows("agents")] == ["admin", "bob"]
+    assert database.sql(f"select rolcanlogin from pg_roles where rolname = '{login}'") == [(True,)]
+    # the login can be another's now
+    await root("create_agent", "carol", login)
+    assert await alice("me") == "carol"
+    await alice.refuses("PS010", "get('memory/alice/secret')", "get('t/1')")
+
+
+@pytest.mark.core
+async def test_what_a_dropped_agent_claims_yet_is_given_back_when_asked_again(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "read t/**", "write t/**")
+    await root.rows("put_many", [f"t/{n}" for n in range(1, 5)], [1] * 4)
+    held = [await alice("claim", key, seconds(600)) for key in ("t/3", "t/4")]
+    async with alice.transaction(isolation="repeatable_read"):
+        # from here on it sees itself registered, and keeps the row of one claim locked
+        assert (await alice("renew", "t/3", held[0]["token"], seconds(86400)))["status"] == "ok"
+        await root("drop_agent", "alice")
+        assert (await alice("claim", "t/1", seconds(86400)))["status"] == "ok"
+    await alice.refuses("PS010", "me()")
+    assert [(c["key"], c["holder"]) for c in await root.rows("list_claims")] == [("t/1", "alice"), ("t/3", "alice")]
+    await root("create_agent", "alice", reuse=True)
+    await root("grant_access", "alice", "t/**", "read")
+    await root("grant_access", "alice", "t/**", "write")
+    mine = await root("claim", "t/2", seconds(60))
+    await root("drop_agent", "alice")
+    await root("drop_agent", "alice")
+    assert [(c["key"], c["holder"]) for c in await root.rows("list_claims")] == [("t/2", "admin")]
+    assert (await root("put", "t/2", 2, token=mine["token"]))["status"] == "ok"
+    assert (await root("claim", "t/1", seconds(60)))["status"] == "ok"
+    await root.refuses("PS007", "drop_agent('alise')")
+
+
+@pytest.mark.core
+async def test_the_name_of_a_dropped_agent_is_not_given_away_by_mistake(
+    root: Caller, agent: MakeAgent, session: MakeAgent, login_name: Callable[[str], str]
+) -> None:
+    alice = await agent("alice", "read t/**")
+    await alice("put", "memory/alice/secret", "hers", op_id="once")
+    await root("drop_agent", "alice")
+    login = login_name("alice")
+    said = await root.refuses("PS007", "create_agent('alice')", f"create_agent('alice', '{login}')")
+    assert len(said) == 1 and "could read memory/alice/**" in said.pop()
+    assert not await root.fetchval("select exists (select from pg_roles where rolname = $1)", login)
+    await root("create_agent", "alice", login, reuse=True)
+    again = await session(login)
+    # told to: the memory, and nothing else that the old one had
+    assert (await again("get", "memory/alice/secret"))["value"] == "hers"
+    await again.refuses("PS010", "get('t/1')")
+    assert [g["subtree"] for g in await again.rows("grants")] == ["memory/{agent}/**"] * 2
+    # an op_id of the old one's is not the new one's
+    assert (await again("put", "memory/alice/secret", "mine", op_id="once"))["version"] == 2
+    await root.refuses("PS007", "create_agent('alice')", "create_agent('alice', reuse => true)")
+    await root("drop_agent", "alice")
+    await root.refuses("PS007", "create_agent('alice')", "grant_access('alice', 't/**', 'read')")
+    reader = login_name("reader")
+    await root("create_reader", reader, "t/**")
+    await root("drop_agent", reader)
+    await root.refuses("PS007", f"create_reader('{reader}', 't/**')", f"create_agent('{reader}')")
+    await root("create_reader", reader, "t/1", reuse=True)
+    assert [g["subtree"] for g in await root.rows("grants") if g["agent"] == reader] == ["t/1"]
+
+
+@pytest.mark.core
+async def test_an_agent_moves_to_another_login(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent, login_name: Callable[[str], str]
+) -> None:
+    superuser = await session("postgres")
+    alice = await agent("alice", "read t/**")
+    bob = await agent("bob")
+    old = await alice.fetchval("select session_user::text")
+    both = await gateway("alice")
+    await root("put", "t/1", 1)
+    for caller in (alice, both):
+        await caller("subscribe", ["alice"], ["t/**"])
+    new = login_name("moved")
+    await root("set_login", "alice", new)
+    await root("set_login", "alice", new)
+    moved = await session(new)
+    assert ((await moved("info"))["agent"], (await moved("get", "t/1"))["value"]) == ("alice", 1)
+    await alice.refuses("PS010", "me()", "get('t/1')")
+    assert await both("me", "alice") == "alice"
+    # its watches through the old login end, and those through the gateway go on
+    assert [r["login"] for r in await superuser.fetch("select login from pgstate.watcher")] == [
+        await both.fetchval("select session_user::text")
+    ]
+    assert {a["name"]: a["login"] for a in await root.rows("agents")}["alice"] == new
+    taken = [
+        await bob.fetchval("select session_user::text"),
+        await both.fetchval("select session_user::text"),
+        "installer",
+    ]
+    await root.refuses(
+        "PS007", *(f"set_login('alice', '{login}')" for login in (*taken, "", "pgstate_owner")), "set_login('nobody', null)",
+        "set_login('admin', null)", f"set_login('admin', '{login_name('admin')}')",
+    )  # fmt: skip
+    assert await moved("me") == "alice"
+    await root("set_login", "alice", None)
+    await moved.refuses("PS010", "me()")
+    assert await both("me", "alice") == "alice"
+    assert {a["name"]: a["login"] for a in await root.rows("agents")}["alice"] is None
+    # the role that it had is free again
+    await root("set_login", "bob", old)
+    assert await alice("me") == "bob"
+
+
+@pytest.mark.core
+async def test_a_gateway_goes_and_its_agents_stay(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent, database: Database
+) -> None:
+    superuser = await session("postgres")
+    alice = await agent("alice", "read t/**", "write t/**")
+    one, two = await gateway("alice"), await gateway("alice")
+    await root("put", "t/1", 1)
+    claim = await one("claim", "t/1", seconds(60), agent="alice")
+    for caller in (one, two):
+        await caller("subscribe", ["alice"], ["t/**"])
+    first, second = [await caller.fetchval("select session_user::text") for caller in (one, two)]
+    await root("drop_gateway", first)
+    await one.refuses("PS010", "info()", "me('alice')", "get('t/1', 'alice')", "subscribe('{alice}', '{\"\"}')")
+    assert await two("me", "alice") == "alice"
+    assert [r["login"] for r in await superuser.fetch("select login from pgstate.watcher")] == [second]
+    assert [(a["name"], a["gateways"]) for a in await root.rows("agents")] == [("admin", []), ("alice", [second])]
+    assert (await alice("put", "t/1", 2, token=claim["token"]))["status"] == "ok"
+    assert database.sql(f"select rolcanlogin from pg_roles where rolname = '{first}'") == [(True,)]
+    own = await alice.fetchval("select session_user::text")
+    await root.refuses(
+        "PS007", *(f"drop_gateway('{login}')" for login in (first, own, "installer", "nobody")), "drop_gateway(null)"
+    )
+    await root("create_gateway", first)
+    # none of its delegations came back with it
+    await one.refuses("PS010", "me('alice')")
+
+
+@pytest.mark.core
+async def test_only_an_administrator_removes_and_moves(
+    root: Caller, agent: MakeAgent, login_name: Callable[[str], str]
+) -> None:
+    boss = await agent("boss", "read **", "write **", "admin team/**")
+    await agent("carol")
+    login = login_name("new")
+    said = await boss.refuses(
+        "PS010", "drop_agent('carol')", "drop_agent('nobody')", "drop_agent('admin')", "drop_agent('boss')",
+        "drop_gateway('nobody')", "set_login('carol', null)", f"set_login('carol', '{login}')", "_set_login('carol', null)",
+    )  # fmt: skip
+    assert len(said) == 1
+    assert not await root.fetchval("select exists (select from pg_roles where rolname = $1)", login)
+    await root("grant_access", "boss", "**", "admin")
+    await root.refuses("PS007", "drop_agent('admin')", "drop_agent('nobody')", "drop_agent(null)")
+    # the right in pgstate is there, but not the right to make roles
+    await boss.refuses("42501", f"set_login('carol', '{login}')")
+    await boss("set_login", "carol", None)
+    await boss("drop_agent", "carol")
+    await boss("drop_agent", "boss")
+    await boss.refuses("PS010", "me()")
+    assert [a["name"] for a in await root.rows("agents")] == ["admin"]

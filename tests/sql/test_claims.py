@@ -207,3 +207,43 @@ async def test_claims_need_read_and_write(root: Caller, agent: MakeAgent) -> Non
     assert (await _next(half, "**"))["retry_in"] is not None
     await root("claim", "t/b/x", seconds(1))
     assert (await _next(half, "t/**"))["retry_in"] > seconds(30)
+
+
+@pytest.mark.core
+async def test_who_holds_what_is_listed_as_far_as_one_may_read(root: Caller, agent: MakeAgent, clock: Clock) -> None:
+    worker = await agent("worker", "read t/**", "write t/**", "write blind/**")
+    for key in ("t/a", "t/b", "t/c", "t/deep/d", "t/gone", "t/short", "hid/x", "blind/x"):
+        await root("put", key, 1)
+    await root("put", "t/short", 1, ttl=seconds(200))
+    assert await worker.rows("list_claims") == []
+    ours = await worker("claim", "t/a", seconds(60))
+    for key in ("t/deep/d", "t/short", "hid/x", "blind/x"):
+        await root("claim", key, seconds(600))
+    gone = await root("claim", "t/gone", seconds(600))
+    await root("delete", "t/gone", token=gone["token"])
+    given_back = await worker("claim", "t/b", seconds(60))
+    await worker("release", "t/b", given_back["token"])
+    listed = await worker.rows("list_claims")
+    assert [(c["key"], c["holder"], c["attempts"]) for c in listed] == [
+        ("t/a", "worker", 1), ("t/deep/d", "admin", 1), ("t/short", "admin", 1),
+    ]  # fmt: skip
+    assert listed[0]["lease_until"] == ours["lease_until"]
+    assert seconds(0) < listed[0]["lease_left"] <= seconds(60)
+    assert "token" not in listed[0]
+    everything = [c["key"] for c in await root.rows("list_claims")]
+    assert everything == ["blind/x", "hid/x", "t/a", "t/deep/d", "t/short"]
+    assert [c["key"] for c in await worker.rows("list_claims", "t/*")] == ["t/a", "t/short"]
+    assert [c["key"] for c in await worker.rows("list_claims", "t/deep/**")] == ["t/deep/d"]
+    assert await worker.rows("list_claims", "t/none") == []
+    assert [c["key"] for c in await root.rows("list_claims", "", "worker")] == [c["key"] for c in listed]
+    await clock.advance(100)
+    assert [c["key"] for c in await worker.rows("list_claims")] == ["t/deep/d", "t/short"]
+    await clock.advance(101)
+    # invisible at once, though nobody has written its expiry yet
+    assert [c["key"] for c in await worker.rows("list_claims")] == ["t/deep/d"]
+    await worker.refuses("PS002", "list_claims('t/***')")
+    denied = await worker.refuses(
+        "PS010", "list_claims('hid/x')", "list_claims('hid/**')", "list_claims('none/*')", "list_claims('blind/*')",
+        "list_claims('', 'admin')",
+    )  # fmt: skip
+    assert len(denied) == 1

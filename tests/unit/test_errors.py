@@ -13,7 +13,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-import pgstate
 from pgstate import errors
 from pgstate._calls import _run
 
@@ -125,29 +124,3 @@ def test_errors_travel(way: Callable[[Exception], Exception]) -> None:
 def test_an_error_of_the_database_travels() -> None:
     twin = pickle.loads(pickle.dumps(errors.DatabaseError("what", "XX000")))
     assert (str(twin), twin.code) == ("what", "XX000")
-
-
-def test_public_names() -> None:
-    assert sorted(pgstate.__all__) == [
-        "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry", "Grant", "Info", "Page",
-        "PgStateError", "Result", "StaleToken", "State", "Stats", "UNSET", "Version", "VersionConflict", "Watch", "connect",
-        "errors", "key", "ops",
-    ]  # fmt: skip
-    assert all(hasattr(pgstate, name) for name in pgstate.__all__)
-    assert not [
-        name
-        for name in vars(pgstate)
-        if not name.startswith("_") and name not in pgstate.__all__ and not inspect.ismodule(getattr(pgstate, name))
-    ]
-
-
-def test_public_methods_are_documented() -> None:
-    methods = [name for name in dir(pgstate.State) if not name.startswith("_")]
-    assert methods == [
-        "agents", "apply", "as_agent", "changes", "claim", "claim_next", "close", "complete", "create_agent", "create_gateway",
-        "create_reader", "cursor", "delegate", "delete", "delete_many", "get", "get_many", "grant_access", "grants", "history",
-        "info", "list", "me", "merge", "merge_many", "namespace", "put", "put_many", "release", "renew", "revoke_access",
-        "stats", "undelegate", "update", "watch", "with_timeout",
-    ]  # fmt: skip
-    for name in methods:
-        assert getattr(pgstate.State, name).__doc__, name

@@ -11,14 +11,14 @@ from pgstate import errors, ops
 
 NAMES = [
     "UNSET", "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry", "Grant",
-    "Info", "Page", "PgStateError", "Result", "StaleToken", "State", "Stats", "Version", "VersionConflict", "Watch",
+    "HeldClaim", "Info", "Page", "PgStateError", "Result", "StaleToken", "State", "Stats", "Version", "VersionConflict", "Watch",
     "connect", "errors", "key", "ops",
 ]  # fmt: skip
 METHODS = [
-    "agents", "apply", "as_agent", "changes", "claim", "claim_next", "close", "complete", "create_agent",
-    "create_gateway", "create_reader", "cursor", "delegate", "delete", "delete_many", "get", "get_many", "grant_access",
+    "agents", "apply", "as_agent", "changes", "claim", "claim_next", "claims", "close", "complete", "create_agent",
+    "create_gateway", "create_reader", "cursor", "delegate", "delete", "delete_many", "drop_agent", "drop_gateway", "get", "get_many", "grant_access",
     "grants", "history", "info", "list", "me", "merge", "merge_many", "namespace", "put", "put_many", "release",
-    "renew", "revoke_access", "stats", "undelegate", "update", "watch", "with_timeout",
+    "renew", "revoke_access", "set_login", "stats", "undelegate", "update", "watch", "with_timeout",
 ]  # fmt: skip
 OPS = ["absent", "complete", "delete", "exists", "merge", "put", "token", "value", "version"]
 

@@ -780,7 +780,7 @@ $$;
 comment on function pgstate._window(int, xid8, xid8[], int) is 'Internal: how far a page of the feed reads, and where it starts.';
 
 -- functions/admin/_add_agent.sql
-create function pgstate._add_agent(p_name text, p_login text, p_grants text[]) returns void
+create function pgstate._add_agent(p_name text, p_login text, p_grants text[], p_reuse boolean default false) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -802,6 +802,13 @@ begin
     -- made by another meanwhile
     raise exception using errcode = 'PS007', message = format('agent %L exists already', p_name);
   end if;
+  -- looked at after the insert: from then on nobody can make and drop another of this name meanwhile
+  if p_reuse then
+    delete from pgstate.former_agent f where f.name = p_name;
+  elsif exists (select from pgstate.former_agent f where f.name = p_name) then
+    raise exception using errcode = 'PS007', message = format('an agent %L was dropped', p_name),
+      hint = format('What it wrote is there still, and the new one could read memory/%s/** and pass for it in the history. Choose another name, or say that this is meant: reuse => true, in the shell --reuse.', p_name);
+  end if;
   if p_login is not null then
     insert into pgstate.login (login, agent_id) values (p_login, v_id);
   end if;
@@ -810,7 +817,7 @@ begin
   perform pgstate._fold_grants(v_id);
 end
 $$;
-comment on function pgstate._add_agent(text, text, text[]) is 'Internal: registers an agent with its first grants ("right subtree").';
+comment on function pgstate._add_agent(text, text, text[], boolean) is 'Internal: registers an agent with its first grants ("right subtree").';
 
 -- functions/admin/_add_gateway.sql
 create function pgstate._add_gateway(p_login text) returns void
@@ -911,6 +918,68 @@ end
 $$;
 comment on function pgstate._drop_watchers(int, text) is 'Internal: ends registrations of an agent, of one login or all.';
 
+-- functions/admin/_drop_agent.sql
+-- Its grants, delegations and login go with its row. What it holds is given back at once: nobody could renew it. But an
+-- agent must not be able to hold up its own end: a claim that a transaction keeps locked, or takes that began before, is
+-- given back when somebody asks again.
+create function pgstate._drop_agent(p_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '1s'
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_id int;
+  v_root boolean;
+  v_keys text[];
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  -- a grant to it at the same time waits, and then finds no such agent
+  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name for update;
+  if v_id is null and not exists (select from pgstate.former_agent f where f.name = p_name) then
+    perform pgstate._agent_id(p_name);
+  elsif v_root then
+    raise exception using errcode = 'PS007', message = 'the administrator cannot be dropped';
+  end if;
+  perform pgstate._drop_watchers(v_id, null);
+  begin
+    -- in the order of keys, as everybody locks claims
+    perform from pgstate.claim c where c.holder = p_name order by c.key for update;
+  exception when lock_not_available then
+    null;
+  end;
+  v_keys := array(
+    select c.key from pgstate.claim c
+     where c.holder = p_name and (c.holder_id = v_id or not exists (select from pgstate.agent a where a.id = c.holder_id))
+     order by c.key for update skip locked);
+  update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null where c.key = any (v_keys);
+  delete from pgstate.agent a where a.id = v_id;
+  insert into pgstate.former_agent (name, dropped_by) values (p_name, v_actor.name)
+      on conflict on constraint former_agent_pkey do update set dropped_at = excluded.dropped_at, dropped_by = excluded.dropped_by;
+  if v_keys <> '{}' then
+    -- no version tells of it, and somebody may be waiting for these entries
+    perform pgstate._wake(v_keys);
+  end if;
+end
+$$;
+comment on function pgstate._drop_agent(text) is 'Internal: removes an agent and all that it may do.';
+
+-- functions/admin/_drop_gateway.sql
+create function pgstate._drop_gateway(p_login text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(pgstate._enter(null), '**');
+  -- its delegations go with it
+  delete from pgstate.login l where l.login = p_login and l.gateway;
+  if not found then
+    raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login);
+  end if;
+  -- locked ones are told nothing that their agents may not read, and end by themselves
+  delete from pgstate.watcher w
+   where w.channel in (select x.channel from pgstate.watcher x where x.login = p_login for update skip locked);
+end
+$$;
+comment on function pgstate._drop_gateway(text) is 'Internal: removes a gateway.';
+
 -- functions/admin/_fold_grants.sql
 create function pgstate._fold_grants(p_agent_id int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -981,6 +1050,33 @@ begin
 end
 $$;
 comment on function pgstate._grants(pgstate._actor) is 'Internal: grants that the caller may see.';
+
+-- functions/admin/_set_login.sql
+create function pgstate._set_login(p_agent text, p_login text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int;
+begin
+  perform pgstate._check_admin(pgstate._enter(null), '**');
+  v_id := pgstate._agent_id(p_agent);
+  if (select a.root from pgstate.agent a where a.id = v_id for no key update) then
+    raise exception using errcode = 'PS007', message = 'the administrator''s login is the role that installed';
+  end if;
+  if p_login is not null then
+    insert into pgstate.login (login, agent_id) values (p_login, v_id) on conflict do nothing;
+    if not exists (select from pgstate.login l where l.login = p_login and l.agent_id = v_id) then
+      raise exception using errcode = 'PS007', message = format('login %L is registered already', p_login),
+        hint = 'A login is one agent''s or a gateway''s.';
+    end if;
+  end if;
+  perform pgstate._drop_watchers(v_id, l.login) from pgstate.login l where l.agent_id = v_id and l.login is distinct from p_login;
+  delete from pgstate.login l where l.agent_id = v_id and l.login is distinct from p_login;
+  -- the new login's copy of the reach
+  perform pgstate._fold_grants(v_id);
+end
+$$;
+comment on function pgstate._set_login(text, text) is 'Internal: makes a login an agent''s only one.';
 
 -- functions/values/_lane_begin.sql
 -- A write happens once, for lanes: the row is locked before anything else, so that a statement sent again waits for the
@@ -2683,6 +2779,49 @@ end
 $$;
 comment on function pgstate.complete(text, bigint, text, text) is 'Finishes claimed work: removes the entry with op complete, if the token is the current claim''s: status ok, stale or missing. PS001 PS007 PS010.';
 
+-- functions/claims/list_claims.sql
+-- As list(): checked first, then read by the ranges that both the pattern and the grants cover. Without the tokens, which
+-- are their holders'. There is no index on the ends of leases (claiming must stay HOT), so this costs what was ever claimed
+-- there and still exists.
+create function pgstate.list_claims(pattern text default '', agent text default null) returns setof pgstate.claim_row
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(list_claims.agent);
+  v_now timestamptz := pgstate._now();
+  v_ranges pgstate.keymultirange;
+  v_regex text;
+begin
+  perform pgstate._check_pattern(list_claims.pattern);
+  v_ranges := pgstate._pattern_ranges(list_claims.pattern) * v_actor.reads;
+  if isempty(v_ranges) and list_claims.pattern <> '' then
+    perform pgstate._deny();
+  end if;
+  v_regex := pgstate._pattern_regex(list_claims.pattern);
+  return query
+    with span as materialized (
+      -- half open, exactly: no key holds chr(1)
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(v_ranges) r
+    )
+    select c.key, c.holder, c.lease_until, c.lease_until - v_now, c.attempts, c.claimed_at
+      from span
+      cross join lateral (
+        select x.key, x.holder, x.lease_until, x.attempts, x.claimed_at from pgstate.claim x
+         where x.key >= span.low and x.key < span.high and x.lease_until > v_now and (v_regex is null or x.key ~ v_regex)
+        offset 0
+      ) c
+     -- an expired entry is invisible at once, its claim goes with the expiry
+     where exists (select from pgstate.entry e where e.key = c.key and e.live and (e.expires_at is null or e.expires_at > v_now))
+     order by c.key;
+end
+$$;
+comment on function pgstate.list_claims(text, text) is
+  'Who holds what now, of the keys that match a pattern and that the caller may read, in key order: holder, end of the lease and what is left of it, how often the entry was claimed. An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
+
 -- functions/claims/release.sql
 create function pgstate.release(key text, token bigint, agent text default null) returns pgstate.claimed
 language plpgsql volatile security definer
@@ -3013,6 +3152,28 @@ end
 $$;
 comment on function pgstate.delegate(text, text) is 'Lets a gateway act for an agent. Needs admin on everything. PS007 PS010.';
 
+-- functions/admin/drop_agent.sql
+create function pgstate.drop_agent(name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._drop_agent(drop_agent.name);
+end
+$$;
+comment on function pgstate.drop_agent(text) is
+  'Removes an agent with its grants, delegations, login and watches, and gives its claims back. What it wrote stays, memory/{agent}/** too, and the history keeps its name, which create_agent() then refuses unless told reuse => true. The database role of its login stays: DROP ROLE removes that. Asked again, it gives back what a transaction had locked or claimed that was under way. The administrator cannot be dropped. Needs admin on everything. PS007 PS010.';
+
+-- functions/admin/drop_gateway.sql
+create function pgstate.drop_gateway(login text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._drop_gateway(drop_gateway.login);
+end
+$$;
+comment on function pgstate.drop_gateway(text) is
+  'Removes a gateway and its delegations. The agents stay, with the claims that they took through it. The database role stays: DROP ROLE removes that. Needs admin on everything. PS007 PS010.';
+
 -- functions/admin/grant_access.sql
 create function pgstate.grant_access(agent text, subtree text, "right" text) returns void
 language plpgsql volatile security definer
@@ -3086,18 +3247,19 @@ $$;
 comment on function pgstate._ensure_login(text, text) is 'Internal: makes a login role if there is none, and puts it into a group.';
 
 -- functions/admin/create_agent.sql
-create function pgstate.create_agent(name text, login text default null) returns void
+create function pgstate.create_agent(name text, login text default null, reuse boolean default false) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pgstate._add_agent(create_agent.name, create_agent.login, array['read memory/{agent}/**', 'write memory/{agent}/**']);
+  perform pgstate._add_agent(create_agent.name, create_agent.login, array['read memory/{agent}/**', 'write memory/{agent}/**'],
+                             create_agent.reuse);
   if create_agent.login is not null then
     perform pgstate._ensure_login(create_agent.login, 'pgstate_agent');
   end if;
 end
 $$;
-comment on function pgstate.create_agent(text, text) is
-  'Registers an agent with read and write on memory/{agent}/**. login: a database login of its own, made without a password if there is none (ALTER ROLE ... PASSWORD sets one). Needs admin on everything, and CREATEROLE when a login is given. PS007 PS010.';
+comment on function pgstate.create_agent(text, text, boolean) is
+  'Registers an agent with read and write on memory/{agent}/**. login: a database login of its own, made without a password if there is none (ALTER ROLE ... PASSWORD sets one). reuse: also under the name of an agent that was dropped, whose memory it then reads. Needs admin on everything, and CREATEROLE when a login is given. PS007 PS010.';
 
 -- functions/admin/create_gateway.sql
 create function pgstate.create_gateway(login text) returns void
@@ -3112,17 +3274,31 @@ comment on function pgstate.create_gateway(text) is
   'Registers a login that acts for the agents delegated to it, named by each call''s agent argument or the transaction-local setting pgstate.agent. Needs admin on everything and CREATEROLE. PS007 PS010.';
 
 -- functions/admin/create_reader.sql
-create function pgstate.create_reader(login text, pattern text) returns void
+create function pgstate.create_reader(login text, pattern text, reuse boolean default false) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pgstate._add_agent(create_reader.login, create_reader.login, array['read ' || create_reader.pattern]);
+  perform pgstate._add_agent(create_reader.login, create_reader.login, array['read ' || create_reader.pattern], create_reader.reuse);
   perform pgstate._ensure_login(create_reader.login, 'pgstate_agent');
   perform pgstate._ensure_login(create_reader.login, 'pgstate_reader');
 end
 $$;
-comment on function pgstate.create_reader(text, text) is
-  'A login for trusted people: plain SELECT on the views, row-level security in force, and read on a key or subtree. The planner''s estimates can show that hidden rows exist: not for agents. Needs admin on everything and CREATEROLE. PS002 PS007 PS010.';
+comment on function pgstate.create_reader(text, text, boolean) is
+  'A login for trusted people: plain SELECT on the views, row-level security in force, and read on a key or subtree. The planner''s estimates can show that hidden rows exist: not for agents. reuse: also under the name of an agent or reader that was dropped. Needs admin on everything and CREATEROLE. PS002 PS007 PS010.';
+
+-- functions/admin/set_login.sql
+create function pgstate.set_login(agent text, login text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pgstate._set_login(set_login.agent, set_login.login);
+  if set_login.login is not null then
+    perform pgstate._ensure_login(set_login.login, 'pgstate_agent');
+  end if;
+end
+$$;
+comment on function pgstate.set_login(text, text) is
+  'Moves an agent to another database login, made without a password if there is none; null: it has none of its own and acts through gateways. The login that it had is nobody''s from then on, its database role stays: DROP ROLE removes that. For the login of a reader use drop_agent() and create_reader(). Needs admin on everything, and CREATEROLE when a login is given. PS007 PS010.';
 
 -- functions/as_owner.sql
 -- What follows belongs to the tables' owner.
@@ -3287,7 +3463,7 @@ begin
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
-      when v_object.proname in ('_add_agent', '_add_gateway', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
@@ -3324,7 +3500,7 @@ begin
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
-      when v_object.proname in ('_add_agent', '_add_gateway', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
@@ -3361,7 +3537,7 @@ begin
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
-      when v_object.proname in ('_add_agent', '_add_gateway', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);

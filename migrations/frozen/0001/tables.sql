@@ -123,6 +123,12 @@ create type pgstate.change as (
 );
 comment on type pgstate.change is 'One change of the feed, or the bookmark that ends every page (op bookmark, key null). cursor: where to go on after this row. whole: no transaction is split at this point.';
 
+-- types/claim_row.sql
+create type pgstate.claim_row as (
+  key text, holder text, lease_until timestamptz, lease_left interval, attempts int, claimed_at timestamptz
+);
+comment on type pgstate.claim_row is 'A claim that somebody holds, as anybody may see it who may read the entry: without its token.';
+
 -- types/claimed.sql
 create type pgstate.claimed as (
   status text, key text, value jsonb, version bigint, token bigint, lease_until timestamptz, attempts int, retry_in interval
@@ -204,6 +210,19 @@ create table pgstate.agent (
 alter sequence pgstate.agent_id_seq owned by pgstate.agent.id;
 comment on table pgstate.agent is 'Who acts: the identity that grants, writers and claims name.';
 comment on column pgstate.agent.root is 'Registered by the installation, with all rights, which cannot be revoked.';
+
+-- tables/former_agent.sql
+-- Names stay with what was written under them: an agent that came to the name of a dropped one would read its private
+-- memory/{agent}/** and pass for it in the history. So these names are taken again only by who says so.
+create table pgstate.former_agent (
+  name text collate "C" not null,
+  dropped_at timestamptz not null default pg_catalog.now(),
+  dropped_by text not null,
+  constraint former_agent_pkey primary key (name)
+);
+alter table pgstate.former_agent enable row level security;
+comment on table pgstate.former_agent is 'Names of agents that were dropped, and of none that is there now.';
+comment on column pgstate.former_agent.dropped_by is 'The agent that dropped it.';
 
 -- tables/login.sql
 create table pgstate.login (

@@ -1,4 +1,4 @@
-create function pgstate._add_agent(p_name text, p_login text, p_grants text[]) returns void
+create function pgstate._add_agent(p_name text, p_login text, p_grants text[], p_reuse boolean default false) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -20,6 +20,13 @@ begin
     -- made by another meanwhile
     raise exception using errcode = 'PS007', message = format('agent %L exists already', p_name);
   end if;
+  -- looked at after the insert: from then on nobody can make and drop another of this name meanwhile
+  if p_reuse then
+    delete from pgstate.former_agent f where f.name = p_name;
+  elsif exists (select from pgstate.former_agent f where f.name = p_name) then
+    raise exception using errcode = 'PS007', message = format('an agent %L was dropped', p_name),
+      hint = format('What it wrote is there still, and the new one could read memory/%s/** and pass for it in the history. Choose another name, or say that this is meant: reuse => true, in the shell --reuse.', p_name);
+  end if;
   if p_login is not null then
     insert into pgstate.login (login, agent_id) values (p_login, v_id);
   end if;
@@ -28,4 +35,4 @@ begin
   perform pgstate._fold_grants(v_id);
 end
 $$;
-comment on function pgstate._add_agent(text, text, text[]) is 'Internal: registers an agent with its first grants ("right subtree").';
+comment on function pgstate._add_agent(text, text, text[], boolean) is 'Internal: registers an agent with its first grants ("right subtree").';
