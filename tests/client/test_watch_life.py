@@ -385,7 +385,7 @@ async def test_beginnings_that_cannot_be(state: State, agent: Connect, database:
 
 
 async def test_a_watch_says_so_when_it_cannot_go_on(state: State, connect: Connect, database: Database) -> None:
-    watch = state.watch()
+    watch = state.watch("k")
     (waiting,) = await attached(state, watch)
     await state.put("k", 1)
     cursor = (await waiting).cursor
