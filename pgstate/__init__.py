@@ -1,7 +1,9 @@
 """pgstate: the state layer for AI agents, in the Postgres that you already have."""
 
-from pgstate import errors, ops
+from pgstate import errors, ops, reducers
+from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas._watch import Watch
+from pgstate._areas.typed import TypedState
 from pgstate._keys import key
 from pgstate.client import State, connect
 from pgstate.errors import (
@@ -12,7 +14,21 @@ from pgstate.errors import (
     StaleToken,
     VersionConflict,
 )
-from pgstate.types import UNSET, Agent, Change, ChangePage, Claim, Entry, Grant, Info, Page, Result, Stats, Version
+from pgstate.types import (
+    UNSET,
+    Agent,
+    Change,
+    ChangePage,
+    Claim,
+    Entry,
+    FieldChange,
+    Grant,
+    Info,
+    Page,
+    Result,
+    Stats,
+    Version,
+)
 
 __all__ = [
     "UNSET",
@@ -24,6 +40,7 @@ __all__ = [
     "ClaimHeld",
     "CursorExpired",
     "Entry",
+    "FieldChange",
     "Grant",
     "Info",
     "Page",
@@ -32,6 +49,8 @@ __all__ = [
     "StaleToken",
     "State",
     "Stats",
+    "TypedState",
+    "TypedWatch",
     "Version",
     "VersionConflict",
     "Watch",
@@ -39,4 +58,5 @@ __all__ = [
     "errors",
     "key",
     "ops",
+    "reducers",
 ]
