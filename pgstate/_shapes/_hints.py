@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from types import UnionType
-from typing import Annotated, Any, Final, NotRequired, Required, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    NotRequired,
+    Protocol,
+    Required,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import typing_extensions
 
@@ -81,7 +94,7 @@ def _bindings(type_: Any) -> dict[Any, Any]:
     cls = origin or type_
     found = dict(zip(getattr(cls, "__parameters__", ()), get_args(type_), strict=True)) if origin else {}
     for base in vars(cls).get("__orig_bases__", cls.__bases__):
-        if isinstance(get_origin(base) or base, type):
+        if isinstance(get_origin(base) or base, type) and get_origin(base) not in (Generic, Protocol):
             found = _bindings(_bound(base, found)) | found
     return found
 

@@ -187,4 +187,7 @@ def _kind_of_scalar(cls: type) -> _Kind:
 
 
 def _text(thing: Any) -> str:
+    if get_origin(thing) is not None:
+        # without what is annotated
+        return " | ".join(str(core) if get_origin(core) else name_of(core) for core in core_of(thing))
     return thing if isinstance(thing, str) else getattr(thing, "__qualname__", None) or name_of(thing)

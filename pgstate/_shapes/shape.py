@@ -54,10 +54,11 @@ class Slot:
 
     async def merged(self, text: str | None, value: Any) -> Any:
         """What the field's function makes of what is stored and a value, as JSON types. A field that is not stored
-        starts from its default, or without one from the value."""
-        if self.function is None or (text is None and self.default is None):
+        starts from its default, or without one (or with None) from the value."""
+        current = self.part.parse(text) if text is not None else self.default() if self.default else None
+        if self.function is None or (text is None and current is None):
             return self.part.take(value)
-        made = self.function(self.default() if text is None and self.default else self.part.parse(text or ""), value)
+        made = self.function(current, value)
         return self.part.take(await made if isawaitable(made) else made)
 
     def seed(self) -> Any:
