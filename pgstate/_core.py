@@ -61,7 +61,8 @@ class Core:
         return found
 
     def reader(self, agent: str | None) -> Gatherer:
-        """The queue of an agent's reads."""
+        """The queue of an agent's reads. An operation whose arguments are keys reads them all in one statement, and its
+        outcome has them as `rows`."""
         self._check_open()
         found = self._readers.get(agent)
         if found is None:
@@ -134,14 +135,14 @@ class Core:
     async def _read(self, agent: str | None, batch: Sequence[Operation], left: float) -> Sequence[Row]:
         connection = await self.source.take(left)
         try:
-            if len(batch) == 1:
+            if len(batch) == 1 and not batch[0].args:
                 return [await values.get(connection, batch[0].key, agent, timeout=left)]
-            keys = list(dict.fromkeys(o.key for o in batch))
+            keys = list(dict.fromkeys(key for o in batch for key in o.args or (o.key,)))
             rows = await values.get_many(connection, keys, agent, timeout=left)
         finally:
             await self.source.give(connection)
         by_key = dict(zip(keys, rows, strict=True))
-        return [by_key[o.key] for o in batch]
+        return [{"rows": [by_key[key] for key in o.args]} if o.args else by_key[o.key] for o in batch]
 
     async def call(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
         """Runs a statement that reads, or that may be sent twice, until it is answered or the timeout is over."""

@@ -12,7 +12,6 @@ from pgstate import errors, ops
 from pgstate._areas._diff import Differ
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas.values import Values
-from pgstate._calls import values as calls
 from pgstate._calls._run import outcome_error
 from pgstate._json import encode
 from pgstate._shapes.shape import Shape, Slot, shape_of
@@ -190,10 +189,10 @@ class TypedState(Generic[T]):
     async def _read(self, names: Sequence[str] | Mapping[str, Any]) -> dict[str, Row]:
         """The stored fields, in one statement."""
         values, keys = self._values, [self._keys[name] for name in names]
-        rows = await values._core.call(
-            lambda c, left: calls.get_many(c, keys, values._agent, timeout=left), values._timeout
-        )
         values._core.stats.reads += len(keys)
+        size = sum(len(key) for key in keys)
+        outcome = await values._core.reader(values._agent).submit(self._state, tuple(keys), size, values._timeout)
+        rows: Sequence[Row] = outcome["rows"]
         for row in rows:
             if row["code"] is not None:
                 raise outcome_error(row["code"], row["message"])

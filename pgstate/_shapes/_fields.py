@@ -130,7 +130,7 @@ def _dataclass(type_: Any, cls: Any) -> Structure:
         elif field.default_factory is not dataclasses.MISSING:
             default = field.default_factory
         elif field.default is not dataclasses.MISSING:
-            default = _constant(field.default)
+            default = Constant(field.default)
         fields.append(Field(field.name, annotation, default is None, default, (annotation, value), {}))
     return Structure(name_of(type_), tuple(fields), type_, config, False)
 
@@ -173,8 +173,15 @@ def _default_of(info: FieldInfo) -> Callable[[], Any] | None:
         return None
     if info.default_factory is not None:
         return info.default_factory  # type: ignore[return-value]
-    return _constant(info.default)
+    return Constant(info.default)
 
 
-def _constant(value: Any) -> Callable[[], Any]:
-    return lambda: copy.deepcopy(value)
+class Constant:
+    """Makes a default that is the same each time."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __call__(self) -> Any:
+        # a function that merges may change what it is given
+        return copy.deepcopy(self._value)

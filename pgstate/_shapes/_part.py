@@ -29,13 +29,6 @@ class Part:
         except pydantic.errors.PydanticUserError as error:
             raise InvalidArgument(f"{self._name}: Pydantic does not take this field: {error}") from error
 
-    def validate(self, value: Any) -> Any:
-        """The value as the field holds it. Raises InvalidValue."""
-        try:
-            return self._model.model_validate({"value": value}, by_name=True, by_alias=False).value
-        except pydantic.ValidationError as error:
-            raise InvalidValue(f"not a value of {self._name}: {explain(error, skip=1)}") from error
-
     def parse(self, text: str) -> Any:
         """The value of stored JSON. Raises InvalidValue."""
         try:
@@ -45,15 +38,21 @@ class Part:
 
     def dump(self, value: Any) -> Any:
         """A valid value as JSON types. Raises InvalidValue."""
-        try:
-            made = self._model.model_construct(value=value)
-            return made.model_dump(mode="json", by_alias=False, round_trip=True, warnings="error")["value"]
-        except PydanticSerializationError as error:
-            raise InvalidValue(f"not a value of {self._name}: {error}") from error
+        return self._dump(self._model.model_construct(value=value))
 
     def take(self, value: Any) -> Any:
         """Any value that the field's type takes, as JSON types. Raises InvalidValue."""
-        return self.dump(self.validate(value))
+        try:
+            made = self._model.model_validate({"value": value}, by_name=True, by_alias=False)
+        except pydantic.ValidationError as error:
+            raise InvalidValue(f"not a value of {self._name}: {explain(error, skip=1)}") from error
+        return self._dump(made)
+
+    def _dump(self, made: Any) -> Any:
+        try:
+            return made.model_dump(mode="json", by_alias=False, round_trip=True, warnings="error")["value"]
+        except PydanticSerializationError as error:
+            raise InvalidValue(f"not a value of {self._name}: {error}") from error
 
     def take_some(self, value: Any, *, deep: bool) -> Any:
         """As `take`; a document for a nested model or the like may leave fields out."""

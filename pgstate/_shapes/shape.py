@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from inspect import isawaitable
 from typing import Any, Generic, TypeVar, cast
 
@@ -13,7 +13,7 @@ import pydantic
 
 from pgstate._json import encode
 from pgstate._keys import key
-from pgstate._shapes._fields import Field, structure_of
+from pgstate._shapes._fields import Constant, Field, structure_of
 from pgstate._shapes._part import Part, explain, parts_of
 from pgstate._shapes._reducing import Function, reducer_of
 from pgstate.errors import InvalidArgument, InvalidKey, InvalidValue
@@ -26,10 +26,12 @@ _GATHERING = {"append", "union", "messages"}
 _PARTIAL = {"merge", "deep_merge"}
 # A missing key starts from the operand; a default that is one of these makes no difference to that.
 _NEUTRAL: dict[str, Any] = {"add": 0, "append": [], "union": [], "messages": [], "merge": {}, "deep_merge": {}}
+# Factories that make the same each time.
+_FIXED: tuple[Any, ...] = (list, dict, set, frozenset, tuple)
 _EXTREME = {"max": -math.inf, "min": math.inf}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Slot:
     """A field: its segment of the key, and how it is merged: by a reducer of the database, or by a function here."""
 
@@ -65,7 +67,14 @@ class Slot:
         """What a missing field must hold before something is merged into it, as JSON types; UNSET for nothing."""
         if self.default is None or self.function is not None or self.reducer in ("replace", "first"):
             return UNSET
-        value = self.default()
+        return self._fixed_seed if self.default in _FIXED or isinstance(self.default, Constant) else self._make_seed()
+
+    @cached_property
+    def _fixed_seed(self) -> Any:
+        return self._make_seed()
+
+    def _make_seed(self) -> Any:
+        value = self.default() if self.default else None
         if value is None or value == _EXTREME.get(self.reducer):
             return UNSET
         found = self.part.dump(value)

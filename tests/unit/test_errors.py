@@ -129,9 +129,9 @@ def test_an_error_of_the_database_travels() -> None:
 
 def test_public_names() -> None:
     assert sorted(pgstate.__all__) == [
-        "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry", "Grant", "Info", "Page",
-        "PgStateError", "Result", "StaleToken", "State", "Stats", "UNSET", "Version", "VersionConflict", "Watch", "connect",
-        "errors", "key", "ops",
+        "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry", "FieldChange", "Grant",
+        "Info", "Page", "PgStateError", "Result", "StaleToken", "State", "Stats", "TypedState", "TypedWatch", "UNSET", "Version",
+        "VersionConflict", "Watch", "connect", "errors", "key", "ops", "reducers",
     ]  # fmt: skip
     assert all(hasattr(pgstate, name) for name in pgstate.__all__)
     assert not [
@@ -147,7 +147,7 @@ def test_public_methods_are_documented() -> None:
         "agents", "apply", "as_agent", "changes", "claim", "claim_next", "close", "complete", "create_agent", "create_gateway",
         "create_reader", "cursor", "delegate", "delete", "delete_many", "get", "get_many", "grant_access", "grants", "history",
         "info", "list", "me", "merge", "merge_many", "namespace", "put", "put_many", "release", "renew", "revoke_access",
-        "stats", "undelegate", "update", "watch", "with_timeout",
+        "stats", "typed", "undelegate", "update", "watch", "with_timeout",
     ]  # fmt: skip
     for name in methods:
         assert getattr(pgstate.State, name).__doc__, name
