@@ -306,10 +306,11 @@ class Typed(Values):
         """An object of a TypedDict, dataclass or Pydantic model, kept below a key: `state.typed(Research, "tasks/7")`.
 
         How concurrent updates of a field merge is said by its annotation: `Annotated[list[str], operator.add]` appends,
-        on numbers it adds; `max` and `min`; `operator.or_` unites sets and merges dicts; LangGraph's `add_messages`
-        merges messages by id (RemoveMessage has no counterpart); one of `pgstate.reducers`, or its name as a string.
-        Without any the last write wins. Other functions are refused, unless `fallback` is "cas": then they are applied
-        here, in Python, to what was read, and written unless another was faster, which is tried again.
+        on numbers it adds (as decimals, not as binary fractions); `max` and `min`; `operator.or_` unites sets and
+        merges dicts; LangGraph's `add_messages` merges messages by id (RemoveMessage has no counterpart); one of
+        `pgstate.reducers`, or its name as a string. Without any the last write wins. Other functions are refused,
+        unless `fallback` is "cas": then they are applied here, in Python, to what was read, and written unless another
+        was faster, which is tried again.
 
         Raises UnknownReducer or ReducerMismatch with the field's name, InvalidArgument for a type that cannot be kept,
         InvalidKey.

@@ -59,8 +59,8 @@ def metadata_of(hint: Any) -> list[Any]:
     """What stands in Annotated around a type; also behind an alias, and within `Annotated[...] | None`."""
     if get_origin(hint) is Annotated:
         return [*metadata_of(get_args(hint)[0]), *hint.__metadata__]
-    if isinstance(hint, typing_extensions.TypeAliasType):
-        return metadata_of(hint.__value__)
+    if (aliased := _aliased(hint)) is not None:
+        return metadata_of(aliased)
     members = _members(hint)
     return metadata_of(members[0]) if len(members) == 1 and members[0] is not hint else []
 
@@ -69,8 +69,8 @@ def core_of(hint: Any) -> list[Any]:
     """The types that a value may have, None left out: members of unions, behind aliases, Annotated and NewType."""
     if get_origin(hint) is Annotated:
         return core_of(get_args(hint)[0])
-    if isinstance(hint, typing_extensions.TypeAliasType):
-        return core_of(hint.__value__)
+    if (aliased := _aliased(hint)) is not None:
+        return core_of(aliased)
     if hasattr(hint, "__supertype__"):
         return core_of(hint.__supertype__)
     members = _members(hint)
@@ -80,6 +80,15 @@ def core_of(hint: Any) -> list[Any]:
 def name_of(type_: Any) -> str:
     """How messages call a type."""
     return getattr(type_, "__name__", None) or str(type_)
+
+
+def _aliased(hint: Any) -> Any:
+    """What a `type` alias stands for, with its arguments; None for anything else."""
+    alias = get_origin(hint) or hint
+    # by name: typing and typing_extensions have a class each
+    if type(alias).__name__ != "TypeAliasType":
+        return None
+    return _bound(alias.__value__, dict(zip(alias.__type_params__, get_args(hint), strict=False)))
 
 
 def _members(hint: Any) -> list[Any]:

@@ -372,3 +372,21 @@ async def test_a_locked_field_holds_up_updates_of_its_state_alone(state: State, 
             await state.with_timeout(0.05).typed(Research, "research/held").update(topic="late")
     await asyncio.gather(*waiting)
     assert (await held.load(), await free.load()) == (Research("2", steps=3), Research("2", steps=3))
+
+
+async def test_closing_finishes_updates_that_are_under_way(connect: Connect, state: State, locks: Locks) -> None:
+    closing = await connect()
+    view = closing.typed(Research, PATH)
+    await view.update(topic="a")
+    async with locks.on(f"{PATH}/topic"):
+        calls = [asyncio.create_task(view.update(topic=str(number), steps=1)) for number in range(3)]
+        await locks.waited_for(1)
+        end = asyncio.create_task(closing.close())
+        await asyncio.sleep(0)
+        with pytest.raises(errors.Closed):
+            await view.update(topic="late")
+        assert not end.done()
+    await asyncio.gather(*calls, end)
+    assert await state.typed(Research, PATH).load() == Research("2", steps=3)
+    with pytest.raises(errors.Closed):
+        await view.load()

@@ -52,6 +52,7 @@ def fold(updates: list[dict[str, Any]]) -> dict[str, Any] | None:
     return state or None
 
 
+@pytest.mark.core
 async def test_updates_equal_a_fold_in_python(connect: Connect) -> None:
     """Split over two clients, some of them set out at once, which keeps their order within a client."""
     loop = asyncio.get_running_loop()

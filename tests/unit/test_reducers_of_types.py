@@ -9,6 +9,7 @@ import decimal
 import enum
 import functools
 import operator
+import sys
 import uuid
 from collections.abc import Mapping, MutableSequence, Sequence
 from typing import Annotated, Any, Literal, NewType, Optional, TypeVar
@@ -82,6 +83,7 @@ def langgraph(name: str) -> Any:
 Number = NewType("Number", int)
 Strings = typing_extensions.TypeAliasType("Strings", Annotated[list[str], operator.add])
 T = TypeVar("T")
+Many = typing_extensions.TypeAliasType("Many", Annotated[list[T], operator.add], type_params=(T,))
 
 FOUND: list[tuple[Any, str]] = [
     (int, "replace"),
@@ -97,6 +99,7 @@ FOUND: list[tuple[Any, str]] = [
     (Annotated[Optional[list[str]], operator.add], "append"),  # noqa: UP045
     (Strings, "append"),
     (Annotated[Strings, "about them"], "append"),
+    (Many[int], "append"),
     (Annotated[int, operator.add], "add"),
     (Annotated[float, operator.add], "add"),
     (Annotated[int | float, operator.iadd], "add"),
@@ -210,6 +213,14 @@ def test_an_annotation_without_counterpart_is_refused_by_field_name(
     with pytest.raises(error) as caught:
         shape_of(state_of(annotation))
     assert "Research.topic" in str(caught.value) and text in str(caught.value)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the statement is of Python 3.12")
+def test_aliases_of_the_language() -> None:
+    scope = dict(globals())
+    exec("type Lines = Annotated[list[str], operator.add]\ntype All[K] = Annotated[set[K], operator.or_] | None", scope)
+    assert shape_of(state_of(scope["Lines"])).slots["topic"].reducer == "append"
+    assert shape_of(state_of(scope["All"][int])).slots["topic"].reducer == "union"
 
 
 def test_functions_are_kept_where_they_are_wanted() -> None:
