@@ -46,6 +46,9 @@ class Slot:
         """What merges into the field, as JSON types. Raises InvalidValue."""
         if self.reducer in _GATHERING and not isinstance(value, list | tuple | set | frozenset):
             value = [value]
+        if self.reducer == "messages" and any(type(message).__name__ == "RemoveMessage" for message in value):
+            # LangGraph's, which a list of anything would keep as one more message
+            raise InvalidValue(f"{self.name}: RemoveMessage has no counterpart, messages are only added or replaced")
         if self.reducer in _PARTIAL:
             found = self.part.take_some(value, deep=self.reducer == "deep_merge")
         else:

@@ -392,6 +392,18 @@ def test_one_element_is_as_good_as_a_list_of_it() -> None:
     assert shape_of(Defaults).slots["plain"].operand("3") == 3
 
 
+def test_messages_are_not_removed_by_a_message() -> None:
+    class RemoveMessage(pydantic.BaseModel):
+        id: str
+
+    cls = dataclasses.make_dataclass("Made", [("log", Annotated[list, "messages"])])
+    operand = shape_of(cls).slots["log"].operand
+    assert operand(Inner(X=1)) == [{"x": 1, "y": []}]
+    for bad in (RemoveMessage(id="1"), [{"id": "2"}, RemoveMessage(id="1")]):
+        with pytest.raises(errors.InvalidValue, match="RemoveMessage has no counterpart"):
+            operand(bad)
+
+
 def test_a_nested_document_may_be_given_in_part() -> None:
     deep, shallow = (shape_of(Nested).slots[name].operand for name in ("deep", "shallow"))
     leaf = {"a": 1, "b": 2}
