@@ -1,7 +1,9 @@
 """pgstate: the state layer for AI agents, in the Postgres that you already have."""
 
-from pgstate import errors, ops
+from pgstate import errors, ops, reducers
+from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas._watch import Watch
+from pgstate._areas.typed import TypedState
 from pgstate._keys import key
 from pgstate.client import State, connect
 from pgstate.errors import (
@@ -19,6 +21,7 @@ from pgstate.types import (
     ChangePage,
     Claim,
     Entry,
+    FieldChange,
     Grant,
     HeldClaim,
     Info,
@@ -38,6 +41,7 @@ __all__ = [
     "ClaimHeld",
     "CursorExpired",
     "Entry",
+    "FieldChange",
     "Grant",
     "HeldClaim",
     "Info",
@@ -47,6 +51,8 @@ __all__ = [
     "StaleToken",
     "State",
     "Stats",
+    "TypedState",
+    "TypedWatch",
     "Version",
     "VersionConflict",
     "Watch",
@@ -54,4 +60,5 @@ __all__ = [
     "errors",
     "key",
     "ops",
+    "reducers",
 ]

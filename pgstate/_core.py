@@ -38,6 +38,7 @@ class Core:
         self._waker = Waker(source, self.stats, timeout)
         self._writers: dict[str | None, Gatherer] = {}
         self._readers: dict[str | None, Gatherer] = {}
+        self._updaters: dict[str | None, Gatherer] = {}
         self._lanes: dict[str | None, list[Lane]] = {}
         self._calls = 0
         # updates of one key, which would only run into each other
@@ -60,7 +61,8 @@ class Core:
         return found
 
     def reader(self, agent: str | None) -> Gatherer:
-        """The queue of an agent's reads."""
+        """The queue of an agent's reads. An operation whose arguments are keys reads them all in one statement, and its
+        outcome has them as `rows`."""
         self._check_open()
         found = self._readers.get(agent)
         if found is None:
@@ -68,6 +70,20 @@ class Core:
                 lambda batch, lane, lock_timeout, left: self._read(agent, batch, left),
                 lanes=READ_LANES,
                 ordered=False,
+                stats=self.stats,
+            )
+        return found
+
+    def updater(self, agent: str | None) -> Gatherer:
+        """The queue of an agent's writes to several keys each, all or nothing; an operation's arguments are rows as a
+        single write's arguments, its outcome has theirs as `rows`. In order for one state."""
+        self._check_open()
+        found = self._updaters.get(agent)
+        if found is None:
+            found = self._updaters[agent] = Gatherer(
+                lambda batch, lane, lock_timeout, left: self._write_together(agent, batch, lane, lock_timeout, left),
+                lanes=WRITE_LANES,
+                ordered=True,
                 stats=self.stats,
             )
         return found
@@ -87,7 +103,7 @@ class Core:
                     return rows
                 rows = [await values.write_one(connection, *args, timeout=left)]
             else:
-                columns = _columns(batch)
+                columns = _columns([o.args for o in batch])
                 rows = await values.write_many(
                     connection, columns, lane.id, lane.turn, lock_timeout, agent, timeout=left
                 )
@@ -97,17 +113,36 @@ class Core:
             self._waker.wake([o.key for o, row in zip(batch, rows, strict=True) if row["status"] == "ok"], agent)
         return rows
 
+    async def _write_together(
+        self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
+    ) -> Sequence[Row]:
+        writes = [row for operation in batch for row in operation.args]
+        connection = await self.source.take(left)
+        try:
+            rows = await values.write_together(
+                connection, _columns(writes), lane.id, lane.turn, lock_timeout, agent, timeout=left
+            )
+        finally:
+            await self.source.give(connection)
+        if any(row["status"] != "ok" for row in rows):
+            if len(batch) > 1:
+                raise _Refused
+        elif rows[0]["watched"]:
+            self._waker.wake([write[1] for write in writes], agent)
+        each = iter(rows)
+        return [{"rows": [next(each) for _ in operation.args]} for operation in batch]
+
     async def _read(self, agent: str | None, batch: Sequence[Operation], left: float) -> Sequence[Row]:
         connection = await self.source.take(left)
         try:
-            if len(batch) == 1:
+            if len(batch) == 1 and not batch[0].args:
                 return [await values.get(connection, batch[0].key, agent, timeout=left)]
-            keys = list(dict.fromkeys(o.key for o in batch))
+            keys = list(dict.fromkeys(key for o in batch for key in o.args or (o.key,)))
             rows = await values.get_many(connection, keys, agent, timeout=left)
         finally:
             await self.source.give(connection)
         by_key = dict(zip(keys, rows, strict=True))
-        return [by_key[o.key] for o in batch]
+        return [{"rows": [by_key[key] for key in o.args]} if o.args else by_key[o.key] for o in batch]
 
     async def call(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
         """Runs a statement that reads, or that may be sent twice, until it is answered or the timeout is over."""
@@ -176,7 +211,7 @@ class Core:
     async def _close(self) -> None:
         self._pulse.cancel()
         await asyncio.gather(self._pulse, return_exceptions=True)
-        for gatherer in [*self._writers.values(), *self._readers.values()]:
+        for gatherer in [*self._writers.values(), *self._updaters.values(), *self._readers.values()]:
             await gatherer.close()
         if self._calls > 0:
             self._finished = asyncio.get_running_loop().create_future()
@@ -186,7 +221,11 @@ class Core:
         await self.source.close()
 
 
-def _columns(batch: Sequence[Operation]) -> list[Sequence[Any] | None]:
-    """Arguments of operations by column, None for an optional one that nobody gave."""
-    columns = [list(column) for column in zip(*(o.args for o in batch), strict=True)]
+class _Refused(Exception):
+    """Nothing of a batch was written, because of one operation: the queue runs each by itself then."""
+
+
+def _columns(writes: Sequence[Sequence[Any]]) -> list[Sequence[Any] | None]:
+    """Arguments of writes by column, None for an optional one that nobody gave."""
+    columns = [list(column) for column in zip(*writes, strict=True)]
     return [column if index < 2 or column.count(None) < len(column) else None for index, column in enumerate(columns)]

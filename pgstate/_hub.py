@@ -37,7 +37,7 @@ _LINGER = 10.0
 class Tap:
     """What a watch hangs into the hub: agent, patterns, and where changes go."""
 
-    __slots__ = ("agent", "broken", "deliver", "held", "joined", "matches", "patterns", "woken")
+    __slots__ = ("agent", "broken", "deliver", "held", "joined", "matches", "patterns", "split", "woken")
 
     def __init__(
         self,
@@ -53,6 +53,8 @@ class Tap:
         self.woken = woken
         # set to the hub's position at which this tap begins to receive
         self.joined: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        # it got changes of a transaction that may go on
+        self.split = False
         self.broken: Callable[[Exception], None] | None = None
         # what must live as long as this tap
         self.held: object = None
@@ -318,6 +320,12 @@ class _Reader:
                     wanted_rows[-1] = {**wanted_rows[-1], "whole": True}
                 for row in wanted_rows:
                     tap.deliver(row)
+                if wanted_rows:
+                    tap.split = not wanted_rows[-1]["whole"]
+                elif tap.split and bookmark["whole"]:
+                    # it went on with changes for other taps alone, and has ended: nothing else would tell
+                    tap.split = False
+                    tap.deliver(bookmark)
             hub._position = bookmark["cursor"]
             more = not bookmark["whole"]
         return read

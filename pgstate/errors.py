@@ -69,13 +69,13 @@ class ValueTooLarge(PgStateError):
 
 
 class UnknownReducer(PgStateError):
-    """No reducer has this name."""
+    """No reducer has this name, or does what the annotated function of a typed state's field does."""
 
     sqlstate = "PS005"
 
 
 class ReducerMismatch(PgStateError):
-    """The operand does not fit the current value, such as add on a list."""
+    """The operand does not fit the current value, such as add on a list; or the reducer a typed state's field."""
 
     sqlstate = "PS006"
 

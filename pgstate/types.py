@@ -265,6 +265,14 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field of a typed state at two points in the feed; UNSET where nothing is stored for it."""
+
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Info:
     """The installation: revision of the schema, the acting agent (None for a gateway that names none), the login, the
     largest value in bytes."""

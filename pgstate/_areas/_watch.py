@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -85,6 +85,13 @@ class Watch:
         return self
 
     async def __anext__(self) -> Change:
+        while True:
+            row = await self._next()
+            if row["key"] is not None:
+                return Change(row, decode, self._skip)
+
+    async def _next(self) -> Row:
+        """The next row, which may be a bookmark: then its key is None."""
         if self._awaited:
             raise RuntimeError("another task is waiting for this watch's next change: a watch has one consumer")
         self._awaited = True
@@ -92,11 +99,10 @@ class Watch:
             while True:
                 if self._closed:
                     raise StopAsyncIteration
-                while self._ready:
+                if self._ready:
                     row = self._ready.popleft()
                     self.cursor = row["cursor"]
-                    if row["key"] is not None:
-                        return Change(row, decode, self._skip)
+                    return row
                 await self._advance()
         except errors.AccessDenied as error:
             raise self._denied(error) from error.__cause__
@@ -213,24 +219,33 @@ class Watch:
 
         async def read(connection: Connection, left: float) -> tuple[str, dict[str, Row]]:
             found: dict[str, Row] = {}
-            try:
-                async with connection.transaction(isolation="repeatable_read", readonly=True):
-                    cursor = await feed.cursor(connection, self._agent, timeout=left)
-                    for pattern in self._patterns:
-                        _, rows = await values.list_(connection, pattern, None, None, self._agent, timeout=left)
-                        found.update((row["key"], row) for row in rows)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-                raise translate(error) from error
-            except asyncio.CancelledError:
-                # it may be inside the transaction still, whose snapshot the next user of it must not get
-                connection.terminate()
-                raise
+            cursor = await feed.cursor(connection, self._agent, timeout=left)
+            for pattern in self._patterns:
+                _, rows = await values.list_(connection, pattern, None, None, self._agent, timeout=left)
+                found.update((row["key"], row) for row in rows)
             return cursor, found
 
-        cursor, found = await self._core.call(read, self._timeout)
+        cursor, found = await at_one_moment(self._core, read, self._timeout)
         self.cursor = cursor
         last = max(found, default="")
         return [_Listed(found[key], cursor, key == last) for key in sorted(found)]
+
+
+async def at_one_moment(core: Core, read: Callable[[Connection, float], Awaitable[A]], timeout: float) -> A:
+    """Runs statements that read, all of them on one snapshot."""
+
+    async def run(connection: Connection, left: float) -> A:
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return await read(connection, left)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            raise translate(error) from error
+        except asyncio.CancelledError:
+            # it may be inside the transaction still, whose snapshot the next user of it must not get
+            connection.terminate()
+            raise
+
+    return await core.call(run, timeout)
 
 
 def _weakly(method: Callable[[A], None]) -> Callable[[A], None]:

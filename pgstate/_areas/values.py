@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import builtins
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from inspect import isawaitable
 from typing import Any, Literal, TypeVar, overload
@@ -193,6 +194,12 @@ class Values(Area):
         Raises VersionConflict after the last attempt, Timeout when its turn does not come, and what `get` and `put`
         raise.
         """
+        async with self._turn(key):
+            return await self._update(key, fn, attempts, token)
+
+    @asynccontextmanager
+    async def _turn(self, key: str) -> AsyncIterator[None]:
+        """The turn of one of the updates of a key in this client. Raises Timeout."""
         lock = self._core.update_lock(self._key(key))
         try:
             async with asyncio.timeout(self._timeout):
@@ -202,7 +209,7 @@ class Values(Area):
                 f"another update of {key} goes on in this process; does its fn wait for this one?"
             ) from None
         try:
-            return await self._update(key, fn, attempts, token)
+            yield
         finally:
             lock.release()
 
@@ -328,6 +335,21 @@ class Values(Area):
             raise self._denied(error, f"{op} {key}", "read and write" if compares else "write") from error.__cause__
         stats.conflicts += 1
         raise self._conflict(row, key)
+
+    async def _write_all(self, state: str, writes: Sequence[tuple[Any, ...]]) -> Sequence[Row]:
+        """Writes to several full keys, all or nothing, in order with others to the same state; their outcomes."""
+        core = self._core
+        core.stats.writes += len(writes)
+        size = sum(len(write[1]) + len(write[2]) for write in writes)
+        outcome = await core.updater(self._agent).submit(state, tuple(writes), size, self._timeout)
+        rows: Sequence[Row] = outcome["rows"]
+        for write, row in zip(writes, rows, strict=True):
+            if row["code"] is not None:
+                raise outcome_error(row["code"], row["message"])
+            if row["status"] not in ("ok", "skipped"):
+                core.stats.conflicts += 1
+                raise self._conflict(row, write[1])
+        return rows
 
     def _conflict(self, row: Row, full: str) -> errors.Conflict:
         key = full[self._skip :]

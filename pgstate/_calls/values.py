@@ -54,6 +54,8 @@ select status, version, value::text as value, code, message, watched
                           lane => $13, turn => $14, wake => false, lock_timeout => $15, agent => $16)
 """
 
+_WRITE_TOGETHER = _WRITE_MANY.replace("lane =>", '"atomic" => true, lane =>')
+
 
 _WRITE_ONE = """
 select status, version, value::text as value, code, message, watched
@@ -109,6 +111,20 @@ async def write_many(
 ) -> Sequence[Row]:
     """`columns` are those of `write_one`; one without anything in it may be None."""
     return await fetch(connection, _WRITE_MANY, *columns, lane, turn, lock_timeout, agent, timeout=timeout)
+
+
+async def write_together(
+    connection: Connection,
+    columns: Sequence[Sequence[Any] | None],
+    lane: UUID,
+    turn: int,
+    lock_timeout: str | None,
+    agent: str | None,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    """As `write_many`, all or nothing. `columns` without op_id."""
+    return await fetch(connection, _WRITE_TOGETHER, *columns, lane, turn, lock_timeout, agent, timeout=timeout)
 
 
 async def apply(

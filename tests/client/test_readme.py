@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import textwrap
 from collections.abc import Callable
@@ -32,17 +33,33 @@ async def test_sql_snippets(admin: asyncpg.Connection, login_name: Callable[[str
     assert await admin.fetchval("select count(*) from pgstate.versions where key like 'research/%'") == 3
 
 
-async def test_python_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    (snippet,) = blocks("python")
-    monkeypatch.setenv("PGSTATE_DSN", dsn)
+async def run(snippet: str) -> None:
     scope: dict[str, object] = {}
-    exec(f"async def main():\n{textwrap.indent(snippet, '    ')}", scope)
+    source = f"async def main():\n{textwrap.indent(snippet, '    ')}"
+    # not with this module's postponed annotations
+    exec(compile(source, "README.md", "exec", dont_inherit=True), scope)
     await scope["main"]()  # type: ignore[operator]
+
+
+async def test_python_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    snippet, _ = blocks("python")
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    await run(snippet)
     said = capsys.readouterr().out
     assert "1 {'title': 'owls'}" in said
     assert "research/findings ['hunts at night'] 1 admin" in said
     async with pgstate.connect(dsn) as state:
         assert await state.get("tasks/1") is None
+
+
+async def test_typed_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    _, snippet = blocks("python")
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    async with asyncio.timeout(20):
+        await run(snippet)
+    said = capsys.readouterr().out
+    assert "findings=['hunt at night', 'fly without a sound'], steps=2, best=0.5, notes={})" in said
+    assert said.endswith("{'topic': FieldChange(old='owls', new='Owls')}\n")
 
 
 def test_commands_and_names() -> None:

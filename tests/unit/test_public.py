@@ -7,18 +7,25 @@ import subprocess
 import sys
 
 import pgstate
-from pgstate import errors, ops
+from pgstate import errors, ops, reducers
 
 NAMES = [
-    "UNSET", "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry", "Grant",
-    "HeldClaim", "Info", "Page", "PgStateError", "Result", "StaleToken", "State", "Stats", "Version", "VersionConflict", "Watch",
-    "connect", "errors", "key", "ops",
+    "UNSET", "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry",
+    "FieldChange", "Grant", "HeldClaim", "Info", "Page", "PgStateError", "Result", "StaleToken", "State", "Stats", "TypedState",
+    "TypedWatch", "Version", "VersionConflict", "Watch", "connect", "errors", "key", "ops", "reducers",
 ]  # fmt: skip
 METHODS = [
     "agents", "apply", "as_agent", "changes", "claim", "claim_next", "claims", "close", "complete", "create_agent",
     "create_gateway", "create_reader", "cursor", "delegate", "delete", "delete_many", "drop_agent", "drop_gateway", "get", "get_many", "grant_access",
     "grants", "history", "info", "list", "me", "merge", "merge_many", "namespace", "put", "put_many", "release",
-    "renew", "revoke_access", "set_login", "stats", "undelegate", "update", "watch", "with_timeout",
+    "renew", "revoke_access", "set_login", "stats", "typed", "undelegate", "update", "watch", "with_timeout",
+]  # fmt: skip
+TYPED = {
+    pgstate.TypedState: ["delete", "diff", "load", "modify", "path", "reducers", "set", "update", "watch"],
+    pgstate.TypedWatch: ["aclose"],
+}
+REDUCERS = [
+    "NAMES", "Reducer", "add", "append", "deep_merge", "first", "max", "merge", "messages", "min", "replace", "union",
 ]  # fmt: skip
 OPS = ["absent", "complete", "delete", "exists", "merge", "put", "token", "value", "version"]
 
@@ -35,6 +42,17 @@ def test_the_names_of_the_package() -> None:
 def test_the_methods_of_the_state() -> None:
     assert sorted(name for name in dir(pgstate.State) if not name.startswith("_")) == METHODS
     assert [name for name in METHODS if not inspect.getdoc(getattr(pgstate.State, name))] == []
+
+
+def test_the_methods_of_typed_states() -> None:
+    for cls, methods in TYPED.items():
+        assert sorted(name for name in dir(cls) if not name.startswith("_")) == methods
+        assert [name for name in methods if not inspect.getdoc(getattr(cls, name))] == []
+
+
+def test_reducers() -> None:
+    names = {name for name, thing in vars(reducers).items() if getattr(thing, "__module__", "") == reducers.__name__}
+    assert sorted(names | {"NAMES"}) == REDUCERS
 
 
 def test_guards_and_operations() -> None:

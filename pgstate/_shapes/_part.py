@@ -1,0 +1,93 @@
+"""The values of one field: validated and dumped by Pydantic, as the type that they are a field of would have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import pydantic
+from pydantic_core import PydanticSerializationError
+
+from pgstate._shapes._fields import Field, Structure, nested_structure, structure_of
+from pgstate.errors import InvalidArgument, InvalidValue
+
+
+class Part:
+    """A field by itself."""
+
+    def __init__(self, owner: Structure, field: Field) -> None:
+        self._name = f"{owner.name}.{field.name}"
+        self._nested = nested_structure(field.annotation)
+        try:
+            self._model: Any = pydantic.create_model(
+                self._name,
+                __config__=owner.config,
+                __validators__=field.serializers,
+                value=field.declared,
+            )
+        except pydantic.errors.PydanticUserError as error:
+            raise InvalidArgument(f"{self._name}: Pydantic does not take this field: {error}") from error
+
+    def parse(self, text: str) -> Any:
+        """The value of stored JSON. Raises InvalidValue."""
+        try:
+            return self._model.model_validate_json(f'{{"value":{text}}}', by_name=True, by_alias=True).value
+        except pydantic.ValidationError as error:
+            raise InvalidValue(f"the stored value of {self._name} is invalid: {explain(error, skip=1)}") from error
+
+    def dump(self, value: Any) -> Any:
+        """A valid value as JSON types. Raises InvalidValue."""
+        return self._dump(self._model.model_construct(value=value))
+
+    def take(self, value: Any) -> Any:
+        """Any value that the field's type takes, as JSON types. Raises InvalidValue."""
+        try:
+            made = self._model.model_validate({"value": value}, by_name=True, by_alias=False)
+        except pydantic.ValidationError as error:
+            raise InvalidValue(f"not a value of {self._name}: {explain(error, skip=1)}") from error
+        return self._dump(made)
+
+    def _dump(self, made: Any) -> Any:
+        try:
+            return made.model_dump(mode="json", by_alias=False, round_trip=True, warnings="error")["value"]
+        except PydanticSerializationError as error:
+            raise InvalidValue(f"not a value of {self._name}: {error}") from error
+
+    def take_some(self, value: Any, *, deep: bool) -> Any:
+        """As `take`; a document for a nested model or the like may leave fields out."""
+        if self._nested is None or not isinstance(value, Mapping):
+            return self.take(value)
+        parts = parts_of(self._nested)
+        unknown = [name for name in value if name not in parts]
+        if unknown:
+            raise InvalidValue(f"{self._name} has no field {unknown[0]!r}: {', '.join(parts)}")
+        return {
+            name: parts[name].take_some(item, deep=True) if deep else parts[name].take(item)
+            for name, item in value.items()
+        }
+
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of the field's stored values."""
+        whole = self._model.model_json_schema(by_alias=False)
+        schema: dict[str, Any] = whole["properties"]["value"]
+        schema.pop("title", None)
+        if "$defs" in whole:
+            schema["$defs"] = whole["$defs"]
+        return schema
+
+
+@lru_cache(maxsize=256)
+def parts_of(type_: Any) -> dict[str, Part]:
+    """The fields of a type, by name."""
+    structure = structure_of(type_)
+    return {field.name: Part(structure, field) for field in structure.fields}
+
+
+def explain(error: pydantic.ValidationError, *, skip: int = 0) -> str:
+    """What Pydantic found, in a line."""
+    found = []
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        place = ".".join(str(step) for step in item["loc"][skip:])
+        found.append(f"{place}: {item['msg']}" if place else item["msg"])
+    return "; ".join(found)
