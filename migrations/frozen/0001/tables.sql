@@ -89,13 +89,6 @@ create type pgstate._slot as (
 );
 comment on type pgstate._slot is 'Internal: one operation of a write, with the current entry.';
 
--- types/_paged.sql
-create type pgstate._paged as (
-  key text, version bigint, xid xid8, seq bigint, op text, created boolean, value jsonb, previous jsonb, writer text, via text,
-  at timestamptz, expires_at timestamptz
-);
-comment on type pgstate._paged is 'Internal: one change of a page, with the value before.';
-
 -- types/_wanted.sql
 create type pgstate._wanted as (ranges pgstate.keymultirange, regex text);
 comment on type pgstate._wanted is 'Internal: patterns as the ranges that hold every match and a regular expression, null when the ranges decide alone.';

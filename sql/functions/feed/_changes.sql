@@ -18,7 +18,7 @@ declare
   v_running xid8[];
   v_start bigint;
   v_window pgstate._window;
-  v_page pgstate._paged[];
+  v_page pgstate.version[];
   v_full boolean;
   v_last bigint;
   v_head text;
@@ -46,51 +46,33 @@ begin
     v_start := v_after;
   end if;
 
-  -- prior is a column of the page: under row-level security an expression over one is no index condition
   if v_start is null and v_running is null and cardinality(p_agents) = 1 then
     -- what a watch reads when little happens
     v_page := array(
-      select row(c.key, c.version, c.xid, c.seq, c.op, c.created, c.value,
-                 (select p.value from pgstate.version p where p.key = c.key and p.version = c.prior),
-                 c.writer, c.via, c.at, c.expires_at)::pgstate._paged
-        from (
-          select v.*, v.version - 1 as prior from pgstate.version v
-           where v.epoch = p_actor.epoch and v.xid >= v_top order by v.xid limit 1001
-        ) c
+      select row(c.*)::pgstate.version
+        from (select v.* from pgstate.version v where v.epoch = p_actor.epoch and v.xid >= v_top order by v.xid limit 1001) c
        where pg_visible_in_snapshot(c.xid, v_upto) and p_ranges[1] @> c.key and (p_regexes[1] is null or c.key ~ p_regexes[1])
        order by c.seq limit p_limit + 1);
   elsif v_start is null then
     v_page := array(
-      select row(c.key, c.version, c.xid, c.seq, c.op, c.created, c.value,
-                 (select p.value from pgstate.version p where p.key = c.key and p.version = c.prior),
-                 c.writer, c.via, c.at, c.expires_at)::pgstate._paged
+      select row(c.*)::pgstate.version
         from (
-          select w.*, w.version - 1 as prior
-            from (
-              (select v.* from pgstate.version v where v.epoch = p_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
-              union all
-              select v.* from unnest(v_running) r cross join lateral (
-                select x.* from pgstate.version x where x.epoch = p_actor.epoch and x.xid = r offset 0) v
-            ) w
-           where pg_visible_in_snapshot(w.xid, v_upto)
-             and exists (select from unnest(p_ranges, p_regexes) a (ranges, regex) where a.ranges @> w.key and (a.regex is null or w.key ~ a.regex))
-           order by w.seq limit p_limit + 1
+          (select v.* from pgstate.version v where v.epoch = p_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
+          union all
+          select v.* from unnest(v_running) r cross join lateral (
+            select x.* from pgstate.version x where x.epoch = p_actor.epoch and x.xid = r offset 0) v
         ) c
-       order by c.seq);
+       where pg_visible_in_snapshot(c.xid, v_upto)
+         and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
+       order by c.seq limit p_limit + 1);
   else
     v_page := array(
-      select row(c.key, c.version, c.xid, c.seq, c.op, c.created, c.value,
-                 (select p.value from pgstate.version p where p.key = c.key and p.version = c.prior),
-                 c.writer, c.via, c.at, c.expires_at)::pgstate._paged
-        from (
-          select v.*, v.version - 1 as prior
-            from pgstate.version v
-           where v.seq > v_start and v.epoch = p_actor.epoch
-             and not pg_visible_in_snapshot(v.xid, v_base) and pg_visible_in_snapshot(v.xid, v_upto)
-             and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex) where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))
-           order by v.seq limit p_limit + 1
-        ) c
-       order by c.seq);
+      select row(v.*)::pgstate.version
+        from pgstate.version v
+       where v.seq > v_start and v.epoch = p_actor.epoch
+         and not pg_visible_in_snapshot(v.xid, v_base) and pg_visible_in_snapshot(v.xid, v_upto)
+         and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex) where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))
+       order by v.seq limit p_limit + 1);
   end if;
   v_full := cardinality(v_page) > p_limit;
   if v_full then
@@ -101,13 +83,16 @@ begin
 
   if cardinality(v_page) = 1 and not v_full and cardinality(p_agents) = 1 then
     -- what a watch reads when little happens, without the plan for many
-    return next row(p_agents[1], v_page[1].key, v_page[1].version, v_page[1].op, v_page[1].value, v_page[1].previous, v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
+    return next row(p_agents[1], v_page[1].key, v_page[1].version, v_page[1].op, v_page[1].value,
+                    (select v.value from pgstate.version v where v.key = v_page[1].key and v.version = v_page[1].version - 1),
+                    v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
                     v_head || v_base || '.' || v_upto || '.' || v_last || '.' || greatest(v_position.until, v_last),
                     v_position.until <= v_last)::pgstate.change;
   elsif cardinality(v_page) > 0 then
     for v_change in
       with page as materialized (
-        select u.* from unnest(v_page) u
+        -- prior is a column: under row-level security an expression over one is no index condition
+        select u.*, u.version - 1 as prior from unnest(v_page) u
       ), ending as materialized (
         -- where each transaction of the page ends, among the changes that this reader gets
         select p.xid, greatest(max(p.seq), case when v_full then (
@@ -120,10 +105,12 @@ begin
         -- until: where the last of the transactions begun so far in this window ends; earlier pages count
         select p.*, greatest(v_position.until, max(e.seq) over (order by p.seq)) as until from page p join ending e on e.xid = p.xid
       )
-      select w.agent, m.key, m.version, m.op, m.value, m.previous, m.created, m.writer, m.via, m.at, m.expires_at,
+      select w.agent, m.key, m.version, m.op::text, m.value, before.value, m.created, m.writer, m.via, m.at, m.expires_at,
              v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq
         from marked m
         join unnest(p_agents, p_ranges, p_regexes) w (agent, ranges, regex) on w.ranges @> m.key and (w.regex is null or m.key ~ w.regex)
+        left join lateral (
+          select v.value from pgstate.version v where v.key = m.key and v.version = m.prior) before on true
        order by m.seq, w.agent
     loop
       return next v_change;
