@@ -364,6 +364,7 @@ class LaneRow(Model):
     turn: Mapped[BigInt]
     outcome: Mapped[Json]
     at: Mapped[Now]
+    channels: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
 
 class OpRow(Model):

@@ -124,9 +124,10 @@ def test_functions_for_agents_ask_who_acts(database: Database) -> None:
     sources = {f["name"]: f["source"] for f in _functions(database)}
     asking = {name for name, source in sources.items() if asks.search(source)}
     assert {"get", "write_many", "_grant", "_delegate", "_add_agent", "_add_gateway", "_drop_agent"} <= asking
-    # key() computes, unsubscribe() reaches the login's own channels, _ensure_login() has the caller's rights
+    # key() computes, unsubscribe() reaches the login's own channels and wake_lane() those who watch what its lane wrote,
+    # _ensure_login() has the caller's rights
     for f in _functions(database):
-        if f["agents"] and f["name"] not in asking | {"key", "unsubscribe", "_ensure_login"}:
+        if f["agents"] and f["name"] not in asking | {"key", "unsubscribe", "wake_lane", "_ensure_login"}:
             assert asking & set(re.findall(r"pgstate\.([a-z_]+)\(", f["source"])), f["shown"]
             assert not re.search(r"\bpgstate\.(entry|version|claim)\b", f["source"]), f["shown"]
 
@@ -160,7 +161,7 @@ def test_the_feed_reads_one_snapshot(database: Database) -> None:
             assert function["volatile"] in ("s", "i"), function["shown"]
             called = set(re.findall(r"\bpgstate\.([a-z_]+)\s*\(", function["source"])) & functions.keys()
             pending |= called - seen
-    assert seen >= {"_changes", "_snapshot", "_frontier", "_position", "_window", "_window_start", "_enter"}
+    assert seen >= {"_snapshot", "_frontier", "_position", "_window", "_window_start", "_enter"}
 
 
 @pytest.mark.core

@@ -86,9 +86,10 @@ async def test_every_function_that_agents_call_is_called(admin: asyncpg.Connecti
         )
     }
     assert called <= there
-    # put, merge and so on are what write_one and write_many do; key() is done by the client; me() is part of info()
+    # put, merge and so on are what write_one and write_many do; key() is done by the client;
+    # me() is part of info(), wake_lane() of write_and_wake()
     assert there - called == {
-        "put", "put_many", "merge", "merge_many", "delete", "delete_many", "complete", "key", "me", *(there & {"prune"}),
+        "put", "put_many", "merge", "merge_many", "delete", "delete_many", "complete", "key", "me", "wake_lane", *(there & {"prune"}),
     }  # fmt: skip
 
 

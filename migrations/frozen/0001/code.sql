@@ -724,6 +724,18 @@ end
 $$;
 comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: notifies the channels that watch any of the keys, of those within some ranges.';
 
+-- functions/feed/_wake_lane.sql
+-- As _wake(), for what a lane wrote last: whom, was found then. Who may no longer read by now has no registration any more.
+create function pgstate._wake_lane(p_lane uuid) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pg_notify(c, '') from pgstate.lane l cross join unnest(l.channels) c where l.lane = p_lane;
+  return found;
+end
+$$;
+comment on function pgstate._wake_lane(uuid) is 'Internal: notifies those who watch what a lane wrote last.';
+
 -- functions/feed/_window_start.sql
 -- How to read the window behind a snapshot (given by its xmax, and what ran then): null when it holds at most p_cap rows
 -- (all are fetched by transaction id and sorted), else the seq to start from along the index on seq. As the owner: a count
@@ -1116,20 +1128,26 @@ $$;
 comment on function pgstate._lane_end(uuid, bigint, jsonb) is 'Internal: stores a lane''s outcome.';
 
 -- functions/values/_finish.sql
--- End of a write, in one query: stores the lane's outcome, and tells whether there is anybody to wake. The keys are those
--- that were written, not those that were tried: the answer goes to the writer. Null when it was not asked (keys null).
+-- End of a write, in one query: stores the lane's outcome and whom to wake, and tells whether there is anybody. The keys are
+-- those that were written, not those that were tried: the answer goes to the writer. Null when it was not asked (keys null).
 create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[]) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_watched boolean;
 begin
-  with kept as (
-    update pgstate.lane l set turn = p_turn, outcome = p_outcome, at = pgstate._now() where l.lane = p_lane
+  with watching as materialized (
+    select array_agg(w.channel) as channels
+      from pgstate.watcher w
+     where p_keys is not null and w.expires_at > pgstate._now() and exists (select from unnest(p_keys) k where w.ranges @> k)
+  ), kept as (
+    update pgstate.lane l
+       set turn = p_turn, outcome = p_outcome, at = pgstate._now(),
+           -- few: the row is written with every statement
+           channels = case when cardinality(w.channels) <= 8 then w.channels end
+      from watching w where l.lane = p_lane
   )
-  select case when p_keys is not null then exists (
-           select from pgstate.watcher w
-            where w.expires_at > pgstate._now() and exists (select from unnest(p_keys) k where w.ranges @> k)) end into v_watched;
+  select case when p_keys is not null then w.channels is not null end into v_watched from watching w;
   return v_watched;
 end
 $$;
@@ -2505,15 +2523,19 @@ declare
 begin
   status := v_out.status;
   version := v_out.version;
-  value := v_out.value::text;
-  code := v_out.code;
-  message := v_out.message;
+  if v_out.status <> 'ok' or v_out.value is not null then
+    value := v_out.value::text;
+    code := v_out.code;
+    message := v_out.message;
+  end if;
   watched := v_out.watched and v_out.status = 'ok';
   if watched then
     commit;
     -- what was written stays written, and that is what the caller must hear
     begin
-      perform pgstate.wake(array[key], agent);
+      if not pgstate.wake_lane(lane) then
+        perform pgstate.wake(array[key], agent);
+      end if;
     exception when others then
       null;
     end;
@@ -2873,24 +2895,28 @@ end
 $$;
 comment on function pgstate.renew(text, bigint, interval, text) is 'Lets a claim''s lease end lease from now: status ok, or stale when the token is not the current claim''s, or its lease has ended. PS001 PS007 PS010.';
 
--- functions/feed/_changes.sql
--- A page of changes not visible in base and visible in upto, in order of seq, for one or several agents. Agents' ranges
--- are already cut to what they may read; row-level security is in force as well. The last row is the bookmark.
--- STABLE, like all that it calls: every statement inside must read the caller's one snapshot.
-create function pgstate._changes(
-  p_actor pgstate._actor, p_cursor text, p_upto text, p_agents text[], p_ranges pgstate.keymultirange[], p_regexes text[], p_limit int
-) returns setof pgstate.change
+-- functions/feed/changes_for.sql
+-- A page of changes not visible in the cursor's snapshot and visible in the current one, in order of seq, for all the watches
+-- of a process, whichever of its agents they belong to. Agents' ranges are cut to what they may read; row-level security is
+-- in force as well. The last row is the bookmark. STABLE, like all that it calls: every statement inside must read the
+-- caller's one snapshot. One function, and few expressions in it: it is on the way from a write to its watchers.
+create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null)
+returns setof pgstate.change
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
-  v_place text := pgstate._feed_place(p_actor);
-  v_position pgstate._position := pgstate._position(p_cursor, v_place);
-  v_upto pg_snapshot := v_position.upto;
-  v_base pg_snapshot := v_position.base;
-  v_after bigint := v_position.after;
-  v_top xid8 := pg_snapshot_xmax(v_base);
+  v_actor pgstate._actor;
+  v_wanted pgstate._wanted;
+  v_agents text[];
+  v_ranges pgstate.keymultirange[];
+  v_regexes text[];
+  v_place text;
+  v_position pgstate._position;
+  v_upto pg_snapshot;
+  v_base pg_snapshot;
+  v_top xid8;
   v_running xid8[];
   v_start bigint;
   v_window pgstate._window;
@@ -2900,66 +2926,89 @@ declare
   v_head text;
   v_change pgstate.change;
 begin
-  if p_limit is null or p_limit not between 1 and 10000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
+  if (cardinality(changes_for.agents) > 0 and cardinality(changes_for.agents) = cardinality(changes_for.patterns)
+      and changes_for."limit" between 1 and 10000) is not true then
+    raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1; limit is 1 to 10000';
+  elsif changes_for.agents[1] = all (changes_for.agents) then
+    -- most processes have one agent
+    v_actor := pgstate._enter(changes_for.agents[1]);
+    v_wanted := pgstate._wanted(changes_for.patterns);
+    v_agents := array[v_actor.name];
+    v_ranges := array[v_wanted.ranges * v_actor.reads];
+    v_regexes := array[v_wanted.regex];
+  else
+    v_agents := array(select distinct n from unnest(changes_for.agents) n order by n);
+    v_actor := pgstate._enter_for(v_agents);
+    select array_agg(a.name order by a.name), array_agg(a.ranges order by a.name), array_agg(a.regex order by a.name)
+      into v_agents, v_ranges, v_regexes
+      from (
+        select g.name, (g.wanted).ranges * pgstate._reads_of(g.name) as ranges, (g.wanted).regex as regex
+          from (select w.name, pgstate._wanted(array_agg(w.pattern)) as wanted
+                  from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name offset 0) g) a;
   end if;
+
+  v_place := pgstate._feed_place(v_actor);
+  v_position := pgstate._position(changes_for.cursor, v_place);
+  v_upto := v_position.upto;
+  v_base := v_position.base;
+  v_top := pg_snapshot_xmax(v_base);
   if pg_snapshot_xmin(v_base) < v_top then
     v_running := array(select pg_snapshot_xip(v_base));
   end if;
   if v_upto is null then
-    if p_upto is null then
-      v_window := pgstate._window(p_actor.epoch, v_top, v_running, 1000);
+    if changes_for.upto is null then
+      v_window := pgstate._window(v_actor.epoch, v_top, v_running, 1000);
       v_upto := v_window.upto;
       v_start := v_window.start;
     else
-      v_upto := (pgstate._position(p_upto, v_place)).base;
+      v_upto := (pgstate._position(changes_for.upto, v_place)).base;
       if v_top > pg_snapshot_xmax(v_upto) or exists (select from pg_snapshot_xip(v_upto) x where pg_visible_in_snapshot(x, v_base)) then
         raise exception using errcode = 'PS020', message = 'upto lies before the cursor';
       end if;
-      v_start := pgstate._window_start(p_actor.epoch, v_top, v_running, 1000);
+      v_start := pgstate._window_start(v_actor.epoch, v_top, v_running, 1000);
     end if;
   else
-    v_start := v_after;
+    v_start := v_position.after;
   end if;
 
-  if v_start is null and v_running is null and cardinality(p_agents) = 1 then
+  if v_start is null and v_running is null and cardinality(v_agents) = 1 then
     -- what a watch reads when little happens
     v_page := array(
       select row(c.*)::pgstate.version
-        from (select v.* from pgstate.version v where v.epoch = p_actor.epoch and v.xid >= v_top order by v.xid limit 1001) c
-       where pg_visible_in_snapshot(c.xid, v_upto) and p_ranges[1] @> c.key and (p_regexes[1] is null or c.key ~ p_regexes[1])
-       order by c.seq limit p_limit + 1);
+        from (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001) c
+       where pg_visible_in_snapshot(c.xid, v_upto) and v_ranges[1] @> c.key and (v_regexes[1] is null or c.key ~ v_regexes[1])
+       order by c.seq limit changes_for."limit" + 1);
   elsif v_start is null then
     v_page := array(
       select row(c.*)::pgstate.version
         from (
-          (select v.* from pgstate.version v where v.epoch = p_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
+          (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
           union all
           select v.* from unnest(v_running) r cross join lateral (
-            select x.* from pgstate.version x where x.epoch = p_actor.epoch and x.xid = r offset 0) v
+            select x.* from pgstate.version x where x.epoch = v_actor.epoch and x.xid = r offset 0) v
         ) c
        where pg_visible_in_snapshot(c.xid, v_upto)
-         and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
-       order by c.seq limit p_limit + 1);
+         and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
+       order by c.seq limit changes_for."limit" + 1);
   else
     v_page := array(
       select row(v.*)::pgstate.version
         from pgstate.version v
-       where v.seq > v_start and v.epoch = p_actor.epoch
+       where v.seq > v_start and v.epoch = v_actor.epoch
          and not pg_visible_in_snapshot(v.xid, v_base) and pg_visible_in_snapshot(v.xid, v_upto)
-         and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex) where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))
-       order by v.seq limit p_limit + 1);
+         and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))
+       order by v.seq limit changes_for."limit" + 1);
   end if;
-  v_full := cardinality(v_page) > p_limit;
+  v_full := cardinality(v_page) > changes_for."limit";
   if v_full then
-    v_page := v_page[1 : p_limit];
+    v_page := v_page[1 : changes_for."limit"];
   end if;
   v_last := v_page[cardinality(v_page)].seq;
   v_head := '1.' || v_place || '.';
 
-  if cardinality(v_page) = 1 and not v_full and cardinality(p_agents) = 1 then
+  if cardinality(v_page) = 1 and not v_full and cardinality(v_agents) = 1 then
     -- what a watch reads when little happens, without the plan for many
-    return next row(p_agents[1], v_page[1].key, v_page[1].version, v_page[1].op, v_page[1].value,
+    return next row(v_agents[1], v_page[1].key, v_page[1].version, v_page[1].op, v_page[1].value,
                     (select v.value from pgstate.version v where v.key = v_page[1].key and v.version = v_page[1].version - 1),
                     v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
                     v_head || v_base || '.' || v_upto || '.' || v_last || '.' || greatest(v_position.until, v_last),
@@ -2973,8 +3022,8 @@ begin
         -- where each transaction of the page ends, among the changes that this reader gets
         select p.xid, greatest(max(p.seq), case when v_full then (
                  select max(v.seq) from pgstate.version v
-                  where v.epoch = p_actor.epoch and v.xid = p.xid and v.seq > v_last
-                    and exists (select from unnest(p_ranges, p_regexes) w (ranges, regex)
+                  where v.epoch = v_actor.epoch and v.xid = p.xid and v.seq > v_last
+                    and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex)
                                  where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))) end) as seq
           from page p group by p.xid
       ), marked as (
@@ -2984,7 +3033,7 @@ begin
       select w.agent, m.key, m.version, m.op::text, m.value, before.value, m.created, m.writer, m.via, m.at, m.expires_at,
              v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq
         from marked m
-        join unnest(p_agents, p_ranges, p_regexes) w (agent, ranges, regex) on w.ranges @> m.key and (w.regex is null or m.key ~ w.regex)
+        join unnest(v_agents, v_ranges, v_regexes) w (agent, ranges, regex) on w.ranges @> m.key and (w.regex is null or m.key ~ w.regex)
         left join lateral (
           select v.value from pgstate.version v where v.key = m.key and v.version = m.prior) before on true
        order by m.seq, w.agent
@@ -2998,7 +3047,8 @@ begin
                   not v_full and v_position.upto is null)::pgstate.change;
 end
 $$;
-comment on function pgstate._changes(pgstate._actor, text, text, text[], pgstate.keymultirange[], text[], int) is 'Internal: one page of the feed.';
+comment on function pgstate.changes_for(text, text[], text[], int, text) is
+  'changes() for several watches at once: agents and patterns side by side, each agent one that the login may act for; every row names the agent that it is for. PS002 PS007 PS010 PS020 PS021 PS022.';
 
 -- functions/feed/changes.sql
 create function pgstate.changes(cursor text, patterns text[] default array[''], "limit" int default 1000, upto text default null, agent text default null)
@@ -3008,6 +3058,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(changes.agent);
+  -- refuses what is no pattern first
   v_wanted pgstate._wanted := pgstate._wanted(changes.patterns);
 begin
   -- each pattern by itself: one that reaches nothing must not hide behind another
@@ -3015,53 +3066,12 @@ begin
     perform pgstate._deny();
   end if;
   return query
-    select c.* from pgstate._changes(v_actor, changes.cursor, changes.upto, array[v_actor.name], array[v_wanted.ranges * v_actor.reads],
-                                     array[v_wanted.regex], changes."limit") c;
+    select c.* from pgstate.changes_for(changes.cursor, array_fill(v_actor.name, array[cardinality(changes.patterns)]), changes.patterns,
+                                        changes."limit", changes.upto) c;
 end
 $$;
 comment on function pgstate.changes(text, text[], int, text, text) is
   'What happened after a cursor, in order, for keys that match any of the patterns and that the caller may read; limit 1 to 10000. Each row carries the cursor to go on from after it. The last row is a bookmark (op bookmark, key null): go on from its cursor; whole false there says that the page was full and more is waiting. previous is the value before. upto: no further than that cursor. PS002 PS010 PS020 PS021 PS022.';
-
--- functions/feed/changes_for.sql
--- One read of the feed for all the watches of a process, whichever of its agents they belong to.
-create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null)
-returns setof pgstate.change
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-as $$
-declare
-  v_actor pgstate._actor;
-  v_wanted pgstate._wanted;
-  v_names text[];
-  v_ranges pgstate.keymultirange[];
-  v_regexes text[];
-begin
-  if coalesce(cardinality(changes_for.agents), 0) = 0 or cardinality(changes_for.agents) <> coalesce(cardinality(changes_for.patterns), 0) then
-    raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1';
-  end if;
-  if changes_for.agents[1] = all (changes_for.agents) then
-    -- most processes have one agent: the short way
-    v_actor := pgstate._enter(changes_for.agents[1]);
-    v_wanted := pgstate._wanted(changes_for.patterns);
-    return query
-      select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, array[v_actor.name],
-                                       array[v_wanted.ranges * v_actor.reads], array[v_wanted.regex], changes_for."limit") c;
-    return;
-  end if;
-  v_names := array(select distinct n from unnest(changes_for.agents) n order by n);
-  v_actor := pgstate._enter_for(v_names);
-  select array_agg(a.name order by a.name), array_agg(a.ranges order by a.name), array_agg(a.regex order by a.name)
-    into v_names, v_ranges, v_regexes
-    from (
-      select g.name, (g.wanted).ranges * pgstate._reads_of(g.name) as ranges, (g.wanted).regex as regex
-        from (select w.name, pgstate._wanted(array_agg(w.pattern)) as wanted
-                from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name offset 0) g) a;
-  return query
-    select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, v_names, v_ranges, v_regexes, changes_for."limit") c;
-end
-$$;
-comment on function pgstate.changes_for(text, text[], text[], int, text) is
-  'changes() for several watches at once: agents and patterns side by side, each agent one that the login may act for; every row names the agent that it is for. PS007 PS010 PS020 PS021 PS022.';
 
 -- functions/feed/cursor.sql
 create function pgstate.cursor(agent text default null) returns text
@@ -3117,6 +3127,17 @@ begin
 end
 $$;
 comment on function pgstate.wake(text[], text) is 'Wakes the watchers of these keys; for clients that wrote with wake off. A hint: watchers poll as well.';
+
+-- functions/feed/wake_lane.sql
+-- Reaches nobody but those who watch what this lane has written; its id is known to its client alone.
+create function pgstate.wake_lane(lane uuid) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._wake_lane(wake_lane.lane);
+end
+$$;
+comment on function pgstate.wake_lane(uuid) is 'Wakes those who watch what the last statement of a lane wrote, after its commit; false when it does not know whom: use wake(). For clients that wrote with wake off.';
 
 -- functions/admin/agents.sql
 create function pgstate.agents(agent text default null) returns setof pgstate.agent_row

@@ -377,9 +377,11 @@ create table pgstate.lane (
   turn bigint not null,
   outcome jsonb,
   at timestamptz not null default pg_catalog.now(),
+  channels text[],
   constraint lane_pkey primary key (lane)
 ) with (fillfactor = 25);
 comment on table pgstate.lane is 'The last statement of each lane of a client (one statement in flight) and its outcome: asked again with the same turn, the outcome is returned and nothing is done twice.';
+comment on column pgstate.lane.channels is 'Whom to wake after the last statement, if they are few: write_and_wake() does so after its commit.';
 
 -- tables/op.sql
 -- A write happens once: what was done under callers' own idempotency keys.

@@ -5,6 +5,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(changes.agent);
+  -- refuses what is no pattern first
   v_wanted pgstate._wanted := pgstate._wanted(changes.patterns);
 begin
   -- each pattern by itself: one that reaches nothing must not hide behind another
@@ -12,8 +13,8 @@ begin
     perform pgstate._deny();
   end if;
   return query
-    select c.* from pgstate._changes(v_actor, changes.cursor, changes.upto, array[v_actor.name], array[v_wanted.ranges * v_actor.reads],
-                                     array[v_wanted.regex], changes."limit") c;
+    select c.* from pgstate.changes_for(changes.cursor, array_fill(v_actor.name, array[cardinality(changes.patterns)]), changes.patterns,
+                                        changes."limit", changes.upto) c;
 end
 $$;
 comment on function pgstate.changes(text, text[], int, text, text) is

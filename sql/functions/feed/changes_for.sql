@@ -1,39 +1,153 @@
--- One read of the feed for all the watches of a process, whichever of its agents they belong to.
+-- A page of changes not visible in the cursor's snapshot and visible in the current one, in order of seq, for all the watches
+-- of a process, whichever of its agents they belong to. Agents' ranges are cut to what they may read; row-level security is
+-- in force as well. The last row is the bookmark. STABLE, like all that it calls: every statement inside must read the
+-- caller's one snapshot. One function, and few expressions in it: it is on the way from a write to its watchers.
 create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null)
 returns setof pgstate.change
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
   v_actor pgstate._actor;
   v_wanted pgstate._wanted;
-  v_names text[];
+  v_agents text[];
   v_ranges pgstate.keymultirange[];
   v_regexes text[];
+  v_place text;
+  v_position pgstate._position;
+  v_upto pg_snapshot;
+  v_base pg_snapshot;
+  v_top xid8;
+  v_running xid8[];
+  v_start bigint;
+  v_window pgstate._window;
+  v_page pgstate.version[];
+  v_full boolean;
+  v_last bigint;
+  v_head text;
+  v_change pgstate.change;
 begin
-  if coalesce(cardinality(changes_for.agents), 0) = 0 or cardinality(changes_for.agents) <> coalesce(cardinality(changes_for.patterns), 0) then
-    raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1';
-  end if;
-  if changes_for.agents[1] = all (changes_for.agents) then
-    -- most processes have one agent: the short way
+  if (cardinality(changes_for.agents) > 0 and cardinality(changes_for.agents) = cardinality(changes_for.patterns)
+      and changes_for."limit" between 1 and 10000) is not true then
+    raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1; limit is 1 to 10000';
+  elsif changes_for.agents[1] = all (changes_for.agents) then
+    -- most processes have one agent
     v_actor := pgstate._enter(changes_for.agents[1]);
     v_wanted := pgstate._wanted(changes_for.patterns);
-    return query
-      select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, array[v_actor.name],
-                                       array[v_wanted.ranges * v_actor.reads], array[v_wanted.regex], changes_for."limit") c;
-    return;
+    v_agents := array[v_actor.name];
+    v_ranges := array[v_wanted.ranges * v_actor.reads];
+    v_regexes := array[v_wanted.regex];
+  else
+    v_agents := array(select distinct n from unnest(changes_for.agents) n order by n);
+    v_actor := pgstate._enter_for(v_agents);
+    select array_agg(a.name order by a.name), array_agg(a.ranges order by a.name), array_agg(a.regex order by a.name)
+      into v_agents, v_ranges, v_regexes
+      from (
+        select g.name, (g.wanted).ranges * pgstate._reads_of(g.name) as ranges, (g.wanted).regex as regex
+          from (select w.name, pgstate._wanted(array_agg(w.pattern)) as wanted
+                  from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name offset 0) g) a;
   end if;
-  v_names := array(select distinct n from unnest(changes_for.agents) n order by n);
-  v_actor := pgstate._enter_for(v_names);
-  select array_agg(a.name order by a.name), array_agg(a.ranges order by a.name), array_agg(a.regex order by a.name)
-    into v_names, v_ranges, v_regexes
-    from (
-      select g.name, (g.wanted).ranges * pgstate._reads_of(g.name) as ranges, (g.wanted).regex as regex
-        from (select w.name, pgstate._wanted(array_agg(w.pattern)) as wanted
-                from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name offset 0) g) a;
-  return query
-    select c.* from pgstate._changes(v_actor, changes_for.cursor, changes_for.upto, v_names, v_ranges, v_regexes, changes_for."limit") c;
+
+  v_place := pgstate._feed_place(v_actor);
+  v_position := pgstate._position(changes_for.cursor, v_place);
+  v_upto := v_position.upto;
+  v_base := v_position.base;
+  v_top := pg_snapshot_xmax(v_base);
+  if pg_snapshot_xmin(v_base) < v_top then
+    v_running := array(select pg_snapshot_xip(v_base));
+  end if;
+  if v_upto is null then
+    if changes_for.upto is null then
+      v_window := pgstate._window(v_actor.epoch, v_top, v_running, 1000);
+      v_upto := v_window.upto;
+      v_start := v_window.start;
+    else
+      v_upto := (pgstate._position(changes_for.upto, v_place)).base;
+      if v_top > pg_snapshot_xmax(v_upto) or exists (select from pg_snapshot_xip(v_upto) x where pg_visible_in_snapshot(x, v_base)) then
+        raise exception using errcode = 'PS020', message = 'upto lies before the cursor';
+      end if;
+      v_start := pgstate._window_start(v_actor.epoch, v_top, v_running, 1000);
+    end if;
+  else
+    v_start := v_position.after;
+  end if;
+
+  if v_start is null and v_running is null and cardinality(v_agents) = 1 then
+    -- what a watch reads when little happens
+    v_page := array(
+      select row(c.*)::pgstate.version
+        from (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001) c
+       where pg_visible_in_snapshot(c.xid, v_upto) and v_ranges[1] @> c.key and (v_regexes[1] is null or c.key ~ v_regexes[1])
+       order by c.seq limit changes_for."limit" + 1);
+  elsif v_start is null then
+    v_page := array(
+      select row(c.*)::pgstate.version
+        from (
+          (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
+          union all
+          select v.* from unnest(v_running) r cross join lateral (
+            select x.* from pgstate.version x where x.epoch = v_actor.epoch and x.xid = r offset 0) v
+        ) c
+       where pg_visible_in_snapshot(c.xid, v_upto)
+         and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
+       order by c.seq limit changes_for."limit" + 1);
+  else
+    v_page := array(
+      select row(v.*)::pgstate.version
+        from pgstate.version v
+       where v.seq > v_start and v.epoch = v_actor.epoch
+         and not pg_visible_in_snapshot(v.xid, v_base) and pg_visible_in_snapshot(v.xid, v_upto)
+         and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))
+       order by v.seq limit changes_for."limit" + 1);
+  end if;
+  v_full := cardinality(v_page) > changes_for."limit";
+  if v_full then
+    v_page := v_page[1 : changes_for."limit"];
+  end if;
+  v_last := v_page[cardinality(v_page)].seq;
+  v_head := '1.' || v_place || '.';
+
+  if cardinality(v_page) = 1 and not v_full and cardinality(v_agents) = 1 then
+    -- what a watch reads when little happens, without the plan for many
+    return next row(v_agents[1], v_page[1].key, v_page[1].version, v_page[1].op, v_page[1].value,
+                    (select v.value from pgstate.version v where v.key = v_page[1].key and v.version = v_page[1].version - 1),
+                    v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
+                    v_head || v_base || '.' || v_upto || '.' || v_last || '.' || greatest(v_position.until, v_last),
+                    v_position.until <= v_last)::pgstate.change;
+  elsif cardinality(v_page) > 0 then
+    for v_change in
+      with page as materialized (
+        -- prior is a column: under row-level security an expression over one is no index condition
+        select u.*, u.version - 1 as prior from unnest(v_page) u
+      ), ending as materialized (
+        -- where each transaction of the page ends, among the changes that this reader gets
+        select p.xid, greatest(max(p.seq), case when v_full then (
+                 select max(v.seq) from pgstate.version v
+                  where v.epoch = v_actor.epoch and v.xid = p.xid and v.seq > v_last
+                    and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex)
+                                 where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))) end) as seq
+          from page p group by p.xid
+      ), marked as (
+        -- until: where the last of the transactions begun so far in this window ends; earlier pages count
+        select p.*, greatest(v_position.until, max(e.seq) over (order by p.seq)) as until from page p join ending e on e.xid = p.xid
+      )
+      select w.agent, m.key, m.version, m.op::text, m.value, before.value, m.created, m.writer, m.via, m.at, m.expires_at,
+             v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq
+        from marked m
+        join unnest(v_agents, v_ranges, v_regexes) w (agent, ranges, regex) on w.ranges @> m.key and (w.regex is null or m.key ~ w.regex)
+        left join lateral (
+          select v.value from pgstate.version v where v.key = m.key and v.version = m.prior) before on true
+       order by m.seq, w.agent
+    loop
+      return next v_change;
+    end loop;
+  end if;
+  return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null,
+                  case when v_full then v_change.cursor else v_head || v_upto end,
+                  -- a cursor from inside a page is read to that page's end first: what came since is next
+                  not v_full and v_position.upto is null)::pgstate.change;
 end
 $$;
 comment on function pgstate.changes_for(text, text[], text[], int, text) is
-  'changes() for several watches at once: agents and patterns side by side, each agent one that the login may act for; every row names the agent that it is for. PS007 PS010 PS020 PS021 PS022.';
+  'changes() for several watches at once: agents and patterns side by side, each agent one that the login may act for; every row names the agent that it is for. PS002 PS007 PS010 PS020 PS021 PS022.';

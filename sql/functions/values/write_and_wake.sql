@@ -14,15 +14,19 @@ declare
 begin
   status := v_out.status;
   version := v_out.version;
-  value := v_out.value::text;
-  code := v_out.code;
-  message := v_out.message;
+  if v_out.status <> 'ok' or v_out.value is not null then
+    value := v_out.value::text;
+    code := v_out.code;
+    message := v_out.message;
+  end if;
   watched := v_out.watched and v_out.status = 'ok';
   if watched then
     commit;
     -- what was written stays written, and that is what the caller must hear
     begin
-      perform pgstate.wake(array[key], agent);
+      if not pgstate.wake_lane(lane) then
+        perform pgstate.wake(array[key], agent);
+      end if;
     exception when others then
       null;
     end;
