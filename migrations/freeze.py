@@ -4,8 +4,10 @@
     python migrations/freeze.py --check    exit 1 and name what differs
 
 tables.sql holds what is run once (roles, types, sequences, tables, indexes), code.sql what each revision creates anew.
-The first revision's tables.sql is a build as well; a later revision has to change tables that hold data, so its
-tables.sql is written by hand and only hashed here. Files of earlier revisions must match frozen/SHA256SUMS for ever.
+The first revision's tables.sql is a build as well, and its drop.sql removes everything. A later revision has to change
+tables that hold data: its tables.sql is written by hand, and its drop.sql, which takes those changes back; both are
+only hashed here. Its clear.sql removes the code of the revision before (and its own, when it is undone).
+Files of earlier revisions must match frozen/SHA256SUMS for ever.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from pathlib import Path
 FIRST = "0001"
 ONCE = frozenset({"roles", "types", "sequences", "tables", "indexes"})
 ANEW = frozenset({"functions", "triggers", "policies", "grants", "views"})
+# Scripts of their own, which create nothing.
+APART = frozenset({"clear.sql", "drop.sql"})
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -32,7 +36,7 @@ def read_manifest(sql: Path) -> list[str]:
     """
     lines = (line.split("#", 1)[0].strip() for line in (sql / "manifest.txt").read_text("utf-8").splitlines())
     listed = [line for line in lines if line]
-    present = {path.relative_to(sql).as_posix() for path in sql.rglob("*.sql")} - {"drop.sql"}
+    present = {path.relative_to(sql).as_posix() for path in sql.rglob("*.sql")} - APART
     problems = [
         *(f"listed but absent: {name}" for name in sorted(set(listed) - present)),
         *(f"not listed: {name}" for name in sorted(present - set(listed))),
@@ -51,13 +55,17 @@ def _joined(sql: Path, names: list[str]) -> str:
 def build(sql: Path, revision: str) -> dict[str, str]:
     """The texts that follow from sql/ for a revision, by file name."""
     names = read_manifest(sql)
-    parts = {
-        "code.sql": _joined(sql, [name for name in names if name.split("/", 1)[0] in ANEW]),
-        "drop.sql": (sql / "drop.sql").read_text("utf-8"),
-    }
+    parts = {"code.sql": _joined(sql, [name for name in names if name.split("/", 1)[0] in ANEW])}
     if revision == FIRST:
         parts["tables.sql"] = _joined(sql, [name for name in names if name.split("/", 1)[0] in ONCE])
+        parts["drop.sql"] = (sql / "drop.sql").read_text("utf-8")
+    else:
+        parts["clear.sql"] = (sql / "clear.sql").read_text("utf-8")
     return parts
+
+
+# What a later revision needs besides its builds.
+BY_HAND = ("tables.sql", "drop.sql")
 
 
 def newest(frozen: Path) -> str:
@@ -88,6 +96,7 @@ def check(sql: Path, frozen: Path) -> list[str]:
         path = frozen / revision / name
         if not path.exists() or path.read_text("utf-8") != text:
             found.append(f"{revision}/{name} is not what sql/ builds: run python migrations/freeze.py")
+    found += [f"{revision}/{name} is absent: write it" for name in BY_HAND if not (frozen / revision / name).exists()]
     actual, recorded = _sums(frozen), _recorded(frozen)
     found += [
         f"{name} does not match SHA256SUMS"

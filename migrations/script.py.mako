@@ -11,9 +11,12 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _alembic.run_frozen(revision, "clear")
     _alembic.run_frozen(revision, "tables")
     _alembic.run_frozen(revision, "code")
 
 
 def downgrade() -> None:
+    _alembic.run_frozen(revision, "clear")
     _alembic.run_frozen(revision, "drop")
+    _alembic.run_frozen(down_revision, "code")

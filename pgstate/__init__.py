@@ -27,6 +27,7 @@ from pgstate.types import (
     Info,
     Page,
     Result,
+    RolledBack,
     Stats,
     Version,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "Page",
     "PgStateError",
     "Result",
+    "RolledBack",
     "StaleToken",
     "State",
     "Stats",

@@ -105,7 +105,8 @@ $start$;
 """
 
 # Default privileges may have opened the version table. After a restore elsewhere the change feed must begin a new epoch
-# (SQL: _settle_identity), whether or not there was anything to migrate. At revision "base" nothing remains.
+# (SQL: _settle_identity), whether or not there was anything to migrate. What is there now is the first past that can be
+# named by a time (SQL: _record_point, from revision 0002 on). At revision "base" nothing remains.
 CLOSING = """\
 reset role;
 do $closing$
@@ -120,6 +121,9 @@ begin
     and pg_catalog.pg_has_role(current_user, 'pgstate_owner', 'MEMBER') then
     set local role pgstate_owner;
     perform pgstate._settle_identity();
+    if pg_catalog.to_regprocedure('pgstate._record_point()') is not null then
+      perform pgstate._record_point();
+    end if;
     reset role;
   end if;
   if v_left = 0 then
@@ -162,7 +166,7 @@ def _literal(revision: object) -> str:
 
 
 def run_frozen(revision: str, part: str) -> None:
-    """For migrations/versions: runs a revision's frozen file (tables, code or drop) unchanged, or prints it."""
+    """For migrations/versions: runs a revision's frozen file (clear, tables, code or drop) unchanged, or prints it."""
     run_script(_paths.frozen(revision, part).read_text("utf-8"))
 
 

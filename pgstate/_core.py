@@ -23,6 +23,7 @@ _log = logging.getLogger("pgstate")
 WRITE_LANES = 2
 READ_LANES = 2
 _PULSE = 1.0
+_LAST_PULSE = 1.0  # seconds that closing may wait for it
 
 
 class Core:
@@ -41,6 +42,7 @@ class Core:
         self._updaters: dict[str | None, Gatherer] = {}
         self._lanes: dict[str | None, list[Lane]] = {}
         self._calls = 0
+        self._pulsed = 0
         # updates of one key, which would only run into each other
         self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._finished: asyncio.Future[None] | None = None
@@ -191,15 +193,21 @@ class Core:
             raise errors.Closed("the client was closed")
 
     async def _beat(self) -> None:
-        """Expiry versions are written within a second by whichever client is connected; the feed reader does it too."""
+        """Expiry versions and points of the feed are written within a second by whichever client is connected; the feed
+        reader does it too."""
         while True:
             await asyncio.sleep(_PULSE)
-            if self.hub.reading:
-                continue
-            try:
-                await using(self.source, lambda c: values.expire(c, timeout=self.timeout), self.timeout)
-            except errors.PgStateError as error:
-                _log.info("no pulse: %s", error)
+            if not self.hub.reading:
+                await self._beat_once(self.timeout)
+
+    async def _beat_once(self, timeout: float) -> None:
+        writes = self.stats.writes
+        try:
+            await using(self.source, lambda c: values.expire(c, timeout=timeout), timeout)
+        except errors.PgStateError as error:
+            _log.info("no pulse: %s", error)
+        else:
+            self._pulsed = writes
 
     async def close(self) -> None:
         """Finishes what is under way, then closes the connections. Whoever calls it again waits for the same end."""
@@ -218,6 +226,9 @@ class Core:
             await self._finished
         await self.hub.close()
         await self._waker.close()
+        if self.stats.writes > self._pulsed:
+            # who reads the past by time finds these too, though nobody else may be connected to record them
+            await self._beat_once(min(self.timeout, _LAST_PULSE))
         await self.source.close()
 
 

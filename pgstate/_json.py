@@ -56,6 +56,11 @@ def decode(text: str) -> Any:
             raise InvalidValue(f"the stored value cannot be read into Python: {error}") from error
 
 
+def decode_or_none(text: str | None) -> Any:
+    """`decode`, and None for no value at all."""
+    return None if text is None else decode(text)
+
+
 @lru_cache(maxsize=256)
 def _adapter(type_: Any) -> TypeAdapter[Any]:
     return TypeAdapter(type_)

@@ -14,5 +14,5 @@ def migrations() -> Path:
 
 
 def frozen(revision: str, part: str) -> Path:
-    """The frozen SQL of a revision; `part` is tables, code or drop."""
+    """The frozen SQL of a revision; `part` is clear, tables, code or drop."""
     return migrations() / "frozen" / revision / f"{part}.sql"

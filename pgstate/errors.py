@@ -12,6 +12,7 @@ PgStateError
  ├─ CursorInvalid         PS020   not a cursor, or ahead of what the transaction can see
  ├─ CursorExpired         PS021   of another history of the database: list again
  ├─ FeedUnavailable       PS022   a standby, or a restored database that nothing was written to yet
+ ├─ NotRecorded           PS023   as of a time before the database recorded any
  ├─ OpIdReused            PS030   the idempotency key was used for another request
  ├─ LaneOutOfStep         PS031   the retry protection of a client was given wrong turns
  ├─ WrongKind             PS040   the key holds a thread or a run
@@ -109,6 +110,12 @@ class FeedUnavailable(PgStateError):
     """The change feed cannot be served here and now (a standby, or just restored)."""
 
     sqlstate = "PS022"
+
+
+class NotRecorded(PgStateError):
+    """As of a time before anything was recorded: older than the installation, or than what is kept."""
+
+    sqlstate = "PS023"
 
 
 class OpIdReused(PgStateError):

@@ -55,6 +55,15 @@ class Xid8(UserDefinedType[int]):
         return lambda value: None if value is None else int(value)
 
 
+class PgSnapshot(UserDefinedType[str]):
+    """What was committed at some moment, in PostgreSQL's text form."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "pg_snapshot"
+
+
 class KeyMultirange(UserDefinedType[Any]):
     """A set of ranges of keys, in the form that the driver gives multiranges."""
 
@@ -309,6 +318,11 @@ class EntryRow(Model):
     expires_at: Mapped[datetime | None]
     priority: Mapped[int] = mapped_column(server_default=text("0"))
     not_before: Mapped[datetime | None]
+    full_version: Mapped[int | None] = mapped_column(BigInteger)
+    tail_count: Mapped[int | None]
+    tail_bytes: Mapped[int | None]
+    full_bytes: Mapped[int | None]
+    full_type: Mapped[str | None]
 
 
 class VersionRow(Model):
@@ -334,6 +348,7 @@ class VersionRow(Model):
     at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     meta: Mapped[Json]
+    reducer: Mapped[str | None]
 
     __mapper_args__ = {"primary_key": ["key", "version"]}  # noqa: RUF012 (SQLAlchemy's own declaration of it)
 
@@ -395,3 +410,14 @@ class WatcherRow(Model):
     agent_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     ranges: Mapped[Any] = mapped_column(KeyMultirange, nullable=False)
     expires_at: Mapped[datetime]
+
+
+class FeedPointRow(Model):
+    """Table `feed_point`: points of the change feed by time, which reads as of a past time go by."""
+
+    __tablename__ = "feed_point"
+    __table_args__ = (PrimaryKeyConstraint("at", name="feed_point_pkey"),)
+
+    at: Mapped[datetime]
+    epoch: Mapped[int]
+    seen: Mapped[str] = mapped_column(PgSnapshot, nullable=False)

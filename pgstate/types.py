@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 T = TypeVar("T")
 Row: TypeAlias = Mapping[str, Any]
 Seconds: TypeAlias = float | timedelta
+AsOf: TypeAlias = int | str | datetime
 
 
 class _Unset:
@@ -82,18 +83,25 @@ def _moment(time: datetime | float) -> datetime:
 
 
 class Entry(_Decoded[T]):
-    """What a key holds: `key`, `value`, `version`, `writer`, `via` and the times."""
+    """What a key holds: `key`, `value`, `version`, `writer`, `via` and the times. Of a past entry (`as_of`) `kind`,
+    `created_at`, `priority` and `not_before` are not known: AttributeError."""
 
     __slots__ = ()
+
+    def _kept(self, column: str) -> Any:
+        try:
+            return self._row[column]
+        except KeyError:
+            raise AttributeError(f"of a past entry {column} is not known") from None
 
     @property
     def kind(self) -> str:
         """value, thread or run."""
-        return str(self._row["kind"] or "value")
+        return str(self._kept("kind") or "value")
 
     @property
     def created_at(self) -> datetime:
-        return _moment(self._row["created_at"])
+        return _moment(self._kept("created_at"))
 
     @property
     def updated_at(self) -> datetime:
@@ -107,12 +115,12 @@ class Entry(_Decoded[T]):
     @property
     def priority(self) -> int:
         """Higher ones are claimed first."""
-        return int(self._row["priority"] or 0)
+        return int(self._kept("priority") or 0)
 
     @property
     def not_before(self) -> datetime | None:
         """Not claimable before this time."""
-        return self._row["not_before"]  # type: ignore[no-any-return]
+        return self._kept("not_before")  # type: ignore[no-any-return]
 
 
 class Version(_Decoded[Any]):
@@ -220,6 +228,26 @@ class ChangePage:
 
     def __len__(self) -> int:
         return len(self.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """What a rollback did to a key, or would do: `action` is put, delete or none.
+
+    `status` is ok, or conflict for a key that others wrote too and that stays as it is. With `dry_run` it may also be
+    held or denied: then nothing would be done. `from_version` and `old` are what was there, `to_version` and `new` what
+    is brought back (version 0: nothing), until `expires_at`. `version` is the one that it made, None in a dry run.
+    """
+
+    key: str
+    status: str
+    action: str
+    version: int | None
+    from_version: int
+    to_version: int
+    old: Any
+    new: Any
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

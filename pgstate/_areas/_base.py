@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
 from pgstate import errors
 from pgstate._core import Core
 from pgstate._keys import check_key, check_pattern
-from pgstate.types import Seconds
+from pgstate.types import AsOf, Seconds
 
 
 class Area:
@@ -84,6 +84,15 @@ def some(keys: Sequence[str]) -> str:
     """Keys or patterns for a message, the first of them if there are many."""
     shown = ", ".join(key or "everything" for key in keys[:5])
     return shown if len(keys) <= 5 else f"{shown} and {len(keys) - 5} more"
+
+
+def named(as_of: AsOf) -> tuple[int | None, str | None, datetime | None]:
+    """Which past is meant, as the functions take it: version, cursor, time."""
+    if isinstance(as_of, bool) or not isinstance(as_of, int | str | datetime):
+        raise errors.InvalidArgument(f"as of a version, a cursor or a datetime, not {as_of!r}")
+    if isinstance(as_of, datetime):
+        return None, None, as_of
+    return (as_of, None, None) if isinstance(as_of, int) else (None, as_of, None)
 
 
 def seconds(span: Seconds) -> timedelta:

@@ -13,11 +13,11 @@ from typing import Any, Literal, TypeVar, overload
 
 from pgstate import errors
 from pgstate._areas import _items
-from pgstate._areas._base import Area, seconds, some
-from pgstate._calls import values
+from pgstate._areas._base import Area, named, seconds, some
+from pgstate._calls import history, values
 from pgstate._calls._run import outcome_error
-from pgstate._json import decode, decoder, encode
-from pgstate.types import UNSET, Entry, Page, Result, Row, Seconds, Version, _Unset
+from pgstate._json import decode, decode_or_none, decoder, encode
+from pgstate.types import UNSET, AsOf, Entry, Page, Result, Row, Seconds, Version, _Unset
 
 T = TypeVar("T")
 _MAX_LIMIT = 100_000
@@ -27,19 +27,30 @@ class Values(Area):
     """get, list, put, merge, delete, update, apply, history, and their set-based forms."""
 
     @overload
-    async def get(self, key: str) -> Entry[Any] | None: ...
+    async def get(self, key: str, *, as_of: AsOf | None = ...) -> Entry[Any] | None: ...
     @overload
-    async def get(self, key: str, *, as_: type[T]) -> Entry[T] | None: ...
-    async def get(self, key: str, *, as_: Any = None) -> Entry[Any] | None:
+    async def get(self, key: str, *, as_: type[T], as_of: AsOf | None = ...) -> Entry[T] | None: ...
+    async def get(self, key: str, *, as_: Any = None, as_of: AsOf | None = None) -> Entry[Any] | None:
         """The entry, None if there is none. With `as_`, `value` is an object of that type, validated by Pydantic.
 
+        With `as_of` the entry as it was: at a version of its own (int), at a cursor (str), or at a time (datetime),
+        which stands for the newest point of the feed recorded before it, about one a second. Of a past entry key,
+        value, version, writer, via, updated_at and expires_at are known. What had expired by then is None.
+
         Raises InvalidKey, AccessDenied (whether or not the key exists), Timeout, Unreachable; InvalidValue when
-        `.value` is looked at and does not fit `as_`.
+        `.value` is looked at and does not fit `as_`; with `as_of` InvalidArgument for a time to come, NotRecorded for
+        one before anything was recorded, CursorInvalid, CursorExpired, FeedUnavailable.
         """
         key = self._key(key)
         self._core.stats.reads += 1
         try:
-            row = await self._core.reader(self._agent).submit(key, (), len(key), self._timeout)
+            if as_of is None:
+                row = await self._core.reader(self._agent).submit(key, (), len(key), self._timeout)
+            else:
+                past = named(as_of)
+                row = await self._core.call(
+                    lambda c, left: history.get_as_of(c, key, *past, self._agent, timeout=left), self._timeout
+                )
             if row["status"] == "ok":
                 return Entry(row, decode if as_ is None else decoder(as_), self._skip)
             if row["status"] == "missing":
@@ -72,19 +83,37 @@ class Values(Area):
         except (errors.InvalidKey, errors.AccessDenied) as error:
             return error
 
-    async def list(self, pattern: str = "", *, limit: int | None = 1000, after: str | None = None) -> Page:
+    async def list(
+        self,
+        pattern: str = "",
+        *,
+        limit: int | None = 1000,
+        after: str | None = None,
+        as_of: str | datetime | None = None,
+    ) -> Page:
         """Entries that match a pattern and that the agent may read, in key order; an empty pattern means everything.
 
         `limit` is 1 to 100,000 (None: all); `after` continues behind a key, such as `page.after`. `page.cursor` is the
-        point in the change feed at which they were listed. Raises InvalidPattern, AccessDenied when the pattern reaches
-        nothing that the agent may read.
+        point in the change feed at which they were listed. With `as_of` (a cursor or a datetime) they are listed as
+        they were, deleted ones too, as in `get`; `page.cursor` is that point of the feed then (empty for a time before
+        a restore, from which the feed cannot go on). Raises InvalidPattern, AccessDenied when the pattern reaches
+        nothing that the agent may read, and with `as_of` what `get` raises.
         """
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)
         with self._to(f"list {full or 'everything'}", "read"):
-            cursor, rows = await self._core.call(
-                lambda c, left: values.list_(c, full, limit, start, self._agent, timeout=left), self._timeout
-            )
+            if as_of is None:
+                cursor, rows = await self._core.call(
+                    lambda c, left: values.list_(c, full, limit, start, self._agent, timeout=left), self._timeout
+                )
+            else:
+                version, then, at = named(as_of)
+                if version is not None:
+                    raise errors.InvalidArgument("a version is of one key: list as of a cursor or a datetime")
+                cursor, rows = await self._core.call(
+                    lambda c, left: history.list_as_of(c, full, limit, start, then, at, self._agent, timeout=left),
+                    self._timeout,
+                )
         more = limit is not None and len(rows) >= limit
         return Page(rows, cursor, rows[-1]["key"][self._skip :] if more else None, decode, self._skip)
 
@@ -164,7 +193,7 @@ class Values(Area):
 
         Reducers: replace, append, add, max, min, union, merge, deep_merge, messages (by id), first. Never conflicts:
         concurrent merges all take effect. A missing key starts from the operand; a merge that changes nothing makes no
-        version, unless it gives a ttl. Raises UnknownReducer, ReducerMismatch, and what `put` raises but
+        version, unless it gives a ttl, or goes into a value over 2 kB that grows by merges. Raises UnknownReducer, ReducerMismatch, and what `put` raises but
         VersionConflict.
         """
         row = await self._write(
@@ -295,7 +324,10 @@ class Values(Area):
             if row["status"] not in ("ok", "skipped"):
                 self._core.stats.conflicts += 1
                 raise self._conflict(row, row["key"])
-        return [Result(row["key"][self._skip :], row["status"], row["version"], _decode(row["value"])) for row in rows]
+        return [
+            Result(row["key"][self._skip :], row["status"], row["version"], decode_or_none(row["value"]))
+            for row in rows
+        ]
 
     def _full(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(row, Mapping) or not isinstance(row.get("key"), str):
@@ -391,7 +423,3 @@ class _KnownRow(dict[str, Any]):
 
     def __missing__(self, column: str) -> Any:
         raise AttributeError(f"only key, version and value of this entry are known, not {column}: get it")
-
-
-def _decode(text: str | None) -> Any:
-    return None if text is None else decode(text)

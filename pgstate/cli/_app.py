@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pgstate.cli import _access, _claims, _entries, _servers, _watch
+from pgstate.cli import _access, _claims, _entries, _history, _servers, _watch
 from pgstate.cli._command import AgentOption, Common, CsvOption, DsnOption, JsonOption
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ def _options(
 
 
 _entries.register(app)
+_history.register(app)
 _watch.register(app)
 _claims.register(app)
 _access.register(app)

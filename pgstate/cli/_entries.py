@@ -1,4 +1,4 @@
-"""get, put, merge, rm, ls, history."""
+"""get, put, merge, rm, ls."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from pgstate.cli._command import Cli, command
 from pgstate.cli._exit import MISSING, USAGE
 from pgstate.cli._input import (
+    AsOfOption,
     KeyArgument,
     OpIdOption,
     TextOption,
@@ -26,7 +27,6 @@ from pgstate.types import UNSET, Entry
 _PANEL = "State"
 _MAX_PAGE = 100_000
 _LISTED = ("key", "version", "value", "writer", "updated_at")
-_VERSIONS = ("version", "op", "value", "writer", "at")
 
 
 def entry_row(entry: Entry[Any]) -> dict[str, Any]:
@@ -46,25 +46,39 @@ def entry_row(entry: Entry[Any]) -> dict[str, Any]:
     }
 
 
+def past_row(entry: Entry[Any]) -> dict[str, Any]:
+    """What is known of an entry as it was."""
+    return {
+        "key": entry.key,
+        "version": entry.version,
+        "value": Json(entry.value),
+        "writer": entry.writer,
+        "via": entry.via,
+        "updated_at": entry.updated_at,
+        "expires_at": entry.expires_at,
+    }
+
+
 async def get(
     cli: Cli,
     key: KeyArgument,
     text: Annotated[bool, typer.Option("--text", help="Print a string without quotes.")] = False,
+    as_of: AsOfOption = None,
 ) -> None:
     """Prints the value of a key.
 
     It is JSON; with --json or --csv the whole entry is printed. Exit code 3 if there is none.
     """
     async with cli.connect() as state:
-        entry = await state.get(key)
+        entry = await state.get(key, as_of=as_of)
     if entry is None:
-        raise cli.fail(MISSING, f"{key} does not exist")
+        raise cli.fail(MISSING, f"{key} does not exist" if as_of is None else f"{key} did not exist then")
     if text and isinstance(entry.value, str) and not cli.out.for_programs:
         sys.stdout.write(visible(entry.value) + "\n" if sys.stdout.isatty() else entry.value + "\n")
     elif cli.out.on_terminal:
         _show(cli, entry)
     elif cli.out.for_programs:
-        cli.out.line(entry_row(entry), ())
+        cli.out.line(entry_row(entry) if as_of is None else past_row(entry), ())
     else:
         print(compact(entry.value))
 
@@ -181,6 +195,7 @@ async def ls(
     limit: Annotated[int, typer.Option(min=1, max=_MAX_PAGE, metavar="N", help="At most this many.")] = 1000,
     after: Annotated[str | None, typer.Option(metavar="KEY", help="Continue behind this key.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
+    as_of: AsOfOption = None,
 ) -> None:
     """Lists entries in the order of their keys.
 
@@ -191,52 +206,19 @@ async def ls(
     if pattern.endswith("/") and not pattern.startswith("/"):
         # as one lists a folder
         raise cli.fail(USAGE, f"{pattern} is no pattern: {pattern}* lists what is right below, {pattern}** all of it")
+    shown = entry_row if as_of is None else past_row
     async with cli.connect() as state:
         while True:
-            page = await state.list(pattern, limit=limit, after=after)
+            page = await state.list(pattern, limit=limit, after=after, as_of=as_of)
             empty = f"nothing matches {pattern}" if pattern else "nothing is there"
             if pattern and not set("*?") & set(pattern):
                 empty += f"; {pattern}/** lists what lies below"
-            cli.out.table((entry_row(entry) for entry in page), _LISTED, empty=empty)
+            cli.out.table((shown(entry) for entry in page), _LISTED, empty=empty)
             after = page.after
             if after is None or not everything:
                 break
     if after is not None:
         cli.out.note(f"perhaps more: continue with --after {after}, or use --all")
-
-
-async def history(
-    cli: Cli,
-    key: KeyArgument,
-    limit: Annotated[int, typer.Option(min=1, max=_MAX_PAGE, metavar="N", help="At most this many.")] = 100,
-    before: Annotated[int | None, typer.Option(metavar="VERSION", help="Only older ones than this.")] = None,
-) -> None:
-    """Shows who wrote what to a key, and when, newest first.
-
-    Exit code 3 if it never existed.
-    """
-    if before is not None and before < 1:
-        raise cli.fail(USAGE, "--before takes a version, which is at least 1")
-    async with cli.connect() as state:
-        versions = await state.history(key, limit=limit, before=before)
-    if not versions and before is None:
-        raise cli.fail(MISSING, f"{key} never existed")
-    rows = [
-        {
-            "key": version.key,
-            "version": version.version,
-            "op": version.op,
-            # a deletion has no value, which is not JSON's null
-            "value": Json(version.value) if version.op in ("put", "merge") else None,
-            "writer": version.writer,
-            "via": version.via,
-            "at": version.at,
-            "expires_at": version.expires_at,
-            "created": version.created,
-        }
-        for version in versions
-    ]
-    cli.out.table(rows, _VERSIONS)
 
 
 def register(app: typer.Typer) -> None:
@@ -246,4 +228,3 @@ def register(app: typer.Typer) -> None:
     command(app, "merge", panel=_PANEL, values=True)(merge)
     command(app, "rm", panel=_PANEL)(rm)
     command(app, "ls", panel=_PANEL)(ls)
-    command(app, "history", panel=_PANEL)(history)

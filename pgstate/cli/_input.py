@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn, TypeAlias
 
 import typer
@@ -13,6 +13,8 @@ import typer
 from pgstate.errors import InvalidValue
 
 _UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# what no time looks like
+_CURSOR = re.compile(r"1\.[0-9]+:[0-9]+\.")
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|[smhd]?)")
 
 
@@ -30,6 +32,23 @@ def moment(text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone()
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a time: give one like 2026-01-31T18:00+01:00") from None
+
+
+def past(text: str) -> int | str | datetime:
+    """A past state: the number of a version, a cursor, a time in ISO 8601, or 90s, 5m, 2h, 7d for so long ago."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    if _CURSOR.match(text):
+        return text
+    if text[-1:] in ("s", "m", "h", "d") and _DURATION.fullmatch(text):
+        return datetime.now(UTC) - timedelta(seconds=duration(text))
+    try:
+        return moment(text)
+    except typer.BadParameter:
+        raise typer.BadParameter(
+            f"{text!r} is no past state: give a version, a cursor, a time like 2026-01-31T18:00+01:00, or 10m for ten "
+            "minutes ago"
+        ) from None
 
 
 def json_value(text: str, *, literally: bool = False, what: str = "VALUE") -> Any:
@@ -73,5 +92,13 @@ TokenOption: TypeAlias = Annotated[
 OpIdOption: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="ID", help="Idempotency key: with the same ID it is done once, however often asked."),
+]
+AsOfOption: TypeAlias = Annotated[
+    Any,
+    typer.Option(
+        parser=past,
+        metavar="STATE",
+        help="As it was then: a version, a cursor, a time in ISO 8601, or 10m for ten minutes ago.",
+    ),
 ]
 KeyArgument: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", help="A key, such as research/agent-1/findings.")]

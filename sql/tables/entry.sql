@@ -16,6 +16,13 @@ create table pgstate.entry (
   expires_at timestamptz,
   priority int not null default 0,
   not_before timestamptz,
+  -- A value that grows by merges is not written anew each time: value is then the one of this version, and the operands
+  -- of the versions after it are folded in by whoever reads. Null where nothing grows.
+  full_version bigint,
+  tail_count int,
+  tail_bytes int,
+  full_bytes int,
+  full_type text,
   constraint entry_pkey primary key (key),
   constraint entry_live_has_value check (live = (value is not null) and version >= 0)
 ) with (fillfactor = 75);
@@ -25,6 +32,8 @@ create index entry_expires_idx on pgstate.entry (expires_at) where live and expi
 comment on table pgstate.entry is 'What each key holds now, tombstones included. Written by functions only; read the view entries.';
 comment on column pgstate.entry.parent is 'The key without its last segment.';
 comment on column pgstate.entry.version is 'Number of the newest version; 0 marks a key that was only ever guarded as absent.';
+comment on column pgstate.entry.full_version is 'The version that value is the full value of, if operands of later versions are to be folded in; else null or version itself.';
+comment on column pgstate.entry.tail_count is 'How many operands came since full_version; tail_bytes: their size; full_bytes and full_type: of value.';
 comment on column pgstate.entry.live is 'False for a tombstone.';
 comment on column pgstate.entry.writer is 'The agent that wrote the newest version; pgstate for an expiry.';
 comment on column pgstate.entry.via is 'The database login that the writer came through.';

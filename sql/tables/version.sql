@@ -17,7 +17,8 @@ create table pgstate.version (
   via text not null,
   at timestamptz not null,
   expires_at timestamptz,
-  meta jsonb
+  meta jsonb,
+  reducer text
 );
 create unique index version_key_idx on pgstate.version (key, version);
 -- seq rides along, so that the last row of a transaction and the first of a window are found without a scan
@@ -27,5 +28,6 @@ comment on table pgstate.version is 'Every version of every key, append-only: hi
 comment on column pgstate.version.epoch is 'Epoch of xid: rows of older epochs came with a restore.';
 comment on column pgstate.version.xid is 'The transaction that made it visible.';
 comment on column pgstate.version.seq is 'Order within the feed.';
+comment on column pgstate.version.reducer is 'Set where value is not the value but the operand that this reducer merged into the one before: read it with history() or the view versions.';
 comment on column pgstate.version.created is 'The key did not exist just before.';
 comment on column pgstate.version.expires_at is 'When this version was to expire, so that a past read knows what had expired then.';

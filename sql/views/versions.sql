@@ -1,5 +1,6 @@
 create view pgstate.versions with (security_invoker = true) as
-select v.key, v.version, v.op::text as op, v.value, v.writer, v.via, v.at, v.expires_at, v.created, v.seq
+select v.key, v.version, v.op::text as op,
+       case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end as value, v.writer, v.via, v.at, v.expires_at, v.created, v.seq
   from pgstate.version v;
 comment on view pgstate.versions is 'Every version of every key: who wrote what, through which login, and when.';
 comment on column pgstate.versions.key is 'The key.';

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
-from client._machine import Machine
 from client._model import MISSING, RIGHTS, Key, Op, canon, same
+from client._past_rules import Past
 from client._world import (
     REDUCERS,
     World,
@@ -34,7 +34,7 @@ from conftest import Clock
 from pgstate import State, _core, errors
 
 
-class KeySpace(Machine):
+class KeySpace(Past):
     @rule(
         agent=agents, directory=directories, leaf=leaves, value=json_values, token=tokens, ttl=st.none() | spans,
         expect=st.sampled_from([None, None, "current", "none", "wrong"]), compare=st.sampled_from([None, None, None, "same", "other"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import itertools
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import asyncpg
+import psycopg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -22,6 +24,7 @@ from conftest import INSTALLER, Database
 from pgstate import _alembic, _paths, errors, migrate
 
 ROOT = Path(__file__).resolve().parents[2]
+REVISIONS = ["0001", "0002"]
 MIGRATE = "import sys; from pgstate import migrate; print(*migrate.upgrade_dsn(sys.argv[1]))"
 
 
@@ -48,9 +51,9 @@ def freeze() -> ModuleType:
     return module
 
 
-def dump(database: Database) -> str:
+def dump(database: Database, *options: str) -> str:
     """The whole catalogue as pg_dump sees it: definitions, owners and privileges, without the random restrict key."""
-    text = database.cluster.program("pg_dump", "--schema-only", "--dbname", database.dsn(SUPERUSER))
+    text = database.cluster.program("pg_dump", "--schema-only", *options, "--dbname", database.dsn(SUPERUSER))
     return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
 
 
@@ -70,7 +73,7 @@ def test_installs_without_superuser_and_finds_nothing_left_to_do(empty: Callable
     database = empty()
     assert database.sql("select rolsuper, rolcreaterole from pg_roles where rolname = 'installer'") == [(False, True)]
     assert migrate.current_dsn(database.dsn()) is None
-    assert migrate.upgrade_dsn(database.dsn()) == [migrate.HEAD]
+    assert migrate.upgrade_dsn(database.dsn()) == REVISIONS
     assert migrate.current_dsn(database.dsn()) == migrate.HEAD
     assert migrate.upgrade_dsn(database.dsn()) == []
 
@@ -99,7 +102,7 @@ def test_the_printed_sql_says_at_once_that_it_is_not_for_this_database(empty: Ca
     script = migrate.sql()
     psql(database, script)
     database.sql("select pgstate.put('a', '1')", INSTALLER)
-    for start in ("", "0001:"):
+    for start in ("", f"{migrate.HEAD}:"):
         # with the option that stops at the first error, and without
         stopped, gone_on = (
             _refused(database, migrate.sql(f"{start}head"), *options) for options in (("-v", "ON_ERROR_STOP=1"), ())
@@ -139,11 +142,126 @@ def test_down_leaves_nothing_and_up_again_gives_the_same(empty: Callable[[], Dat
     before = dump(database)
     migrate.upgrade_dsn(database.dsn())
     first = dump(database)
-    assert migrate.downgrade_dsn(database.dsn(), "base") == [migrate.HEAD]
+    assert migrate.downgrade_dsn(database.dsn(), "base") == REVISIONS[::-1]
     assert dump(database) == before
     assert migrate.current_dsn(database.dsn()) is None
-    assert migrate.upgrade_dsn(database.dsn()) == [migrate.HEAD]
+    assert migrate.upgrade_dsn(database.dsn()) == REVISIONS
     assert dump(database) == first
+
+
+@pytest.mark.core
+def test_a_migrated_database_is_what_sql_describes(freeze: ModuleType, empty: Callable[[], Database]) -> None:
+    """What people read, in the manifest's order, gives the catalogue that the revisions lead to step by step."""
+    migrated, described = empty(), empty()
+    migrate.upgrade_dsn(migrated.dsn())
+    sql = ROOT / "sql"
+    files = "\n".join((sql / name).read_text() for name in freeze.read_manifest(sql))
+    psql(described, f"begin;\n{_alembic.OPENING}\n{files}\nreset role;\ncommit;")
+    assert dump(described) == dump(migrated, "--exclude-table=pgstate.alembic_version")
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("printed", [False, True], ids=["online", "printed"])
+def test_each_revision_up_and_down_with_data_in_place(empty: Callable[[], Database], printed: bool) -> None:
+    database = empty()
+
+    def up(first: str | None, to: str) -> None:
+        if printed:
+            psql(database, migrate.sql(f"{first}:{to}" if first else to))
+        else:
+            assert migrate.upgrade_dsn(database.dsn(), to) == [to]
+
+    dumps, before = {}, None
+    for revision in REVISIONS:
+        up(before, revision)
+        dumps[revision], before = dump(database), revision
+        assert migrate.current_dsn(database.dsn()) == revision
+        # each revision reads what the one before has written, and writes
+        put = f"select pgstate.put('k', '\"{revision}\"'), pgstate.put('t', '1', ttl => '1 h')"
+        database.sql(f"{put}, pgstate.claim('k', '1 h'), pgstate.delete('t')", INSTALLER)
+        database.sql("select pgstate.release('k', token) from pgstate.claims", INSTALLER)
+    history = [(int(revision), revision) for revision in REVISIONS]
+    assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
+    for before, revision in reversed(list(itertools.pairwise(REVISIONS))):
+        assert migrate.downgrade_dsn(database.dsn(), before) == [revision]
+        assert dump(database) == dumps[before]
+        assert database.sql("select revision from pgstate.info()", INSTALLER) == [(before,)]
+        assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
+        assert database.sql("select status from pgstate.put('k', '0', expect => 1)", INSTALLER) == [("conflict",)]
+    for before, revision in itertools.pairwise(REVISIONS):
+        up(before, revision)
+        assert dump(database) == dumps[revision]
+    assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
+
+
+def test_values_that_grew_by_operands_are_written_out_on_the_way_back(empty: Callable[[], Database]) -> None:
+    database = empty()
+    migrate.upgrade_dsn(database.dsn())
+    database.sql(
+        "select pgstate.put('k', jsonb_build_array((select string_agg(md5(n::text), '') from generate_series(1, 200) n)))",
+        INSTALLER,
+    )
+    for number in range(30):
+        database.sql(f"select pgstate.merge('k', '{number}', 'append')", INSTALLER)
+    database.sql("select pgstate.put('other', '[1]'), pgstate.merge('other', '2', 'append')", INSTALLER)
+    assert database.sql("select count(*) from pgstate.version where reducer is not null") == [(30,)]
+    entries = "select key, value, version from pgstate.entries order by key"
+    versions = "select key, version, value from pgstate.versions order by key, version"
+    before = database.sql(entries, INSTALLER), database.sql(versions, INSTALLER)
+    migrate.downgrade_dsn(database.dsn(), "0001")
+    assert (database.sql(entries, INSTALLER), database.sql(versions, INSTALLER)) == before
+    migrate.upgrade_dsn(database.dsn())
+    assert (database.sql(entries, INSTALLER), database.sql(versions, INSTALLER)) == before
+    database.sql("select pgstate.merge('k', '30', 'append')", INSTALLER)
+    assert database.sql("select jsonb_array_length(value) from pgstate.entries where key = 'k'", INSTALLER) == [(32,)]
+
+
+@pytest.mark.core
+def test_what_was_there_before_the_past_could_be_read(empty: Callable[[], Database]) -> None:
+    database = empty()
+    migrate.upgrade_dsn(database.dsn(), "0001")
+    database.sql("select pgstate.put('k', '1'), pgstate.put('gone', '1')", INSTALLER)
+    database.sql("select pgstate.delete('gone')", INSTALLER)
+    ((before,),) = database.sql("select clock_timestamp()::text")
+    migrate.upgrade_dsn(database.dsn())
+    ((after,),) = database.sql("select clock_timestamp()::text")
+    database.sql("select pgstate.put('k', '2')", INSTALLER)
+    # by version all of it, by time from the migration on
+    assert database.sql("select value::text from pgstate.get_as_of('gone', version => 1)", INSTALLER) == [("1",)]
+    listed = f"select key, value::text from pgstate.list_as_of(at => '{after}')"
+    assert database.sql(listed, INSTALLER) == [("k", "1")]
+    with pytest.raises(psycopg.Error) as caught:
+        database.sql(f"select pgstate.get_as_of('k', at => '{before}')", INSTALLER)
+    assert caught.value.sqlstate == "PS023"
+    # a later run records what was written since
+    migrate.upgrade_dsn(database.dsn())
+    assert database.sql("select value::text from pgstate.get_as_of('k', at => clock_timestamp())", INSTALLER) == [
+        ("2",)
+    ]
+
+
+def test_what_somebody_built_upon_a_view_is_named_and_kept(empty: Callable[[], Database]) -> None:
+    database = empty()
+    migrate.upgrade_dsn(database.dsn(), REVISIONS[0])
+    database.sql("create view public.mine as select key from pgstate.entries")
+    before = dump(database)
+    with pytest.raises(asyncpg.DependentObjectsStillExistError, match="entries") as caught:
+        migrate.upgrade_dsn(database.dsn())
+    assert "public.mine" in str(caught.value.detail) or "view mine" in str(caught.value.detail)
+    assert dump(database) == before
+
+
+def test_only_who_installed_changes_the_revision(empty: Callable[[], Database], cluster: Cluster) -> None:
+    database = empty()
+    migrate.upgrade_dsn(database.dsn(), REVISIONS[0])
+    other = f"{database.name}_other"
+    database.logins.append(other)
+    cluster.sql(f"create role {other} login createrole; grant pgstate_owner, pgstate_api to {other}")
+    database.sql(f'grant create on database "{database.name}" to {other}')
+    database.sql(f"grant all on pgstate.alembic_version to {other}; grant usage on schema pgstate to {other}")
+    with pytest.raises(errors.AccessDenied, match=f"installed here by the role {INSTALLER}"):
+        migrate.upgrade_dsn(database.dsn(other))
+    assert migrate.current_dsn(database.dsn()) == REVISIONS[0]
 
 
 async def _migrate_in_processes(addresses: list[str]) -> list[tuple[int | None, str]]:
@@ -170,7 +288,7 @@ def test_eight_at_once_in_two_databases_of_a_new_server(new_cluster: Callable[..
     one, two = (Database(fresh, fresh.create_database(owner=INSTALLER)) for _ in range(2))
     done = asyncio.run(_migrate_in_processes([one.dsn(), two.dsn()] * 4))
     assert [code for code, _ in done] == [0] * 8, done
-    assert sorted(text for _, text in done) == [""] * 6 + [migrate.HEAD] * 2
+    assert sorted(text for _, text in done) == [""] * 6 + [" ".join(REVISIONS)] * 2
 
     migrate.downgrade_dsn(one.dsn(), "base")
     assert migrate.current_dsn(two.dsn()) == migrate.HEAD
@@ -203,7 +321,7 @@ async def test_a_second_run_waits_for_the_first_and_then_finds_it_done(empty: Ca
         await wait_until_blocked(watcher, waiting)
         assert not run.done()
         await holder.execute("rollback")
-        assert await run == [migrate.HEAD]
+        assert await run == REVISIONS
     finally:
         holder.terminate()
         watcher.terminate()
@@ -215,14 +333,14 @@ def test_runs_in_threads_do_not_take_each_others_connection(empty: Callable[[], 
     async def together() -> list[list[str]]:
         return await asyncio.gather(*(migrate.upgrade(database.dsn()) for database in databases))
 
-    assert asyncio.run(together()) == [[migrate.HEAD]] * 3
+    assert asyncio.run(together()) == [REVISIONS] * 3
     assert [migrate.current_dsn(database.dsn()) for database in databases] == [migrate.HEAD] * 3
 
 
 def test_takes_a_sqlalchemy_address(empty: Callable[[], Database]) -> None:
     database = empty()
     address = database.dsn().replace("postgresql://", "postgresql+asyncpg://")
-    assert migrate.upgrade_dsn(address) == [migrate.HEAD]
+    assert migrate.upgrade_dsn(address) == REVISIONS
     assert migrate.current_dsn(address) == migrate.HEAD
 
 
@@ -263,7 +381,7 @@ def test_settings_of_the_database_do_not_get_in_the_way(empty: Callable[[], Data
     ):
         database.sql(f'alter database "{database.name}" set {setting}')
     database.sql(f"alter default privileges for role {INSTALLER} grant all on tables to public")
-    assert migrate.upgrade_dsn(database.dsn()) == [migrate.HEAD]
+    assert migrate.upgrade_dsn(database.dsn()) == REVISIONS
     migrate.upgrade_dsn(plain.dsn())
     public = (
         "select count(*) from pg_class c, aclexplode(c.relacl) a where a.grantee = 0 and relname = 'alembic_version'"
@@ -292,7 +410,7 @@ def test_a_second_installing_role_is_told_what_it_needs(new_cluster: Callable[..
             migrate.upgrade_dsn(addresses[1])
         roles = "pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader"
         fresh.sql(f"set role first; grant {roles} to second with admin option; reset role")
-    assert migrate.upgrade_dsn(addresses[1]) == ["0001"]
+    assert migrate.upgrade_dsn(addresses[1]) == REVISIONS
 
 
 def test_an_address_where_nothing_answers_is_unreachable(tmp_path: Path) -> None:
@@ -322,6 +440,7 @@ def frozen_tree(tmp_path: Path, freeze: ModuleType) -> tuple[Path, Path]:
         (sql / name).parent.mkdir(parents=True, exist_ok=True)
         (sql / name).write_text(f"select '{name}';\n")
     (sql / "drop.sql").write_text("select 'drop';\n")
+    (sql / "clear.sql").write_text("select 'clear';\n")
     (sql / "manifest.txt").write_text("# order\ntables/a.sql\nfunctions/x/f.sql\n")
     freeze.write(sql, frozen)
     return sql, frozen
@@ -342,6 +461,15 @@ def test_freezing_refuses_a_released_file_that_changed(freeze: ModuleType, froze
     sql, frozen = frozen_tree
     (frozen / "0002").mkdir()
     (frozen / "0002" / "tables.sql").write_text("alter table a add b int;\n")
+    freeze.write(sql, frozen)
+    assert freeze.check(sql, frozen) == ["0002/drop.sql is absent: write it"]
+    (frozen / "0002" / "drop.sql").write_text("alter table a drop b;\n")
+    freeze.write(sql, frozen)
+    assert freeze.check(sql, frozen) == []
+    assert (frozen / "0002" / "clear.sql").read_text() == "select 'clear';\n"
+    assert (frozen / "0002" / "drop.sql").read_text() == "alter table a drop b;\n"
+    assert not (frozen / "0001" / "clear.sql").exists()
+    (sql / "functions/x/f.sql").write_text("select 2;\n")
     freeze.write(sql, frozen)
     assert freeze.check(sql, frozen) == []
     (frozen / "0001" / "tables.sql").write_text("select 'something else';\n")

@@ -100,7 +100,7 @@ class Filler:
 
 _SCANS = """
 select relname, seq_scan from pg_stat_xact_user_tables
- where schemaname = 'pgstate' and relname in ('entry', 'version', 'claim')
+ where schemaname = 'pgstate' and relname in ('entry', 'version', 'claim', 'feed_point')
 """
 
 
@@ -120,9 +120,11 @@ async def _buffers(caller: Caller, call: str) -> tuple[int, set[str]]:
     return top["Shared Hit Blocks"] + top["Shared Read Blocks"], scanned
 
 
-async def _measure(caller: Caller, cursors: dict[str, str]) -> dict[str, tuple[int, set[str]]]:
+async def _measure(
+    caller: Caller, cursors: dict[str, str], calls: dict[str, str] = CALLS
+) -> dict[str, tuple[int, set[str]]]:
     touched = {}
-    for name, call in CALLS.items():
+    for name, call in calls.items():
         for place, cursor in cursors.items():
             call = call.replace("{" + place + "}", cursor)
         await _buffers(caller, call)

@@ -20,7 +20,7 @@ ROLES = ("pgstate_owner", "pgstate_api", "pgstate_agent", "pgstate_reader")
 OWNERS_FOR_AGENTS = {"_add_agent", "_add_gateway", "_set_login"}
 # Agents may execute nothing else that starts with _; this one runs as its caller.
 INTERNAL_FOR_AGENTS = OWNERS_FOR_AGENTS | {"_ensure_login"}
-FEED = {"cursor", "changes", "changes_for", "list"}
+FEED = {"cursor", "changes", "changes_for", "list", "get_as_of", "list_as_of", "_rollback_plan"}
 IN_SCHEMA = "relnamespace = 'pgstate'::regnamespace"
 RELATIONS = f"pg_class where {IN_SCHEMA} and relkind in ('r', 'p', 'v', 'm')"
 # Alembic's own table holds a revision number and nobody's data.

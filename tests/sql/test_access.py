@@ -429,7 +429,7 @@ async def test_a_reader_selects_what_its_pattern_covers(
     for view in ("entries", "versions", "claims"):
         assert {r["key"] for r in await reader.fetch(f"select key from pgstate.{view}")} <= {"a/b", "a/b/x", "a/b/gone"}
     for statement in (
-        "update pgstate.entries set value = '2'",
+        "update pgstate.entries set priority = 2",
         "delete from pgstate.versions",
         "insert into pgstate.entry (key) values ('a/b/y')",
         "truncate pgstate.entry",

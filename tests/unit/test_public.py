@@ -11,14 +11,14 @@ from pgstate import errors, ops, reducers
 
 NAMES = [
     "UNSET", "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry",
-    "FieldChange", "Grant", "HeldClaim", "Info", "Page", "PgStateError", "Result", "StaleToken", "State", "Stats", "TypedState",
+    "FieldChange", "Grant", "HeldClaim", "Info", "Page", "PgStateError", "Result", "RolledBack", "StaleToken", "State", "Stats", "TypedState",
     "TypedWatch", "Version", "VersionConflict", "Watch", "connect", "errors", "key", "ops", "reducers",
 ]  # fmt: skip
 METHODS = [
     "agents", "apply", "as_agent", "changes", "claim", "claim_next", "claims", "close", "complete", "create_agent",
     "create_gateway", "create_reader", "cursor", "delegate", "delete", "delete_many", "drop_agent", "drop_gateway", "get", "get_many", "grant_access",
     "grants", "history", "info", "list", "me", "merge", "merge_many", "namespace", "put", "put_many", "release",
-    "renew", "revoke_access", "set_login", "stats", "typed", "undelegate", "update", "watch", "with_timeout",
+    "renew", "revoke_access", "rollback", "set_login", "stats", "typed", "undelegate", "update", "watch", "with_timeout",
 ]  # fmt: skip
 TYPED = {
     pgstate.TypedState: ["delete", "diff", "load", "modify", "path", "reducers", "set", "update", "watch"],

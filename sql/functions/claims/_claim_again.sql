@@ -5,7 +5,8 @@ declare
   v_claimed pgstate.claimed := jsonb_populate_record(null::pgstate.claimed, p_outcome);
 begin
   if v_claimed.status = 'ok' then
-    select e.value into v_claimed.value from pgstate.entry e where e.key = v_claimed.key and e.version = v_claimed.version;
+    select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end
+      into v_claimed.value from pgstate.entry e where e.key = v_claimed.key and e.version = v_claimed.version;
   end if;
   return v_claimed;
 end

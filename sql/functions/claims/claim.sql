@@ -18,7 +18,7 @@ begin
       return pgstate._claim_again(v_outcome);
     end if;
   end if;
-  select e.version, e.value into v_entry
+  select e.version, e.full_version, e.value into v_entry
     from pgstate.entry e
    where e.key = claim.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) for update;
   v_out.key := claim.key;
@@ -27,7 +27,9 @@ begin
   else
     v_claim := pgstate._take(v_actor, claim.key, claim.lease);
     if v_claim.key is not null then
-      v_out := row('ok', claim.key, v_entry.value, v_entry.version, v_claim.token, v_claim.lease_until, v_claim.attempts, null)::pgstate.claimed;
+      v_out := row('ok', claim.key,
+        case when v_entry.full_version < v_entry.version then pgstate._grown(claim.key, v_entry.value, v_entry.full_version, v_entry.version) else v_entry.value end,
+        v_entry.version, v_claim.token, v_claim.lease_until, v_claim.attempts, null)::pgstate.claimed;
     else
       v_out.status := 'held';
       v_out.version := v_entry.version;

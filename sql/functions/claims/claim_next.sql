@@ -41,14 +41,14 @@ begin
   loop
     v_now := pgstate._now();
     if v_parent is not null then
-      select e.key, e.version, e.value into v_entry
+      select e.key, e.version, e.full_version, e.value into v_entry
         from pgstate.entry e
        where e.parent = v_parent and e.live and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
          and (e.expires_at is null or e.expires_at > v_now) and v_ranges @> e.key and e.key ~ v_regex
          and not exists (select from pgstate.claim c where c.key = e.key and c.lease_until > v_now)
        order by e.priority desc, e.created_at, e.key limit 1 for update of e skip locked;
     else
-      select e.key, e.version, e.value into v_entry
+      select e.key, e.version, e.full_version, e.value into v_entry
         from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
                 from unnest(v_ranges) r offset 0) span
         cross join lateral (
@@ -65,7 +65,9 @@ begin
     exit when not found;
     v_claim := pgstate._take(v_actor, v_entry.key, claim_next.lease);
     if v_claim.key is not null then
-      v_out := row('ok', v_entry.key, v_entry.value, v_entry.version, v_claim.token, v_claim.lease_until, v_claim.attempts, null)::pgstate.claimed;
+      v_out := row('ok', v_entry.key,
+        case when v_entry.full_version < v_entry.version then pgstate._grown(v_entry.key, v_entry.value, v_entry.full_version, v_entry.version) else v_entry.value end,
+        v_entry.version, v_claim.token, v_claim.lease_until, v_claim.attempts, null)::pgstate.claimed;
       exit;
     end if;
   end loop;

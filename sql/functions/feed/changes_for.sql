@@ -110,8 +110,10 @@ begin
 
   if cardinality(v_page) = 1 and not v_full and cardinality(v_agents) = 1 then
     -- what a watch reads when little happens, without the plan for many
-    return next row(v_agents[1], v_page[1].key, v_page[1].version, v_page[1].op, v_page[1].value,
-                    (select v.value from pgstate.version v where v.key = v_page[1].key and v.version = v_page[1].version - 1),
+    return next row(v_agents[1], v_page[1].key, v_page[1].version, v_page[1].op,
+                    case when v_page[1].reducer is null then v_page[1].value else pgstate._value_at(v_page[1].key, v_page[1].version) end,
+                    (select case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end
+                       from pgstate.version v where v.key = v_page[1].key and v.version = v_page[1].version - 1),
                     v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
                     v_head || v_base || '.' || v_upto || '.' || v_last || '.' || greatest(v_position.until, v_last),
                     v_position.until <= v_last)::pgstate.change;
@@ -132,12 +134,14 @@ begin
         -- until: where the last of the transactions begun so far in this window ends; earlier pages count
         select p.*, greatest(v_position.until, max(e.seq) over (order by p.seq)) as until from page p join ending e on e.xid = p.xid
       )
-      select w.agent, m.key, m.version, m.op::text, m.value, before.value, m.created, m.writer, m.via, m.at, m.expires_at,
+      select w.agent, m.key, m.version, m.op::text,
+             case when m.reducer is null then m.value else pgstate._value_at(m.key, m.version) end, before.value, m.created, m.writer, m.via, m.at, m.expires_at,
              v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq
         from marked m
         join unnest(v_agents, v_ranges, v_regexes) w (agent, ranges, regex) on w.ranges @> m.key and (w.regex is null or m.key ~ w.regex)
         left join lateral (
-          select v.value from pgstate.version v where v.key = m.key and v.version = m.prior) before on true
+          select case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end as value
+            from pgstate.version v where v.key = m.key and v.version = m.prior) before on true
        order by m.seq, w.agent
     loop
       return next v_change;

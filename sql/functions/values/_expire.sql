@@ -22,7 +22,8 @@ begin
     perform set_config('synchronous_commit', 'on', true);
   end if;
   update pgstate.entry e
-     set version = e.version + 1, live = false, value = null, writer = 'pgstate', via = session_user, updated_at = v_now, expires_at = null
+     set version = e.version + 1, live = false, value = null, writer = 'pgstate', via = session_user, updated_at = v_now, expires_at = null,
+         full_version = null
    where e.key = any (v_keys);
   insert into pgstate.version (key, version, epoch, op, writer, via, at)
   select e.key, e.version, i.epoch, 'expire', 'pgstate', session_user, v_now

@@ -37,7 +37,7 @@ begin
       update pgstate.entry e
          set version = e.version + 1, value = i.value, writer = p_actor.name, via = session_user, updated_at = v_now,
              expires_at = v_now + i.ttl, priority = coalesce(i.priority, e.priority),
-             not_before = coalesce(i.not_before, e.not_before)
+             not_before = coalesce(i.not_before, e.not_before), full_version = null
         from input i
        where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > v_now)
          and (i.expect is null or e.version = i.expect)

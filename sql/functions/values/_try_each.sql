@@ -22,6 +22,7 @@ declare
   v_out pgstate.outcome[];
   v_inserts pgstate.entry[];
   v_updates pgstate.entry[];
+  v_tails pgstate.entry[];
   v_versions pgstate.version[];
   v_unclaim text[];
   v_now timestamptz;
@@ -35,7 +36,6 @@ declare
   v_version bigint;
   v_live boolean;
   v_lapsed boolean;
-  v_value jsonb;
   v_writer text;
   v_created_at timestamptz;
   v_expires_at timestamptz;
@@ -43,17 +43,32 @@ declare
   v_not_before timestamptz;
   v_dirty boolean;
   v_token bigint;
+  -- its value now, if it is known; else the last full value, if it was written here, and the operands since
+  v_known boolean;
+  v_value jsonb;
+  v_rebased boolean;
+  v_full jsonb;
+  v_reducers text[];
+  v_operands jsonb[];
+  v_full_version bigint;
+  v_tail_count int;
+  v_tail_bytes int;
+  v_full_bytes int;
+  v_full_type text;
   -- the decision about one operation
   v_status text;
   v_code text;
   v_message text;
   v_op text;
   v_new jsonb;
+  v_grows boolean;
+  v_tail boolean;
 begin
   select array_agg(row(
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
            i.return_value, i.code, i.readable, e.key is not null, e.kind, coalesce(e.version, 0), coalesce(e.live, false),
-           e.value, e.created_at, e.expires_at, coalesce(e.priority, 0), e.not_before)::pgstate._slot)
+           case when e.small then e.value end, e.created_at, e.expires_at, coalesce(e.priority, 0), e.not_before,
+           coalesce(e.small, true), e.full_version, e.tail_count, e.tail_bytes, e.full_bytes, e.full_type)::pgstate._slot)
     into v_slots
     from (
       select u.*, p_actor.reads @> u.key as readable,
@@ -79,7 +94,9 @@ begin
        order by u.key collate "C", u.ord
     ) i
     left join lateral (
-      select * from pgstate.entry x where x.key = i.key and i.code is null for update
+      -- a large value is looked up when it is needed: most writes need none
+      select x.*, coalesce(pg_column_size(x.value), 0) <= 2000 and (x.full_version < x.version) is not true as small
+        from pgstate.entry x where x.key = i.key and i.code is null for update
     ) e on true;
 
   -- of those that the caller may write: a look at others would show in the caller's own statistics
@@ -97,6 +114,7 @@ begin
   v_out := array_fill(null::pgstate.outcome, array[cardinality(p_keys)]);
   v_inserts := '{}';
   v_updates := '{}';
+  v_tails := '{}';
   v_versions := '{}';
   v_unclaim := '{}';
   v_failed := false;
@@ -109,12 +127,23 @@ begin
     v_code := s.code;
     v_message := null;
     v_op := null;
+    v_tail := false;
 
     if v_code is null and v_key is distinct from s.key then
       v_key := s.key;
       v_found := s.found;
       v_version := s.version;
+      v_known := s.known;
       v_value := s.value;
+      v_rebased := false;
+      v_full := null;
+      v_reducers := '{}';
+      v_operands := '{}';
+      v_full_version := s.full_version;
+      v_tail_count := s.tail_count;
+      v_tail_bytes := s.tail_bytes;
+      v_full_bytes := s.full_bytes;
+      v_full_type := s.full_type;
       v_created_at := s.created_at;
       v_expires_at := s.expires_at;
       v_priority := s.old_priority;
@@ -130,6 +159,10 @@ begin
     end if;
 
     if v_code is null then
+      if not v_known and v_live and (s.expect_value is not null or s.return_value) then
+        v_value := pgstate._fold(case when v_rebased then v_full else pgstate._current_value(v_key) end, v_reducers, v_operands);
+        v_known := true;
+      end if;
       if v_live and s.kind <> 'value' and s.op not in ('check', 'exists', 'absent') then
         v_code := 'PS040';
       elsif s.token is not null and (v_token is distinct from s.token or not exists (
@@ -157,13 +190,40 @@ begin
         v_op := 'put';
         v_new := s.operand;
       else
-        v_new := pgstate._reduce(s.reducer, case when v_live then v_value end, s.operand);
-        if v_new is null then
-          v_code := 'PS006';
-        elsif pg_column_size(v_new) > p_actor.value_limit then
-          v_code := 'PS004';
-        elsif not v_live or v_new <> v_value or s.ttl is not null then
-          v_op := 'merge';
+        if v_live and v_full_version is null and not v_known
+           and s.reducer in ('append', 'union', 'merge', 'deep_merge', 'messages') then
+          -- from here on it grows by operands, for which only its type need be known
+          v_value := pgstate._current_value(v_key);
+          v_known := true;
+          v_full_version := v_version;
+          v_tail_count := 0;
+          v_tail_bytes := 0;
+          v_full_bytes := pg_column_size(v_value);
+          v_full_type := jsonb_typeof(v_value);
+        end if;
+        if v_live and v_full_version is not null then
+          v_grows := pgstate._operand_grows(s.reducer, v_full_type, s.operand);
+          -- at least 16, and when they outweigh the full value a new one is written
+          v_tail := v_grows is not null and v_full_bytes + v_tail_bytes + pg_column_size(s.operand) <= p_actor.value_limit
+                    and (v_tail_count < 16 or v_tail_bytes + pg_column_size(s.operand) <= v_full_bytes);
+        end if;
+        if v_tail then
+          if v_grows or s.ttl is not null then
+            v_op := 'merge';
+          end if;
+        else
+          if not v_known and v_live then
+            v_value := pgstate._fold(case when v_rebased then v_full else pgstate._current_value(v_key) end, v_reducers, v_operands);
+            v_known := true;
+          end if;
+          v_new := pgstate._reduce(s.reducer, case when v_live then v_value end, s.operand);
+          if v_new is null then
+            v_code := 'PS006';
+          elsif pg_column_size(v_new) > p_actor.value_limit then
+            v_code := 'PS004';
+          elsif not v_live or v_new <> v_value or s.ttl is not null then
+            v_op := 'merge';
+          end if;
         end if;
       end if;
     end if;
@@ -173,14 +233,14 @@ begin
         -- what stood here expired before this write: history says so first
         v_version := v_version + 1;
         v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, 'expire', false, null, 'pgstate', v_via,
-                                        v_now, null, null)::pgstate.version;
+                                        v_now, null, null, null)::pgstate.version;
         v_unclaim := v_unclaim || v_key;
         v_lapsed := false;
       end if;
       v_version := v_version + 1;
       v_expires_at := case when v_op = 'put' or not v_live then v_now + s.ttl
                            when v_op = 'merge' then coalesce(v_now + s.ttl, v_expires_at) end;
-      if v_new is null then
+      if v_op in ('delete', 'complete') then
         v_expires_at := null;
         v_unclaim := v_unclaim || v_key;
         v_token := null;
@@ -192,14 +252,40 @@ begin
         v_priority := coalesce(s.priority, v_priority);
         v_not_before := coalesce(s.not_before, v_not_before);
       end if;
-      v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, v_op, v_new is not null and not v_live,
-                                      v_new, p_actor.name, v_via, v_now, v_expires_at, null)::pgstate.version;
-      v_live := v_new is not null;
-      v_value := v_new;
+      v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, v_op, v_op in ('put', 'merge') and not v_live,
+                                      case when v_tail then s.operand else v_new end, p_actor.name, v_via, v_now, v_expires_at, null,
+                                      case when v_tail then s.reducer end)::pgstate.version;
+      v_live := v_op in ('put', 'merge');
+      if v_tail then
+        v_reducers := v_reducers || s.reducer;
+        v_operands := v_operands || s.operand;
+        v_tail_count := v_tail_count + 1;
+        v_tail_bytes := v_tail_bytes + pg_column_size(s.operand);
+        v_known := false;
+      else
+        v_known := true;
+        v_value := v_new;
+        v_rebased := true;
+        v_full := v_new;
+        v_reducers := '{}';
+        v_operands := '{}';
+        v_full_version := null;
+        if v_op = 'merge' and pg_column_size(v_new) > 2000 then
+          v_full_version := v_version;
+          v_tail_count := 0;
+          v_tail_bytes := 0;
+          v_full_bytes := pg_column_size(v_new);
+          v_full_type := jsonb_typeof(v_new);
+        end if;
+      end if;
       v_writer := p_actor.name;
       v_dirty := true;
     end if;
 
+    if not v_known and v_live and (s.return_value or s.readable and v_status in ('conflict', 'held', 'stale')) then
+      v_value := pgstate._fold(case when v_rebased then v_full else pgstate._current_value(v_key) end, v_reducers, v_operands);
+      v_known := true;
+    end if;
     if v_code is not null then
       v_status := case v_code when 'PS010' then 'denied' else 'invalid' end;
       v_out[s.ord] := row(s.ord, v_status, null, null, v_code, null, null)::pgstate.outcome;
@@ -219,12 +305,17 @@ begin
     v_failed := v_failed or v_out[s.ord].status <> 'ok';
 
     if v_dirty and (v_index = v_last or v_slots[v_index + 1].key is distinct from v_key) then
-      if v_found then
-        v_updates := v_updates || row(v_key, null, 'value', v_version, v_live, v_value, v_writer, v_via, v_created_at, v_now,
-                                      v_expires_at, v_priority, v_not_before)::pgstate.entry;
+      if not v_found then
+        v_inserts := v_inserts || row(v_key, null, 'value', v_version, v_live, v_full, coalesce(v_writer, p_actor.name), v_via,
+                                      coalesce(v_created_at, v_now), v_now, v_expires_at, v_priority, v_not_before, v_full_version,
+                                      v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
+      elsif v_rebased then
+        v_updates := v_updates || row(v_key, null, 'value', v_version, v_live, v_full, v_writer, v_via, v_created_at, v_now,
+                                      v_expires_at, v_priority, v_not_before, v_full_version,
+                                      v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
       else
-        v_inserts := v_inserts || row(v_key, null, 'value', v_version, v_live, v_value, coalesce(v_writer, p_actor.name), v_via,
-                                      coalesce(v_created_at, v_now), v_now, v_expires_at, v_priority, v_not_before)::pgstate.entry;
+        v_tails := v_tails || row(v_key, null, null, v_version, null, null, v_writer, v_via, null, v_now, v_expires_at, null, null,
+                                  v_full_version, v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
       end if;
       v_dirty := false;
     end if;
@@ -246,13 +337,24 @@ begin
   if cardinality(v_updates) > 0 then
     update pgstate.entry e
        set kind = n.kind, version = n.version, live = n.live, value = n.value, writer = n.writer, via = n.via, created_at = n.created_at,
-           updated_at = n.updated_at, expires_at = n.expires_at, priority = n.priority, not_before = n.not_before
+           updated_at = n.updated_at, expires_at = n.expires_at, priority = n.priority, not_before = n.not_before,
+           full_version = n.full_version, tail_count = n.tail_count, tail_bytes = n.tail_bytes, full_bytes = n.full_bytes,
+           full_type = n.full_type
       from unnest(v_updates) n
      where e.key = n.key;
   end if;
+  if cardinality(v_tails) > 0 then
+    -- apart, and without the value: an assigned one would be stored again, however large
+    update pgstate.entry e
+       set version = n.version, writer = n.writer, via = n.via, updated_at = n.updated_at, expires_at = n.expires_at,
+           full_version = n.full_version, tail_count = n.tail_count, tail_bytes = n.tail_bytes, full_bytes = n.full_bytes,
+           full_type = n.full_type
+      from unnest(v_tails) n
+     where e.key = n.key;
+  end if;
   if cardinality(v_versions) > 0 then
-    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
-    select n.key, n.version, n.epoch, n.op, n.created, n.value, n.writer, n.via, n.at, n.expires_at
+    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, reducer)
+    select n.key, n.version, n.epoch, n.op, n.created, n.value, n.writer, n.via, n.at, n.expires_at, n.reducer
       from unnest(v_versions) n;
   end if;
   if cardinality(v_unclaim) > 0 then

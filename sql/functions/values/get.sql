@@ -11,7 +11,8 @@ begin
   elsif not v_actor.readable then
     perform pgstate._deny();
   end if;
-  select 'ok', e.key, e.value, e.version, e.kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before
+  select 'ok', e.key, case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end,
+         e.version, e.kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before
     into v_row
     from pgstate.entry e
    where e.key = get.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now());

@@ -11,7 +11,9 @@ begin
   return query
     select k.ord::int,
            case when k.code = 'PS010' then 'denied' when k.code is not null then 'invalid' when e.key is null then 'missing' else 'ok' end,
-           k.key, e.value, e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before,
+           k.key,
+           case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end,
+           e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before,
            k.code, case when k.code is not null then pgstate._error_text(k.code, k.key) end
       from (select u.key, u.ord,
                    case when u.key is null or not pgstate._key_ok(u.key) then 'PS001'

@@ -17,7 +17,8 @@ begin
     raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
   end if;
   return query
-    select v.key, v.version, v.op::text, v.value, v.writer, v.via, v.at, v.expires_at, v.created
+    select v.key, v.version, v.op::text,
+           case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end, v.writer, v.via, v.at, v.expires_at, v.created
       from pgstate.version v
      where v.key = history.key and v.version < v_before
      order by v.version desc limit history."limit";

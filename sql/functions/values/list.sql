@@ -41,7 +41,8 @@ begin
     select m.*
       from span
       cross join lateral (
-        select e.key, e.value, e.version, case when e.kind = 'value' then 'value' else e.kind::text end, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority,
+        select e.key, case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end,
+               e.version, case when e.kind = 'value' then 'value' else e.kind::text end, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority,
                e.not_before, case when not list.bookmark then v_cursor end
           from pgstate.entry e
          where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > v_now) and (v_regex is null or e.key ~ v_regex)

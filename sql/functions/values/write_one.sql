@@ -51,7 +51,7 @@ begin
         update pgstate.entry e
            set version = e.version + 1, value = write_one.value, writer = v_actor.name, via = session_user, updated_at = v_now,
                expires_at = v_now + write_one.ttl, priority = coalesce(write_one.priority, e.priority),
-               not_before = coalesce(write_one.not_before, e.not_before)
+               not_before = coalesce(write_one.not_before, e.not_before), full_version = null
          where e.key = write_one.key and (e.expires_at is null or e.expires_at > v_now)
            and not exists (select from pgstate.claim c where c.key = write_one.key and c.lease_until > v_now)
         returning e.version, e.expires_at
