@@ -193,8 +193,8 @@ class Values(Area):
 
         Reducers: replace, append, add, max, min, union, merge, deep_merge, messages (by id), first. Never conflicts:
         concurrent merges all take effect. A missing key starts from the operand; a merge that changes nothing makes no
-        version, unless it gives a ttl, or goes into a value over 2 kB that grows by merges. Raises UnknownReducer, ReducerMismatch, and what `put` raises but
-        VersionConflict.
+        version, unless it gives a ttl, or goes into a value over 2 kB that grows by merges. Raises UnknownReducer,
+        ReducerMismatch, and what `put` raises but VersionConflict.
         """
         row = await self._write(
             "merge", key, encode(operand), None, UNSET, ttl, token, None, None, reducer, return_value or None, op_id
