@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from pgstate import errors
-from pgstate._calls import values
+from pgstate._calls import policies, values
 from pgstate._calls._run import Connection
 from pgstate._gather import Gatherer, Lane, Operation, persist
 from pgstate._hub import Hub, Waker
@@ -24,6 +24,8 @@ WRITE_LANES = 2
 READ_LANES = 2
 _PULSE = 1.0
 _LAST_PULSE = 1.0  # seconds that closing may wait for it
+_MAINTAIN = 10  # pulses
+_STEP = 5000
 
 
 class Core:
@@ -194,11 +196,24 @@ class Core:
 
     async def _beat(self) -> None:
         """Expiry versions and points of the feed are written within a second by whichever client is connected; the feed
-        reader does it too."""
+        reader does it too. Now and then retention takes a step, and the next one soon while it is behind."""
+        maintain_in = _MAINTAIN
         while True:
             await asyncio.sleep(_PULSE)
             if not self.hub.reading:
                 await self._beat_once(self.timeout)
+            maintain_in -= 1
+            if maintain_in <= 0:
+                maintain_in = 1 if await self._maintain() else _MAINTAIN
+
+    async def _maintain(self) -> bool:
+        """One step of retention. Is there more to do?"""
+        try:
+            done = await using(self.source, lambda c: policies.maintain(c, _STEP, timeout=self.timeout), self.timeout)
+        except errors.PgStateError as error:
+            _log.info("no retention: %s", error)
+            return False
+        return bool(done["more"])
 
     async def _beat_once(self, timeout: float) -> None:
         writes = self.stats.writes

@@ -15,6 +15,7 @@ from pgstate._areas.access import Access
 from pgstate._areas.claims import Claims
 from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
+from pgstate._areas.policies import Policies
 from pgstate._areas.typed import Typed
 from pgstate._calls import access
 from pgstate._core import Core
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pgstate")
 
 
-class State(Claims, Feed, History, Access, Typed):
+class State(Claims, Feed, History, Access, Policies, Typed):
     """Shared state, as one agent sees it. Made by `connect`; safe to use from any number of tasks of one event loop.
 
     Views of it share connections, queues and the feed reader: `namespace` for relative keys, `as_agent` for another

@@ -8,9 +8,10 @@ PgStateError
  ├─ UnknownReducer        PS005
  ├─ ReducerMismatch       PS006   the operand does not fit the current value
  ├─ InvalidArgument       PS007   a limit, lease, ttl, name or guard out of range
+ ├─ SchemaViolation       PS008   the value does not fit the JSON Schema that a policy sets for the key
  ├─ AccessDenied          PS010   outside the acting agent's grants, whether or not anything is there
  ├─ CursorInvalid         PS020   not a cursor, or ahead of what the transaction can see
- ├─ CursorExpired         PS021   of another history of the database: list again
+ ├─ CursorExpired         PS021   of another history of the database, or older than what is kept: list again
  ├─ FeedUnavailable       PS022   a standby, or a restored database that nothing was written to yet
  ├─ NotRecorded           PS023   as of a time before the database recorded any
  ├─ OpIdReused            PS030   the idempotency key was used for another request
@@ -87,6 +88,12 @@ class InvalidArgument(PgStateError):
     sqlstate = "PS007"
 
 
+class SchemaViolation(PgStateError):
+    """The value does not fit the JSON Schema that a policy sets for the key (`State.explain_policy` shows it)."""
+
+    sqlstate = "PS008"
+
+
 class AccessDenied(PgStateError):
     """The acting agent has no such right there. The same whether or not anything is there: what the message names is
     what was asked."""
@@ -101,7 +108,8 @@ class CursorInvalid(PgStateError):
 
 
 class CursorExpired(PgStateError):
-    """The cursor belongs to another history of the database. List again, and go on from the new cursor."""
+    """The cursor belongs to another history of the database, or is older than the history that policies keep. List
+    again, and go on from the new cursor."""
 
     sqlstate = "PS021"
 

@@ -71,7 +71,7 @@ def put(
 
 
 def merge(
-    key: str, operand: Any, reducer: str, *, ttl: Seconds | None = None, token: int | None = None
+    key: str, operand: Any, reducer: str | None = None, *, ttl: Seconds | None = None, token: int | None = None
 ) -> dict[str, Any]:
     """Merges into a key; the arguments are those of `State.merge`."""
     return _row(op="merge", key=key, reducer=reducer, ttl=_seconds(ttl), token=token) | {"operand": operand}

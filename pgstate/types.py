@@ -334,6 +334,40 @@ class Grant:
     granted_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a policy sets for a key or subtree, None what it does not. `ttl` 0 is none; `keep` is "everything", a number
+    of versions ("100 versions") or an interval as the database writes it."""
+
+    subtree: str
+    reducer: str | None
+    ttl: timedelta | None
+    keep: str | None
+    value_limit: int | None
+    schema: Any
+    set_by: str
+    set_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySetting:
+    """What holds for a key: a setting, its value, and the subtree whose policy sets it, None where none does."""
+
+    setting: str
+    value: Any
+    subtree: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """One step of retention: `status` is ok, or busy when another client was at it; `removed` counts versions, None for
+    an agent without admin on everything; `more` says that more waits."""
+
+    status: str
+    removed: int | None
+    more: bool
+
+
 @dataclass(slots=True)
 class Stats:
     """What a client did since it connected, in counts."""

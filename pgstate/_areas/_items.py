@@ -23,7 +23,7 @@ _FIELDS = {
     "merge": frozenset({"operand", "reducer", "ttl", "token", "op_id"}),
     "delete": frozenset({"expect", "token", "op_id"}),
 }
-_NEEDED = {"put": {"value"}, "merge": {"operand", "reducer"}, "delete": set[str]()}
+_NEEDED = {"put": {"value"}, "merge": {"operand"}, "delete": set[str]()}
 
 
 def puts(items: Mapping[str, Any] | Iterable[tuple[str, Any] | Mapping[str, Any]], ttl: Seconds | None) -> list[Write]:
@@ -53,7 +53,8 @@ def _write(op: str, item: Any, names: tuple[str, ...], ttl: Seconds | None) -> W
     elif isinstance(item, (tuple, list)):
         given = dict(zip(names, item[1:], strict=False))
         key = item[0] if item else None
-        fits = len(item) == len(names) + 1
+        # a merge may leave the reducer to a policy
+        fits = len(item) == len(names) + 1 or (op == "merge" and len(item) == len(names))
     else:
         given, key, fits = {}, None, False
     if not fits or not isinstance(key, str):

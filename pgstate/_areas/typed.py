@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from inspect import isawaitable
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
@@ -12,7 +13,8 @@ from pgstate import errors, ops
 from pgstate._areas._diff import Differ
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas.values import Values
-from pgstate._calls._run import outcome_error
+from pgstate._calls import policies
+from pgstate._calls._run import Connection, outcome_error
 from pgstate._json import encode
 from pgstate._shapes.shape import Shape, Slot, shape_of
 from pgstate.types import UNSET, FieldChange, Row
@@ -22,6 +24,12 @@ _Row: TypeAlias = Mapping[str, Any]
 # field, what is written to it as JSON types, reducer
 _Write: TypeAlias = tuple[str, Any, str | None]
 _ATTEMPTS = 10
+
+
+async def _set_policy(
+    key: str, reducer: str, schema: str, agent: str | None, connection: Connection, left: float
+) -> None:
+    await policies.set_policy(connection, key, reducer, None, None, None, schema, agent, timeout=left)
 
 
 class TypedState(Generic[T]):
@@ -52,6 +60,20 @@ class TypedState(Generic[T]):
     def reducers(self) -> dict[str, str]:
         """What merges each field: a built-in reducer, or cas for a function that is applied in Python."""
         return {name: slot.reducer for name, slot in self._shape.slots.items()}
+
+    async def define(self) -> None:
+        """Makes a policy for each field: its reducer, and the JSON Schema that its values must fit from now on, whoever
+        writes them. Can be done again; other settings of these policies stay as they are.
+
+        Raises AccessDenied (needs admin on every field's key), and InvalidArgument for a schema that the database
+        cannot check, such as one with a regular expression: the fields before it have their policies then.
+        """
+        values = self._values
+        with values._to(f"define {self._path}", "admin"):
+            for name, (reducer, schema) in self._shape.rules().items():
+                await values._core.call(
+                    partial(_set_policy, self._keys[name], reducer, encode(schema), values._agent), values._timeout
+                )
 
     @overload
     async def load(self) -> T | None: ...

@@ -159,7 +159,7 @@ class Values(Area):
         self,
         key: str,
         operand: Any,
-        reducer: str,
+        reducer: str | None = ...,
         *,
         ttl: Seconds | None = ...,
         token: int | None = ...,
@@ -171,7 +171,7 @@ class Values(Area):
         self,
         key: str,
         operand: Any,
-        reducer: str,
+        reducer: str | None = ...,
         *,
         ttl: Seconds | None = ...,
         token: int | None = ...,
@@ -182,7 +182,7 @@ class Values(Area):
         self,
         key: str,
         operand: Any,
-        reducer: str,
+        reducer: str | None = None,
         *,
         ttl: Seconds | None = None,
         token: int | None = None,
@@ -191,7 +191,8 @@ class Values(Area):
     ) -> Any:
         """Merges an operand into a key inside the database, and returns the version, or the merged value if asked to.
 
-        Reducers: replace, append, add, max, min, union, merge, deep_merge, messages (by id), first. Never conflicts:
+        Reducers: replace, append, add, max, min, union, merge, deep_merge, messages (by id), first; without a name, the
+        one that a policy sets for the key. Never conflicts:
         concurrent merges all take effect. A missing key starts from the operand; a merge that changes nothing makes no
         version, unless it gives a ttl, or goes into a value over 2 kB that grows by merges. Raises UnknownReducer,
         ReducerMismatch, and what `put` raises but VersionConflict.

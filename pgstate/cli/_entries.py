@@ -141,12 +141,13 @@ async def merge(
     key: KeyArgument,
     operand: Annotated[str, typer.Argument(metavar="OPERAND", help="JSON; - reads it from stdin.")],
     reducer: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="REDUCER",
-            help="replace, append, add, max, min, union, merge, deep_merge, messages or first.",
+            help="replace, append, add, max, min, union, merge, deep_merge, messages or first; "
+            "the one that a policy sets unless given.",
         ),
-    ],
+    ] = None,
     text: TextOption = False,
     return_value: Annotated[bool, typer.Option("--return-value", help="Print the merged value.")] = False,
     ttl: TtlOption = None,

@@ -21,6 +21,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.UnknownReducer, USAGE),
     (errors.ReducerMismatch, USAGE),
     (errors.InvalidArgument, USAGE),
+    (errors.SchemaViolation, USAGE),
     (errors.CursorInvalid, USAGE),
     (errors.NotRecorded, USAGE),
     (errors.OpIdReused, USAGE),

@@ -6,11 +6,18 @@ create table pgstate.install (
   epoch int not null default 1,
   value_limit int not null default 1048576,
   installed_at timestamptz not null default pg_catalog.now(),
+  policies boolean not null default false,
+  cursor_window interval not null default '1 hour',
+  horizon xid8,
   constraint install_pkey primary key (singleton),
   constraint install_one_row check (singleton),
-  constraint install_value_limit_range check (value_limit between 1024 and 268435456)
+  constraint install_value_limit_range check (value_limit between 1024 and 268435456),
+  constraint install_cursor_window_range check (cursor_window between interval '1 minute' and interval '3650 days')
 );
 comment on table pgstate.install is 'One row: the identity of the cluster and database, the epoch of transaction ids, and the limits of this installation.';
 comment on column pgstate.install.identity is 'System identifier and database oid that version.xid belongs to.';
 comment on column pgstate.install.epoch is 'Rises when the database was restored elsewhere: transaction ids of older epochs mean nothing here.';
 comment on column pgstate.install.value_limit is 'Largest value in bytes, measured as pg_column_size of the jsonb.';
+comment on column pgstate.install.policies is 'There are policies: without any, writes need not look for them.';
+comment on column pgstate.install.cursor_window is 'Cursors younger than this stay good whatever retention removes.';
+comment on column pgstate.install.horizon is 'The highest transaction id that retention has touched: cursors that had not seen it are refused.';

@@ -246,6 +246,8 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
         "agents",
         "grant",
         "revoke",
+        "policy",
+        "maintain",
         "migrate",
         "up",
         "down",

@@ -112,7 +112,7 @@ async def test_an_item_that_is_none_refuses_the_call(state: State) -> None:
     ):
         with pytest.raises(errors.InvalidArgument):
             await state.put_many(items)  # type: ignore[arg-type]
-    for merges in ([("k", 1)], [ops.put("k", 1)], [{"op": "merge", "key": "k", "operand": 1}]):
+    for merges in ([("k",)], [("k", 1, "add", 2)], [ops.put("k", 1)], [{"op": "merge", "key": "k", "reducer": "add"}]):
         with pytest.raises(errors.InvalidArgument):
             await state.merge_many(merges)  # type: ignore[arg-type]
     for deletes in ([5], [("k", 1)], [ops.put("k", 1)]):

@@ -22,10 +22,10 @@ def blocks(language: str) -> list[str]:
 
 
 async def test_sql_snippets(admin: asyncpg.Connection, login_name: Callable[[str], str]) -> None:
-    first, access = blocks("sql")
+    first, access, policies = blocks("sql")
     for name in ("writer_login", "app_server", "ana"):
         access = access.replace(name, login_name(name))
-    for script in (first, access):
+    for script in (first, access, policies):
         for statement in re.split(r";\s*\n", re.sub(r" *--.*", "", script)):
             if statement.strip():
                 rows = await admin.fetch(statement)

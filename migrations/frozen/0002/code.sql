@@ -79,7 +79,7 @@ declare
 begin
   -- the login's own agent, named or not: as in _reachable()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
-         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key into v_actor
+         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, null, null, i.policies into v_actor
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '');
@@ -107,7 +107,7 @@ begin
     v_done := set_config('pgstate.call_agent', coalesce(p_agent, ''), true) || set_config('pgstate.call_agents', '', true);
   end if;
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
-         i.identity, r.reads @> p_key, r.writes @> p_key into v_actor
+         i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i;
   if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
@@ -163,7 +163,7 @@ begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn into v_actor
+         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies into v_actor
     from pgstate.login l cross join pgstate.install i
     left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
@@ -239,7 +239,7 @@ as $$
 declare
   v_identity text := pgstate._identity();
 begin
-  update pgstate.install i set identity = v_identity, epoch = i.epoch + 1 where i.identity <> v_identity;
+  update pgstate.install i set identity = v_identity, epoch = i.epoch + 1, horizon = null where i.identity <> v_identity;
   perform set_config('pgstate.identity', v_identity, false);
 end
 $$;
@@ -483,6 +483,1050 @@ end
 $$;
 comment on function pgstate._subtree_ranges(text, text) is 'Internal: key ranges of a granted subtree for one agent. PS002 when it is not a key or a subtree.';
 
+-- functions/policy/_subtrees_of.sql
+-- The subtrees that hold a key: a/b gives a/b, a/b/**, a/** and **. Without a query: it is on the way of every write.
+create function pgstate._subtrees_of(p_key text) returns text[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_subtrees text[] := array['**', p_key, p_key || '/**'];
+  v_above text := p_key;
+  v_at int;
+begin
+  loop
+    v_at := strpos(reverse(v_above), '/');
+    exit when v_at = 0;
+    v_above := left(v_above, -v_at);
+    v_subtrees := v_subtrees || (v_above || '/**');
+  end loop;
+  return v_subtrees;
+end
+$$;
+comment on function pgstate._subtrees_of(text) is 'Internal: the subtrees that hold a key.';
+
+-- functions/policy/_policy_of.sql
+-- For the write path, once it knows from install.policies that there are any. As the owner: a policy holds for whoever writes.
+create function pgstate._policy_of(p_key text) returns pgstate._policy
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_policy pgstate._policy;
+  v_subtrees text[] := pgstate._subtrees_of(p_key);
+begin
+  select (array_agg(p.reducer order by p.nearness desc) filter (where p.reducer is not null))[1],
+         nullif((array_agg(p.ttl order by p.nearness desc) filter (where p.ttl is not null))[1], interval '0'),
+         (array_agg(p.value_limit order by p.nearness desc) filter (where p.value_limit is not null))[1],
+         (array_agg(p.schema order by p.nearness desc) filter (where p.schema is not null))[1]
+    into v_policy
+    from pgstate.policy p where p.subtree = any (v_subtrees);
+  return v_policy;
+end
+$$;
+comment on function pgstate._policy_of(text) is 'Internal: what the policies say of a key.';
+
+-- functions/policy/_has_rules.sql
+-- Do policies say anything about writing these keys? Then the short ways of writing are not for them. The history that is
+-- kept is no such thing.
+create function pgstate._has_rules(p_keys text[]) returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return exists (
+    select from unnest(p_keys) k cross join lateral pgstate._policy_of(k) p
+     where k is not null and num_nonnulls(p.ttl, p.value_limit, p.schema) > 0);
+end
+$$;
+comment on function pgstate._has_rules(text[]) is 'Internal: do policies bear on puts of any of these keys?';
+
+-- functions/policy/_keep_of.sql
+create function pgstate._keep_of(p_key text) returns pgstate._keep
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_keep pgstate._keep;
+  v_subtrees text[] := pgstate._subtrees_of(p_key);
+begin
+  select p.keep_versions, p.keep_age into v_keep
+    from pgstate.policy p
+   where p.subtree = any (v_subtrees) and num_nonnulls(p.keep_versions, p.keep_age, p.keep_everything) > 0
+   order by p.nearness desc limit 1;
+  return v_keep;
+end
+$$;
+comment on function pgstate._keep_of(text) is 'Internal: how much of a key''s history the policies keep.';
+
+-- functions/policy/_keep_text.sql
+create function pgstate._keep_text(p_versions int, p_age interval, p_everything boolean) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_everything then 'everything'
+              when p_versions is not null then p_versions || case when p_versions = 1 then ' version' else ' versions' end
+              else p_age::text end;
+end
+$$;
+comment on function pgstate._keep_text(int, interval, boolean) is 'Internal: the history kept, as set_policy() takes it.';
+
+-- functions/policy/_built_in.sql
+create function pgstate._built_in(p_reducer text) returns boolean
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(p_reducer, '') in ('replace', 'append', 'add', 'max', 'min', 'union', 'merge', 'deep_merge', 'messages', 'first');
+end
+$$;
+comment on function pgstate._built_in(text) is 'Internal: is this the name of a built-in reducer?';
+
+-- functions/policy/_function_digest.sql
+create function pgstate._function_digest(p_function oid) returns bytea
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select sha256(convert_to(row(p.prolang, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
+                                       coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'))
+            from pg_proc p where p.oid = p_function);
+end
+$$;
+comment on function pgstate._function_digest(oid) is 'Internal: hash of what a function does.';
+
+-- functions/policy/_own_reducer.sql
+-- The function behind a registered name, if it is still what was registered. Its owner could replace it, and it runs with
+-- the rights of pgstate_api: so the body counts, not the name.
+create function pgstate._own_reducer(p_name text) returns regprocedure
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (select p.oid
+            from pgstate.reducer r
+            join pg_namespace n on n.nspname = r.function_schema
+            join pg_proc p on p.pronamespace = n.oid and p.proname = r.function_name
+                              and p.proargtypes = '3802 3802'::oidvector and pgstate._function_digest(p.oid) = r.digest
+           where r.name = p_name);
+end
+$$;
+comment on function pgstate._own_reducer(text) is 'Internal: a registered reducer''s function, null when there is none or it has changed.';
+
+-- functions/policy/_schema_ref.sql
+create function pgstate._schema_ref(p_root jsonb, p_ref text) returns jsonb
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_ref = '#' then
+    return p_root;
+  end if;
+  return p_root -> split_part(p_ref, '/', 2) -> replace(replace(split_part(p_ref, '/', 3), '~1', '/'), '~0', '~');
+end
+$$;
+comment on function pgstate._schema_ref(jsonb, text) is 'Internal: the part of a schema that a $ref names, null when there is none.';
+
+-- functions/policy/_schema_refs.sql
+-- The $refs that a schema follows for one and the same value, without going into the value.
+create function pgstate._schema_refs(p_schema jsonb) returns text[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_refs text[] := '{}';
+  v_inner jsonb;
+begin
+  if jsonb_typeof(p_schema) <> 'object' then
+    return v_refs;
+  elsif p_schema ? '$ref' then
+    v_refs := array[p_schema ->> '$ref'];
+  end if;
+  for v_inner in
+    select p_schema -> 'not' where p_schema ? 'not'
+    union all
+    select e.value from unnest(array['anyOf', 'allOf', 'oneOf']) w, jsonb_array_elements(coalesce(p_schema -> w, '[]')) e
+  loop
+    v_refs := v_refs || pgstate._schema_refs(v_inner);
+  end loop;
+  return v_refs;
+end
+$$;
+comment on function pgstate._schema_refs(jsonb) is 'Internal: the $refs that a schema applies to the value itself.';
+
+-- functions/policy/_schema_fault.sql
+-- What a schema that somebody defines may hold: keywords of JSON Schema 2020-12 that the database can check at a cost it
+-- can bound, each in the form that _schema_check() relies on. What is outside is refused here, by name and path, because a
+-- rule that is quietly not checked is worse than none. Regular expressions (pattern, patternProperties) are outside:
+-- PostgreSQL's differ from ECMA's, and their cost cannot be bounded.
+create function pgstate._schema_fault(p_root jsonb, p_schema jsonb, p_path text, p_depth int) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_word text;
+  v_rule jsonb;
+  v_type text;
+  v_name text;
+  v_inner jsonb;
+  v_inners jsonb;
+  v_fault text;
+begin
+  if jsonb_typeof(p_schema) = 'boolean' then
+    return null;
+  elsif jsonb_typeof(p_schema) <> 'object' then
+    return format('%s: a schema is an object, true or false', p_path);
+  elsif p_depth > 40 then
+    return format('%s: nested deeper than 40 levels', p_path);
+  end if;
+  for v_word, v_rule in select w.key, w.value from jsonb_each(p_schema) w order by w.key loop
+    v_type := jsonb_typeof(v_rule);
+    v_inners := '{}';
+    if v_word in ('title', 'description', 'default', 'examples', 'deprecated', 'readOnly', 'writeOnly', 'format', 'discriminator',
+                  'contentEncoding', 'contentMediaType', 'contentSchema', '$comment', '$schema') then
+      -- says something to people and tools, and nothing about which values are valid
+      continue;
+    elsif v_word = '$id' then
+      if p_path <> '#' then
+        return format('%s: $id is supported at the top only', p_path);
+      end if;
+    elsif v_word = 'type' then
+      if not (v_type = 'string' or v_type = 'array' and v_rule <> '[]')
+         or exists (select from jsonb_array_elements(case v_type when 'array' then v_rule else jsonb_build_array(v_rule) end) t
+                     where jsonb_typeof(t.value) <> 'string'
+                        or t.value #>> '{}' not in ('object', 'array', 'string', 'number', 'integer', 'boolean', 'null')) then
+        return format('%s/type: one or several of object, array, string, number, integer, boolean, null', p_path);
+      end if;
+    elsif v_word = 'enum' then
+      if v_type <> 'array' then
+        return format('%s/enum: a list of values', p_path);
+      end if;
+    elsif v_word = 'const' then
+      null;
+    elsif v_word in ('minItems', 'maxItems', 'minProperties', 'maxProperties', 'minLength', 'maxLength') then
+      if v_type <> 'number' or v_rule::numeric not between 0 and 2147483647 or scale(trim_scale(v_rule::numeric)) > 0 then
+        return format('%s/%s: a number of them, 0 or more', p_path, v_word);
+      end if;
+    elsif v_word in ('minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf') then
+      if v_type <> 'number' or abs(v_rule::numeric) >= 1e400 or scale(v_rule::numeric) > 400
+         or v_word = 'multipleOf' and v_rule::numeric <= 0 then
+        return format('%s/%s: a number%s', p_path, v_word, case when v_word = 'multipleOf' then ' over 0' else '' end);
+      end if;
+    elsif v_word = 'uniqueItems' then
+      if v_type <> 'boolean' then
+        return format('%s/uniqueItems: true or false', p_path);
+      end if;
+    elsif v_word = 'required' then
+      if v_type <> 'array' or exists (select from jsonb_array_elements(v_rule) r where jsonb_typeof(r.value) <> 'string') then
+        return format('%s/required: a list of names', p_path);
+      end if;
+    elsif v_word = '$ref' then
+      if v_type <> 'string' or not (v_rule #>> '{}' = '#' or v_rule #>> '{}' ~ '^#/(\$defs|definitions)/[^/%]+$'
+                                    and pgstate._schema_ref(p_root, v_rule #>> '{}') is not null) then
+        return format('%s/$ref: only # and what stands under $defs at the top, such as #/$defs/Name', p_path);
+      end if;
+    elsif v_word in ('additionalProperties', 'propertyNames', 'not') or v_word = 'items' and v_type <> 'array' then
+      v_inners := jsonb_build_object('', v_rule);
+    elsif v_word in ('properties', '$defs', 'definitions') then
+      if v_type <> 'object' then
+        return format('%s/%s: schemas by name', p_path, v_word);
+      end if;
+      v_inners := v_rule;
+    elsif v_word in ('prefixItems', 'anyOf', 'allOf', 'oneOf') then
+      if v_type <> 'array' or v_rule = '[]' then
+        return format('%s/%s: a list of one or more schemas', p_path, v_word);
+      end if;
+      v_inners := (select jsonb_object_agg(e.ordinality - 1, e.value) from jsonb_array_elements(v_rule) with ordinality e);
+    elsif v_word = 'items' then
+      return format('%s/items: one schema for all items; one for each place is prefixItems', p_path);
+    else
+      return format('%s: the keyword %s is not supported', p_path, to_json(left(v_word, 60)));
+    end if;
+    for v_name, v_inner in select i.key, i.value from jsonb_each(v_inners) i order by i.key loop
+      v_fault := pgstate._schema_fault(p_root, v_inner, p_path || '/' || v_word || case when v_name = '' then '' else '/' || left(v_name, 60) end,
+                                       p_depth + 1);
+      if v_fault is not null then
+        return v_fault;
+      end if;
+    end loop;
+  end loop;
+  return null;
+end
+$$;
+comment on function pgstate._schema_fault(jsonb, jsonb, text, int) is 'Internal: why a part of a schema cannot be checked here.';
+
+-- functions/policy/_schema_unsupported.sql
+create function pgstate._schema_unsupported(p_schema jsonb) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_fault text;
+begin
+  if p_schema is null then
+    return 'no schema';
+  elsif pg_column_size(p_schema) > 65536 then
+    return 'a schema takes 64 KiB at most';
+  end if;
+  v_fault := pgstate._schema_fault(p_schema, p_schema, '#', 0);
+  if v_fault is null then
+    -- a $ref that comes back to itself without going into the value would never end
+    with recursive node as materialized (
+      select '#' as name, pgstate._schema_refs(p_schema) as refs
+      union all
+      select '#/' || w || '/' || replace(replace(d.key, '~', '~0'), '/', '~1'), pgstate._schema_refs(d.value)
+        from unnest(array['$defs', 'definitions']) w, jsonb_each(case when jsonb_typeof(p_schema) = 'object' then coalesce(p_schema -> w, '{}') else '{}' end) d
+    ), reached (start, name) as (
+      select n.name, r from node n, unnest(n.refs) r
+      union
+      select x.start, r from reached x join node n on n.name = x.name cross join unnest(n.refs) r
+    )
+    select format('%s: its $ref leads back to itself', min(x.start)) into v_fault from reached x where x.start = x.name having count(*) > 0;
+  end if;
+  return v_fault;
+end
+$$;
+comment on function pgstate._schema_unsupported(jsonb) is 'Internal: why a JSON Schema cannot be a policy''s, naming keyword and path; null when it can.';
+
+-- functions/policy/_schema_check.sql
+-- One schema against one value. The error names the path and the rule, never the value: names of properties that the schema
+-- does not know are part of the value, so * stands for them. Depth and steps are bounded, because schemas branch and recur;
+-- a check that is given up refuses the value. Relies on what _schema_fault() has let pass.
+create function pgstate._schema_check(p_root jsonb, p_schema jsonb, p_value jsonb, p_path text, p_depth int, p_budget int)
+returns pgstate._checked
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v pgstate._checked;
+  v_word text;
+  v_rule jsonb;
+  v_type text;
+  v_number numeric;
+  v_count int;
+  v_fits int := 0;
+  v_name text;
+  v_item jsonb;
+  v_at bigint;
+begin
+  v.budget := p_budget - 1;
+  if v.budget < 0 or p_depth > 100 then
+    v.error := coalesce(nullif(p_path, ''), 'the value') || ': ' || case when p_depth > 100 then 'nested too deeply for its schema' else 'too much to check' end;
+    v.budget := -1;
+    return v;
+  elsif jsonb_typeof(p_schema) = 'boolean' then
+    if p_schema = 'false' then
+      v.error := coalesce(nullif(p_path, ''), 'the value') || ': nothing is allowed here';
+    end if;
+    return v;
+  end if;
+
+  <<rules>>
+  begin
+    v_type := jsonb_typeof(p_value);
+    v_rule := p_schema -> 'type';
+    if v_rule is not null and not v_rule ? v_type
+       and not (v_type = 'number' and v_rule ? 'integer' and scale(trim_scale(p_value::numeric)) = 0) then
+      v_word := 'type';
+      exit rules;
+    end if;
+    if p_schema ? 'const' and p_schema -> 'const' <> p_value then
+      v_word := 'const';
+      exit rules;
+    end if;
+    v_rule := p_schema -> 'enum';
+    if v_rule is not null then
+      v.budget := v.budget - jsonb_array_length(v_rule) / 50;
+      if v_type in ('object', 'array') and not exists (select from jsonb_array_elements(v_rule) e where e.value = p_value)
+         or v_type not in ('object', 'array') and not v_rule @> jsonb_build_array(p_value) then
+        v_word := 'enum';
+        exit rules;
+      end if;
+    end if;
+
+    if v_type = 'number' then
+      if p_schema ?| array['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'multipleOf'] then
+        v_number := p_value::numeric;
+        if v_number < (p_schema -> 'minimum')::numeric then
+          v_word := 'minimum';
+        elsif v_number > (p_schema -> 'maximum')::numeric then
+          v_word := 'maximum';
+        elsif v_number <= (p_schema -> 'exclusiveMinimum')::numeric then
+          v_word := 'exclusiveMinimum';
+        elsif v_number >= (p_schema -> 'exclusiveMaximum')::numeric then
+          v_word := 'exclusiveMaximum';
+        elsif p_schema ? 'multipleOf' then
+          -- beyond every float division takes its time
+          if abs(v_number) >= 1e400 or scale(v_number) > 400 or v_number % (p_schema -> 'multipleOf')::numeric <> 0 then
+            v_word := 'multipleOf';
+          end if;
+        end if;
+        exit rules when v_word is not null;
+      end if;
+    elsif v_type = 'string' then
+      if p_schema ?| array['minLength', 'maxLength'] then
+        v_count := length(p_value #>> '{}');
+        if v_count < (p_schema -> 'minLength')::int then
+          v_word := 'minLength';
+          exit rules;
+        elsif v_count > (p_schema -> 'maxLength')::int then
+          v_word := 'maxLength';
+          exit rules;
+        end if;
+      end if;
+    elsif v_type = 'array' then
+      v_count := jsonb_array_length(p_value);
+      if v_count < (p_schema -> 'minItems')::int then
+        v_word := 'minItems';
+        exit rules;
+      elsif v_count > (p_schema -> 'maxItems')::int then
+        v_word := 'maxItems';
+        exit rules;
+      elsif p_schema -> 'uniqueItems' = 'true' then
+        v.budget := v.budget - v_count / 10;
+        if (select count(distinct e.value) from jsonb_array_elements(p_value) e) < v_count then
+          v_word := 'uniqueItems';
+          exit rules;
+        end if;
+      end if;
+      if p_schema ?| array['items', 'prefixItems'] then
+        for v_item, v_at in select e.value, e.ordinality - 1 from jsonb_array_elements(p_value) with ordinality e loop
+          v_rule := coalesce(p_schema -> 'prefixItems' -> v_at::int, p_schema -> 'items');
+          exit when v_rule is null;
+          v := pgstate._schema_check(p_root, v_rule, v_item, p_path || '/' || v_at, p_depth + 1, v.budget);
+          if v.error is not null then
+            return v;
+          end if;
+        end loop;
+      end if;
+    elsif v_type = 'object' then
+      if p_schema ?| array['minProperties', 'maxProperties'] then
+        v_count := (select count(*) from jsonb_object_keys(p_value));
+        if v_count < (p_schema -> 'minProperties')::int then
+          v_word := 'minProperties';
+          exit rules;
+        elsif v_count > (p_schema -> 'maxProperties')::int then
+          v_word := 'maxProperties';
+          exit rules;
+        end if;
+      end if;
+      v_rule := p_schema -> 'required';
+      if v_rule is not null then
+        v.budget := v.budget - jsonb_array_length(v_rule) / 20;
+        v_name := (select r from jsonb_array_elements_text(v_rule) r where not p_value ? r limit 1);
+        if v_name is not null then
+          v.error := coalesce(nullif(p_path, ''), 'the value') || ': ' || to_json(left(v_name, 60)) || ' is required';
+          return v;
+        end if;
+      end if;
+      if p_schema ?| array['properties', 'additionalProperties', 'propertyNames'] then
+        for v_name, v_item in select m.key, m.value from jsonb_each(p_value) m loop
+          if p_schema ? 'propertyNames' then
+            v := pgstate._schema_check(p_root, p_schema -> 'propertyNames', to_jsonb(v_name), p_path || '/*', p_depth + 1, v.budget);
+            if v.error is not null then
+              return v;
+            end if;
+          end if;
+          v_rule := p_schema -> 'properties' -> v_name;
+          if v_rule is null then
+            v_rule := p_schema -> 'additionalProperties';
+            v_name := '*';
+          end if;
+          if v_rule is not null then
+            v := pgstate._schema_check(p_root, v_rule, v_item, p_path || '/' || left(v_name, 60), p_depth + 1, v.budget);
+            if v.error is not null then
+              return v;
+            end if;
+          end if;
+        end loop;
+      end if;
+    end if;
+
+    if p_schema ? '$ref' then
+      v := pgstate._schema_check(p_root, pgstate._schema_ref(p_root, p_schema ->> '$ref'), p_value, p_path, p_depth + 1, v.budget);
+      if v.error is not null then
+        return v;
+      end if;
+    end if;
+    if p_schema ?| array['allOf', 'anyOf', 'oneOf', 'not'] then
+      v_rule := p_schema -> 'allOf';
+      for v_at in 0 .. coalesce(jsonb_array_length(v_rule), 0) - 1 loop
+        v := pgstate._schema_check(p_root, v_rule -> v_at::int, p_value, p_path, p_depth + 1, v.budget);
+        if v.error is not null then
+          return v;
+        end if;
+      end loop;
+      foreach v_word in array array['anyOf', 'oneOf', 'not'] loop
+        continue when not p_schema ? v_word;
+        v_rule := case v_word when 'not' then jsonb_build_array(p_schema -> 'not') else p_schema -> v_word end;
+        v_fits := 0;
+        for v_at in 0 .. jsonb_array_length(v_rule) - 1 loop
+          v := pgstate._schema_check(p_root, v_rule -> v_at::int, p_value, p_path, p_depth + 1, v.budget);
+          if v.budget < 0 then
+            return v;
+          elsif v.error is null then
+            v_fits := v_fits + 1;
+            exit when v_word <> 'oneOf' or v_fits = 2;
+          end if;
+        end loop;
+        v.error := null;
+        exit rules when v_word = 'anyOf' and v_fits = 0 or v_word = 'oneOf' and v_fits <> 1 or v_word = 'not' and v_fits = 1;
+      end loop;
+      v_word := null;
+    end if;
+  end rules;
+
+  if v_word is not null then
+    v.error := coalesce(nullif(p_path, ''), 'the value') || case v_word
+      when 'anyOf' then ': fits none of anyOf'
+      when 'oneOf' then case when v_fits = 0 then ': fits none of oneOf' else ': fits more than one of oneOf' end
+      when 'not' then ': fits what not excludes'
+      else ': violates ' || v_word || ' ' || left((p_schema -> v_word)::text, 80) end;
+  elsif v.budget < 0 then
+    v.error := coalesce(nullif(p_path, ''), 'the value') || ': too much to check';
+    v.budget := -1;
+  end if;
+  return v;
+end
+$$;
+comment on function pgstate._schema_check(jsonb, jsonb, jsonb, text, int, int) is 'Internal: checks one part of a value.';
+
+-- functions/policy/_schema_error.sql
+-- 100,000 steps are about a second: a mebibyte of numbers is more than that only when each is checked many times over.
+create function pgstate._schema_error(p_schema jsonb, p_value jsonb) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_schema is null then
+    return null;
+  end if;
+  return (pgstate._schema_check(p_schema, p_schema, p_value, '', 0, 100000)).error;
+end
+$$;
+comment on function pgstate._schema_error(jsonb, jsonb) is 'Internal: why a value does not fit a JSON Schema, naming the path and never the value; null when it fits.';
+
+-- functions/policy/_lock_policies.sql
+-- Policies change one after the other, and not while retention goes by them: each change leaves install.policies and
+-- what retention is to do as the policies are. Taken before any policy is touched.
+create function pgstate._lock_policies() returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform from pgstate.sweep s where s.delay = interval '0' for update;
+end
+$$;
+comment on function pgstate._lock_policies() is 'Internal: waits for other changes of policies and for retention.';
+
+-- functions/policy/_policies_changed.sql
+create function pgstate._policies_changed(p_subtree text, p_keep boolean) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.install i set policies = not i.policies where i.policies <> exists (select from pgstate.policy);
+  if not p_keep then
+    return;
+  end if;
+  -- a/** and a itself lie apart in the order of keys
+  insert into pgstate.review (subtree, asked_at)
+  select s, pgstate._now() from unnest(array[p_subtree, case when p_subtree like '%/**' then left(p_subtree, -3) end]) s where s is not null
+      on conflict on constraint review_pkey do update set after = '', asked_at = excluded.asked_at;
+  delete from pgstate.sweep s
+   where s.delay > interval '0' and not exists (select from pgstate.policy p where p.keep_age = s.delay);
+  -- a new age goes on from where the next higher one has come to: all before is older than either
+  insert into pgstate.sweep (delay, epoch, xid, seq)
+  select p.keep_age, coalesce(h.epoch, 0), coalesce(h.xid, '0'), coalesce(h.seq, 0)
+    from (select distinct x.keep_age from pgstate.policy x where x.keep_age is not null) p
+    left join lateral (select s.* from pgstate.sweep s where s.delay > p.keep_age order by s.delay limit 1) h on true
+      on conflict do nothing;
+end
+$$;
+comment on function pgstate._policies_changed(text, boolean) is 'Internal: what follows from a change of a policy, and of the history that it keeps.';
+
+-- functions/policy/_set_policy.sql
+create function pgstate._set_policy(
+  p_actor pgstate._actor, p_subtree text, p_reducer text, p_ttl interval, p_keep text, p_value_limit int, p_schema jsonb
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_policy pgstate.policy;
+  v_fault text;
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  if strpos(p_subtree, '{agent}') > 0 then
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+      hint = 'A policy is about keys, whoever writes them: {agent} has no meaning in it.';
+  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema) = 0 then
+    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit or schema',
+      hint = 'drop_policy(subtree, settings) takes settings away.';
+  elsif p_ttl <> interval '0' and not pgstate._span_ok(p_ttl) then
+    raise exception using errcode = 'PS007', message = 'ttl is positive and at most 100 years, or 0 for none';
+  elsif p_value_limit is not null and p_value_limit not between 1 and (select i.value_limit from pgstate.install i) then
+    raise exception using errcode = 'PS007', message = 'value_limit is a number of bytes, at most that of the installation (see pgstate.info())';
+  end if;
+  if p_reducer is not null and not pgstate._built_in(p_reducer) then
+    -- drop_reducer() must not take it away meanwhile
+    perform from pgstate.reducer r where r.name = p_reducer for key share;
+    if not found then
+      raise exception using errcode = 'PS005', message = format('unknown reducer %L', left(p_reducer, 80)),
+        hint = 'Built in are replace, append, add, max, min, union, merge, deep_merge, messages and first; register_reducer(name, function) adds one.';
+    end if;
+  end if;
+  if p_schema is not null then
+    v_fault := pgstate._schema_unsupported(p_schema);
+    if v_fault is not null then
+      raise exception using errcode = 'PS007', message = 'schema: ' || v_fault,
+        hint = 'The database checks a part of JSON Schema 2020-12, without regular expressions, if/then/else, contains, dependent and unevaluated keywords.';
+    end if;
+  end if;
+  v_policy.keep_everything := nullif(p_keep = 'everything', false);
+  if v_policy.keep_everything is null and p_keep is not null then
+    begin
+      if p_keep ~ '^[0-9]+( versions?)?$' then
+        v_policy.keep_versions := substring(p_keep from '^[0-9]+')::int;
+      else
+        v_policy.keep_age := p_keep::interval;
+      end if;
+    exception when invalid_datetime_format or datetime_field_overflow or interval_field_overflow or numeric_value_out_of_range then
+      v_policy.keep_versions := 0;
+    end;
+    if v_policy.keep_versions = 0 or not pgstate._span_ok(v_policy.keep_age) then
+      raise exception using errcode = 'PS007', message = format('invalid keep %L', left(p_keep, 80)),
+        hint = 'Keep everything, a number of versions (''100 versions''), or an interval (''30 days'', at most 100 years).';
+    end if;
+  end if;
+
+  perform pgstate._lock_policies();
+  insert into pgstate.policy as p (subtree, nearness, reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, set_by, set_at)
+  values (p_subtree,
+          case when p_subtree = '**' then 0
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+          p_reducer, p_ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything, p_value_limit, p_schema,
+          p_actor.name, pgstate._now())
+      on conflict on constraint policy_pkey do update
+     set reducer = coalesce(excluded.reducer, p.reducer), ttl = coalesce(excluded.ttl, p.ttl),
+         keep_versions = case when p_keep is null then p.keep_versions else excluded.keep_versions end,
+         keep_age = case when p_keep is null then p.keep_age else excluded.keep_age end,
+         keep_everything = case when p_keep is null then p.keep_everything else excluded.keep_everything end,
+         value_limit = coalesce(excluded.value_limit, p.value_limit), schema = coalesce(excluded.schema, p.schema),
+         set_by = excluded.set_by, set_at = excluded.set_at;
+  perform pgstate._policies_changed(p_subtree, p_keep is not null);
+end
+$$;
+comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb) is 'Internal: sets what is given.';
+
+-- functions/policy/_drop_policy.sql
+create function pgstate._drop_policy(p_actor pgstate._actor, p_subtree text, p_settings text[]) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_policy pgstate.policy;
+  v_settings text[] := coalesce(p_settings, array['reducer', 'ttl', 'keep', 'value_limit', 'schema']);
+  v_setting text;
+  v_kept boolean;
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  perform pgstate._lock_policies();
+  select p.* into v_policy from pgstate.policy p where p.subtree = p_subtree;
+  -- a misspelt name must not pass for a rule taken away
+  foreach v_setting in array v_settings loop
+    if coalesce(v_setting, '') not in ('reducer', 'ttl', 'keep', 'value_limit', 'schema') then
+      raise exception using errcode = 'PS007', message = format('unknown setting %L', left(v_setting, 80)),
+        hint = 'Settings are reducer, ttl, keep, value_limit and schema.';
+    elsif p_settings is not null and (case v_setting
+            when 'reducer' then v_policy.reducer is null when 'ttl' then v_policy.ttl is null when 'schema' then v_policy.schema is null
+            when 'value_limit' then v_policy.value_limit is null
+            else num_nonnulls(v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything) = 0 end) then
+      raise exception using errcode = 'PS007', message = format('no policy on %s sets %s', p_subtree, v_setting),
+        hint = 'pgstate.policies() lists them.';
+    end if;
+  end loop;
+  if v_policy.subtree is null or v_settings = '{}' then
+    raise exception using errcode = 'PS007', message = format('there is no policy on %s to drop', p_subtree), hint = 'pgstate.policies() lists them.';
+  end if;
+  v_kept := num_nonnulls(v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything) > 0;
+  if 'reducer' = any (v_settings) then v_policy.reducer := null; end if;
+  if 'ttl' = any (v_settings) then v_policy.ttl := null; end if;
+  if 'value_limit' = any (v_settings) then v_policy.value_limit := null; end if;
+  if 'schema' = any (v_settings) then v_policy.schema := null; end if;
+  if 'keep' = any (v_settings) then
+    v_policy.keep_versions := null;
+    v_policy.keep_age := null;
+    v_policy.keep_everything := null;
+  end if;
+  if num_nonnulls(v_policy.reducer, v_policy.ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything,
+                  v_policy.value_limit, v_policy.schema) = 0 then
+    delete from pgstate.policy p where p.subtree = p_subtree;
+  else
+    update pgstate.policy p
+       set reducer = v_policy.reducer, ttl = v_policy.ttl, value_limit = v_policy.value_limit, schema = v_policy.schema,
+           keep_versions = v_policy.keep_versions, keep_age = v_policy.keep_age, keep_everything = v_policy.keep_everything,
+           set_by = p_actor.name, set_at = pgstate._now()
+     where p.subtree = p_subtree;
+  end if;
+  perform pgstate._policies_changed(p_subtree, v_kept and 'keep' = any (v_settings));
+end
+$$;
+comment on function pgstate._drop_policy(pgstate._actor, text, text[]) is 'Internal: takes settings away, all unless some are named.';
+
+-- functions/policy/_policies.sql
+-- A policy on keys that the caller does not reach is hidden from it: its name may be all that there is to know of them. One
+-- that holds for some of the caller's keys is named by them.
+create function pgstate._policies(p_actor pgstate._actor) returns setof pgstate.policy_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at
+      from pgstate.policy p
+     where (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id) && pgstate._pattern_ranges(p.subtree)
+     order by p.subtree;
+end
+$$;
+comment on function pgstate._policies(pgstate._actor) is 'Internal: policies that the caller may see.';
+
+-- functions/policy/_explain_policy.sql
+create function pgstate._explain_policy(p_actor pgstate._actor, p_key text) returns setof pgstate.policy_setting
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_subtrees text[] := pgstate._subtrees_of(p_key);
+begin
+  return query
+    select d.setting, coalesce(f.value, d.value), f.subtree
+      from (values (1, 'reducer', null::jsonb), (2, 'ttl', null), (3, 'keep', '"everything"'),
+                   (4, 'value_limit', to_jsonb(p_actor.value_limit)), (5, 'schema', null)) d (place, setting, value)
+      left join lateral (
+        select x.value, p.subtree
+          from pgstate.policy p
+          cross join lateral (values
+            ('reducer', to_jsonb(p.reducer)),
+            ('ttl', case when p.ttl = interval '0' then '"none"' else to_jsonb(p.ttl) end),
+            ('keep', to_jsonb(pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything))),
+            -- the installation's may have become smaller
+            ('value_limit', to_jsonb(case when p.value_limit is not null then least(p.value_limit, p_actor.value_limit) end)),
+            ('schema', p.schema)) x (setting, value)
+         where p.subtree = any (v_subtrees) and x.setting = d.setting and x.value is not null
+         order by p.nearness desc limit 1) f on true
+     order by d.place;
+end
+$$;
+comment on function pgstate._explain_policy(pgstate._actor, text) is 'Internal: what holds for a key, and where it comes from.';
+
+-- functions/policy/_register_reducer.sql
+create function pgstate._register_reducer(p_actor pgstate._actor, p_name text, p_function regprocedure) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_function record;
+  v_fault text;
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  if p_name is null or p_name !~ '^[a-z][a-z0-9_]{0,62}$' then
+    raise exception using errcode = 'PS007', message = format('invalid name of a reducer %L', left(p_name, 80)),
+      hint = 'A name is 1 to 63 of a-z, 0-9 and _, and begins with a letter.';
+  elsif pgstate._built_in(p_name) then
+    raise exception using errcode = 'PS007', message = format('%s is built in and stays what it is', p_name);
+  end if;
+  select p.*, n.nspname into v_function from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.oid = p_function::oid;
+  v_fault := case
+    when v_function.oid is null then 'there is no such function'
+    when v_function.proargtypes <> '3802 3802'::oidvector or v_function.prorettype <> 'jsonb'::regtype or v_function.prokind <> 'f'
+         or v_function.proretset then 'it must be a function (jsonb, jsonb) returning jsonb'
+    when v_function.provolatile <> 'i' then 'it must be IMMUTABLE: the same value and operand always give the same result'
+    -- it would run with its owner's rights on behalf of every writer
+    when v_function.prosecdef then 'it must not be SECURITY DEFINER'
+    when v_function.nspname like 'pg\_temp%' then 'it must not be temporary'
+    when v_function.nspname = 'pgstate' then 'the functions of pgstate itself are no reducers'
+    when not has_schema_privilege('pgstate_api', v_function.pronamespace, 'usage')
+         or not has_function_privilege('pgstate_api', v_function.oid, 'execute')
+      then 'pgstate_api must be able to call it: GRANT USAGE ON SCHEMA and EXECUTE ON FUNCTION'
+  end;
+  if v_fault is not null then
+    raise exception using errcode = 'PS007', message = 'this function cannot be a reducer: ' || v_fault;
+  end if;
+  -- under the same name only what it was, or a mended body: history keeps full values of own reducers
+  insert into pgstate.reducer as r (name, function_schema, function_name, digest, registered_by, registered_at)
+  values (p_name, v_function.nspname, v_function.proname, pgstate._function_digest(v_function.oid), p_actor.name, pgstate._now())
+      on conflict on constraint reducer_pkey do update
+     set function_schema = excluded.function_schema, function_name = excluded.function_name, digest = excluded.digest,
+         registered_by = excluded.registered_by, registered_at = excluded.registered_at;
+end
+$$;
+comment on function pgstate._register_reducer(pgstate._actor, text, regprocedure) is 'Internal: registers a reducer.';
+
+-- functions/policy/_drop_reducer.sql
+create function pgstate._drop_reducer(p_actor pgstate._actor, p_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_subtree text;
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  -- set_policy() may be about to use it
+  perform from pgstate.reducer r where r.name = p_name for update;
+  if not found then
+    raise exception using errcode = 'PS007', message = format('no reducer %L is registered', left(p_name, 80));
+  end if;
+  v_subtree := (select min(p.subtree) from pgstate.policy p where p.reducer = p_name);
+  if v_subtree is not null then
+    raise exception using errcode = 'PS007', message = format('the policy on %s uses reducer %s', v_subtree, p_name),
+      hint = 'Give the policy another reducer first.';
+  end if;
+  delete from pgstate.reducer r where r.name = p_name;
+end
+$$;
+comment on function pgstate._drop_reducer(pgstate._actor, text) is 'Internal: forgets a reducer.';
+
+-- functions/policy/_mark.sql
+-- The transaction id below which everything had ended a cursor_window ago, so that every cursor taken since has seen it; null
+-- when that is not known yet. Marks are some sixty to a window.
+create function pgstate._mark(p_install pgstate.install) returns xid8
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_mark pgstate.mark;
+begin
+  delete from pgstate.mark m where m.epoch <> p_install.epoch;
+  -- the time is told after the statement's snapshot, whose xmin is then older than the mark says
+  insert into pgstate.mark (at, epoch, ended_below)
+  select pgstate._now(), p_install.epoch, pg_snapshot_xmin(pg_current_snapshot())
+   where not exists (select from pgstate.mark m where m.at > pgstate._now() - p_install.cursor_window / 60)
+      on conflict do nothing;
+  select m.* into v_mark from pgstate.mark m where m.at <= pgstate._now() - p_install.cursor_window order by m.at desc limit 1;
+  delete from pgstate.mark m where m.at < v_mark.at;
+  return v_mark.ended_below;
+end
+$$;
+comment on function pgstate._mark(pgstate.install) is 'Internal: which transactions every cursor of the last window has seen.';
+
+-- functions/policy/_cut_version.sql
+-- How much of a key's history may go when p_version is the oldest that a policy keeps: returns the oldest version that must
+-- stay. The one place that knows what a version stands on. All of what goes, and the first that stays, must have been seen
+-- by every live cursor: then none of them asks for a value before a change that is gone, and a past state that one of them
+-- names is still there. What stays back for that goes with the next change of the key.
+create function pgstate._cut_version(p_key text, p_version bigint, p_epoch int, p_xmin xid8, p_top xid8) returns bigint
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_cut bigint;
+  v_newest bigint;
+  v_stays boolean;
+begin
+  -- the chain of a thread or run is never cut
+  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key and e.kind = 'value';
+  if v_cut > 1 then
+    -- OFFSET 0: by the key, of which few versions go at a time, and not by the transaction, which may have written many
+    -- others. The first: a transaction may have begun after another and written before it.
+    v_cut := least(v_cut, (
+      select min(w.version) - 1
+        from (select v.version, v.epoch, v.xid from pgstate.version v where v.key = p_key and v.version <= v_cut offset 0) w
+       where w.epoch = p_epoch and w.xid >= p_xmin));
+    -- a row of the highest id of all stays, for it says how far new cursors reach
+    v_stays := exists (select from (select v.epoch, v.xid from pgstate.version v
+                                     where v.key = p_key and v.version = any (array[v_cut, v_newest]) offset 0) w
+                        where w.epoch = p_epoch and w.xid >= p_top);
+    if not v_stays then
+      v_cut := least(v_cut, (
+        select min(w.version)
+          from (select v.version, v.epoch, v.xid from pgstate.version v where v.key = p_key and v.version < v_cut offset 0) w
+         where w.epoch = p_epoch and w.xid >= p_top));
+    end if;
+  end if;
+  if v_cut > 1 then
+    -- operands stand on the full value before them
+    v_cut := (select v.version from pgstate.version v
+               where v.key = p_key and v.version <= v_cut and v.reducer is null order by v.version desc limit 1);
+  end if;
+  return coalesce(v_cut, 0);
+end
+$$;
+comment on function pgstate._cut_version(text, bigint, int, xid8, xid8) is 'Internal: the oldest version of a key that must stay.';
+
+-- functions/policy/_raise_horizon.sql
+-- In the transaction that removes: a reader sees both or neither.
+create function pgstate._raise_horizon(p_xid xid8) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.install i set horizon = p_xid where p_xid is not null and (i.horizon is null or i.horizon < p_xid);
+end
+$$;
+comment on function pgstate._raise_horizon(xid8) is 'Internal: cursors that had not seen this transaction are refused from now on.';
+
+-- functions/policy/_sweep.sql
+-- One step along the feed: up to p_limit versions that have come to the age of this sweep and that every live cursor has
+-- seen, and then the older ones of their keys that no policy keeps. Versions are never updated, so nobody waits for this.
+create function pgstate._sweep(p_sweep pgstate.sweep, p_epoch int, p_xmin xid8, p_top xid8, p_limit int) returns pgstate.maintained
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_before timestamptz := pgstate._now() - p_sweep.delay;
+  v_row record;
+  v_last record;
+  v_keys text[] := '{}';
+  v_versions bigint[] := '{}';
+  v_seen int := 0;
+  v_removed bigint := 0;
+  v_top xid8;
+begin
+  for v_row in
+    select v.epoch, v.xid, v.seq, v.key, v.version, v.at from pgstate.version v
+     where (v.epoch, v.xid, v.seq) > (p_sweep.epoch, p_sweep.xid, p_sweep.seq)
+     order by v.epoch, v.xid, v.seq limit p_limit
+  loop
+    exit when v_row.epoch >= p_epoch and v_row.xid >= p_xmin or v_row.at > v_before;
+    v_last := v_row;
+    v_seen := v_seen + 1;
+    v_keys := v_keys || v_row.key;
+    v_versions := v_versions || v_row.version;
+  end loop;
+  if v_seen = 0 then
+    return row('ok', 0, false)::pgstate.maintained;
+  end if;
+
+  with ripe as materialized (
+    select r.key, max(r.version) as version from unnest(v_keys, v_versions) r (key, version) group by r.key
+  ), due as materialized (
+    select r.key, case when k.versions is not null then r.version - k.versions + 1 else r.version end as version
+      from ripe r cross join lateral pgstate._keep_of(r.key) k
+     where case when p_sweep.delay = interval '0' then k.versions is not null else k.age = p_sweep.delay end
+  ), cut as materialized (
+    select d.key, pgstate._cut_version(d.key, d.version, p_epoch, p_xmin, p_top) as version from due d where d.version > 1
+  ), gone as (
+    delete from pgstate.version v using cut c where v.key = c.key and v.version < c.version returning v.key, v.epoch, v.xid
+  ), touched as (
+    select g.epoch, g.xid from gone g
+    union all
+    select v.epoch, v.xid from cut c join pgstate.version v on v.key = c.key and v.version = c.version
+     where exists (select from gone g where g.key = c.key)
+  )
+  select (select count(*) from gone), (select max(t.xid) from touched t where t.epoch = p_epoch) into v_removed, v_top;
+
+  perform pgstate._raise_horizon(v_top);
+  update pgstate.sweep s set epoch = v_last.epoch, xid = v_last.xid, seq = v_last.seq where s.delay = p_sweep.delay;
+  return row('ok', v_removed, v_seen = p_limit)::pgstate.maintained;
+end
+$$;
+comment on function pgstate._sweep(pgstate.sweep, int, xid8, xid8, int) is 'Internal: one step of retention along the feed.';
+
+-- functions/policy/_review.sql
+-- One step through the keys of a subtree whose policy on history has changed: what was passed by along the feed may be due
+-- now. The policy that holds for each key decides, which need not be the one that changed. p_limit bounds both the keys looked
+-- at (a fifth of it) and the versions removed, so that one key with a long history takes several steps too.
+create function pgstate._review(p_epoch int, p_xmin xid8, p_top xid8, p_limit int) returns pgstate.maintained
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+  v_review pgstate.review;
+  v_low text;
+  v_high text;
+  v_keys int := greatest(p_limit / 5, 1);
+  v_seen int := 0;
+  v_entry record;
+  v_keep pgstate._keep;
+  v_cut bigint;
+  v_least bigint;
+  v_most bigint;
+  v_count bigint;
+  v_xid xid8;
+  v_top xid8;
+  v_done pgstate.maintained := row('ok', 0, true);
+begin
+  select r.* into v_review from (select x.* from pgstate.review x offset 0) r order by r.asked_at, r.subtree limit 1;
+  if v_review.subtree is null then
+    return row('ok', 0, false)::pgstate.maintained;
+  end if;
+  -- no key holds chr(1), and all of them sort before chr(127)
+  v_low := greatest(v_review.after || chr(1), case when v_review.subtree like '%**' then left(v_review.subtree, -2) else v_review.subtree end collate "C");
+  v_high := case when v_review.subtree = '**' then chr(127)
+                 when v_review.subtree like '%/**' then left(v_review.subtree, -3) || '0'
+                 else v_review.subtree || chr(1) end;
+  for v_entry in
+    select e.key, e.version from pgstate.entry e where e.key >= v_low and e.key < v_high order by e.key limit v_keys
+  loop
+    v_seen := v_seen + 1;
+    v_keep := pgstate._keep_of(v_entry.key);
+    -- no more is looked at than may be removed
+    v_least := (select min(v.version) from pgstate.version v where v.key = v_entry.key);
+    v_most := v_least + p_limit - v_done.removed;
+    v_cut := case when v_keep.versions is not null then least(v_entry.version - v_keep.versions + 1, v_most)
+                  when v_keep.age is not null then (
+                    select max(w.version)
+                      from (select v.version, v.at from pgstate.version v where v.key = v_entry.key and v.version <= v_most offset 0) w
+                     where w.at <= v_now - v_keep.age) end;
+    if v_cut > v_least then
+      v_cut := pgstate._cut_version(v_entry.key, v_cut, p_epoch, p_xmin, p_top);
+      if v_cut > v_least then
+        with gone as (
+          delete from pgstate.version v where v.key = v_entry.key and v.version < v_cut returning v.epoch, v.xid
+        )
+        select count(*), max(g.xid) filter (where g.epoch = p_epoch) into v_count, v_xid from gone g;
+        v_done.removed := v_done.removed + v_count;
+        v_top := greatest(v_top, v_xid, (select v.xid from pgstate.version v where v.key = v_entry.key and v.version = v_cut and v.epoch = p_epoch));
+        -- looked at once more: this key may not be done with
+        exit when v_done.removed >= p_limit;
+      end if;
+    end if;
+    v_review.after := v_entry.key;
+  end loop;
+  perform pgstate._raise_horizon(v_top);
+  if v_seen < v_keys and v_done.removed < p_limit then
+    delete from pgstate.review r where r.subtree = v_review.subtree;
+    v_done.more := exists (select from pgstate.review);
+  else
+    update pgstate.review r set after = v_review.after where r.subtree = v_review.subtree;
+  end if;
+  return v_done;
+end
+$$;
+comment on function pgstate._review(int, xid8, xid8, int) is 'Internal: one step of retention through keys whose policy has changed.';
+
+-- functions/policy/_maintain.sql
+-- One at a time, and whoever comes second goes away: a row lock, which no agent can take, unlike an advisory one. Everything
+-- here is in one short transaction of the caller's; what is left is for the next call.
+create function pgstate._maintain(p_actor_id int, p_limit int) returns pgstate.maintained
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_install pgstate.install;
+  v_sweep pgstate.sweep;
+  v_sweeps pgstate.sweep[];
+  v_top xid8;
+  v_xmin xid8;
+  v_step pgstate.maintained;
+  v_done pgstate.maintained := row('ok', 0, false);
+begin
+  if exists (select from pgstate.policy p where p.keep_versions is not null or p.keep_age is not null) then
+    perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
+    if not found then
+      return row('busy', null, false)::pgstate.maintained;
+    end if;
+    -- as in _enter_write(): transaction ids mean something only here
+    perform pgstate._settle_identity();
+    select i.* into v_install from pgstate.install i;
+    v_xmin := pgstate._mark(v_install);
+    if v_xmin is not null then
+      v_top := (select v.xid from pgstate.version v where v.epoch = v_install.epoch order by v.xid desc limit 1);
+      v_sweeps := array(
+        select s from pgstate.sweep s
+         where s.delay > interval '0' or exists (select from pgstate.policy p where p.keep_versions is not null) order by s.delay);
+      foreach v_sweep in array v_sweeps loop
+        -- many ages share what one may look at, and each gets on
+        v_step := pgstate._sweep(v_sweep, v_install.epoch, v_xmin, v_top, greatest(p_limit / cardinality(v_sweeps), least(p_limit, 10)));
+        v_done.removed := v_done.removed + v_step.removed;
+        v_done.more := v_done.more or v_step.more;
+      end loop;
+      v_step := pgstate._review(v_install.epoch, v_xmin, v_top, p_limit);
+      v_done.removed := v_done.removed + v_step.removed;
+      v_done.more := v_done.more or v_step.more;
+    end if;
+  end if;
+  -- how much there was is for those who may see all of it
+  if not coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false) then
+    v_done.removed := null;
+  end if;
+  return v_done;
+end
+$$;
+comment on function pgstate._maintain(int, int) is 'Internal: retention.';
+
 -- functions/values/_expire.sql
 -- Writes the expiry version of entries whose time has come; they were invisible since. Any client may ask: which keys
 -- there were is told to nobody. As the owner, because expiry must not depend on anybody's grants.
@@ -593,6 +1637,18 @@ end
 $$;
 comment on function pgstate._frontier(int) is 'Internal: 1 + the highest visible transaction id in the feed.';
 
+-- functions/feed/_kept.sql
+-- Has a cursor seen everything that retention has removed, and what came right after it? Else changes that it is to be
+-- told, or values before them, may be gone. Cursors younger than install.cursor_window always have: see _cut_version().
+create function pgstate._kept(p_base pg_snapshot) returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (select i.horizon < pg_snapshot_xmin(p_base) or i.horizon is null from pgstate.install i);
+end
+$$;
+comment on function pgstate._kept(pg_snapshot) is 'Internal: is all that a cursor of this snapshot can ask for still there?';
+
 -- functions/feed/_position.sql
 create function pgstate._position(p_cursor text, p_place text) returns pgstate._position
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -622,6 +1678,10 @@ begin
      or pg_snapshot_xmax(v_position.base) > pg_snapshot_xmax(coalesce(v_position.upto, v_position.base)) then
     raise exception using errcode = 'PS020', message = 'the cursor is ahead of what this transaction can see',
       hint = 'Under REPEATABLE READ a transaction cannot read on from a newer cursor: begin a new one.';
+  end if;
+  if not pgstate._kept(v_position.base) then
+    raise exception using errcode = 'PS021', message = 'the cursor is older than the history that is kept',
+      hint = 'List again, and go on from the new cursor. Policies say what is kept, and pgstate.install.cursor_window how old a cursor may become.';
   end if;
   return v_position;
 end
@@ -861,6 +1921,9 @@ begin
   if not found then
     raise exception using errcode = 'PS023', message = format('nothing was recorded at or before %s', p_at),
       hint = format('The first moment known here is %s.', (select min(p.at) from pgstate.feed_point p));
+  end if;
+  if v_moment.epoch = (select i.epoch from pgstate.install i) and not pgstate._kept(v_moment.base) then
+    raise exception using errcode = 'PS021', message = format('the history of %s is no longer kept', p_at), hint = 'Policies say how much is kept.';
   end if;
   v_moment.at := p_at;
   return v_moment;
@@ -1487,9 +2550,10 @@ begin
     when 'PS001' then format('invalid key %L: 1 to 512 bytes, segments of A-Z a-z 0-9 . _ ~ : @ = + , %% - joined by /, none empty, . or ..; quote other text with pgstate.key()', left(p_key, 80))
     when 'PS003' then 'no value: pass JSON (the JSON null is ''null''), or delete the key'
     when 'PS004' then 'the value is too large for this installation (see value_limit in pgstate.info()): store it in parts or elsewhere'
-    when 'PS005' then 'unknown reducer: use replace, append, add, max, min, union, merge, deep_merge, messages or first'
+    when 'PS005' then 'unknown reducer: use replace, append, add, max, min, union, merge, deep_merge, messages or first, or none where a policy sets one'
     when 'PS006' then 'the operand does not fit the current value: add takes numbers, max and min numbers or strings, append, union and messages lists, merge and deep_merge objects'
     when 'PS007' then 'invalid argument: expect is 0 or a version, ttl is positive and at most 100 years, not_before lies between 1970 and 9999, complete needs a token, an op_id has 1 to 256 bytes'
+    when 'PS008' then 'the value does not fit the JSON Schema that holds for this key: explain_policy(key) shows it'
     when 'PS010' then 'access denied'
     when 'PS030' then 'this op_id was used for another request: a new request needs a new op_id'
     when 'PS040' then 'the key holds a thread or a run: write it through its own functions'
@@ -1562,7 +2626,7 @@ $$;
 comment on function pgstate._unpack(int, jsonb, text) is 'Internal: an outcome that was kept.';
 
 -- functions/values/_raise.sql
-create function pgstate._raise(p_code text, p_key text) returns void
+create function pgstate._raise(p_code text, p_key text, p_message text default null) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -1571,10 +2635,10 @@ begin
   elsif p_code = 'PS001' then
     perform pgstate._bad_key(p_key);
   end if;
-  raise exception using errcode = p_code, message = pgstate._error_text(p_code, p_key);
+  raise exception using errcode = p_code, message = coalesce(p_message, pgstate._error_text(p_code, p_key));
 end
 $$;
-comment on function pgstate._raise(text, text) is 'Internal: raises a refused row as an error.';
+comment on function pgstate._raise(text, text, text) is 'Internal: raises a refused row as an error.';
 
 -- functions/values/_written.sql
 create function pgstate._written(p_outcome pgstate.outcome, p_key text) returns pgstate.written
@@ -1582,7 +2646,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_outcome.code is not null then
-    perform pgstate._raise(p_outcome.code, p_key);
+    perform pgstate._raise(p_outcome.code, p_key, p_outcome.message);
   end if;
   return row(p_outcome.status, p_outcome.version, p_outcome.value)::pgstate.written;
 end
@@ -1945,6 +3009,9 @@ declare
   v_new jsonb;
   v_grows boolean;
   v_tail boolean;
+  v_rules pgstate._policy;
+  v_reducer text;
+  v_limit int;
 begin
   select array_agg(row(
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
@@ -1964,8 +3031,7 @@ begin
                          and u.token is null and not coalesce(u.return_value, false))) then 'PS010'
                when u.op in ('put', 'merge') and u.operand is null then 'PS003'
                when u.op in ('put', 'merge') and pg_column_size(u.operand) > p_actor.value_limit then 'PS004'
-               when u.op = 'merge' and coalesce(u.reducer, '') not in
-                    ('replace', 'append', 'add', 'max', 'min', 'union', 'merge', 'deep_merge', 'messages', 'first') then 'PS005'
+               when u.op = 'merge' and not pgstate._built_in(u.reducer) and not (u.reducer is null and p_actor.policies) then 'PS005'
                when not pgstate._span_ok(u.ttl) or u.expect < 0 or u.not_before not between '1970-01-01' and '9999-12-01'
                     or u.op = 'complete' and u.token is null then 'PS007'
                when u.op is null or u.op not in ('put', 'merge', 'delete', 'complete', 'check', 'exists', 'absent') then 'PS007'
@@ -2035,6 +3101,11 @@ begin
       v_writer := null;
       v_dirty := false;
       v_token := null;
+      v_limit := p_actor.value_limit;
+      if p_actor.policies then
+        v_rules := pgstate._policy_of(v_key);
+        v_limit := least(v_limit, v_rules.value_limit);
+      end if;
       if v_claims is not null and v_live then
         select c.token into v_token from unnest(v_claims) c where c.key = v_key and c.lease_until > v_now;
       end if;
@@ -2071,9 +3142,13 @@ begin
       elsif s.op = 'put' then
         v_op := 'put';
         v_new := s.operand;
+        if pg_column_size(v_new) > v_limit then
+          v_code := 'PS004';
+        end if;
       else
+        v_reducer := coalesce(s.reducer, v_rules.reducer);
         if v_live and v_full_version is null and not v_known
-           and s.reducer in ('append', 'union', 'merge', 'deep_merge', 'messages') then
+           and v_reducer in ('append', 'union', 'merge', 'deep_merge', 'messages') then
           -- from here on it grows by operands, for which only its type need be known
           v_value := pgstate._current_value(v_key);
           v_known := true;
@@ -2084,30 +3159,50 @@ begin
           v_full_type := jsonb_typeof(v_value);
         end if;
         if v_live and v_full_version is not null then
-          v_grows := pgstate._operand_grows(s.reducer, v_full_type, s.operand);
+          v_grows := pgstate._operand_grows(v_reducer, v_full_type, s.operand);
           -- at least 16, and when they outweigh the full value a new one is written
-          v_tail := v_grows is not null and v_full_bytes + v_tail_bytes + pg_column_size(s.operand) <= p_actor.value_limit
+          v_tail := v_grows is not null and v_full_bytes + v_tail_bytes + pg_column_size(s.operand) <= v_limit
                     and (v_tail_count < 16 or v_tail_bytes + pg_column_size(s.operand) <= v_full_bytes);
         end if;
-        if v_tail then
+        if v_reducer is null then
+          v_code := 'PS005';
+        elsif v_tail then
           if v_grows or s.ttl is not null then
             v_op := 'merge';
+            -- only the whole of it can tell whether it fits its schema
+            v_new := case when v_rules.schema is not null then
+              pgstate._fold(case when v_known then v_value when v_rebased then v_full else pgstate._current_value(v_key) end,
+                            case when v_known then array[v_reducer] else v_reducers || v_reducer end,
+                            case when v_known then array[s.operand] else v_operands || s.operand end) end;
           end if;
         else
           if not v_known and v_live then
             v_value := pgstate._fold(case when v_rebased then v_full else pgstate._current_value(v_key) end, v_reducers, v_operands);
             v_known := true;
           end if;
-          v_new := pgstate._reduce(s.reducer, case when v_live then v_value end, s.operand);
+          v_new := case when pgstate._built_in(v_reducer) then pgstate._reduce(v_reducer, case when v_live then v_value end, s.operand)
+                        else pgstate._reduce_by(v_reducer, case when v_live then v_value end, s.operand) end;
           if v_new is null then
             v_code := 'PS006';
-          elsif pg_column_size(v_new) > p_actor.value_limit then
+          elsif pg_column_size(v_new) > v_limit then
             v_code := 'PS004';
           elsif not v_live or v_new <> v_value or s.ttl is not null then
             v_op := 'merge';
           end if;
         end if;
       end if;
+    end if;
+
+    if v_op in ('put', 'merge') and v_code is null and v_rules.schema is not null then
+      v_message := pgstate._schema_error(v_rules.schema, v_new);
+      if v_message is not null then
+        v_code := 'PS008';
+        -- which path does not fit describes the value, and with a merge a hidden one
+        v_message := case when s.readable then v_message end;
+      end if;
+    end if;
+    if v_code is not null then
+      v_op := null;
     end if;
 
     if v_op is not null then
@@ -2120,7 +3215,7 @@ begin
         v_lapsed := false;
       end if;
       v_version := v_version + 1;
-      v_expires_at := case when v_op = 'put' or not v_live then v_now + s.ttl
+      v_expires_at := case when v_op = 'put' or not v_live then v_now + coalesce(s.ttl, v_rules.ttl)
                            when v_op = 'merge' then coalesce(v_now + s.ttl, v_expires_at) end;
       if v_op in ('delete', 'complete') then
         v_expires_at := null;
@@ -2136,10 +3231,10 @@ begin
       end if;
       v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, v_op, v_op in ('put', 'merge') and not v_live,
                                       case when v_tail then s.operand else v_new end, p_actor.name, v_via, v_now, v_expires_at, null,
-                                      case when v_tail then s.reducer end)::pgstate.version;
+                                      case when v_tail then v_reducer end)::pgstate.version;
       v_live := v_op in ('put', 'merge');
       if v_tail then
-        v_reducers := v_reducers || s.reducer;
+        v_reducers := v_reducers || v_reducer;
         v_operands := v_operands || s.operand;
         v_tail_count := v_tail_count + 1;
         v_tail_bytes := v_tail_bytes + pg_column_size(s.operand);
@@ -2170,7 +3265,7 @@ begin
     end if;
     if v_code is not null then
       v_status := case v_code when 'PS010' then 'denied' else 'invalid' end;
-      v_out[s.ord] := row(s.ord, v_status, null, null, v_code, null, null)::pgstate.outcome;
+      v_out[s.ord] := row(s.ord, v_status, null, null, v_code, v_message, null)::pgstate.outcome;
     elsif v_status = 'ok' then
       -- a caller who may only write learns no version
       v_out[s.ord] := row(s.ord, 'ok', case when s.readable then case when v_live or v_op is not null then v_version else 0 end end,
@@ -2612,7 +3707,7 @@ comment on function pgstate.list(text, int, text, boolean, text) is
 -- functions/values/merge.sql
 -- Never conflicts: concurrent merges into one key all take effect.
 create function pgstate.merge(
-  key text, operand jsonb, reducer text, ttl interval default null, op_id text default null, token bigint default null,
+  key text, operand jsonb, reducer text default null, ttl interval default null, op_id text default null, token bigint default null,
   return_value boolean default false, agent text default null
 ) returns pgstate.written
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -2623,12 +3718,12 @@ begin
 end
 $$;
 comment on function pgstate.merge(text, jsonb, text, interval, text, bigint, boolean, text) is
-  'Merges an operand into a key inside the database, by replace, append, add, max, min, union, merge, deep_merge, messages or first; a missing key starts from the operand. Status as put(); the merged value when return_value. A merge that changes nothing makes no version, unless it gives a ttl, or the value grows by merges beyond 2 kB: what is merged into that is kept by itself. PS001 PS003 PS004 PS005 PS006 PS010 PS030 PS040.';
+  'Merges an operand into a key inside the database, by replace, append, add, max, min, union, merge, deep_merge, messages or first, or without a name by the one that a policy sets; a missing key starts from the operand. Status as put(); the merged value when return_value. A merge that changes nothing makes no version, unless it gives a ttl, or the value grows by merges beyond 2 kB: what is merged into that is kept by itself. PS001 PS003 PS004 PS005 PS006 PS008 PS010 PS030 PS040.';
 
 -- functions/values/merge_many.sql
 -- The set-based merge.
 create function pgstate.merge_many(
-  keys text[], operands jsonb[], reducers text[], tokens bigint[] default null, op_ids text[] default null,
+  keys text[], operands jsonb[], reducers text[] default null, tokens bigint[] default null, op_ids text[] default null,
   return_value boolean default false, agent text default null
 ) returns setof pgstate.outcome
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -2656,7 +3751,7 @@ begin
 end
 $$;
 comment on function pgstate.put(text, jsonb, bigint, jsonb, interval, text, bigint, int, timestamptz, text) is
-  'Writes a key. expect: null writes regardless, 0 creates only, n replaces version n; expect_value compares the value. Status ok with the new version, or conflict (current version and value), held (somebody else''s claim), stale (token). ttl null: no expiry. PS001 PS003 PS004 PS007 PS010 PS030 PS040.';
+  'Writes a key. expect: null writes regardless, 0 creates only, n replaces version n; expect_value compares the value. Status ok with the new version, or conflict (current version and value), held (somebody else''s claim), stale (token). ttl null: no expiry. PS001 PS003 PS004 PS007 PS008 PS010 PS030 PS040.';
 
 -- functions/values/put_many.sql
 -- The set-based put.
@@ -2757,7 +3852,8 @@ begin
   end if;
 
   if v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
-     and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true then
+     and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true
+     and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                         write_many.priorities, write_many.not_befores);
   end if;
@@ -2809,7 +3905,7 @@ begin
   if v_versions is null then
     return query
       select o.ord, o.status, o.version, o.value, o.code,
-             case when o.code is not null then pgstate._error_text(o.code, write_many.keys[o.ord]) end, v_watched
+             case when o.code is not null then pgstate._error_text(o.code, write_many.keys[o.ord]) || coalesce(': ' || o.message, '') end, v_watched
         from unnest(v_out) o;
   else
     return query
@@ -2860,7 +3956,8 @@ begin
      and write_one.return_value is null and write_one.op_id is null and v_actor.writable
      and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
      and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
-     and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01') then
+     and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
+     and not (v_actor.policies and pgstate._has_rules(array[write_one.key])) then
     -- lives are told by the value: see _put_existing()
     select e.version into v_version
       from pgstate.entry e
@@ -3973,6 +5070,128 @@ end
 $$;
 comment on function pgstate.wake_lane(uuid) is 'Wakes those who watch what the last statement of a lane wrote, after its commit; false when it does not know whom: use wake(). For clients that wrote with wake off.';
 
+-- functions/policy/_reduce_by.sql
+-- Any reducer, built in or registered, as _reduce(): null when the operand does not fit. The only SQL here that is put
+-- together at run time, and only from the catalogue's names of a function that an administrator registered.
+create function pgstate._reduce_by(p_reducer text, p_current jsonb, p_operand jsonb) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_oid oid;
+  v_function text;
+  v_strict boolean;
+  v_new jsonb;
+begin
+  if pgstate._built_in(p_reducer) then
+    return pgstate._reduce(p_reducer, p_current, p_operand);
+  end if;
+  v_oid := pgstate._own_reducer(p_reducer);
+  select format('%I.%I', n.nspname, p.proname), p.proisstrict into v_function, v_strict
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.oid = v_oid;
+  if v_function is null then
+    return null;
+  elsif v_strict and p_current is null then
+    -- as with the built-in ones: a missing key starts from the operand
+    return p_operand;
+  end if;
+  begin
+    execute 'select ' || v_function || '($1, $2)' into v_new using p_current, p_operand;
+  exception when others then
+    -- what it says may hold the value
+    return null;
+  end;
+  return v_new;
+end
+$$;
+comment on function pgstate._reduce_by(text, jsonb, jsonb) is 'Internal: applies a built-in or registered reducer.';
+
+-- functions/policy/set_policy.sql
+create function pgstate.set_policy(
+  subtree text, reducer text default null, ttl interval default null, keep text default null, value_limit int default null,
+  schema jsonb default null, agent text default null
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_policy(pgstate._enter(set_policy.agent), set_policy.subtree, set_policy.reducer, set_policy.ttl, set_policy.keep,
+                              set_policy.value_limit, set_policy.schema);
+end
+$$;
+comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text) is
+  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. Needs admin on all of the subtree. PS002 PS005 PS007 PS010.';
+
+-- functions/policy/drop_policy.sql
+create function pgstate.drop_policy(subtree text, settings text[] default null, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._drop_policy(pgstate._enter(drop_policy.agent), drop_policy.subtree, drop_policy.settings);
+end
+$$;
+comment on function pgstate.drop_policy(text, text[], text) is 'Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit, schema); what a wider subtree sets holds then. Needs admin on all of the subtree. PS002 PS007 PS010.';
+
+-- functions/policy/policies.sql
+create function pgstate.policies(agent text default null) returns setof pgstate.policy_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._policies(pgstate._enter(policies.agent));
+end
+$$;
+comment on function pgstate.policies(text) is 'The policies that hold for keys within the caller''s grants. PS010.';
+
+-- functions/policy/explain_policy.sql
+create function pgstate.explain_policy(key text, agent text default null) returns setof pgstate.policy_setting
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(explain_policy.agent, explain_policy.key);
+begin
+  if explain_policy.key is null or not pgstate._key_ok(explain_policy.key) then
+    perform pgstate._bad_key(explain_policy.key);
+  elsif not (v_actor.readable or v_actor.writable) then
+    perform pgstate._deny();
+  end if;
+  return query select * from pgstate._explain_policy(v_actor, explain_policy.key);
+end
+$$;
+comment on function pgstate.explain_policy(text, text) is 'What holds for a key, whether or not it exists: each setting, its value, and the subtree that it comes from (null when no policy sets it). Needs read or write on the key. PS001 PS010.';
+
+-- functions/policy/register_reducer.sql
+create function pgstate.register_reducer(name text, function regprocedure, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._register_reducer(pgstate._enter(register_reducer.agent), register_reducer.name, register_reducer.function);
+end
+$$;
+comment on function pgstate.register_reducer(text, regprocedure, text) is 'Registers an immutable function (jsonb, jsonb) -> jsonb as a reducer that policies may name: it gets the current value (null for a missing key, unless STRICT: that starts from the operand) and the operand; null or an error means that the operand does not fit. It runs as pgstate_api and only as it was registered: register it again after replacing it. Needs admin on everything. PS007 PS010.';
+
+-- functions/policy/drop_reducer.sql
+create function pgstate.drop_reducer(name text, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._drop_reducer(pgstate._enter(drop_reducer.agent), drop_reducer.name);
+end
+$$;
+comment on function pgstate.drop_reducer(text, text) is 'Forgets a registered reducer that no policy uses. Needs admin on everything. PS007 PS010.';
+
+-- functions/policy/maintain.sql
+create function pgstate.maintain("limit" int default 5000) returns pgstate.maintained
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_login();
+  if maintain."limit" is null or maintain."limit" not between 1 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000';
+  end if;
+  return pgstate._maintain(pgstate._acting(), maintain."limit");
+end
+$$;
+comment on function pgstate.maintain(int) is
+  'Removes versions that no policy keeps, never the current one of a key and none that a cursor younger than install.cursor_window needs; looks at limit versions, 1 to 100000, for each age that policies name. Every connected client calls it now and then, one at a time: status busy says that another is at it. more: call again. PS007 PS010.';
+
 -- functions/admin/agents.sql
 create function pgstate.agents(agent text default null) returns setof pgstate.agent_row
 language plpgsql stable security definer
@@ -4149,6 +5368,7 @@ set local role pgstate_owner;
 -- functions/admin/_register.sql
 -- Run as the owner. The role that installs is agent admin with all rights, so that a quick start works.
 insert into pgstate.install (identity) values (pgstate._identity()) on conflict do nothing;
+insert into pgstate.sweep (delay) values ('0') on conflict do nothing;
 insert into pgstate.agent (name, root) values ('admin', true) on conflict do nothing;
 insert into pgstate.login (login, agent_id, root) select session_user, a.id, true from pgstate.agent a where a.name = 'admin' on conflict do nothing;
 insert into pgstate.access_grant (agent_id, subtree, "right", granted_by)
@@ -4209,6 +5429,11 @@ alter table pgstate.version enable row level security;
 alter table pgstate.claim enable row level security;
 alter table pgstate.lane enable row level security;
 alter table pgstate.op enable row level security;
+alter table pgstate.policy enable row level security;
+alter table pgstate.reducer enable row level security;
+alter table pgstate.mark enable row level security;
+alter table pgstate.sweep enable row level security;
+alter table pgstate.review enable row level security;
 
 create policy entry_see on pgstate.entry for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
 create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);

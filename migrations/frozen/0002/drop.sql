@@ -1,5 +1,5 @@
 -- Back to 0001. Every value is full by now: the revision writes them out before it clears the code. Times of the past are no longer
--- known then.
+-- known then, and there are no policies.
 set local role pgstate_owner;
 alter table pgstate.entry
   drop column full_version,
@@ -20,4 +20,16 @@ drop type pgstate._moment;
 drop type pgstate.past_listed;
 drop type pgstate.past_row;
 drop type pgstate.rolled_back;
+drop table pgstate.policy, pgstate.reducer, pgstate.mark, pgstate.sweep, pgstate.review;
+drop type pgstate._checked;
+drop type pgstate._keep;
+drop type pgstate._policy;
+drop type pgstate.maintained;
+drop type pgstate.policy_row;
+drop type pgstate.policy_setting;
+alter table pgstate.install
+  drop column policies,
+  drop column cursor_window,
+  drop column horizon;
+alter type pgstate._actor drop attribute policies;
 reset role;

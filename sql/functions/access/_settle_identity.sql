@@ -6,7 +6,7 @@ as $$
 declare
   v_identity text := pgstate._identity();
 begin
-  update pgstate.install i set identity = v_identity, epoch = i.epoch + 1 where i.identity <> v_identity;
+  update pgstate.install i set identity = v_identity, epoch = i.epoch + 1, horizon = null where i.identity <> v_identity;
   perform set_config('pgstate.identity', v_identity, false);
 end
 $$;

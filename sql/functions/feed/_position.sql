@@ -27,6 +27,10 @@ begin
     raise exception using errcode = 'PS020', message = 'the cursor is ahead of what this transaction can see',
       hint = 'Under REPEATABLE READ a transaction cannot read on from a newer cursor: begin a new one.';
   end if;
+  if not pgstate._kept(v_position.base) then
+    raise exception using errcode = 'PS021', message = 'the cursor is older than the history that is kept',
+      hint = 'List again, and go on from the new cursor. Policies say what is kept, and pgstate.install.cursor_window how old a cursor may become.';
+  end if;
   return v_position;
 end
 $$;

@@ -1,4 +1,4 @@
-create function pgstate._raise(p_code text, p_key text) returns void
+create function pgstate._raise(p_code text, p_key text, p_message text default null) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -7,7 +7,7 @@ begin
   elsif p_code = 'PS001' then
     perform pgstate._bad_key(p_key);
   end if;
-  raise exception using errcode = p_code, message = pgstate._error_text(p_code, p_key);
+  raise exception using errcode = p_code, message = coalesce(p_message, pgstate._error_text(p_code, p_key));
 end
 $$;
-comment on function pgstate._raise(text, text) is 'Internal: raises a refused row as an error.';
+comment on function pgstate._raise(text, text, text) is 'Internal: raises a refused row as an error.';

@@ -63,6 +63,9 @@ declare
   v_new jsonb;
   v_grows boolean;
   v_tail boolean;
+  v_rules pgstate._policy;
+  v_reducer text;
+  v_limit int;
 begin
   select array_agg(row(
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
@@ -82,8 +85,7 @@ begin
                          and u.token is null and not coalesce(u.return_value, false))) then 'PS010'
                when u.op in ('put', 'merge') and u.operand is null then 'PS003'
                when u.op in ('put', 'merge') and pg_column_size(u.operand) > p_actor.value_limit then 'PS004'
-               when u.op = 'merge' and coalesce(u.reducer, '') not in
-                    ('replace', 'append', 'add', 'max', 'min', 'union', 'merge', 'deep_merge', 'messages', 'first') then 'PS005'
+               when u.op = 'merge' and not pgstate._built_in(u.reducer) and not (u.reducer is null and p_actor.policies) then 'PS005'
                when not pgstate._span_ok(u.ttl) or u.expect < 0 or u.not_before not between '1970-01-01' and '9999-12-01'
                     or u.op = 'complete' and u.token is null then 'PS007'
                when u.op is null or u.op not in ('put', 'merge', 'delete', 'complete', 'check', 'exists', 'absent') then 'PS007'
@@ -153,6 +155,11 @@ begin
       v_writer := null;
       v_dirty := false;
       v_token := null;
+      v_limit := p_actor.value_limit;
+      if p_actor.policies then
+        v_rules := pgstate._policy_of(v_key);
+        v_limit := least(v_limit, v_rules.value_limit);
+      end if;
       if v_claims is not null and v_live then
         select c.token into v_token from unnest(v_claims) c where c.key = v_key and c.lease_until > v_now;
       end if;
@@ -189,9 +196,13 @@ begin
       elsif s.op = 'put' then
         v_op := 'put';
         v_new := s.operand;
+        if pg_column_size(v_new) > v_limit then
+          v_code := 'PS004';
+        end if;
       else
+        v_reducer := coalesce(s.reducer, v_rules.reducer);
         if v_live and v_full_version is null and not v_known
-           and s.reducer in ('append', 'union', 'merge', 'deep_merge', 'messages') then
+           and v_reducer in ('append', 'union', 'merge', 'deep_merge', 'messages') then
           -- from here on it grows by operands, for which only its type need be known
           v_value := pgstate._current_value(v_key);
           v_known := true;
@@ -202,30 +213,50 @@ begin
           v_full_type := jsonb_typeof(v_value);
         end if;
         if v_live and v_full_version is not null then
-          v_grows := pgstate._operand_grows(s.reducer, v_full_type, s.operand);
+          v_grows := pgstate._operand_grows(v_reducer, v_full_type, s.operand);
           -- at least 16, and when they outweigh the full value a new one is written
-          v_tail := v_grows is not null and v_full_bytes + v_tail_bytes + pg_column_size(s.operand) <= p_actor.value_limit
+          v_tail := v_grows is not null and v_full_bytes + v_tail_bytes + pg_column_size(s.operand) <= v_limit
                     and (v_tail_count < 16 or v_tail_bytes + pg_column_size(s.operand) <= v_full_bytes);
         end if;
-        if v_tail then
+        if v_reducer is null then
+          v_code := 'PS005';
+        elsif v_tail then
           if v_grows or s.ttl is not null then
             v_op := 'merge';
+            -- only the whole of it can tell whether it fits its schema
+            v_new := case when v_rules.schema is not null then
+              pgstate._fold(case when v_known then v_value when v_rebased then v_full else pgstate._current_value(v_key) end,
+                            case when v_known then array[v_reducer] else v_reducers || v_reducer end,
+                            case when v_known then array[s.operand] else v_operands || s.operand end) end;
           end if;
         else
           if not v_known and v_live then
             v_value := pgstate._fold(case when v_rebased then v_full else pgstate._current_value(v_key) end, v_reducers, v_operands);
             v_known := true;
           end if;
-          v_new := pgstate._reduce(s.reducer, case when v_live then v_value end, s.operand);
+          v_new := case when pgstate._built_in(v_reducer) then pgstate._reduce(v_reducer, case when v_live then v_value end, s.operand)
+                        else pgstate._reduce_by(v_reducer, case when v_live then v_value end, s.operand) end;
           if v_new is null then
             v_code := 'PS006';
-          elsif pg_column_size(v_new) > p_actor.value_limit then
+          elsif pg_column_size(v_new) > v_limit then
             v_code := 'PS004';
           elsif not v_live or v_new <> v_value or s.ttl is not null then
             v_op := 'merge';
           end if;
         end if;
       end if;
+    end if;
+
+    if v_op in ('put', 'merge') and v_code is null and v_rules.schema is not null then
+      v_message := pgstate._schema_error(v_rules.schema, v_new);
+      if v_message is not null then
+        v_code := 'PS008';
+        -- which path does not fit describes the value, and with a merge a hidden one
+        v_message := case when s.readable then v_message end;
+      end if;
+    end if;
+    if v_code is not null then
+      v_op := null;
     end if;
 
     if v_op is not null then
@@ -238,7 +269,7 @@ begin
         v_lapsed := false;
       end if;
       v_version := v_version + 1;
-      v_expires_at := case when v_op = 'put' or not v_live then v_now + s.ttl
+      v_expires_at := case when v_op = 'put' or not v_live then v_now + coalesce(s.ttl, v_rules.ttl)
                            when v_op = 'merge' then coalesce(v_now + s.ttl, v_expires_at) end;
       if v_op in ('delete', 'complete') then
         v_expires_at := null;
@@ -254,10 +285,10 @@ begin
       end if;
       v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, v_op, v_op in ('put', 'merge') and not v_live,
                                       case when v_tail then s.operand else v_new end, p_actor.name, v_via, v_now, v_expires_at, null,
-                                      case when v_tail then s.reducer end)::pgstate.version;
+                                      case when v_tail then v_reducer end)::pgstate.version;
       v_live := v_op in ('put', 'merge');
       if v_tail then
-        v_reducers := v_reducers || s.reducer;
+        v_reducers := v_reducers || v_reducer;
         v_operands := v_operands || s.operand;
         v_tail_count := v_tail_count + 1;
         v_tail_bytes := v_tail_bytes + pg_column_size(s.operand);
@@ -288,7 +319,7 @@ begin
     end if;
     if v_code is not null then
       v_status := case v_code when 'PS010' then 'denied' else 'invalid' end;
-      v_out[s.ord] := row(s.ord, v_status, null, null, v_code, null, null)::pgstate.outcome;
+      v_out[s.ord] := row(s.ord, v_status, null, null, v_code, v_message, null)::pgstate.outcome;
     elsif v_status = 'ok' then
       -- a caller who may only write learns no version
       v_out[s.ord] := row(s.ord, 'ok', case when s.readable then case when v_live or v_op is not null then v_version else 0 end end,

@@ -3,7 +3,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_outcome.code is not null then
-    perform pgstate._raise(p_outcome.code, p_key);
+    perform pgstate._raise(p_outcome.code, p_key, p_outcome.message);
   end if;
   return row(p_outcome.status, p_outcome.version, p_outcome.value)::pgstate.written;
 end

@@ -1,6 +1,6 @@
 -- The set-based merge.
 create function pgstate.merge_many(
-  keys text[], operands jsonb[], reducers text[], tokens bigint[] default null, op_ids text[] default null,
+  keys text[], operands jsonb[], reducers text[] default null, tokens bigint[] default null, op_ids text[] default null,
   return_value boolean default false, agent text default null
 ) returns setof pgstate.outcome
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan

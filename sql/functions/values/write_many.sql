@@ -79,7 +79,8 @@ begin
   end if;
 
   if v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
-     and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true then
+     and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true
+     and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                         write_many.priorities, write_many.not_befores);
   end if;
@@ -131,7 +132,7 @@ begin
   if v_versions is null then
     return query
       select o.ord, o.status, o.version, o.value, o.code,
-             case when o.code is not null then pgstate._error_text(o.code, write_many.keys[o.ord]) end, v_watched
+             case when o.code is not null then pgstate._error_text(o.code, write_many.keys[o.ord]) || coalesce(': ' || o.message, '') end, v_watched
         from unnest(v_out) o;
   else
     return query

@@ -36,7 +36,8 @@ begin
      and write_one.return_value is null and write_one.op_id is null and v_actor.writable
      and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
      and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
-     and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01') then
+     and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
+     and not (v_actor.policies and pgstate._has_rules(array[write_one.key])) then
     -- lives are told by the value: see _put_existing()
     select e.version into v_version
       from pgstate.entry e

@@ -1,0 +1,120 @@
+"""policy, maintain."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from pgstate.cli._command import Cli, command, group
+from pgstate.cli._input import KeyArgument, duration, json_value
+from pgstate.cli._output import Json
+
+_PANEL = "Policies"
+_SHOWN = ("subtree", "reducer", "ttl", "keep", "value_limit", "schema")
+
+SubtreeArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="SUBTREE", help="A key, 'research/**', or '**' for everything.")
+]
+
+
+async def list_(cli: Cli) -> None:
+    """Lists policies; subcommands change and explain them."""
+    async with cli.connect() as state:
+        found = await state.policies()
+    rows = [
+        {
+            "subtree": policy.subtree,
+            "reducer": policy.reducer,
+            "ttl": None if policy.ttl is None else policy.ttl.total_seconds(),
+            "keep": policy.keep,
+            "value_limit": policy.value_limit,
+            "schema": None if policy.schema is None else Json(policy.schema),
+            "set_by": policy.set_by,
+            "set_at": policy.set_at,
+        }
+        for policy in found
+    ]
+    cli.out.table(rows, _SHOWN, empty="no policies")
+
+
+async def set_(
+    cli: Cli,
+    subtree: SubtreeArgument,
+    reducer: Annotated[str | None, typer.Option(metavar="NAME", help="Default of merge.")] = None,
+    ttl: Annotated[
+        float | None,
+        typer.Option(parser=duration, metavar="DURATION", help="Of what is written without one; 0 for none."),
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option(metavar="HISTORY", help="History kept: everything, '100 versions', '30 days'.")
+    ] = None,
+    value_limit: Annotated[int | None, typer.Option(metavar="BYTES", help="Largest value.")] = None,
+    schema: Annotated[
+        str | None, typer.Option(metavar="JSON", help="JSON Schema that values must fit; - reads it from stdin.")
+    ] = None,
+) -> None:
+    """Sets rules for a key or subtree; what is not given stays as it is.
+
+    pgstate policy set 'research/**' --keep '100 versions' --schema - < schema.json
+    """
+    rule = None if schema is None else json_value(schema, what="SCHEMA")
+    async with cli.connect() as state:
+        await state.set_policy(subtree, reducer=reducer, ttl=ttl, keep=keep, value_limit=value_limit, schema=rule)
+    cli.out.outcome({"subtree": subtree}, ("subtree",), f"the policy on {subtree} is set")
+
+
+async def remove(
+    cli: Cli,
+    subtree: SubtreeArgument,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SETTING]...", help="reducer, ttl, keep, value_limit, schema; all unless given."),
+    ] = None,
+) -> None:
+    """Takes a policy away, or some of its settings."""
+    async with cli.connect() as state:
+        await state.drop_policy(subtree, settings or None)
+    what = f"{' and '.join(settings)} of the policy" if settings else "the policy"
+    cli.out.outcome({"subtree": subtree, "settings": settings or None}, ("subtree",), f"{what} on {subtree} is gone")
+
+
+async def explain(cli: Cli, key: KeyArgument) -> None:
+    """Shows what holds for a key, and which subtree each setting comes from."""
+    async with cli.connect() as state:
+        found = await state.explain_policy(key)
+    rows = [
+        {
+            "setting": row.setting,
+            "value": None if row.value is None else Json(row.value),
+            "subtree": row.subtree,
+        }
+        for row in found
+    ]
+    cli.out.table(rows, ("setting", "value", "subtree"))
+
+
+async def maintain(cli: Cli) -> None:
+    """Removes history that no policy keeps; connected clients do it by themselves, a little every ten seconds."""
+    removed: int | None = 0
+    async with cli.connect() as state:
+        while True:
+            done = await state.maintain()
+            removed = None if removed is None or done.removed is None else removed + done.removed
+            if not done.more:
+                break
+    said = "another client is at it" if done.status == "busy" else "done"
+    if done.status == "ok" and removed is not None:
+        said = f"removed {removed} versions"
+    cli.out.outcome({"status": done.status, "removed": removed}, ("status", "removed"), said)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    sub, alone = group(app, "policy", panel=_PANEL)
+    alone(list_)
+    command(sub, "ls")(list_)
+    command(sub, "set")(set_)
+    command(sub, "rm")(remove)
+    command(sub, "explain")(explain)
+    command(app, "maintain", panel=_PANEL)(maintain)

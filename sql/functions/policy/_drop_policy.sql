@@ -1,0 +1,52 @@
+create function pgstate._drop_policy(p_actor pgstate._actor, p_subtree text, p_settings text[]) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_policy pgstate.policy;
+  v_settings text[] := coalesce(p_settings, array['reducer', 'ttl', 'keep', 'value_limit', 'schema']);
+  v_setting text;
+  v_kept boolean;
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  perform pgstate._lock_policies();
+  select p.* into v_policy from pgstate.policy p where p.subtree = p_subtree;
+  -- a misspelt name must not pass for a rule taken away
+  foreach v_setting in array v_settings loop
+    if coalesce(v_setting, '') not in ('reducer', 'ttl', 'keep', 'value_limit', 'schema') then
+      raise exception using errcode = 'PS007', message = format('unknown setting %L', left(v_setting, 80)),
+        hint = 'Settings are reducer, ttl, keep, value_limit and schema.';
+    elsif p_settings is not null and (case v_setting
+            when 'reducer' then v_policy.reducer is null when 'ttl' then v_policy.ttl is null when 'schema' then v_policy.schema is null
+            when 'value_limit' then v_policy.value_limit is null
+            else num_nonnulls(v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything) = 0 end) then
+      raise exception using errcode = 'PS007', message = format('no policy on %s sets %s', p_subtree, v_setting),
+        hint = 'pgstate.policies() lists them.';
+    end if;
+  end loop;
+  if v_policy.subtree is null or v_settings = '{}' then
+    raise exception using errcode = 'PS007', message = format('there is no policy on %s to drop', p_subtree), hint = 'pgstate.policies() lists them.';
+  end if;
+  v_kept := num_nonnulls(v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything) > 0;
+  if 'reducer' = any (v_settings) then v_policy.reducer := null; end if;
+  if 'ttl' = any (v_settings) then v_policy.ttl := null; end if;
+  if 'value_limit' = any (v_settings) then v_policy.value_limit := null; end if;
+  if 'schema' = any (v_settings) then v_policy.schema := null; end if;
+  if 'keep' = any (v_settings) then
+    v_policy.keep_versions := null;
+    v_policy.keep_age := null;
+    v_policy.keep_everything := null;
+  end if;
+  if num_nonnulls(v_policy.reducer, v_policy.ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything,
+                  v_policy.value_limit, v_policy.schema) = 0 then
+    delete from pgstate.policy p where p.subtree = p_subtree;
+  else
+    update pgstate.policy p
+       set reducer = v_policy.reducer, ttl = v_policy.ttl, value_limit = v_policy.value_limit, schema = v_policy.schema,
+           keep_versions = v_policy.keep_versions, keep_age = v_policy.keep_age, keep_everything = v_policy.keep_everything,
+           set_by = p_actor.name, set_at = pgstate._now()
+     where p.subtree = p_subtree;
+  end if;
+  perform pgstate._policies_changed(p_subtree, v_kept and 'keep' = any (v_settings));
+end
+$$;
+comment on function pgstate._drop_policy(pgstate._actor, text, text[]) is 'Internal: takes settings away, all unless some are named.';

@@ -1,0 +1,71 @@
+create function pgstate._set_policy(
+  p_actor pgstate._actor, p_subtree text, p_reducer text, p_ttl interval, p_keep text, p_value_limit int, p_schema jsonb
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_policy pgstate.policy;
+  v_fault text;
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  if strpos(p_subtree, '{agent}') > 0 then
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+      hint = 'A policy is about keys, whoever writes them: {agent} has no meaning in it.';
+  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema) = 0 then
+    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit or schema',
+      hint = 'drop_policy(subtree, settings) takes settings away.';
+  elsif p_ttl <> interval '0' and not pgstate._span_ok(p_ttl) then
+    raise exception using errcode = 'PS007', message = 'ttl is positive and at most 100 years, or 0 for none';
+  elsif p_value_limit is not null and p_value_limit not between 1 and (select i.value_limit from pgstate.install i) then
+    raise exception using errcode = 'PS007', message = 'value_limit is a number of bytes, at most that of the installation (see pgstate.info())';
+  end if;
+  if p_reducer is not null and not pgstate._built_in(p_reducer) then
+    -- drop_reducer() must not take it away meanwhile
+    perform from pgstate.reducer r where r.name = p_reducer for key share;
+    if not found then
+      raise exception using errcode = 'PS005', message = format('unknown reducer %L', left(p_reducer, 80)),
+        hint = 'Built in are replace, append, add, max, min, union, merge, deep_merge, messages and first; register_reducer(name, function) adds one.';
+    end if;
+  end if;
+  if p_schema is not null then
+    v_fault := pgstate._schema_unsupported(p_schema);
+    if v_fault is not null then
+      raise exception using errcode = 'PS007', message = 'schema: ' || v_fault,
+        hint = 'The database checks a part of JSON Schema 2020-12, without regular expressions, if/then/else, contains, dependent and unevaluated keywords.';
+    end if;
+  end if;
+  v_policy.keep_everything := nullif(p_keep = 'everything', false);
+  if v_policy.keep_everything is null and p_keep is not null then
+    begin
+      if p_keep ~ '^[0-9]+( versions?)?$' then
+        v_policy.keep_versions := substring(p_keep from '^[0-9]+')::int;
+      else
+        v_policy.keep_age := p_keep::interval;
+      end if;
+    exception when invalid_datetime_format or datetime_field_overflow or interval_field_overflow or numeric_value_out_of_range then
+      v_policy.keep_versions := 0;
+    end;
+    if v_policy.keep_versions = 0 or not pgstate._span_ok(v_policy.keep_age) then
+      raise exception using errcode = 'PS007', message = format('invalid keep %L', left(p_keep, 80)),
+        hint = 'Keep everything, a number of versions (''100 versions''), or an interval (''30 days'', at most 100 years).';
+    end if;
+  end if;
+
+  perform pgstate._lock_policies();
+  insert into pgstate.policy as p (subtree, nearness, reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, set_by, set_at)
+  values (p_subtree,
+          case when p_subtree = '**' then 0
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+          p_reducer, p_ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything, p_value_limit, p_schema,
+          p_actor.name, pgstate._now())
+      on conflict on constraint policy_pkey do update
+     set reducer = coalesce(excluded.reducer, p.reducer), ttl = coalesce(excluded.ttl, p.ttl),
+         keep_versions = case when p_keep is null then p.keep_versions else excluded.keep_versions end,
+         keep_age = case when p_keep is null then p.keep_age else excluded.keep_age end,
+         keep_everything = case when p_keep is null then p.keep_everything else excluded.keep_everything end,
+         value_limit = coalesce(excluded.value_limit, p.value_limit), schema = coalesce(excluded.schema, p.schema),
+         set_by = excluded.set_by, set_at = excluded.set_at;
+  perform pgstate._policies_changed(p_subtree, p_keep is not null);
+end
+$$;
+comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb) is 'Internal: sets what is given.';

@@ -1,0 +1,56 @@
+-- One step along the feed: up to p_limit versions that have come to the age of this sweep and that every live cursor has
+-- seen, and then the older ones of their keys that no policy keeps. Versions are never updated, so nobody waits for this.
+create function pgstate._sweep(p_sweep pgstate.sweep, p_epoch int, p_xmin xid8, p_top xid8, p_limit int) returns pgstate.maintained
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_before timestamptz := pgstate._now() - p_sweep.delay;
+  v_row record;
+  v_last record;
+  v_keys text[] := '{}';
+  v_versions bigint[] := '{}';
+  v_seen int := 0;
+  v_removed bigint := 0;
+  v_top xid8;
+begin
+  for v_row in
+    select v.epoch, v.xid, v.seq, v.key, v.version, v.at from pgstate.version v
+     where (v.epoch, v.xid, v.seq) > (p_sweep.epoch, p_sweep.xid, p_sweep.seq)
+     order by v.epoch, v.xid, v.seq limit p_limit
+  loop
+    exit when v_row.epoch >= p_epoch and v_row.xid >= p_xmin or v_row.at > v_before;
+    v_last := v_row;
+    v_seen := v_seen + 1;
+    v_keys := v_keys || v_row.key;
+    v_versions := v_versions || v_row.version;
+  end loop;
+  if v_seen = 0 then
+    return row('ok', 0, false)::pgstate.maintained;
+  end if;
+
+  with ripe as materialized (
+    select r.key, max(r.version) as version from unnest(v_keys, v_versions) r (key, version) group by r.key
+  ), due as materialized (
+    select r.key, case when k.versions is not null then r.version - k.versions + 1 else r.version end as version
+      from ripe r cross join lateral pgstate._keep_of(r.key) k
+     where case when p_sweep.delay = interval '0' then k.versions is not null else k.age = p_sweep.delay end
+  ), cut as materialized (
+    select d.key, pgstate._cut_version(d.key, d.version, p_epoch, p_xmin, p_top) as version from due d where d.version > 1
+  ), gone as (
+    delete from pgstate.version v using cut c where v.key = c.key and v.version < c.version returning v.key, v.epoch, v.xid
+  ), touched as (
+    select g.epoch, g.xid from gone g
+    union all
+    select v.epoch, v.xid from cut c join pgstate.version v on v.key = c.key and v.version = c.version
+     where exists (select from gone g where g.key = c.key)
+  )
+  select (select count(*) from gone), (select max(t.xid) from touched t where t.epoch = p_epoch) into v_removed, v_top;
+
+  perform pgstate._raise_horizon(v_top);
+  update pgstate.sweep s set epoch = v_last.epoch, xid = v_last.xid, seq = v_last.seq where s.delay = p_sweep.delay;
+  return row('ok', v_removed, v_seen = p_limit)::pgstate.maintained;
+end
+$$;
+comment on function pgstate._sweep(pgstate.sweep, int, xid8, xid8, int) is 'Internal: one step of retention along the feed.';

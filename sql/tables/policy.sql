@@ -1,0 +1,26 @@
+-- What holds below a subtree. A setting that is null here is that of the next subtree above which sets it.
+create table pgstate.policy (
+  subtree text collate "C" not null,
+  -- how near: 2 for each segment, and 1 more for a policy on the key itself
+  nearness int not null,
+  reducer text collate "C",
+  ttl interval,
+  keep_versions int,
+  keep_age interval,
+  keep_everything boolean,
+  value_limit int,
+  schema jsonb,
+  set_by text not null,
+  set_at timestamptz not null default pg_catalog.now(),
+  constraint policy_pkey primary key (subtree),
+  constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema) > 0),
+  constraint policy_keeps_one_way check (num_nonnulls(keep_versions, keep_age, keep_everything) <= 1),
+  constraint policy_keep_everything_true check (keep_everything),
+  constraint policy_keep_versions_positive check (keep_versions > 0),
+  constraint policy_value_limit_positive check (value_limit > 0)
+);
+comment on table pgstate.policy is 'Rules for keys and subtrees: default reducer, default time to live, history kept, largest value, JSON Schema. The nearest subtree that sets one decides it.';
+comment on column pgstate.policy.ttl is 'Time to live of what is written without one; 0 for none.';
+comment on column pgstate.policy.keep_versions is 'The newest versions of each key are kept, this many.';
+comment on column pgstate.policy.keep_age is 'What was current within this time is kept.';
+comment on column pgstate.policy.schema is 'Values written from now on must fit it.';

@@ -1,0 +1,4 @@
+create type pgstate.policy_row as (
+  subtree text, reducer text, ttl interval, keep text, value_limit int, schema jsonb, set_by text, set_at timestamptz
+);
+comment on type pgstate.policy_row is 'A policy: what it sets for a key or subtree, null what it does not; ttl 0 is none.';

@@ -1,0 +1,204 @@
+"""Policies, reducers and retention through the client and the shell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from pydantic import BaseModel
+
+from client._cli import Result, invoke, lines
+from client.conftest import Connect
+from conftest import SUPERUSER, Clock
+from pgstate import Maintained, Policy, PolicySetting, State, _core, errors
+
+
+class Finding(BaseModel):
+    title: str
+    pages: list[int] = []
+
+
+async def test_policies_are_set_seen_explained_and_dropped(state: State, agent: Connect) -> None:
+    await state.set_policy("a/**", reducer="append", ttl=60, keep=timedelta(days=2), value_limit=1000)
+    await state.set_policy("a/b", schema=Finding, keep=3, ttl=timedelta(0))
+    wide, near = await state.policies()
+    assert isinstance(wide, Policy)
+    assert (wide.subtree, wide.reducer, wide.ttl, wide.keep, wide.value_limit, wide.schema, wide.set_by) == (
+        "a/**", "append", timedelta(seconds=60), "48:00:00", 1000, None, "admin",
+    )  # fmt: skip
+    assert (near.subtree, near.keep, near.schema) == ("a/b", "3 versions", Finding.model_json_schema())
+    assert await state.namespace("a").explain_policy("b") == [
+        PolicySetting("reducer", "append", "a/**"), PolicySetting("ttl", "none", "a/b"), PolicySetting("keep", "3 versions", "a/b"),
+        PolicySetting("value_limit", 1000, "a/**"), PolicySetting("schema", Finding.model_json_schema(), "a/b"),
+    ]  # fmt: skip
+    await state.drop_policy("a/b", ["ttl"])
+    assert (await state.explain_policy("a/b"))[1] == PolicySetting("ttl", "00:01:00", "a/**")
+    await state.drop_policy("a/b")
+    with pytest.raises(errors.InvalidArgument, match="no policy on a/b"):
+        await state.drop_policy("a/b")
+    assert (await state.explain_policy("a/b"))[4] == PolicySetting("schema", None, None)
+    alice = await agent("alice", "admin a/b/**")
+    await alice.set_policy("a/b/**", keep="everything")
+    assert [policy.subtree for policy in await alice.policies()] == ["a/**", "a/b/**"]
+    for call in (
+        alice.set_policy("a/**", keep=1),
+        alice.drop_policy("a/**"),
+        alice.drop_policy("none"),
+        alice.explain_policy("x"),
+    ):
+        with pytest.raises(errors.AccessDenied):
+            await call
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({}, errors.InvalidArgument, "a policy sets something"),
+        ({"keep": "some"}, errors.InvalidArgument, "invalid keep"),
+        ({"keep": 0}, errors.InvalidArgument, "invalid keep"),
+        ({"keep": timedelta(0)}, errors.InvalidArgument, "invalid keep"),
+        ({"ttl": -1}, errors.InvalidArgument, "ttl is positive"),
+        ({"reducer": "sum"}, errors.UnknownReducer, "unknown reducer 'sum'"),
+        ({"value_limit": 1 << 40}, errors.InvalidArgument, "out of range"),
+        ({"schema": {"pattern": "x"}}, errors.InvalidArgument, 'the keyword "pattern" is not supported'),
+        ({"schema": timedelta(1)}, errors.InvalidArgument, "Pydantic has no JSON Schema"),
+    ],
+)
+async def test_what_is_no_policy(state: State, settings: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        await state.set_policy("a", **settings)
+    with pytest.raises(errors.InvalidPattern):
+        await state.set_policy("a/*", keep=1)
+
+
+async def test_reducers_are_registered_by_the_name_of_a_function(
+    state: State, superuser_dsn: str, admin: asyncpg.Connection
+) -> None:
+    await admin.execute("create schema app; grant usage on schema app to pgstate_api")
+    await admin.execute("create function app.last(a jsonb, b jsonb) returns jsonb language sql immutable as 'select b'")
+    await state.register_reducer("last", "app.last")
+    await state.register_reducer("last", "app.last(jsonb, jsonb)")
+    await state.set_policy("a/**", reducer="last")
+    with pytest.raises(errors.InvalidArgument, match="uses reducer last"):
+        await state.drop_reducer("last")
+    await state.drop_policy("a/**")
+    await state.drop_reducer("last")
+    for name in ("app.none", "none.last(jsonb, jsonb)", "app.last(text)"):
+        with pytest.raises(errors.InvalidArgument, match="there is no such function"):
+            await state.register_reducer("last", name)
+
+
+async def test_maintaining_by_hand(state: State, clock: Clock) -> None:
+    await state.set_policy("a/**", keep=1)
+    for number in range(5):
+        await state.put("a/x", number)
+    assert await state.maintain() == Maintained("ok", 0, False)
+    await clock.advance(7200)
+    step = await state.maintain(1)
+    assert (step.status, step.more) == ("ok", True)
+    assert step.removed is not None and step.removed < 4
+    with pytest.raises(errors.InvalidArgument):
+        await state.maintain(0)
+
+
+@pytest.mark.parametrize("watches", [False, True])
+async def test_any_connected_client_maintains(
+    connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch, watches: bool
+) -> None:
+    """One that watches as well; and while it is behind, it goes on with the next beat."""
+    monkeypatch.setattr(_core, "_PULSE", 0.01)
+    monkeypatch.setattr(_core, "_STEP", 2)
+    state = await connect()
+    await state.set_policy("a/**", keep=1)
+    for number in range(9):
+        await state.put("a/x", number)
+    await state.maintain()
+    await clock.advance(7200)
+    async with state.watch("b/**") as changes:
+        if watches:
+            reading = asyncio.ensure_future(anext(changes))
+        async with asyncio.timeout(20):
+            while len(await state.history("a/x")) > 1:
+                await asyncio.sleep(0.005)
+        if watches:
+            await state.put("b/x", 1)
+            assert (await reading).key == "b/x"
+
+
+async def test_a_client_that_may_not_is_not_disturbed(
+    connect: Connect, connect_as: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The pulse goes on after a failure, here for want of the function."""
+    monkeypatch.setattr(_core, "_PULSE", 0.01)
+    monkeypatch.setattr(_core, "_MAINTAIN", 1)
+    await (await connect_as(SUPERUSER)).execute("alter function pgstate._maintain(int, int) rename to _gone")
+    caplog.set_level("INFO", "pgstate")
+    state = await connect()
+    async with asyncio.timeout(20):
+        while sum("no retention" in record.message for record in caplog.records) < 2:
+            await asyncio.sleep(0.005)
+    assert await state.put("k", 1) == 1
+
+
+# -- the shell
+
+
+@pytest.fixture
+def ok(dsn: str) -> Callable[..., str]:
+    def run(*args: str, stdin: str = "") -> str:
+        result = invoke(*args, dsn=dsn, stdin=stdin)
+        assert (result.code, result.err) == (0, ""), result
+        return result.out
+
+    return run
+
+
+def test_policies_in_the_shell(ok: Callable[..., str], dsn: str) -> None:
+    def fails(*args: str) -> Result:
+        return invoke(*args, dsn=dsn)
+
+    assert ok("policy") == ""
+    assert ok("policy", "set", "a/**", "--keep", "100 versions", "--ttl", "90s", "--reducer", "add") == "a/**\n"
+    ok("policy", "set", "a/b", "--schema", "-", "--value-limit", "500", stdin='{"type": "number"}')
+    assert (
+        ok("policy", "ls") == ok("policy") == 'a/**\tadd\t90.0\t100 versions\t\t\na/b\t\t\t\t500\t{"type":"number"}\n'
+    )
+    (wide, near) = lines(ok("policy", "ls", "--json"))
+    assert (wide["set_by"], wide["schema"], near["schema"]) == ("admin", None, {"type": "number"})
+    assert ok("policy", "explain", "a/b").splitlines() == [
+        'reducer\t"add"\ta/**', 'ttl\t"00:01:30"\ta/**', 'keep\t"100 versions"\ta/**', "value_limit\t500\ta/b",
+        'schema\t{"type":"number"}\ta/b',
+    ]  # fmt: skip
+    ok("policy", "rm", "a/**", "ttl", "keep")
+    assert lines(ok("policy", "explain", "a/b", "--json"))[1] == {"setting": "ttl", "value": None, "subtree": None}
+    ok("policy", "rm", "a/**")
+    bad = fails("policy", "set", "a/**", "--schema", '{"pattern": "x"}')
+    assert (bad.code, bad.out) == (2, "")
+    assert 'the keyword "pattern" is not supported' in bad.err
+    for args in (["set", "a/**"], ["set", "a/*", "--keep", "1"], ["set", "a", "--schema", "{"], ["set", "a", "--keep", "x"],
+                 ["set", "a", "--ttl", "soon"], ["rm", "a/**"], ["rm", "a/b", "colour"], ["explain", "a/**"]):  # fmt: skip
+        assert fails("policy", *args).code == 2, args
+    ok("agents", "create", "alice")
+    for args in (["set", "a/**", "--keep", "1"], ["rm", "a/b"], ["rm", "none"], ["explain", "a/b"]):
+        assert fails("policy", *args, "--agent", "alice").code == 5, args
+    assert ok("policy", "--agent", "alice") == ""
+
+
+async def test_maintain_in_the_shell(
+    ok: Callable[..., str], state: State, clock: Clock, admin: asyncpg.Connection
+) -> None:
+    await state.set_policy("a/**", keep=1)
+    for number in range(5):
+        await state.put("a/x", number)
+    assert await asyncio.to_thread(ok, "maintain") == "ok\t0\n"
+    await clock.advance(7200)
+    assert json.loads(await asyncio.to_thread(ok, "maintain", "--json")) == {"status": "ok", "removed": 4}
+    async with admin.transaction():
+        await admin.execute("select pgstate.set_policy('b', keep => '1')")
+        assert await asyncio.to_thread(ok, "maintain") == "busy\t\n"
+    assert await asyncio.to_thread(ok, "maintain") == "ok\t0\n"
