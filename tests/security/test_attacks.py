@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -400,3 +401,23 @@ async def _in_savepoint(caller: Caller, inside: bool) -> None:
         return
     async with caller.transaction():
         await caller("put", "alice/x", "late", agent="alice")
+
+
+@pytest.mark.core
+async def test_a_registration_kept_locked_does_not_outlast_a_revocation(root: Caller, agent: MakeAgent) -> None:
+    """Revoking passes locked registrations by, so that nobody holds up their own; who is woken is decided by the rights
+    of the moment, by a lone write of a client too."""
+    spy = await agent("spy", "read s/**")
+    channel = await spy.fetchval("select pgstate.subscribe(array['spy'], array['s/**'])")
+    lane = uuid4()
+    call = (
+        "call pgstate.write_and_wake('put', 's/1', '1', null, null, null, null, null, null, null, null, null, $1, $2,"
+        " null, null, null, null, null, null, null, null)"
+    )
+    assert (await root.fetch(call, lane, 1))[0]["watched"] is True
+    async with spy.transaction():
+        await spy.fetchval("select pgstate.subscribe(array['spy'], array['s/**'], $1)", channel)
+        await root("revoke_access", "spy", "s/**", "read")
+        assert (await root.fetch(call, lane, 2))[0]["watched"] is False
+        assert await root.fetchval("select pgstate.wake_lane($1)", lane) is False
+    assert (await root.fetch(call, lane, 3))[0]["watched"] is False

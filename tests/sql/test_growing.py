@@ -237,3 +237,14 @@ async def test_the_limit_holds_for_what_grows(root: Caller, database: Database) 
     for number in range(10):
         assert (await root("merge", "o", {"a": "y" * 3000, "n": number}, "merge"))[0] == "ok"
     assert (await root("get", "o"))["value"] == {"big": "x" * 5000, "a": "y" * 3000, "n": 9}
+
+
+async def test_a_merge_by_operand_takes_priority_and_not_before_along(root: Caller) -> None:
+    await root("put", "k", [BIG])
+    for priority in (3, 7):
+        (row,) = await root.rows("write_many", ["merge"], ["k"], [priority], reducers=["append"], priorities=[priority])
+        assert row["status"] == "ok"
+        entry = await root("get", "k")
+        assert (entry["priority"], entry["value"][-1]) == (priority, priority)
+    await root("merge", "k", 1, "append")
+    assert (await root("get", "k"))["priority"] == 7

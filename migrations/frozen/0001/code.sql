@@ -725,7 +725,7 @@ $$;
 comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: notifies the channels that watch any of the keys, of those within some ranges.';
 
 -- functions/feed/_wake_lane.sql
--- As _wake(), for what a lane wrote last: whom, was found then. Who may no longer read by now has no registration any more.
+-- As _wake(), for what a lane wrote last: whom, was found then, by _finish(), which looked at their rights.
 create function pgstate._wake_lane(p_lane uuid) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -1139,7 +1139,11 @@ begin
   with watching as materialized (
     select array_agg(w.channel) as channels
       from pgstate.watcher w
-     where p_keys is not null and w.expires_at > pgstate._now() and exists (select from unnest(p_keys) k where w.ranges @> k)
+     where p_keys is not null and w.expires_at > pgstate._now()
+       -- as in _wake(): a registration that was kept locked has outlasted a revocation
+       and exists (select from unnest(p_keys) k
+                    where w.ranges @> k
+                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
   ), kept as (
     update pgstate.lane l
        set turn = p_turn, outcome = p_outcome, at = pgstate._now(),

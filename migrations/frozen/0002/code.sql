@@ -1786,7 +1786,7 @@ $$;
 comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: notifies the channels that watch any of the keys, of those within some ranges.';
 
 -- functions/feed/_wake_lane.sql
--- As _wake(), for what a lane wrote last: whom, was found then. Who may no longer read by now has no registration any more.
+-- As _wake(), for what a lane wrote last: whom, was found then, by _finish(), which looked at their rights.
 create function pgstate._wake_lane(p_lane uuid) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -2344,7 +2344,11 @@ begin
   with watching as materialized (
     select array_agg(w.channel) as channels
       from pgstate.watcher w
-     where p_keys is not null and w.expires_at > pgstate._now() and exists (select from unnest(p_keys) k where w.ranges @> k)
+     where p_keys is not null and w.expires_at > pgstate._now()
+       -- as in _wake(): a registration that was kept locked has outlasted a revocation
+       and exists (select from unnest(p_keys) k
+                    where w.ranges @> k
+                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
   ), kept as (
     update pgstate.lane l
        set turn = p_turn, outcome = p_outcome, at = pgstate._now(),
@@ -3291,8 +3295,8 @@ begin
                                       v_expires_at, v_priority, v_not_before, v_full_version,
                                       v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
       else
-        v_tails := v_tails || row(v_key, null, null, v_version, null, null, v_writer, v_via, null, v_now, v_expires_at, null, null,
-                                  v_full_version, v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
+        v_tails := v_tails || row(v_key, null, null, v_version, null, null, v_writer, v_via, null, v_now, v_expires_at, v_priority,
+                                  v_not_before, v_full_version, v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
       end if;
       v_dirty := false;
     end if;
@@ -3324,7 +3328,7 @@ begin
     -- apart, and without the value: an assigned one would be stored again, however large
     update pgstate.entry e
        set version = n.version, writer = n.writer, via = n.via, updated_at = n.updated_at, expires_at = n.expires_at,
-           full_version = n.full_version, tail_count = n.tail_count, tail_bytes = n.tail_bytes, full_bytes = n.full_bytes,
+           priority = n.priority, not_before = n.not_before, full_version = n.full_version, tail_count = n.tail_count, tail_bytes = n.tail_bytes, full_bytes = n.full_bytes,
            full_type = n.full_type
       from unnest(v_tails) n
      where e.key = n.key;

@@ -1,4 +1,4 @@
--- As _wake(), for what a lane wrote last: whom, was found then. Who may no longer read by now has no registration any more.
+-- As _wake(), for what a lane wrote last: whom, was found then, by _finish(), which looked at their rights.
 create function pgstate._wake_lane(p_lane uuid) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$

@@ -9,7 +9,11 @@ begin
   with watching as materialized (
     select array_agg(w.channel) as channels
       from pgstate.watcher w
-     where p_keys is not null and w.expires_at > pgstate._now() and exists (select from unnest(p_keys) k where w.ranges @> k)
+     where p_keys is not null and w.expires_at > pgstate._now()
+       -- as in _wake(): a registration that was kept locked has outlasted a revocation
+       and exists (select from unnest(p_keys) k
+                    where w.ranges @> k
+                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
   ), kept as (
     update pgstate.lane l
        set turn = p_turn, outcome = p_outcome, at = pgstate._now(),

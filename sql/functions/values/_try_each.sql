@@ -345,8 +345,8 @@ begin
                                       v_expires_at, v_priority, v_not_before, v_full_version,
                                       v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
       else
-        v_tails := v_tails || row(v_key, null, null, v_version, null, null, v_writer, v_via, null, v_now, v_expires_at, null, null,
-                                  v_full_version, v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
+        v_tails := v_tails || row(v_key, null, null, v_version, null, null, v_writer, v_via, null, v_now, v_expires_at, v_priority,
+                                  v_not_before, v_full_version, v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
       end if;
       v_dirty := false;
     end if;
@@ -378,7 +378,7 @@ begin
     -- apart, and without the value: an assigned one would be stored again, however large
     update pgstate.entry e
        set version = n.version, writer = n.writer, via = n.via, updated_at = n.updated_at, expires_at = n.expires_at,
-           full_version = n.full_version, tail_count = n.tail_count, tail_bytes = n.tail_bytes, full_bytes = n.full_bytes,
+           priority = n.priority, not_before = n.not_before, full_version = n.full_version, tail_count = n.tail_count, tail_bytes = n.tail_bytes, full_bytes = n.full_bytes,
            full_type = n.full_type
       from unnest(v_tails) n
      where e.key = n.key;
