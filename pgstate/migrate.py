@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-HEAD = "0002"
+HEAD = "0003"
 
 # pgstate._alembic is imported where it is used: Alembic takes longer to import than the rest of the package, and a
 # client only wants to know HEAD.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,6 +58,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # An address in the environment must not lead a test to somebody's database.
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
+    # A job in the background ignores interrupts, and so would every program that a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_found] = programs()
 
 

@@ -24,7 +24,7 @@ from conftest import INSTALLER, Database
 from pgstate import _alembic, _paths, errors, migrate
 
 ROOT = Path(__file__).resolve().parents[2]
-REVISIONS = ["0001", "0002"]
+REVISIONS = ["0001", "0002", "0003"]
 MIGRATE = "import sys; from pgstate import migrate; print(*migrate.upgrade_dsn(sys.argv[1]))"
 
 

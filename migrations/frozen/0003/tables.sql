@@ -1,0 +1,4 @@
+-- From 0002.
+set local role pgstate_owner;
+
+reset role;
