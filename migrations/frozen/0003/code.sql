@@ -79,7 +79,7 @@ declare
 begin
   -- the login's own agent, named or not: as in _reachable()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
-         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, null, null, i.policies into v_actor
+         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, null, null, i.policies, i.horizon into v_actor
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '');
@@ -107,7 +107,7 @@ begin
     v_done := set_config('pgstate.call_agent', coalesce(p_agent, ''), true) || set_config('pgstate.call_agents', '', true);
   end if;
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
-         i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies into v_actor
+         i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies, i.horizon into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i;
   if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
@@ -141,7 +141,7 @@ begin
   if cardinality(pgstate._acting_ids()) <> cardinality(p_agents) then
     perform pgstate._deny();
   end if;
-  select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
+  select i.epoch, i.identity, i.horizon into v_actor.epoch, v_actor.identity, v_actor.horizon from pgstate.install i;
   return v_actor;
 end
 $$;
@@ -163,7 +163,7 @@ begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies into v_actor
+         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null into v_actor
     from pgstate.login l cross join pgstate.install i
     left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
@@ -1637,20 +1637,43 @@ end
 $$;
 comment on function pgstate._frontier(int) is 'Internal: 1 + the highest visible transaction id in the feed.';
 
--- functions/feed/_kept.sql
--- Has a cursor seen everything that retention has removed, and what came right after it? Else changes that it is to be
--- told, or values before them, may be gone. Cursors younger than install.cursor_window always have: see _cut_version().
-create function pgstate._kept(p_base pg_snapshot) returns boolean
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+-- functions/feed/_look.sql
+-- The usual case on the way from a write to its watchers, in one query: the login's own agent goes on from a cursor that is
+-- good, when nothing was under way at it and nothing is now, and little has happened since. Null in every other case, for
+-- which changes_for() asks _enter(), _position() and _window(), one after the other: each of their conditions is here.
+create function pgstate._look(p_agent text, p_cursor text, p_cap int) returns pgstate._look
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off
 as $$
+declare
+  v_seen text := split_part(p_cursor, '.', 5);
+  v_top text := split_part(v_seen, ':', 1);
+  v_look pgstate._look;
 begin
-  return (select i.horizon < pg_snapshot_xmin(p_base) or i.horizon is null from pgstate.install i);
+  if v_top = '' or length(v_top) > 18 or translate(v_top, '0123456789', '') <> '' or v_seen <> v_top || ':' || v_top || ':'
+     or pg_is_in_recovery() or pg_current_xact_id_if_assigned() is not null then
+    return null;
+  end if;
+  select l.agent_name, l.reads, i.epoch, h.head, v_seen, w.top || ':' || w.top || ':', w.found into v_look
+    from pgstate.login l cross join pgstate.install i
+    cross join lateral (
+      select '1.' || i.identity || '.' || i.epoch || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.' as head) h
+    cross join lateral (
+      -- clipped, as in _snapshot()
+      select count(*) as found, greatest(((max(x.xid)::text)::bigint + 1)::text::xid8, v_top::xid8) as top
+        from (select v.xid from pgstate.version v where v.epoch = i.epoch and v.xid >= v_top::xid8 order by v.xid limit p_cap + 1) x) w
+   where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+     and coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
+         || coalesce(current_setting('pgstate.agent', true), '') = ''
+     and i.identity = current_setting('pgstate.identity', true) and (i.horizon is null or i.horizon < v_top::xid8)
+     and p_cursor = h.head || v_seen and w.found <= p_cap and w.top <= pg_snapshot_xmin(pg_current_snapshot());
+  return v_look;
 end
 $$;
-comment on function pgstate._kept(pg_snapshot) is 'Internal: is all that a cursor of this snapshot can ask for still there?';
+comment on function pgstate._look(text, text, int) is 'Internal: what a page of the feed needs to know when little has happened, or null.';
 
 -- functions/feed/_position.sql
-create function pgstate._position(p_cursor text, p_place text) returns pgstate._position
+create function pgstate._position(p_cursor text, p_place text, p_horizon xid8) returns pgstate._position
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -1679,14 +1702,16 @@ begin
     raise exception using errcode = 'PS020', message = 'the cursor is ahead of what this transaction can see',
       hint = 'Under REPEATABLE READ a transaction cannot read on from a newer cursor: begin a new one.';
   end if;
-  if not pgstate._kept(v_position.base) then
+  -- Has the cursor seen everything that retention has removed, and what came right after it? Else changes that it is to be
+  -- told, or values before them, may be gone. Cursors younger than install.cursor_window always have: see _cut_version().
+  if p_horizon >= pg_snapshot_xmin(v_position.base) then
     raise exception using errcode = 'PS021', message = 'the cursor is older than the history that is kept',
       hint = 'List again, and go on from the new cursor. Policies say what is kept, and pgstate.install.cursor_window how old a cursor may become.';
   end if;
   return v_position;
 end
 $$;
-comment on function pgstate._position(text, text) is 'Internal: checks a cursor and takes it apart. PS020, PS021.';
+comment on function pgstate._position(text, text, xid8) is 'Internal: checks a cursor and takes it apart. PS020, PS021.';
 
 -- functions/feed/_reads_of.sql
 -- For changes_for() only, which has checked that the login may act for these agents; checked here again.
@@ -1888,7 +1913,9 @@ begin
     v_moment.seq := (pgstate._last_seen(v_moment.epoch, v_moment.base)).seq;
     return v_moment;
   end if;
-  v_position := pgstate._position(p_cursor, pgstate._feed_place(p_actor));
+  v_position := pgstate._position(p_cursor, pgstate._feed_place(p_actor),
+    -- of now: a writer may have waited since it was let in
+    (select i.horizon from pgstate.install i));
   v_last := pgstate._last_seen(p_actor.epoch, v_position.base);
   if v_position.upto is not null then
     select greatest(v.seq, v_last.seq), greatest(v.at, v_last.at) into v_last.seq, v_last.at
@@ -1922,7 +1949,7 @@ begin
     raise exception using errcode = 'PS023', message = format('nothing was recorded at or before %s', p_at),
       hint = format('The first moment known here is %s.', (select min(p.at) from pgstate.feed_point p));
   end if;
-  if v_moment.epoch = (select i.epoch from pgstate.install i) and not pgstate._kept(v_moment.base) then
+  if exists (select from pgstate.install i where i.epoch = v_moment.epoch and i.horizon >= pg_snapshot_xmin(v_moment.base)) then
     raise exception using errcode = 'PS021', message = format('the history of %s is no longer kept', p_at), hint = 'Policies say how much is kept.';
   end if;
   v_moment.at := p_at;
@@ -2335,11 +2362,16 @@ comment on function pgstate._lane_end(uuid, bigint, jsonb) is 'Internal: stores 
 -- functions/values/_finish.sql
 -- End of a write, in one query: stores the lane's outcome and whom to wake, and tells whether there is anybody. The keys are
 -- those that were written, not those that were tried: the answer goes to the writer. Null when it was not asked (keys null).
-create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[]) returns boolean
+--
+-- p_alone: they are notified here, and the answer is null, if nobody else in the cluster is writing: the lock that NOTIFY
+-- holds while its transaction commits is in nobody's way then.
+create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[], p_alone boolean) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_watched boolean;
+  v_channels text[];
+  v_channel text;
+  v_done text;
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
@@ -2356,11 +2388,19 @@ begin
            channels = case when cardinality(w.channels) <= 8 then w.channels end
       from watching w where l.lane = p_lane
   )
-  select case when p_keys is not null then w.channels is not null end into v_watched from watching w;
-  return v_watched;
+  select w.channels into v_channels from watching w;
+  -- nobody older than this transaction, and nobody younger who is done; one who is younger and under way sees this one
+  if p_alone and v_channels is not null
+     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' then
+    foreach v_channel in array v_channels loop
+      v_done := pg_notify(v_channel, '');
+    end loop;
+    return null;
+  end if;
+  return case when p_keys is not null then v_channels is not null end;
 end
 $$;
-comment on function pgstate._finish(uuid, bigint, jsonb, text[]) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';
+comment on function pgstate._finish(uuid, bigint, jsonb, text[], boolean) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';
 
 -- functions/values/_op_begin.sql
 -- A write happens once, for op_ids: inserted in order before any key is locked. Returns for each row 'new', 'replay' or
@@ -3829,7 +3869,7 @@ begin
        order by u.ord;
     return;
   end if;
-  if not write_many.wake or write_many.lock_timeout is not null then
+  if write_many.wake is not true or write_many.lock_timeout is not null then
     v_wake := coalesce(current_setting('pgstate.wake', true), '');
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', coalesce(write_many.lock_timeout, current_setting('lock_timeout')), true)
@@ -3866,7 +3906,7 @@ begin
                                  write_many.ttls, write_many.tokens, write_many.priorities, write_many.not_befores,
                                  write_many.reducers, write_many.return_values, write_many."atomic");
   end if;
-  if not write_many.wake then
+  if write_many.wake is not true then
     v_done := set_config('pgstate.wake', v_wake, true);
     if v_versions is null then
       v_written := array(select write_many.keys[o.ord] from unnest(v_out) o where o.status = 'ok');
@@ -3903,8 +3943,8 @@ begin
   elsif write_many.lane is not null then
     v_outcome := (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o);
   end if;
-  if write_many.lane is not null or not write_many.wake then
-    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written);
+  if write_many.lane is not null or write_many.wake is not true then
+    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written, write_many.wake is null);
   end if;
   if v_versions is null then
     return query
@@ -3950,7 +3990,7 @@ begin
   if v_actor.kept is not null then
     return pgstate._unpack(1, v_actor.kept -> 0, write_one.key);
   end if;
-  if not write_one.wake or write_one.lock_timeout is not null then
+  if write_one.wake is not true or write_one.lock_timeout is not null then
     v_wake := coalesce(current_setting('pgstate.wake', true), '');
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', coalesce(write_one.lock_timeout, current_setting('lock_timeout')), true)
@@ -3989,9 +4029,9 @@ begin
   end if;
   if v_version is not null then
     v_out := row(1, 'ok', case when v_actor.readable then v_version end, null, null, null, null)::pgstate.outcome;
-    if write_one.lane is not null or not write_one.wake then
+    if write_one.lane is not null or write_one.wake is not true then
       v_out.watched := pgstate._finish(write_one.lane, write_one.turn, jsonb_build_array(v_out.version),
-                                       case when not write_one.wake then array[write_one.key] end);
+                                       case when write_one.wake is not true then array[write_one.key] end, write_one.wake is null);
     end if;
   else
     select o.* into v_out
@@ -4003,18 +4043,18 @@ begin
       v_done := pgstate._lane_end(write_one.lane, write_one.turn, jsonb_build_array(pgstate._pack(v_out)));
     end if;
   end if;
-  if not write_one.wake then
+  if write_one.wake is not true then
     v_done := set_config('pgstate.wake', v_wake, true);
   end if;
   return v_out;
 end
 $$;
 comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text, text) is
-  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
+  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. wake null: watchers are woken in this transaction when no other is writing, which watched null tells, and are left to the caller as with wake false else. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
 
 -- functions/values/write_and_wake.sql
--- write_one(), its commit, and the wake-up when somebody watches the key, in one round trip: only a procedure can commit in
--- between, and a NOTIFY inside the writing transaction serialises all commits of the cluster. It runs as its caller, since
+-- write_one(), its commit, and the wake-up when somebody watches the key, in one round trip: while others write, a NOTIFY
+-- inside the writing transaction would serialise all commits of the cluster, and only a procedure can commit in between. It runs as its caller, since
 -- none that commits can be SECURITY DEFINER, and does nothing that the caller could not do with the two functions.
 create procedure pgstate.write_and_wake(
   op text, key text, input jsonb, expect bigint, expect_value jsonb, ttl interval, token bigint, priority int, not_before timestamptz,
@@ -4025,7 +4065,7 @@ language plpgsql
 as $$
 declare
   v_out pgstate.outcome := pgstate.write_one(op, key, input, expect, expect_value, ttl, token, priority, not_before, reducer,
-    return_value, op_id, lane, turn, false, lock_timeout, agent);
+    return_value, op_id, lane, turn, null, lock_timeout, agent);
 begin
   status := v_out.status;
   version := v_out.version;
@@ -4034,8 +4074,8 @@ begin
     code := v_out.code;
     message := v_out.message;
   end if;
-  watched := v_out.watched and v_out.status = 'ok';
-  if watched then
+  watched := v_out.watched is not false and v_out.status = 'ok';
+  if v_out.watched and watched then
     commit;
     -- what was written stays written, and that is what the caller must hear
     begin
@@ -4839,6 +4879,8 @@ set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_actor pgstate._actor;
+  v_lone boolean;
+  v_look pgstate._look;
   v_wanted pgstate._wanted;
   v_agents text[];
   v_ranges pgstate.keymultirange[];
@@ -4860,10 +4902,37 @@ begin
   if (cardinality(changes_for.agents) > 0 and cardinality(changes_for.agents) = cardinality(changes_for.patterns)
       and changes_for."limit" between 1 and 10000) is not true then
     raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1; limit is 1 to 10000';
-  elsif changes_for.agents[1] = all (changes_for.agents) then
+  end if;
+  v_lone := changes_for.agents[1] = all (changes_for.agents);
+  if v_lone then
     -- most processes have one agent
-    v_actor := pgstate._enter(changes_for.agents[1]);
     v_wanted := pgstate._wanted(changes_for.patterns);
+    if changes_for.upto is null then
+      v_look := pgstate._look(changes_for.agents[1], changes_for.cursor, 1000);
+    end if;
+    if v_look.found is null then
+      v_actor := pgstate._enter(changes_for.agents[1]);
+    elsif v_look.found <= 1 then
+      -- what a watch reads when little happens
+      if v_look.found = 1 then
+        return query
+          select v_look.agent, v.key, v.version, v.op::text, case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end,
+                 (select case when b.reducer is null then b.value else pgstate._value_at(b.key, b.version) end
+                    from pgstate.version b where b.key = v.key and b.version = v.prior),
+                 v.created, v.writer, v.via, v.at, v.expires_at,
+                 v_look.head || v_look.base || '.' || v_look.upto || '.' || v.seq || '.' || v.seq, true
+            -- prior is a column: under row-level security an expression over one is no index condition
+            from (select x.*, x.version - 1 as prior from pgstate.version x
+                   where x.epoch = v_look.epoch and x.xid >= pg_snapshot_xmax(v_look.base) and pg_visible_in_snapshot(x.xid, v_look.upto)
+                     and v_look.reads @> x.key and v_wanted.ranges @> x.key and (v_wanted.regex is null or x.key ~ v_wanted.regex) offset 0) v;
+      end if;
+      return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null, v_look.head || v_look.upto, true)::pgstate.change;
+      return;
+    else
+      v_actor.name := v_look.agent;
+      v_actor.epoch := v_look.epoch;
+      v_actor.reads := v_look.reads;
+    end if;
     v_agents := array[v_actor.name];
     v_ranges := array[v_wanted.ranges * v_actor.reads];
     v_regexes := array[v_wanted.regex];
@@ -4878,32 +4947,38 @@ begin
                   from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name offset 0) g) a;
   end if;
 
-  v_place := pgstate._feed_place(v_actor);
-  v_position := pgstate._position(changes_for.cursor, v_place);
-  v_upto := v_position.upto;
-  v_base := v_position.base;
-  v_top := pg_snapshot_xmax(v_base);
-  if pg_snapshot_xmin(v_base) < v_top then
-    v_running := array(select pg_snapshot_xip(v_base));
-  end if;
-  if v_upto is null then
-    if changes_for.upto is null then
+  if v_look.found is not null then
+    v_head := v_look.head;
+    v_position := row(v_look.base, null, 0, 0);
+    v_base := v_look.base;
+    v_upto := v_look.upto;
+    v_top := pg_snapshot_xmax(v_base);
+  else
+    v_place := pgstate._feed_place(v_actor);
+    v_head := '1.' || v_place || '.';
+    v_position := pgstate._position(changes_for.cursor, v_place, v_actor.horizon);
+    v_upto := v_position.upto;
+    v_base := v_position.base;
+    v_top := pg_snapshot_xmax(v_base);
+    if pg_snapshot_xmin(v_base) < v_top then
+      v_running := array(select pg_snapshot_xip(v_base));
+    end if;
+    if v_upto is not null then
+      v_start := v_position.after;
+    elsif changes_for.upto is null then
       v_window := pgstate._window(v_actor.epoch, v_top, v_running, 1000);
       v_upto := v_window.upto;
       v_start := v_window.start;
     else
-      v_upto := (pgstate._position(changes_for.upto, v_place)).base;
+      v_upto := (pgstate._position(changes_for.upto, v_place, v_actor.horizon)).base;
       if v_top > pg_snapshot_xmax(v_upto) or exists (select from pg_snapshot_xip(v_upto) x where pg_visible_in_snapshot(x, v_base)) then
         raise exception using errcode = 'PS020', message = 'upto lies before the cursor';
       end if;
       v_start := pgstate._window_start(v_actor.epoch, v_top, v_running, 1000);
     end if;
-  else
-    v_start := v_position.after;
   end if;
 
-  if v_start is null and v_running is null and cardinality(v_agents) = 1 then
-    -- what a watch reads when little happens
+  if v_start is null and v_running is null and v_lone then
     v_page := array(
       select row(c.*)::pgstate.version
         from (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001) c
@@ -4935,21 +5010,10 @@ begin
     v_page := v_page[1 : changes_for."limit"];
   end if;
   v_last := v_page[cardinality(v_page)].seq;
-  v_head := '1.' || v_place || '.';
 
-  if cardinality(v_page) = 1 and not v_full and cardinality(v_agents) = 1 then
-    -- what a watch reads when little happens, without the plan for many
-    return next row(v_agents[1], v_page[1].key, v_page[1].version, v_page[1].op,
-                    case when v_page[1].reducer is null then v_page[1].value else pgstate._value_at(v_page[1].key, v_page[1].version) end,
-                    (select case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end
-                       from pgstate.version v where v.key = v_page[1].key and v.version = v_page[1].version - 1),
-                    v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
-                    v_head || v_base || '.' || v_upto || '.' || v_last || '.' || greatest(v_position.until, v_last),
-                    v_position.until <= v_last)::pgstate.change;
-  elsif cardinality(v_page) > 0 then
+  if cardinality(v_page) > 0 then
     for v_change in
       with page as materialized (
-        -- prior is a column: under row-level security an expression over one is no index condition
         select u.*, u.version - 1 as prior from unnest(v_page) u
       ), ending as materialized (
         -- where each transaction of the page ends, among the changes that this reader gets

@@ -10,6 +10,8 @@ set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_actor pgstate._actor;
+  v_lone boolean;
+  v_look pgstate._look;
   v_wanted pgstate._wanted;
   v_agents text[];
   v_ranges pgstate.keymultirange[];
@@ -31,10 +33,37 @@ begin
   if (cardinality(changes_for.agents) > 0 and cardinality(changes_for.agents) = cardinality(changes_for.patterns)
       and changes_for."limit" between 1 and 10000) is not true then
     raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1; limit is 1 to 10000';
-  elsif changes_for.agents[1] = all (changes_for.agents) then
+  end if;
+  v_lone := changes_for.agents[1] = all (changes_for.agents);
+  if v_lone then
     -- most processes have one agent
-    v_actor := pgstate._enter(changes_for.agents[1]);
     v_wanted := pgstate._wanted(changes_for.patterns);
+    if changes_for.upto is null then
+      v_look := pgstate._look(changes_for.agents[1], changes_for.cursor, 1000);
+    end if;
+    if v_look.found is null then
+      v_actor := pgstate._enter(changes_for.agents[1]);
+    elsif v_look.found <= 1 then
+      -- what a watch reads when little happens
+      if v_look.found = 1 then
+        return query
+          select v_look.agent, v.key, v.version, v.op::text, case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end,
+                 (select case when b.reducer is null then b.value else pgstate._value_at(b.key, b.version) end
+                    from pgstate.version b where b.key = v.key and b.version = v.prior),
+                 v.created, v.writer, v.via, v.at, v.expires_at,
+                 v_look.head || v_look.base || '.' || v_look.upto || '.' || v.seq || '.' || v.seq, true
+            -- prior is a column: under row-level security an expression over one is no index condition
+            from (select x.*, x.version - 1 as prior from pgstate.version x
+                   where x.epoch = v_look.epoch and x.xid >= pg_snapshot_xmax(v_look.base) and pg_visible_in_snapshot(x.xid, v_look.upto)
+                     and v_look.reads @> x.key and v_wanted.ranges @> x.key and (v_wanted.regex is null or x.key ~ v_wanted.regex) offset 0) v;
+      end if;
+      return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null, v_look.head || v_look.upto, true)::pgstate.change;
+      return;
+    else
+      v_actor.name := v_look.agent;
+      v_actor.epoch := v_look.epoch;
+      v_actor.reads := v_look.reads;
+    end if;
     v_agents := array[v_actor.name];
     v_ranges := array[v_wanted.ranges * v_actor.reads];
     v_regexes := array[v_wanted.regex];
@@ -49,32 +78,38 @@ begin
                   from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name offset 0) g) a;
   end if;
 
-  v_place := pgstate._feed_place(v_actor);
-  v_position := pgstate._position(changes_for.cursor, v_place);
-  v_upto := v_position.upto;
-  v_base := v_position.base;
-  v_top := pg_snapshot_xmax(v_base);
-  if pg_snapshot_xmin(v_base) < v_top then
-    v_running := array(select pg_snapshot_xip(v_base));
-  end if;
-  if v_upto is null then
-    if changes_for.upto is null then
+  if v_look.found is not null then
+    v_head := v_look.head;
+    v_position := row(v_look.base, null, 0, 0);
+    v_base := v_look.base;
+    v_upto := v_look.upto;
+    v_top := pg_snapshot_xmax(v_base);
+  else
+    v_place := pgstate._feed_place(v_actor);
+    v_head := '1.' || v_place || '.';
+    v_position := pgstate._position(changes_for.cursor, v_place, v_actor.horizon);
+    v_upto := v_position.upto;
+    v_base := v_position.base;
+    v_top := pg_snapshot_xmax(v_base);
+    if pg_snapshot_xmin(v_base) < v_top then
+      v_running := array(select pg_snapshot_xip(v_base));
+    end if;
+    if v_upto is not null then
+      v_start := v_position.after;
+    elsif changes_for.upto is null then
       v_window := pgstate._window(v_actor.epoch, v_top, v_running, 1000);
       v_upto := v_window.upto;
       v_start := v_window.start;
     else
-      v_upto := (pgstate._position(changes_for.upto, v_place)).base;
+      v_upto := (pgstate._position(changes_for.upto, v_place, v_actor.horizon)).base;
       if v_top > pg_snapshot_xmax(v_upto) or exists (select from pg_snapshot_xip(v_upto) x where pg_visible_in_snapshot(x, v_base)) then
         raise exception using errcode = 'PS020', message = 'upto lies before the cursor';
       end if;
       v_start := pgstate._window_start(v_actor.epoch, v_top, v_running, 1000);
     end if;
-  else
-    v_start := v_position.after;
   end if;
 
-  if v_start is null and v_running is null and cardinality(v_agents) = 1 then
-    -- what a watch reads when little happens
+  if v_start is null and v_running is null and v_lone then
     v_page := array(
       select row(c.*)::pgstate.version
         from (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001) c
@@ -106,21 +141,10 @@ begin
     v_page := v_page[1 : changes_for."limit"];
   end if;
   v_last := v_page[cardinality(v_page)].seq;
-  v_head := '1.' || v_place || '.';
 
-  if cardinality(v_page) = 1 and not v_full and cardinality(v_agents) = 1 then
-    -- what a watch reads when little happens, without the plan for many
-    return next row(v_agents[1], v_page[1].key, v_page[1].version, v_page[1].op,
-                    case when v_page[1].reducer is null then v_page[1].value else pgstate._value_at(v_page[1].key, v_page[1].version) end,
-                    (select case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end
-                       from pgstate.version v where v.key = v_page[1].key and v.version = v_page[1].version - 1),
-                    v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
-                    v_head || v_base || '.' || v_upto || '.' || v_last || '.' || greatest(v_position.until, v_last),
-                    v_position.until <= v_last)::pgstate.change;
-  elsif cardinality(v_page) > 0 then
+  if cardinality(v_page) > 0 then
     for v_change in
       with page as materialized (
-        -- prior is a column: under row-level security an expression over one is no index condition
         select u.*, u.version - 1 as prior from unnest(v_page) u
       ), ending as materialized (
         -- where each transaction of the page ends, among the changes that this reader gets

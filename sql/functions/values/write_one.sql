@@ -26,7 +26,7 @@ begin
   if v_actor.kept is not null then
     return pgstate._unpack(1, v_actor.kept -> 0, write_one.key);
   end if;
-  if not write_one.wake or write_one.lock_timeout is not null then
+  if write_one.wake is not true or write_one.lock_timeout is not null then
     v_wake := coalesce(current_setting('pgstate.wake', true), '');
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', coalesce(write_one.lock_timeout, current_setting('lock_timeout')), true)
@@ -65,9 +65,9 @@ begin
   end if;
   if v_version is not null then
     v_out := row(1, 'ok', case when v_actor.readable then v_version end, null, null, null, null)::pgstate.outcome;
-    if write_one.lane is not null or not write_one.wake then
+    if write_one.lane is not null or write_one.wake is not true then
       v_out.watched := pgstate._finish(write_one.lane, write_one.turn, jsonb_build_array(v_out.version),
-                                       case when not write_one.wake then array[write_one.key] end);
+                                       case when write_one.wake is not true then array[write_one.key] end, write_one.wake is null);
     end if;
   else
     select o.* into v_out
@@ -79,11 +79,11 @@ begin
       v_done := pgstate._lane_end(write_one.lane, write_one.turn, jsonb_build_array(pgstate._pack(v_out)));
     end if;
   end if;
-  if not write_one.wake then
+  if write_one.wake is not true then
     v_done := set_config('pgstate.wake', v_wake, true);
   end if;
   return v_out;
 end
 $$;
 comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text, text) is
-  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
+  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. wake null: watchers are woken in this transaction when no other is writing, which watched null tells, and are left to the caller as with wake false else. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
