@@ -1,7 +1,8 @@
 -- A page of changes not visible in the cursor's snapshot and visible in the current one, in order of seq, for all the watches
 -- of a process, whichever of its agents they belong to. Agents' ranges are cut to what they may read; row-level security is
 -- in force as well. The last row is the bookmark. STABLE, like all that it calls: every statement inside must read the
--- caller's one snapshot. One function, and few expressions in it: it is on the way from a write to its watchers.
+-- caller's one snapshot. One function, and few expressions in it: it is on the way from a write to its watchers. A page ends
+-- early when its values, as they are stored, come to 16 MB.
 create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null)
 returns setof pgstate.change
 language plpgsql stable security definer
@@ -24,11 +25,13 @@ declare
   v_running xid8[];
   v_start bigint;
   v_window pgstate._window;
-  v_page pgstate.version[];
+  v_page pgstate._feed_row[];
   v_full boolean;
   v_last bigint;
   v_head text;
   v_change pgstate.change;
+  v_cursor text;
+  v_bytes bigint := 0;
 begin
   if (cardinality(changes_for.agents) > 0 and cardinality(changes_for.agents) = cardinality(changes_for.patterns)
       and changes_for."limit" between 1 and 10000) is not true then
@@ -109,15 +112,11 @@ begin
     end if;
   end if;
 
-  if v_start is null and v_running is null and v_lone then
+  -- large values are read when their rows are sent: together they may be more than an array holds
+  if v_start is null then
     v_page := array(
-      select row(c.*)::pgstate.version
-        from (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001) c
-       where pg_visible_in_snapshot(c.xid, v_upto) and v_ranges[1] @> c.key and (v_regexes[1] is null or c.key ~ v_regexes[1])
-       order by c.seq limit changes_for."limit" + 1);
-  elsif v_start is null then
-    v_page := array(
-      select row(c.*)::pgstate.version
+      select row(c.key, c.version, c.seq, c.xid, c.op, c.created, case when pg_column_size(c.value) < 2000 then c.value end, c.reducer,
+                 c.writer, c.via, c.at, c.expires_at)::pgstate._feed_row
         from (
           (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
           union all
@@ -129,12 +128,13 @@ begin
        order by c.seq limit changes_for."limit" + 1);
   else
     v_page := array(
-      select row(v.*)::pgstate.version
-        from pgstate.version v
-       where v.seq > v_start and v.epoch = v_actor.epoch
-         and not pg_visible_in_snapshot(v.xid, v_base) and pg_visible_in_snapshot(v.xid, v_upto)
-         and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))
-       order by v.seq limit changes_for."limit" + 1);
+      select row(c.key, c.version, c.seq, c.xid, c.op, c.created, case when pg_column_size(c.value) < 2000 then c.value end, c.reducer,
+                 c.writer, c.via, c.at, c.expires_at)::pgstate._feed_row
+        from pgstate.version c
+       where c.seq > v_start and c.epoch = v_actor.epoch
+         and not pg_visible_in_snapshot(c.xid, v_base) and pg_visible_in_snapshot(c.xid, v_upto)
+         and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
+       order by c.seq limit changes_for."limit" + 1);
   end if;
   v_full := cardinality(v_page) > changes_for."limit";
   if v_full then
@@ -158,8 +158,10 @@ begin
         -- until: where the last of the transactions begun so far in this window ends; earlier pages count
         select p.*, greatest(v_position.until, max(e.seq) over (order by p.seq)) as until from page p join ending e on e.xid = p.xid
       )
-      select w.agent, m.key, m.version, m.op::text,
-             case when m.reducer is null then m.value else pgstate._value_at(m.key, m.version) end, before.value, m.created, m.writer, m.via, m.at, m.expires_at,
+      select w.agent, m.key, m.version, m.op,
+             case when m.reducer is not null then pgstate._value_at(m.key, m.version) when m.value is not null then m.value
+                  else (select v.value from pgstate.version v where v.key = m.key and v.version = m.version) end,
+             before.value, m.created, m.writer, m.via, m.at, m.expires_at,
              v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq
         from marked m
         join unnest(v_agents, v_ranges, v_regexes) w (agent, ranges, regex) on w.ranges @> m.key and (w.regex is null or m.key ~ w.regex)
@@ -168,11 +170,18 @@ begin
             from pgstate.version v where v.key = m.key and v.version = m.prior) before on true
        order by m.seq, w.agent
     loop
+      -- between two changes, and not between the agents that get one
+      if v_bytes > 16777216 and v_change.cursor <> v_cursor then
+        v_full := true;
+        exit;
+      end if;
       return next v_change;
+      v_cursor := v_change.cursor;
+      v_bytes := v_bytes + coalesce(pg_column_size(v_change.value), 0) + coalesce(pg_column_size(v_change.previous), 0);
     end loop;
   end if;
   return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null,
-                  case when v_full then v_change.cursor else v_head || v_upto end,
+                  case when v_full then v_cursor else v_head || v_upto end,
                   -- a cursor from inside a page is read to that page's end first: what came since is next
                   not v_full and v_position.upto is null)::pgstate.change;
 end
