@@ -225,8 +225,9 @@ comment on function pgstate._identity() is 'Internal: system identifier and oid 
 -- functions/access/_now.sql
 -- The one clock of every decision about time (leases, expiry, not_before): tests replace it, nobody else can.
 -- The clock, not the transaction's start: a lease must be checked after the lock was waited for.
+-- Nothing is looked up in it: a search_path of its own would double the cost of a call, and a put makes five.
 create function pgstate._now() returns timestamptz
-language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp
+language plpgsql stable parallel safe
 as $$ begin return pg_catalog.clock_timestamp(); end $$;
 comment on function pgstate._now() is 'Internal: the clock of every decision about time.';
 
@@ -2365,7 +2366,7 @@ comment on function pgstate._lane_end(uuid, bigint, jsonb) is 'Internal: stores 
 --
 -- p_alone: they are notified here, and the answer is null, if nobody else in the cluster is writing: the lock that NOTIFY
 -- holds while its transaction commits is in nobody's way then.
-create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[], p_alone boolean) returns boolean
+create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[], p_alone boolean, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -2376,14 +2377,14 @@ begin
   with watching as materialized (
     select array_agg(w.channel) as channels
       from pgstate.watcher w
-     where p_keys is not null and w.expires_at > pgstate._now()
+     where p_keys is not null and w.expires_at > p_now
        -- as in _wake(): a registration that was kept locked has outlasted a revocation
        and exists (select from unnest(p_keys) k
                     where w.ranges @> k
                       and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
   ), kept as (
     update pgstate.lane l
-       set turn = p_turn, outcome = p_outcome, at = pgstate._now(),
+       set turn = p_turn, outcome = p_outcome, at = p_now,
            -- few: the row is written with every statement
            channels = case when cardinality(w.channels) <= 8 then w.channels end
       from watching w where l.lane = p_lane
@@ -2400,7 +2401,7 @@ begin
   return case when p_keys is not null then v_channels is not null end;
 end
 $$;
-comment on function pgstate._finish(uuid, bigint, jsonb, text[], boolean) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';
+comment on function pgstate._finish(uuid, bigint, jsonb, text[], boolean, timestamptz) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';
 
 -- functions/values/_op_begin.sql
 -- A write happens once, for op_ids: inserted in order before any key is locked. Returns for each row 'new', 'replay' or
@@ -3944,7 +3945,7 @@ begin
     v_outcome := (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o);
   end if;
   if write_many.lane is not null or write_many.wake is not true then
-    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written, write_many.wake is null);
+    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written, write_many.wake is null, pgstate._now());
   end if;
   if v_versions is null then
     return query
@@ -4031,7 +4032,7 @@ begin
     v_out := row(1, 'ok', case when v_actor.readable then v_version end, null, null, null, null)::pgstate.outcome;
     if write_one.lane is not null or write_one.wake is not true then
       v_out.watched := pgstate._finish(write_one.lane, write_one.turn, jsonb_build_array(v_out.version),
-                                       case when write_one.wake is not true then array[write_one.key] end, write_one.wake is null);
+                                       case when write_one.wake is not true then array[write_one.key] end, write_one.wake is null, v_now);
     end if;
   else
     select o.* into v_out
@@ -5461,18 +5462,15 @@ select pgstate._settle_identity();
 --
 -- No WHEN and no transition table: both cost every write 25 us, wanted or not. What is new is found by the transaction's id
 -- instead, from the last seq on that an earlier statement of the transaction woke for.
-create function pgstate._on_version() returns trigger
+create function pgstate._wake_written() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_keys text[];
   v_last text;
 begin
-  -- apart from the subquery, which is run as a query of its own wherever it stands
-  if current_setting('pgstate.wake', true) = 'off' then
-    return null;
-  elsif not exists (select from pgstate.watcher) then
-    return null;
+  if not exists (select from pgstate.watcher) then
+    return;
   end if;
   select array_agg(distinct v.key), max(v.seq)::text into v_keys, v_last
     from pgstate.version v
@@ -5481,6 +5479,19 @@ begin
   if v_last is not null then
     perform pgstate._wake(v_keys);
     perform set_config('pgstate.woken', v_last, true);
+  end if;
+end
+$$;
+comment on function pgstate._wake_written() is 'Internal: wakes the watchers of what this transaction has written since it last did.';
+
+-- Runs with every write of the Python client, to find that it has nothing to do: as its caller, and without a search_path of
+-- its own, which cost more than all the rest of it.
+create function pgstate._on_version() returns trigger
+language plpgsql volatile
+as $$
+begin
+  if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off') is not true then
+    perform pgstate._wake_written();
   end if;
   return null;
 end

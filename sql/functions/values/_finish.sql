@@ -3,7 +3,7 @@
 --
 -- p_alone: they are notified here, and the answer is null, if nobody else in the cluster is writing: the lock that NOTIFY
 -- holds while its transaction commits is in nobody's way then.
-create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[], p_alone boolean) returns boolean
+create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[], p_alone boolean, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -14,14 +14,14 @@ begin
   with watching as materialized (
     select array_agg(w.channel) as channels
       from pgstate.watcher w
-     where p_keys is not null and w.expires_at > pgstate._now()
+     where p_keys is not null and w.expires_at > p_now
        -- as in _wake(): a registration that was kept locked has outlasted a revocation
        and exists (select from unnest(p_keys) k
                     where w.ranges @> k
                       and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
   ), kept as (
     update pgstate.lane l
-       set turn = p_turn, outcome = p_outcome, at = pgstate._now(),
+       set turn = p_turn, outcome = p_outcome, at = p_now,
            -- few: the row is written with every statement
            channels = case when cardinality(w.channels) <= 8 then w.channels end
       from watching w where l.lane = p_lane
@@ -38,4 +38,4 @@ begin
   return case when p_keys is not null then v_channels is not null end;
 end
 $$;
-comment on function pgstate._finish(uuid, bigint, jsonb, text[], boolean) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';
+comment on function pgstate._finish(uuid, bigint, jsonb, text[], boolean, timestamptz) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';

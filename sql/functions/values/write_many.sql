@@ -127,7 +127,7 @@ begin
     v_outcome := (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o);
   end if;
   if write_many.lane is not null or write_many.wake is not true then
-    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written, write_many.wake is null);
+    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written, write_many.wake is null, pgstate._now());
   end if;
   if v_versions is null then
     return query

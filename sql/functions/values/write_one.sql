@@ -67,7 +67,7 @@ begin
     v_out := row(1, 'ok', case when v_actor.readable then v_version end, null, null, null, null)::pgstate.outcome;
     if write_one.lane is not null or write_one.wake is not true then
       v_out.watched := pgstate._finish(write_one.lane, write_one.turn, jsonb_build_array(v_out.version),
-                                       case when write_one.wake is not true then array[write_one.key] end, write_one.wake is null);
+                                       case when write_one.wake is not true then array[write_one.key] end, write_one.wake is null, v_now);
     end if;
   else
     select o.* into v_out
