@@ -36,7 +36,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN, JSONB, OID, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
@@ -198,6 +198,8 @@ class InstallRow(Model):
     policies: Mapped[False_]
     cursor_window: Mapped[timedelta] = mapped_column(server_default=text("'1 hour'"))
     horizon: Mapped[int | None] = mapped_column(Xid8)
+    horizon_epoch: Mapped[int | None]
+    table_oid: Mapped[int | None] = mapped_column(OID)
 
 
 class AgentRow(Model):

@@ -230,20 +230,33 @@ language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp
 as $$ begin return pg_catalog.clock_timestamp(); end $$;
 comment on function pgstate._now() is 'Internal: the clock of every decision about time.';
 
+-- functions/access/_restored.sql
+-- Has the database been restored in place since the epoch began? As the owner: the feed's functions read no such table.
+create function pgstate._restored() returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (select i.table_oid is distinct from i.tableoid from pgstate.install i);
+end
+$$;
+comment on function pgstate._restored() is 'Internal: has the database been restored in place, and not written to since?';
+
 -- functions/access/_settle_identity.sql
--- After a restore into another cluster or database the rows of before are old: a new epoch begins. Checked once per
--- session: pg_control_system() reads a file.
+-- After a restore the rows of before are old: a new epoch begins. Another cluster or database has another identity; in the
+-- same one the table of installations is a new one. What retention had removed by then is gone still, so the horizon stays.
+-- Checked once per session: pg_control_system() reads a file.
 create function pgstate._settle_identity() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_identity text := pgstate._identity();
 begin
-  update pgstate.install i set identity = v_identity, epoch = i.epoch + 1, horizon = null where i.identity <> v_identity;
+  update pgstate.install i set identity = v_identity, table_oid = i.tableoid, epoch = i.epoch + 1
+   where i.identity <> v_identity or i.table_oid is distinct from i.tableoid;
   perform set_config('pgstate.identity', v_identity, false);
 end
 $$;
-comment on function pgstate._settle_identity() is 'Internal: begins a new epoch when this database was restored elsewhere.';
+comment on function pgstate._settle_identity() is 'Internal: begins a new epoch when this database was restored.';
 
 -- functions/access/_reachable.sql
 -- What policies compare keys with: the acting agent's reach with one right. One call per statement and policy, which wrap
@@ -580,13 +593,14 @@ $$;
 comment on function pgstate._built_in(text) is 'Internal: is this the name of a built-in reducer?';
 
 -- functions/policy/_function_digest.sql
+-- Nothing that a dump and restore, or another version of PostgreSQL, changes: the oid of a language is one such thing.
 create function pgstate._function_digest(p_function oid) returns bytea
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return (select sha256(convert_to(row(p.prolang, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
+  return (select sha256(convert_to(row(l.lanname, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
                                        coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'))
-            from pg_proc p where p.oid = p_function);
+            from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = p_function);
 end
 $$;
 comment on function pgstate._function_digest(oid) is 'Internal: hash of what a function does.';
@@ -1335,15 +1349,18 @@ $$;
 comment on function pgstate._cut_version(text, bigint, int, xid8, xid8) is 'Internal: the oldest version of a key that must stay.';
 
 -- functions/policy/_raise_horizon.sql
--- In the transaction that removes: a reader sees both or neither.
-create function pgstate._raise_horizon(p_xid xid8) returns void
+-- In the transaction that removes: a reader sees both or neither. A past before a restore has its horizon too: cursors of
+-- then are refused anyway, times are not.
+create function pgstate._raise_horizon(p_epoch int, p_xid xid8) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  update pgstate.install i set horizon = p_xid where p_xid is not null and (i.horizon is null or i.horizon < p_xid);
+  update pgstate.install i set horizon_epoch = p_epoch, horizon = p_xid
+   where p_xid is not null
+     and (i.horizon is null or i.horizon_epoch < p_epoch or i.horizon_epoch = p_epoch and i.horizon < p_xid);
 end
 $$;
-comment on function pgstate._raise_horizon(xid8) is 'Internal: cursors that had not seen this transaction are refused from now on.';
+comment on function pgstate._raise_horizon(int, xid8) is 'Internal: cursors that had not seen this transaction are refused from now on.';
 
 -- functions/policy/_sweep.sql
 -- One step along the feed: up to p_limit versions that have come to the age of this sweep and that every live cursor has
@@ -1360,8 +1377,7 @@ declare
   v_keys text[] := '{}';
   v_versions bigint[] := '{}';
   v_seen int := 0;
-  v_removed bigint := 0;
-  v_top xid8;
+  v_top record;
 begin
   for v_row in
     select v.epoch, v.xid, v.seq, v.key, v.version, v.at from pgstate.version v
@@ -1394,11 +1410,13 @@ begin
     select v.epoch, v.xid from cut c join pgstate.version v on v.key = c.key and v.version = c.version
      where exists (select from gone g where g.key = c.key)
   )
-  select (select count(*) from gone), (select max(t.xid) from touched t where t.epoch = p_epoch) into v_removed, v_top;
+  select g.removed, t.epoch, t.xid into v_top
+    from (select count(*) as removed from gone) g
+    left join lateral (select t.epoch, t.xid from touched t order by t.epoch desc, t.xid desc limit 1) t on true;
 
-  perform pgstate._raise_horizon(v_top);
+  perform pgstate._raise_horizon(v_top.epoch, v_top.xid);
   update pgstate.sweep s set epoch = v_last.epoch, xid = v_last.xid, seq = v_last.seq where s.delay = p_sweep.delay;
-  return row('ok', v_removed, v_seen = p_limit)::pgstate.maintained;
+  return row('ok', v_top.removed, v_seen = p_limit)::pgstate.maintained;
 end
 $$;
 comment on function pgstate._sweep(pgstate.sweep, int, xid8, xid8, int) is 'Internal: one step of retention along the feed.';
@@ -1424,9 +1442,7 @@ declare
   v_cut bigint;
   v_least bigint;
   v_most bigint;
-  v_count bigint;
-  v_xid xid8;
-  v_top xid8;
+  v_top record;
   v_done pgstate.maintained := row('ok', 0, true);
 begin
   select r.* into v_review from (select x.* from pgstate.review x offset 0) r order by r.asked_at, r.subtree limit 1;
@@ -1456,17 +1472,20 @@ begin
       if v_cut > v_least then
         with gone as (
           delete from pgstate.version v where v.key = v_entry.key and v.version < v_cut returning v.epoch, v.xid
+        ), touched as (
+          select g.epoch, g.xid from gone g
+          union all
+          select v.epoch, v.xid from pgstate.version v where v.key = v_entry.key and v.version = v_cut
         )
-        select count(*), max(g.xid) filter (where g.epoch = p_epoch) into v_count, v_xid from gone g;
-        v_done.removed := v_done.removed + v_count;
-        v_top := greatest(v_top, v_xid, (select v.xid from pgstate.version v where v.key = v_entry.key and v.version = v_cut and v.epoch = p_epoch));
+        select (select count(*) from gone) as removed, t.epoch, t.xid into v_top from touched t order by t.epoch desc, t.xid desc limit 1;
+        v_done.removed := v_done.removed + v_top.removed;
+        perform pgstate._raise_horizon(v_top.epoch, v_top.xid);
         -- looked at once more: this key may not be done with
         exit when v_done.removed >= p_limit;
       end if;
     end if;
     v_review.after := v_entry.key;
   end loop;
-  perform pgstate._raise_horizon(v_top);
   if v_seen < v_keys and v_done.removed < p_limit then
     delete from pgstate.review r where r.subtree = v_review.subtree;
     v_done.more := exists (select from pgstate.review);
@@ -1605,8 +1624,8 @@ begin
   -- looked at once per session, as in _enter_write()
   if v_identity is null or v_identity <> p_actor.identity then
     v_identity := pgstate._identity();
-    if v_identity <> p_actor.identity then
-      raise exception using errcode = 'PS022', message = 'this database was restored elsewhere and nothing has been written since',
+    if v_identity <> p_actor.identity or pgstate._restored() then
+      raise exception using errcode = 'PS022', message = 'this database was restored and nothing has been written since',
         hint = 'The first write, or pgstate migrate, begins a new epoch; then list again and go on from a new cursor.';
     end if;
     perform set_config('pgstate.identity', v_identity, false);
@@ -1640,14 +1659,17 @@ comment on function pgstate._frontier(int) is 'Internal: 1 + the highest visible
 -- functions/feed/_kept.sql
 -- Has a cursor seen everything that retention has removed, and what came right after it? Else changes that it is to be
 -- told, or values before them, may be gone. Cursors younger than install.cursor_window always have: see _cut_version().
-create function pgstate._kept(p_base pg_snapshot) returns boolean
+-- p_epoch: of the snapshot, where it may be an older one.
+create function pgstate._kept(p_base pg_snapshot, p_epoch int default null) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select i.horizon < pg_snapshot_xmin(p_base) or i.horizon is null from pgstate.install i);
+  return (select i.horizon is null or i.horizon_epoch < coalesce(p_epoch, i.epoch)
+                 or i.horizon < pg_snapshot_xmin(p_base) and i.horizon_epoch = coalesce(p_epoch, i.epoch)
+            from pgstate.install i);
 end
 $$;
-comment on function pgstate._kept(pg_snapshot) is 'Internal: is all that a cursor of this snapshot can ask for still there?';
+comment on function pgstate._kept(pg_snapshot, int) is 'Internal: is all that a cursor of this snapshot can ask for still there?';
 
 -- functions/feed/_position.sql
 create function pgstate._position(p_cursor text, p_place text) returns pgstate._position
@@ -1922,7 +1944,7 @@ begin
     raise exception using errcode = 'PS023', message = format('nothing was recorded at or before %s', p_at),
       hint = format('The first moment known here is %s.', (select min(p.at) from pgstate.feed_point p));
   end if;
-  if v_moment.epoch = (select i.epoch from pgstate.install i) and not pgstate._kept(v_moment.base) then
+  if not pgstate._kept(v_moment.base, v_moment.epoch) then
     raise exception using errcode = 'PS021', message = format('the history of %s is no longer kept', p_at), hint = 'Policies say how much is kept.';
   end if;
   v_moment.at := p_at;
@@ -1949,8 +1971,8 @@ begin
   select i.epoch, i.identity into v_epoch, v_identity from pgstate.install i;
   if v_identity <> current_setting('pgstate.identity', true) is not false then
     -- looked at once per session, as in _enter_write()
-    if v_identity <> pgstate._identity() then
-      -- restored elsewhere and not written to since: transaction ids mean nothing here yet
+    if v_identity <> pgstate._identity() or pgstate._restored() then
+      -- restored and not written to since: transaction ids mean nothing here yet
       return;
     end if;
     perform set_config('pgstate.identity', v_identity, false);
@@ -4230,7 +4252,8 @@ begin
   end if;
   v_regex := pgstate._pattern_regex(list_as_of.pattern);
   v_moment := pgstate._moment(v_actor, list_as_of.cursor, list_as_of.at);
-  if v_cursor is null and v_moment.epoch = v_actor.epoch and not pg_is_in_recovery() and v_actor.identity = pgstate._identity() then
+  if v_cursor is null and v_moment.epoch = v_actor.epoch and not pg_is_in_recovery() and v_actor.identity = pgstate._identity()
+     and not pgstate._restored() then
     v_cursor := '1.' || pgstate._feed_place(v_actor) || '.' || v_moment.base;
   end if;
   return query
@@ -5371,7 +5394,7 @@ set local role pgstate_owner;
 
 -- functions/admin/_register.sql
 -- Run as the owner. The role that installs is agent admin with all rights, so that a quick start works.
-insert into pgstate.install (identity) values (pgstate._identity()) on conflict do nothing;
+insert into pgstate.install (identity, table_oid) values (pgstate._identity(), 'pgstate.install'::regclass) on conflict do nothing;
 insert into pgstate.sweep (delay) values ('0') on conflict do nothing;
 insert into pgstate.agent (name, root) values ('admin', true) on conflict do nothing;
 insert into pgstate.login (login, agent_id, root) select session_user, a.id, true from pgstate.agent a where a.name = 'admin' on conflict do nothing;

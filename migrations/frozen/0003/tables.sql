@@ -1,4 +1,20 @@
 -- From 0002.
 set local role pgstate_owner;
 
+-- A restore in place is told, and what retention removed before a restore.
+alter table pgstate.install
+  add column horizon_epoch int,
+  add column table_oid oid;
+update pgstate.install i set table_oid = i.tableoid, horizon_epoch = case when i.horizon is not null then i.epoch end;
+comment on column pgstate.install.horizon_epoch is 'Epoch of horizon.';
+comment on column pgstate.install.table_oid is 'What the oid of this table was: in one that was dropped and restored in place it is another.';
+-- Digests of reducers that are what they were go by the name of the language instead of its oid.
+update pgstate.reducer r
+   set digest = sha256(convert_to(row(l.lanname, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
+                                      coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'))
+  from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
+ where n.nspname = r.function_schema and p.proname = r.function_name and p.proargtypes = '3802 3802'::oidvector
+   and r.digest = sha256(convert_to(row(p.prolang, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
+                                        coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'));
+
 reset role;

@@ -19,7 +19,7 @@ begin
     raise exception using errcode = 'PS023', message = format('nothing was recorded at or before %s', p_at),
       hint = format('The first moment known here is %s.', (select min(p.at) from pgstate.feed_point p));
   end if;
-  if v_moment.epoch = (select i.epoch from pgstate.install i) and not pgstate._kept(v_moment.base) then
+  if not pgstate._kept(v_moment.base, v_moment.epoch) then
     raise exception using errcode = 'PS021', message = format('the history of %s is no longer kept', p_at), hint = 'Policies say how much is kept.';
   end if;
   v_moment.at := p_at;

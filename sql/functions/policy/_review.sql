@@ -18,9 +18,7 @@ declare
   v_cut bigint;
   v_least bigint;
   v_most bigint;
-  v_count bigint;
-  v_xid xid8;
-  v_top xid8;
+  v_top record;
   v_done pgstate.maintained := row('ok', 0, true);
 begin
   select r.* into v_review from (select x.* from pgstate.review x offset 0) r order by r.asked_at, r.subtree limit 1;
@@ -50,17 +48,20 @@ begin
       if v_cut > v_least then
         with gone as (
           delete from pgstate.version v where v.key = v_entry.key and v.version < v_cut returning v.epoch, v.xid
+        ), touched as (
+          select g.epoch, g.xid from gone g
+          union all
+          select v.epoch, v.xid from pgstate.version v where v.key = v_entry.key and v.version = v_cut
         )
-        select count(*), max(g.xid) filter (where g.epoch = p_epoch) into v_count, v_xid from gone g;
-        v_done.removed := v_done.removed + v_count;
-        v_top := greatest(v_top, v_xid, (select v.xid from pgstate.version v where v.key = v_entry.key and v.version = v_cut and v.epoch = p_epoch));
+        select (select count(*) from gone) as removed, t.epoch, t.xid into v_top from touched t order by t.epoch desc, t.xid desc limit 1;
+        v_done.removed := v_done.removed + v_top.removed;
+        perform pgstate._raise_horizon(v_top.epoch, v_top.xid);
         -- looked at once more: this key may not be done with
         exit when v_done.removed >= p_limit;
       end if;
     end if;
     v_review.after := v_entry.key;
   end loop;
-  perform pgstate._raise_horizon(v_top);
   if v_seen < v_keys and v_done.removed < p_limit then
     delete from pgstate.review r where r.subtree = v_review.subtree;
     v_done.more := exists (select from pgstate.review);

@@ -12,8 +12,7 @@ declare
   v_keys text[] := '{}';
   v_versions bigint[] := '{}';
   v_seen int := 0;
-  v_removed bigint := 0;
-  v_top xid8;
+  v_top record;
 begin
   for v_row in
     select v.epoch, v.xid, v.seq, v.key, v.version, v.at from pgstate.version v
@@ -46,11 +45,13 @@ begin
     select v.epoch, v.xid from cut c join pgstate.version v on v.key = c.key and v.version = c.version
      where exists (select from gone g where g.key = c.key)
   )
-  select (select count(*) from gone), (select max(t.xid) from touched t where t.epoch = p_epoch) into v_removed, v_top;
+  select g.removed, t.epoch, t.xid into v_top
+    from (select count(*) as removed from gone) g
+    left join lateral (select t.epoch, t.xid from touched t order by t.epoch desc, t.xid desc limit 1) t on true;
 
-  perform pgstate._raise_horizon(v_top);
+  perform pgstate._raise_horizon(v_top.epoch, v_top.xid);
   update pgstate.sweep s set epoch = v_last.epoch, xid = v_last.xid, seq = v_last.seq where s.delay = p_sweep.delay;
-  return row('ok', v_removed, v_seen = p_limit)::pgstate.maintained;
+  return row('ok', v_top.removed, v_seen = p_limit)::pgstate.maintained;
 end
 $$;
 comment on function pgstate._sweep(pgstate.sweep, int, xid8, xid8, int) is 'Internal: one step of retention along the feed.';
