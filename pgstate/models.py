@@ -110,6 +110,7 @@ Json = Annotated[Any, mapped_column(JSONB, nullable=True)]
 metadata = MetaData(schema=SCHEMA)
 agent_id_seq = Sequence("agent_id_seq", data_type=Integer, metadata=metadata)
 claim_token_seq = Sequence("claim_token_seq", cache=1, metadata=metadata)
+version_floor = Sequence("version_floor", cache=1, metadata=metadata)
 version_seq = Sequence("version_seq", cache=1, metadata=metadata)
 
 
@@ -509,3 +510,17 @@ class FeedPointRow(Model):
     at: Mapped[datetime]
     epoch: Mapped[int]
     seen: Mapped[str] = mapped_column(PgSnapshot, nullable=False)
+
+
+class ThinningRow(Model):
+    """Table `thinning`: how points of the feed become fewer with their age."""
+
+    __tablename__ = "thinning"
+    __table_args__ = (
+        PrimaryKeyConstraint("older", name="thinning_pkey"),
+        CheckConstraint("every between interval '1 second' and interval '1 day'", name="thinning_every_range"),
+    )
+
+    older: Mapped[timedelta]
+    every: Mapped[timedelta]
+    upto: Mapped[datetime | None]

@@ -1,6 +1,11 @@
 -- Back to 0002.
 set local role pgstate_owner;
 
+-- Points of the feed are no longer thinned. Keys that were purged start from 1 again: 0002 has nothing to keep it from.
+drop table pgstate.thinning;
+drop sequence pgstate.version_floor;
+drop type pgstate._purged;
+
 -- What tells of restores; 0002 knows no horizon of a past before one.
 update pgstate.install i set horizon = null where i.horizon_epoch < i.epoch;
 alter table pgstate.install

@@ -17,4 +17,24 @@ update pgstate.reducer r
    and r.digest = sha256(convert_to(row(p.prolang, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
                                         coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'));
 
+-- types/_purged.sql
+create type pgstate._purged as (removed bigint, epoch int, xid xid8);
+comment on type pgstate._purged is 'Internal: a purge: how many versions went, null when it must wait; epoch and xid: the horizon that follows from it.';
+
+-- Tombstones that nothing keeps are purged, and new keys start above them (tables/entry.sql)
+create sequence pgstate.version_floor cache 1;
+
+-- tables/thinning.sql
+-- How points of the feed become fewer with their age: at the density of one a second they would be 31 million a year.
+create table pgstate.thinning (
+  older interval not null,
+  every interval not null,
+  upto timestamptz,
+  constraint thinning_pkey primary key (older),
+  constraint thinning_every_range check (every between interval '1 second' and interval '1 day')
+);
+alter table pgstate.thinning enable row level security;
+comment on table pgstate.thinning is 'Of the points of the feed that are older than this, the first of each interval stays. An administrator may change it.';
+comment on column pgstate.thinning.upto is 'How far maintain() has come; null for nowhere yet.';
+
 reset role;
