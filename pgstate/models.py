@@ -36,7 +36,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, DOMAIN, JSONB, OID, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
@@ -110,6 +110,7 @@ Json = Annotated[Any, mapped_column(JSONB, nullable=True)]
 metadata = MetaData(schema=SCHEMA)
 agent_id_seq = Sequence("agent_id_seq", data_type=Integer, metadata=metadata)
 claim_token_seq = Sequence("claim_token_seq", cache=1, metadata=metadata)
+version_floor = Sequence("version_floor", cache=1, metadata=metadata)
 version_seq = Sequence("version_seq", cache=1, metadata=metadata)
 
 
@@ -198,6 +199,8 @@ class InstallRow(Model):
     policies: Mapped[False_]
     cursor_window: Mapped[timedelta] = mapped_column(server_default=text("'1 hour'"))
     horizon: Mapped[int | None] = mapped_column(Xid8)
+    horizon_epoch: Mapped[int | None]
+    table_oid: Mapped[int | None] = mapped_column(OID)
 
 
 class AgentRow(Model):
@@ -507,3 +510,17 @@ class FeedPointRow(Model):
     at: Mapped[datetime]
     epoch: Mapped[int]
     seen: Mapped[str] = mapped_column(PgSnapshot, nullable=False)
+
+
+class ThinningRow(Model):
+    """Table `thinning`: how points of the feed become fewer with their age."""
+
+    __tablename__ = "thinning"
+    __table_args__ = (
+        PrimaryKeyConstraint("older", name="thinning_pkey"),
+        CheckConstraint("every between interval '1 second' and interval '1 day'", name="thinning_every_range"),
+    )
+
+    older: Mapped[timedelta]
+    every: Mapped[timedelta]
+    upto: Mapped[datetime | None]

@@ -79,7 +79,8 @@ declare
 begin
   -- the login's own agent, named or not: as in _reachable()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
-         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, null, null, i.policies, i.horizon into v_actor
+         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, null, null, i.policies,
+         case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '');
@@ -107,7 +108,8 @@ begin
     v_done := set_config('pgstate.call_agent', coalesce(p_agent, ''), true) || set_config('pgstate.call_agents', '', true);
   end if;
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
-         i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies, i.horizon into v_actor
+         i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
+         case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i;
   if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
@@ -141,7 +143,7 @@ begin
   if cardinality(pgstate._acting_ids()) <> cardinality(p_agents) then
     perform pgstate._deny();
   end if;
-  select i.epoch, i.identity, i.horizon into v_actor.epoch, v_actor.identity, v_actor.horizon from pgstate.install i;
+  select i.epoch, i.identity, case when i.horizon_epoch = i.epoch then i.horizon end into v_actor.epoch, v_actor.identity, v_actor.horizon from pgstate.install i;
   return v_actor;
 end
 $$;
@@ -231,20 +233,33 @@ language plpgsql stable parallel safe
 as $$ begin return pg_catalog.clock_timestamp(); end $$;
 comment on function pgstate._now() is 'Internal: the clock of every decision about time.';
 
+-- functions/access/_restored.sql
+-- Has the database been restored in place since the epoch began? As the owner: the feed's functions read no such table.
+create function pgstate._restored() returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (select i.table_oid is distinct from i.tableoid from pgstate.install i);
+end
+$$;
+comment on function pgstate._restored() is 'Internal: has the database been restored in place, and not written to since?';
+
 -- functions/access/_settle_identity.sql
--- After a restore into another cluster or database the rows of before are old: a new epoch begins. Checked once per
--- session: pg_control_system() reads a file.
+-- After a restore the rows of before are old: a new epoch begins. Another cluster or database has another identity; in the
+-- same one the table of installations is a new one. What retention had removed by then is gone still, so the horizon stays.
+-- Checked once per session: pg_control_system() reads a file.
 create function pgstate._settle_identity() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_identity text := pgstate._identity();
 begin
-  update pgstate.install i set identity = v_identity, epoch = i.epoch + 1, horizon = null where i.identity <> v_identity;
+  update pgstate.install i set identity = v_identity, table_oid = i.tableoid, epoch = i.epoch + 1
+   where i.identity <> v_identity or i.table_oid is distinct from i.tableoid;
   perform set_config('pgstate.identity', v_identity, false);
 end
 $$;
-comment on function pgstate._settle_identity() is 'Internal: begins a new epoch when this database was restored elsewhere.';
+comment on function pgstate._settle_identity() is 'Internal: begins a new epoch when this database was restored.';
 
 -- functions/access/_reachable.sql
 -- What policies compare keys with: the acting agent's reach with one right. One call per statement and policy, which wrap
@@ -581,13 +596,14 @@ $$;
 comment on function pgstate._built_in(text) is 'Internal: is this the name of a built-in reducer?';
 
 -- functions/policy/_function_digest.sql
+-- Nothing that a dump and restore, or another version of PostgreSQL, changes: the oid of a language is one such thing.
 create function pgstate._function_digest(p_function oid) returns bytea
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return (select sha256(convert_to(row(p.prolang, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
+  return (select sha256(convert_to(row(l.lanname, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
                                        coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'))
-            from pg_proc p where p.oid = p_function);
+            from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = p_function);
 end
 $$;
 comment on function pgstate._function_digest(oid) is 'Internal: hash of what a function does.';
@@ -1336,20 +1352,76 @@ $$;
 comment on function pgstate._cut_version(text, bigint, int, xid8, xid8) is 'Internal: the oldest version of a key that must stay.';
 
 -- functions/policy/_raise_horizon.sql
--- In the transaction that removes: a reader sees both or neither.
-create function pgstate._raise_horizon(p_xid xid8) returns void
+-- In the transaction that removes: a reader sees both or neither. A past before a restore has its horizon too: cursors of
+-- then are refused anyway, times are not.
+create function pgstate._raise_horizon(p_epoch int, p_xid xid8) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  update pgstate.install i set horizon = p_xid where p_xid is not null and (i.horizon is null or i.horizon < p_xid);
+  update pgstate.install i set horizon_epoch = p_epoch, horizon = p_xid
+   where p_xid is not null
+     and (i.horizon is null or i.horizon_epoch < p_epoch or i.horizon_epoch = p_epoch and i.horizon < p_xid);
 end
 $$;
-comment on function pgstate._raise_horizon(xid8) is 'Internal: cursors that had not seen this transaction are refused from now on.';
+comment on function pgstate._raise_horizon(int, xid8) is 'Internal: cursors that had not seen this transaction are refused from now on.';
+
+-- functions/policy/_purge.sql
+-- Removes a tombstone with its history. What the caller has looked at: a policy keeps neither, and p_version is all that is
+-- left or goes with it. The one who reads on must have seen it go and something after it, p_last being the last transaction
+-- that all live cursors have seen: so nothing that a cursor goes by disappears. removed is 0 when there is nothing to purge
+-- (any more, or yet: then the sweep comes to it later), null when it must wait.
+--
+-- Nobody waits for this, and this waits for nobody: who has the entry locked goes on with it. The floor is raised first,
+-- for who creates the key again as soon as the row is gone: see _insert_entries().
+create function pgstate._purge(p_key text, p_version bigint, p_epoch int, p_last xid8) returns pgstate._purged
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_own record;
+  v_last record;
+  v_purged pgstate._purged;
+begin
+  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind = 'value' for update skip locked;
+  if not found then
+    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind = 'value') then
+      v_purged.removed := 0;
+    end if;
+    return v_purged;
+  end if;
+  select v.epoch, v.xid into v_own from pgstate.version v where v.key = p_key and v.version = p_version;
+  -- OFFSET 0: by the key. An older version may have a higher transaction id.
+  select w.epoch, w.xid into v_last
+    from (select v.epoch, v.xid from pgstate.version v where v.key = p_key offset 0) w order by w.epoch desc, w.xid desc limit 1;
+  if v_last.epoch = p_epoch and (v_last.xid < p_last) is not true then
+    if v_own.epoch = p_epoch and (v_own.xid <= p_last) is not true then
+      v_purged.removed := 0;
+    end if;
+    return v_purged;
+  end if;
+  if p_version > coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0) then
+    perform setval('pgstate.version_floor', p_version);
+  end if;
+  delete from pgstate.version v where v.key = p_key;
+  get diagnostics v_purged.removed = row_count;
+  delete from pgstate.claim c where c.key = p_key;
+  delete from pgstate.entry e where e.key = p_key;
+  v_purged.epoch := v_last.epoch;
+  v_purged.xid := v_last.xid;
+  if v_last.epoch = p_epoch then
+    -- the time of a cursor is that of the last change it has seen, which must not be this one
+    v_purged.xid := (select v.xid from pgstate.version v where v.epoch = p_epoch and v.xid > v_last.xid order by v.xid limit 1);
+  end if;
+  return v_purged;
+end
+$$;
+comment on function pgstate._purge(text, bigint, int, xid8) is 'Internal: removes a tombstone and its history.';
 
 -- functions/policy/_sweep.sql
 -- One step along the feed: up to p_limit versions that have come to the age of this sweep and that every live cursor has
--- seen, and then the older ones of their keys that no policy keeps. Versions are never updated, so nobody waits for this.
-create function pgstate._sweep(p_sweep pgstate.sweep, p_epoch int, p_xmin xid8, p_top xid8, p_limit int) returns pgstate.maintained
+-- seen, and then the older ones of their keys that no policy keeps; at the last one of a key that is not there any more, the
+-- key itself, where only that version is kept or its time has passed. Versions are never updated, so nobody waits for this.
+create function pgstate._sweep(p_sweep pgstate.sweep, p_epoch int, p_xmin xid8, p_top xid8, p_last xid8, p_limit int) returns pgstate.maintained
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_sort = off
@@ -1361,23 +1433,40 @@ declare
   v_keys text[] := '{}';
   v_versions bigint[] := '{}';
   v_seen int := 0;
+  v_keep pgstate._keep;
+  v_purged pgstate._purged;
   v_removed bigint := 0;
-  v_top xid8;
+  v_horizon pgstate._purged;
+  v_top record;
 begin
   for v_row in
-    select v.epoch, v.xid, v.seq, v.key, v.version, v.at from pgstate.version v
+    select v.epoch, v.xid, v.seq, v.key, v.version, v.at, v.value is null as dead from pgstate.version v
      where (v.epoch, v.xid, v.seq) > (p_sweep.epoch, p_sweep.xid, p_sweep.seq)
      order by v.epoch, v.xid, v.seq limit p_limit
   loop
     exit when v_row.epoch >= p_epoch and v_row.xid >= p_xmin or v_row.at > v_before;
-    v_last := v_row;
-    v_seen := v_seen + 1;
     v_keys := v_keys || v_row.key;
     v_versions := v_versions || v_row.version;
+    if v_row.dead then
+      v_keep := pgstate._keep_of(v_row.key);
+      if (case when p_sweep.delay = interval '0' then v_keep.versions = 1 else v_keep.age = p_sweep.delay end) then
+        v_purged := pgstate._purge(v_row.key, v_row.version, p_epoch, p_last);
+        -- nothing else would come back to it
+        exit when v_purged.removed is null;
+        v_removed := v_removed + v_purged.removed;
+        if v_purged.epoch is not null then
+          -- the last one has the highest
+          v_horizon := v_purged;
+        end if;
+      end if;
+    end if;
+    v_last := v_row;
+    v_seen := v_seen + 1;
   end loop;
-  if v_seen = 0 then
+  if cardinality(v_keys) = 0 then
     return row('ok', 0, false)::pgstate.maintained;
   end if;
+  perform pgstate._raise_horizon(v_horizon.epoch, v_horizon.xid);
 
   with ripe as materialized (
     select r.key, max(r.version) as version from unnest(v_keys, v_versions) r (key, version) group by r.key
@@ -1395,20 +1484,24 @@ begin
     select v.epoch, v.xid from cut c join pgstate.version v on v.key = c.key and v.version = c.version
      where exists (select from gone g where g.key = c.key)
   )
-  select (select count(*) from gone), (select max(t.xid) from touched t where t.epoch = p_epoch) into v_removed, v_top;
+  select g.removed, t.epoch, t.xid into v_top
+    from (select count(*) as removed from gone) g
+    left join lateral (select t.epoch, t.xid from touched t order by t.epoch desc, t.xid desc limit 1) t on true;
 
-  perform pgstate._raise_horizon(v_top);
-  update pgstate.sweep s set epoch = v_last.epoch, xid = v_last.xid, seq = v_last.seq where s.delay = p_sweep.delay;
-  return row('ok', v_removed, v_seen = p_limit)::pgstate.maintained;
+  perform pgstate._raise_horizon(v_top.epoch, v_top.xid);
+  if v_seen > 0 then
+    update pgstate.sweep s set epoch = v_last.epoch, xid = v_last.xid, seq = v_last.seq where s.delay = p_sweep.delay;
+  end if;
+  return row('ok', v_removed + v_top.removed, v_seen = p_limit)::pgstate.maintained;
 end
 $$;
-comment on function pgstate._sweep(pgstate.sweep, int, xid8, xid8, int) is 'Internal: one step of retention along the feed.';
+comment on function pgstate._sweep(pgstate.sweep, int, xid8, xid8, xid8, int) is 'Internal: one step of retention along the feed.';
 
 -- functions/policy/_review.sql
 -- One step through the keys of a subtree whose policy on history has changed: what was passed by along the feed may be due
 -- now. The policy that holds for each key decides, which need not be the one that changed. p_limit bounds both the keys looked
 -- at (a fifth of it) and the versions removed, so that one key with a long history takes several steps too.
-create function pgstate._review(p_epoch int, p_xmin xid8, p_top xid8, p_limit int) returns pgstate.maintained
+create function pgstate._review(p_epoch int, p_xmin xid8, p_top xid8, p_last xid8, p_limit int) returns pgstate.maintained
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_sort = off
@@ -1425,9 +1518,11 @@ declare
   v_cut bigint;
   v_least bigint;
   v_most bigint;
-  v_count bigint;
+  v_top record;
+  v_epoch int;
   v_xid xid8;
-  v_top xid8;
+  v_purged pgstate._purged;
+  v_waits boolean := false;
   v_done pgstate.maintained := row('ok', 0, true);
 begin
   select r.* into v_review from (select x.* from pgstate.review x offset 0) r order by r.asked_at, r.subtree limit 1;
@@ -1440,13 +1535,24 @@ begin
                  when v_review.subtree like '%/**' then left(v_review.subtree, -3) || '0'
                  else v_review.subtree || chr(1) end;
   for v_entry in
-    select e.key, e.version from pgstate.entry e where e.key >= v_low and e.key < v_high order by e.key limit v_keys
+    select e.key, e.version, e.updated_at, e.value is null as dead from pgstate.entry e where e.key >= v_low and e.key < v_high order by e.key limit v_keys
   loop
     v_seen := v_seen + 1;
     v_keep := pgstate._keep_of(v_entry.key);
     -- no more is looked at than may be removed
     v_least := (select min(v.version) from pgstate.version v where v.key = v_entry.key);
     v_most := v_least + p_limit - v_done.removed;
+    if v_entry.dead and (v_entry.version <= v_most or v_entry.version = 0)
+       and (v_keep.versions = 1 or v_entry.version = 0 and v_keep.versions > 1 or v_entry.updated_at <= v_now - v_keep.age) then
+      v_purged := pgstate._purge(v_entry.key, v_entry.version, p_epoch, p_last);
+      v_waits := v_purged.removed is null;
+      exit when v_waits;
+      v_done.removed := v_done.removed + v_purged.removed;
+      if v_purged.epoch > v_epoch or v_purged.epoch = v_epoch and v_purged.xid > v_xid or v_epoch is null then
+        v_epoch := v_purged.epoch;
+        v_xid := v_purged.xid;
+      end if;
+    end if;
     v_cut := case when v_keep.versions is not null then least(v_entry.version - v_keep.versions + 1, v_most)
                   when v_keep.age is not null then (
                     select max(w.version)
@@ -1457,18 +1563,28 @@ begin
       if v_cut > v_least then
         with gone as (
           delete from pgstate.version v where v.key = v_entry.key and v.version < v_cut returning v.epoch, v.xid
+        ), touched as (
+          select g.epoch, g.xid from gone g
+          union all
+          select v.epoch, v.xid from pgstate.version v where v.key = v_entry.key and v.version = v_cut
         )
-        select count(*), max(g.xid) filter (where g.epoch = p_epoch) into v_count, v_xid from gone g;
-        v_done.removed := v_done.removed + v_count;
-        v_top := greatest(v_top, v_xid, (select v.xid from pgstate.version v where v.key = v_entry.key and v.version = v_cut and v.epoch = p_epoch));
+        select (select count(*) from gone) as removed, t.epoch, t.xid into v_top from touched t order by t.epoch desc, t.xid desc limit 1;
+        v_done.removed := v_done.removed + v_top.removed;
+        if v_top.epoch > v_epoch or v_top.epoch = v_epoch and v_top.xid > v_xid or v_epoch is null then
+          v_epoch := v_top.epoch;
+          v_xid := v_top.xid;
+        end if;
         -- looked at once more: this key may not be done with
         exit when v_done.removed >= p_limit;
       end if;
     end if;
     v_review.after := v_entry.key;
   end loop;
-  perform pgstate._raise_horizon(v_top);
-  if v_seen < v_keys and v_done.removed < p_limit then
+  perform pgstate._raise_horizon(v_epoch, v_xid);
+  if v_waits then
+    v_done.more := false;
+    update pgstate.review r set after = v_review.after where r.subtree = v_review.subtree;
+  elsif v_seen < v_keys and v_done.removed < p_limit then
     delete from pgstate.review r where r.subtree = v_review.subtree;
     v_done.more := exists (select from pgstate.review);
   else
@@ -1477,7 +1593,49 @@ begin
   return v_done;
 end
 $$;
-comment on function pgstate._review(int, xid8, xid8, int) is 'Internal: one step of retention through keys whose policy has changed.';
+comment on function pgstate._review(int, xid8, xid8, xid8, int) is 'Internal: one step of retention through keys whose policy has changed.';
+
+-- functions/policy/_thin.sql
+-- One step of what grows with time and not with what is kept: points of the feed become fewer with their age, those whose
+-- history is gone go, and so do lanes that were last used a day ago, which have no statement left to send again. Is there more?
+create function pgstate._thin(p_window interval, p_limit int) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+  v_step pgstate.thinning;
+  v_row record;
+  v_upto timestamptz;
+  v_count bigint := 0;
+  v_more boolean := false;
+begin
+  for v_row in select p.at, p.epoch, p.seen from pgstate.feed_point p order by p.at limit p_limit loop
+    exit when pgstate._kept(v_row.seen, v_row.epoch);
+    v_upto := v_row.at;
+    v_count := v_count + 1;
+  end loop;
+  delete from pgstate.feed_point p where p.at <= v_upto;
+  v_more := v_count = p_limit;
+
+  for v_step in select t.older, t.every, coalesce(t.upto, '-infinity') from pgstate.thinning t order by t.older loop
+    select max(w.at), count(*) into v_upto, v_count
+      from (select p.at from pgstate.feed_point p
+             where p.at > v_step.upto and p.at <= v_now - greatest(v_step.older, p_window) order by p.at limit p_limit) w;
+    continue when v_upto is null;
+    delete from pgstate.feed_point p
+     where p.at > v_step.upto and p.at <= v_upto
+       and exists (select from pgstate.feed_point q where q.at >= date_bin(v_step.every, p.at, '2000-01-01 00:00+00') and q.at < p.at);
+    update pgstate.thinning t set upto = v_upto where t.older = v_step.older;
+    v_more := v_more or v_count = p_limit;
+  end loop;
+
+  delete from pgstate.lane l
+   where l.lane in (select x.lane from pgstate.lane x where x.at < v_now - interval '1 day' limit p_limit for update skip locked);
+  return v_more;
+end
+$$;
+comment on function pgstate._thin(interval, int) is 'Internal: thins points of the feed, and removes lanes that are not in use.';
 
 -- functions/policy/_maintain.sql
 -- One at a time, and whoever comes second goes away: a row lock, which no agent can take, unlike an advisory one. Everything
@@ -1491,30 +1649,34 @@ declare
   v_sweeps pgstate.sweep[];
   v_top xid8;
   v_xmin xid8;
+  v_last xid8;
   v_step pgstate.maintained;
   v_done pgstate.maintained := row('ok', 0, false);
 begin
+  perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
+  if not found then
+    return row('busy', null, false)::pgstate.maintained;
+  end if;
+  select i.* into v_install from pgstate.install i;
+  v_done.more := pgstate._thin(v_install.cursor_window, p_limit);
   if exists (select from pgstate.policy p where p.keep_versions is not null or p.keep_age is not null) then
-    perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
-    if not found then
-      return row('busy', null, false)::pgstate.maintained;
-    end if;
     -- as in _enter_write(): transaction ids mean something only here
     perform pgstate._settle_identity();
     select i.* into v_install from pgstate.install i;
     v_xmin := pgstate._mark(v_install);
     if v_xmin is not null then
       v_top := (select v.xid from pgstate.version v where v.epoch = v_install.epoch order by v.xid desc limit 1);
+      v_last := (select v.xid from pgstate.version v where v.epoch = v_install.epoch and v.xid < v_xmin order by v.xid desc limit 1);
       v_sweeps := array(
         select s from pgstate.sweep s
          where s.delay > interval '0' or exists (select from pgstate.policy p where p.keep_versions is not null) order by s.delay);
       foreach v_sweep in array v_sweeps loop
         -- many ages share what one may look at, and each gets on
-        v_step := pgstate._sweep(v_sweep, v_install.epoch, v_xmin, v_top, greatest(p_limit / cardinality(v_sweeps), least(p_limit, 10)));
+        v_step := pgstate._sweep(v_sweep, v_install.epoch, v_xmin, v_top, v_last, greatest(p_limit / cardinality(v_sweeps), least(p_limit, 10)));
         v_done.removed := v_done.removed + v_step.removed;
         v_done.more := v_done.more or v_step.more;
       end loop;
-      v_step := pgstate._review(v_install.epoch, v_xmin, v_top, p_limit);
+      v_step := pgstate._review(v_install.epoch, v_xmin, v_top, v_last, p_limit);
       v_done.removed := v_done.removed + v_step.removed;
       v_done.more := v_done.more or v_step.more;
     end if;
@@ -1606,8 +1768,8 @@ begin
   -- looked at once per session, as in _enter_write()
   if v_identity is null or v_identity <> p_actor.identity then
     v_identity := pgstate._identity();
-    if v_identity <> p_actor.identity then
-      raise exception using errcode = 'PS022', message = 'this database was restored elsewhere and nothing has been written since',
+    if v_identity <> p_actor.identity or pgstate._restored() then
+      raise exception using errcode = 'PS022', message = 'this database was restored and nothing has been written since',
         hint = 'The first write, or pgstate migrate, begins a new epoch; then list again and go on from a new cursor.';
     end if;
     perform set_config('pgstate.identity', v_identity, false);
@@ -1638,6 +1800,19 @@ end
 $$;
 comment on function pgstate._frontier(int) is 'Internal: 1 + the highest visible transaction id in the feed.';
 
+-- functions/feed/_kept.sql
+-- Has a point of the feed seen everything that retention has removed, and what came right after it? Else values of then may
+-- be gone. That of cursors is looked at in _position() and _look().
+create function pgstate._kept(p_base pg_snapshot, p_epoch int) returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (select i.horizon is null or i.horizon_epoch < p_epoch or i.horizon_epoch = p_epoch and i.horizon < pg_snapshot_xmin(p_base)
+            from pgstate.install i);
+end
+$$;
+comment on function pgstate._kept(pg_snapshot, int) is 'Internal: is all that was there at a point of the feed still there?';
+
 -- functions/feed/_look.sql
 -- The usual case on the way from a write to its watchers, in one query: the login's own agent goes on from a cursor that is
 -- good, when nothing was under way at it and nothing is now, and little has happened since. Null in every other case, for
@@ -1666,7 +1841,7 @@ begin
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
          || coalesce(current_setting('pgstate.agent', true), '') = ''
-     and i.identity = current_setting('pgstate.identity', true) and (i.horizon is null or i.horizon < v_top::xid8)
+     and i.identity = current_setting('pgstate.identity', true) and (i.horizon is null or i.horizon_epoch < i.epoch or i.horizon < v_top::xid8)
      and p_cursor = h.head || v_seen and w.found <= p_cap and w.top <= pg_snapshot_xmin(pg_current_snapshot());
   return v_look;
 end
@@ -1916,7 +2091,7 @@ begin
   end if;
   v_position := pgstate._position(p_cursor, pgstate._feed_place(p_actor),
     -- of now: a writer may have waited since it was let in
-    (select i.horizon from pgstate.install i));
+    (select i.horizon from pgstate.install i where i.horizon_epoch = i.epoch));
   v_last := pgstate._last_seen(p_actor.epoch, v_position.base);
   if v_position.upto is not null then
     select greatest(v.seq, v_last.seq), greatest(v.at, v_last.at) into v_last.seq, v_last.at
@@ -1946,18 +2121,18 @@ begin
    order by p.epoch desc, pg_snapshot_xmax(p.seen) desc,
             case when pg_snapshot_xmin(p.seen) = pg_snapshot_xmax(p.seen) then 0 else (select count(*) from pg_snapshot_xip(p.seen)) end
    limit 1;
-  if not found then
+  if not found and not exists (select from pgstate.install i where i.horizon is not null and i.installed_at <= p_at) then
     raise exception using errcode = 'PS023', message = format('nothing was recorded at or before %s', p_at),
       hint = format('The first moment known here is %s.', (select min(p.at) from pgstate.feed_point p));
-  end if;
-  if exists (select from pgstate.install i where i.epoch = v_moment.epoch and i.horizon >= pg_snapshot_xmin(v_moment.base)) then
+  elsif v_moment.base is null or not pgstate._kept(v_moment.base, v_moment.epoch) then
+    -- points go with their history
     raise exception using errcode = 'PS021', message = format('the history of %s is no longer kept', p_at), hint = 'Policies say how much is kept.';
   end if;
   v_moment.at := p_at;
   return v_moment;
 end
 $$;
-comment on function pgstate._point_at(timestamptz) is 'Internal: the past state that a time stands for. PS007 in the future, PS023 before anything was recorded.';
+comment on function pgstate._point_at(timestamptz) is 'Internal: the past state that a time stands for. PS007 in the future, PS021 when its history has gone, PS023 before anything was recorded.';
 
 -- functions/history/_record_point.sql
 -- Called by every connected client each second, and by migrations. Taken together: the snapshot first and the time after
@@ -1977,8 +2152,8 @@ begin
   select i.epoch, i.identity into v_epoch, v_identity from pgstate.install i;
   if v_identity <> current_setting('pgstate.identity', true) is not false then
     -- looked at once per session, as in _enter_write()
-    if v_identity <> pgstate._identity() then
-      -- restored elsewhere and not written to since: transaction ids mean nothing here yet
+    if v_identity <> pgstate._identity() or pgstate._restored() then
+      -- restored and not written to since: transaction ids mean nothing here yet
       return;
     end if;
     perform set_config('pgstate.identity', v_identity, false);
@@ -2608,8 +2783,11 @@ $$;
 comment on function pgstate._error_text(text, text) is 'Internal: what is wrong and what to do, by SQLSTATE.';
 
 -- functions/values/_insert_entries.sql
--- Inserts missing entries in key order; false when another transaction created one of them meanwhile.
-create function pgstate._insert_entries(p_entries pgstate.entry[]) returns boolean
+-- Inserts missing entries in key order; false when the decision about them must be made anew: another transaction created
+-- one of them meanwhile, or they may have been purged since the floor was looked at, which their numbers start above. Once
+-- a row is inserted its key cannot be purged, and purges raise the floor before anything else: so it is looked at again
+-- after that. A sequence, because its value is seen whatever the snapshot.
+create function pgstate._insert_entries(p_entries pgstate.entry[], p_floor bigint) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
@@ -2623,10 +2801,18 @@ begin
     from unnest(p_entries) n
       on conflict on constraint entry_pkey do nothing;
   get diagnostics v_count = row_count;
-  return v_count = cardinality(p_entries);
+  if v_count < cardinality(p_entries) then
+    return false;
+  elsif coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0) > p_floor then
+    -- the keys are ours from here on, as if guarded as absent
+    update pgstate.entry e set version = 0, live = false, value = null, full_version = null
+     where e.key in (select n.key from unnest(p_entries) n);
+    return false;
+  end if;
+  return true;
 end
 $$;
-comment on function pgstate._insert_entries(pgstate.entry[]) is 'Internal: inserts entries that were missing; false when one is there by now.';
+comment on function pgstate._insert_entries(pgstate.entry[], bigint) is 'Internal: inserts entries that were missing; false when all must be decided anew.';
 
 -- functions/values/_merge_messages.sql
 create function pgstate._merge_messages(p_current jsonb, p_operand jsonb) returns jsonb
@@ -3057,6 +3243,7 @@ declare
   v_rules pgstate._policy;
   v_reducer text;
   v_limit int;
+  v_floor bigint;
 begin
   select array_agg(row(
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
@@ -3126,6 +3313,13 @@ begin
       v_key := s.key;
       v_found := s.found;
       v_version := s.version;
+      if v_version = 0 then
+        -- a key that has no history, or none any more: see _insert_entries()
+        if v_floor is null then
+          v_floor := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
+        end if;
+        v_version := v_floor;
+      end if;
       v_known := s.known;
       v_value := s.value;
       v_rebased := false;
@@ -3328,7 +3522,7 @@ begin
 
     if v_dirty and (v_index = v_last or v_slots[v_index + 1].key is distinct from v_key) then
       if not v_found then
-        v_inserts := v_inserts || row(v_key, null, 'value', v_version, v_live, v_full, coalesce(v_writer, p_actor.name), v_via,
+        v_inserts := v_inserts || row(v_key, null, 'value', case when v_writer is null then 0 else v_version end, v_live, v_full, coalesce(v_writer, p_actor.name), v_via,
                                       coalesce(v_created_at, v_now), v_now, v_expires_at, v_priority, v_not_before, v_full_version,
                                       v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
       elsif v_rebased then
@@ -3352,7 +3546,7 @@ begin
     return v_out;
   end if;
 
-  if cardinality(v_inserts) > 0 and not pgstate._insert_entries(v_inserts) then
+  if cardinality(v_inserts) > 0 and not pgstate._insert_entries(v_inserts, v_floor) then
     return null;
   end if;
 
@@ -4271,7 +4465,8 @@ begin
   end if;
   v_regex := pgstate._pattern_regex(list_as_of.pattern);
   v_moment := pgstate._moment(v_actor, list_as_of.cursor, list_as_of.at);
-  if v_cursor is null and v_moment.epoch = v_actor.epoch and not pg_is_in_recovery() and v_actor.identity = pgstate._identity() then
+  if v_cursor is null and v_moment.epoch = v_actor.epoch and not pg_is_in_recovery() and v_actor.identity = pgstate._identity()
+     and not pgstate._restored() then
     v_cursor := '1.' || pgstate._feed_place(v_actor) || '.' || v_moment.base;
   end if;
   return query
@@ -5445,8 +5640,10 @@ set local role pgstate_owner;
 
 -- functions/admin/_register.sql
 -- Run as the owner. The role that installs is agent admin with all rights, so that a quick start works.
-insert into pgstate.install (identity) values (pgstate._identity()) on conflict do nothing;
+insert into pgstate.install (identity, table_oid) values (pgstate._identity(), 'pgstate.install'::regclass) on conflict do nothing;
 insert into pgstate.sweep (delay) values ('0') on conflict do nothing;
+insert into pgstate.thinning (older, every)
+select t.* from (values (interval '1 day', interval '1 minute'), ('30 days', '1 hour')) t where not exists (select from pgstate.thinning);
 insert into pgstate.agent (name, root) values ('admin', true) on conflict do nothing;
 insert into pgstate.login (login, agent_id, root) select session_user, a.id, true from pgstate.agent a where a.name = 'admin' on conflict do nothing;
 insert into pgstate.access_grant (agent_id, subtree, "right", granted_by)
@@ -5522,6 +5719,7 @@ alter table pgstate.reducer enable row level security;
 alter table pgstate.mark enable row level security;
 alter table pgstate.sweep enable row level security;
 alter table pgstate.review enable row level security;
+alter table pgstate.thinning enable row level security;
 
 create policy entry_see on pgstate.entry for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
 create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);
@@ -5602,6 +5800,7 @@ grant update (token, holder, holder_id, lease_until, attempts, claimed_at) on pg
 grant insert on pgstate.version to pgstate_api;
 grant delete on pgstate.claim to pgstate_api;
 grant usage on sequence pgstate.version_seq, pgstate.claim_token_seq to pgstate_api;
+grant select on sequence pgstate.version_floor to pgstate_api;
 
 grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims to pgstate_reader;
 

@@ -5,4 +5,22 @@ comment on type pgstate._actor is 'Internal: the acting agent with its cached ri
 drop type pgstate._look;
 drop type pgstate._feed_row;
 
+-- Points of the feed are no longer thinned. Keys that were purged start from 1 again: 0002 has nothing to keep it from.
+drop table pgstate.thinning;
+drop sequence pgstate.version_floor;
+drop type pgstate._purged;
+
+-- What tells of restores; 0002 knows no horizon of a past before one.
+update pgstate.install i set horizon = null where i.horizon_epoch < i.epoch;
+alter table pgstate.install
+  drop column horizon_epoch,
+  drop column table_oid;
+update pgstate.reducer r
+   set digest = sha256(convert_to(row(p.prolang, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
+                                      coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'))
+  from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
+ where n.nspname = r.function_schema and p.proname = r.function_name and p.proargtypes = '3802 3802'::oidvector
+   and r.digest = sha256(convert_to(row(l.lanname, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
+                                        coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'));
+
 reset role;

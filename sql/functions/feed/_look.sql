@@ -25,7 +25,7 @@ begin
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
          || coalesce(current_setting('pgstate.agent', true), '') = ''
-     and i.identity = current_setting('pgstate.identity', true) and (i.horizon is null or i.horizon < v_top::xid8)
+     and i.identity = current_setting('pgstate.identity', true) and (i.horizon is null or i.horizon_epoch < i.epoch or i.horizon < v_top::xid8)
      and p_cursor = h.head || v_seen and w.found <= p_cap and w.top <= pg_snapshot_xmin(pg_current_snapshot());
   return v_look;
 end
