@@ -2521,29 +2521,31 @@ $$;
 comment on function pgstate._words(text, text[], jsonb) is 'Internal: the words of a value, as search finds them.';
 
 -- functions/search/_mark_of.sql
--- What the words of a directory are marked with in the index of a rule.
-create function pgstate._mark_of(p_rule_id int, p_dir text) returns text
+-- What the words of a directory are marked with in the index of a rule. With the rule's salt, so that nobody can find a name of
+-- a directory that has the mark of another.
+create function pgstate._mark_of(p_salt text, p_dir text) returns text
 language sql immutable
 as $$
-  select pg_catalog.left(pg_catalog.md5(p_rule_id || ':' || p_dir), 12)
+  select pg_catalog.left(pg_catalog.md5(p_salt || p_dir), 8)
 $$;
-comment on function pgstate._mark_of(int, text) is 'Internal: the mark of a directory in the index for search.';
+comment on function pgstate._mark_of(text, text) is 'Internal: the mark of a directory in the index for search.';
 
 -- functions/search/_scoped.sql
 -- Words marked with the directories above a key, from the rule's own subtree down. Of a value with too many for that, one
 -- mark says for each directory that it has to be looked at.
-create function pgstate._scoped(p_words tsvector, p_rule_id int, p_subtree text, p_key text) returns tsvector
+create function pgstate._scoped(p_words tsvector, p_salt text, p_subtree text, p_key text) returns tsvector
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_root text := case when p_subtree = '**' then '' else regexp_replace(p_subtree, '/\*\*$', '') end;
-  v_marks text[] := array[pgstate._mark_of(p_rule_id, v_root)];
+  v_marks text[] := array[pgstate._mark_of(p_salt, v_root)];
   v_dir text := p_key;
 begin
   loop
-    v_dir := left(v_dir, -greatest(strpos(reverse(v_dir), '/'), 1));
-    exit when length(v_dir) <= length(v_root) or strpos(p_key, '/') = 0;
-    v_marks := v_marks || pgstate._mark_of(p_rule_id, v_dir);
+    exit when strpos(v_dir, '/') = 0;
+    v_dir := left(v_dir, -strpos(reverse(v_dir), '/'));
+    exit when length(v_dir) <= length(v_root);
+    v_marks := v_marks || pgstate._mark_of(p_salt, v_dir);
   end loop;
   if length(p_words) * cardinality(v_marks) > 20000 then
     return array_to_tsvector(v_marks);
@@ -2553,7 +2555,7 @@ exception when program_limit_exceeded then
   return array_to_tsvector(v_marks);
 end
 $$;
-comment on function pgstate._scoped(tsvector, int, text, text) is 'Internal: words marked with the directories above a key.';
+comment on function pgstate._scoped(tsvector, text, text, text) is 'Internal: words marked with the directories above a key.';
 
 -- functions/search/_scoped_query.sql
 -- A query for the words of one directory, whose matches are more than those of the query: what must not occur is left out, and
@@ -2667,7 +2669,7 @@ begin
     v_texts := case when v_rule.vectors is not null then pgstate._texts_of(v_value, v_rule.vector_fields) end;
     v_digest := case when v_texts is not null then sha256(convert_to(v_rule.vectors || to_json(v_texts)::text, 'UTF8')) end;
     insert into pgstate.search_doc as d (key, rule_id, version, words, scoped, digest)
-    values (v_key, v_rule.id, v_entry.version, v_words, pgstate._scoped(v_words, v_rule.id, v_rule.subtree, v_key), v_digest)
+    values (v_key, v_rule.id, v_entry.version, v_words, pgstate._scoped(v_words, v_rule.salt, v_rule.subtree, v_key), v_digest)
         on conflict on constraint search_doc_pkey do update
        set rule_id = excluded.rule_id, version = excluded.version, words = excluded.words, scoped = excluded.scoped, digest = excluded.digest
      where d.rule_id <> excluded.rule_id or d.version < excluded.version;
@@ -2960,16 +2962,18 @@ declare
 begin
   return query
     with part as materialized (
-      select p.how, p.rule_id, p.low, p.high, q.query, pgstate._scoped_query(q.query, pgstate._mark_of(p.rule_id, p.dir)) as scoped
+      select p.how, p.rule_id, p.low, p.high, q.query, case when p.how = 'scope' then pgstate._scoped_query(q.query, pgstate._mark_of(r.salt, p.dir)) end as scoped
         from unnest(p_parts) p
+        join pgstate.search_rule r on r.id = p.rule_id
         cross join lateral (select websearch_to_tsquery(pgstate._config(p.config), p_query) as query) q
        where p.how in ('scope', 'scan') and numnode(q.query) > 0
     )
     select d.key, d.version, ts_rank_cd(d.words, p.query)
       from part p
       cross join lateral (
-        select x.* from pgstate.search_doc x where x.scoped @@ p.scoped and x.key >= p.low and x.key < p.high) d
-     where p.how = 'scope' and p.scoped is not null and d.rule_id = p.rule_id and d.words @@ p.query and v_reads @> d.key
+        -- by the words alone: with nothing known of the keys, the index on those looks cheaper
+        select x.* from pgstate.search_doc x where x.scoped @@ p.scoped offset 0) d
+     where p.how = 'scope' and p.scoped is not null and d.key >= p.low and d.key < p.high and d.rule_id = p.rule_id and d.words @@ p.query and v_reads @> d.key
     union all
     select d.key, d.version, ts_rank_cd(d.words, p.query)
       from part p
@@ -3271,7 +3275,7 @@ begin
            pgstate._texts_of(pgstate._held_value(e), r.vector_fields)
       from (select coalesce(case when lower_inc(x) then lower(x) else lower(x) || chr(1) end, '') as low,
                    coalesce(case when upper_inc(x) then upper(x) || chr(1) else upper(x) end, chr(127)) as high
-              from unnest(p_ranges * pgstate._reachable('read')) x) s
+              from unnest(p_ranges * pgstate._reachable('read')) x order by x) s
       cross join lateral (select x.* from pgstate.embedding_wanted x where x.key >= s.low and x.key < s.high and (p_regex is null or x.key ~ p_regex) order by x.key offset 0) w
       join pgstate.search_doc d on d.key = w.key and d.digest = w.digest
       join pgstate.search_rule r on r.id = d.rule_id
@@ -6200,7 +6204,8 @@ comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath,
 -- functions/search/_found_ranked.sql
 -- By words, by vectors, or both. Ranks come first, entries are looked up from the best one down until the page is full. Both
 -- together by reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009, with their k of 60): 1 / (60 + rank) by each
--- half that found it. For what both found only its first 200 vector ranks count, so that the order is the same at any page.
+-- half that found it. Of the vectors the nearest 200 count; the others come last (their scores are one less), so that a page
+-- needs no more of them than come before its end, and the order is the same whatever the page.
 create function pgstate._found_ranked(
   p_mode text, p_parts pgstate._search_part[], p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_query text,
   p_index pgstate.vector_index, p_vector real[], p_limit int, p_after text[]
@@ -6229,7 +6234,9 @@ begin
       select n.key, null, case p_index.distance when 'cosine' then 1 - n.distance else - n.distance end, null, n.distance from near n where p_mode = 'vector'
       union all
       select coalesce(w.key, n.key), w.version,
-             (coalesce(1.0 / (60 + w.place), 0) + case when w.key is null or n.place <= 200 then coalesce(1.0 / (60 + n.place), 0) else 0 end)::float8, w.rank, n.distance
+             case when n.place <= 200 or n.key is null or w.key is not null
+                  then coalesce(1.0 / (60 + w.place), 0) + case when n.place <= 200 then 1.0 / (60 + n.place) else 0 end
+                  else 1.0 / (60 + n.place) - 1 end::float8, w.rank, n.distance
         -- what is filtered out takes no rank
         from (select w.*, row_number() over (order by w.rank desc, w.key) as place
                 from worded w
@@ -6428,7 +6435,7 @@ $$;
 comment on function pgstate.vectors(text) is 'The vector indexes of this installation. PS010.';
 
 -- functions/search/unembedded.sql
-create function pgstate.unembedded(pattern text default '', "limit" int default 100, agent text default null) returns setof pgstate.unembedded_row
+create function pgstate.unembedded(pattern text default '', "limit" int default 100, after text default null, agent text default null) returns setof pgstate.unembedded_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -6443,11 +6450,19 @@ begin
   if isempty(v_ranges) and unembedded.pattern <> '' then
     perform pgstate._deny();
   end if;
+  -- what the caller may not write it need not embed: its vectors would be refused
+  v_ranges := v_ranges * v_actor.writes;
+  if unembedded.after is not null then
+    if not pgstate._key_ok(unembedded.after) then
+      perform pgstate._bad_key(unembedded.after);
+    end if;
+    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(unembedded.after, null, '()'));
+  end if;
   return query select u.* from pgstate._unembedded(v_ranges, pgstate._pattern_regex(unembedded.pattern), unembedded."limit") u;
 end
 $$;
-comment on function pgstate.unembedded(text, int, text) is
-  'Entries that match a pattern, that the caller may read and whose vectors are missing or were of an older text: search by words finds them, by vectors not. For each of texts a vector of that model goes to set_vectors(), with the digest. limit 1 to 10000. PS002 PS007 PS010.';
+comment on function pgstate.unembedded(text, int, text, text) is
+  'Entries that match a pattern, that the caller may read and write and whose vectors are missing or were of an older text: search by words finds them, by vectors not. For each of texts a vector of that model goes to set_vectors(), with the digest. In key order, limit 1 to 10000, after: the last key of the page before. PS001 PS002 PS007 PS010.';
 
 -- functions/search/set_vectors.sql
 create function pgstate.set_vectors(keys text[], digests text[], chunks int[], "vectors" real[], model text, agent text default null)

@@ -1,6 +1,7 @@
 -- By words, by vectors, or both. Ranks come first, entries are looked up from the best one down until the page is full. Both
 -- together by reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009, with their k of 60): 1 / (60 + rank) by each
--- half that found it. For what both found only its first 200 vector ranks count, so that the order is the same at any page.
+-- half that found it. Of the vectors the nearest 200 count; the others come last (their scores are one less), so that a page
+-- needs no more of them than come before its end, and the order is the same whatever the page.
 create function pgstate._found_ranked(
   p_mode text, p_parts pgstate._search_part[], p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_query text,
   p_index pgstate.vector_index, p_vector real[], p_limit int, p_after text[]
@@ -29,7 +30,9 @@ begin
       select n.key, null, case p_index.distance when 'cosine' then 1 - n.distance else - n.distance end, null, n.distance from near n where p_mode = 'vector'
       union all
       select coalesce(w.key, n.key), w.version,
-             (coalesce(1.0 / (60 + w.place), 0) + case when w.key is null or n.place <= 200 then coalesce(1.0 / (60 + n.place), 0) else 0 end)::float8, w.rank, n.distance
+             case when n.place <= 200 or n.key is null or w.key is not null
+                  then coalesce(1.0 / (60 + w.place), 0) + case when n.place <= 200 then 1.0 / (60 + n.place) else 0 end
+                  else 1.0 / (60 + n.place) - 1 end::float8, w.rank, n.distance
         -- what is filtered out takes no rank
         from (select w.*, row_number() over (order by w.rank desc, w.key) as place
                 from worded w

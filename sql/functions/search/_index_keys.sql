@@ -36,7 +36,7 @@ begin
     v_texts := case when v_rule.vectors is not null then pgstate._texts_of(v_value, v_rule.vector_fields) end;
     v_digest := case when v_texts is not null then sha256(convert_to(v_rule.vectors || to_json(v_texts)::text, 'UTF8')) end;
     insert into pgstate.search_doc as d (key, rule_id, version, words, scoped, digest)
-    values (v_key, v_rule.id, v_entry.version, v_words, pgstate._scoped(v_words, v_rule.id, v_rule.subtree, v_key), v_digest)
+    values (v_key, v_rule.id, v_entry.version, v_words, pgstate._scoped(v_words, v_rule.salt, v_rule.subtree, v_key), v_digest)
         on conflict on constraint search_doc_pkey do update
        set rule_id = excluded.rule_id, version = excluded.version, words = excluded.words, scoped = excluded.scoped, digest = excluded.digest
      where d.rule_id <> excluded.rule_id or d.version < excluded.version;

@@ -11,16 +11,18 @@ declare
 begin
   return query
     with part as materialized (
-      select p.how, p.rule_id, p.low, p.high, q.query, pgstate._scoped_query(q.query, pgstate._mark_of(p.rule_id, p.dir)) as scoped
+      select p.how, p.rule_id, p.low, p.high, q.query, case when p.how = 'scope' then pgstate._scoped_query(q.query, pgstate._mark_of(r.salt, p.dir)) end as scoped
         from unnest(p_parts) p
+        join pgstate.search_rule r on r.id = p.rule_id
         cross join lateral (select websearch_to_tsquery(pgstate._config(p.config), p_query) as query) q
        where p.how in ('scope', 'scan') and numnode(q.query) > 0
     )
     select d.key, d.version, ts_rank_cd(d.words, p.query)
       from part p
       cross join lateral (
-        select x.* from pgstate.search_doc x where x.scoped @@ p.scoped and x.key >= p.low and x.key < p.high) d
-     where p.how = 'scope' and p.scoped is not null and d.rule_id = p.rule_id and d.words @@ p.query and v_reads @> d.key
+        -- by the words alone: with nothing known of the keys, the index on those looks cheaper
+        select x.* from pgstate.search_doc x where x.scoped @@ p.scoped offset 0) d
+     where p.how = 'scope' and p.scoped is not null and d.key >= p.low and d.key < p.high and d.rule_id = p.rule_id and d.words @@ p.query and v_reads @> d.key
     union all
     select d.key, d.version, ts_rank_cd(d.words, p.query)
       from part p

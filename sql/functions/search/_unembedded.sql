@@ -10,7 +10,7 @@ begin
            pgstate._texts_of(pgstate._held_value(e), r.vector_fields)
       from (select coalesce(case when lower_inc(x) then lower(x) else lower(x) || chr(1) end, '') as low,
                    coalesce(case when upper_inc(x) then upper(x) || chr(1) else upper(x) end, chr(127)) as high
-              from unnest(p_ranges * pgstate._reachable('read')) x) s
+              from unnest(p_ranges * pgstate._reachable('read')) x order by x) s
       cross join lateral (select x.* from pgstate.embedding_wanted x where x.key >= s.low and x.key < s.high and (p_regex is null or x.key ~ p_regex) order by x.key offset 0) w
       join pgstate.search_doc d on d.key = w.key and d.digest = w.digest
       join pgstate.search_rule r on r.id = d.rule_id
