@@ -53,17 +53,35 @@ QUERIES = [
     "owl", "owls", "OWL hunting", "owl -hunts", "-owl", '"barn owl"', '"owl barn"', "eagle or sparrow", "hunts -\"by day\"", "2001",
     "the", "", "   ", "!!", "nothing-like-it", "ice -none", "-eagle -sparrow", "\"hunts mice\" or snow",
 ]  # fmt: skip
-PATTERNS = ["", "**", "memory/**", "memory/*/1", "memory/alice/*", "memory/b*", "memory/bob/**", "memory/alice/1", "*/**", "memory/*/**", "memory*/**"]
+PATTERNS = [
+    "",
+    "**",
+    "memory/**",
+    "memory/*/1",
+    "memory/alice/*",
+    "memory/b*",
+    "memory/bob/**",
+    "memory/alice/1",
+    "*/**",
+    "memory/*/**",
+    "memory*/**",
+]
 
 
 @pytest.mark.core
 @pytest.mark.parametrize(
-    "rules", [[], ["memory/**"], ["**"], ["memory/**", "memory/bob/**"], ["memory/alice/1"], ["memory/bob/deep/**", "other/1"]], ids=str
+    "rules",
+    [[], ["memory/**"], ["**"], ["memory/**", "memory/bob/**"], ["memory/alice/1"], ["memory/bob/deep/**", "other/1"]],
+    ids=str,
 )
 async def test_the_index_finds_what_the_values_hold(birds: Caller, rules: list[str]) -> None:
     plain = {(p, q): await birds.rows("search", p, q) for p in PATTERNS for q in QUERIES}
     assert {row["key"] for row in plain["", "owl"]} == set(BIRDS) - {"memory/alice/2"}
-    assert {row["key"] for row in plain["memory/**", "owl -hunts"]} == {"memory/bob/1", "memory/bob/deep/er/2", "memory"}
+    assert {row["key"] for row in plain["memory/**", "owl -hunts"]} == {
+        "memory/bob/1",
+        "memory/bob/deep/er/2",
+        "memory",
+    }
     assert [row["key"] for row in plain["", '"barn owl"']] == ["memory/alice/1"]
     assert plain["", "the"] == plain["", "!!"] == []
     for rule in rules:
@@ -177,7 +195,12 @@ async def test_a_value_that_grows_is_indexed_whole(root: Caller, inside: Caller)
 
 @pytest.mark.core
 async def test_fields_and_configuration_of_the_nearest_rule(root: Caller) -> None:
-    value = {"title": "Die Eulen", "body": {"text": "hunting at night"}, "items": [{"n": "crow"}, {"n": "raven"}], "b.c": "dotted"}
+    value = {
+        "title": "Die Eulen",
+        "body": {"text": "hunting at night"},
+        "items": [{"n": "crow"}, {"n": "raven"}],
+        "b.c": "dotted",
+    }
     await root.rows("put_many", ["m/1", "m/de/1", "m/none/1", "m/key"], [value] * 4)
     await root("set_search", "m/**", ["title", "items[*].n", "b\\.c"])
     await root("set_search", "m/de/**", ["title"], "german")
@@ -332,7 +355,9 @@ async def test_values_with_too_many_words(root: Caller) -> None:
 
 @pytest.mark.core
 async def test_a_configuration_that_is_gone_keeps_nobody_from_writing(root: Caller, inside: Caller) -> None:
-    await inside.execute("create schema app; grant usage on schema app to public; create text search configuration app.mine (copy = english)")
+    await inside.execute(
+        "create schema app; grant usage on schema app to public; create text search configuration app.mine (copy = english)"
+    )
     await root("set_search", "k/**", ["$"], "app.mine")
     await build(root)
     await root("put", "k/1", "owls")
@@ -357,7 +382,9 @@ async def test_bad_arguments(root: Caller) -> None:
         "set_vectors('{a}', '{}', '{}', '{}', 'm')", "set_vectors('{a}', '{x}', '{0}', '{1}', 'm')",
     )  # fmt: skip
     await root.refuses("PS001", "search('**', after => 'a//b')", "unembedded('**', after => 'a//b')")
-    await root.refuses("PS002", "search('a//b', 'x')", "set_search('k/*')", "set_search('{agent}/**')", "unembedded('a//b')")
+    await root.refuses(
+        "PS002", "search('a//b', 'x')", "set_search('k/*')", "set_search('{agent}/**')", "unembedded('a//b')"
+    )
     assert await root.rows("searches") == []
     assert await root.rows("search", "**", "x", after="-1e-5 2 a") == []
 
@@ -368,7 +395,14 @@ async def test_rules_are_listed_for_those_who_reach_them(root: Caller, agent: Ma
     await root("set_search", "b/**")
     alice = await agent("alice", "read a/x/**", "admin c/**")
     assert [row["subtree"] for row in await alice.rows("searches")] == ["a/**"]
-    await alice.refuses("PS010", "set_search('a/x/**')", "drop_search('a/**')", "set_search('**')", "create_vectors('v', 3, 'm')", "drop_vectors('v')")
+    await alice.refuses(
+        "PS010",
+        "set_search('a/x/**')",
+        "drop_search('a/**')",
+        "set_search('**')",
+        "create_vectors('v', 3, 'm')",
+        "drop_vectors('v')",
+    )
     await alice("set_search", "c/**")
     (row,) = [row for row in await root.rows("searches") if row["subtree"] == "c/**"]
     assert (row["fields"], row["config"], row["set_by"]) == (["$"], "english", "alice")
