@@ -4,6 +4,7 @@ from pgstate import errors, ops, reducers
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas._watch import Watch
 from pgstate._areas.typed import TypedState
+from pgstate._embedding import Embedding
 from pgstate._keys import key
 from pgstate.client import State, connect
 from pgstate.errors import (
@@ -22,6 +23,8 @@ from pgstate.types import (
     Claim,
     Entry,
     FieldChange,
+    Found,
+    FoundPage,
     Grant,
     HeldClaim,
     Info,
@@ -31,7 +34,10 @@ from pgstate.types import (
     PolicySetting,
     Result,
     RolledBack,
+    SearchRule,
     Stats,
+    Unembedded,
+    VectorIndex,
     Version,
 )
 
@@ -44,8 +50,11 @@ __all__ = [
     "Claim",
     "ClaimHeld",
     "CursorExpired",
+    "Embedding",
     "Entry",
     "FieldChange",
+    "Found",
+    "FoundPage",
     "Grant",
     "HeldClaim",
     "Info",
@@ -56,11 +65,14 @@ __all__ = [
     "PolicySetting",
     "Result",
     "RolledBack",
+    "SearchRule",
     "StaleToken",
     "State",
     "Stats",
     "TypedState",
     "TypedWatch",
+    "Unembedded",
+    "VectorIndex",
     "Version",
     "VersionConflict",
     "Watch",

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from pgstate import errors
 from pgstate._calls import policies, values
 from pgstate._calls._run import Connection
+from pgstate._embedding import Embedding, fill
 from pgstate._gather import Gatherer, Lane, Operation, persist
 from pgstate._hub import Hub, Waker
 from pgstate._source import Source, using
@@ -26,15 +27,25 @@ _PULSE = 1.0
 _LAST_PULSE = 1.0  # seconds that closing may wait for it
 _MAINTAIN = 10  # pulses
 _STEP = 5000
+_EMBED = 256  # entries
 
 
 class Core:
     """One connected client."""
 
-    def __init__(self, source: Source, info: Info, timeout: float) -> None:
+    def __init__(
+        self,
+        source: Source,
+        info: Info,
+        timeout: float,
+        embedding: Embedding | None = None,
+        agent: str | None = None,
+    ) -> None:
         self.source = source
         self.info = info
         self.timeout = timeout
+        self.embedding = embedding
+        self._embeds_as = agent
         self.stats = Stats()
         self.hub = Hub(source, self.stats, timeout)
         self.closed = False
@@ -213,7 +224,18 @@ class Core:
         except errors.PgStateError as error:
             _log.info("no retention: %s", error)
             return False
-        return bool(done["more"])
+        return bool(done["more"]) | await self._embed()
+
+    async def _embed(self) -> bool:
+        """Embeds some of the entries that wait for it, where this client has a model. Are there more?"""
+        if self.embedding is None or (self._embeds_as or self.info.agent) is None:
+            return False
+        try:
+            done = await fill(self.source, self.embedding, "", self._embeds_as, self.timeout, _EMBED)
+        except Exception as error:  # the application's function may raise anything; searches by words go on
+            _log.warning("no vectors: %s", error)
+            return False
+        return done == _EMBED
 
     async def _beat_once(self, timeout: float) -> None:
         writes = self.stats.writes

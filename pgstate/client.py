@@ -16,9 +16,11 @@ from pgstate._areas.claims import Claims
 from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
 from pgstate._areas.policies import Policies
+from pgstate._areas.search import Search
 from pgstate._areas.typed import Typed
 from pgstate._calls import access
 from pgstate._core import Core
+from pgstate._embedding import Embedding
 from pgstate._keys import check_key
 from pgstate._source import AddressSource, EngineSource, PoolSource, Source, using
 from pgstate.types import Info, Seconds, Stats
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pgstate")
 
 
-class State(Claims, Feed, History, Access, Policies, Typed):
+class State(Claims, Feed, History, Access, Policies, Typed, Search):
     """Shared state, as one agent sees it. Made by `connect`; safe to use from any number of tasks of one event loop.
 
     Views of it share connections, queues and the feed reader: `namespace` for relative keys, `as_agent` for another
@@ -70,12 +72,21 @@ class State(Claims, Feed, History, Access, Policies, Typed):
 class Connecting:
     """What `connect` returns: `await` it, or use it in `async with`."""
 
-    def __init__(self, source: Source | None, dsn: str | None, timeout: float, agent: str | None, size: int) -> None:
+    def __init__(
+        self,
+        source: Source | None,
+        dsn: str | None,
+        timeout: float,
+        agent: str | None,
+        size: int,
+        embedding: Embedding | None,
+    ) -> None:
         self._source = source
         self._dsn = dsn
         self._timeout = timeout
         self._agent = agent
         self._size = size
+        self._embedding = embedding
         self._state: State | None = None
 
     def __await__(self) -> Generator[Any, None, State]:
@@ -109,7 +120,7 @@ class Connecting:
         except BaseException:
             await source.close()
             raise
-        return State(Core(source, info, self._timeout), self._agent, "", self._timeout)
+        return State(Core(source, info, self._timeout, self._embedding, self._agent), self._agent, "", self._timeout)
 
     async def _info(self, source: Source) -> Info:
         try:
@@ -158,6 +169,7 @@ def connect(
     agent: str | None = None,
     timeout: float | timedelta = 10.0,
     connections: int = 10,
+    embed: Embedding | None = None,
 ) -> Connecting:
     """Connects to a PostgreSQL that has pgstate: `state = await connect(...)`, or `async with connect(...) as state`.
 
@@ -165,6 +177,7 @@ def connect(
     Without any, PGSTATE_DSN, else the embedded server in `.pgstate/`, which is started and migrated if need be and is
     for development. `agent` acts in all calls (for gateways; `State.as_agent` later does the same). `timeout` is how
     many seconds a call waits for its answer. `connections` is how many are opened at most, besides one for watches.
+    `embed` makes vectors: of queries that are searched for, and, as this agent, of entries that wait for theirs.
     Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
     """
     if sum(given is not None for given in (dsn, pool, engine)) > 1:
@@ -177,4 +190,4 @@ def connect(
         source = PoolSource(pool)
     elif engine is not None:
         source = EngineSource(engine)
-    return Connecting(source, dsn, patience, agent, connections)
+    return Connecting(source, dsn, patience, agent, connections, embed)

@@ -17,6 +17,7 @@ PgStateError
  ├─ OpIdReused            PS030   the idempotency key was used for another request
  ├─ LaneOutOfStep         PS031   the retry protection of a client was given wrong turns
  ├─ WrongKind             PS040   the key holds a thread or a run
+ ├─ VectorsUnavailable    PS050   pgvector is not installed in this database, or may not be used
  ├─ Conflict                      the outcome of a write that was not made
  │   ├─ VersionConflict           the entry is not at the expected version or value: .current has it
  │   ├─ ClaimHeld                 somebody else holds the claim
@@ -142,6 +143,12 @@ class WrongKind(PgStateError):
     """The key holds a thread or a run, which have functions of their own."""
 
     sqlstate = "PS040"
+
+
+class VectorsUnavailable(PgStateError):
+    """Search by vectors needs pgvector in this database; the message says what an administrator has to do."""
+
+    sqlstate = "PS050"
 
 
 class Conflict(PgStateError):

@@ -22,10 +22,10 @@ def blocks(language: str) -> list[str]:
 
 
 async def test_sql_snippets(admin: asyncpg.Connection, login_name: Callable[[str], str]) -> None:
-    first, access, policies = blocks("sql")
+    first, search, access, policies = blocks("sql")
     for name in ("writer_login", "app_server", "ana"):
         access = access.replace(name, login_name(name))
-    for script in (first, access, policies):
+    for script in (first, search, access, policies):
         for statement in re.split(r";\s*\n", re.sub(r" *--.*", "", script)):
             if statement.strip():
                 rows = await admin.fetch(statement)
@@ -42,7 +42,7 @@ async def run(snippet: str) -> None:
 
 
 async def test_python_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    snippet, _ = blocks("python")
+    snippet, *_ = blocks("python")
     monkeypatch.setenv("PGSTATE_DSN", dsn)
     await run(snippet)
     said = capsys.readouterr().out
@@ -53,13 +53,25 @@ async def test_python_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 async def test_typed_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    _, snippet = blocks("python")
+    _, snippet, _ = blocks("python")
     monkeypatch.setenv("PGSTATE_DSN", dsn)
     async with asyncio.timeout(20):
         await run(snippet)
     said = capsys.readouterr().out
     assert "findings=['hunt at night', 'fly without a sound'], steps=2, best=0.5, notes={})" in said
     assert said.endswith("{'topic': FieldChange(old='owls', new='Owls')}\n")
+
+
+async def test_search_snippet(
+    superuser_dsn: str, dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    superuser = await asyncpg.connect(superuser_dsn)
+    await superuser.execute("create extension vector")
+    await superuser.close()
+    *_, snippet = blocks("python")
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    await run(snippet)
+    assert capsys.readouterr().out.startswith("memory/ana/1 0.0")
 
 
 def test_commands_and_names() -> None:

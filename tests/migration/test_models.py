@@ -70,7 +70,7 @@ def from_models(database: Database) -> Iterator[Database]:
     made.sql(GROUND)
     tables = [table for table in models.metadata.sorted_tables if not is_view(table)]
     with engine(made, SUPERUSER).begin() as connection:
-        for sequence in (models.agent_id_seq, models.claim_token_seq, models.version_floor, models.version_seq):
+        for sequence in models.metadata._sequences.values():
             connection.execute(CreateSequence(sequence))
         for table in tables:
             connection.execute(CreateTable(table))

@@ -1653,12 +1653,14 @@ declare
   v_step pgstate.maintained;
   v_done pgstate.maintained := row('ok', 0, false);
 begin
+  -- indexing one key takes about as long as looking at ten versions
+  v_done.more := pgstate._build_search(greatest(p_limit / 10, 1));
   perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
   if not found then
-    return row('busy', null, false)::pgstate.maintained;
+    return row('busy', null, v_done.more)::pgstate.maintained;
   end if;
   select i.* into v_install from pgstate.install i;
-  v_done.more := pgstate._thin(v_install.cursor_window, p_limit);
+  v_done.more := pgstate._thin(v_install.cursor_window, p_limit) or v_done.more;
   if exists (select from pgstate.policy p where p.keep_versions is not null or p.keep_age is not null) then
     -- as in _enter_write(): transaction ids mean something only here
     perform pgstate._settle_identity();
@@ -1688,7 +1690,7 @@ begin
   return v_done;
 end
 $$;
-comment on function pgstate._maintain(int, int) is 'Internal: retention.';
+comment on function pgstate._maintain(int, int) is 'Internal: retention, and indexing for search.';
 
 -- functions/values/_expire.sql
 -- Writes the expiry version of entries whose time has come; they were invisible since. Any client may ask: which keys
@@ -2654,6 +2656,904 @@ begin
 end
 $$;
 comment on function pgstate._op_outcome(pgstate._actor, text) is 'Internal: the stored outcome of an op_id.';
+
+-- functions/search/_path_steps.sql
+-- A path into a value: names joined by dots, each perhaps with [3] or [*] behind; a backslash takes the next character
+-- literally (a\.b is one name). $ is the value itself. Steps are names as JSON strings, [3] and [*]: as a jsonpath has them.
+create function pgstate._path_steps(p_path text) returns text[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_steps text[] := '{}';
+  v_token text;
+begin
+  if p_path = '$' then
+    return v_steps;
+  elsif p_path !~ '^(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*(?:\.(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*)*$' or octet_length(p_path) > 1024
+        or p_path is null then
+    raise exception using errcode = 'PS007', message = format('invalid path %L', left(p_path, 80)),
+      hint = 'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \. is a dot within a name, $ the value itself.';
+  end if;
+  for v_token in select (regexp_matches(p_path, '\[[*0-9]+\]|(?:[^].[\\]|\\.)+', 'g'))[1] loop
+    v_steps := v_steps || case when v_token like '[%' then v_token
+                               else '.' || to_json(regexp_replace(v_token, '\\(.)', '\1', 'g'))::text end;
+  end loop;
+  if cardinality(v_steps) > 32 then
+    raise exception using errcode = 'PS007', message = 'a path has 32 steps at most';
+  end if;
+  return v_steps;
+end
+$$;
+comment on function pgstate._path_steps(text) is 'Internal: steps of a path into a value. PS007.';
+
+-- functions/search/_fields_of.sql
+-- What paths select from a value, as one jsonb array, strings of a value that is wanted whole included.
+create function pgstate._fields_of(p_value jsonb, p_fields text[]) returns jsonb
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_found jsonb := '[]';
+  v_field text;
+begin
+  if p_fields = array['$'] then
+    return jsonb_build_array(p_value);
+  end if;
+  foreach v_field in array p_fields loop
+    v_found := v_found || jsonb_path_query_array(p_value, ('strict $' || array_to_string(pgstate._path_steps(v_field), ''))::jsonpath, '{}', true);
+  end loop;
+  return v_found;
+end
+$$;
+comment on function pgstate._fields_of(jsonb, text[]) is 'Internal: what paths select from a value.';
+
+-- functions/search/_config.sql
+-- A text search configuration by its name. One that is gone since must not keep anybody from writing.
+create function pgstate._config(p_config text) returns regconfig
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_config::regconfig;
+exception when undefined_object or invalid_schema_name or insufficient_privilege then
+  return 'pg_catalog.simple'::regconfig;
+end
+$$;
+comment on function pgstate._config(text) is 'Internal: a text search configuration, simple when it does not exist.';
+
+-- functions/search/_words.sql
+-- The words of a value: of its strings and numbers, not of the names of its fields. A tsvector holds 1 MB, a value may have
+-- more words: then its beginning is what can be found.
+create function pgstate._words(p_config text, p_fields text[], p_value jsonb) returns tsvector
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_config regconfig := pgstate._config(p_config);
+  v_text jsonb := pgstate._fields_of(p_value, p_fields);
+begin
+  return jsonb_to_tsvector(v_config, v_text, '["string", "numeric"]');
+exception when program_limit_exceeded then
+  return to_tsvector(v_config, left(v_text::text, 65536));
+end
+$$;
+comment on function pgstate._words(text, text[], jsonb) is 'Internal: the words of a value, as search finds them.';
+
+-- functions/search/_mark_of.sql
+-- What the words of a directory are marked with in the index of a rule. With the rule's salt, so that nobody can find a name of
+-- a directory that has the mark of another.
+create function pgstate._mark_of(p_salt text, p_dir text) returns text
+language sql immutable
+as $$
+  select pg_catalog.left(pg_catalog.md5(p_salt || p_dir), 8)
+$$;
+comment on function pgstate._mark_of(text, text) is 'Internal: the mark of a directory in the index for search.';
+
+-- functions/search/_scoped.sql
+-- Words marked with the directories above a key, from the rule's own subtree down. Of a value with too many for that, one
+-- mark says for each directory that it has to be looked at.
+create function pgstate._scoped(p_words tsvector, p_salt text, p_subtree text, p_key text) returns tsvector
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_root text := case when p_subtree = '**' then '' else regexp_replace(p_subtree, '/\*\*$', '') end;
+  v_marks text[] := array[pgstate._mark_of(p_salt, v_root)];
+  v_dir text := p_key;
+begin
+  loop
+    exit when strpos(v_dir, '/') = 0;
+    v_dir := left(v_dir, -strpos(reverse(v_dir), '/'));
+    exit when length(v_dir) <= length(v_root);
+    v_marks := v_marks || pgstate._mark_of(p_salt, v_dir);
+  end loop;
+  if length(p_words) * cardinality(v_marks) > 20000 then
+    return array_to_tsvector(v_marks);
+  end if;
+  return array_to_tsvector(array(select m || w from unnest(v_marks) m, unnest(tsvector_to_array(p_words)) w));
+exception when program_limit_exceeded then
+  return array_to_tsvector(v_marks);
+end
+$$;
+comment on function pgstate._scoped(tsvector, text, text, text) is 'Internal: words marked with the directories above a key.';
+
+-- functions/search/_scoped_query.sql
+-- A query for the words of one directory, whose matches are more than those of the query: what must not occur is left out, and
+-- neighbours need only both occur. querytree() leaves out the first; in what it writes every word stands in quotes. Null when
+-- no word is certain to occur.
+create function pgstate._scoped_query(p_query tsquery, p_mark text) returns tsquery
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_tree text := querytree(p_query);
+  v_text text := '';
+  v_token text;
+begin
+  if v_tree in ('', 'T') then
+    return null;
+  end if;
+  for v_token in select (regexp_matches(v_tree, $re$'(?:[^'\\]|''|\\.)*'|<(?:-|[0-9]+)>|[^'<]+$re$, 'g'))[1] loop
+    v_text := v_text || case when v_token like '''%' then '''' || p_mark || substr(v_token, 2) when v_token like '<%' then '&' else v_token end;
+  end loop;
+  return (format('(%s) | %L', v_text, p_mark))::tsquery;
+end
+$$;
+comment on function pgstate._scoped_query(tsquery, text) is 'Internal: a query for the marked words of a directory, of which the query''s matches are a part.';
+
+-- functions/search/_texts_of.sql
+-- What is embedded of a value, a text each: strings as they are, anything else as JSON. Null for nothing.
+create function pgstate._texts_of(p_value jsonb, p_fields text[]) returns text[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select array_agg(case jsonb_typeof(x.item) when 'string' then x.item #>> '{}' else x.item::text end order by x.ord)
+      from jsonb_array_elements(pgstate._fields_of(p_value, p_fields)) with ordinality as x (item, ord)
+     where x.item not in ('null', '""'));
+end
+$$;
+comment on function pgstate._texts_of(jsonb, text[]) is 'Internal: the texts of a value that get a vector.';
+
+-- functions/search/_rule_of.sql
+create function pgstate._rule_of(p_key text) returns pgstate.search_rule
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_rule pgstate.search_rule;
+  v_subtrees text[] := pgstate._subtrees_of(p_key);
+begin
+  select r.* into v_rule from pgstate.search_rule r where r.subtree = any (v_subtrees) order by r.nearness desc limit 1;
+  return v_rule;
+end
+$$;
+comment on function pgstate._rule_of(text) is 'Internal: the rule for search that decides for a key.';
+
+-- functions/search/_held_value.sql
+-- As _grown(), of which row-level security would hide operands from who writes or indexes for others.
+create function pgstate._held_value(p_entry pgstate.entry) returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_reducers text[];
+  v_operands jsonb[];
+begin
+  if (p_entry.full_version < p_entry.version) is not true then
+    return p_entry.value;
+  end if;
+  select array_agg(t.reducer), array_agg(t.value) into v_reducers, v_operands
+    from (select v.reducer, v.value from pgstate.version v
+           where v.key = p_entry.key and v.version > p_entry.full_version and v.version <= p_entry.version order by v.version) t;
+  return pgstate._fold(p_entry.value, v_reducers, v_operands);
+end
+$$;
+comment on function pgstate._held_value(pgstate.entry) is 'Internal: the value of an entry, with operands behind its full value folded in.';
+
+-- functions/search/_index_keys.sql
+-- Brings the index for search to what these keys hold now: called with every write, in its transaction, and when the index is
+-- built. A document of a newer version stays: whoever builds reads without locking and may be late.
+create function pgstate._index_keys(p_keys text[]) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_key text;
+  v_entry pgstate.entry;
+  v_value jsonb;
+  v_rule pgstate.search_rule;
+  v_doc record;
+  v_words tsvector;
+  v_texts text[];
+  v_digest bytea;
+begin
+  foreach v_key in array p_keys loop
+    v_rule := pgstate._rule_of(v_key);
+    select d.rule_id, d.version, d.digest into v_doc from pgstate.search_doc d where d.key = v_key;
+    continue when v_rule.id is null and v_doc.version is null;
+    if v_rule.id is not null then
+      select e.* into v_entry from pgstate.entry e where e.key = v_key;
+      continue when v_doc.rule_id = v_rule.id and v_doc.version >= v_entry.version;
+    end if;
+    if v_rule.id is null or v_entry.value is null then
+      -- the one that was looked at: there may be another by now
+      delete from pgstate.search_doc d where d.key = v_key and d.rule_id = v_doc.rule_id and d.version = v_doc.version;
+      continue when not found;
+      delete from pgstate.embedding_wanted w where w.key = v_key;
+      delete from pgstate.embedding m where m.key = v_key;
+      continue;
+    end if;
+    v_value := pgstate._held_value(v_entry);
+    v_words := pgstate._words(v_rule.config, v_rule.fields, v_value);
+    v_texts := case when v_rule.vectors is not null then pgstate._texts_of(v_value, v_rule.vector_fields) end;
+    v_digest := case when v_texts is not null then sha256(convert_to(v_rule.vectors || to_json(v_texts)::text, 'UTF8')) end;
+    insert into pgstate.search_doc as d (key, rule_id, version, words, scoped, digest)
+    values (v_key, v_rule.id, v_entry.version, v_words, pgstate._scoped(v_words, v_rule.salt, v_rule.subtree, v_key), v_digest)
+        on conflict on constraint search_doc_pkey do update
+       set rule_id = excluded.rule_id, version = excluded.version, words = excluded.words, scoped = excluded.scoped, digest = excluded.digest
+     where d.rule_id <> excluded.rule_id or d.version < excluded.version;
+    continue when not found or v_digest is not distinct from v_doc.digest;
+    -- first what set_vectors() locks, so that what it has stored meanwhile is seen below
+    if v_digest is null then
+      delete from pgstate.embedding_wanted w where w.key = v_key;
+    else
+      insert into pgstate.embedding_wanted as w (key, digest) values (v_key, v_digest)
+          on conflict on constraint embedding_wanted_pkey do update set digest = excluded.digest;
+    end if;
+    delete from pgstate.embedding m where m.key = v_key;
+  end loop;
+end
+$$;
+comment on function pgstate._index_keys(text[]) is 'Internal: indexes what keys hold now for search.';
+
+-- functions/search/_on_version_search.sql
+-- Made a trigger by _follow_writes() while there are rules for search: its transition table costs every write 25 us.
+create function pgstate._on_version_search() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    -- a snapshot from before the rules changed does not show them: then this is a serialization failure
+    perform from pgstate.install for share;
+  end if;
+  perform pgstate._index_keys(array(select distinct w.key from written w order by w.key));
+  return null;
+end
+$$;
+comment on function pgstate._on_version_search() is 'Internal: indexes for search what a statement wrote.';
+
+-- functions/search/_follow_writes.sql
+-- Writes pay for search only where there are rules. The lock waits for transactions that have written, and holds up those
+-- that want to: not for long.
+create function pgstate._follow_writes() returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set lock_timeout = '2s'
+as $$
+begin
+  if exists (select from pgstate.search_rule)
+     and not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then
+    create trigger version_search after insert on pgstate.version referencing new table as written
+      for each statement execute function pgstate._on_version_search();
+  end if;
+exception when lock_not_available then
+  raise exception using errcode = '55P03', message = 'a transaction that has written is still open: search cannot begin to follow writes',
+    hint = 'Try again when it has ended (pg_stat_activity shows it).';
+end
+$$;
+comment on function pgstate._follow_writes() is 'Internal: makes the trigger that indexes writes, once there are rules for search.';
+
+-- functions/search/_rules_changed.sql
+create function pgstate._rules_changed(p_subtree text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  -- transactions with an older snapshot see this, if not the rules: see _on_version_search()
+  update pgstate.install i set policies = i.policies;
+  insert into pgstate.search_build (subtree, asked_at) values (p_subtree, pgstate._now())
+      on conflict on constraint search_build_pkey do update set after = '', barrier = null, asked_at = excluded.asked_at;
+end
+$$;
+comment on function pgstate._rules_changed(text) is 'Internal: what follows from a change of a rule for search.';
+
+-- functions/search/_set_search.sql
+create function pgstate._set_search(
+  p_actor pgstate._actor, p_subtree text, p_fields text[], p_config text, p_vectors text, p_vector_fields text[]
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_field text;
+  v_same boolean;
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  if strpos(p_subtree, '{agent}') > 0 then
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+      hint = 'What is indexed is about keys, whoever writes them: {agent} has no meaning in it.';
+  elsif cardinality(p_fields) > 32 or cardinality(p_vector_fields) > 32 then
+    raise exception using errcode = 'PS007', message = 'fields are 32 at most';
+  elsif p_vector_fields is not null and p_vectors is null then
+    raise exception using errcode = 'PS007', message = 'vector_fields are for vectors: name a vector index', hint = 'create_vectors(name, dims, model) makes one.';
+  end if;
+  foreach v_field in array p_fields || p_vector_fields loop
+    perform pgstate._path_steps(v_field);
+  end loop;
+  begin
+    perform p_config::regconfig;
+  exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported then
+    raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', left(p_config, 80)),
+      hint = 'Those of Postgres go by name (english, german, simple); others need their schema (app.german), which pgstate_owner must be able to use.';
+  end;
+  perform pgstate._lock_policies();
+  if p_vectors is not null then
+    perform from pgstate.vector_index v where v.name = p_vectors for key share;
+    if not found then
+      raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_vectors, 80)),
+        hint = 'create_vectors(name, dims, model) makes one.';
+    end if;
+  end if;
+  v_same := (
+    select (r.fields, r.config, r.vectors, r.vector_fields) is not distinct from (p_fields, p_config, p_vectors, p_vector_fields)
+      from pgstate.search_rule r where r.subtree = p_subtree);
+  if v_same then
+    return;
+  end if;
+  insert into pgstate.search_rule as r (subtree, nearness, fields, config, vectors, vector_fields, set_by, set_at)
+  values (p_subtree,
+          case when p_subtree = '**' then 0
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+          p_fields, p_config, p_vectors, p_vector_fields, p_actor.name, pgstate._now())
+      on conflict on constraint search_rule_pkey do update
+     set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
+         set_by = excluded.set_by, set_at = excluded.set_at;
+  perform pgstate._rules_changed(p_subtree);
+  perform pgstate._follow_writes();
+end
+$$;
+comment on function pgstate._set_search(pgstate._actor, text, text[], text, text, text[]) is 'Internal: set_search().';
+
+-- functions/search/_drop_search.sql
+create function pgstate._drop_search(p_actor pgstate._actor, p_subtree text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  perform pgstate._lock_policies();
+  delete from pgstate.search_rule r where r.subtree = p_subtree;
+  if not found then
+    raise exception using errcode = 'PS007', message = format('there is no search on %s to drop', p_subtree), hint = 'pgstate.searches() lists them.';
+  end if;
+  perform pgstate._rules_changed(p_subtree);
+end
+$$;
+comment on function pgstate._drop_search(pgstate._actor, text) is 'Internal: drop_search().';
+
+-- functions/search/_searches.sql
+-- As _policies(): what lies outside the caller's grants is hidden from it.
+create function pgstate._searches(p_actor pgstate._actor) returns setof pgstate.search_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select r.subtree, r.fields, r.config, r.vectors, r.vector_fields,
+           not exists (select from pgstate.search_build b where pgstate._pattern_ranges(b.subtree) && pgstate._pattern_ranges(r.subtree)),
+           r.set_by, r.set_at
+      from pgstate.search_rule r
+     where (select x.touches + x.admins from pgstate.reach x where x.agent_id = p_actor.id) && pgstate._pattern_ranges(r.subtree)
+     order by r.subtree;
+end
+$$;
+comment on function pgstate._searches(pgstate._actor) is 'Internal: rules for search that the caller may see.';
+
+-- functions/search/_build_search.sql
+-- One step through keys whose rule for search has changed. It begins when every transaction has ended that may have written by
+-- the rules of before: what is written from then on is indexed by its writer. It holds no lock that a writer waits for, other
+-- than the new rows of this step, and gives those up rather than wait for a writer.
+create function pgstate._build_search(p_limit int) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off set lock_timeout = '100ms'
+as $$
+declare
+  v_build pgstate.search_build;
+  v_keys text[];
+begin
+  select b.* into v_build from (select x.* from pgstate.search_build x offset 0) b order by b.asked_at, b.subtree limit 1 for update skip locked;
+  if v_build.subtree is null then
+    return false;
+  end if;
+  -- one from another cluster, before a restore, would never be reached
+  if v_build.barrier is null or v_build.barrier > pg_snapshot_xmax(pg_current_snapshot()) then
+    v_build.barrier := pg_snapshot_xmax(pg_current_snapshot());
+    update pgstate.search_build b set barrier = v_build.barrier where b.subtree = v_build.subtree;
+  end if;
+  if pg_snapshot_xmin(pg_current_snapshot()) < v_build.barrier then
+    return true;
+  end if;
+  -- documents of keys too: an entry may be gone by now
+  v_keys := array(
+    select k.key
+      from (select greatest(v_build.after || chr(1), case when v_build.subtree like '%**' then left(v_build.subtree, -2) else v_build.subtree end collate "C") as low,
+                   case when v_build.subtree = '**' then chr(127) when v_build.subtree like '%/**' then left(v_build.subtree, -3) || '0'
+                        else v_build.subtree || chr(1) end as high offset 0) s
+      cross join lateral (select e.key from pgstate.entry e where e.key >= s.low and e.key < s.high order by e.key limit p_limit) k);
+  if v_build.after = '' and v_build.subtree like '%/**' then
+    v_keys := left(v_build.subtree, -3) || v_keys;
+  end if;
+  begin
+    perform pgstate._index_keys(v_keys);
+  exception when lock_not_available or deadlock_detected then
+    return true;
+  end;
+  if cardinality(v_keys) < p_limit then
+    delete from pgstate.search_build b where b.subtree = v_build.subtree;
+  else
+    update pgstate.search_build b set after = v_keys[cardinality(v_keys)] where b.subtree = v_build.subtree;
+  end if;
+  return exists (select from pgstate.search_build);
+end
+$$;
+comment on function pgstate._build_search(int) is 'Internal: one step of indexing for search. Is there more?';
+
+-- functions/search/_search_plan.sql
+-- How the keys in some ranges are searched: by what is indexed of them where it is, else by their values. The ranges are what a
+-- pattern and the caller's reads have in common, and no part reaches beyond them: the words of a directory are asked for
+-- only where the caller reads all of it.
+create function pgstate._search_plan(p_ranges pgstate.keymultirange, p_reads pgstate.keymultirange) returns setof pgstate._search_part
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_rules pgstate.keymultirange := coalesce((select range_agg(u) from pgstate.search_rule r, unnest(pgstate._pattern_ranges(r.subtree)) u), '{}');
+  v_builds pgstate.keymultirange := coalesce((select range_agg(u) from pgstate.search_build b, unnest(pgstate._pattern_ranges(b.subtree)) u), '{}');
+  v_rule record;
+  v_range pgstate.keyrange;
+  v_low text;
+  v_high text;
+  v_dir text;
+  v_end text;
+begin
+  -- half open, exactly: no key holds chr(1)
+  for v_low, v_high in
+    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
+           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
+      from unnest(p_ranges - v_rules + p_ranges * v_builds) r
+  loop
+    return next row('fly', null, null, null, v_low, v_high,
+                    v_rules && pgstate.keyrange(v_low, v_high, '[)'))::pgstate._search_part;
+  end loop;
+  if isempty(p_ranges * v_rules - v_builds) then
+    return;
+  end if;
+  for v_low, v_high in
+    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
+           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
+      from unnest(p_ranges) r
+  loop
+    while v_low collate "C" < v_high collate "C" loop
+      -- everything, a directory as it begins the range, part of one that the caller reads, or anything else
+      v_dir := left(v_low, -greatest(strpos(reverse(v_low), '/'), 1));
+      v_end := v_high;
+      if v_low = '' and v_high = chr(127) then
+        v_dir := '';
+      elsif right(v_low, 1) = '/' and (v_dir || '0') collate "C" <= v_high collate "C" then
+        v_end := v_dir || '0';
+      elsif strpos(v_low, '/') = 0 or v_high = v_low || chr(1) or (v_dir || '0') collate "C" < v_high collate "C"
+            or not p_reads @> pgstate.keyrange(v_dir || '/', v_dir || '0', '[)') then
+        v_dir := null;
+      end if;
+      for v_rule in
+        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, pgstate._pattern_ranges(r.subtree) as ranges
+          from pgstate.search_rule r where pgstate._pattern_ranges(r.subtree) && pgstate.keyrange(v_low, v_end, '[)')
+      loop
+        for v_range in
+          select u from unnest(v_rule.ranges * pgstate.keymultirange(pgstate.keyrange(v_low, v_end, '[)')) - v_builds) u
+        loop
+          return next row(
+            case when lower(v_range) = upper(v_range) or upper(v_range) = lower(v_range) || chr(1) then 'scan'
+                 when v_dir is not null or pgstate.keyrange(v_low, v_end, '[)') @> pgstate.keyrange(v_rule.root || '/', v_rule.root || '0', '[)') then 'scope'
+                 else 'scan' end,
+            v_rule.id, v_rule.config,
+            -- marks begin with the rule's own subtree
+            case when v_rule.root is null then v_dir
+                 when length(v_dir) > length(v_rule.root) then v_dir else v_rule.root end,
+            coalesce(case when lower_inc(v_range) then lower(v_range) else lower(v_range) || chr(1) end, ''),
+            coalesce(case when upper_inc(v_range) then upper(v_range) || chr(1) else upper(v_range) end, chr(127)),
+            true)::pgstate._search_part;
+        end loop;
+      end loop;
+      v_low := v_end;
+    end loop;
+  end loop;
+end
+$$;
+comment on function pgstate._search_plan(pgstate.keymultirange, pgstate.keymultirange) is 'Internal: how ranges of keys are searched.';
+
+-- functions/search/_text_matches.sql
+-- What the index has of a query. As the owner, because an index on words is of no use under row-level security; the second wall
+-- stands here as a comparison of every key with what the caller reads.
+create function pgstate._text_matches(p_parts pgstate._search_part[], p_query text)
+returns table (key text, version bigint, rank real)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_reads pgstate.keymultirange := pgstate._reachable('read');
+begin
+  return query
+    with part as materialized (
+      select p.how, p.rule_id, p.low, p.high, q.query, case when p.how = 'scope' then pgstate._scoped_query(q.query, pgstate._mark_of(r.salt, p.dir)) end as scoped
+        from unnest(p_parts) p
+        join pgstate.search_rule r on r.id = p.rule_id
+        cross join lateral (select websearch_to_tsquery(pgstate._config(p.config), p_query) as query) q
+       where p.how in ('scope', 'scan') and numnode(q.query) > 0
+    )
+    select d.key, d.version, ts_rank_cd(d.words, p.query)
+      from part p
+      cross join lateral (
+        -- by the words alone: with nothing known of the keys, the index on those looks cheaper
+        select x.* from pgstate.search_doc x where x.scoped @@ p.scoped offset 0) d
+     where p.how = 'scope' and p.scoped is not null and d.key >= p.low and d.key < p.high and d.rule_id = p.rule_id and d.words @@ p.query and v_reads @> d.key
+    union all
+    select d.key, d.version, ts_rank_cd(d.words, p.query)
+      from part p
+      cross join lateral (select x.* from pgstate.search_doc x where x.key >= p.low and x.key < p.high) d
+     where (p.how = 'scan' or p.scoped is null) and d.rule_id = p.rule_id and d.words @@ p.query and v_reads @> d.key;
+end
+$$;
+comment on function pgstate._text_matches(pgstate._search_part[], text) is 'Internal: keys whose indexed words match a query.';
+
+-- functions/search/_vector_schema.sql
+-- Where pgvector is. Nothing of it is named anywhere but in statements that are put together with this.
+create function pgstate._vector_schema() returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_schema text := (select n.nspname from pg_extension x join pg_namespace n on n.oid = x.extnamespace where x.extname = 'vector');
+begin
+  if v_schema is null then
+    raise exception using errcode = 'PS050', message = 'pgvector is not installed in this database',
+      hint = 'Somebody with the right to (a superuser, or what a managed server has instead) runs: create extension vector; then create_vectors() again. Without it, search by text works.';
+  elsif not has_schema_privilege(current_user, v_schema, 'usage') then
+    raise exception using errcode = 'PS050', message = format('pgstate_owner may not use schema %I, where pgvector is', v_schema),
+      hint = format('grant usage on schema %I to pgstate_owner', v_schema);
+  end if;
+  return v_schema;
+end
+$$;
+comment on function pgstate._vector_schema() is 'Internal: the schema of pgvector. PS050 when it is not there.';
+
+-- functions/search/_check_vector.sql
+create function pgstate._check_vector(p_index pgstate.vector_index, p_model text, p_vector real[]) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_model <> p_index.model then
+    raise exception using errcode = 'PS007', message = format('vector index %s holds vectors of model %s, not of %s', p_index.name, p_index.model, left(p_model, 80)),
+      hint = 'Vectors of two models cannot be compared: create_vectors() makes an index for the other one.';
+  elsif coalesce(array_ndims(p_vector), 0) <> 1 or cardinality(p_vector) <> p_index.dims then
+    raise exception using errcode = 'PS007', message = format('vector index %s has %s dimensions, the vector has %s', p_index.name, p_index.dims, cardinality(p_vector));
+  elsif array_position(p_vector, null) is not null or p_vector && array['NaN', 'Infinity', '-Infinity']::real[] then
+    raise exception using errcode = 'PS007', message = 'a vector holds finite numbers';
+  elsif p_index.distance = 'cosine' and 0 = all (p_vector) then
+    raise exception using errcode = 'PS007', message = 'a vector of zeros has no direction, which cosine distance compares';
+  end if;
+end
+$$;
+comment on function pgstate._check_vector(pgstate.vector_index, text, real[]) is 'Internal: does a vector fit an index? PS007.';
+
+-- functions/search/_vector_expression.sql
+-- A column of real[] and its distance as the index on it has them.
+create function pgstate._vector_expression(p_index pgstate.vector_index, p_schema text, p_array text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return format('((%s)::%I.%I(%s))', p_array, p_schema, p_index.type, p_index.dims);
+end
+$$;
+comment on function pgstate._vector_expression(pgstate.vector_index, text, text) is 'Internal: an array as pgvector''s type, in SQL.';
+
+-- functions/search/_create_vectors.sql
+create function pgstate._create_vectors(
+  p_actor pgstate._actor, p_name text, p_model text, p_dims int, p_distance text, p_method text, p_type text, p_options jsonb
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_index pgstate.vector_index;
+  v_old pgstate.vector_index;
+  v_schema text;
+  v_most int;
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  v_index.name := p_name;
+  v_index.model := p_model;
+  v_index.dims := p_dims;
+  v_index.distance := p_distance;
+  v_index.method := p_method;
+  v_index.type := coalesce(p_type, case when p_dims > 2000 then 'halfvec' else 'vector' end);
+  v_index.options := coalesce(p_options, '{}');
+  if (p_name ~ '^[a-z][a-z0-9_]{0,62}$') is not true then
+    raise exception using errcode = 'PS007', message = 'a vector index has a name of a-z, 0-9 and _, that begins with a letter';
+  elsif p_model is null or octet_length(p_model) not between 1 and 256 or p_dims is null or p_dims not between 1 and 16000 then
+    raise exception using errcode = 'PS007', message = 'model is 1 to 256 bytes, dims is 1 to 16000';
+  elsif p_distance is null or p_distance not in ('cosine', 'l2', 'inner_product') or p_method is null or p_method not in ('hnsw', 'ivfflat', 'exact')
+        or v_index.type not in ('vector', 'halfvec') then
+    raise exception using errcode = 'PS007', message = 'distance is cosine, l2 or inner_product; method hnsw, ivfflat or exact; type vector or halfvec';
+  end if;
+  v_most := case when v_index.type = 'vector' then 2000 else 4000 end;
+  if p_method <> 'exact' and p_dims > v_most then
+    raise exception using errcode = 'PS007', message = format('%s indexes have at most %s dimensions of type %s', p_method, v_most, v_index.type),
+      hint = 'Up to 4000 dimensions are indexed of type halfvec, any number is searched with method exact.';
+  elsif jsonb_typeof(v_index.options) <> 'object' or exists (
+    select from jsonb_each(v_index.options) o
+     where (p_method || '.' || o.key) not in ('hnsw.m', 'hnsw.ef_construction', 'ivfflat.lists') or o.value::text !~ '^[0-9]{1,5}$')
+  then
+    raise exception using errcode = 'PS007', message = 'options are m and ef_construction of hnsw, lists of ivfflat: numbers';
+  end if;
+  v_schema := pgstate._vector_schema();
+  perform pgstate._lock_policies();
+  select x.* into v_old from pgstate.vector_index x where x.name = p_name;
+  if v_old.id is null then
+    insert into pgstate.vector_index (name, model, dims, distance, method, type, options, created_by, created_at)
+    values (v_index.name, v_index.model, v_index.dims, v_index.distance, v_index.method, v_index.type, v_index.options, p_actor.name, pgstate._now())
+    returning * into v_index;
+  elsif (v_old.model, v_old.dims, v_old.distance, v_old.method, v_old.type, v_old.options)
+        <> (v_index.model, v_index.dims, v_index.distance, v_index.method, v_index.type, v_index.options) then
+    raise exception using errcode = 'PS007', message = format('there is a vector index %s with other settings', p_name),
+      hint = 'drop_vectors(name), or take another name. pgstate.vectors() lists them.';
+  else
+    -- dropping the extension takes the index along
+    v_index := v_old;
+  end if;
+  if v_index.method <> 'exact' and to_regclass(format('pgstate.embedding_%s_idx', v_index.id)) is null then
+    execute format(
+      'create index embedding_%s_idx on pgstate.embedding using %I (%s %I.%I)%s where index_id = %s',
+      v_index.id, v_index.method, pgstate._vector_expression(v_index, v_schema, 'vector'), v_schema,
+      v_index.type || '_' || case v_index.distance when 'cosine' then 'cosine' when 'l2' then 'l2' else 'ip' end || '_ops',
+      coalesce((select ' with (' || string_agg(format('%I = %s', o.key, o.value), ', ') || ')' from jsonb_each_text(v_index.options) o), ''),
+      v_index.id);
+  end if;
+end
+$$;
+comment on function pgstate._create_vectors(pgstate._actor, text, text, int, text, text, text, jsonb) is 'Internal: create_vectors().';
+
+-- functions/search/_drop_vectors.sql
+create function pgstate._drop_vectors(p_actor pgstate._actor, p_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int;
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  perform pgstate._lock_policies();
+  v_id := (select v.id from pgstate.vector_index v where v.name = p_name);
+  if v_id is null then
+    raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_name, 80)), hint = 'pgstate.vectors() lists them.';
+  elsif exists (select from pgstate.search_rule r where r.vectors = p_name) then
+    raise exception using errcode = 'PS007', message = format('vector index %s is in use', p_name),
+      hint = 'pgstate.searches() lists what names it: set_search() there without vectors, or drop_search().';
+  end if;
+  execute format('drop index if exists pgstate.embedding_%s_idx', v_id);
+  delete from pgstate.embedding m where m.index_id = v_id;
+  delete from pgstate.vector_index v where v.id = v_id;
+end
+$$;
+comment on function pgstate._drop_vectors(pgstate._actor, text) is 'Internal: drop_vectors().';
+
+-- functions/search/_vectors.sql
+create function pgstate._vectors() returns setof pgstate.vectors_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select v.name, v.model, v.dims, v.distance, v.method, v.type, v.created_by, v.created_at from pgstate.vector_index v order by v.name;
+end
+$$;
+comment on function pgstate._vectors() is 'Internal: the vector indexes.';
+
+-- functions/search/_vectors_for.sql
+-- The vector index that a search of some ranges is about; no row when there is none.
+create function pgstate._vectors_for(p_ranges pgstate.keymultirange, p_name text, p_model text) returns pgstate.vector_index
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_index pgstate.vector_index;
+  v_found pgstate.vector_index[];
+begin
+  if p_name is not null then
+    select v.* into v_index from pgstate.vector_index v where v.name = p_name;
+    if v_index.id is null then
+      raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_name, 80)), hint = 'pgstate.vectors() lists them.';
+    end if;
+    return v_index;
+  end if;
+  v_found := array(
+    select v from pgstate.vector_index v
+     where exists (select from pgstate.search_rule r where r.vectors = v.name and p_ranges && pgstate._pattern_ranges(r.subtree))
+     order by v.model = p_model desc, v.name);
+  if cardinality(v_found) > 1 and ((v_found[1]).model <> p_model or (v_found[2]).model = p_model or p_model is null) then
+    raise exception using errcode = 'PS007', message = 'the pattern reaches entries of several vector indexes',
+      hint = 'Name one of them (vectors => …), or the model that the vector is of.';
+  end if;
+  return v_found[1];
+end
+$$;
+comment on function pgstate._vectors_for(pgstate.keymultirange, text, text) is 'Internal: the vector index that a search is about.';
+
+-- functions/search/_nearest_indexed.sql
+-- The nearest by the index that pgvector has, or null when that may not be used or does not find enough. Its graph leads
+-- through all the vectors that are in it, and time and buffers would tell of those: so it is for callers who read
+-- everything that it holds. What is filtered out is gone on behind (iterative scan, pgvector 0.8).
+create function pgstate._nearest_indexed(
+  p_index pgstate.vector_index, p_schema text, p_ranges pgstate.keymultirange, p_reads pgstate.keymultirange, p_regex text, p_path jsonpath,
+  p_vector real[], p_depth int
+) returns table (key text, distance float8)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
+as $$
+declare
+  v_column text := pgstate._vector_expression(p_index, p_schema, 'm.vector');
+  v_settings text[];
+  v_keys text[];
+  v_distances float8[];
+  v_count bigint;
+  v_limit int := p_depth;
+  v_done text;
+begin
+  if p_index.method = 'exact' or to_regclass(format('pgstate.embedding_%s_idx', p_index.id)) is null
+     or (select string_to_array(substring(x.extversion from '^\d+\.\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
+     or exists (select from pgstate.search_build)
+     or not p_reads @> (select range_agg(u) from pgstate.search_rule r, unnest(pgstate._pattern_ranges(r.subtree)) u where r.vectors = p_index.name)
+  then
+    return;
+  end if;
+  -- the library makes its settings known when it is first used
+  execute format('select %s', pgstate._vector_expression(p_index, p_schema, '$1')) using p_vector;
+  v_settings := array[current_setting('hnsw.iterative_scan'), current_setting('hnsw.ef_search'), current_setting('ivfflat.iterative_scan'), current_setting('ivfflat.probes')];
+  v_done := set_config('hnsw.iterative_scan', 'strict_order', true) || set_config('hnsw.ef_search', least(greatest(p_depth, 40), 1000)::text, true)
+         || set_config('ivfflat.iterative_scan', 'relaxed_order', true) || set_config('ivfflat.probes', '10', true);
+  for v_try in 1 .. 3 loop
+    execute format($sql$
+      select array_agg(n.key), array_agg(n.distance), count(*) from (
+        select m.key, %1$s operator(%2$I.%3$s) %4$s as distance
+          from pgstate.embedding m join pgstate.entry e on e.key = m.key
+         where m.index_id = %5$s and $2 @> m.key and ($3 is null or m.key ~ $3)
+           and e.live and (e.expires_at is null or e.expires_at > $4)
+           and ($5 is null or pgstate._held_value(e) @@ $5)
+         order by %1$s operator(%2$I.%3$s) %4$s limit $6) n
+      $sql$, v_column, p_schema, case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end,
+      pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id)
+      into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, pgstate._now(), p_path, v_limit;
+    -- of an entry with several vectors the nearest counts
+    if v_count < v_limit or (select count(distinct k) from unnest(v_keys) k) >= p_depth then
+      exit;
+    end if;
+    v_limit := v_limit * 4;
+  end loop;
+  v_done := set_config('hnsw.iterative_scan', v_settings[1], true) || set_config('hnsw.ef_search', v_settings[2], true)
+         || set_config('ivfflat.iterative_scan', v_settings[3], true) || set_config('ivfflat.probes', v_settings[4], true);
+  return query
+    select n.key, min(n.distance) from unnest(v_keys, v_distances) as n (key, distance)
+     where (select count(distinct k) from unnest(v_keys) k) >= p_depth group by n.key;
+end
+$$;
+comment on function pgstate._nearest_indexed(pgstate.vector_index, text, pgstate.keymultirange, pgstate.keymultirange, text, jsonpath, real[], int) is
+  'Internal: the nearest entries by the vector index; nothing when it may not be used or is not enough.';
+
+-- functions/search/_nearest.sql
+-- Entries by the distance of their nearest vector: at least p_depth of them if there are that many. A small range is compared
+-- vector by vector, which is exact and misses nothing beside larger ones; a large one by the index where that may be used.
+create function pgstate._nearest(
+  p_index pgstate.vector_index, p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_vector real[], p_depth int
+) returns table (key text, distance float8)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+as $$
+declare
+  v_schema text := pgstate._vector_schema();
+  v_reads pgstate.keymultirange := pgstate._reachable('read');
+  v_lows text[];
+  v_highs text[];
+begin
+  select array_agg(coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '')),
+         array_agg(coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)))
+    into v_lows, v_highs from unnest(p_ranges * v_reads) r;
+  if (select count(*) from (
+        select from unnest(v_lows, v_highs) as s (low, high)
+          cross join lateral (select from pgstate.embedding m where m.key >= s.low and m.key < s.high limit 5000) m limit 5000) n) = 5000
+  then
+    return query select n.* from pgstate._nearest_indexed(p_index, v_schema, p_ranges * v_reads, v_reads, p_regex, p_path, p_vector, p_depth) n;
+    if found then
+      return;
+    end if;
+  end if;
+  return query execute format($sql$
+    select m.key, min(%s operator(%I.%s) %s)
+      from unnest($2, $3) as s (low, high)
+      join pgstate.embedding m on m.key >= s.low and m.key < s.high
+     where m.index_id = %s and ($4 is null or m.key ~ $4)
+     group by m.key
+    $sql$, pgstate._vector_expression(p_index, v_schema, 'm.vector'), v_schema,
+    case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, v_schema, '$1'), p_index.id)
+    using p_vector, v_lows, v_highs, p_regex;
+end
+$$;
+comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int) is 'Internal: entries by the distance of their vectors.';
+
+-- functions/search/_unembedded.sql
+create function pgstate._unembedded(p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns setof pgstate.unembedded_row
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  return query
+    select w.key, e.version, encode(w.digest, 'hex'), v.name, v.model, v.dims,
+           pgstate._texts_of(pgstate._held_value(e), r.vector_fields)
+      from (select coalesce(case when lower_inc(x) then lower(x) else lower(x) || chr(1) end, '') as low,
+                   coalesce(case when upper_inc(x) then upper(x) || chr(1) else upper(x) end, chr(127)) as high
+              from unnest(p_ranges * pgstate._reachable('read')) x order by x) s
+      cross join lateral (select x.* from pgstate.embedding_wanted x where x.key >= s.low and x.key < s.high and (p_regex is null or x.key ~ p_regex) order by x.key offset 0) w
+      join pgstate.search_doc d on d.key = w.key and d.digest = w.digest
+      join pgstate.search_rule r on r.id = d.rule_id
+      join pgstate.vector_index v on v.name = r.vectors
+      join pgstate.entry e on e.key = w.key and e.version = d.version and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
+     limit p_limit;
+end
+$$;
+comment on function pgstate._unembedded(pgstate.keymultirange, text, int) is 'Internal: entries that wait for their vectors.';
+
+-- functions/search/_set_vectors.sql
+-- The row in embedding_wanted is locked, which a writer of the key updates: vectors of a text that is not the entry's any more are
+-- never stored, and what is stored goes when the text changes.
+create function pgstate._set_vectors(p_actor pgstate._actor, p_keys text[], p_digests text[], p_chunks int[], p_vectors real[], p_model text)
+returns setof pgstate.embedded
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_index pgstate.vector_index;
+  v_key record;
+  v_at int;
+  v_vector real[];
+  v_texts int;
+begin
+  for v_key in
+    select u.key, min(u.digest) as digest, array_agg(u.chunk order by u.chunk) as chunks, array_agg(u.ord order by u.chunk) as places,
+           min(u.digest) = max(u.digest) as one
+      from unnest(p_keys, p_digests, p_chunks) with ordinality as u (key, digest, chunk, ord) group by u.key order by u.key collate "C"
+  loop
+    if not (p_actor.reads @> v_key.key and p_actor.writes @> v_key.key) then
+      return next row(v_key.key, 'denied')::pgstate.embedded;
+      continue;
+    end if;
+    perform from pgstate.embedding_wanted w where w.key = v_key.key and encode(w.digest, 'hex') = v_key.digest for update;
+    if not found then
+      return next row(v_key.key, 'stale')::pgstate.embedded;
+      continue;
+    end if;
+    select v.*, cardinality(pgstate._texts_of(pgstate._held_value(e), r.vector_fields)) into v_index.id, v_index.name, v_index.model, v_index.dims, v_index.distance,
+           v_index.method, v_index.type, v_index.options, v_index.created_by, v_index.created_at, v_texts
+      from pgstate.search_doc d join pgstate.search_rule r on r.id = d.rule_id join pgstate.vector_index v on v.name = r.vectors
+      join pgstate.entry e on e.key = d.key
+     where d.key = v_key.key and encode(d.digest, 'hex') = v_key.digest;
+    if v_index.id is null then
+      return next row(v_key.key, 'stale')::pgstate.embedded;
+      continue;
+    elsif not v_key.one or v_key.chunks <> array(select n from generate_series(0, v_texts - 1) n) then
+      raise exception using errcode = 'PS007', message = format('%s has %s texts to embed: as many vectors are needed, with chunks from 0', v_key.key, v_texts);
+    end if;
+    delete from pgstate.embedding m where m.key = v_key.key;
+    foreach v_at in array v_key.places loop
+      v_vector := array(select unnest(p_vectors[v_at:v_at]));
+      perform pgstate._check_vector(v_index, p_model, v_vector);
+      insert into pgstate.embedding (key, index_id, chunk, digest, vector) values (v_key.key, v_index.id, p_chunks[v_at], decode(v_key.digest, 'hex'), v_vector);
+    end loop;
+    delete from pgstate.embedding_wanted w where w.key = v_key.key;
+    return next row(v_key.key, 'ok')::pgstate.embedded;
+  end loop;
+end
+$$;
+comment on function pgstate._set_vectors(pgstate._actor, text[], text[], int[], real[], text) is 'Internal: set_vectors().';
 
 -- functions/as_api.sql
 -- What follows belongs to pgstate_api, which owns no table: row-level security binds it.
@@ -5343,6 +6243,520 @@ end
 $$;
 comment on function pgstate.wake_lane(uuid) is 'Wakes those who watch what the last statement of a lane wrote, after its commit; false when it does not know whom: use wake(). For clients that wrote with wake off.';
 
+-- functions/search/_filter_value.sql
+-- Is @ this value (or does it contain it, as @> would)? As a predicate of a strict jsonpath, in which types that differ
+-- never compare as equal.
+create function pgstate._filter_value(p_operand jsonb, p_contains boolean) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts text[];
+begin
+  case jsonb_typeof(p_operand)
+  when 'array' then
+    if p_contains then
+      v_parts := array(select 'exists(@[*] ? (' || pgstate._filter_value(x.item, true) || '))' from jsonb_array_elements(p_operand) x (item));
+    else
+      v_parts := array(
+        select format('exists(@[%s] ? (%s))', x.ord - 1, pgstate._filter_value(x.item, false))
+          from jsonb_array_elements(p_operand) with ordinality as x (item, ord) order by x.ord);
+      v_parts := array['@.size() == ' || jsonb_array_length(p_operand)] || v_parts;
+    end if;
+    return '(' || array_to_string(array['@.type() == "array"'] || v_parts, ' && ') || ')';
+  when 'object' then
+    v_parts := array(
+      select format('exists(@.%s ? (%s))', to_json(x.key), pgstate._filter_value(x.value, p_contains)) from jsonb_each(p_operand) x);
+    if not p_contains then
+      v_parts := v_parts || ('!(exists(@.keyvalue() ? (' || coalesce(
+        (select string_agg('@.key != ' || to_json(k), ' && ') from jsonb_object_keys(p_operand) k), '1 == 1') || ')))');
+    end if;
+    return '(' || array_to_string(array['@.type() == "object"'] || v_parts, ' && ') || ')';
+  else
+    return '(@ == ' || p_operand::text || ')';
+  end case;
+end
+$$;
+comment on function pgstate._filter_value(jsonb, boolean) is 'Internal: a filter''s comparison with a value, as a predicate of a jsonpath.';
+
+-- functions/search/_filter_not.sql
+-- What a value does not have is unknown to a jsonpath, and so would be its opposite.
+create function pgstate._filter_not(p_predicate text) returns text
+language sql immutable
+as $$
+  select pg_catalog.format('((%s) is unknown || !(%s))', p_predicate, p_predicate)
+$$;
+comment on function pgstate._filter_not(text) is 'Internal: the opposite of a predicate of a jsonpath.';
+
+-- functions/search/_filter_field.sql
+-- Does what lies at a path fit? After [*] in a filter of its own, so that one element that lacks a field does not make all of
+-- them unknown.
+create function pgstate._filter_field(p_at text, p_steps text[], p_predicate text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_star int := array_position(p_steps, '[*]');
+begin
+  if v_star is not null and v_star < cardinality(p_steps) then
+    return 'exists(' || p_at || array_to_string(p_steps[:v_star], '') || ' ? ('
+           || pgstate._filter_field('@', p_steps[v_star + 1:], p_predicate) || '))';
+  end if;
+  return 'exists(' || p_at || array_to_string(p_steps, '') || ' ? (' || p_predicate || '))';
+end
+$$;
+comment on function pgstate._filter_field(text, text[], text) is 'Internal: a predicate about what lies at a path, as one of a jsonpath.';
+
+-- functions/search/_filter_ops.sql
+-- The operators that a filter has for one field.
+create function pgstate._filter_ops(p_at text, p_steps text[], p_ops jsonb, p_depth int) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts text[] := '{}';
+  v_op record;
+  v_one text;
+begin
+  for v_op in select o.key as name, o.value as operand, jsonb_typeof(o.value) as type from jsonb_each(p_ops) o loop
+    if v_op.name in ('$eq', '$ne', '$contains') then
+      v_one := pgstate._filter_field(p_at, p_steps, pgstate._filter_value(v_op.operand, v_op.name = '$contains'));
+    elsif v_op.name in ('$gt', '$gte', '$lt', '$lte') and v_op.type in ('number', 'string') then
+      v_one := pgstate._filter_field(p_at, p_steps, '@ ' || case v_op.name when '$gt' then '>' when '$gte' then '>=' when '$lt' then '<' else '<=' end
+                                                       || ' ' || v_op.operand::text);
+    elsif v_op.name in ('$in', '$nin') and v_op.type = 'array' then
+      v_one := pgstate._filter_field(p_at, p_steps, coalesce(
+        (select string_agg(pgstate._filter_value(i, false), ' || ') from jsonb_array_elements(v_op.operand) i), '1 == 0'));
+    elsif v_op.name = '$exists' and v_op.type = 'boolean' then
+      v_one := pgstate._filter_field(p_at, p_steps, '1 == 1');
+    elsif v_op.name = '$not' and v_op.type = 'object' and p_depth < 16 then
+      v_one := pgstate._filter_ops(p_at, p_steps, v_op.operand, p_depth + 1);
+    else
+      raise exception using errcode = 'PS007', message = format('invalid filter: %s with %s', left(v_op.name, 80), left(v_op.operand::text, 80)),
+        hint = 'A field takes $eq, $ne, $gt, $gte, $lt, $lte (a number or a string), $in, $nin (an array), $exists (true or false), $contains and $not (operators).';
+    end if;
+    v_parts := v_parts || case when v_op.name in ('$ne', '$nin', '$not') or v_op.name = '$exists' and v_op.operand = 'false'
+                               then pgstate._filter_not(v_one) else v_one end;
+  end loop;
+  return '(' || array_to_string(v_parts, ' && ') || ')';
+end
+$$;
+comment on function pgstate._filter_ops(text, text[], jsonb, int) is 'Internal: a filter''s operators on one field, as a predicate of a jsonpath. PS007.';
+
+-- functions/search/_filter_text.sql
+create function pgstate._filter_text(p_filter jsonb, p_at text, p_depth int) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts text[] := '{}';
+  v_field record;
+  v_steps text[];
+begin
+  if jsonb_typeof(p_filter) is distinct from 'object' or p_depth > 16 then
+    raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(p_filter::text, 80)),
+      hint = 'A filter is an object of fields and what they are, such as {"status": "open", "tries": {"$gt": 3}}, at most 16 deep.';
+  end if;
+  for v_field in select f.key as name, f.value as wanted, jsonb_typeof(f.value) as type from jsonb_each(p_filter) f loop
+    if v_field.name in ('$and', '$or') and v_field.type = 'array' and v_field.wanted <> '[]' then
+      v_parts := v_parts || (select '(' || string_agg(pgstate._filter_text(p, p_at, p_depth + 1),
+                                                      case v_field.name when '$and' then ' && ' else ' || ' end) || ')'
+                               from jsonb_array_elements(v_field.wanted) p);
+    elsif v_field.name = '$not' and v_field.type = 'object' then
+      v_parts := v_parts || pgstate._filter_not(pgstate._filter_text(v_field.wanted, p_at, p_depth + 1));
+    elsif v_field.name like '$_%' then
+      raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(v_field.name, 80)),
+        hint = 'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \$name is a field whose name begins with a dollar.';
+    else
+      v_steps := pgstate._path_steps(v_field.name);
+      if v_field.type = 'object' and exists (select from jsonb_object_keys(v_field.wanted) k where k like '$_%') then
+        v_parts := v_parts || pgstate._filter_ops(p_at, v_steps, v_field.wanted, p_depth + 1);
+      elsif v_field.type = 'object' and v_field.wanted <> '{}' then
+        v_parts := v_parts || pgstate._filter_field(p_at, v_steps, pgstate._filter_text(v_field.wanted, '@', p_depth + 1));
+      else
+        v_parts := v_parts || pgstate._filter_field(p_at, v_steps, pgstate._filter_value(v_field.wanted, false));
+      end if;
+    end if;
+  end loop;
+  return case when v_parts = '{}' then '(1 == 1)' else '(' || array_to_string(v_parts, ' && ') || ')' end;
+end
+$$;
+comment on function pgstate._filter_text(jsonb, text, int) is 'Internal: a filter as a predicate of a jsonpath. PS007.';
+
+-- functions/search/_filter_path.sql
+-- A filter becomes a jsonpath once, and a value is then looked at in C: in plpgsql it would be the cost of a search.
+create function pgstate._filter_path(p_filter jsonb) returns jsonpath
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_path text;
+begin
+  if p_filter is null or p_filter = '{}' then
+    return null;
+  elsif octet_length(p_filter::text) > 65536 then
+    raise exception using errcode = 'PS007', message = 'a filter has 64 kB at most';
+  end if;
+  v_path := pgstate._filter_text(p_filter, '$', 0);
+  if octet_length(v_path) > 1048576 then
+    raise exception using errcode = 'PS007', message = 'the filter has too many $not, $ne and $nin within each other';
+  end if;
+  return ('strict ' || v_path)::jsonpath;
+end
+$$;
+comment on function pgstate._filter_path(jsonb) is 'Internal: a filter as a jsonpath, null when it lets everything pass. PS007.';
+
+-- functions/search/_value_matches.sql
+-- As _text_matches(), for keys of which nothing is indexed (yet): by their values.
+create function pgstate._value_matches(p_parts pgstate._search_part[], p_query text, p_regex text)
+returns table (key text, version bigint, rank real)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  return query
+    select e.key, e.version, ts_rank_cd(w.words, w.query)
+      from unnest(p_parts) p
+      cross join lateral (
+        select x.* from pgstate.entry x
+         where x.key >= p.low and x.key < p.high and x.live and (x.expires_at is null or x.expires_at > v_now) and (p_regex is null or x.key ~ p_regex)
+        offset 0) e
+      left join lateral (select r.* from pgstate._rule_of(e.key) r where p.ruled) r on true
+      cross join lateral (
+        select pgstate._words(coalesce(r.config, 'english'), coalesce(r.fields, array['$']),
+                              case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end) as words,
+               websearch_to_tsquery(pgstate._config(coalesce(r.config, 'english')), p_query) as query offset 0) w
+     where p.how = 'fly' and w.words @@ w.query;
+end
+$$;
+comment on function pgstate._value_matches(pgstate._search_part[], text, text) is 'Internal: keys whose values match a query.';
+
+-- functions/search/_found_listed.sql
+-- Without a query: entries that fit a filter, in key order, as list().
+create function pgstate._found_listed(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_limit int, p_after text)
+returns setof pgstate.found
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  if p_after is not null then
+    if not pgstate._key_ok(p_after) then
+      perform pgstate._bad_key(p_after);
+    end if;
+    p_ranges := p_ranges * pgstate.keymultirange(pgstate.keyrange(p_after, null, '()'));
+  end if;
+  return query
+    with span as materialized (
+      -- half open, exactly: no key holds chr(1)
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(p_ranges) r
+    )
+    select m.*
+      from span
+      cross join lateral (
+        select e.key, v.value, e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at,
+               null::float8, null::real, null::float8, e.key as after
+          from pgstate.entry e
+          cross join lateral (
+            select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value) v
+         where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > v_now)
+           and (p_regex is null or e.key ~ p_regex) and (p_path is null or v.value @@ p_path)
+         order by e.key limit p_limit
+      ) m
+     limit p_limit;
+end
+$$;
+comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath, int, text) is 'Internal: search() without a query.';
+
+-- functions/search/_found_ranked.sql
+-- By words, by vectors, or both. Ranks come first, entries are looked up from the best one down until the page is full. Both
+-- together by reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009, with their k of 60): 1 / (60 + rank) by each
+-- half that found it. Of the vectors the nearest 200 count; the others come last (their scores are one less), so that a page
+-- needs no more of them than come before its end, and the order is the same whatever the page.
+create function pgstate._found_ranked(
+  p_mode text, p_parts pgstate._search_part[], p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_query text,
+  p_index pgstate.vector_index, p_vector real[], p_limit int, p_after text[]
+) returns setof pgstate.found
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+  v_score float8 := p_after[1]::float8;
+  v_seen bigint := coalesce(p_after[2]::bigint, 0);
+  v_key text := p_after[3];
+begin
+  return query
+    with worded as (
+      select w.key, w.version, w.rank from pgstate._text_matches(p_parts, p_query) w where p_mode <> 'vector'
+      union all
+      select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex) w where p_mode <> 'vector'
+    ), near as (
+      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_limit + 200)::int) n
+       where p_mode <> 'text' and n.distance is not null
+    ), ranked as (
+      select w.key, w.version, w.rank::float8 as score, w.rank, null::float8 as distance from worded w where p_mode = 'text'
+      union all
+      select n.key, null, case p_index.distance when 'cosine' then 1 - n.distance else - n.distance end, null, n.distance from near n where p_mode = 'vector'
+      union all
+      select coalesce(w.key, n.key), w.version,
+             case when n.place <= 200 or n.key is null or w.key is not null
+                  then coalesce(1.0 / (60 + w.place), 0) + case when n.place <= 200 then 1.0 / (60 + n.place) else 0 end
+                  else 1.0 / (60 + n.place) - 1 end::float8, w.rank, n.distance
+        -- what is filtered out takes no rank
+        from (select w.*, row_number() over (order by w.rank desc, w.key) as place
+                from worded w
+               where p_mode = 'hybrid' and (p_regex is null or w.key ~ p_regex) and (p_path is null or exists (
+                 select from pgstate.entry e
+                  where e.key = w.key and e.version = w.version
+                    and case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end @@ p_path))) w
+        full join (
+          select n.*, row_number() over (order by n.distance, n.key) as place
+            from near n
+           where p_mode = 'hybrid' and (p_path is null or exists (
+             select from pgstate.entry e
+              where e.key = n.key
+                and case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end @@ p_path))) n
+          on n.key = w.key
+       where p_mode = 'hybrid'
+    ), ordered as materialized (
+      select r.* from ranked r
+       where v_score is null or r.score < v_score or r.score = v_score and r.key > v_key
+       order by r.score desc, r.key
+    ), page as (
+      select e.*, r.score, r.rank, r.distance
+        from ordered r
+        cross join lateral (
+          select x.key, v.value, x.version, x.kind::text as kind, x.writer, x.via, x.created_at, x.updated_at, x.expires_at
+            from pgstate.entry x
+            cross join lateral (
+              select case when x.full_version < x.version then pgstate._grown(x.key, x.value, x.full_version, x.version) else x.value end as value) v
+           where x.key = r.key and x.value is not null and (x.expires_at is null or x.expires_at > v_now)
+             and (r.version is null or x.version = r.version)
+             and (p_regex is null or x.key ~ p_regex) and (p_path is null or v.value @@ p_path)
+          offset 0) e
+       limit p_limit
+    )
+    select p.key, p.value, p.version, p.kind, p.writer, p.via, p.created_at, p.updated_at, p.expires_at, p.score, p.rank, p.distance,
+           format('%s %s %s', p.score, v_seen + row_number() over (), p.key)
+      from page p;
+end
+$$;
+comment on function pgstate._found_ranked(text, pgstate._search_part[], pgstate.keymultirange, text, jsonpath, text, pgstate.vector_index, real[], int, text[]) is
+  'Internal: search() by words, vectors, or both.';
+
+-- functions/search/matches.sql
+create function pgstate.matches(value jsonb, filter jsonb) returns boolean
+language plpgsql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_path jsonpath := pgstate._filter_path(matches.filter);
+begin
+  return matches.value is not null and (v_path is null or coalesce(matches.value @@ v_path, false));
+end
+$$;
+comment on function pgstate.matches(jsonb, jsonb) is
+  'Does a value fit a filter, as search() has them? {"status": "open", "author.name": "ana", "tries": {"$gt": 3, "$lte": 9}, "$or": [{"tags[*]": "x"}, {"due": {"$exists": false}}]}. Fields are paths: names joined by dots, [0] or [*] (any element) behind; \. is a dot within a name, $ the value itself. A field is equal to a value or fits operators: $eq $ne $gt $gte $lt $lte $in $nin $exists $contains (as @>) $not; filters combine by $and $or $not. Values of different types are never equal, less or greater, what is not there neither; $ne, $nin and $not are the opposites. Numbers compare as numbers, strings by code point. An object without operators asks for the fields it has. PS007.';
+
+-- functions/search/search.sql
+create function pgstate.search(
+  pattern text default '', query text default null, filter jsonb default null, "limit" int default 10, after text default null,
+  mode text default null, vector real[] default null, vectors text default null, model text default null, agent text default null
+) returns setof pgstate.found
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(search.agent);
+  v_query text := nullif(btrim(search.query), '');
+  v_path jsonpath := pgstate._filter_path(search.filter);
+  v_mode text := search.mode;
+  v_index pgstate.vector_index;
+  v_ranges pgstate.keymultirange;
+  v_parts pgstate._search_part[] := '{}';
+  v_after text[];
+begin
+  perform pgstate._check_pattern(search.pattern);
+  if search."limit" is null or search."limit" not between 1 and 10000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
+  elsif octet_length(v_query) > 8192 then
+    raise exception using errcode = 'PS007', message = 'a query has 8 kB at most';
+  end if;
+  v_actor.reads := v_actor.reads + '{}';
+  v_ranges := pgstate._pattern_ranges(search.pattern) * v_actor.reads;
+  if isempty(v_ranges) and search.pattern <> '' then
+    perform pgstate._deny();
+  end if;
+  if search.vector is not null then
+    v_index := pgstate._vectors_for(v_ranges, search.vectors, search.model);
+    if v_index.id is not null then
+      perform pgstate._check_vector(v_index, search.model, search.vector);
+    end if;
+  end if;
+  if v_mode is null and v_query is not null then
+    v_mode := case when v_index.id is not null then 'hybrid' else 'text' end;
+  elsif v_mode is null and search.vector is not null then
+    v_mode := 'vector';
+  elsif (v_mode is null or v_mode in ('text', 'vector', 'hybrid')) is not true or v_mode in ('text', 'hybrid') and v_query is null
+        or v_mode in ('vector', 'hybrid') and search.vector is null then
+    raise exception using errcode = 'PS007', message = 'mode is text (with a query), vector (with a vector), hybrid (with both) or null',
+      hint = 'In Python connect(embed=…) makes vectors of queries.';
+  end if;
+  if v_mode in ('vector', 'hybrid') and v_index.id is null then
+    raise exception using errcode = 'PS007', message = 'there are no vectors where the pattern reaches',
+      hint = 'set_search(subtree, vectors => name) has entries embedded; create_vectors(name, dims, model) makes the index.';
+  elsif v_mode is null then
+    return query select f.* from pgstate._found_listed(v_ranges, pgstate._pattern_regex(search.pattern), v_path, search."limit", search.after) f;
+    return;
+  end if;
+  if search.after is not null then
+    v_after := regexp_match(search.after, '^(-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?) ([0-9]{1,9}) ([!-~]+)$');
+    if v_after is null or not pgstate._key_ok(v_after[3]) then
+      raise exception using errcode = 'PS007', message = 'after is what the last row of the page before has in its column after';
+    end if;
+  end if;
+  if v_mode <> 'vector' then
+    v_parts := array(select p from pgstate._search_plan(v_ranges, v_actor.reads) p);
+  end if;
+  return query
+    select f.* from pgstate._found_ranked(v_mode, v_parts, v_ranges, pgstate._pattern_regex(search.pattern), v_path, v_query, v_index,
+                                          search.vector, search."limit", v_after) f;
+end
+$$;
+comment on function pgstate.search(text, text, jsonb, int, text, text, real[], text, text, text) is
+  'Entries that match a pattern and that the caller may read, by a query as people type it (words, "a phrase", or, -not), by a vector, or both; without either those that fit the filter, in key order. filter: see matches(). limit 1 to 10000; after: the column of that name in the last row of the page before. mode: text (ts_rank_cd), vector (distance; score is 1 - distance for cosine, else its opposite), hybrid (reciprocal rank fusion: the sum of 1 / (60 + rank)); unless given, what the arguments allow. vectors names the vector index where the pattern reaches several, model the model that the vector is of. Works anywhere; set_search() makes it fast, and finds vectors. PS002 PS007 PS010 PS050.';
+
+-- functions/search/set_search.sql
+create function pgstate.set_search(
+  subtree text, fields text[] default array['$'], config text default 'english', vectors text default null,
+  vector_fields text[] default null, agent text default null
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if set_search.fields is null or set_search.config is null then
+    raise exception using errcode = 'PS007', message = 'fields and config are given, or left out';
+  end if;
+  perform pgstate._set_search(pgstate._enter(set_search.agent), set_search.subtree, set_search.fields, set_search.config, set_search.vectors,
+                              coalesce(set_search.vector_fields, case when set_search.vectors is not null then array['$'] end));
+end
+$$;
+comment on function pgstate.set_search(text, text[], text, text, text[], text) is
+  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
+
+-- functions/search/drop_search.sql
+create function pgstate.drop_search(subtree text, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._drop_search(pgstate._enter(drop_search.agent), drop_search.subtree);
+end
+$$;
+comment on function pgstate.drop_search(text, text) is 'Takes away what set_search() set for a key or subtree; what is indexed there goes with the next maintain(). PS002 PS007 PS010.';
+
+-- functions/search/searches.sql
+create function pgstate.searches(agent text default null) returns setof pgstate.search_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._searches(pgstate._enter(searches.agent));
+end
+$$;
+comment on function pgstate.searches(text) is 'What is indexed for search(), of what holds for keys within the caller''s grants. PS010.';
+
+-- functions/search/create_vectors.sql
+create function pgstate.create_vectors(
+  name text, dims int, model text, distance text default 'cosine', method text default 'hnsw', type text default null,
+  options jsonb default null, agent text default null
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._create_vectors(pgstate._enter(create_vectors.agent), create_vectors.name, create_vectors.model, create_vectors.dims,
+                                  create_vectors.distance, create_vectors.method, create_vectors.type, create_vectors.options);
+end
+$$;
+comment on function pgstate.create_vectors(text, int, text, text, text, text, jsonb, text) is
+  'Makes a vector index for set_search() to name. It holds vectors of one model (any name that tells models apart) and dims dimensions. distance: cosine, l2 or inner_product. method: hnsw (options m, ef_construction), ivfflat (lists; make it again when there are entries: reindex), or exact, without an index. type of the index: vector up to 2000 dimensions, halfvec up to 4000. Asked again with the same settings, restores the index that goes with the extension. Needs pgvector and admin on everything. PS007 PS010 PS050.';
+
+-- functions/search/drop_vectors.sql
+create function pgstate.drop_vectors(name text, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._drop_vectors(pgstate._enter(drop_vectors.agent), drop_vectors.name);
+end
+$$;
+comment on function pgstate.drop_vectors(text, text) is 'Removes a vector index that no set_search() names, with its vectors. Needs admin on everything. PS007 PS010.';
+
+-- functions/search/vectors.sql
+create function pgstate.vectors(agent text default null) returns setof pgstate.vectors_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(vectors.agent);
+begin
+  return query select * from pgstate._vectors();
+end
+$$;
+comment on function pgstate.vectors(text) is 'The vector indexes of this installation. PS010.';
+
+-- functions/search/unembedded.sql
+create function pgstate.unembedded(pattern text default '', "limit" int default 100, after text default null, agent text default null) returns setof pgstate.unembedded_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(unembedded.agent);
+  v_ranges pgstate.keymultirange;
+begin
+  perform pgstate._check_pattern(unembedded.pattern);
+  if unembedded."limit" is null or unembedded."limit" not between 1 and 10000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
+  end if;
+  v_ranges := pgstate._pattern_ranges(unembedded.pattern) * v_actor.reads;
+  if isempty(v_ranges) and unembedded.pattern <> '' then
+    perform pgstate._deny();
+  end if;
+  -- what the caller may not write it need not embed: its vectors would be refused
+  v_ranges := v_ranges * v_actor.writes;
+  if unembedded.after is not null then
+    if not pgstate._key_ok(unembedded.after) then
+      perform pgstate._bad_key(unembedded.after);
+    end if;
+    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(unembedded.after, null, '()'));
+  end if;
+  return query select u.* from pgstate._unembedded(v_ranges, pgstate._pattern_regex(unembedded.pattern), unembedded."limit") u;
+end
+$$;
+comment on function pgstate.unembedded(text, int, text, text) is
+  'Entries that match a pattern, that the caller may read and write and whose vectors are missing or were of an older text: search by words finds them, by vectors not. For each of texts a vector of that model goes to set_vectors(), with the digest. In key order, limit 1 to 10000, after: the last key of the page before. PS001 PS002 PS007 PS010.';
+
+-- functions/search/set_vectors.sql
+create function pgstate.set_vectors(keys text[], digests text[], chunks int[], "vectors" real[], model text, agent text default null)
+returns setof pgstate.embedded
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(set_vectors.agent);
+  v_count int := coalesce(cardinality(set_vectors.keys), 0);
+begin
+  if v_count = 0 then
+    return;
+  elsif v_count <> coalesce(cardinality(set_vectors.digests), 0) or v_count <> coalesce(cardinality(set_vectors.chunks), 0)
+        or v_count <> coalesce(array_length(set_vectors."vectors", 1), 0) or array_ndims(set_vectors."vectors") <> 2
+        or array_lower(set_vectors."vectors", 1) <> 1 or array_lower(set_vectors.keys, 1) <> 1 or array_ndims(set_vectors.keys) <> 1
+        or set_vectors.model is null or array_position(set_vectors.keys, null) is not null then
+    raise exception using errcode = 'PS007', message = 'keys, digests, chunks and vectors must be of equal length, and the model named';
+  end if;
+  return query
+    select s.* from pgstate._set_vectors(v_actor, set_vectors.keys, set_vectors.digests, set_vectors.chunks, set_vectors."vectors", set_vectors.model) s;
+end
+$$;
+comment on function pgstate.set_vectors(text[], text[], int[], real[], text, text) is
+  'Stores vectors of entries as unembedded() listed them: a row of vectors for each text, chunk from 0, all texts of a key in one call. A row for each key: ok, stale (its text has changed meanwhile, or they are there already: nothing is stored), or denied. Needs read and write. PS007 PS010.';
+
 -- functions/policy/_reduce_by.sql
 -- Any reducer, built in or registered, as _reduce(): null when the operand does not fit. The only SQL here that is put
 -- together at run time, and only from the catalogue's names of a function that an administrator registered.
@@ -5463,7 +6877,7 @@ begin
 end
 $$;
 comment on function pgstate.maintain(int) is
-  'Removes versions that no policy keeps, never the current one of a key and none that a cursor younger than install.cursor_window needs; looks at limit versions, 1 to 100000, for each age that policies name. Every connected client calls it now and then, one at a time: status busy says that another is at it. more: call again. PS007 PS010.';
+  'Removes versions that no policy keeps, never the current one of a key and none that a cursor younger than install.cursor_window needs; looks at limit versions, 1 to 100000, for each age that policies name; and indexes for search what was there before set_search(), a tenth of limit keys. Every connected client calls it now and then, one at a time: status busy says that another is at it. more: call again. PS007 PS010.';
 
 -- functions/admin/agents.sql
 create function pgstate.agents(agent text default null) returns setof pgstate.agent_row
@@ -5696,6 +7110,10 @@ $$;
 comment on function pgstate._on_version() is 'Internal: wakes the watchers of the keys that a statement wrote.';
 
 create trigger version_wake after insert on pgstate.version for each statement execute function pgstate._on_version();
+
+-- triggers/version_search.sql
+-- Where there are rules already: see _follow_writes().
+select pgstate._follow_writes();
 
 -- policies/policies.sql
 -- The second wall: under the functions, which check first, policies bind pgstate_api itself. They compare the key with

@@ -23,4 +23,13 @@ update pgstate.reducer r
    and r.digest = sha256(convert_to(row(l.lanname, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
                                         coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'));
 
+-- Search
+drop table pgstate.embedding_wanted, pgstate.embedding, pgstate.search_doc, pgstate.search_build, pgstate.search_rule, pgstate.vector_index;
+drop type pgstate._search_part;
+drop type pgstate.embedded;
+drop type pgstate.found;
+drop type pgstate.search_row;
+drop type pgstate.unembedded_row;
+drop type pgstate.vectors_row;
+
 reset role;

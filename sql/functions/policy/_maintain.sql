@@ -13,12 +13,14 @@ declare
   v_step pgstate.maintained;
   v_done pgstate.maintained := row('ok', 0, false);
 begin
+  -- indexing one key takes about as long as looking at ten versions
+  v_done.more := pgstate._build_search(greatest(p_limit / 10, 1));
   perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
   if not found then
-    return row('busy', null, false)::pgstate.maintained;
+    return row('busy', null, v_done.more)::pgstate.maintained;
   end if;
   select i.* into v_install from pgstate.install i;
-  v_done.more := pgstate._thin(v_install.cursor_window, p_limit);
+  v_done.more := pgstate._thin(v_install.cursor_window, p_limit) or v_done.more;
   if exists (select from pgstate.policy p where p.keep_versions is not null or p.keep_age is not null) then
     -- as in _enter_write(): transaction ids mean something only here
     perform pgstate._settle_identity();
@@ -48,4 +50,4 @@ begin
   return v_done;
 end
 $$;
-comment on function pgstate._maintain(int, int) is 'Internal: retention.';
+comment on function pgstate._maintain(int, int) is 'Internal: retention, and indexing for search.';
