@@ -5,7 +5,7 @@ from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas._watch import Watch
 from pgstate._areas.typed import TypedState
 from pgstate._keys import key
-from pgstate.client import State, connect
+from pgstate.client import BoundState, State, connect
 from pgstate.errors import (
     AccessDenied,
     ClaimHeld,
@@ -39,6 +39,7 @@ __all__ = [
     "UNSET",
     "AccessDenied",
     "Agent",
+    "BoundState",
     "Change",
     "ChangePage",
     "Claim",

@@ -10,7 +10,7 @@ import pgstate
 from pgstate import errors, ops, reducers
 
 NAMES = [
-    "UNSET", "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry",
+    "UNSET", "AccessDenied", "Agent", "BoundState", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry",
     "FieldChange", "Grant", "HeldClaim", "Info", "Maintained", "Page", "PgStateError", "Policy", "PolicySetting", "Result", "RolledBack", "StaleToken", "State", "Stats", "TypedState",
     "TypedWatch", "Version", "VersionConflict", "Watch", "connect", "errors", "key", "ops", "reducers",
 ]  # fmt: skip

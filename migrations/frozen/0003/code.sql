@@ -5506,6 +5506,60 @@ comment on column pgstate.claims.claimed_at is 'When it was claimed.';
 comment on column pgstate.claims.token is 'The fencing token of the current claim.';
 comment on column pgstate.claims.attempts is 'How often the entry was claimed.';
 
+-- views/activity.sql
+-- What happened lately, and by whom: no value is put together here, so that a look at the newest rows costs those rows.
+-- Ordered along the index on seq: a LIMIT outside stops it.
+create view pgstate.activity with (security_invoker = true) as
+select v.at, v.writer, v.via, v.op::text as op, v.key, v.version, v.created, pg_catalog.pg_column_size(v.value) as size, v.expires_at, v.xid, v.seq
+  from pgstate.version v
+ order by v.seq desc;
+comment on view pgstate.activity is 'What happened lately and by whom, newest first: the history without its values. Give it a LIMIT.';
+comment on column pgstate.activity.at is 'When it was written; rows of one transaction differ.';
+comment on column pgstate.activity.writer is 'The agent that wrote it; pgstate for an expiry.';
+comment on column pgstate.activity.via is 'The database login that the writer came through.';
+comment on column pgstate.activity.op is 'put, merge, delete, complete or expire.';
+comment on column pgstate.activity.key is 'The key.';
+comment on column pgstate.activity.version is 'Number of the version that it made; its value is in pgstate.versions.';
+comment on column pgstate.activity.created is 'The key did not exist just before.';
+comment on column pgstate.activity.size is 'Bytes stored with this version, compressed; of a value that grows by merges, what was merged. Null where the key was removed.';
+comment on column pgstate.activity.expires_at is 'When this version was to expire.';
+comment on column pgstate.activity.xid is 'The transaction: alike for what was written together. Xids of before a restore mean nothing.';
+comment on column pgstate.activity.seq is 'Order within the feed; not a cursor: a lower one may become visible after a higher one.';
+
+-- views/agents.sql
+-- These three are the functions of the same names, which decide what the caller may see.
+create view pgstate.agents with (security_invoker = true) as
+select a.name, a.login, a.gateways, a.root, a.created_at from pgstate.agents() a;
+comment on view pgstate.agents is 'The registered agents; without admin on everything, only the reader itself.';
+comment on column pgstate.agents.name is 'The agent.';
+comment on column pgstate.agents.login is 'Its own database login, if it has one.';
+comment on column pgstate.agents.gateways is 'Logins that may act for it.';
+comment on column pgstate.agents.root is 'Registered by the installation, with all rights, which cannot be revoked.';
+comment on column pgstate.agents.created_at is 'When it was registered.';
+
+-- views/grants.sql
+create view pgstate.grants with (security_invoker = true) as
+select g.agent, g.subtree, g."right", g.granted_by, g.granted_at from pgstate.grants() g;
+comment on view pgstate.grants is 'Rights of agents on keys and subtrees; without admin on everything, only the reader''s own.';
+comment on column pgstate.grants.agent is 'Who has the right.';
+comment on column pgstate.grants.subtree is 'A key, a subtree (a/b/**) or ** for everything; {agent} stands for the agent''s name.';
+comment on column pgstate.grants."right" is 'read, write or admin.';
+comment on column pgstate.grants.granted_by is 'The agent that granted it.';
+comment on column pgstate.grants.granted_at is 'When it was granted.';
+
+-- views/policies.sql
+create view pgstate.policies with (security_invoker = true) as
+select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at from pgstate.policies() p;
+comment on view pgstate.policies is 'Rules that hold for keys which the reader may read; null where a policy does not set something.';
+comment on column pgstate.policies.subtree is 'A key, a subtree (a/b/**) or ** for everything; for each key the nearest that sets something decides it.';
+comment on column pgstate.policies.reducer is 'The default of merge().';
+comment on column pgstate.policies.ttl is 'Time to live of what is written without one; 0 for none.';
+comment on column pgstate.policies.keep is 'The history kept: so many versions, so long, or everything.';
+comment on column pgstate.policies.value_limit is 'The largest value, in bytes.';
+comment on column pgstate.policies.schema is 'The JSON Schema that values must fit.';
+comment on column pgstate.policies.set_by is 'The agent that set it last.';
+comment on column pgstate.policies.set_at is 'When it was set last.';
+
 -- grants/grants.sql
 -- Agents execute the agent-facing functions and touch no table; pgstate_api reaches the tables that policies guard; readers
 -- select. Nothing is PUBLIC's.
@@ -5519,7 +5573,8 @@ grant insert on pgstate.version to pgstate_api;
 grant delete on pgstate.claim to pgstate_api;
 grant usage on sequence pgstate.version_seq, pgstate.claim_token_seq to pgstate_api;
 
-grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims to pgstate_reader;
+grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims,
+  pgstate.activity, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
 
 -- grants/execute.sql
 -- Run as each owner of functions, who alone can grant them. By catalogue, so that none is forgotten: nothing is PUBLIC's;
