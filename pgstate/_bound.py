@@ -31,7 +31,7 @@ class BoundCore:
         self.stats = Stats()
         self._link = link
         self._turn = asyncio.Lock()
-        self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._updates: WeakValueDictionary[str, asyncio.Lock] | None = None
 
     def reader(self, agent: str | None) -> Queue:
         """Where an agent's reads go."""
@@ -72,6 +72,8 @@ class BoundCore:
 
     def update_lock(self, key: str) -> asyncio.Lock:
         """What the updates of one key take turns by."""
+        if self._updates is None:
+            self._updates = WeakValueDictionary()
         return self._updates.setdefault(key, asyncio.Lock())
 
     def wake(self, keys: list[str], agent: str | None) -> None:

@@ -6,8 +6,10 @@ how their arguments and rows are converted, and `echo` does not show them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from weakref import ref
 
 import asyncpg
 
@@ -15,8 +17,10 @@ from pgstate import errors
 from pgstate.types import Row
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
+_KNOWN = "pgstate"
 _KINDS = "an asyncpg connection, an AsyncSession or AsyncConnection of SQLAlchemy, or a psycopg AsyncConnection"
 
 
@@ -24,6 +28,8 @@ class Statements(Protocol):
     """What a statement of `_calls` needs."""
 
     async def fetch(self, query: str, *args: object, timeout: float | None = None) -> Sequence[Row]: ...
+
+    def is_in_transaction(self) -> bool: ...
 
 
 class Link(Protocol):
@@ -36,24 +42,31 @@ class Link(Protocol):
 
 def link(connection: Any) -> Link:
     """The link to a connection of a kind that is known. Raises InvalidArgument."""
-    if isinstance(connection, (asyncpg.Connection, asyncpg.pool.PoolConnectionProxy)):
-        return _Itself(connection)
+    kind: Any = type(connection)
+    return _link_for(kind)(connection)
+
+
+@lru_cache
+def _link_for(kind: type) -> Callable[[Any], Link]:
+    if issubclass(kind, (asyncpg.Connection, asyncpg.pool.PoolConnectionProxy)):
+        return _Itself
     # looked up by name: neither is loaded unless the caller has done it
-    packages = {cls.__module__.partition(".")[0] for cls in type(connection).__mro__}
+    packages = {cls.__module__.partition(".")[0] for cls in kind.__mro__}
     if "sqlalchemy" in packages:
         from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
-        if isinstance(connection, AsyncConnection):
-            return _Connected(connection)
-        if isinstance(connection, (AsyncSession, async_scoped_session)):
-            return _InSession(connection)
+        if issubclass(kind, AsyncConnection):
+            return _Connected
+        if issubclass(kind, AsyncSession):
+            return _InSession
+        if issubclass(kind, async_scoped_session):
+            return lambda scoped: _InSession(scoped())
     elif "psycopg" in packages:
         import psycopg
 
-        if isinstance(connection, psycopg.AsyncConnection):
-            return _Itself(_psycopg(connection))
-    kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
-    raise errors.InvalidArgument(f"pgstate can be bound to {_KINDS}, not to a {kind}")
+        if issubclass(kind, psycopg.AsyncConnection):
+            return lambda connection: _Itself(_psycopg(connection))
+    raise errors.InvalidArgument(f"pgstate can be bound to {_KINDS}, not to a {kind.__module__}.{kind.__qualname__}")
 
 
 def _psycopg(connection: Any) -> Statements:
@@ -79,27 +92,45 @@ class _Connected:
 
 
 class _InSession:
-    def __init__(self, session: AsyncSession | Any) -> None:
+    def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def statements(self) -> Statements:
-        return await _driver(await self._session.connection())
+        session = self._session.sync_session
+        begun = session.get_nested_transaction() or session.get_transaction()
+        known: _Known | None = session.info.get(_KNOWN)
+        if begun is None or known is None or not known.holds(begun):
+            # costs as much as a read in the database: once for a transaction or savepoint
+            statements = await _driver(await self._session.connection())
+            begun = session.get_nested_transaction() or session.get_transaction()
+            session.info[_KNOWN] = known = _Known(ref(begun), statements)
+        return known.statements
+
+
+class _Known(NamedTuple):
+    """The connection of a session in a transaction or savepoint of it."""
+
+    begun: ref[Any]
+    statements: Statements
+
+    def holds(self, begun: Any) -> bool:
+        """Not after a failed flush, which has rolled the transaction back: statements would commit by themselves."""
+        return bool(begun.is_active) and self.begun() is begun and self.statements.is_in_transaction()
 
 
 async def _driver(connection: AsyncConnection) -> Statements:
     """The driver's connection, in the transaction that SQLAlchemy believes it to be in: that begins on asyncpg with the
     first statement that SQLAlchemy runs itself, and a commit before it does nothing."""
-    raw: Any = None
-    if connection.in_transaction() and connection.sync_connection is not None:
-        raw = connection.sync_connection.connection.driver_connection
-        if connection.dialect.driver == "asyncpg" and not raw.is_in_transaction():
-            raw = None
-    if raw is None:
+    if connection.dialect.driver not in ("asyncpg", "psycopg"):
+        raise errors.InvalidArgument(f"pgstate can be bound to {_KINDS}; this one is on {connection.dialect.driver}")
+    statements = _raw(connection) if connection.in_transaction() else None
+    if statements is None or not statements.is_in_transaction():
         await connection.exec_driver_sql("select 1")
-        raw = (await connection.get_raw_connection()).driver_connection
-    if connection.dialect.driver == "asyncpg":
-        statements: Statements = raw
-        return statements
-    if connection.dialect.driver == "psycopg":
-        return _psycopg(raw)
-    raise errors.InvalidArgument(f"pgstate can be bound to {_KINDS}; this one is on {connection.dialect.driver}")
+        statements = _raw(connection)
+    return statements
+
+
+def _raw(connection: AsyncConnection) -> Statements:
+    raw: Any = cast("Connection", connection.sync_connection).connection.driver_connection
+    statements: Statements = raw if connection.dialect.driver == "asyncpg" else _psycopg(raw)
+    return statements

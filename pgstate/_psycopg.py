@@ -12,7 +12,7 @@ import psycopg
 from psycopg import postgres
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Loader
-from psycopg.pq import Format
+from psycopg.pq import Format, TransactionStatus
 from psycopg.rows import dict_row
 
 from pgstate import errors
@@ -65,6 +65,10 @@ class PsycopgStatements:
             cursor = _Cursor(self._connection, row_factory=dict_row)
             await cursor.execute(query, [_literal(argument) for argument in args], binary=True)
             return await cursor.fetchall()
+
+    def is_in_transaction(self) -> bool:
+        """Has one been begun?"""
+        return self._connection.pgconn.transaction_status != TransactionStatus.IDLE
 
 
 def _literal(value: object) -> str | None:
