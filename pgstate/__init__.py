@@ -6,7 +6,7 @@ from pgstate._areas._watch import Watch
 from pgstate._areas.typed import TypedState
 from pgstate._embedding import Embedding
 from pgstate._keys import key
-from pgstate.client import State, connect
+from pgstate.client import BoundState, State, connect
 from pgstate.errors import (
     AccessDenied,
     ClaimHeld,
@@ -45,6 +45,7 @@ __all__ = [
     "UNSET",
     "AccessDenied",
     "Agent",
+    "BoundState",
     "Change",
     "ChangePage",
     "Claim",

@@ -30,6 +30,7 @@ PgStateError
  ├─ Timeout                       no answer in time; a write may have happened
  ├─ EmbeddedMissing               no address was given, and the embedded server is not installed
  ├─ Closed                        the client was closed
+ ├─ InTransaction                 what a state that is bound to a transaction of the caller's cannot do
  └─ DatabaseError                 anything else that PostgreSQL reports
 """
 
@@ -217,6 +218,10 @@ class EmbeddedMissing(PgStateError):
 
 class Closed(PgStateError):
     """The client was closed."""
+
+
+class InTransaction(PgStateError):
+    """Not inside a transaction of the caller's, which would not see what it waits for: use the state that was bound."""
 
 
 class DatabaseError(PgStateError):

@@ -36,6 +36,7 @@ class Claims(Values, Area):
             return await self._wait_for(full, span, seconds(wait).total_seconds())
 
     async def _wait_for(self, full: str, span: timedelta, wait: float) -> Claim | None:
+        core = self._core.following("claim_next(wait=…)")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         row = await self._claim_next(full, span)
@@ -51,7 +52,7 @@ class Claims(Values, Area):
 
         tap.broken = end
         # not waited for: as long as the feed cannot be followed, looking again each second has to do
-        joining = asyncio.ensure_future(self._core.hub.attach(tap))
+        joining = asyncio.ensure_future(core.hub.attach(tap))
         joining.add_done_callback(lambda _: stirred.set())
         try:
             while True:
@@ -76,7 +77,7 @@ class Claims(Values, Area):
         finally:
             joining.cancel()
             await asyncio.gather(joining, return_exceptions=True)
-            self._core.hub.detach(tap)
+            core.hub.detach(tap)
 
     async def _claim_next(self, pattern: str, lease: timedelta) -> Row:
         return await self._core.call_once(

@@ -9,9 +9,7 @@ from pgstate import errors
 from pgstate._areas._base import Area
 from pgstate._calls import search
 from pgstate._calls._run import Connection
-from pgstate._embedding import fill
 from pgstate._json import decode, encode
-from pgstate._source import using
 from pgstate.types import FoundPage, SearchRule, Unembedded, VectorIndex
 
 _FRESH = 64  # entries that a search embeds at most before it looks
@@ -52,7 +50,7 @@ class Search(Area):
         wanted = None if vector is None else [float(number) for number in vector]
         if wanted is None and embedding is not None and text is not None and mode != "text":
             if await self._embeds(full, vectors):
-                await fill(self._core.source, embedding, full, self._agent, self._timeout, _FRESH)
+                await self._core.fill(full, self._agent, self._timeout, _FRESH)
                 (wanted,) = await embedding([text])
                 model = embedding.model
             elif mode is None:
@@ -194,14 +192,14 @@ class Search(Area):
             raise errors.InvalidArgument("this client was connected without embed")
         full = self._pattern(pattern)
         with self._to(f"search {full or 'everything'}", "read"):
-            return await fill(self._core.source, self._core.embedding, full, self._agent, self._timeout, limit)
+            return await self._core.following("embed").fill(full, self._agent, self._timeout, limit)
 
     async def _alter(self, call: Any, name: str) -> None:
         # once: a second try of what may have happened would say that there is nothing to drop
         async def run(connection: Connection) -> None:
             await call(connection, name, self._agent, timeout=self._timeout)
 
-        await using(self._core.source, run)
+        await self._core.once(run, self._timeout)
 
 
 def _meet(subtree: str, pattern: str) -> bool:

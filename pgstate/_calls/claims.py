@@ -13,14 +13,28 @@ _COLUMNS = "status, key, value::text as value, version, token, lease_until, atte
 
 
 async def claim(
-    connection: Connection, key: str, lease: timedelta, lane: UUID, turn: int, agent: str | None, *, timeout: float
+    connection: Connection,
+    key: str,
+    lease: timedelta,
+    lane: UUID | None,
+    turn: int | None,
+    agent: str | None,
+    *,
+    timeout: float,
 ) -> Row:
     sql = f"select {_COLUMNS} from pgstate.claim($1, $2, $3, $4, $5)"
     return await fetch_row(connection, sql, key, lease, lane, turn, agent, timeout=timeout)
 
 
 async def claim_next(
-    connection: Connection, pattern: str, lease: timedelta, lane: UUID, turn: int, agent: str | None, *, timeout: float
+    connection: Connection,
+    pattern: str,
+    lease: timedelta,
+    lane: UUID | None,
+    turn: int | None,
+    agent: str | None,
+    *,
+    timeout: float,
 ) -> Row:
     sql = f"select {_COLUMNS} from pgstate.claim_next($1, $2, $3, $4, $5)"
     return await fetch_row(connection, sql, pattern, lease, lane, turn, agent, timeout=timeout)

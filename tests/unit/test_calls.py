@@ -20,7 +20,7 @@ from pgstate._calls import access, claims, feed, history, policies, search, valu
 AREAS: list[ModuleType] = [access, claims, feed, history, policies, search, values]
 DUMMIES: dict[str, Any] = {
     "str": "x", "str | None": None, "int": 1, "int | None": None, "float": 1.0, "bool": True, "timedelta": timedelta(1),
-    "UUID": uuid4(), "datetime | None": None, "list[str]": ["x"], "timedelta | None": None, "list[str] | None": None, "list[int]": [0], "list[float] | None": [1.0], "list[list[float]]": [[1.0]], "Sequence[Any]": [None] * 12, "Sequence[Sequence[Any] | None]": [None] * 12,
+    "UUID | None": uuid4(), "datetime | None": None, "list[str]": ["x"], "timedelta | None": None, "list[str] | None": None, "list[int]": [0], "list[float] | None": [1.0], "list[list[float]]": [[1.0]], "Sequence[Any]": [None] * 12, "Sequence[Sequence[Any] | None]": [None] * 12,
 }  # fmt: skip
 
 

@@ -10,12 +10,12 @@ import pgstate
 from pgstate import errors, ops, reducers
 
 NAMES = [
-    "UNSET", "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Embedding", "Entry",
+    "UNSET", "AccessDenied", "Agent", "BoundState", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Embedding", "Entry",
     "FieldChange", "Found", "FoundPage", "Grant", "HeldClaim", "Info", "Maintained", "Page", "PgStateError", "Policy", "PolicySetting", "Result", "RolledBack", "SearchRule", "StaleToken", "State", "Stats", "TypedState",
     "TypedWatch", "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "connect", "errors", "key", "ops", "reducers",
 ]  # fmt: skip
 METHODS = [
-    "agents", "apply", "as_agent", "changes", "claim", "claim_next", "claims", "close", "complete", "create_agent",
+    "agents", "apply", "as_agent", "bind", "changes", "claim", "claim_next", "claims", "close", "complete", "create_agent",
     "create_gateway", "create_reader", "create_vectors", "cursor", "delegate", "delete", "delete_many", "drop_agent", "drop_gateway", "drop_policy", "drop_reducer", "drop_search", "drop_vectors", "embed", "explain_policy", "get", "get_many", "grant_access",
     "grants", "history", "info", "list", "maintain", "me", "merge", "merge_many", "namespace", "policies", "put", "put_many", "register_reducer", "release",
     "renew", "revoke_access", "rollback", "search", "searches", "set_login", "set_policy", "set_search", "set_vectors", "stats", "typed", "undelegate", "unembedded", "update", "vectors", "watch", "with_timeout",

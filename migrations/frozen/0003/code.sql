@@ -4074,6 +4074,39 @@ $$;
 comment on function pgstate._put_existing(pgstate._actor, text[], jsonb[], bigint[], interval[], int[], timestamptz[]) is
   'Internal: puts on existing, unclaimed keys.';
 
+-- functions/values/_put_new.sql
+-- The short way of a put where there is no row for the key, not even a tombstone: its version, or null when there is one by
+-- now. The floor, above which versions of keys that were purged have never been, is read before; a purge that ended while
+-- this waited for the row has raised it first, and once the row is ours nobody can purge the key: see _insert_entries().
+create function pgstate._put_new(
+  p_actor pgstate._actor, p_key text, p_value jsonb, p_ttl interval, p_priority int, p_not_before timestamptz, p_now timestamptz
+) returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
+  v_version bigint;
+begin
+  insert into pgstate.entry as e (key, parent, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before)
+  values (p_key, left(p_key, -strpos(reverse(p_key), '/')), v_floor + 1, true, p_value, p_actor.name, session_user, p_now, p_now,
+          p_now + p_ttl, coalesce(p_priority, 0), p_not_before)
+      on conflict on constraint entry_pkey do nothing
+  returning e.version into v_version;
+  if v_version is null then
+    return null;
+  elsif v_floor <> coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0) then
+    v_version := pg_sequence_last_value('pgstate.version_floor'::regclass) + 1;
+    update pgstate.entry e set version = v_version where e.key = p_key;
+  end if;
+  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
+  values (p_key, v_version, p_actor.epoch, 'put', true, p_value, p_actor.name, session_user, p_now, p_now + p_ttl);
+  return v_version;
+end
+$$;
+comment on function pgstate._put_new(pgstate._actor, text, jsonb, interval, int, timestamptz, timestamptz) is 'Internal: puts a key that was never there, or null.';
+
 -- functions/values/_try_each.sql
 -- One try of _write_each(): the outcomes, or null when another transaction created a missing key meanwhile.
 --
@@ -5058,11 +5091,12 @@ comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[
 
 -- functions/values/write_one.sql
 -- Any write of one row, as write_many() takes it: what clients send that have just one, and what put(), merge(), delete()
--- and complete() are. A plain put of a key that exists goes a short way, in plain statements; everything else is decided by
--- write_many(), which finds the entry locked already.
+-- and complete() are. A plain put goes a short way, in plain statements; everything else is decided by write_many(), which
+-- finds the entry locked already.
 --
--- The short way: the entry is locked first and written by a second statement, whose snapshot shows every claim that there
--- is (claims are taken under the entry's lock), and whose time is the one after the wait for the lock.
+-- The short way of a key that exists: the entry is locked first and written by a second statement, whose snapshot shows every claim that there
+-- is (claims are taken under the entry's lock), and whose time is the one after the wait for the lock. A key that was never
+-- there (a deleted one has left a tombstone) has no claim and no lock either: inserting it decides.
 create function pgstate.write_one(
   op text, key text, value jsonb default null, expect bigint default null, expect_value jsonb default null,
   ttl interval default null, token bigint default null, priority int default null, not_before timestamptz default null,
@@ -5091,18 +5125,26 @@ begin
     v_done := set_config('lock_timeout', coalesce(write_one.lock_timeout, current_setting('lock_timeout')), true)
            || set_config('pgstate.wake', case when write_one.wake then v_wake else 'off' end, true);
   end if;
-  if write_one.op = 'put' and write_one.expect is distinct from 0 and write_one.expect_value is null and write_one.token is null
+  if write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
      and write_one.return_value is null and write_one.op_id is null and v_actor.writable
      and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
      and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
      and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
      and not (v_actor.policies and pgstate._has_rules(array[write_one.key])) then
     -- lives are told by the value: see _put_existing()
-    select e.version into v_version
-      from pgstate.entry e
-     where e.key = write_one.key and e.value is not null and e.kind = 'value'
-       and (write_one.expect is null or e.version = write_one.expect) for no key update;
-    if v_version is not null then
+    if write_one.expect is distinct from 0 then
+      select e.version into v_version
+        from pgstate.entry e
+       where e.key = write_one.key and e.value is not null and e.kind = 'value'
+         and (write_one.expect is null or e.version = write_one.expect) for no key update;
+    end if;
+    if v_version is null then
+      if coalesce(write_one.expect, 0) = 0 and pgstate._key_ok(write_one.key) then
+        v_now := pgstate._now();
+        v_version := pgstate._put_new(v_actor, write_one.key, write_one.value, write_one.ttl, write_one.priority, write_one.not_before,
+                                      v_now);
+      end if;
+    else
       if current_setting('transaction_isolation') <> 'read committed' then
         perform pgstate._check_claims_seen(array[write_one.key]);
       end if;
@@ -7206,6 +7248,60 @@ comment on column pgstate.claims.claimed_at is 'When it was claimed.';
 comment on column pgstate.claims.token is 'The fencing token of the current claim.';
 comment on column pgstate.claims.attempts is 'How often the entry was claimed.';
 
+-- views/activity.sql
+-- What happened lately, and by whom: no value is put together here, so that a look at the newest rows costs those rows.
+-- Ordered along the index on seq: a LIMIT outside stops it.
+create view pgstate.activity with (security_invoker = true) as
+select v.at, v.writer, v.via, v.op::text as op, v.key, v.version, v.created, pg_catalog.pg_column_size(v.value) as size, v.expires_at, v.xid, v.seq
+  from pgstate.version v
+ order by v.seq desc;
+comment on view pgstate.activity is 'What happened lately and by whom, newest first: the history without its values. Give it a LIMIT.';
+comment on column pgstate.activity.at is 'When it was written; rows of one transaction differ.';
+comment on column pgstate.activity.writer is 'The agent that wrote it; pgstate for an expiry.';
+comment on column pgstate.activity.via is 'The database login that the writer came through.';
+comment on column pgstate.activity.op is 'put, merge, delete, complete or expire.';
+comment on column pgstate.activity.key is 'The key.';
+comment on column pgstate.activity.version is 'Number of the version that it made; its value is in pgstate.versions.';
+comment on column pgstate.activity.created is 'The key did not exist just before.';
+comment on column pgstate.activity.size is 'Bytes stored with this version, compressed; of a value that grows by merges, what was merged. Null where the key was removed.';
+comment on column pgstate.activity.expires_at is 'When this version was to expire.';
+comment on column pgstate.activity.xid is 'The transaction: alike for what was written together. Xids of before a restore mean nothing.';
+comment on column pgstate.activity.seq is 'Order within the feed; not a cursor: a lower one may become visible after a higher one.';
+
+-- views/agents.sql
+-- These three are the functions of the same names, which decide what the caller may see.
+create view pgstate.agents with (security_invoker = true) as
+select a.name, a.login, a.gateways, a.root, a.created_at from pgstate.agents() a;
+comment on view pgstate.agents is 'The registered agents; without admin on everything, only the reader itself.';
+comment on column pgstate.agents.name is 'The agent.';
+comment on column pgstate.agents.login is 'Its own database login, if it has one.';
+comment on column pgstate.agents.gateways is 'Logins that may act for it.';
+comment on column pgstate.agents.root is 'Registered by the installation, with all rights, which cannot be revoked.';
+comment on column pgstate.agents.created_at is 'When it was registered.';
+
+-- views/grants.sql
+create view pgstate.grants with (security_invoker = true) as
+select g.agent, g.subtree, g."right", g.granted_by, g.granted_at from pgstate.grants() g;
+comment on view pgstate.grants is 'Rights of agents on keys and subtrees; without admin on everything, only the reader''s own.';
+comment on column pgstate.grants.agent is 'Who has the right.';
+comment on column pgstate.grants.subtree is 'A key, a subtree (a/b/**) or ** for everything; {agent} stands for the agent''s name.';
+comment on column pgstate.grants."right" is 'read, write or admin.';
+comment on column pgstate.grants.granted_by is 'The agent that granted it.';
+comment on column pgstate.grants.granted_at is 'When it was granted.';
+
+-- views/policies.sql
+create view pgstate.policies with (security_invoker = true) as
+select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at from pgstate.policies() p;
+comment on view pgstate.policies is 'Rules that hold for keys which the reader may read; null where a policy does not set something.';
+comment on column pgstate.policies.subtree is 'A key, a subtree (a/b/**) or ** for everything; for each key the nearest that sets something decides it.';
+comment on column pgstate.policies.reducer is 'The default of merge().';
+comment on column pgstate.policies.ttl is 'Time to live of what is written without one; 0 for none.';
+comment on column pgstate.policies.keep is 'The history kept: so many versions, so long, or everything.';
+comment on column pgstate.policies.value_limit is 'The largest value, in bytes.';
+comment on column pgstate.policies.schema is 'The JSON Schema that values must fit.';
+comment on column pgstate.policies.set_by is 'The agent that set it last.';
+comment on column pgstate.policies.set_at is 'When it was set last.';
+
 -- grants/grants.sql
 -- Agents execute the agent-facing functions and touch no table; pgstate_api reaches the tables that policies guard; readers
 -- select. Nothing is PUBLIC's.
@@ -7220,7 +7316,8 @@ grant delete on pgstate.claim to pgstate_api;
 grant usage on sequence pgstate.version_seq, pgstate.claim_token_seq to pgstate_api;
 grant select on sequence pgstate.version_floor to pgstate_api;
 
-grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims to pgstate_reader;
+grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims,
+  pgstate.activity, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
 
 -- grants/execute.sql
 -- Run as each owner of functions, who alone can grant them. By catalogue, so that none is forgotten: nothing is PUBLIC's;
