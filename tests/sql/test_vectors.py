@@ -158,7 +158,7 @@ async def test_vectors_are_of_the_text_as_it_is(root: Caller, clock: Clock) -> N
     x, y, z = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
     await root.refuses(
         "PS007",
-        f"set_vectors(array['k/2', 'k/2'], array_fill((select digest from pgstate.unembedded('k/2')), array[2]), '{{0,1}}', '{{{{1,0,0}},{{1,0,0}}}}', 'toy')",
+        "set_vectors(array['k/2', 'k/2'], array_fill((select digest from pgstate.unembedded('k/2')), array[2]), '{0,1}', '{{1,0,0},{1,0,0}}', 'toy')",
     )
     assert await embed(root, {"k/1": [x, y, z], "k/2": [x], "k/none": [x]}) == {
         "k/1": "ok",
