@@ -1,6 +1,6 @@
 """All benchmarks in one run, on one server."""
 
-from benchmarks import growth, history, search, storage, typed, values, watch
+from benchmarks import bound, growth, history, search, storage, typed, values, watch
 from benchmarks._run import run
 
 if __name__ == "__main__":
@@ -8,6 +8,7 @@ if __name__ == "__main__":
         [
             values.measure,
             typed.measure,
+            bound.measure,
             growth.measure,
             history.measure,
             search.measure,

@@ -66,8 +66,9 @@ async def unsubscribe(connection: Connection, channel: str, *, timeout: float) -
 async def horizon(connection: Connection, *, timeout: float) -> tuple[int, int]:
     """Oldest transaction under way, and the next to begin."""
     sql = (
-        "select pg_snapshot_xmin(s)::text::bigint as oldest, pg_snapshot_xmax(s)::text::bigint as next "
-        "from pg_current_snapshot() s"
+        "select pg_catalog.pg_snapshot_xmin(s)::text::bigint as oldest, "
+        "pg_catalog.pg_snapshot_xmax(s)::text::bigint as next "
+        "from pg_catalog.pg_current_snapshot() s"
     )
     row = await fetch_row(connection, sql, timeout=timeout)
     return row["oldest"], row["next"]

@@ -10,7 +10,10 @@ from pgstate._calls._run import Connection, fetch, fetch_row
 from pgstate.types import Row
 
 # times as in values.py
-_COLUMNS = "key, value::text as value, version, writer, via, date_part('epoch', updated_at) as updated_at, expires_at"
+_COLUMNS = (
+    "key, value::text as value, version, writer, via, "
+    "pg_catalog.date_part('epoch', updated_at) as updated_at, expires_at"
+)
 _ROLLED_BACK = (
     "key, status, action, version, from_version, to_version, old_value::text as old, new_value::text as new, "
     "expires_at, watched"

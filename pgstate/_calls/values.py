@@ -13,7 +13,8 @@ from pgstate.types import Row
 # which few look at, were a quarter of it), and what is as usual as null (a seventh): types.Entry gives it back.
 _COLUMNS = (
     "key, value::text as value, version, nullif(kind, 'value') as kind, writer, via, "
-    "date_part('epoch', created_at) as created_at, date_part('epoch', nullif(updated_at, created_at)) as updated_at, "
+    "pg_catalog.date_part('epoch', created_at) as created_at, "
+    "pg_catalog.date_part('epoch', nullif(updated_at, created_at)) as updated_at, "
     "expires_at, nullif(priority, 0) as priority, not_before"
 )
 

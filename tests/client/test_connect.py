@@ -78,6 +78,119 @@ async def test_a_pool_with_settings_of_its_own(connect: Connect, dsn: str, codec
             await pool.release(connection)
 
 
+SETTINGS = {
+    "search_path": "app, pg_catalog, public", "application_name": "the application", "statement_timeout": "61000",
+    "timezone": "Asia/Tokyo", "datestyle": "German, DMY", "intervalstyle": "iso_8601", "bytea_output": "escape",
+    "lock_timeout": "62000", "default_transaction_isolation": "repeatable read", "synchronous_commit": "off",
+    "extra_float_digits": "-5", "idle_in_transaction_session_timeout": "63000",
+}  # fmt: skip
+# names that pgstate's statements use, before the system's
+_SHADOWS = """
+create schema app;
+create function app.date_part(text, timestamptz) returns float language sql as $$ select 1 / 0.0 $$;
+create function app.get(text, text) returns text language sql as $$ select 'app' $$;
+create function app.pg_current_snapshot() returns text language sql as $$ select 'app' $$;
+create table app.entries (key text);
+"""
+
+
+async def busy(state: State) -> None:
+    """Everything that uses connections: lone and gathered calls, claims, the past, a watch and its listener."""
+    await works(state)
+    before = await state.cursor()
+    async with state.watch("n") as watch:
+        arriving = asyncio.ensure_future(anext(watch))
+        async with asyncio.timeout(30):
+            await asyncio.gather(
+                *(state.merge("n", 1, "add") for _ in range(100)), *(state.get("n") for _ in range(100))
+            )
+        async with asyncio.timeout(30):
+            assert (await arriving).key == "n"
+    claim = await state.claim_next("n")
+    assert claim is not None and await state.release("n", claim.token)
+    assert (await state.list(as_of=before)).cursor and len((await state.changes(before)).changes) == 100
+    assert (await state.history("k"))[0].at.utcoffset() is not None
+    await state.maintain()
+
+
+class Row(asyncpg.Record):
+    """The application's own."""
+
+
+@pytest.mark.parametrize("cache", [0, 100], ids=["no statement cache", "statement cache"])
+async def test_a_pool_keeps_what_it_has(connect: Connect, database: Database, dsn: str, cache: int) -> None:
+    database.sql(_SHADOWS, INSTALLER)
+    made: list[asyncpg.Connection] = []
+    taken: list[int] = []
+
+    async def init(connection: asyncpg.Connection) -> None:
+        made.append(connection)
+        for name in ("json", "jsonb"):
+            await connection.set_type_codec(
+                name, schema="pg_catalog", encoder=json.dumps, decoder=lambda text: f"own {text}"
+            )
+
+    async def setup(connection: Any) -> None:
+        taken.append(connection.get_server_pid())
+
+    options: dict[str, Any] = {"init": init, "setup": setup, "record_class": Row, "statement_cache_size": cache}
+    async with asyncpg.create_pool(dsn, min_size=2, max_size=4, server_settings=SETTINGS, **options) as pool:
+        async with pool.acquire() as connection:
+            before = await connection.fetch("select name, setting from pg_settings where name !~ '[.]' order by name")
+        state = await connect(pool=pool)
+        await busy(state)
+        await state.close()
+        # all at once, and given back before anything is asserted: the pool's end waits for them
+        held = [await pool.acquire() for _ in range(4)]
+        seen = [
+            (
+                connection.get_server_pid(),
+                await connection.fetch("select name, setting from pg_settings where name !~ '[.]' order by name"),
+                await connection.fetchrow("select '[1]'::jsonb as value, current_schema() as schema, get('a', 'b')"),
+                await connection.fetch("select from pg_listening_channels()"),
+            )
+            for connection in held
+        ]
+        known = {connection.get_server_pid() for connection in made if not connection.is_closed()}
+        for connection in held:
+            await pool.release(connection)
+        for pid, settings, row, channels in seen:
+            assert pid in known and pid in taken
+            assert settings == before
+            assert type(row) is Row and tuple(row) == ("own [1]", "app", "app")
+            assert channels == []
+
+
+async def test_an_engine_keeps_what_it_has(connect: Connect, database: Database, dsn: str) -> None:
+    from sqlalchemy import event, text
+
+    database.sql(_SHADOWS, INSTALLER)
+    engine = create_async_engine(
+        dsn.replace("postgresql://", "postgresql+asyncpg://"),
+        pool_size=3,
+        max_overflow=0,
+        connect_args={"server_settings": SETTINGS},
+        json_deserializer=lambda text: f"own {text}",
+    )
+    seen: list[str] = []
+    for name in ("connect", "checkout"):
+        event.listen(engine.sync_engine, name, lambda *_, name=name: seen.append(name))
+    settings = text("select name, setting from pg_settings where name !~ '[.]' order by name")
+    async with engine.connect() as connection:
+        before = (await connection.execute(settings)).all()
+    state = await connect(engine=engine)
+    await busy(state)
+    await state.close()
+    assert {"connect", "checkout"} <= set(seen)
+    async with engine.connect() as one, engine.connect() as two, engine.connect() as three:
+        for connection in (one, two, three):
+            assert (await connection.execute(settings)).all() == before
+            row = (await connection.execute(text("select '[1]'::jsonb, current_schema(), get('a', 'b')"))).one()
+            assert tuple(row) == ("own [1]", "app", "app")
+            assert (await connection.execute(text("select 1 from pg_listening_channels()"))).all() == []
+    await engine.dispose()
+
+
 async def test_a_pool_that_others_have_emptied(connect: Connect, dsn: str) -> None:
     async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool:
         state = await connect(pool=pool, timeout=0.2)

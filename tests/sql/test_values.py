@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from _server import SUPERUSER
 from conftest import Clock
 from sql._caller import NULL, Caller, MakeAgent, refused, seconds
 
@@ -76,6 +77,48 @@ async def test_expect_is_a_compare_and_set(root: Caller) -> None:
     assert await root("delete", "k", expect=3) == ("conflict", 0, None)
     assert await root("put", "k", "d", expect=3) == ("conflict", 0, None)
     assert await root("put", "k", "d", expect=0) == ("ok", 4, None)
+
+
+_WRITTEN = """
+select e.parent, e.kind, e.version, e.live, e.value, e.writer, e.via, e.created_at = e.updated_at, e.expires_at - e.updated_at,
+       e.priority, e.not_before, e.full_version, e.tail_count, v.version, v.epoch, v.op, v.created, v.value, v.writer, v.via,
+       v.at = e.updated_at, v.expires_at = e.expires_at, v.meta, v.reducer
+  from pgstate.entry e join pgstate.version v on v.key = e.key where e.key = $1
+"""
+
+
+@pytest.mark.core
+async def test_a_new_key_is_written_by_itself_as_it_is_in_bulk(
+    root: Caller, agent: MakeAgent, session: MakeAgent
+) -> None:
+    """A lone put of a key that was never there goes a way of its own."""
+    await root("set_policy", "rules/**", ttl=seconds(60))
+    superuser = await session(SUPERUSER)
+    soon = (await superuser.fetchval("select pgstate._now()")) + seconds(600)
+    blind = await agent("blind", "write b/**")
+    for caller, key, options, arrays in (
+        (root, "a", {}, {}),
+        (root, "x/y/b", {"expect": 0}, {"expects": [0]}),
+        (root, "d", {"ttl": seconds(9), "priority": 3}, {"ttls": [seconds(9)], "priorities": [3]}),
+        (root, "e", {"not_before": soon}, {"not_befores": [soon]}),
+        (root, "rules/a", {}, {}),
+        (root, "rules/b", {"ttl": seconds(5)}, {"ttls": [seconds(5)]}),
+        (blind, "b/a", {}, {}),
+    ):
+        assert await caller("put", key, {"n": 1}, **options) == ("ok", None if caller is blind else 1, None), key
+        await caller.rows("write_many", ["put"], [f"{key}-2"], [{"n": 1}], **arrays)
+        alone, bulk = [await superuser.fetch(_WRITTEN, name) for name in (key, f"{key}-2")]
+        assert len(alone) == 1 and tuple(alone[0]) == tuple(bulk[0]), key
+    assert await root("put", "a", 1, expect=0) == ("conflict", 1, {"n": 1})
+    assert await root("put", "none", 1, expect=2) == ("conflict", 0, None)
+    await root.refuses("PS001", "put('a//b', '1')", "put('', '1', 0)", "put('a/', '1')")
+    await root.refuses("PS007", "put('new', '1', ttl => '-1 s')", "put('new', '1', -1)")
+    await root.refuses("PS007", "put('new', '1', not_before => '-infinity')")
+    await root.refuses("PS004", "put('new', to_jsonb(repeat(md5(random()::text), 70000)))")
+    await blind.refuses("PS010", "put('b2', '1')", "put('b/new', '1', 0)", "put('a', '1')", "put('a', '1', 0)")
+    await root("delete", "a")
+    assert await root("put", "a", 1, expect=0) == ("ok", 3, None)
+    assert (await root("get", "new"))["status"] == "missing"
 
 
 async def test_expect_value_compares_what_is_there(root: Caller) -> None:
