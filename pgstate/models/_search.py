@@ -50,6 +50,7 @@ class SearchRuleRow(Model):
     id: Mapped[int] = mapped_column(server_default=text("nextval('pgstate.search_rule_id_seq')"))
     subtree: Mapped[Name]
     nearness: Mapped[int]
+    ranges: Mapped[Any] = mapped_column(KeyMultirange, nullable=False)
     salt: Mapped[str] = mapped_column(server_default=text("gen_random_uuid()::text"))
     config: Mapped[str]
     fields: Mapped[list[str]] = mapped_column(ARRAY(Text))

@@ -7,6 +7,7 @@ create table pgstate.search_rule (
   subtree text collate "C" not null,
   -- as in policy
   nearness int not null,
+  ranges pgstate.keymultirange not null,
   salt text not null default pg_catalog.gen_random_uuid()::text,
   config text not null,
   fields text[] not null,
@@ -19,8 +20,11 @@ create table pgstate.search_rule (
   constraint search_rule_vectors_fkey foreign key (vectors) references pgstate.vector_index (name)
 );
 alter sequence pgstate.search_rule_id_seq owned by pgstate.search_rule.id;
+-- as in reach
+alter table pgstate.search_rule alter column ranges set storage external;
 alter table pgstate.search_rule enable row level security;
 comment on table pgstate.search_rule is 'What search() has an index for: keys and subtrees, the nearest rule decides for a key.';
+comment on column pgstate.search_rule.ranges is 'The keys of subtree.';
 comment on column pgstate.search_rule.salt is 'Known to nobody: see _mark_of().';
 comment on column pgstate.search_rule.config is 'Text search configuration, by name: an oid would not survive a dump.';
 comment on column pgstate.search_rule.fields is 'Paths into the value whose text is searched; $ is all of it.';

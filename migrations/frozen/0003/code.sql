@@ -2994,11 +2994,11 @@ begin
   if v_same then
     return;
   end if;
-  insert into pgstate.search_rule as r (subtree, nearness, fields, config, vectors, vector_fields, set_by, set_at)
+  insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,
           case when p_subtree = '**' then 0
                else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
-          p_fields, p_config, p_vectors, p_vector_fields, p_actor.name, pgstate._now())
+          pgstate._pattern_ranges(p_subtree), p_fields, p_config, p_vectors, p_vector_fields, p_actor.name, pgstate._now())
       on conflict on constraint search_rule_pkey do update
      set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
          set_by = excluded.set_by, set_at = excluded.set_at;
@@ -3032,10 +3032,10 @@ as $$
 begin
   return query
     select r.subtree, r.fields, r.config, r.vectors, r.vector_fields,
-           not exists (select from pgstate.search_build b where pgstate._pattern_ranges(b.subtree) && pgstate._pattern_ranges(r.subtree)),
+           not exists (select from pgstate.search_build b where pgstate._pattern_ranges(b.subtree) && r.ranges),
            r.set_by, r.set_at
       from pgstate.search_rule r
-     where (select x.touches + x.admins from pgstate.reach x where x.agent_id = p_actor.id) && pgstate._pattern_ranges(r.subtree)
+     where (select x.touches + x.admins from pgstate.reach x where x.agent_id = p_actor.id) && r.ranges
      order by r.subtree;
 end
 $$;
@@ -3099,7 +3099,7 @@ create function pgstate._search_plan(p_ranges pgstate.keymultirange, p_reads pgs
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_rules pgstate.keymultirange := coalesce((select range_agg(u) from pgstate.search_rule r, unnest(pgstate._pattern_ranges(r.subtree)) u), '{}');
+  v_rules pgstate.keymultirange := coalesce((select range_agg(r.ranges) from pgstate.search_rule r), '{}');
   v_builds pgstate.keymultirange := coalesce((select range_agg(u) from pgstate.search_build b, unnest(pgstate._pattern_ranges(b.subtree)) u), '{}');
   v_rule record;
   v_range pgstate.keyrange;
@@ -3138,8 +3138,8 @@ begin
         v_dir := null;
       end if;
       for v_rule in
-        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, pgstate._pattern_ranges(r.subtree) as ranges
-          from pgstate.search_rule r where pgstate._pattern_ranges(r.subtree) && pgstate.keyrange(v_low, v_end, '[)')
+        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, r.ranges
+          from pgstate.search_rule r where r.ranges && pgstate.keyrange(v_low, v_end, '[)')
       loop
         for v_range in
           select u from unnest(v_rule.ranges * pgstate.keymultirange(pgstate.keyrange(v_low, v_end, '[)')) - v_builds) u
@@ -3366,7 +3366,7 @@ begin
   end if;
   v_found := array(
     select v from pgstate.vector_index v
-     where exists (select from pgstate.search_rule r where r.vectors = v.name and p_ranges && pgstate._pattern_ranges(r.subtree))
+     where exists (select from pgstate.search_rule r where r.vectors = v.name and p_ranges && r.ranges)
      order by v.model = p_model desc, v.name);
   if cardinality(v_found) > 1 and ((v_found[1]).model <> p_model or (v_found[2]).model = p_model or p_model is null) then
     raise exception using errcode = 'PS007', message = 'the pattern reaches entries of several vector indexes',
@@ -3401,7 +3401,7 @@ begin
   if p_index.method = 'exact' or to_regclass(format('pgstate.embedding_%s_idx', p_index.id)) is null
      or (select string_to_array(substring(x.extversion from '^\d+\.\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
      or exists (select from pgstate.search_build)
-     or not p_reads @> (select range_agg(u) from pgstate.search_rule r, unnest(pgstate._pattern_ranges(r.subtree)) u where r.vectors = p_index.name)
+     or not p_reads @> (select range_agg(r.ranges) from pgstate.search_rule r where r.vectors = p_index.name)
   then
     return;
   end if;
@@ -3458,7 +3458,7 @@ begin
     into v_lows, v_highs from unnest(p_ranges * v_reads) r;
   if (select count(*) from (
         select from unnest(v_lows, v_highs) as s (low, high)
-          cross join lateral (select from pgstate.embedding m where m.key >= s.low and m.key < s.high limit 5000) m limit 5000) n) = 5000
+          cross join lateral (select from pgstate.embedding m where m.key >= s.low and m.key < s.high limit 2000) m limit 2000) n) = 2000
   then
     return query select n.* from pgstate._nearest_indexed(p_index, v_schema, p_ranges * v_reads, v_reads, p_regex, p_path, p_vector, p_depth) n;
     if found then
@@ -6537,7 +6537,7 @@ begin
       union all
       select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex) w where p_mode <> 'vector'
     ), near as (
-      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_limit + 200)::int) n
+      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int) n
        where p_mode <> 'text' and n.distance is not null
     ), ranked as (
       select w.key, w.version, w.rank::float8 as score, w.rank, null::float8 as distance from worded w where p_mode = 'text'

@@ -17,7 +17,7 @@ begin
     into v_lows, v_highs from unnest(p_ranges * v_reads) r;
   if (select count(*) from (
         select from unnest(v_lows, v_highs) as s (low, high)
-          cross join lateral (select from pgstate.embedding m where m.key >= s.low and m.key < s.high limit 5000) m limit 5000) n) = 5000
+          cross join lateral (select from pgstate.embedding m where m.key >= s.low and m.key < s.high limit 2000) m limit 2000) n) = 2000
   then
     return query select n.* from pgstate._nearest_indexed(p_index, v_schema, p_ranges * v_reads, v_reads, p_regex, p_path, p_vector, p_depth) n;
     if found then

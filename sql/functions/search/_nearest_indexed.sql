@@ -21,7 +21,7 @@ begin
   if p_index.method = 'exact' or to_regclass(format('pgstate.embedding_%s_idx', p_index.id)) is null
      or (select string_to_array(substring(x.extversion from '^\d+\.\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
      or exists (select from pgstate.search_build)
-     or not p_reads @> (select range_agg(u) from pgstate.search_rule r, unnest(pgstate._pattern_ranges(r.subtree)) u where r.vectors = p_index.name)
+     or not p_reads @> (select range_agg(r.ranges) from pgstate.search_rule r where r.vectors = p_index.name)
   then
     return;
   end if;

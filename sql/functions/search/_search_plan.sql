@@ -5,7 +5,7 @@ create function pgstate._search_plan(p_ranges pgstate.keymultirange, p_reads pgs
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_rules pgstate.keymultirange := coalesce((select range_agg(u) from pgstate.search_rule r, unnest(pgstate._pattern_ranges(r.subtree)) u), '{}');
+  v_rules pgstate.keymultirange := coalesce((select range_agg(r.ranges) from pgstate.search_rule r), '{}');
   v_builds pgstate.keymultirange := coalesce((select range_agg(u) from pgstate.search_build b, unnest(pgstate._pattern_ranges(b.subtree)) u), '{}');
   v_rule record;
   v_range pgstate.keyrange;
@@ -44,8 +44,8 @@ begin
         v_dir := null;
       end if;
       for v_rule in
-        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, pgstate._pattern_ranges(r.subtree) as ranges
-          from pgstate.search_rule r where pgstate._pattern_ranges(r.subtree) && pgstate.keyrange(v_low, v_end, '[)')
+        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, r.ranges
+          from pgstate.search_rule r where r.ranges && pgstate.keyrange(v_low, v_end, '[)')
       loop
         for v_range in
           select u from unnest(v_rule.ranges * pgstate.keymultirange(pgstate.keyrange(v_low, v_end, '[)')) - v_builds) u

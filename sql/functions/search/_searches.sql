@@ -5,10 +5,10 @@ as $$
 begin
   return query
     select r.subtree, r.fields, r.config, r.vectors, r.vector_fields,
-           not exists (select from pgstate.search_build b where pgstate._pattern_ranges(b.subtree) && pgstate._pattern_ranges(r.subtree)),
+           not exists (select from pgstate.search_build b where pgstate._pattern_ranges(b.subtree) && r.ranges),
            r.set_by, r.set_at
       from pgstate.search_rule r
-     where (select x.touches + x.admins from pgstate.reach x where x.agent_id = p_actor.id) && pgstate._pattern_ranges(r.subtree)
+     where (select x.touches + x.admins from pgstate.reach x where x.agent_id = p_actor.id) && r.ranges
      order by r.subtree;
 end
 $$;

@@ -15,7 +15,7 @@ begin
   end if;
   v_found := array(
     select v from pgstate.vector_index v
-     where exists (select from pgstate.search_rule r where r.vectors = v.name and p_ranges && pgstate._pattern_ranges(r.subtree))
+     where exists (select from pgstate.search_rule r where r.vectors = v.name and p_ranges && r.ranges)
      order by v.model = p_model desc, v.name);
   if cardinality(v_found) > 1 and ((v_found[1]).model <> p_model or (v_found[2]).model = p_model or p_model is null) then
     raise exception using errcode = 'PS007', message = 'the pattern reaches entries of several vector indexes',
