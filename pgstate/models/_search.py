@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, PrimaryKeyC
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, REAL, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
-from pgstate.models._base import BigInt, Model, Name, Now, Xid8
+from pgstate.models._base import BigInt, KeyMultirange, Model, Name, Now, Xid8
 
 
 class VectorIndexRow(Model):
