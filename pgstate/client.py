@@ -218,6 +218,10 @@ def connect(
     """
     if sum(given is not None for given in (dsn, pool, engine)) > 1:
         raise errors.InvalidArgument("give one of dsn, pool and engine")
+    if embed is not None and not isinstance(embed, Embedding):
+        raise errors.InvalidArgument(
+            "embed takes pgstate.Embedding(function, model=...): vectors go by their model's name"
+        )
     patience = seconds(timeout).total_seconds()
     if patience <= 0 or connections < 1:
         raise errors.InvalidArgument("timeout and connections must be positive")

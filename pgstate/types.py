@@ -454,7 +454,7 @@ class Unembedded:
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """One step of retention: `status` is ok, or busy when another client was at it; `removed` counts versions, None for
+    """One step of retention and indexing: `status` is ok, or busy when another client was at it; `removed` counts versions, None for
     an agent without admin on everything; `more` says that more waits."""
 
     status: str

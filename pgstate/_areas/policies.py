@@ -80,8 +80,9 @@ class Policies(Area):
         await self._change(policies.drop_reducer, name)
 
     async def maintain(self, limit: int = 5000) -> Maintained:
-        """One step of retention, which connected clients do by themselves every ten seconds: removes versions that no
-        policy keeps. `limit` is how many it looks at, 1 to 100,000. Raises InvalidArgument, AccessDenied."""
+        """One step of what connected clients do by themselves every ten seconds: removes versions that no policy keeps,
+        and indexes for search what was there before `set_search`. `limit` is how many versions it looks at, 1 to
+        100,000, and ten times how many keys it indexes. Raises InvalidArgument, AccessDenied."""
         row = await self._core.call(lambda c, left: policies.maintain(c, limit, timeout=left), self._timeout)
         return Maintained(**row)
 

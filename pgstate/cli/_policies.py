@@ -95,7 +95,10 @@ async def explain(cli: Cli, key: KeyArgument) -> None:
 
 
 async def maintain(cli: Cli) -> None:
-    """Removes history that no policy keeps; connected clients do it by themselves, a little every ten seconds."""
+    """Removes history that no policy keeps, and indexes for search what was there before.
+
+    Connected clients do it by themselves, a little every ten seconds.
+    """
     removed: int | None = 0
     async with cli.connect() as state:
         while True:

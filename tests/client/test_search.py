@@ -245,6 +245,8 @@ async def test_without_pgvector(state: State, connect: Connect) -> None:
             await call
     with pytest.raises(errors.InvalidArgument):
         Embedding(Model.vectors, "")
+    with pytest.raises(errors.InvalidArgument, match="Embedding"):
+        await connect(embed=Model.vectors)
     with pytest.raises(errors.InvalidArgument, match="needs|mode is"):
         await state.search("k/**", "owl", mode="hybrid")
 

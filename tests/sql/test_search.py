@@ -334,6 +334,22 @@ async def test_without_a_rule_no_write_is_followed(root: Caller, inside: Caller)
     assert await inside.fetchval(triggers) == ["version_wake"]
     await root("set_search", "k/**")
     assert await inside.fetchval(triggers) == ["version_search", "version_wake"]
+    # what a revision clears comes back with its code
+    await inside.execute("drop trigger version_search on pgstate.version; select pgstate._follow_writes()")
+    assert await inside.fetchval(triggers) == ["version_search", "version_wake"]
+    await root("drop_search", "k/**")
+    await build(root)
+    assert await inside.fetchval(triggers) == ["version_wake"]
+    # it goes only if nobody is in the way, and is there again with the next rule
+    await root("set_search", "k/**")
+    await root("drop_search", "k/**")
+    async with inside.transaction():
+        await inside.execute("lock table pgstate.version in access share mode")
+        await build(root)
+        assert await inside.fetchval(triggers) == ["version_search", "version_wake"]
+    await root("put", "k/1", "owl")
+    assert await docs(inside) == {}
+    assert await keys(root, "k/**", "owl") == ["k/1"]
 
 
 @pytest.mark.core

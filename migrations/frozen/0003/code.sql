@@ -2920,7 +2920,7 @@ $$;
 comment on function pgstate._on_version_search() is 'Internal: indexes for search what a statement wrote.';
 
 -- functions/search/_follow_writes.sql
--- Writes pay for search only where there are rules. The lock waits for transactions that have written, and holds up those
+-- Writes pay for search only where there are rules; when the last has gone, the trigger goes if nobody is in the way. The lock waits for transactions that have written, and holds up those
 -- that want to: not for long.
 create function pgstate._follow_writes() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -2931,8 +2931,15 @@ begin
      and not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then
     create trigger version_search after insert on pgstate.version referencing new table as written
       for each statement execute function pgstate._on_version_search();
+  elsif not exists (select from pgstate.search_rule) then
+    perform set_config('lock_timeout', '50ms', true);
+    drop trigger if exists version_search on pgstate.version;
   end if;
 exception when lock_not_available then
+  -- a trigger that finds no rule does no harm
+  if not exists (select from pgstate.search_rule) then
+    return;
+  end if;
   raise exception using errcode = '55P03', message = 'a transaction that has written is still open: search cannot begin to follow writes',
     hint = 'Try again when it has ended (pg_stat_activity shows it).';
 end
@@ -3083,6 +3090,7 @@ begin
   end;
   if cardinality(v_keys) < p_limit then
     delete from pgstate.search_build b where b.subtree = v_build.subtree;
+    perform pgstate._follow_writes();
   else
     update pgstate.search_build b set after = v_keys[cardinality(v_keys)] where b.subtree = v_build.subtree;
   end if;
@@ -3123,7 +3131,7 @@ begin
   for v_low, v_high in
     select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
            coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
-      from unnest(p_ranges) r
+      from unnest(p_ranges) r where r && v_rules
   loop
     while v_low collate "C" < v_high collate "C" loop
       -- everything, a directory as it begins the range, part of one that the caller reads, or anything else
@@ -6721,7 +6729,7 @@ begin
 end
 $$;
 comment on function pgstate.create_vectors(text, int, text, text, text, text, jsonb, text) is
-  'Makes a vector index for set_search() to name. It holds vectors of one model (any name that tells models apart) and dims dimensions. distance: cosine, l2 or inner_product. method: hnsw (options m, ef_construction), ivfflat (lists; make it again when there are entries: reindex), or exact, without an index. type of the index: vector up to 2000 dimensions, halfvec up to 4000. Asked again with the same settings, restores the index that goes with the extension. Needs pgvector and admin on everything. PS007 PS010 PS050.';
+  'Makes a vector index for set_search() to name. It holds vectors of one model (any name that tells models apart) and dims dimensions. distance: cosine, l2 or inner_product. method: hnsw (options m, ef_construction), ivfflat (lists; make it again when there are entries: reindex), or exact, without an index. type of the index: vector up to 2000 dimensions, halfvec up to 4000. Asked again with the same settings, restores the index that goes with the extension: while that is built from vectors that are there, writes of embedded entries wait. Needs pgvector and admin on everything. PS007 PS010 PS050.';
 
 -- functions/search/drop_vectors.sql
 create function pgstate.drop_vectors(name text, agent text default null) returns void

@@ -29,7 +29,7 @@ begin
   for v_low, v_high in
     select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
            coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
-      from unnest(p_ranges) r
+      from unnest(p_ranges) r where r && v_rules
   loop
     while v_low collate "C" < v_high collate "C" loop
       -- everything, a directory as it begins the range, part of one that the caller reads, or anything else
