@@ -454,8 +454,8 @@ class Unembedded:
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """One step of retention and indexing: `status` is ok, or busy when another client was at it; `removed` counts versions, None for
-    an agent without admin on everything; `more` says that more waits."""
+    """One step of retention and indexing: `status` is ok, or busy when another client was at it; `removed` counts
+    versions, None for an agent without admin on everything; `more` says that more waits."""
 
     status: str
     removed: int | None

@@ -1,5 +1,5 @@
--- Writes pay for search only where there are rules; when the last has gone, the trigger goes if nobody is in the way. The lock waits for transactions that have written, and holds up those
--- that want to: not for long.
+-- Writes pay for search only where there are rules; when the last has gone, the trigger goes if nobody is in the way. The
+-- lock waits for transactions that have written, and holds up those that want to: not for long.
 create function pgstate._follow_writes() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 set lock_timeout = '2s'
