@@ -177,6 +177,26 @@ class Claim(Model):
     claimed_at: Mapped[datetime]
 
 
+class Task(Model):
+    """View `tasks`: entries as pieces of work, waiting, claimed, failed or finished."""
+
+    __tablename__ = "tasks"
+    __table_args__ = ({"info": {"view": True}},)
+
+    key: Mapped[Name] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    priority: Mapped[int]
+    holder: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    lease_left: Mapped[timedelta | None]
+    attempts: Mapped[int]
+    error: Mapped[str | None]
+    next_try: Mapped[datetime | None]
+    version: Mapped[BigInt]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
 class InstallRow(Model):
     """Table `install`: one row, the installation's identity and limits."""
 
@@ -372,6 +392,25 @@ class ClaimRow(Model):
     lease_until: Mapped[datetime]
     attempts: Mapped[int]
     claimed_at: Mapped[datetime]
+    retry_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+    released: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class ClaimLogRow(Model):
+    """Table `claim_log`: claims that were ended by force."""
+
+    __tablename__ = "claim_log"
+    __table_args__ = (PrimaryKeyConstraint("key", "at", name="claim_log_pkey"),)
+
+    key: Mapped[Name]
+    at: Mapped[datetime]
+    token: Mapped[BigInt]
+    holder: Mapped[str | None]
+    lease_until: Mapped[datetime]
+    attempts: Mapped[int]
+    released_by: Mapped[str]
+    via: Mapped[str]
 
 
 class LaneRow(Model):
@@ -412,13 +451,15 @@ class PolicyRow(Model):
     __table_args__ = (
         PrimaryKeyConstraint("subtree", name="policy_pkey"),
         CheckConstraint(
-            "num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema) > 0",
+            "num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts, "
+            "backoff, backoff_limit, dead_letter, claimed_writes) > 0",
             name="policy_sets_something",
         ),
         CheckConstraint("num_nonnulls(keep_versions, keep_age, keep_everything) <= 1", name="policy_keeps_one_way"),
         CheckConstraint("keep_everything", name="policy_keep_everything_true"),
         CheckConstraint("keep_versions > 0", name="policy_keep_versions_positive"),
         CheckConstraint("value_limit > 0", name="policy_value_limit_positive"),
+        CheckConstraint("max_attempts > 0", name="policy_max_attempts_positive"),
     )
 
     subtree: Mapped[Name]
@@ -432,6 +473,11 @@ class PolicyRow(Model):
     schema: Mapped[Json]
     set_by: Mapped[str]
     set_at: Mapped[Now]
+    max_attempts: Mapped[int | None]
+    backoff: Mapped[timedelta | None]
+    backoff_limit: Mapped[timedelta | None]
+    dead_letter: Mapped[Name | None]
+    claimed_writes: Mapped[bool | None]
 
 
 class ReducerRow(Model):

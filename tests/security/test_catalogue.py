@@ -215,7 +215,7 @@ _VERSION = (
 _CLAIM = "insert into pgstate.claim (key, token, lease_until, attempts, claimed_at) values ('{}', 1, now(), 1, now())"
 _OTHERS = (
     "agent", "former_agent", "login", "delegation", "access_grant", "reach", "op", "lane", "watcher", "install", "feed_point",
-    "policy", "reducer", "mark", "sweep", "review", "_acting",
+    "policy", "reducer", "mark", "sweep", "review", "claim_log", "_acting",
 )  # fmt: skip
 
 
