@@ -1,6 +1,7 @@
 """pgstate: the state layer for AI agents, in the Postgres that you already have."""
 
 from pgstate import errors, ops, reducers
+from pgstate._areas._held import Lock, Task
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas._watch import Watch
 from pgstate._areas.typed import TypedState
@@ -10,6 +11,7 @@ from pgstate.errors import (
     AccessDenied,
     ClaimHeld,
     CursorExpired,
+    LeaseLost,
     PgStateError,
     StaleToken,
     VersionConflict,
@@ -21,7 +23,9 @@ from pgstate.types import (
     ChangePage,
     Claim,
     Entry,
+    Failed,
     FieldChange,
+    ForcedRelease,
     Grant,
     HeldClaim,
     Info,
@@ -32,6 +36,7 @@ from pgstate.types import (
     Result,
     RolledBack,
     Stats,
+    TaskState,
     Version,
 )
 
@@ -45,10 +50,14 @@ __all__ = [
     "ClaimHeld",
     "CursorExpired",
     "Entry",
+    "Failed",
     "FieldChange",
+    "ForcedRelease",
     "Grant",
     "HeldClaim",
     "Info",
+    "LeaseLost",
+    "Lock",
     "Maintained",
     "Page",
     "PgStateError",
@@ -59,6 +68,8 @@ __all__ = [
     "StaleToken",
     "State",
     "Stats",
+    "Task",
+    "TaskState",
     "TypedState",
     "TypedWatch",
     "Version",

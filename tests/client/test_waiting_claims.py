@@ -21,11 +21,15 @@ def nothing_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_hub, "_SETTLE_LIMIT", -1.0)
 
 
+def _waiters(state: State) -> int:
+    return sum(len(claimer._waiters) for claimer in state._core.kept.values())
+
+
 async def waiting_for(state: State, pattern: str, count: int = 1, **how: float) -> list[asyncio.Task[Claim | None]]:
     """Workers that have found nothing, and whom the feed reader would wake."""
     tasks = [asyncio.ensure_future(state.claim_next(pattern, wait=60, **how)) for _ in range(count)]
     async with asyncio.timeout(_GUARD):
-        while len(state._core.hub._taps) < count:
+        while not state._core.hub._taps or _waiters(state) < count:
             await asyncio.sleep(0.005)
         # each looks once more after it was taken on
         statements = state.stats.statements

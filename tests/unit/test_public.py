@@ -10,15 +10,15 @@ import pgstate
 from pgstate import errors, ops, reducers
 
 NAMES = [
-    "UNSET", "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry",
-    "FieldChange", "Grant", "HeldClaim", "Info", "Maintained", "Page", "PgStateError", "Policy", "PolicySetting", "Result", "RolledBack", "StaleToken", "State", "Stats", "TypedState",
+    "UNSET", "AccessDenied", "Agent", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Entry", "Failed",
+    "FieldChange", "ForcedRelease", "Grant", "HeldClaim", "Info", "LeaseLost", "Lock", "Maintained", "Page", "PgStateError", "Policy", "PolicySetting", "Result", "RolledBack", "StaleToken", "State", "Stats", "Task", "TaskState", "TypedState",
     "TypedWatch", "Version", "VersionConflict", "Watch", "connect", "errors", "key", "ops", "reducers",
 ]  # fmt: skip
 METHODS = [
-    "agents", "apply", "as_agent", "changes", "claim", "claim_next", "claims", "close", "complete", "create_agent",
-    "create_gateway", "create_reader", "cursor", "delegate", "delete", "delete_many", "drop_agent", "drop_gateway", "drop_policy", "drop_reducer", "explain_policy", "get", "get_many", "grant_access",
-    "grants", "history", "info", "list", "maintain", "me", "merge", "merge_many", "namespace", "policies", "put", "put_many", "register_reducer", "release",
-    "renew", "revoke_access", "rollback", "set_login", "set_policy", "stats", "typed", "undelegate", "update", "watch", "with_timeout",
+    "agents", "apply", "as_agent", "changes", "claim", "claim_log", "claim_many", "claim_next", "claims", "close", "complete", "create_agent",
+    "create_gateway", "create_reader", "cursor", "delegate", "delete", "delete_many", "drop_agent", "drop_gateway", "drop_policy", "drop_reducer", "explain_policy", "fail", "get", "get_many", "grant_access",
+    "grants", "history", "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "policies", "put", "put_many", "register_reducer", "release",
+    "renew", "revoke_access", "rollback", "semaphore", "set_login", "set_policy", "stats", "tasks", "typed", "undelegate", "update", "watch", "with_timeout", "work",
 ]  # fmt: skip
 TYPED = {
     pgstate.TypedState: ["define", "delete", "diff", "load", "modify", "path", "reducers", "set", "update", "watch"],
@@ -65,7 +65,7 @@ def test_guards_and_operations() -> None:
 
 def test_errors_at_the_top_are_those_of_the_module() -> None:
     at_the_top = [name for name in NAMES if inspect.isclass(getattr(pgstate, name)) and hasattr(errors, name)]
-    assert at_the_top == ["AccessDenied", "ClaimHeld", "CursorExpired", "PgStateError", "StaleToken", "VersionConflict"]
+    assert at_the_top == ["AccessDenied", "ClaimHeld", "CursorExpired", "LeaseLost", "PgStateError", "StaleToken", "VersionConflict"]
     assert all(getattr(pgstate, name) is getattr(errors, name) for name in at_the_top)
 
 
