@@ -1,7 +1,18 @@
 """All benchmarks in one run, on one server."""
 
-from benchmarks import growth, history, storage, typed, values, watch
+from benchmarks import claims, growth, history, storage, typed, values, watch
 from benchmarks._run import run
 
 if __name__ == "__main__":
-    run([values.measure, typed.measure, growth.measure, history.measure, storage.measure, watch.measure], __doc__)
+    run(
+        [
+            values.measure,
+            claims.measure,
+            typed.measure,
+            growth.measure,
+            history.measure,
+            storage.measure,
+            watch.measure,
+        ],
+        __doc__,
+    )

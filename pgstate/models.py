@@ -407,7 +407,7 @@ class ClaimLogRow(Model):
     at: Mapped[datetime]
     token: Mapped[BigInt]
     holder: Mapped[str | None]
-    lease_until: Mapped[datetime]
+    lease_until: Mapped[datetime | None]
     attempts: Mapped[int]
     released_by: Mapped[str]
     via: Mapped[str]

@@ -314,7 +314,7 @@ class ForcedRelease:
     at: datetime
     token: int
     holder: str | None
-    lease_until: datetime
+    lease_until: datetime | None
     attempts: int
     released_by: str
     via: str

@@ -132,7 +132,8 @@ class Held:
             if self._body.uncancel() > self._cancelling:
                 # somebody else cancelled it as well
                 return
-        if error is None or (isinstance(error, asyncio.CancelledError) and self._cancelled):
+        # on_loss was told, and the block went on for reasons of its own
+        if (error is None and self._on_loss is None) or (isinstance(error, asyncio.CancelledError) and self._cancelled):
             raise self._loss() from error
 
     async def _finish(self, error: BaseException | None) -> None:

@@ -4,7 +4,7 @@ create table pgstate.claim_log (
   at timestamptz not null,
   token bigint not null,
   holder text,
-  lease_until timestamptz not null,
+  lease_until timestamptz,
   attempts int not null,
   released_by text not null,
   via text not null,
@@ -12,5 +12,5 @@ create table pgstate.claim_log (
 );
 comment on table pgstate.claim_log is 'Claims that were ended by force: whose, by whom, when. Read it with claim_log().';
 comment on column pgstate.claim_log.token is 'Of the claim that was ended.';
-comment on column pgstate.claim_log.holder is 'Who held it; null when nobody did, as after a failure.';
+comment on column pgstate.claim_log.holder is 'Who held it until lease_until; null when nobody did, as after a failure.';
 comment on column pgstate.claim_log.released_by is 'The agent that ended it; via: the login it came through.';

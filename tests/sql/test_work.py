@@ -431,7 +431,7 @@ async def test_twelve_tasks_in_every_state(root: Caller, agent: MakeAgent, clock
     # the view says the same, to those who may read it
     superuser = await session(SUPERUSER)
     seen = await superuser.fetch("select * from pgstate.tasks where key like 't/sub/__' order by key")
-    compared = [c for c in one.keys() if c != "lease_left"]
+    compared = sorted(set(one.keys()) - {"lease_left"})
     assert [[r[c] for c in compared] for r in seen] == [[r[c] for c in compared] for r in rows.values()]
     assert [r["key"] for r in await other.rows("tasks")] == ["t/sub/a/x"]
     assert len(await other.refuses("PS010", "tasks('t/sub/0*')", "tasks('none/*')")) == 1

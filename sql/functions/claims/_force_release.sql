@@ -20,7 +20,7 @@ begin
   update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null, retry_at = null, attempts = 0, released = 0
    where c.key = p_key;
   insert into pgstate.claim_log (key, at, token, holder, lease_until, attempts, released_by, via)
-  values (p_key, pgstate._now(), v_claim.token, v_claim.holder, v_claim.lease_until, v_claim.attempts, p_actor.name, session_user);
+  values (p_key, pgstate._now(), v_claim.token, v_claim.holder, nullif(v_claim.lease_until, '-infinity'), v_claim.attempts, p_actor.name, session_user);
   perform pgstate._wake(array[p_key]);
   v_out.status := 'ok';
   v_out.attempts := v_claim.attempts;
