@@ -65,7 +65,15 @@ def test_guards_and_operations() -> None:
 
 def test_errors_at_the_top_are_those_of_the_module() -> None:
     at_the_top = [name for name in NAMES if inspect.isclass(getattr(pgstate, name)) and hasattr(errors, name)]
-    assert at_the_top == ["AccessDenied", "ClaimHeld", "CursorExpired", "LeaseLost", "PgStateError", "StaleToken", "VersionConflict"]
+    assert at_the_top == [
+        "AccessDenied",
+        "ClaimHeld",
+        "CursorExpired",
+        "LeaseLost",
+        "PgStateError",
+        "StaleToken",
+        "VersionConflict",
+    ]
     assert all(getattr(pgstate, name) is getattr(errors, name) for name in at_the_top)
 
 

@@ -4203,7 +4203,7 @@ comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[
 
 -- functions/values/write_one.sql
 -- Any write of one row, as write_many() takes it: what clients send that have just one, and what put(), merge(), delete()
--- and complete() are. A plain put of a key that exists goes a short way, in plain statements; everything else is decided by
+-- and complete() are. A plain put of a key that exists, and a completion, go a short way, in plain statements; everything else is decided by
 -- write_many(), which finds the entry locked already.
 --
 -- The short way: the entry is locked first and written by a second statement, whose snapshot shows every claim that there
@@ -4264,6 +4264,32 @@ begin
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
       select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at
         from changed c
+      returning version into v_version;
+    end if;
+  elsif write_one.op = 'complete' and write_one.token is not null and write_one.expect is null and write_one.return_value is null
+        and write_one.op_id is null and v_actor.writable and v_actor.readable then
+    -- likewise: the claim is ended in the statement that asks whether it is the caller's
+    select e.version into v_version
+      from pgstate.entry e where e.key = write_one.key and e.value is not null and e.kind = 'value' for no key update;
+    if v_version is not null then
+      if current_setting('transaction_isolation') <> 'read committed' then
+        perform pgstate._check_claims_seen(array[write_one.key]);
+      end if;
+      v_now := pgstate._now();
+      with ended as (
+        delete from pgstate.claim c
+         where c.key = write_one.key and c.token = write_one.token and c.holder_id = v_actor.id and c.lease_until > v_now
+        returning c.key
+      ), changed as (
+        update pgstate.entry e
+           set version = e.version + 1, live = false, value = null, writer = v_actor.name, via = session_user, updated_at = v_now,
+               expires_at = null, full_version = null
+          from ended n
+         where e.key = n.key and (e.expires_at is null or e.expires_at > v_now)
+        returning e.version
+      )
+      insert into pgstate.version (key, version, epoch, op, writer, via, at)
+      select write_one.key, c.version, v_actor.epoch, 'complete', v_actor.name, session_user, v_now from changed c
       returning version into v_version;
     end if;
   end if;
@@ -4675,8 +4701,19 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_claims pgstate.claim[];
+  v_claim pgstate.claim;
   v_now timestamptz := pgstate._now();
 begin
+  if cardinality(p_keys) = 1 then
+    insert into pgstate.claim as c (key, token, holder, holder_id, lease_until, attempts, claimed_at)
+    values (p_keys[1], nextval('pgstate.claim_token_seq'), p_actor.name, p_actor.id, v_now + p_lease, 1, v_now)
+        on conflict on constraint claim_pkey do update
+       set token = excluded.token, holder = excluded.holder, holder_id = excluded.holder_id, lease_until = excluded.lease_until,
+           attempts = c.attempts + 1, claimed_at = excluded.claimed_at, retry_at = null
+     where c.lease_until <= v_now and (c.retry_at is null or c.retry_at <= v_now)
+    returning c.* into v_claim;
+    return case when v_claim.key is not null then array[v_claim] end;
+  end if;
   with taken as (
     insert into pgstate.claim as c (key, token, holder, holder_id, lease_until, attempts, claimed_at)
     select k, nextval('pgstate.claim_token_seq'), p_actor.name, p_actor.id, v_now + p_lease, 1, v_now from unnest(p_keys) k
@@ -4713,9 +4750,11 @@ set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_ranges pgstate.keymultirange;
+  v_range pgstate.keyrange;
   v_regex text;
   v_parent text;
   v_found pgstate.entry[];
+  v_one pgstate.entry;
   v_claims pgstate.claim[];
   v_out pgstate.claimed[] := '{}';
   v_missing pgstate.claimed;
@@ -4732,18 +4771,21 @@ declare
   v_since timestamptz;
   v_done text;
 begin
-  perform pgstate._check_lease(p_lease);
-  perform pgstate._check_pattern(p_pattern);
-  v_ranges := pgstate._pattern_ranges(p_pattern) * p_actor.reads * p_actor.writes;
-  if isempty(v_ranges) then
-    perform pgstate._deny();
-  end if;
+  -- assigning is an expression, PERFORM is a query: 5 us
+  v_done := pgstate._check_lease(p_lease);
+  v_done := pgstate._check_pattern(p_pattern);
   v_regex := pgstate._pattern_regex(p_pattern);
   v_parent := substring(p_pattern from '^([^*?]+)/[^/]*[*?][^/]*$');
+  if v_parent is not null then
+    v_range := pgstate.keyrange(v_parent || '/', v_parent || '0', '[)');
+  end if;
   -- by directory only where all of it is the caller's: a look at hidden siblings would show in the caller's statistics
-  if p_pattern ~ '/\*\*$'
-     or not p_actor.reads * p_actor.writes @> pgstate.keyrange(v_parent || '/', v_parent || '0', '[)') then
+  if v_parent is null or p_pattern ~ '/\*\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
     v_parent := null;
+    v_ranges := pgstate._pattern_ranges(p_pattern) * p_actor.reads * p_actor.writes;
+    if isempty(v_ranges) then
+      perform pgstate._deny();
+    end if;
   end if;
   if v_parent is not null then
     v_slot := 'pgstate.place' || (hashtext(p_pattern) & 7);
@@ -4765,7 +4807,7 @@ begin
            -- begun before, committed since
            and e.created_at > v_since - interval '5 s'
            and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now) and v_ranges @> e.key and e.key ~ v_regex
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
          order by e.priority desc, e.created_at, e.key limit v_left for update of e skip locked);
       if cardinality(v_found) = 0 then
@@ -4773,7 +4815,7 @@ begin
           select e from pgstate.entry e
            where e.parent = v_parent and e.live and e.priority = v_priority and (e.created_at, e.key) > (v_at, v_key)
              and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-             and (e.expires_at is null or e.expires_at > v_now) and v_ranges @> e.key and e.key ~ v_regex
+             and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
              and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
            order by e.created_at, e.key limit v_left for update of e skip locked);
         if cardinality(v_found) > 0 then
@@ -4790,7 +4832,7 @@ begin
       v_found := array(
         select e from pgstate.entry e
          where e.parent = v_parent and e.live and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now) and v_ranges @> e.key and e.key ~ v_regex
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
          order by e.priority desc, e.created_at, e.key limit v_left for update of e skip locked);
       if pg_stat_get_xact_tuples_returned('pgstate.entry_task_idx'::regclass) - v_passed > 200 + 2 * v_left and cardinality(v_found) > 0 then
@@ -4816,22 +4858,33 @@ begin
          order by m.priority desc, m.created_at, m.key limit v_left for update of e skip locked);
     end if;
     exit when cardinality(v_found) = 0;
-    v_claims := pgstate._take(p_actor, array(select f.key from unnest(v_found) with ordinality f order by f.ordinality), p_lease);
-    if cardinality(v_claims) = cardinality(v_found) then
-      v_out := v_out || array(
-        select row('ok', f.key, case when f.full_version < f.version then pgstate._grown(f.key, f.value, f.full_version, f.version) else f.value end,
-                   f.version, f.token, f.lease_until, f.attempts, null)::pgstate.claimed
-          from rows from (unnest(v_found), unnest(v_claims)) with ordinality
-               as f (key, parent, kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,
-                     full_version, tail_count, tail_bytes, full_bytes, full_type, claimed, token, holder, holder_id, lease_until,
-                     attempts, claimed_at, retry_at, error, released, ord)
-         order by f.ord);
+    if cardinality(v_found) = 1 then
+      -- without queries: they are a fifth of a claim
+      v_one := v_found[1];
+      v_claims := pgstate._take(p_actor, array[v_one.key], p_lease);
+      if v_claims is not null then
+        v_out := v_out || row('ok', v_one.key,
+          case when v_one.full_version < v_one.version then pgstate._grown(v_one.key, v_one.value, v_one.full_version, v_one.version) else v_one.value end,
+          v_one.version, v_claims[1].token, v_claims[1].lease_until, v_claims[1].attempts, null)::pgstate.claimed;
+      end if;
     else
-      v_out := v_out || array(
-        select row('ok', f.key, case when f.full_version < f.version then pgstate._grown(f.key, f.value, f.full_version, f.version) else f.value end,
-                   f.version, c.token, c.lease_until, c.attempts, null)::pgstate.claimed
-          from unnest(v_found) with ordinality f join unnest(v_claims) c on c.key = f.key
-         order by f.ordinality);
+      v_claims := pgstate._take(p_actor, array(select f.key from unnest(v_found) with ordinality f order by f.ordinality), p_lease);
+      if cardinality(v_claims) = cardinality(v_found) then
+        v_out := v_out || array(
+          select row('ok', f.key, case when f.full_version < f.version then pgstate._grown(f.key, f.value, f.full_version, f.version) else f.value end,
+                     f.version, f.token, f.lease_until, f.attempts, null)::pgstate.claimed
+            from rows from (unnest(v_found), unnest(v_claims)) with ordinality
+                 as f (key, parent, kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,
+                       full_version, tail_count, tail_bytes, full_bytes, full_type, claimed, token, holder, holder_id, lease_until,
+                       attempts, claimed_at, retry_at, error, released, ord)
+           order by f.ord);
+      else
+        v_out := v_out || array(
+          select row('ok', f.key, case when f.full_version < f.version then pgstate._grown(f.key, f.value, f.full_version, f.version) else f.value end,
+                     f.version, c.token, c.lease_until, c.attempts, null)::pgstate.claimed
+            from unnest(v_found) with ordinality f join unnest(v_claims) c on c.key = f.key
+           order by f.ordinality);
+      end if;
     end if;
     if p_actor.policies then
       for v_index in 1 .. coalesce(cardinality(v_claims), 0) loop
@@ -4859,7 +4912,7 @@ begin
       v_locked := exists (
         select from pgstate.entry e
          where e.parent = v_parent and e.live and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now) and v_ranges @> e.key and e.key ~ v_regex
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
     else
       v_locked := exists (
@@ -4870,6 +4923,7 @@ begin
            and (e.expires_at is null or e.expires_at > v_now) and (v_regex is null or e.key ~ v_regex)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
     end if;
+    v_ranges := coalesce(v_ranges, pgstate.keymultirange(v_range));
     -- otherwise the next moment at which something becomes claimable without a write
     select least(
       case when v_locked then v_now + interval '50 ms' end,

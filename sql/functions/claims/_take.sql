@@ -5,8 +5,19 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_claims pgstate.claim[];
+  v_claim pgstate.claim;
   v_now timestamptz := pgstate._now();
 begin
+  if cardinality(p_keys) = 1 then
+    insert into pgstate.claim as c (key, token, holder, holder_id, lease_until, attempts, claimed_at)
+    values (p_keys[1], nextval('pgstate.claim_token_seq'), p_actor.name, p_actor.id, v_now + p_lease, 1, v_now)
+        on conflict on constraint claim_pkey do update
+       set token = excluded.token, holder = excluded.holder, holder_id = excluded.holder_id, lease_until = excluded.lease_until,
+           attempts = c.attempts + 1, claimed_at = excluded.claimed_at, retry_at = null
+     where c.lease_until <= v_now and (c.retry_at is null or c.retry_at <= v_now)
+    returning c.* into v_claim;
+    return case when v_claim.key is not null then array[v_claim] end;
+  end if;
   with taken as (
     insert into pgstate.claim as c (key, token, holder, holder_id, lease_until, attempts, claimed_at)
     select k, nextval('pgstate.claim_token_seq'), p_actor.name, p_actor.id, v_now + p_lease, 1, v_now from unnest(p_keys) k
