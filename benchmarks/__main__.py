@@ -1,6 +1,6 @@
 """All benchmarks in one run, on one server."""
 
-from benchmarks import claims, growth, history, storage, typed, values, watch
+from benchmarks import claims, growth, history, search, storage, typed, values, watch
 from benchmarks._run import run
 
 if __name__ == "__main__":
@@ -11,6 +11,7 @@ if __name__ == "__main__":
             typed.measure,
             growth.measure,
             history.measure,
+            search.measure,
             storage.measure,
             watch.measure,
         ],

@@ -5,8 +5,9 @@ from pgstate._areas._held import Lock, Task
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas._watch import Watch
 from pgstate._areas.typed import TypedState
+from pgstate._embedding import Embedding
 from pgstate._keys import key
-from pgstate.client import State, connect
+from pgstate.client import BoundState, State, connect
 from pgstate.errors import (
     AccessDenied,
     ClaimHeld,
@@ -26,6 +27,8 @@ from pgstate.types import (
     Failed,
     FieldChange,
     ForcedRelease,
+    Found,
+    FoundPage,
     Grant,
     HeldClaim,
     Info,
@@ -35,8 +38,11 @@ from pgstate.types import (
     PolicySetting,
     Result,
     RolledBack,
+    SearchRule,
     Stats,
     TaskState,
+    Unembedded,
+    VectorIndex,
     Version,
 )
 
@@ -44,15 +50,19 @@ __all__ = [
     "UNSET",
     "AccessDenied",
     "Agent",
+    "BoundState",
     "Change",
     "ChangePage",
     "Claim",
     "ClaimHeld",
     "CursorExpired",
+    "Embedding",
     "Entry",
     "Failed",
     "FieldChange",
     "ForcedRelease",
+    "Found",
+    "FoundPage",
     "Grant",
     "HeldClaim",
     "Info",
@@ -65,6 +75,7 @@ __all__ = [
     "PolicySetting",
     "Result",
     "RolledBack",
+    "SearchRule",
     "StaleToken",
     "State",
     "Stats",
@@ -72,6 +83,8 @@ __all__ = [
     "TaskState",
     "TypedState",
     "TypedWatch",
+    "Unembedded",
+    "VectorIndex",
     "Version",
     "VersionConflict",
     "Watch",

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from pgstate import errors
 from pgstate._calls import policies, values
 from pgstate._calls._run import Connection
+from pgstate._embedding import Embedding, fill
 from pgstate._gather import Gatherer, Lane, Operation, Statement, persist
 from pgstate._hub import Hub, Waker
 from pgstate._source import Source, using
@@ -28,15 +29,25 @@ _PULSE = 1.0
 _LAST_PULSE = 1.0  # seconds that closing may wait for it
 _MAINTAIN = 10  # pulses
 _STEP = 5000
+_EMBED = 256  # entries
 
 
 class Core:
     """One connected client."""
 
-    def __init__(self, source: Source, info: Info, timeout: float) -> None:
+    def __init__(
+        self,
+        source: Source,
+        info: Info,
+        timeout: float,
+        embedding: Embedding | None = None,
+        agent: str | None = None,
+    ) -> None:
         self.source = source
         self.info = info
         self.timeout = timeout
+        self.embedding = embedding
+        self._embeds_as = agent
         self.stats = Stats()
         self.hub = Hub(source, self.stats, timeout)
         self.closed = False
@@ -69,7 +80,7 @@ class Core:
         return self.queue("update", agent, partial(self._write_together, agent), lanes=WRITE_LANES)
 
     def queue(
-        self, kind: str, agent: str | None, statement: Statement, *, lanes: int, ordered: bool = True
+        self, kind: str, agent: str | None, statement: Statement, *, lanes: int = 1, ordered: bool = True
     ) -> Gatherer:
         """The queue of one kind of an agent's operations, made when it is first asked for."""
         self._check_open()
@@ -84,21 +95,14 @@ class Core:
         self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
     ) -> Sequence[Row]:
         connection = await self.source.take(left)
-        rows: Sequence[Row]
         try:
-            if len(batch) == 1:
+            if len(batch) == 1 and self._waker.idle:
                 args = (batch[0].args, lane.id, lane.turn, lock_timeout, agent)
-                if self._waker.idle:
-                    rows = [await values.write_and_wake(connection, *args, timeout=left)]
-                    if rows[0]["watched"]:
-                        self._waker.woken()
-                    return rows
-                rows = [await values.write_one(connection, *args, timeout=left)]
-            else:
-                columns = _columns([o.args for o in batch])
-                rows = await values.write_many(
-                    connection, columns, lane.id, lane.turn, lock_timeout, agent, timeout=left
-                )
+                rows: Sequence[Row] = [await values.write_and_wake(connection, *args, timeout=left)]
+                if rows[0]["watched"]:
+                    self._waker.woken()
+                return rows
+            rows = await write(connection, [o.args for o in batch], lane, lock_timeout, agent, left)
         finally:
             await self.source.give(connection)
         if rows[0]["watched"]:
@@ -111,9 +115,7 @@ class Core:
         writes = [row for operation in batch for row in operation.args]
         connection = await self.source.take(left)
         try:
-            rows = await values.write_together(
-                connection, _columns(writes), lane.id, lane.turn, lock_timeout, agent, timeout=left
-            )
+            rows = await write_together(connection, writes, lane, lock_timeout, agent, left)
         finally:
             await self.source.give(connection)
         if any(row["status"] != "ok" for row in rows):
@@ -129,18 +131,9 @@ class Core:
     ) -> Sequence[Row]:
         connection = await self.source.take(left)
         try:
-            if len(batch) == 1 and not batch[0].args:
-                return [await values.get(connection, batch[0].key, agent, timeout=left)]
-            keys = list(dict.fromkeys(key for o in batch for key in o.args or (o.key,)))
-            rows = await values.get_many(connection, keys, agent, timeout=left)
+            return await read(connection, [(o.key, o.args) for o in batch], agent, left)
         finally:
             await self.source.give(connection)
-        by_key = dict(zip(keys, rows, strict=True))
-        return [{"rows": [by_key[key] for key in o.args]} if o.args else by_key[o.key] for o in batch]
-
-    async def run(self, run: Callable[[Connection], Awaitable[T]], timeout: float) -> T:
-        """Runs a statement of a queue, which sends it again itself."""
-        return await using(self.source, run, timeout)
 
     async def call(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
         """Runs a statement that reads, or that may be sent twice, until it is answered or the timeout is over."""
@@ -160,6 +153,20 @@ class Core:
                 return await self._persist(lambda c, left: run(c, lane, left), timeout)
             finally:
                 lanes.append(lane)
+
+    async def once(self, run: Callable[[Connection], Awaitable[T]], timeout: float) -> T:
+        """Runs a statement that must not be sent twice and has no lane, or that a queue sends again itself."""
+        return await using(self.source, run, timeout)
+
+    async def fill(self, pattern: str, agent: str | None, timeout: float, limit: int | None) -> int:
+        """Embeds entries that wait for vectors of this client's model; returns how many."""
+        if self.embedding is None:
+            return 0
+        return await fill(self.source, self.embedding, pattern, agent, timeout, limit)
+
+    def following(self, what: str) -> Core:
+        """The core that can wait for changes: this one."""
+        return self
 
     async def _persist(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
         deadline = asyncio.get_running_loop().time() + timeout
@@ -222,7 +229,18 @@ class Core:
         except errors.PgStateError as error:
             _log.info("no retention: %s", error)
             return False
-        return bool(done["more"])
+        return bool(done["more"]) | await self._embed()
+
+    async def _embed(self) -> bool:
+        """Embeds some of the entries that wait for it, where this client has a model. Are there more?"""
+        if self.embedding is None or (self._embeds_as or self.info.agent) is None:
+            return False
+        try:
+            done = await self.fill("", self._embeds_as, self.timeout, _EMBED)
+        except Exception as error:  # the application's function may raise anything; searches by words go on
+            _log.warning("no vectors: %s", error)
+            return False
+        return done == _EMBED
 
     async def _beat_once(self, timeout: float) -> None:
         writes = self.stats.writes
@@ -259,6 +277,51 @@ class Core:
 
 class _Refused(Exception):
     """Nothing of a batch was written, because of one operation: the queue runs each by itself then."""
+
+
+class NoLane:
+    """In place of a Lane, in a transaction of the caller's: to run that again is up to the caller."""
+
+    id = None
+    turn = None
+
+
+async def read(
+    connection: Connection, operations: Sequence[tuple[str, tuple[Any, ...]]], agent: str | None, left: float
+) -> Sequence[Row]:
+    """Reads of keys, or of several keys each, in one statement; a row for each operation."""
+    if len(operations) == 1 and not operations[0][1]:
+        return [await values.get(connection, operations[0][0], agent, timeout=left)]
+    keys = list(dict.fromkeys(key for own, several in operations for key in several or (own,)))
+    by_key = dict(zip(keys, await values.get_many(connection, keys, agent, timeout=left), strict=True))
+    return [{"rows": [by_key[key] for key in several]} if several else by_key[own] for own, several in operations]
+
+
+async def write(
+    connection: Connection,
+    rows: Sequence[Sequence[Any]],
+    lane: Lane | NoLane,
+    lock_timeout: str | None,
+    agent: str | None,
+    left: float,
+) -> Sequence[Row]:
+    """Writes, each by itself, in one statement; a row for each."""
+    if len(rows) == 1:
+        return [await values.write_one(connection, rows[0], lane.id, lane.turn, lock_timeout, agent, timeout=left)]
+    return await values.write_many(connection, _columns(rows), lane.id, lane.turn, lock_timeout, agent, timeout=left)
+
+
+async def write_together(
+    connection: Connection,
+    rows: Sequence[Sequence[Any]],
+    lane: Lane | NoLane,
+    lock_timeout: str | None,
+    agent: str | None,
+    left: float,
+) -> Sequence[Row]:
+    """Writes, all or nothing."""
+    columns = _columns(rows)
+    return await values.write_together(connection, columns, lane.id, lane.turn, lock_timeout, agent, timeout=left)
 
 
 def _columns(writes: Sequence[Sequence[Any]]) -> list[Sequence[Any] | None]:

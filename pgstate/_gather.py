@@ -76,7 +76,7 @@ class Lane:
 
 
 # operations, lane, lock_timeout, seconds left
-Statement = Callable[[Sequence[Operation], Lane, str, float], Awaitable[Sequence[Row]]]
+Statement = Callable[[Sequence[Operation], Any, Any, float], Awaitable[Sequence[Row]]]
 L = TypeVar("L")
 
 
@@ -149,10 +149,6 @@ class Gatherer:
         self._reaper: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def expect_company(self) -> None:
-        """Several operations follow at once: the first is not to leave without the others."""
-        self._alone = False
-
     async def submit(self, key: str, args: tuple[Any, ...], size: int, timeout: float) -> Row:
         """Queues an operation and returns its row. Waits for room when the queue is full. Raises Timeout, Closed."""
         loop = asyncio.get_running_loop()
@@ -174,6 +170,20 @@ class Gatherer:
         if self._reaper is None:
             self._reaper = loop.call_later(_REAP, self._reap)
         return await operation.future
+
+    async def submit_all(
+        self, operations: Sequence[tuple[str, tuple[Any, ...], int]], timeout: float
+    ) -> Sequence[Row | Exception]:
+        """`submit` for several (key, arguments, size) at once, each with its row or its error."""
+        # the first is not to leave without the others
+        self._alone = False
+        done = await asyncio.gather(*(self.submit(*o, timeout) for o in operations), return_exceptions=True)
+        outcomes: list[Row | Exception] = []
+        for outcome in done:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+                raise outcome
+            outcomes.append(outcome)
+        return outcomes
 
     async def _carry_one(self, operation: Operation) -> Row:
         lane = self._idle.pop()

@@ -66,12 +66,17 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     """A function that tells whether a key matches a (checked) pattern."""
     if pattern in ("", "**"):
         return lambda _: True
-    pattern = re.sub(r"(^|/)(?:\*\*/)+", r"\1**/", pattern)
-    regex = re.escape(pattern).replace(r"\*", "*").replace(r"\?", "?")
+    compiled = re.compile(pattern_regex(pattern))
+    return lambda key: compiled.fullmatch(key) is not None
+
+
+def pattern_regex(pattern: str) -> str:
+    """A regular expression for all of a key, of a (checked) pattern; Python and PostgreSQL read it alike."""
+    # letters that keys cannot hold stand for the parts, so that no replacement touches another's result
+    regex = re.sub(r"(^|/)(?:\*\*/)+", r"\1**/", pattern)
+    regex = re.sub(r"([.+])", r"\\\1", regex)
     regex = re.sub(r"/\*\*(?=/|$)", "<", regex)
     regex = re.sub(r"^\*\*(?=<|$)", "#", regex)
     regex = re.sub(r"^\*\*/", ">", regex)
     regex = regex.replace("*", "[^/]*").replace("?", "[^/]")
-    regex = regex.replace("<", "(?:/.*)?").replace(">", "(?:.*/)?").replace("#", ".*")
-    compiled = re.compile(regex)
-    return lambda key: compiled.fullmatch(key) is not None
+    return regex.replace("<", "(?:/.*)?").replace(">", "(?:.*/)?").replace("#", ".*")

@@ -1,4 +1,4 @@
-"""`connect` and `State`."""
+"""`connect`, `State`, and `BoundState`."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pgstate._areas.claims import Claims
 from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
 from pgstate._areas.policies import Policies
+from pgstate._areas.search import Search
 from pgstate._areas.typed import Typed
+from pgstate._bound import BoundCore
 from pgstate._calls import access
 from pgstate._core import Core
+from pgstate._embedding import Embedding
 from pgstate._keys import check_key
+from pgstate._links import link
 from pgstate._source import AddressSource, EngineSource, PoolSource, Source, using
 from pgstate.types import Info, Seconds, Stats
 
 if TYPE_CHECKING:
     import asyncpg
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 _log = logging.getLogger("pgstate")
 
 
-class State(Claims, Feed, History, Access, Policies, Typed):
-    """Shared state, as one agent sees it. Made by `connect`; safe to use from any number of tasks of one event loop.
-
-    Views of it share connections, queues and the feed reader: `namespace` for relative keys, `as_agent` for another
-    agent, `with_timeout` for another patience.
-    """
+class _Views(Claims, Feed, History, Access, Policies, Typed, Search):
+    """All areas, and views of them."""
 
     def namespace(self, prefix: str) -> Self:
         """A view with keys and patterns relative to a prefix: `state.namespace("research/agent-1").get("findings")`."""
@@ -54,6 +54,25 @@ class State(Claims, Feed, History, Access, Policies, Typed):
         """Counts of what this client did since it connected."""
         return self._core.stats
 
+
+class State(_Views):
+    """Shared state, as one agent sees it. Made by `connect`; safe to use from any number of tasks of one event loop.
+
+    Views of it share connections, queues and the feed reader: `namespace` for relative keys, `as_agent` for another
+    agent, `with_timeout` for another patience.
+    """
+
+    _core: Core
+
+    def bind(self, connection: AsyncConnection | AsyncSession | Any) -> BoundState:
+        """The same state inside a transaction of the caller's: what is written commits or rolls back with what else the
+        transaction does. `connection` is asyncpg's (of a pool too), an AsyncSession or AsyncConnection of SQLAlchemy on
+        asyncpg or psycopg, or psycopg's AsyncConnection. Raises InvalidArgument for anything else.
+
+        The login of that connection decides which agent acts, or this view's agent if it names one. See BoundState.
+        """
+        return BoundState(BoundCore(link(connection), self._core.embedding), self._agent, self._prefix, self._timeout)
+
     async def close(self) -> None:
         """Finishes what is under way and closes the connections that this client opened. Idempotent."""
         await self._core.close()
@@ -67,15 +86,43 @@ class State(Claims, Feed, History, Access, Policies, Typed):
         await self.close()
 
 
+class BoundState(_Views):
+    """Shared state inside a transaction of the caller's. Made by `State.bind` or `pgstate.orm.bind`; cheap.
+
+    It has the calls of State, each a statement on the caller's connection: in the transaction and savepoint that is
+    open then; where none is, in one of its own (asyncpg, autocommit) or in one that it begins and the caller commits
+    (SQLAlchemy, psycopg). Watchers hear of it when it commits. A cursor taken inside delivers what the transaction
+    wrote after its commit, once.
+
+    A lost race, a held claim and a write that is refused raise and leave the transaction as it was: go on if you like.
+    What PostgreSQL itself refuses (an invalid argument, a read that is denied, a lock_timeout, a deadlock) has aborted
+    it, as ever: back to a savepoint, or all of it. Nothing is sent again; running the transaction again is up to the
+    caller, and `op_id` keeps what it did from being done twice. Locks are held until its end, so other writers of the
+    same keys wait: keep it short.
+
+    Raises InTransaction: `watch`, `claim_next(wait=…)`, and what renews a claim (`async with`, `work`, locks). With `as_agent` the views (`pgstate.entries` …) show what
+    that agent may read too, until the next call or the end of the transaction.
+    """
+
+
 class Connecting:
     """What `connect` returns: `await` it, or use it in `async with`."""
 
-    def __init__(self, source: Source | None, dsn: str | None, timeout: float, agent: str | None, size: int) -> None:
+    def __init__(
+        self,
+        source: Source | None,
+        dsn: str | None,
+        timeout: float,
+        agent: str | None,
+        size: int,
+        embedding: Embedding | None,
+    ) -> None:
         self._source = source
         self._dsn = dsn
         self._timeout = timeout
         self._agent = agent
         self._size = size
+        self._embedding = embedding
         self._state: State | None = None
 
     def __await__(self) -> Generator[Any, None, State]:
@@ -109,7 +156,7 @@ class Connecting:
         except BaseException:
             await source.close()
             raise
-        return State(Core(source, info, self._timeout), self._agent, "", self._timeout)
+        return State(Core(source, info, self._timeout, self._embedding, self._agent), self._agent, "", self._timeout)
 
     async def _info(self, source: Source) -> Info:
         try:
@@ -158,6 +205,7 @@ def connect(
     agent: str | None = None,
     timeout: float | timedelta = 10.0,
     connections: int = 10,
+    embed: Embedding | None = None,
 ) -> Connecting:
     """Connects to a PostgreSQL that has pgstate: `state = await connect(...)`, or `async with connect(...) as state`.
 
@@ -165,6 +213,7 @@ def connect(
     Without any, PGSTATE_DSN, else the embedded server in `.pgstate/`, which is started and migrated if need be and is
     for development. `agent` acts in all calls (for gateways; `State.as_agent` later does the same). `timeout` is how
     many seconds a call waits for its answer. `connections` is how many are opened at most, besides one for watches.
+    `embed` makes vectors: of queries that are searched for, and, as this agent, of entries that wait for theirs.
     Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
     """
     if sum(given is not None for given in (dsn, pool, engine)) > 1:
@@ -177,4 +226,4 @@ def connect(
         source = PoolSource(pool)
     elif engine is not None:
         source = EngineSource(engine)
-    return Connecting(source, dsn, patience, agent, connections)
+    return Connecting(source, dsn, patience, agent, connections, embed)

@@ -17,6 +17,7 @@ PgStateError
  ├─ OpIdReused            PS030   the idempotency key was used for another request
  ├─ LaneOutOfStep         PS031   the retry protection of a client was given wrong turns
  ├─ WrongKind             PS040   the key holds a thread or a run
+ ├─ VectorsUnavailable    PS050   pgvector is not installed in this database, or may not be used
  ├─ Conflict                      the outcome of a write that was not made
  │   ├─ VersionConflict           the entry is not at the expected version or value: .current has it
  │   ├─ ClaimHeld                 somebody else holds the claim
@@ -30,6 +31,7 @@ PgStateError
  ├─ Timeout                       no answer in time; a write may have happened
  ├─ EmbeddedMissing               no address was given, and the embedded server is not installed
  ├─ Closed                        the client was closed
+ ├─ InTransaction                 what a state that is bound to a transaction of the caller's cannot do
  └─ DatabaseError                 anything else that PostgreSQL reports
 """
 
@@ -145,6 +147,12 @@ class WrongKind(PgStateError):
     sqlstate = "PS040"
 
 
+class VectorsUnavailable(PgStateError):
+    """Search by vectors needs pgvector in this database; the message says what an administrator has to do."""
+
+    sqlstate = "PS050"
+
+
 class Conflict(PgStateError):
     """Base of the outcomes of a write that was not made because of what others did. `key` is the entry."""
 
@@ -216,6 +224,10 @@ class EmbeddedMissing(PgStateError):
 
 class Closed(PgStateError):
     """The client was closed."""
+
+
+class InTransaction(PgStateError):
+    """Not inside a transaction of the caller's, which would not see what it waits for: use the state that was bound."""
 
 
 class DatabaseError(PgStateError):

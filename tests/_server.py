@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -68,9 +68,12 @@ def _in_memory() -> str | None:
 
 
 class Cluster:
-    """A server of its own. `settings` go over the defaults; `tcp` makes it listen on a loopback port as well."""
+    """A server of its own. `settings` go over the defaults; `tcp` makes it listen on a loopback port as well; `initdb`:
+    further options of that program."""
 
-    def __init__(self, bindir: Path, *, settings: Mapping[str, str] | None = None, tcp: bool = False) -> None:
+    def __init__(
+        self, bindir: Path, *, settings: Mapping[str, str] | None = None, tcp: bool = False, initdb: Sequence[str] = ()
+    ) -> None:
         self.bindir = bindir
         self.settings = {**SETTINGS, **(settings or {})}
         self.home = Path(tempfile.mkdtemp(prefix="pgstate-test-", dir=_in_memory())).resolve()
@@ -86,7 +89,7 @@ class Cluster:
         for path in (self.data, self.log):
             path.mkdir(mode=0o700) if path == self.data else path.touch(mode=0o600)
             _postmaster.give(path, self._uid)
-        options = ("-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        options = ("-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", *initdb)
         # Where this build can, a locale that sorts unlike "C": a comparison that forgot its collation shows there.
         built = subprocess.run([bindir / "pg_config", "--configure"], capture_output=True, text=True, check=True).stdout
         locale = ("--locale-provider=icu", "--icu-locale=en") if "--with-icu" in built else ()

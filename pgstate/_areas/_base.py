@@ -1,4 +1,4 @@
-"""What every area of `State` stands on: the client's core, the acting agent, the namespace and the timeout."""
+"""What every area of `State` stands on: the core, the acting agent, the namespace and the timeout."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from pgstate import errors
+from pgstate._bound import BoundCore
 from pgstate._core import Core
 from pgstate._keys import check_key, check_pattern
 from pgstate.types import AsOf, Seconds
@@ -16,7 +17,7 @@ from pgstate.types import AsOf, Seconds
 class Area:
     """A view of a client: one agent, keys relative to one prefix, one timeout. Views are cheap and share everything."""
 
-    def __init__(self, core: Core, agent: str | None, prefix: str, timeout: float) -> None:
+    def __init__(self, core: Core | BoundCore, agent: str | None, prefix: str, timeout: float) -> None:
         self._core = core
         self._agent = agent
         self._prefix = prefix
@@ -43,7 +44,8 @@ class Area:
     @property
     def _name(self) -> str:
         """The acting agent's name."""
-        name = self._agent or self._core.info.agent
+        info = self._core.info
+        name = self._agent or (None if info is None else info.agent)
         if name is None:
             raise errors.AccessDenied("this login is a gateway: name the agent that acts, with as_agent(name)")
         return name
@@ -61,6 +63,10 @@ class Area:
         """A denial by the database is the same for everything, so that it tells nothing of what is there. This adds
         what the caller knows already."""
         info = self._core.info
+        if info is None:
+            who = "this login's agent" if self._agent is None else f"agent {self._agent}"
+            takes = "" if needs is None else f", which takes {needs}"
+            return errors.AccessDenied(f"{error} Asked: {who} to {what}{takes}")
         name = self._agent or info.agent
         if name is None or sqlstate_of(error) != "PS010":
             # a gateway that names nobody, or a login that may not even ask: it says so itself

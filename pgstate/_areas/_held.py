@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pgstate import errors
+from pgstate._core import Core
 from pgstate.types import Claim, Failed, Seconds
 
 if TYPE_CHECKING:
@@ -31,8 +32,11 @@ H = TypeVar("H", bound="Held")
 class Held:
     """A claim that is held: `key`, and `token`, which every write to it takes. It is renewed until the block ends."""
 
-    def __init__(self, area: Claims, claim: Claim, lease: timedelta, sent: float, on_loss: Loss | None) -> None:
+    def __init__(
+        self, area: Claims, core: Core, claim: Claim, lease: timedelta, sent: float, on_loss: Loss | None
+    ) -> None:
         self._area = area
+        self._core = core
         self._claim = claim
         self._lease = lease
         self._on_loss = on_loss
@@ -143,7 +147,7 @@ class Held:
     async def _certainly(self, ending: Coroutine[Any, Any, Any], error: BaseException | None) -> None:
         """Ends the claim even if this is cancelled meanwhile. What goes wrong must not hide what ended the block."""
         try:
-            await asyncio.shield(self._area._core.spawn(ending))
+            await asyncio.shield(self._core.spawn(ending))
         except errors.PgStateError as failed:
             if error is None:
                 raise

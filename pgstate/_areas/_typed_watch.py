@@ -96,7 +96,8 @@ class TypedWatch(Generic[T]):
             cursor = await feed.cursor(connection, state._agent, timeout=left)
             return cursor, await values.get_many(connection, keys, state._agent, timeout=left)
 
-        cursor, rows = await at_one_moment(state._core, read, state._timeout)
+        core = state._core.following("watch")
+        cursor, rows = await at_one_moment(core, read, state._timeout)
         for row in rows:
             if row["code"] is not None:
                 raise outcome_error(row["code"], row["message"])
@@ -104,6 +105,6 @@ class TypedWatch(Generic[T]):
             self._texts = {self._names[row["key"]]: row["value"] for row in rows if row["status"] == "ok"}
             denied = partial(state._denied, what=f"watch {some(keys)}", needs="read")
             self._watch = Watch(
-                state._core, state._agent, state._name, keys, state._skip, state._timeout, cursor, False, denied
+                core, state._agent, state._name, keys, state._skip, state._timeout, cursor, False, denied
             )
         return self._watch

@@ -9,7 +9,6 @@ from pgstate import errors
 from pgstate._areas._base import Area, sqlstate_of
 from pgstate._calls import access
 from pgstate._calls._run import Connection
-from pgstate._source import using
 from pgstate.types import Agent, Grant, Info
 
 
@@ -95,10 +94,11 @@ class Access(Area):
             await outcome
 
         try:
-            await using(self._core.source, run)
+            await self._core.once(run, self._timeout)
         except errors.AccessDenied as error:
             # whichever agent was named, the login itself administers
-            said = f"login {self._core.info.login} may not {call.__name__}({', '.join(map(repr, args))})"
+            login = "this login" if self._core.info is None else f"login {self._core.info.login}"
+            said = f"{login} may not {call.__name__}({', '.join(map(repr, args))})"
             if sqlstate_of(error) == "42501":
                 said += f": {error.__cause__}. Making a login takes a database role with CREATEROLE"
             else:

@@ -15,8 +15,10 @@ from pgstate._areas._claimer import Claimer
 from pgstate._areas._held import Claiming, Lock, Locking, Loss, Task
 from pgstate._areas._work import Handler, Work
 from pgstate._areas.values import Values
+from pgstate._bound import BoundCore
 from pgstate._calls import claims
 from pgstate._calls._run import outcome_error
+from pgstate._core import NoLane
 from pgstate._gather import Lane, Operation
 from pgstate._json import decode, encode
 from pgstate.types import UNSET, Claim, Failed, ForcedRelease, HeldClaim, Row, Seconds, TaskState
@@ -46,9 +48,10 @@ class Claims(Values, Area):
             return self._claimed(await self._take(pattern, lease, wait))
 
         async def hold() -> Task | None:
+            core = self._core.following("async with claim_next(…)")
             row = await self._take(pattern, lease, wait)
             claim = self._claimed(row)
-            return None if claim is None else Task(self, claim, seconds(lease), row["sent"], None)
+            return None if claim is None else Task(self, core, claim, seconds(lease), row["sent"], None)
 
         return Claiming(take, hold)
 
@@ -56,6 +59,10 @@ class Claims(Values, Area):
         full, span = self._pattern(pattern), seconds(lease)
         patience = None if wait is None else math.inf if wait == math.inf else seconds(wait).total_seconds()
         with self._to(f"claim any of {full or 'everything'}", _BOTH):
+            if isinstance(self._core, BoundCore):
+                if wait is not None:
+                    self._core.following("claim_next(wait=…)")
+                return (await self._ask(full, 1, span))[0]
             kept = self._core.kept
             which = (Claimer, self._agent, full, span, self._timeout)
             claimer = kept.get(which)
@@ -70,14 +77,17 @@ class Claims(Values, Area):
         """`claim_next` for up to `limit` entries (1 to 1000) in one statement, best first; as many as there are."""
         full, span = self._pattern(pattern), seconds(lease)
         with self._to(f"claim any of {full or 'everything'}", _BOTH):
-            rows = await self._core.call_once(
-                lambda c, lane, left: claims.claim_many(
-                    c, full, limit, span, lane.id, lane.turn, self._agent, timeout=left
-                ),
-                self._agent,
-                self._timeout,
-            )
+            rows = await self._ask(full, limit, span)
         return [claim for row in rows if (claim := self._claimed(row)) is not None]
+
+    async def _ask(self, full: str, limit: int, span: timedelta) -> Sequence[Row]:
+        return await self._core.call_once(
+            lambda c, lane, left: claims.claim_many(
+                c, full, limit, span, lane.id, lane.turn, self._agent, timeout=left
+            ),
+            self._agent,
+            self._timeout,
+        )
 
     async def claim(self, key: str, lease: Seconds = 30.0) -> Claim | None:
         """Claims one entry; None if it does not exist. `lease` is in seconds.
@@ -151,7 +161,7 @@ class Claims(Values, Area):
             text = None if result is None else encode(result)
             core = self._core
             core.stats.writes += 2
-            queue = core.queue("finish", self._agent, self._finish_together, lanes=1)
+            queue = core.queue("finish", self._agent, self._finish_together)
             row = await queue.submit(full, (token, text, to, op_id), len(text or "") + len(to), self._timeout)
             if row["code"] is not None:
                 error = outcome_error(row["code"], row["message"])
@@ -180,7 +190,7 @@ class Claims(Values, Area):
         characters. Raises StaleToken, AccessDenied."""
         full = self._key(key)
         span = None if retry_in is None else seconds(retry_in)
-        queue = self._core.queue("fail", self._agent, self._fail_together, lanes=1)
+        queue = self._core.queue("fail", self._agent, self._fail_together)
         with self._to(f"fail {full}", _BOTH):
             row = await queue.submit(full, (token, error, span, op_id), len(error or ""), self._timeout)
             if row["code"] is not None:
@@ -251,6 +261,7 @@ class Claims(Values, Area):
         """
         if concurrency < 1:
             raise errors.InvalidArgument("concurrency is at least 1")
+        self._core.following("work")
         return await Work(self, pattern, handler, lease, move_to, stop).run(concurrency, signals)
 
     def lock(self, key: str, lease: Seconds = 10.0, *, wait: Seconds | None = None) -> Locking:
@@ -277,6 +288,7 @@ class Claims(Values, Area):
         self, keys: list[str], pattern: str, lease: Seconds, wait: Seconds | None, on_loss: Loss | None
     ) -> Locking:
         async def hold() -> Lock | None:
+            core = self._core.following("a lock")
             # a lock's name is a key, and no pattern
             for key in keys:
                 self._key(key)
@@ -287,7 +299,7 @@ class Claims(Values, Area):
             claim = self._claimed(row)
             if claim is None:
                 raise errors.ClaimHeld(f"{pattern} is held by somebody: claims() tells by whom and until when", pattern)
-            return Lock(self, claim, seconds(lease), row["sent"], on_loss)
+            return Lock(self, core, claim, seconds(lease), row["sent"], on_loss)
 
         return Locking(hold)
 
@@ -299,7 +311,7 @@ class Claims(Values, Area):
 
     async def _renew_together(self, claim: Claim, lease: timedelta, timeout: float) -> Claim:
         """`renew` by a statement that all renewals of the moment share."""
-        queue = self._core.queue("renew", self._agent, self._renew_all, lanes=1)
+        queue = self._core.queue("renew", self._agent, self._renew_all)
         full = self._key(claim.key)
         row = await queue.submit(full, (claim.token, lease), len(full), timeout)
         if row["code"] is not None:
@@ -308,18 +320,20 @@ class Claims(Values, Area):
             raise self._conflict({"status": "stale"}, full)
         return Claim(claim.key, claim.value, claim.version, claim.token, row["lease_until"], row["attempts"])
 
-    async def _renew_all(self, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float) -> Sequence[Row]:
+    async def _renew_all(
+        self, batch: Sequence[Operation], lane: Lane | NoLane, lock_timeout: str | None, left: float
+    ) -> Sequence[Row]:
         keys, tokens = [o.key for o in batch], [o.args[0] for o in batch]
         leases = [o.args[1] for o in batch]
-        return await self._core.run(
+        return await self._core.once(
             lambda c: claims.renew_many(c, keys, tokens, leases, self._agent, timeout=left), left
         )
 
     async def _finish_together(
-        self, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
+        self, batch: Sequence[Operation], lane: Lane | NoLane, lock_timeout: str | None, left: float
     ) -> Sequence[Row]:
         columns = _columns(batch)
-        rows = await self._core.run(
+        rows = await self._core.once(
             lambda c: claims.complete_many(c, columns, lane.id, lane.turn, self._agent, timeout=left), left
         )
         if rows[0]["watched"]:
@@ -328,10 +342,10 @@ class Claims(Values, Area):
         return rows
 
     async def _fail_together(
-        self, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
+        self, batch: Sequence[Operation], lane: Lane | NoLane, lock_timeout: str | None, left: float
     ) -> Sequence[Row]:
         columns = _columns(batch)
-        return await self._core.run(
+        return await self._core.once(
             lambda c: claims.fail_many(c, columns, lane.id, lane.turn, self._agent, timeout=left), left
         )
 

@@ -42,8 +42,9 @@ class Feed(Area):
         what changes, without a gap. A slow consumer holds nobody up. Raises CursorExpired when it cannot go on.
         """
         full = self._patterns(patterns)
+        core = self._core.following("watch")
         denied = partial(self._denied, what=f"watch {some(full)}", needs="read")
-        return Watch(self._core, self._agent, self._name, full, self._skip, self._timeout, since, initial, denied)
+        return Watch(core, self._agent, self._name, full, self._skip, self._timeout, since, initial, denied)
 
     def _patterns(self, patterns: str | Sequence[str]) -> list[str]:
         return [self._pattern(pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns)]

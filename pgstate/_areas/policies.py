@@ -13,7 +13,6 @@ from pgstate._areas._base import Area, seconds
 from pgstate._calls import policies
 from pgstate._calls._run import Connection
 from pgstate._json import decode, encode
-from pgstate._source import using
 from pgstate.types import Maintained, Policy, PolicySetting, Seconds
 
 
@@ -114,7 +113,7 @@ class Policies(Area):
             outcome: Awaitable[None] = call(connection, *args, self._agent, timeout=self._timeout)
             await outcome
 
-        await using(self._core.source, run)
+        await self._core.once(run, self._timeout)
 
 
 def _keep(keep: int | timedelta | str | None) -> str | None:

@@ -198,6 +198,7 @@ class TypedState(Generic[T]):
         Changes that come close together may show as one. Raises InvalidValue from an `anext()` for a state that is not
         whole or not valid; the next one goes on. Raises AccessDenied when the agent may not read every field.
         """
+        self._values._core.following("watch")
         return TypedWatch(self._values, self._shape, self._names)
 
     async def diff(self, since: str, until: str) -> dict[str, FieldChange]:

@@ -51,13 +51,16 @@ class Values(Area):
                 row = await self._core.call(
                     lambda c, left: history.get_as_of(c, key, *past, self._agent, timeout=left), self._timeout
                 )
-            if row["status"] == "ok":
-                return Entry(row, decode if as_ is None else decoder(as_), self._skip)
-            if row["status"] == "missing":
-                return None
-            raise outcome_error(row["code"], row["message"])
+            return self._found(row, decode if as_ is None else decoder(as_))
         except errors.AccessDenied as error:
             raise self._denied(error, f"get {key}", "read") from error.__cause__
+
+    def _found(self, row: Row, read: Callable[[str], Any]) -> Entry[Any] | None:
+        if row["status"] == "ok":
+            return Entry(row, read, self._skip)
+        if row["status"] == "missing":
+            return None
+        raise outcome_error(row["code"], row["message"])
 
     @overload
     async def get_many(
@@ -74,13 +77,31 @@ class Values(Area):
         entries, None for what does not exist, and InvalidKey and AccessDenied, one for each key. What is no key's own
         fault (Timeout, Unreachable) raises in any case.
         """
-        get = self._get_or_error if return_errors else self.get
-        return builtins.list(await asyncio.gather(*(get(key) for key in keys)))
+        asked = [self._key_or_error(key) for key in keys]
+        sent = [(key, (), len(key)) for key in asked if isinstance(key, str)]
+        self._core.stats.reads += len(sent)
+        rows = iter(await self._core.reader(self._agent).submit_all(sent, self._timeout))
+        found = [self._found_or_error(key, next(rows)) if isinstance(key, str) else key for key in asked]
+        for entry in found:
+            own = return_errors and isinstance(entry, errors.InvalidKey | errors.AccessDenied)
+            if isinstance(entry, Exception) and not own:
+                raise entry
+        return found
 
-    async def _get_or_error(self, key: str) -> Entry[Any] | errors.PgStateError | None:
+    def _key_or_error(self, key: str) -> str | errors.InvalidKey:
         try:
-            return await self.get(key)
-        except (errors.InvalidKey, errors.AccessDenied) as error:
+            return self._key(key)
+        except errors.InvalidKey as error:
+            return error
+
+    def _found_or_error(self, key: str, row: Row | Exception) -> Entry[Any] | Exception | None:
+        try:
+            if isinstance(row, Exception):
+                raise row
+            return self._found(row, decode)
+        except errors.AccessDenied as error:
+            return self._denied(error, f"get {key}", "read").with_traceback(None)
+        except Exception as error:
             return error
 
     async def list(
@@ -355,24 +376,44 @@ class Values(Area):
         return_value: bool | None,
         op_id: str | None,
     ) -> Row:
-        key = self._key(key)
-        compare = None if isinstance(expect_value, _Unset) else encode(expect_value)
-        span = None if ttl is None else seconds(ttl)
-        args = (op, key, value, expect, compare, span, token, priority, not_before, reducer, return_value, op_id)
-        stats = self._core.stats
-        stats.writes += 1
+        args = self._arguments(
+            op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, op_id
+        )
+        self._core.stats.writes += 1
         try:
-            row = await self._core.writer(self._agent).submit(key, args, len(key) + len(value or ""), self._timeout)
-            status = row["status"]
-            if status in ("ok", "missing"):
-                return row
-            if row["code"] is not None:
-                raise outcome_error(row["code"], row["message"])
+            row = await self._core.writer(self._agent).submit(args[1], args, _size(args), self._timeout)
         except errors.AccessDenied as error:
-            compares = expect is not None or compare is not None or token is not None or return_value
-            raise self._denied(error, f"{op} {key}", "read and write" if compares else "write") from error.__cause__
-        stats.conflicts += 1
-        raise self._conflict(row, key)
+            raise self._write_denied(error, args) from error.__cause__
+        return self._written(row, args)
+
+    def _arguments(
+        self,
+        op: str,
+        key: str,
+        value: str | None,
+        expect: int | None,
+        expect_value: Any,
+        ttl: Seconds | None,
+        *rest: Any,
+    ) -> _items.Write:
+        """A write as the database takes it."""
+        compare = None if isinstance(expect_value, _Unset) else encode(expect_value)
+        return op, self._key(key), value, expect, compare, None if ttl is None else seconds(ttl), *rest
+
+    def _written(self, row: Row, args: _items.Write) -> Row:
+        """The row of a write that was made, or of one that found nothing to remove; other outcomes raise."""
+        if row["status"] in ("ok", "missing"):
+            return row
+        if row["code"] is None:
+            self._core.stats.conflicts += 1
+            raise self._conflict(row, args[1])
+        error = outcome_error(row["code"], row["message"])
+        raise self._write_denied(error, args) if isinstance(error, errors.AccessDenied) else error
+
+    def _write_denied(self, error: errors.AccessDenied, args: _items.Write) -> errors.AccessDenied:
+        op, key, _, expect, compare, _, token, _, _, _, return_value, _ = args
+        compares = expect is not None or compare is not None or token is not None or return_value
+        return self._denied(error, f"{op} {key}", "read and write" if compares else "write")
 
     async def _write_all(self, state: str, writes: Sequence[tuple[Any, ...]]) -> Sequence[Row]:
         """Writes to several full keys, all or nothing, in order with others to the same state; their outcomes."""
@@ -401,15 +442,31 @@ class Values(Area):
         current: Entry[Any] = Entry(_KnownRow(key=full, value=row["value"], version=version), decode, self._skip)
         return errors.VersionConflict(f"{key} is at version {version}, not as expected", key, version, current)
 
-    async def _each(self, writes: Iterable[_items.Write]) -> builtins.list[Result]:
-        self._core.writer(self._agent).expect_company()
-        return builtins.list(await asyncio.gather(*(self._attempt(*write) for write in writes)))
+    async def _each(self, writes: Sequence[_items.Write]) -> builtins.list[Result]:
+        prepared = [self._arguments_or_error(write) for write in writes]
+        sent = [(args[1], args, _size(args)) for args in prepared if isinstance(args, tuple)]
+        self._core.stats.writes += len(sent)
+        rows = iter(await self._core.writer(self._agent).submit_all(sent, self._timeout))
+        return [
+            self._result(write[1], args, next(rows) if isinstance(args, tuple) else args)
+            for write, args in zip(writes, prepared, strict=True)
+        ]
 
-    async def _attempt(self, op: str, key: str, value: str | errors.PgStateError | None, *rest: Any) -> Result:
+    def _arguments_or_error(self, write: _items.Write) -> _items.Write | Exception:
+        if isinstance(write[2], errors.PgStateError):
+            return write[2]
         try:
-            if isinstance(value, errors.PgStateError):
-                raise value
-            row = await self._write(op, key, value, *rest)
+            return self._arguments(*write)
+        except errors.PgStateError as error:
+            return error
+
+    def _result(self, key: str, args: Any, outcome: Row | Exception) -> Result:
+        try:
+            if isinstance(outcome, errors.AccessDenied):
+                raise self._write_denied(outcome, args) from outcome.__cause__
+            if isinstance(outcome, Exception):
+                raise outcome
+            row = self._written(outcome, args)
         except errors.VersionConflict as error:
             return Result(key, "conflict", error.version, error.current and error.current.value)
         except errors.ClaimHeld:
@@ -422,6 +479,10 @@ class Values(Area):
             status = "denied" if isinstance(error, errors.AccessDenied) else "invalid"
             return Result(key, status, code=error.sqlstate, message=str(error))
         return Result(key, row["status"], row["version"])
+
+
+def _size(args: _items.Write) -> int:
+    return len(args[1]) + len(args[2] or "")
 
 
 class _KnownRow(dict[str, Any]):

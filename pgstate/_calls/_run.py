@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -11,6 +12,7 @@ import asyncpg
 from pgstate import errors
 from pgstate.types import Row
 
+# or, for statements alone, what has its fetch()
 Connection: TypeAlias = "asyncpg.Connection[Any] | asyncpg.pool.PoolConnectionProxy[Any]"
 
 
@@ -30,6 +32,8 @@ async def fetch(connection: Connection, sql: str, *args: object, timeout: float 
     """Rows of a statement."""
     try:
         rows: Sequence[Row] = await connection.fetch(sql, *args, timeout=timeout)
+    except errors.PgStateError:
+        raise
     except Exception as error:
         raise translate(error) from error
     return rows
@@ -41,23 +45,30 @@ async def fetch_row(connection: Connection, sql: str, *args: object, timeout: fl
 
 
 def translate(error: BaseException) -> BaseException:
-    """pgstate's error for one of asyncpg's or the system's; others come back as they are."""
+    """pgstate's error for one of asyncpg's, psycopg's or the system's; others come back as they are."""
     if isinstance(error, ValueError | asyncpg.DataError) and str(error).startswith("invalid input for query argument"):
         # asyncpg could not encode it: nothing was sent
         return errors.InvalidArgument(f"an argument is of the wrong type or out of range: {error}")
     if isinstance(error, asyncpg.PostgresError):
-        return _from_postgres(error)
+        hint = getattr(error, "hint", None)
+        return _from_postgres(error.sqlstate, f"{error.args[0] if error.args else error}", hint)
     if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
         return errors.Timeout("no answer in time; if this was a write, it may have happened or not")
     if isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)):
         return ConnectionLost(f"the connection to the server was lost: {error}")
+    psycopg = sys.modules.get("psycopg")
+    if psycopg is not None and isinstance(error, psycopg.Error):
+        if error.sqlstate is not None:
+            return _from_postgres(error.sqlstate, error.diag.message_primary or str(error), error.diag.message_hint)
+        if isinstance(error, psycopg.DataError):
+            return errors.InvalidArgument(f"an argument is of the wrong type or out of range: {error}")
+        return ConnectionLost(f"the connection to the server was lost: {error}")
     return error
 
 
-def _from_postgres(error: asyncpg.PostgresError) -> errors.PgStateError:
-    code: str = error.sqlstate or ""
-    hint = getattr(error, "hint", None)
-    message = f"{error.args[0] if error.args else error}" + (f". {hint}" if hint else "")
+def _from_postgres(code: str | None, message: str, hint: str | None) -> errors.PgStateError:
+    code = code or ""
+    message += f". {hint}" if hint else ""
     known = errors.BY_SQLSTATE.get(code)
     if known is not None:
         return known(message)

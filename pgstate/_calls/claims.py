@@ -14,7 +14,14 @@ _COLUMNS = "status, key, value::text as value, version, token, lease_until, atte
 
 
 async def claim(
-    connection: Connection, key: str, lease: timedelta, lane: UUID, turn: int, agent: str | None, *, timeout: float
+    connection: Connection,
+    key: str,
+    lease: timedelta,
+    lane: UUID | None,
+    turn: int | None,
+    agent: str | None,
+    *,
+    timeout: float,
 ) -> Row:
     sql = f"select {_COLUMNS} from pgstate.claim($1, $2, $3, $4, $5)"
     return await fetch_row(connection, sql, key, lease, lane, turn, agent, timeout=timeout)
@@ -25,8 +32,8 @@ async def claim_many(
     pattern: str,
     limit: int,
     lease: timedelta,
-    lane: UUID,
-    turn: int,
+    lane: UUID | None,
+    turn: int | None,
     agent: str | None,
     *,
     timeout: float,
@@ -48,7 +55,7 @@ async def release(connection: Connection, key: str, token: int, agent: str | Non
 
 
 async def release_by_force(
-    connection: Connection, key: str, lane: UUID, turn: int, agent: str | None, *, timeout: float
+    connection: Connection, key: str, lane: UUID | None, turn: int | None, agent: str | None, *, timeout: float
 ) -> Row:
     sql = f"select {_COLUMNS} from pgstate.release($1, agent => $2, force => true, lane => $3, turn => $4)"
     return await fetch_row(connection, sql, key, agent, lane, turn, timeout=timeout)
@@ -80,8 +87,8 @@ async def release_many(
 async def complete_many(
     connection: Connection,
     columns: Sequence[Sequence[Any] | None],
-    lane: UUID,
-    turn: int,
+    lane: UUID | None,
+    turn: int | None,
     agent: str | None,
     *,
     timeout: float,
@@ -89,7 +96,7 @@ async def complete_many(
     """`columns`: keys, tokens, results, move_tos, op_ids; one without anything in it may be None."""
     sql = (
         "select status, version, value::text as value, code, message, watched "
-        "from pgstate.complete_many($1, $2, $3::text[]::jsonb[], $4, $5, $6, $7, false, $8)"
+        "from pgstate.complete_many($1, $2, $3::text[]::jsonb[], $4, $5, $6, $7, $6::uuid is null, $8)"
     )
     return await fetch(connection, sql, *columns[:5], lane, turn, agent, timeout=timeout)
 
@@ -97,8 +104,8 @@ async def complete_many(
 async def fail_many(
     connection: Connection,
     columns: Sequence[Sequence[Any] | None],
-    lane: UUID,
-    turn: int,
+    lane: UUID | None,
+    turn: int | None,
     agent: str | None,
     *,
     timeout: float,

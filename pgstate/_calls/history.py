@@ -77,15 +77,15 @@ async def rollback(
     writer: str | None,
     force: bool,
     op_id: str | None,
-    lane: UUID,
-    turn: int,
+    lane: UUID | None,
+    turn: int | None,
     agent: str | None,
     *,
     timeout: float,
 ) -> Sequence[Row]:
     sql = (
         f"select {_ROLLED_BACK} from pgstate.rollback($1, $2, $3, $4, writer => $5, force => $6, op_id => $7, "
-        "lane => $8, turn => $9, wake => false, agent => $10)"
+        "lane => $8, turn => $9, wake => $8::uuid is null, agent => $10)"
     )
     arguments = (pattern, version, cursor, at, writer, force, op_id, lane, turn, agent)
     return await fetch(connection, sql, *arguments, timeout=timeout)

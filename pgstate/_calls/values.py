@@ -58,7 +58,7 @@ async def history(
 _WRITE_MANY = """
 select status, version, value::text as value, code, message, watched
   from pgstate.write_many($1, $2, $3::text[]::jsonb[], $4, $5::text[]::jsonb[], $6, $7, $8, $9, $10, $11, $12,
-                          lane => $13, turn => $14, wake => false, lock_timeout => $15, agent => $16)
+                          lane => $13, turn => $14, wake => $13::uuid is null, lock_timeout => $15, agent => $16)
 """
 
 _WRITE_TOGETHER = _WRITE_MANY.replace("lane =>", '"atomic" => true, lane =>')
@@ -67,7 +67,7 @@ _WRITE_TOGETHER = _WRITE_MANY.replace("lane =>", '"atomic" => true, lane =>')
 _WRITE_ONE = """
 select status, version, value::text as value, code, message, watched
   from pgstate.write_one($1, $2, $3::text::jsonb, $4, $5::text::jsonb, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-                         wake => false, lock_timeout => $15, agent => $16)
+                         wake => $13::uuid is null, lock_timeout => $15, agent => $16)
 """
 
 
@@ -80,8 +80,8 @@ call pgstate.write_and_wake($1, $2, $3::text::jsonb, $4, $5::text::jsonb, $6, $7
 async def write_one(
     connection: Connection,
     row: Sequence[Any],
-    lane: UUID,
-    turn: int,
+    lane: UUID | None,
+    turn: int | None,
     lock_timeout: str | None,
     agent: str | None,
     *,
@@ -95,8 +95,8 @@ async def write_one(
 async def write_and_wake(
     connection: Connection,
     row: Sequence[Any],
-    lane: UUID,
-    turn: int,
+    lane: UUID | None,
+    turn: int | None,
     lock_timeout: str | None,
     agent: str | None,
     *,
@@ -109,8 +109,8 @@ async def write_and_wake(
 async def write_many(
     connection: Connection,
     columns: Sequence[Sequence[Any] | None],
-    lane: UUID,
-    turn: int,
+    lane: UUID | None,
+    turn: int | None,
     lock_timeout: str | None,
     agent: str | None,
     *,
@@ -123,8 +123,8 @@ async def write_many(
 async def write_together(
     connection: Connection,
     columns: Sequence[Sequence[Any] | None],
-    lane: UUID,
-    turn: int,
+    lane: UUID | None,
+    turn: int | None,
     lock_timeout: str | None,
     agent: str | None,
     *,
@@ -139,15 +139,15 @@ async def apply(
     guards: str,
     operations: str,
     op_id: str | None,
-    lane: UUID,
-    turn: int,
+    lane: UUID | None,
+    turn: int | None,
     agent: str | None,
     *,
     timeout: float,
 ) -> Sequence[Row]:
     sql = (
         "select key, status, version, value::text as value, watched "
-        "from pgstate.apply($1::text::jsonb, $2::text::jsonb, $3, $4, $5, wake => false, agent => $6)"
+        "from pgstate.apply($1::text::jsonb, $2::text::jsonb, $3, $4, $5, wake => $4::uuid is null, agent => $6)"
     )
     return await fetch(connection, sql, guards, operations, op_id, lane, turn, agent, timeout=timeout)
 

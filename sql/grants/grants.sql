@@ -9,5 +9,7 @@ grant update (token, holder, holder_id, lease_until, attempts, claimed_at, retry
 grant insert on pgstate.version to pgstate_api;
 grant delete on pgstate.claim to pgstate_api;
 grant usage on sequence pgstate.version_seq, pgstate.claim_token_seq to pgstate_api;
+grant select on sequence pgstate.version_floor to pgstate_api;
 
-grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims, pgstate.tasks to pgstate_reader;
+grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims, pgstate.tasks,
+  pgstate.activity, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;

@@ -20,6 +20,7 @@ alter table pgstate.reducer enable row level security;
 alter table pgstate.mark enable row level security;
 alter table pgstate.sweep enable row level security;
 alter table pgstate.review enable row level security;
+alter table pgstate.thinning enable row level security;
 
 create policy entry_see on pgstate.entry for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
 create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);

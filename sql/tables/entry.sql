@@ -1,4 +1,9 @@
--- What a key holds now. A deleted or expired key keeps its row as a tombstone (live = false), so that versions never restart.
+-- The highest version that a purged key had: keys that are new start above it, whichever they are. One for all, so that it
+-- tells nobody about the keys beside his; a sequence, because it must be seen by snapshots that are older.
+create sequence pgstate.version_floor cache 1;
+
+-- What a key holds now. A deleted or expired key keeps its row as a tombstone (live = false), so that versions
+-- never restart, until retention purges it.
 create table pgstate.entry (
   key text collate "C" not null,
   -- the key without its last segment: serves claims of one directory in order. A column, because an expression index

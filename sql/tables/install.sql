@@ -1,5 +1,6 @@
 -- One row: this installation's identity and limits. `identity` names the cluster and database whose transaction ids
--- version.xid holds; after a restore elsewhere they differ and the epoch must rise before anything is written.
+-- version.xid holds, and table_oid tells of a restore into the same database: if either has changed, the epoch must rise before
+-- anything is written.
 create table pgstate.install (
   singleton boolean not null default true,
   identity text not null,
@@ -9,6 +10,8 @@ create table pgstate.install (
   policies boolean not null default false,
   cursor_window interval not null default '1 hour',
   horizon xid8,
+  horizon_epoch int,
+  table_oid oid,
   constraint install_pkey primary key (singleton),
   constraint install_one_row check (singleton),
   constraint install_value_limit_range check (value_limit between 1024 and 268435456),
@@ -21,3 +24,5 @@ comment on column pgstate.install.value_limit is 'Largest value in bytes, measur
 comment on column pgstate.install.policies is 'There are policies: without any, writes need not look for them.';
 comment on column pgstate.install.cursor_window is 'Cursors younger than this stay good whatever retention removes.';
 comment on column pgstate.install.horizon is 'The highest transaction id that retention has touched: cursors that had not seen it are refused.';
+comment on column pgstate.install.horizon_epoch is 'Epoch of horizon.';
+comment on column pgstate.install.table_oid is 'What the oid of this table was: in one that was dropped and restored in place it is another.';

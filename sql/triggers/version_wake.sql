@@ -4,18 +4,15 @@
 --
 -- No WHEN and no transition table: both cost every write 25 us, wanted or not. What is new is found by the transaction's id
 -- instead, from the last seq on that an earlier statement of the transaction woke for.
-create function pgstate._on_version() returns trigger
+create function pgstate._wake_written() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_keys text[];
   v_last text;
 begin
-  -- apart from the subquery, which is run as a query of its own wherever it stands
-  if current_setting('pgstate.wake', true) = 'off' then
-    return null;
-  elsif not exists (select from pgstate.watcher) then
-    return null;
+  if not exists (select from pgstate.watcher) then
+    return;
   end if;
   select array_agg(distinct v.key), max(v.seq)::text into v_keys, v_last
     from pgstate.version v
@@ -24,6 +21,19 @@ begin
   if v_last is not null then
     perform pgstate._wake(v_keys);
     perform set_config('pgstate.woken', v_last, true);
+  end if;
+end
+$$;
+comment on function pgstate._wake_written() is 'Internal: wakes the watchers of what this transaction has written since it last did.';
+
+-- Runs with every write of the Python client, to find that it has nothing to do: as its caller, and without a search_path of
+-- its own, which cost more than all the rest of it.
+create function pgstate._on_version() returns trigger
+language plpgsql volatile
+as $$
+begin
+  if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off') is not true then
+    perform pgstate._wake_written();
   end if;
   return null;
 end

@@ -9,9 +9,12 @@ from typing import Any
 
 from hypothesis.stateful import RuleBasedStateMachine
 
-from client._model import MISSING, RIGHTS, Key, Model, Op, Out, same
+from client._model import MISSING, RIGHTS, Key, Logged, Model, Op, Out, same
 from client._world import LEAVES, World, numbers
 from pgstate import UNSET, Change, errors
+
+# the model's time, and how many restores there had been
+Taken = tuple[float, int]
 
 
 class Machine(RuleBasedStateMachine):
@@ -23,11 +26,30 @@ class Machine(RuleBasedStateMachine):
         self.keys = [f"{directory}/{self.home}/{leaf}" for directory in "aswx" for leaf in LEAVES]
         self.old_tokens: list[int] = []
         self.requests: list[tuple[str, Op, str, int]] = []
+        # when retention last removed anything, how many versions of a key it may have removed by now, and restores
+        self.last_removal = float("-inf")
+        self.may_go: dict[Key, int] = {}
+        self.restores = 0
+        ((self.model.floor,),) = world.inside(world.FLOOR)
         world.run(world.expire())
         start = world.run(world.views["admin"].cursor())
-        # of each agent's consumer: what it received, and cursors with how much had come by then
-        self.received: dict[str, list[Change]] = {agent: [] for agent in RIGHTS}
-        self.cursors: dict[str, list[tuple[str, int]]] = {agent: [(start, 0)] for agent in RIGHTS}
+        # of each agent's consumer: what it was told, and cursors with how much had come by then, and when they were taken
+        self.received: dict[str, list[tuple[Any, ...]]] = {agent: [] for agent in RIGHTS}
+        self.cursors: dict[str, list[tuple[str, int, Taken]]] = {
+            agent: [(start, 0, self._now_here())] for agent in RIGHTS
+        }
+
+    def _now_here(self) -> Taken:
+        return self.model.now, self.restores
+
+    def _log(self, key: Key) -> list[Logged]:
+        return [row for row in self.model.log if row.key == key]
+
+    def _check_refusal(self, refused: bool, taken: Taken, ref: Any = "") -> None:
+        """A cursor is refused after a restore, and a past only if retention may have removed what came after it."""
+        restored = taken[1] < self.restores and isinstance(ref, str)
+        if restored or self.last_removal - taken[0] <= 3600:
+            assert refused is restored
 
     def _key(self, directory: str, leaf: str) -> Key:
         return f"{directory}/{self.home}/{leaf}"
@@ -56,7 +78,6 @@ class Machine(RuleBasedStateMachine):
                 priority=op.priority, not_before=not_before, op_id=op_id,
             )  # fmt: skip
         if op.op == "merge":
-            assert op.reducer is not None
             if op.return_value:
                 return view.merge(op.key, op.value, op.reducer, ttl=ttl, token=op.token, op_id=op_id, return_value=True)
             return view.merge(op.key, op.value, op.reducer, ttl=ttl, token=op.token, op_id=op_id)
@@ -87,7 +108,10 @@ class Machine(RuleBasedStateMachine):
                 "held": errors.ClaimHeld,
                 "stale": errors.StaleToken,
                 "PS010": errors.AccessDenied,
+                "PS004": errors.ValueTooLarge,
+                "PS005": errors.UnknownReducer,
                 "PS006": errors.ReducerMismatch,
+                "PS008": errors.SchemaViolation,
             }
             assert type(got) is kinds[out.status], got
             assert not isinstance(got, errors.Conflict) or got.key == op.key

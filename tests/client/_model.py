@@ -36,6 +36,21 @@ def same(one: Any, other: Any) -> bool:
     return canon(one) == canon(other)
 
 
+def fits(schema: Any, value: Any) -> bool:
+    """Does a value fit a schema, of those that the state machine sets?"""
+    if schema is True:
+        return True
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    types: tuple[type, ...] = tuple({"array": list, "integer": int, "string": str}[kind] for kind in kinds)
+    long = isinstance(value, list) and len(value) > schema.get("maxItems", 10**9)
+    return isinstance(value, types) and not isinstance(value, bool) and not long
+
+
+def _too_large(rules: dict[str, Any], value: Any) -> bool:
+    # values are far below the only limit that is set, or far above it
+    return "value_limit" in rules and len(canon(value)) > 30_000
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -133,6 +148,7 @@ class Logged:
     previous: Any
     created: bool
     writer: str
+    at: float = 0.0
 
 
 @dataclass
@@ -162,9 +178,24 @@ class Model:
     items: dict[Key, Item] = field(default_factory=dict)
     claims: dict[Key, Claimed] = field(default_factory=dict)
     log: list[Logged] = field(default_factory=list)
+    policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # which the versions of new keys start above
+    floor: int = 0
 
     def may(self, agent: str, right: str, key: Key) -> bool:
         return key[0] in RIGHTS[agent][right]
+
+    def settings(self, key: Key) -> dict[str, tuple[Any, str]]:
+        """What the policies set for a key, and which subtree does: of several the nearest."""
+        found: dict[str, tuple[Any, str]] = {}
+        for subtree in sorted(self.policies, key=lambda s: (len(s.removesuffix("/**").split("/")), s[-1] != "*")):
+            base = subtree.removesuffix("/**")
+            if key == base or (base != subtree and key.startswith(f"{base}/")):
+                found |= {name: (value, subtree) for name, value in self.policies[subtree].items()}
+        return found
+
+    def rules(self, key: Key) -> dict[str, Any]:
+        return {name: value for name, (value, _) in self.settings(key).items()}
 
     def item(self, key: Key) -> Item:
         return self.items.get(key, Item())
@@ -197,7 +228,10 @@ class Model:
         key, readable = op.key, self.may(agent, "read", op.key)
         if not self.may(agent, "write", key) or not (readable or op.blind):
             return Out("PS010")
+        if op.op == "merge" and op.reducer is None and not self.policies:
+            return Out("PS005")
         item, live, claim = self.item(key), self.live(key), self.claim_of(key)
+        rules = self.rules(key)
         version = item.version if live else 0
         current = Out("?", version, item.value if live else MISSING) if readable else Out("?")
 
@@ -223,22 +257,31 @@ class Model:
         if op.op in ("delete", "complete"):
             value = MISSING
         elif op.op == "merge":
-            value = reduce(op.reducer or "", item.value if live else MISSING, op.value)
+            reducer = op.reducer or rules.get("reducer")
+            if reducer is None:
+                return Out("PS005")
+            value = reduce(reducer, item.value if live else MISSING, op.value)
             if value is MISMATCH:
                 return Out("PS006")
-            if live and same(value, item.value) and op.ttl is None:
+            if not _too_large(rules, value) and live and same(value, item.value) and op.ttl is None:
                 return Out("ok", version if readable else None, value)
-        self._set(agent, op, value)
+        if value is not MISSING and _too_large(rules, value):
+            return Out("PS004")
+        if value is not MISSING and not fits(rules.get("schema", True), value):
+            return Out("PS008")
+        self._set(agent, op, value, rules.get("ttl") or None)
         return Out("ok", self.items[key].version if readable else None, value)
 
-    def _set(self, agent: str, op: Op, value: Any) -> None:
+    def _set(self, agent: str, op: Op, value: Any, ttl: float | None) -> None:
         key = op.key
         item = self.items.setdefault(key, Item())
         if item.live and not self.live(key):
             self._expire(key)
         live = item.live
         self._record(key, op.op, value, agent)
-        expires = None if op.ttl is None else self.now + op.ttl
+        if op.ttl is not None or (op.op == "merge" and live):
+            ttl = op.ttl
+        expires = None if ttl is None else self.now + ttl
         if value is MISSING:
             item.expires = None
             self.claims.pop(key, None)
@@ -252,10 +295,10 @@ class Model:
 
     def _record(self, key: Key, op: str, value: Any, writer: str) -> None:
         item = self.items[key]
-        item.version += 1
+        item.version = (item.version or self.floor) + 1
         previous = item.value if item.live else MISSING
         created = value is not MISSING and not item.live
-        self.log.append(Logged(self.moment, key, item.version, op, value, previous, created, writer))
+        self.log.append(Logged(self.moment, key, item.version, op, value, previous, created, writer, self.now))
         item.live, item.value, item.writer = value is not MISSING, value, writer
 
     def _expire(self, key: Key) -> None:

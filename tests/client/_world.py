@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -35,10 +36,26 @@ tokens = st.sampled_from([None, None, "current", "current", "old", "wrong"])
 class World:
     """What all examples share: clients, the clock, and the loop that they run in."""
 
-    def __init__(self, views: dict[str, State], clock: Clock, expire: Callable[[], Awaitable[Any]]) -> None:
+    FLOOR = "select coalesce(pg_sequence_last_value('pgstate.version_floor'), 0)"
+    # as the pulse does, which records no more than ten a second
+    RECORD = (
+        "insert into pgstate.feed_point"
+        " select pgstate._now(), i.epoch, pgstate._snapshot(i.epoch) from pgstate.install i"
+    )
+
+    def __init__(
+        self,
+        views: dict[str, State],
+        clock: Clock,
+        expire: Callable[[], Awaitable[Any]],
+        inside: Callable[..., Awaitable[Any]],
+    ) -> None:
         self.views = views
         self.clock = clock
         self.expire = expire
+        self._inside = inside
+        # does not compress to what a limit lets pass
+        self.large = "".join(hashlib.sha256(str(n).encode()).hexdigest() for n in range(1250))
         self._loop = asyncio.get_running_loop()
 
     def run(self, call: Awaitable[Any]) -> Any:
@@ -46,6 +63,10 @@ class World:
             return await call
 
         return asyncio.run_coroutine_threadsafe(wait(), self._loop).result(60)
+
+    def inside(self, query: str, *arguments: Any) -> Any:
+        """Rows of a query that only a superuser can make."""
+        return self.run(self._inside(query, *arguments))
 
     def attempt(self, *calls: Awaitable[Any]) -> list[Any]:
         """Results of calls that are made at once, errors among them."""

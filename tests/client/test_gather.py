@@ -303,7 +303,7 @@ async def test_patience_and_cancellation_reach_what_waits_apart(
     async with locks.on("k"):
         for leave in ("timeout", "cancel"):
             if company:
-                state._core.writer(None).expect_company()
+                state._core.writer(None)._alone = False
             caller = state.with_timeout(0.3 if leave == "timeout" else 30)
             gone = asyncio.create_task(caller.put("k", leave))
             assert await state.put("free", leave)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ import asyncpg
 import pytest
 
 import pgstate
+from conftest import INSTALLER, Database
 from pgstate.cli import app
 
+ORDERS = "create table orders (id int primary key, item text, status text);"
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
@@ -21,16 +24,50 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
+def python(about: str) -> str:
+    """The one Python snippet that this is in."""
+    (found,) = [block for block in blocks("python") if about in block]
+    return found
+
+
 async def test_sql_snippets(admin: asyncpg.Connection, login_name: Callable[[str], str]) -> None:
-    first, access, policies = blocks("sql")
-    for name in ("writer_login", "app_server", "ana"):
-        access = access.replace(name, login_name(name))
-    for script in (first, access, policies):
+    await admin.execute(ORDERS)
+    for script in scripts(login_name):
         for statement in re.split(r";\s*\n", re.sub(r" *--.*", "", script)):
             if statement.strip():
                 rows = await admin.fetch(statement)
-                assert rows or "changes" in statement
+                assert rows or "changes" in statement or statement in ("begin", "commit")
     assert await admin.fetchval("select count(*) from pgstate.versions where key like 'research/%'") == 3
+
+
+def scripts(login_name: Callable[[str], str]) -> list[str]:
+    """The SQL snippets, with names for roles that no other test uses."""
+    found = blocks("sql")
+    assert len(found) == 5
+    for name in ("writer_login", "app_server", "eve"):
+        own = login_name(name)
+        found = [script.replace(name, own) for script in found]
+    return found
+
+
+def test_sql_snippets_in_psql(database: Database, login_name: Callable[[str], str]) -> None:
+    options = ("--no-psqlrc", "--set=ON_ERROR_STOP=1", "--dbname", database.dsn())
+    said = database.cluster.program("psql", *options, stdin="\n".join([ORDERS, *scripts(login_name)]))
+    assert 'bat  | {"order": 8}' in said and "(1 row)" in said
+
+
+def test_an_analyst_in_one_line(database: Database, login_name: Callable[[str], str]) -> None:
+    (line,) = [line for line in README.splitlines() if line.startswith("psql ") and "create_reader" in line]
+    reader = login_name("ana")
+    program, address, *commands = shlex.split(line.replace("'ana'", f"'{reader}'").replace("ana'", f"{reader}'"))
+    assert (program, address) == ("psql", "$PGSTATE_DSN") and commands[2:] == ["-c", f"\\password {reader}"]
+    database.sql("select pgstate.put('research/a', '1'), pgstate.put('other', '2')", INSTALLER)
+    # psql asks for the password on a terminal, of which there is none
+    database.cluster.program("psql", "--no-psqlrc", "--dbname", database.dsn(), *commands[:2])
+    (listed,) = re.findall(r"the views `([^`]+)` are theirs", README)
+    for view in listed.split():
+        database.sql(f"select * from pgstate.{view}", reader)
+    assert database.sql("select key from pgstate.entries", reader) == [("research/a",)]
 
 
 async def run(snippet: str) -> None:
@@ -42,7 +79,7 @@ async def run(snippet: str) -> None:
 
 
 async def test_python_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    snippet, _, _ = blocks("python")
+    snippet = blocks("python")[0]
     monkeypatch.setenv("PGSTATE_DSN", dsn)
     await run(snippet)
     said = capsys.readouterr().out
@@ -53,7 +90,7 @@ async def test_python_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 async def test_work_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    _, snippet, _ = blocks("python")
+    snippet = python("state.work(")
     monkeypatch.setenv("PGSTATE_DSN", dsn)
     async with asyncio.timeout(30):
         await run(snippet)
@@ -64,13 +101,38 @@ async def test_work_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 async def test_typed_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    _, _, snippet = blocks("python")
+    snippet = python("state.typed(")
     monkeypatch.setenv("PGSTATE_DSN", dsn)
     async with asyncio.timeout(20):
         await run(snippet)
     said = capsys.readouterr().out
     assert "findings=['hunt at night', 'fly without a sound'], steps=2, best=0.5, notes={})" in said
     assert said.endswith("{'topic': FieldChange(old='owls', new='Owls')}\n")
+
+
+async def test_search_snippet(
+    superuser_dsn: str, dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    superuser = await asyncpg.connect(superuser_dsn)
+    await superuser.execute("create extension vector")
+    await superuser.close()
+    snippet = python("Embedding(")
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    await run(snippet)
+    assert capsys.readouterr().out.startswith("memory/ana/1 0.0")
+
+
+async def test_transactions_snippet(
+    dsn: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    snippet = python("pgstate.orm.put(")
+    await admin.execute(ORDERS)
+    own = dsn.replace("postgresql://", "postgresql+asyncpg://")
+    async with asyncio.timeout(20):
+        await run(snippet.replace("postgresql+asyncpg://app@db.internal/app", own) + "\nawait engine.dispose()\n")
+    assert capsys.readouterr().out == "['owl']\n"
+    assert await admin.fetchval("select status from orders") == "shipped"
+    assert await admin.fetchval("select count(*) from pgstate.entries where key like 'tasks/%'") == 0
 
 
 def test_commands_and_names() -> None:

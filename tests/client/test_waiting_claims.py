@@ -26,16 +26,20 @@ def _waiters(state: State) -> int:
 
 
 async def waiting_for(state: State, pattern: str, count: int = 1, **how: float) -> list[asyncio.Task[Claim | None]]:
-    """Workers that have found nothing, and whom the feed reader would wake."""
+    """Workers that have found nothing, and whom the feed reader would wake; or that found what became claimable by
+    itself before they were that far."""
     tasks = [asyncio.ensure_future(state.claim_next(pattern, wait=60, **how)) for _ in range(count)]
-    async with asyncio.timeout(_GUARD):
-        while not state._core.hub._taps or _waiters(state) < count:
+
+    async def until(reached: Callable[[], bool]) -> None:
+        while not reached() and not all(task.done() for task in tasks):
             await asyncio.sleep(0.005)
+
+    async with asyncio.timeout(_GUARD):
+        await until(lambda: bool(state._core.hub._taps) and _waiters(state) >= count)
         # each looks once more after it was taken on
         statements = state.stats.statements
         await state.cursor()
-        while state.stats.statements <= statements:
-            await asyncio.sleep(0.005)
+        await until(lambda: state.stats.statements > statements)
     return tasks
 
 

@@ -31,6 +31,11 @@ def poll_only(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
     """No wake-up is ever sent."""
     arguments = "p_keys text[], p_within pgstate.keymultirange default null"
     database.sql(f"create or replace function pgstate._wake({arguments}) returns void language sql as ''")
+    # of a lone write, which wakes in its own transaction
+    arguments = "p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[], p_alone boolean, p_now timestamptz"
+    database.sql(
+        f"create or replace function pgstate._finish({arguments}) returns boolean language sql as 'select true'"
+    )
     monkeypatch.setattr(_hub, "_SETTLE_LIMIT", -1.0)
 
 

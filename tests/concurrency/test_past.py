@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from concurrency._open import BOTH, Begin, Start
-from conftest import Database
+from conftest import Clock, Database
 from sql._caller import Caller, MakeAgent, refused, seconds
 from sql.test_as_of import listed, past
 from sql.test_rollback import rollback, values
@@ -68,6 +68,77 @@ async def test_each_read_of_the_past_is_a_state_that_there_was(
         if bookmark["cursor"] == cursor:
             break
         cursor = bookmark["cursor"]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("seed", range(2))
+async def test_each_read_of_the_past_is_one_of_the_states_that_there_were(
+    root: Caller, session: MakeAgent, clock: Clock, seed: int
+) -> None:
+    """Each transaction counts up, which puts all of them in one order, and then puts, merges and deletes: so whatever is
+    read must be exactly what the first so many of them leave, in values and in versions."""
+    names = [f"s/{n}" for n in range(5)]
+    done: dict[int, list[tuple[str, str, Any]]] = {}
+    await root("put", "s/count", 0)
+    await clock.advance(1)
+    await root("expire")
+
+    async def write(number: int) -> None:
+        caller, chance = await session(), random.Random(f"{seed} {number}")
+        for turn in range(40):
+            transaction = caller.transaction()
+            await transaction.start()
+            count = (await caller("merge", "s/count", 1, "add", return_value=True))["value"]
+            ops: list[tuple[str, str, Any]] = []
+            for name in chance.sample(names, 3):
+                op = chance.choice(["put", "merge", "merge", "delete"])
+                value = {"put": [str(turn) * 3000], "merge": [number, turn], "delete": None}[op]
+                await caller("write_one", op, name, value, reducer="append" if op == "merge" else None)
+                ops.append((op, name, value))
+            if chance.random() < 0.2:
+                await transaction.rollback()
+            else:
+                done[count] = ops
+                await transaction.commit()
+
+    found: list[dict[str, tuple[Any, int]]] = []
+
+    def keep(rows: list[Any]) -> None:
+        found.append({row["key"]: (row["value"], row["version"]) for row in rows if row["value"] is not None})
+
+    writing = asyncio.gather(*(write(number) for number in range(WRITERS)))
+    reader, pulse, chance = await session(), await session(), random.Random(seed)
+    cursor, cursors, times = await reader("cursor"), [], []
+    while not writing.done():
+        *page, bookmark = await reader.rows("changes", cursor, ["s/*"], chance.choice([3, 20, 200]))
+        cursor = bookmark["cursor"]
+        cursors += [change["cursor"] for change in page if change["whole"]] + [await reader("cursor")]
+        await clock.advance(1)
+        await pulse("expire")
+        times.append(await clock.now())
+        for ref in ({"cursor": chance.choice(cursors)}, {"at": chance.choice(times)}):
+            keep(await reader.rows("list_as_of", "s/*", **ref))
+            keep([await reader("get_as_of", key, **ref) for key in ("s/count", *names)])
+    await writing
+    for ref in [{"cursor": cursor} for cursor in cursors] + [{"at": at} for at in times]:
+        keep(await root.rows("list_as_of", "s/*", **ref))
+
+    state: dict[str, tuple[Any, int]] = {"s/count": (0, 1)}
+    versions: dict[str, int] = {}
+    states = {0: dict(state)}
+    for count in range(1, len(done) + 1):
+        state["s/count"] = (count, count + 1)
+        for op, name, value in done[count]:
+            before, _ = state.pop(name, (None, 0))
+            if op == "delete" and before is None:
+                continue
+            versions[name] = versions.get(name, 0) + 1
+            if op != "delete":
+                state[name] = ((before or []) + value if op == "merge" else value, versions[name])
+        states[count] = dict(state)
+    assert len(found) > 40 and len({read["s/count"][0] for read in found}) > 10
+    for read in found:
+        assert read == states[read["s/count"][0]]
 
 
 @pytest.mark.core

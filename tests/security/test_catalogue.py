@@ -69,7 +69,7 @@ def test_nothing_is_public(database: Database, objects: str) -> None:
 
 @pytest.mark.core
 def test_row_level_security_is_on_for_every_table(database: Database) -> None:
-    assert database.sql(f"select count(*) from {TABLES}") >= [(17,)]
+    assert database.sql(f"select count(*) from {TABLES}") >= [(23,)]
     assert database.sql(f"select relname from {TABLES} and not relrowsecurity") == []
     # forced it would bind the owner's expiry, and break dumps and restores
     assert database.sql(f"select relname from {TABLES} and relforcerowsecurity") == []
@@ -124,10 +124,10 @@ def test_functions_for_agents_ask_who_acts(database: Database) -> None:
     sources = {f["name"]: f["source"] for f in _functions(database)}
     asking = {name for name, source in sources.items() if asks.search(source)}
     assert {"get", "write_many", "_grant", "_delegate", "_add_agent", "_add_gateway", "_drop_agent"} <= asking
-    # key() computes, unsubscribe() reaches the login's own channels and wake_lane() those who watch what its lane wrote,
+    # key() and matches() compute, unsubscribe() reaches the login's own channels and wake_lane() those who watch what its lane wrote,
     # _ensure_login() has the caller's rights
     for f in _functions(database):
-        if f["agents"] and f["name"] not in asking | {"key", "unsubscribe", "wake_lane", "_ensure_login"}:
+        if f["agents"] and f["name"] not in asking | {"key", "matches", "unsubscribe", "wake_lane", "_ensure_login"}:
             assert asking & set(re.findall(r"pgstate\.([a-z_]+)\(", f["source"])), f["shown"]
             assert not re.search(r"\bpgstate\.(entry|version|claim)\b", f["source"]), f["shown"]
 
@@ -215,7 +215,9 @@ _VERSION = (
 _CLAIM = "insert into pgstate.claim (key, token, lease_until, attempts, claimed_at) values ('{}', 1, now(), 1, now())"
 _OTHERS = (
     "agent", "former_agent", "login", "delegation", "access_grant", "reach", "op", "lane", "watcher", "install", "feed_point",
-    "policy", "reducer", "mark", "sweep", "review", "claim_log", "_acting",
+    "thinning", "claim_log",
+    "policy", "reducer", "mark", "sweep", "review", "search_rule", "search_build", "search_doc",
+    "vector_index", "embedding", "embedding_wanted", "_acting",
 )  # fmt: skip
 
 

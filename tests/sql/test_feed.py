@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from typing import Any
 
@@ -298,6 +299,29 @@ async def test_a_page_that_was_left_in_the_middle_is_not_the_end(root: Caller) -
     assert ([c["value"] for c in rest], bookmark["whole"]) == ([1, 2, 3], False)
     *rest, bookmark = await root.rows("changes", bookmark["cursor"])
     assert ([c["value"] for c in rest], bookmark["whole"]) == ([4], True)
+
+
+async def test_a_page_of_large_values_ends_early_and_the_rest_follows(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent
+) -> None:
+    for name in ("alice", "bob"):
+        await agent(name, "read **")
+    both = await gateway("alice", "bob")
+    start = await both("cursor", agent="alice")
+    # incompressible, and of one transaction: 24 changes of 1 MB
+    values = [base64.b64encode(random.Random(n).randbytes(750_000)).decode() for n in range(24)]
+    await root.rows("put_many", [f"k{n:02}" for n in range(24)], values)
+    for agents in (["alice"], ["alice", "bob"]):
+        cursor, pages, found = start, [], []
+        whole = False
+        while not whole:
+            *page, bookmark = await both.rows("changes_for", cursor, agents, [""] * len(agents), 1000)
+            found += [(c["agent"], c["key"], c["value"] == values[int(c["key"][1:])]) for c in page]
+            pages.append(len(page))
+            cursor, whole = bookmark["cursor"], bookmark["whole"]
+        assert found == [(name, f"k{n:02}", True) for n in range(24) for name in agents]
+        # each page has all agents' rows of its last change; where it ends early, the transaction is split
+        assert len(pages) > 2 and all(n % len(agents) == 0 for n in pages) and max(pages) <= 18
 
 
 async def test_upto_reads_no_further_than_another_cursor(root: Caller) -> None:

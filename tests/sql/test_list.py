@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import psycopg
@@ -10,36 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from _patterns import KEYS, PATTERNS, matches, some_keys, some_patterns
 from conftest import Database
 from sql._caller import Caller, MakeAgent
-
-
-def matches(pattern: str, key: str) -> bool:
-    """What a pattern means, segment by segment: nothing here looks like the SQL."""
-    wanted, given_ = pattern.split("/"), key.split("/")
-
-    def segment(want: str, have: str) -> bool:
-        return bool(re.fullmatch("".join({"*": ".*", "?": "."}.get(c) or re.escape(c) for c in want), have))
-
-    def rest(i: int, j: int) -> bool:
-        if i == len(wanted):
-            return j == len(given_)
-        if wanted[i] == "**":
-            return any(rest(i + 1, m) for m in range(j, len(given_) + 1))
-        return j < len(given_) and segment(wanted[i], given_[j]) and rest(i + 1, j + 1)
-
-    return pattern == "" or rest(0, 0)
-
-
-KEYS = [
-    "a", "a+b", "a-secret", "a.b", "a/b", "a/b-secret", "a/b.c", "a/b/c", "a/b/c/d", "a/b0", "a/bb", "a/c", "a0", "aXb",
-    "b", "b/a", "b/a/b", "b/x/y/a", "x/a/b", "~", "A", "a/B",
-]  # fmt: skip
-PATTERNS = [
-    "", "**", "*", "?", "a", "nothing", "a/**", "a/b/**", "a/*", "a/?", "a/b*", "a*", "a?", "a/b?", "*/*", "*/b", "a.b",
-    "a+b", "a?b", "**/a", "**/b", "**/a/**", "a/**/c", "a/**/d", "b/**/a", "**/a/b", "*/**", "a/**/*", "**/**",
-    "a/**/**", "**/**/a", "**/*", "*/**/b", "?/?/?", "a*/**", "~", "a/b/c/**", "b/*/*/a", "a/*/**", "a/b/*/**", "a+b/*/**",
-]  # fmt: skip
 
 
 @pytest.mark.core
@@ -133,34 +105,6 @@ async def test_a_listing_carries_the_columns_and_a_cursor(root: Caller) -> None:
     assert [c["op"] for c in changes] == ["bookmark"]
 
 
-# characters around '/' in byte order, so that a range which is off by one shows
-_segment = st.text("ab-.0~+", min_size=1, max_size=3).filter(lambda s: s not in (".", ".."))
-_keys = st.lists(_segment, min_size=1, max_size=4).map("/".join)
-
-
-@st.composite
-def _patterns(draw: st.DrawFn, keys: list[str]) -> str:
-    """A key with parts of it made wild, so that matches are common."""
-    made = []
-    for part in draw(st.sampled_from(keys)).split("/"):
-        how = draw(st.sampled_from(["keep", "keep", "*", "?", "**", "less", "more", "drop"]))
-        if how == "keep":
-            made.append(part)
-        elif how == "*":
-            cut = draw(st.integers(0, len(part)))
-            made.append(part[:cut] + "*")
-        elif how == "?":
-            at = draw(st.integers(0, len(part) - 1))
-            made.append(part[:at] + "?" + part[at + 1 :])
-        elif how == "**":
-            made.append("**")
-        elif how == "less":
-            made += ["**", part]
-        elif how == "more":
-            made += [part, "**"]
-    return "/".join(made)
-
-
 _CHECK = """
 select p.pattern, k.key, pgstate._pattern_ranges(p.pattern) @> k.key,
        k.key ~ coalesce(pgstate._pattern_regex(p.pattern), '')
@@ -178,10 +122,10 @@ def test_ranges_and_regular_expressions_agree_with_the_meaning(database: Databas
         @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
         @given(st.data())
         def check(data: Any) -> None:
-            keys = sorted(data.draw(st.lists(_keys, min_size=3, max_size=8)))
+            keys = sorted(data.draw(st.lists(some_keys, min_size=3, max_size=8)))
             # what ** may stand for includes nothing: the same keys without their first segments
             keys += [key.split("/", n)[-1] for key in keys for n in (1, 2)]
-            patterns = data.draw(st.lists(_patterns(keys).filter(bool), min_size=1, max_size=6))
+            patterns = data.draw(st.lists(some_patterns(keys).filter(bool), min_size=1, max_size=6))
             for pattern, key, inside, fits in connection.execute(_CHECK, (patterns, keys)):
                 assert (inside and fits) == matches(pattern, key), (pattern, key, inside, fits)
             found = [row[0] for row in connection.execute(_CHECK_SET, (patterns, patterns, keys))]

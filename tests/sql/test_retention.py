@@ -374,7 +374,7 @@ async def test_a_restored_database_begins_anew(root: Caller, settle: Settle, ins
     )
     await root("maintain")
     assert await inside.fetchval("select epoch from pgstate.install") == 2
-    assert await inside.fetchval("select horizon from pgstate.install") is None
+    assert await inside.fetchval("select horizon_epoch from pgstate.install") == 1
     cursor = await root("cursor")
     await write(root, "a/x", 3)
     assert [c["version"] for c in await root.rows("changes", cursor) if c["key"]] == [5, 6, 7]

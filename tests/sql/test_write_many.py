@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from sql._caller import NULL, Caller, MakeAgent, refused, seconds
@@ -222,3 +225,37 @@ async def test_watched_says_whether_a_wake_up_is_worth_sending(root: Caller, age
     assert await watched(root, "c") is False
     # a row that was refused tells nothing about who watches there
     assert not await watched(alice, "b/x")
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("op", ["put", "merge"])
+async def test_a_lone_write_wakes_its_watchers_itself_unless_somebody_else_is_writing(
+    root: Caller, connect_as: Callable[..., Awaitable[asyncpg.Connection]], op: str
+) -> None:
+    """While others write, a NOTIFY in the writing transaction would make their commits wait for its flush."""
+    heard = asyncio.Event()
+    listener, other = await connect_as(), await connect_as()
+    await listener.add_listener(
+        await root.fetchval("select pgstate.subscribe(array['admin'], array['k'])"), lambda *_: heard.set()
+    )
+    await root("put", "k", 1)
+    async with asyncio.timeout(30):
+        await heard.wait()
+
+    async def write() -> Any:
+        return (await root("write_one", op, "k", 1, reducer="add" if op == "merge" else None, wake=None))["watched"]
+
+    async with other.transaction():
+        await other.execute("select pg_current_xact_id()")
+        heard.clear()
+        assert await write() is True
+        # what was sent would be here before the answer to this
+        await root.fetchval("select pg_notify($1, '')", "elsewhere")
+        await listener.fetchval("select 1")
+        assert not heard.is_set()
+    async with asyncio.timeout(30):
+        # autovacuum may be writing
+        while await write() is not None:
+            pass
+        await heard.wait()
+    assert await root.fetchval("select current_setting('pgstate.wake', true)") != "off"

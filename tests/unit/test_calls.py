@@ -15,12 +15,12 @@ import asyncpg
 import pytest
 
 import pgstate
-from pgstate._calls import access, claims, feed, history, policies, values
+from pgstate._calls import access, claims, feed, history, policies, search, values
 
-AREAS: list[ModuleType] = [access, claims, feed, history, policies, values]
+AREAS: list[ModuleType] = [access, claims, feed, history, policies, search, values]
 DUMMIES: dict[str, Any] = {
     "str": "x", "str | None": None, "int": 1, "int | None": None, "float": 1.0, "bool": True, "timedelta": timedelta(1),
-    "UUID": uuid4(), "bool | None": None, "list[int]": [1], "list[timedelta]": [timedelta(1)], "datetime | None": None, "list[str]": ["x"], "timedelta | None": None, "list[str] | None": None, "Sequence[Any]": [None] * 12, "Sequence[Sequence[Any] | None]": [None] * 12,
+    "UUID | None": uuid4(), "UUID": uuid4(), "bool | None": None, "list[timedelta]": [timedelta(1)], "datetime | None": None, "list[str]": ["x"], "timedelta | None": None, "list[str] | None": None, "list[int]": [0], "list[float] | None": [1.0], "list[list[float]]": [[1.0]], "Sequence[Any]": [None] * 12, "Sequence[Sequence[Any] | None]": [None] * 12,
 }  # fmt: skip
 
 
@@ -86,10 +86,10 @@ async def test_every_function_that_agents_call_is_called(admin: asyncpg.Connecti
         )
     }
     assert called <= there
-    # put, merge and so on are what write_one and write_many do; key() is done by the client;
+    # put, merge and so on are what write_one and write_many do; key() is done by the client; matches() is for SQL;
     # me() is part of info(), wake_lane() of write_and_wake()
     assert there - called == {
-        "claim_next", "fail", "put", "put_many", "merge", "merge_many", "delete", "delete_many", "complete", "key", "me", "wake_lane", *(there & {"prune"}),
+        "claim_next", "fail", "put", "put_many", "merge", "merge_many", "delete", "delete_many", "complete", "key", "matches", "me", "wake_lane", *(there & {"prune"}),
     }  # fmt: skip
 
 

@@ -79,7 +79,8 @@ declare
 begin
   -- the login's own agent, named or not: as in _reachable()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
-         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, null, null, i.policies into v_actor
+         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, null, null, i.policies,
+         case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '');
@@ -107,7 +108,8 @@ begin
     v_done := set_config('pgstate.call_agent', coalesce(p_agent, ''), true) || set_config('pgstate.call_agents', '', true);
   end if;
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
-         i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies into v_actor
+         i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
+         case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i;
   if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
@@ -141,7 +143,7 @@ begin
   if cardinality(pgstate._acting_ids()) <> cardinality(p_agents) then
     perform pgstate._deny();
   end if;
-  select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
+  select i.epoch, i.identity, case when i.horizon_epoch = i.epoch then i.horizon end into v_actor.epoch, v_actor.identity, v_actor.horizon from pgstate.install i;
   return v_actor;
 end
 $$;
@@ -163,7 +165,7 @@ begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies into v_actor
+         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null into v_actor
     from pgstate.login l cross join pgstate.install i
     left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
@@ -225,25 +227,39 @@ comment on function pgstate._identity() is 'Internal: system identifier and oid 
 -- functions/access/_now.sql
 -- The one clock of every decision about time (leases, expiry, not_before): tests replace it, nobody else can.
 -- The clock, not the transaction's start: a lease must be checked after the lock was waited for.
+-- Nothing is looked up in it: a search_path of its own would double the cost of a call, and a put makes five.
 create function pgstate._now() returns timestamptz
-language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp
+language plpgsql stable parallel safe
 as $$ begin return pg_catalog.clock_timestamp(); end $$;
 comment on function pgstate._now() is 'Internal: the clock of every decision about time.';
 
+-- functions/access/_restored.sql
+-- Has the database been restored in place since the epoch began? As the owner: the feed's functions read no such table.
+create function pgstate._restored() returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (select i.table_oid is distinct from i.tableoid from pgstate.install i);
+end
+$$;
+comment on function pgstate._restored() is 'Internal: has the database been restored in place, and not written to since?';
+
 -- functions/access/_settle_identity.sql
--- After a restore into another cluster or database the rows of before are old: a new epoch begins. Checked once per
--- session: pg_control_system() reads a file.
+-- After a restore the rows of before are old: a new epoch begins. Another cluster or database has another identity; in the
+-- same one the table of installations is a new one. What retention had removed by then is gone still, so the horizon stays.
+-- Checked once per session: pg_control_system() reads a file.
 create function pgstate._settle_identity() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_identity text := pgstate._identity();
 begin
-  update pgstate.install i set identity = v_identity, epoch = i.epoch + 1, horizon = null where i.identity <> v_identity;
+  update pgstate.install i set identity = v_identity, table_oid = i.tableoid, epoch = i.epoch + 1
+   where i.identity <> v_identity or i.table_oid is distinct from i.tableoid;
   perform set_config('pgstate.identity', v_identity, false);
 end
 $$;
-comment on function pgstate._settle_identity() is 'Internal: begins a new epoch when this database was restored elsewhere.';
+comment on function pgstate._settle_identity() is 'Internal: begins a new epoch when this database was restored.';
 
 -- functions/access/_reachable.sql
 -- What policies compare keys with: the acting agent's reach with one right. One call per statement and policy, which wrap
@@ -613,13 +629,14 @@ $$;
 comment on function pgstate._built_in(text) is 'Internal: is this the name of a built-in reducer?';
 
 -- functions/policy/_function_digest.sql
+-- Nothing that a dump and restore, or another version of PostgreSQL, changes: the oid of a language is one such thing.
 create function pgstate._function_digest(p_function oid) returns bytea
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return (select sha256(convert_to(row(p.prolang, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
+  return (select sha256(convert_to(row(l.lanname, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
                                        coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'))
-            from pg_proc p where p.oid = p_function);
+            from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = p_function);
 end
 $$;
 comment on function pgstate._function_digest(oid) is 'Internal: hash of what a function does.';
@@ -1396,20 +1413,76 @@ $$;
 comment on function pgstate._cut_version(text, bigint, int, xid8, xid8) is 'Internal: the oldest version of a key that must stay.';
 
 -- functions/policy/_raise_horizon.sql
--- In the transaction that removes: a reader sees both or neither.
-create function pgstate._raise_horizon(p_xid xid8) returns void
+-- In the transaction that removes: a reader sees both or neither. A past before a restore has its horizon too: cursors of
+-- then are refused anyway, times are not.
+create function pgstate._raise_horizon(p_epoch int, p_xid xid8) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  update pgstate.install i set horizon = p_xid where p_xid is not null and (i.horizon is null or i.horizon < p_xid);
+  update pgstate.install i set horizon_epoch = p_epoch, horizon = p_xid
+   where p_xid is not null
+     and (i.horizon is null or i.horizon_epoch < p_epoch or i.horizon_epoch = p_epoch and i.horizon < p_xid);
 end
 $$;
-comment on function pgstate._raise_horizon(xid8) is 'Internal: cursors that had not seen this transaction are refused from now on.';
+comment on function pgstate._raise_horizon(int, xid8) is 'Internal: cursors that had not seen this transaction are refused from now on.';
+
+-- functions/policy/_purge.sql
+-- Removes a tombstone with its history. What the caller has looked at: a policy keeps neither, and p_version is all that is
+-- left or goes with it. The one who reads on must have seen it go and something after it, p_last being the last transaction
+-- that all live cursors have seen: so nothing that a cursor goes by disappears. removed is 0 when there is nothing to purge
+-- (any more, or yet: then the sweep comes to it later), null when it must wait.
+--
+-- Nobody waits for this, and this waits for nobody: who has the entry locked goes on with it. The floor is raised first,
+-- for who creates the key again as soon as the row is gone: see _insert_entries().
+create function pgstate._purge(p_key text, p_version bigint, p_epoch int, p_last xid8) returns pgstate._purged
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_own record;
+  v_last record;
+  v_purged pgstate._purged;
+begin
+  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind = 'value' for update skip locked;
+  if not found then
+    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind = 'value') then
+      v_purged.removed := 0;
+    end if;
+    return v_purged;
+  end if;
+  select v.epoch, v.xid into v_own from pgstate.version v where v.key = p_key and v.version = p_version;
+  -- OFFSET 0: by the key. An older version may have a higher transaction id.
+  select w.epoch, w.xid into v_last
+    from (select v.epoch, v.xid from pgstate.version v where v.key = p_key offset 0) w order by w.epoch desc, w.xid desc limit 1;
+  if v_last.epoch = p_epoch and (v_last.xid < p_last) is not true then
+    if v_own.epoch = p_epoch and (v_own.xid <= p_last) is not true then
+      v_purged.removed := 0;
+    end if;
+    return v_purged;
+  end if;
+  if p_version > coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0) then
+    perform setval('pgstate.version_floor', p_version);
+  end if;
+  delete from pgstate.version v where v.key = p_key;
+  get diagnostics v_purged.removed = row_count;
+  delete from pgstate.claim c where c.key = p_key;
+  delete from pgstate.entry e where e.key = p_key;
+  v_purged.epoch := v_last.epoch;
+  v_purged.xid := v_last.xid;
+  if v_last.epoch = p_epoch then
+    -- the time of a cursor is that of the last change it has seen, which must not be this one
+    v_purged.xid := (select v.xid from pgstate.version v where v.epoch = p_epoch and v.xid > v_last.xid order by v.xid limit 1);
+  end if;
+  return v_purged;
+end
+$$;
+comment on function pgstate._purge(text, bigint, int, xid8) is 'Internal: removes a tombstone and its history.';
 
 -- functions/policy/_sweep.sql
 -- One step along the feed: up to p_limit versions that have come to the age of this sweep and that every live cursor has
--- seen, and then the older ones of their keys that no policy keeps. Versions are never updated, so nobody waits for this.
-create function pgstate._sweep(p_sweep pgstate.sweep, p_epoch int, p_xmin xid8, p_top xid8, p_limit int) returns pgstate.maintained
+-- seen, and then the older ones of their keys that no policy keeps; at the last one of a key that is not there any more, the
+-- key itself, where only that version is kept or its time has passed. Versions are never updated, so nobody waits for this.
+create function pgstate._sweep(p_sweep pgstate.sweep, p_epoch int, p_xmin xid8, p_top xid8, p_last xid8, p_limit int) returns pgstate.maintained
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_sort = off
@@ -1421,23 +1494,40 @@ declare
   v_keys text[] := '{}';
   v_versions bigint[] := '{}';
   v_seen int := 0;
+  v_keep pgstate._keep;
+  v_purged pgstate._purged;
   v_removed bigint := 0;
-  v_top xid8;
+  v_horizon pgstate._purged;
+  v_top record;
 begin
   for v_row in
-    select v.epoch, v.xid, v.seq, v.key, v.version, v.at from pgstate.version v
+    select v.epoch, v.xid, v.seq, v.key, v.version, v.at, v.value is null as dead from pgstate.version v
      where (v.epoch, v.xid, v.seq) > (p_sweep.epoch, p_sweep.xid, p_sweep.seq)
      order by v.epoch, v.xid, v.seq limit p_limit
   loop
     exit when v_row.epoch >= p_epoch and v_row.xid >= p_xmin or v_row.at > v_before;
-    v_last := v_row;
-    v_seen := v_seen + 1;
     v_keys := v_keys || v_row.key;
     v_versions := v_versions || v_row.version;
+    if v_row.dead then
+      v_keep := pgstate._keep_of(v_row.key);
+      if (case when p_sweep.delay = interval '0' then v_keep.versions = 1 else v_keep.age = p_sweep.delay end) then
+        v_purged := pgstate._purge(v_row.key, v_row.version, p_epoch, p_last);
+        -- nothing else would come back to it
+        exit when v_purged.removed is null;
+        v_removed := v_removed + v_purged.removed;
+        if v_purged.epoch is not null then
+          -- the last one has the highest
+          v_horizon := v_purged;
+        end if;
+      end if;
+    end if;
+    v_last := v_row;
+    v_seen := v_seen + 1;
   end loop;
-  if v_seen = 0 then
+  if cardinality(v_keys) = 0 then
     return row('ok', 0, false)::pgstate.maintained;
   end if;
+  perform pgstate._raise_horizon(v_horizon.epoch, v_horizon.xid);
 
   with ripe as materialized (
     select r.key, max(r.version) as version from unnest(v_keys, v_versions) r (key, version) group by r.key
@@ -1455,20 +1545,24 @@ begin
     select v.epoch, v.xid from cut c join pgstate.version v on v.key = c.key and v.version = c.version
      where exists (select from gone g where g.key = c.key)
   )
-  select (select count(*) from gone), (select max(t.xid) from touched t where t.epoch = p_epoch) into v_removed, v_top;
+  select g.removed, t.epoch, t.xid into v_top
+    from (select count(*) as removed from gone) g
+    left join lateral (select t.epoch, t.xid from touched t order by t.epoch desc, t.xid desc limit 1) t on true;
 
-  perform pgstate._raise_horizon(v_top);
-  update pgstate.sweep s set epoch = v_last.epoch, xid = v_last.xid, seq = v_last.seq where s.delay = p_sweep.delay;
-  return row('ok', v_removed, v_seen = p_limit)::pgstate.maintained;
+  perform pgstate._raise_horizon(v_top.epoch, v_top.xid);
+  if v_seen > 0 then
+    update pgstate.sweep s set epoch = v_last.epoch, xid = v_last.xid, seq = v_last.seq where s.delay = p_sweep.delay;
+  end if;
+  return row('ok', v_removed + v_top.removed, v_seen = p_limit)::pgstate.maintained;
 end
 $$;
-comment on function pgstate._sweep(pgstate.sweep, int, xid8, xid8, int) is 'Internal: one step of retention along the feed.';
+comment on function pgstate._sweep(pgstate.sweep, int, xid8, xid8, xid8, int) is 'Internal: one step of retention along the feed.';
 
 -- functions/policy/_review.sql
 -- One step through the keys of a subtree whose policy on history has changed: what was passed by along the feed may be due
 -- now. The policy that holds for each key decides, which need not be the one that changed. p_limit bounds both the keys looked
 -- at (a fifth of it) and the versions removed, so that one key with a long history takes several steps too.
-create function pgstate._review(p_epoch int, p_xmin xid8, p_top xid8, p_limit int) returns pgstate.maintained
+create function pgstate._review(p_epoch int, p_xmin xid8, p_top xid8, p_last xid8, p_limit int) returns pgstate.maintained
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_sort = off
@@ -1485,9 +1579,11 @@ declare
   v_cut bigint;
   v_least bigint;
   v_most bigint;
-  v_count bigint;
+  v_top record;
+  v_epoch int;
   v_xid xid8;
-  v_top xid8;
+  v_purged pgstate._purged;
+  v_waits boolean := false;
   v_done pgstate.maintained := row('ok', 0, true);
 begin
   select r.* into v_review from (select x.* from pgstate.review x offset 0) r order by r.asked_at, r.subtree limit 1;
@@ -1500,13 +1596,24 @@ begin
                  when v_review.subtree like '%/**' then left(v_review.subtree, -3) || '0'
                  else v_review.subtree || chr(1) end;
   for v_entry in
-    select e.key, e.version from pgstate.entry e where e.key >= v_low and e.key < v_high order by e.key limit v_keys
+    select e.key, e.version, e.updated_at, e.value is null as dead from pgstate.entry e where e.key >= v_low and e.key < v_high order by e.key limit v_keys
   loop
     v_seen := v_seen + 1;
     v_keep := pgstate._keep_of(v_entry.key);
     -- no more is looked at than may be removed
     v_least := (select min(v.version) from pgstate.version v where v.key = v_entry.key);
     v_most := v_least + p_limit - v_done.removed;
+    if v_entry.dead and (v_entry.version <= v_most or v_entry.version = 0)
+       and (v_keep.versions = 1 or v_entry.version = 0 and v_keep.versions > 1 or v_entry.updated_at <= v_now - v_keep.age) then
+      v_purged := pgstate._purge(v_entry.key, v_entry.version, p_epoch, p_last);
+      v_waits := v_purged.removed is null;
+      exit when v_waits;
+      v_done.removed := v_done.removed + v_purged.removed;
+      if v_purged.epoch > v_epoch or v_purged.epoch = v_epoch and v_purged.xid > v_xid or v_epoch is null then
+        v_epoch := v_purged.epoch;
+        v_xid := v_purged.xid;
+      end if;
+    end if;
     v_cut := case when v_keep.versions is not null then least(v_entry.version - v_keep.versions + 1, v_most)
                   when v_keep.age is not null then (
                     select max(w.version)
@@ -1517,18 +1624,28 @@ begin
       if v_cut > v_least then
         with gone as (
           delete from pgstate.version v where v.key = v_entry.key and v.version < v_cut returning v.epoch, v.xid
+        ), touched as (
+          select g.epoch, g.xid from gone g
+          union all
+          select v.epoch, v.xid from pgstate.version v where v.key = v_entry.key and v.version = v_cut
         )
-        select count(*), max(g.xid) filter (where g.epoch = p_epoch) into v_count, v_xid from gone g;
-        v_done.removed := v_done.removed + v_count;
-        v_top := greatest(v_top, v_xid, (select v.xid from pgstate.version v where v.key = v_entry.key and v.version = v_cut and v.epoch = p_epoch));
+        select (select count(*) from gone) as removed, t.epoch, t.xid into v_top from touched t order by t.epoch desc, t.xid desc limit 1;
+        v_done.removed := v_done.removed + v_top.removed;
+        if v_top.epoch > v_epoch or v_top.epoch = v_epoch and v_top.xid > v_xid or v_epoch is null then
+          v_epoch := v_top.epoch;
+          v_xid := v_top.xid;
+        end if;
         -- looked at once more: this key may not be done with
         exit when v_done.removed >= p_limit;
       end if;
     end if;
     v_review.after := v_entry.key;
   end loop;
-  perform pgstate._raise_horizon(v_top);
-  if v_seen < v_keys and v_done.removed < p_limit then
+  perform pgstate._raise_horizon(v_epoch, v_xid);
+  if v_waits then
+    v_done.more := false;
+    update pgstate.review r set after = v_review.after where r.subtree = v_review.subtree;
+  elsif v_seen < v_keys and v_done.removed < p_limit then
     delete from pgstate.review r where r.subtree = v_review.subtree;
     v_done.more := exists (select from pgstate.review);
   else
@@ -1537,7 +1654,49 @@ begin
   return v_done;
 end
 $$;
-comment on function pgstate._review(int, xid8, xid8, int) is 'Internal: one step of retention through keys whose policy has changed.';
+comment on function pgstate._review(int, xid8, xid8, xid8, int) is 'Internal: one step of retention through keys whose policy has changed.';
+
+-- functions/policy/_thin.sql
+-- One step of what grows with time and not with what is kept: points of the feed become fewer with their age, those whose
+-- history is gone go, and so do lanes that were last used a day ago, which have no statement left to send again. Is there more?
+create function pgstate._thin(p_window interval, p_limit int) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+  v_step pgstate.thinning;
+  v_row record;
+  v_upto timestamptz;
+  v_count bigint := 0;
+  v_more boolean := false;
+begin
+  for v_row in select p.at, p.epoch, p.seen from pgstate.feed_point p order by p.at limit p_limit loop
+    exit when pgstate._kept(v_row.seen, v_row.epoch);
+    v_upto := v_row.at;
+    v_count := v_count + 1;
+  end loop;
+  delete from pgstate.feed_point p where p.at <= v_upto;
+  v_more := v_count = p_limit;
+
+  for v_step in select t.older, t.every, coalesce(t.upto, '-infinity') from pgstate.thinning t order by t.older loop
+    select max(w.at), count(*) into v_upto, v_count
+      from (select p.at from pgstate.feed_point p
+             where p.at > v_step.upto and p.at <= v_now - greatest(v_step.older, p_window) order by p.at limit p_limit) w;
+    continue when v_upto is null;
+    delete from pgstate.feed_point p
+     where p.at > v_step.upto and p.at <= v_upto
+       and exists (select from pgstate.feed_point q where q.at >= date_bin(v_step.every, p.at, '2000-01-01 00:00+00') and q.at < p.at);
+    update pgstate.thinning t set upto = v_upto where t.older = v_step.older;
+    v_more := v_more or v_count = p_limit;
+  end loop;
+
+  delete from pgstate.lane l
+   where l.lane in (select x.lane from pgstate.lane x where x.at < v_now - interval '1 day' limit p_limit for update skip locked);
+  return v_more;
+end
+$$;
+comment on function pgstate._thin(interval, int) is 'Internal: thins points of the feed, and removes lanes that are not in use.';
 
 -- functions/policy/_maintain.sql
 -- One at a time, and whoever comes second goes away: a row lock, which no agent can take, unlike an advisory one. Everything
@@ -1551,30 +1710,36 @@ declare
   v_sweeps pgstate.sweep[];
   v_top xid8;
   v_xmin xid8;
+  v_last xid8;
   v_step pgstate.maintained;
   v_done pgstate.maintained := row('ok', 0, false);
 begin
+  -- indexing one key takes about as long as looking at ten versions
+  v_done.more := pgstate._build_search(greatest(p_limit / 10, 1));
+  perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
+  if not found then
+    return row('busy', null, v_done.more)::pgstate.maintained;
+  end if;
+  select i.* into v_install from pgstate.install i;
+  v_done.more := pgstate._thin(v_install.cursor_window, p_limit) or v_done.more;
   if exists (select from pgstate.policy p where p.keep_versions is not null or p.keep_age is not null) then
-    perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
-    if not found then
-      return row('busy', null, false)::pgstate.maintained;
-    end if;
     -- as in _enter_write(): transaction ids mean something only here
     perform pgstate._settle_identity();
     select i.* into v_install from pgstate.install i;
     v_xmin := pgstate._mark(v_install);
     if v_xmin is not null then
       v_top := (select v.xid from pgstate.version v where v.epoch = v_install.epoch order by v.xid desc limit 1);
+      v_last := (select v.xid from pgstate.version v where v.epoch = v_install.epoch and v.xid < v_xmin order by v.xid desc limit 1);
       v_sweeps := array(
         select s from pgstate.sweep s
          where s.delay > interval '0' or exists (select from pgstate.policy p where p.keep_versions is not null) order by s.delay);
       foreach v_sweep in array v_sweeps loop
         -- many ages share what one may look at, and each gets on
-        v_step := pgstate._sweep(v_sweep, v_install.epoch, v_xmin, v_top, greatest(p_limit / cardinality(v_sweeps), least(p_limit, 10)));
+        v_step := pgstate._sweep(v_sweep, v_install.epoch, v_xmin, v_top, v_last, greatest(p_limit / cardinality(v_sweeps), least(p_limit, 10)));
         v_done.removed := v_done.removed + v_step.removed;
         v_done.more := v_done.more or v_step.more;
       end loop;
-      v_step := pgstate._review(v_install.epoch, v_xmin, v_top, p_limit);
+      v_step := pgstate._review(v_install.epoch, v_xmin, v_top, v_last, p_limit);
       v_done.removed := v_done.removed + v_step.removed;
       v_done.more := v_done.more or v_step.more;
     end if;
@@ -1586,7 +1751,7 @@ begin
   return v_done;
 end
 $$;
-comment on function pgstate._maintain(int, int) is 'Internal: retention.';
+comment on function pgstate._maintain(int, int) is 'Internal: retention, and indexing for search.';
 
 -- functions/values/_expire.sql
 -- Writes the expiry version of entries whose time has come; they were invisible since. Any client may ask: which keys
@@ -1666,8 +1831,8 @@ begin
   -- looked at once per session, as in _enter_write()
   if v_identity is null or v_identity <> p_actor.identity then
     v_identity := pgstate._identity();
-    if v_identity <> p_actor.identity then
-      raise exception using errcode = 'PS022', message = 'this database was restored elsewhere and nothing has been written since',
+    if v_identity <> p_actor.identity or pgstate._restored() then
+      raise exception using errcode = 'PS022', message = 'this database was restored and nothing has been written since',
         hint = 'The first write, or pgstate migrate, begins a new epoch; then list again and go on from a new cursor.';
     end if;
     perform set_config('pgstate.identity', v_identity, false);
@@ -1699,19 +1864,55 @@ $$;
 comment on function pgstate._frontier(int) is 'Internal: 1 + the highest visible transaction id in the feed.';
 
 -- functions/feed/_kept.sql
--- Has a cursor seen everything that retention has removed, and what came right after it? Else changes that it is to be
--- told, or values before them, may be gone. Cursors younger than install.cursor_window always have: see _cut_version().
-create function pgstate._kept(p_base pg_snapshot) returns boolean
+-- Has a point of the feed seen everything that retention has removed, and what came right after it? Else values of then may
+-- be gone. That of cursors is looked at in _position() and _look().
+create function pgstate._kept(p_base pg_snapshot, p_epoch int) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select i.horizon < pg_snapshot_xmin(p_base) or i.horizon is null from pgstate.install i);
+  return (select i.horizon is null or i.horizon_epoch < p_epoch or i.horizon_epoch = p_epoch and i.horizon < pg_snapshot_xmin(p_base)
+            from pgstate.install i);
 end
 $$;
-comment on function pgstate._kept(pg_snapshot) is 'Internal: is all that a cursor of this snapshot can ask for still there?';
+comment on function pgstate._kept(pg_snapshot, int) is 'Internal: is all that was there at a point of the feed still there?';
+
+-- functions/feed/_look.sql
+-- The usual case on the way from a write to its watchers, in one query: the login's own agent goes on from a cursor that is
+-- good, when nothing was under way at it and nothing is now, and little has happened since. Null in every other case, for
+-- which changes_for() asks _enter(), _position() and _window(), one after the other: each of their conditions is here.
+create function pgstate._look(p_agent text, p_cursor text, p_cap int) returns pgstate._look
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_seen text := split_part(p_cursor, '.', 5);
+  v_top text := split_part(v_seen, ':', 1);
+  v_look pgstate._look;
+begin
+  if v_top = '' or length(v_top) > 18 or translate(v_top, '0123456789', '') <> '' or v_seen <> v_top || ':' || v_top || ':'
+     or pg_is_in_recovery() or pg_current_xact_id_if_assigned() is not null then
+    return null;
+  end if;
+  select l.agent_name, l.reads, i.epoch, h.head, v_seen, w.top || ':' || w.top || ':', w.found into v_look
+    from pgstate.login l cross join pgstate.install i
+    cross join lateral (
+      select '1.' || i.identity || '.' || i.epoch || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.' as head) h
+    cross join lateral (
+      -- clipped, as in _snapshot()
+      select count(*) as found, greatest(((max(x.xid)::text)::bigint + 1)::text::xid8, v_top::xid8) as top
+        from (select v.xid from pgstate.version v where v.epoch = i.epoch and v.xid >= v_top::xid8 order by v.xid limit p_cap + 1) x) w
+   where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+     and coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
+         || coalesce(current_setting('pgstate.agent', true), '') = ''
+     and i.identity = current_setting('pgstate.identity', true) and (i.horizon is null or i.horizon_epoch < i.epoch or i.horizon < v_top::xid8)
+     and p_cursor = h.head || v_seen and w.found <= p_cap and w.top <= pg_snapshot_xmin(pg_current_snapshot());
+  return v_look;
+end
+$$;
+comment on function pgstate._look(text, text, int) is 'Internal: what a page of the feed needs to know when little has happened, or null.';
 
 -- functions/feed/_position.sql
-create function pgstate._position(p_cursor text, p_place text) returns pgstate._position
+create function pgstate._position(p_cursor text, p_place text, p_horizon xid8) returns pgstate._position
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -1740,14 +1941,16 @@ begin
     raise exception using errcode = 'PS020', message = 'the cursor is ahead of what this transaction can see',
       hint = 'Under REPEATABLE READ a transaction cannot read on from a newer cursor: begin a new one.';
   end if;
-  if not pgstate._kept(v_position.base) then
+  -- Has the cursor seen everything that retention has removed, and what came right after it? Else changes that it is to be
+  -- told, or values before them, may be gone. Cursors younger than install.cursor_window always have: see _cut_version().
+  if p_horizon >= pg_snapshot_xmin(v_position.base) then
     raise exception using errcode = 'PS021', message = 'the cursor is older than the history that is kept',
       hint = 'List again, and go on from the new cursor. Policies say what is kept, and pgstate.install.cursor_window how old a cursor may become.';
   end if;
   return v_position;
 end
 $$;
-comment on function pgstate._position(text, text) is 'Internal: checks a cursor and takes it apart. PS020, PS021.';
+comment on function pgstate._position(text, text, xid8) is 'Internal: checks a cursor and takes it apart. PS020, PS021.';
 
 -- functions/feed/_reads_of.sql
 -- For changes_for() only, which has checked that the login may act for these agents; checked here again.
@@ -1949,7 +2152,9 @@ begin
     v_moment.seq := (pgstate._last_seen(v_moment.epoch, v_moment.base)).seq;
     return v_moment;
   end if;
-  v_position := pgstate._position(p_cursor, pgstate._feed_place(p_actor));
+  v_position := pgstate._position(p_cursor, pgstate._feed_place(p_actor),
+    -- of now: a writer may have waited since it was let in
+    (select i.horizon from pgstate.install i where i.horizon_epoch = i.epoch));
   v_last := pgstate._last_seen(p_actor.epoch, v_position.base);
   if v_position.upto is not null then
     select greatest(v.seq, v_last.seq), greatest(v.at, v_last.at) into v_last.seq, v_last.at
@@ -1979,18 +2184,18 @@ begin
    order by p.epoch desc, pg_snapshot_xmax(p.seen) desc,
             case when pg_snapshot_xmin(p.seen) = pg_snapshot_xmax(p.seen) then 0 else (select count(*) from pg_snapshot_xip(p.seen)) end
    limit 1;
-  if not found then
+  if not found and not exists (select from pgstate.install i where i.horizon is not null and i.installed_at <= p_at) then
     raise exception using errcode = 'PS023', message = format('nothing was recorded at or before %s', p_at),
       hint = format('The first moment known here is %s.', (select min(p.at) from pgstate.feed_point p));
-  end if;
-  if v_moment.epoch = (select i.epoch from pgstate.install i) and not pgstate._kept(v_moment.base) then
+  elsif v_moment.base is null or not pgstate._kept(v_moment.base, v_moment.epoch) then
+    -- points go with their history
     raise exception using errcode = 'PS021', message = format('the history of %s is no longer kept', p_at), hint = 'Policies say how much is kept.';
   end if;
   v_moment.at := p_at;
   return v_moment;
 end
 $$;
-comment on function pgstate._point_at(timestamptz) is 'Internal: the past state that a time stands for. PS007 in the future, PS023 before anything was recorded.';
+comment on function pgstate._point_at(timestamptz) is 'Internal: the past state that a time stands for. PS007 in the future, PS021 when its history has gone, PS023 before anything was recorded.';
 
 -- functions/history/_record_point.sql
 -- Called by every connected client each second, and by migrations. Taken together: the snapshot first and the time after
@@ -2010,8 +2215,8 @@ begin
   select i.epoch, i.identity into v_epoch, v_identity from pgstate.install i;
   if v_identity <> current_setting('pgstate.identity', true) is not false then
     -- looked at once per session, as in _enter_write()
-    if v_identity <> pgstate._identity() then
-      -- restored elsewhere and not written to since: transaction ids mean nothing here yet
+    if v_identity <> pgstate._identity() or pgstate._restored() then
+      -- restored and not written to since: transaction ids mean nothing here yet
       return;
     end if;
     perform set_config('pgstate.identity', v_identity, false);
@@ -2460,32 +2665,45 @@ comment on function pgstate._lane_end(uuid, bigint, jsonb) is 'Internal: stores 
 -- functions/values/_finish.sql
 -- End of a write, in one query: stores the lane's outcome and whom to wake, and tells whether there is anybody. The keys are
 -- those that were written, not those that were tried: the answer goes to the writer. Null when it was not asked (keys null).
-create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[]) returns boolean
+--
+-- p_alone: they are notified here, and the answer is null, if nobody else in the cluster is writing: the lock that NOTIFY
+-- holds while its transaction commits is in nobody's way then.
+create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[], p_alone boolean, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_watched boolean;
+  v_channels text[];
+  v_channel text;
+  v_done text;
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
       from pgstate.watcher w
-     where p_keys is not null and w.expires_at > pgstate._now()
+     where p_keys is not null and w.expires_at > p_now
        -- as in _wake(): a registration that was kept locked has outlasted a revocation
        and exists (select from unnest(p_keys) k
                     where w.ranges @> k
                       and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
   ), kept as (
     update pgstate.lane l
-       set turn = p_turn, outcome = p_outcome, at = pgstate._now(),
+       set turn = p_turn, outcome = p_outcome, at = p_now,
            -- few: the row is written with every statement
            channels = case when cardinality(w.channels) <= 8 then w.channels end
       from watching w where l.lane = p_lane
   )
-  select case when p_keys is not null then w.channels is not null end into v_watched from watching w;
-  return v_watched;
+  select w.channels into v_channels from watching w;
+  -- nobody older than this transaction, and nobody younger who is done; one who is younger and under way sees this one
+  if p_alone and v_channels is not null
+     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' then
+    foreach v_channel in array v_channels loop
+      v_done := pg_notify(v_channel, '');
+    end loop;
+    return null;
+  end if;
+  return case when p_keys is not null then v_channels is not null end;
 end
 $$;
-comment on function pgstate._finish(uuid, bigint, jsonb, text[]) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';
+comment on function pgstate._finish(uuid, bigint, jsonb, text[], boolean, timestamptz) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';
 
 -- functions/values/_op_begin.sql
 -- A write happens once, for op_ids: inserted in order before any key is locked. Returns for each row 'new', 'replay' or
@@ -2584,6 +2802,904 @@ begin
 end
 $$;
 comment on function pgstate._op_first(pgstate._actor, text, text) is 'Internal: takes an op_id, or returns what was done under it.';
+
+-- functions/search/_path_steps.sql
+-- A path into a value: names joined by dots, each perhaps with [3] or [*] behind; a backslash takes the next character
+-- literally (a\.b is one name). $ is the value itself. Steps are names as JSON strings, [3] and [*]: as a jsonpath has them.
+create function pgstate._path_steps(p_path text) returns text[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_steps text[] := '{}';
+  v_token text;
+begin
+  if p_path = '$' then
+    return v_steps;
+  elsif p_path !~ '^(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*(?:\.(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*)*$' or octet_length(p_path) > 1024
+        or p_path is null then
+    raise exception using errcode = 'PS007', message = format('invalid path %L', left(p_path, 80)),
+      hint = 'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \. is a dot within a name, $ the value itself.';
+  end if;
+  for v_token in select (regexp_matches(p_path, '\[[*0-9]+\]|(?:[^].[\\]|\\.)+', 'g'))[1] loop
+    v_steps := v_steps || case when v_token like '[%' then v_token
+                               else '.' || to_json(regexp_replace(v_token, '\\(.)', '\1', 'g'))::text end;
+  end loop;
+  if cardinality(v_steps) > 32 then
+    raise exception using errcode = 'PS007', message = 'a path has 32 steps at most';
+  end if;
+  return v_steps;
+end
+$$;
+comment on function pgstate._path_steps(text) is 'Internal: steps of a path into a value. PS007.';
+
+-- functions/search/_fields_of.sql
+-- What paths select from a value, as one jsonb array, strings of a value that is wanted whole included.
+create function pgstate._fields_of(p_value jsonb, p_fields text[]) returns jsonb
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_found jsonb := '[]';
+  v_field text;
+begin
+  if p_fields = array['$'] then
+    return jsonb_build_array(p_value);
+  end if;
+  foreach v_field in array p_fields loop
+    v_found := v_found || jsonb_path_query_array(p_value, ('strict $' || array_to_string(pgstate._path_steps(v_field), ''))::jsonpath, '{}', true);
+  end loop;
+  return v_found;
+end
+$$;
+comment on function pgstate._fields_of(jsonb, text[]) is 'Internal: what paths select from a value.';
+
+-- functions/search/_config.sql
+-- A text search configuration by its name. One that is gone since must not keep anybody from writing.
+create function pgstate._config(p_config text) returns regconfig
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_config::regconfig;
+exception when undefined_object or invalid_schema_name or insufficient_privilege then
+  return 'pg_catalog.simple'::regconfig;
+end
+$$;
+comment on function pgstate._config(text) is 'Internal: a text search configuration, simple when it does not exist.';
+
+-- functions/search/_words.sql
+-- The words of a value: of its strings and numbers, not of the names of its fields. A tsvector holds 1 MB, a value may have
+-- more words: then its beginning is what can be found.
+create function pgstate._words(p_config text, p_fields text[], p_value jsonb) returns tsvector
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_config regconfig := pgstate._config(p_config);
+  v_text jsonb := pgstate._fields_of(p_value, p_fields);
+begin
+  return jsonb_to_tsvector(v_config, v_text, '["string", "numeric"]');
+exception when program_limit_exceeded then
+  return to_tsvector(v_config, left(v_text::text, 65536));
+end
+$$;
+comment on function pgstate._words(text, text[], jsonb) is 'Internal: the words of a value, as search finds them.';
+
+-- functions/search/_mark_of.sql
+-- What the words of a directory are marked with in the index of a rule. With the rule's salt, so that nobody can find a name of
+-- a directory that has the mark of another.
+create function pgstate._mark_of(p_salt text, p_dir text) returns text
+language sql immutable
+as $$
+  select pg_catalog.left(pg_catalog.md5(p_salt || p_dir), 8)
+$$;
+comment on function pgstate._mark_of(text, text) is 'Internal: the mark of a directory in the index for search.';
+
+-- functions/search/_scoped.sql
+-- Words marked with the directories above a key, from the rule's own subtree down. Of a value with too many for that, one
+-- mark says for each directory that it has to be looked at.
+create function pgstate._scoped(p_words tsvector, p_salt text, p_subtree text, p_key text) returns tsvector
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_root text := case when p_subtree = '**' then '' else regexp_replace(p_subtree, '/\*\*$', '') end;
+  v_marks text[] := array[pgstate._mark_of(p_salt, v_root)];
+  v_dir text := p_key;
+begin
+  loop
+    exit when strpos(v_dir, '/') = 0;
+    v_dir := left(v_dir, -strpos(reverse(v_dir), '/'));
+    exit when length(v_dir) <= length(v_root);
+    v_marks := v_marks || pgstate._mark_of(p_salt, v_dir);
+  end loop;
+  if length(p_words) * cardinality(v_marks) > 20000 then
+    return array_to_tsvector(v_marks);
+  end if;
+  return array_to_tsvector(array(select m || w from unnest(v_marks) m, unnest(tsvector_to_array(p_words)) w));
+exception when program_limit_exceeded then
+  return array_to_tsvector(v_marks);
+end
+$$;
+comment on function pgstate._scoped(tsvector, text, text, text) is 'Internal: words marked with the directories above a key.';
+
+-- functions/search/_scoped_query.sql
+-- A query for the words of one directory, whose matches are more than those of the query: what must not occur is left out, and
+-- neighbours need only both occur. querytree() leaves out the first; in what it writes every word stands in quotes. Null when
+-- no word is certain to occur.
+create function pgstate._scoped_query(p_query tsquery, p_mark text) returns tsquery
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_tree text := querytree(p_query);
+  v_text text := '';
+  v_token text;
+begin
+  if v_tree in ('', 'T') then
+    return null;
+  end if;
+  for v_token in select (regexp_matches(v_tree, $re$'(?:[^'\\]|''|\\.)*'|<(?:-|[0-9]+)>|[^'<]+$re$, 'g'))[1] loop
+    v_text := v_text || case when v_token like '''%' then '''' || p_mark || substr(v_token, 2) when v_token like '<%' then '&' else v_token end;
+  end loop;
+  return (format('(%s) | %L', v_text, p_mark))::tsquery;
+end
+$$;
+comment on function pgstate._scoped_query(tsquery, text) is 'Internal: a query for the marked words of a directory, of which the query''s matches are a part.';
+
+-- functions/search/_texts_of.sql
+-- What is embedded of a value, a text each: strings as they are, anything else as JSON. Null for nothing.
+create function pgstate._texts_of(p_value jsonb, p_fields text[]) returns text[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select array_agg(case jsonb_typeof(x.item) when 'string' then x.item #>> '{}' else x.item::text end order by x.ord)
+      from jsonb_array_elements(pgstate._fields_of(p_value, p_fields)) with ordinality as x (item, ord)
+     where x.item not in ('null', '""'));
+end
+$$;
+comment on function pgstate._texts_of(jsonb, text[]) is 'Internal: the texts of a value that get a vector.';
+
+-- functions/search/_rule_of.sql
+create function pgstate._rule_of(p_key text) returns pgstate.search_rule
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_rule pgstate.search_rule;
+  v_subtrees text[] := pgstate._subtrees_of(p_key);
+begin
+  select r.* into v_rule from pgstate.search_rule r where r.subtree = any (v_subtrees) order by r.nearness desc limit 1;
+  return v_rule;
+end
+$$;
+comment on function pgstate._rule_of(text) is 'Internal: the rule for search that decides for a key.';
+
+-- functions/search/_held_value.sql
+-- As _grown(), of which row-level security would hide operands from who writes or indexes for others.
+create function pgstate._held_value(p_entry pgstate.entry) returns jsonb
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_reducers text[];
+  v_operands jsonb[];
+begin
+  if (p_entry.full_version < p_entry.version) is not true then
+    return p_entry.value;
+  end if;
+  select array_agg(t.reducer), array_agg(t.value) into v_reducers, v_operands
+    from (select v.reducer, v.value from pgstate.version v
+           where v.key = p_entry.key and v.version > p_entry.full_version and v.version <= p_entry.version order by v.version) t;
+  return pgstate._fold(p_entry.value, v_reducers, v_operands);
+end
+$$;
+comment on function pgstate._held_value(pgstate.entry) is 'Internal: the value of an entry, with operands behind its full value folded in.';
+
+-- functions/search/_index_keys.sql
+-- Brings the index for search to what these keys hold now: called with every write, in its transaction, and when the index is
+-- built. A document of a newer version stays: whoever builds reads without locking and may be late.
+create function pgstate._index_keys(p_keys text[]) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_key text;
+  v_entry pgstate.entry;
+  v_value jsonb;
+  v_rule pgstate.search_rule;
+  v_doc record;
+  v_words tsvector;
+  v_texts text[];
+  v_digest bytea;
+begin
+  foreach v_key in array p_keys loop
+    v_rule := pgstate._rule_of(v_key);
+    select d.rule_id, d.version, d.digest into v_doc from pgstate.search_doc d where d.key = v_key;
+    continue when v_rule.id is null and v_doc.version is null;
+    if v_rule.id is not null then
+      select e.* into v_entry from pgstate.entry e where e.key = v_key;
+      continue when v_doc.rule_id = v_rule.id and v_doc.version >= v_entry.version;
+    end if;
+    if v_rule.id is null or v_entry.value is null then
+      -- the one that was looked at: there may be another by now
+      delete from pgstate.search_doc d where d.key = v_key and d.rule_id = v_doc.rule_id and d.version = v_doc.version;
+      continue when not found;
+      delete from pgstate.embedding_wanted w where w.key = v_key;
+      delete from pgstate.embedding m where m.key = v_key;
+      continue;
+    end if;
+    v_value := pgstate._held_value(v_entry);
+    v_words := pgstate._words(v_rule.config, v_rule.fields, v_value);
+    v_texts := case when v_rule.vectors is not null then pgstate._texts_of(v_value, v_rule.vector_fields) end;
+    v_digest := case when v_texts is not null then sha256(convert_to(v_rule.vectors || to_json(v_texts)::text, 'UTF8')) end;
+    insert into pgstate.search_doc as d (key, rule_id, version, words, scoped, digest)
+    values (v_key, v_rule.id, v_entry.version, v_words, pgstate._scoped(v_words, v_rule.salt, v_rule.subtree, v_key), v_digest)
+        on conflict on constraint search_doc_pkey do update
+       set rule_id = excluded.rule_id, version = excluded.version, words = excluded.words, scoped = excluded.scoped, digest = excluded.digest
+     where d.rule_id <> excluded.rule_id or d.version < excluded.version;
+    continue when not found or v_digest is not distinct from v_doc.digest;
+    -- first what set_vectors() locks, so that what it has stored meanwhile is seen below
+    if v_digest is null then
+      delete from pgstate.embedding_wanted w where w.key = v_key;
+    else
+      insert into pgstate.embedding_wanted as w (key, digest) values (v_key, v_digest)
+          on conflict on constraint embedding_wanted_pkey do update set digest = excluded.digest;
+    end if;
+    delete from pgstate.embedding m where m.key = v_key;
+  end loop;
+end
+$$;
+comment on function pgstate._index_keys(text[]) is 'Internal: indexes what keys hold now for search.';
+
+-- functions/search/_on_version_search.sql
+-- Made a trigger by _follow_writes() while there are rules for search: its transition table costs every write 25 us.
+create function pgstate._on_version_search() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    -- a snapshot from before the rules changed does not show them: then this is a serialization failure
+    perform from pgstate.install for share;
+  end if;
+  perform pgstate._index_keys(array(select distinct w.key from written w order by w.key));
+  return null;
+end
+$$;
+comment on function pgstate._on_version_search() is 'Internal: indexes for search what a statement wrote.';
+
+-- functions/search/_follow_writes.sql
+-- Writes pay for search only where there are rules. The lock waits for transactions that have written, and holds up those
+-- that want to: not for long.
+create function pgstate._follow_writes() returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set lock_timeout = '2s'
+as $$
+begin
+  if exists (select from pgstate.search_rule)
+     and not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then
+    create trigger version_search after insert on pgstate.version referencing new table as written
+      for each statement execute function pgstate._on_version_search();
+  end if;
+exception when lock_not_available then
+  raise exception using errcode = '55P03', message = 'a transaction that has written is still open: search cannot begin to follow writes',
+    hint = 'Try again when it has ended (pg_stat_activity shows it).';
+end
+$$;
+comment on function pgstate._follow_writes() is 'Internal: makes the trigger that indexes writes, once there are rules for search.';
+
+-- functions/search/_rules_changed.sql
+create function pgstate._rules_changed(p_subtree text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  -- transactions with an older snapshot see this, if not the rules: see _on_version_search()
+  update pgstate.install i set policies = i.policies;
+  insert into pgstate.search_build (subtree, asked_at) values (p_subtree, pgstate._now())
+      on conflict on constraint search_build_pkey do update set after = '', barrier = null, asked_at = excluded.asked_at;
+end
+$$;
+comment on function pgstate._rules_changed(text) is 'Internal: what follows from a change of a rule for search.';
+
+-- functions/search/_set_search.sql
+create function pgstate._set_search(
+  p_actor pgstate._actor, p_subtree text, p_fields text[], p_config text, p_vectors text, p_vector_fields text[]
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_field text;
+  v_same boolean;
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  if strpos(p_subtree, '{agent}') > 0 then
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+      hint = 'What is indexed is about keys, whoever writes them: {agent} has no meaning in it.';
+  elsif cardinality(p_fields) > 32 or cardinality(p_vector_fields) > 32 then
+    raise exception using errcode = 'PS007', message = 'fields are 32 at most';
+  elsif p_vector_fields is not null and p_vectors is null then
+    raise exception using errcode = 'PS007', message = 'vector_fields are for vectors: name a vector index', hint = 'create_vectors(name, dims, model) makes one.';
+  end if;
+  foreach v_field in array p_fields || p_vector_fields loop
+    perform pgstate._path_steps(v_field);
+  end loop;
+  begin
+    perform p_config::regconfig;
+  exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported then
+    raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', left(p_config, 80)),
+      hint = 'Those of Postgres go by name (english, german, simple); others need their schema (app.german), which pgstate_owner must be able to use.';
+  end;
+  perform pgstate._lock_policies();
+  if p_vectors is not null then
+    perform from pgstate.vector_index v where v.name = p_vectors for key share;
+    if not found then
+      raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_vectors, 80)),
+        hint = 'create_vectors(name, dims, model) makes one.';
+    end if;
+  end if;
+  v_same := (
+    select (r.fields, r.config, r.vectors, r.vector_fields) is not distinct from (p_fields, p_config, p_vectors, p_vector_fields)
+      from pgstate.search_rule r where r.subtree = p_subtree);
+  if v_same then
+    return;
+  end if;
+  insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
+  values (p_subtree,
+          case when p_subtree = '**' then 0
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+          pgstate._pattern_ranges(p_subtree), p_fields, p_config, p_vectors, p_vector_fields, p_actor.name, pgstate._now())
+      on conflict on constraint search_rule_pkey do update
+     set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
+         set_by = excluded.set_by, set_at = excluded.set_at;
+  perform pgstate._rules_changed(p_subtree);
+  perform pgstate._follow_writes();
+end
+$$;
+comment on function pgstate._set_search(pgstate._actor, text, text[], text, text, text[]) is 'Internal: set_search().';
+
+-- functions/search/_drop_search.sql
+create function pgstate._drop_search(p_actor pgstate._actor, p_subtree text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  perform pgstate._lock_policies();
+  delete from pgstate.search_rule r where r.subtree = p_subtree;
+  if not found then
+    raise exception using errcode = 'PS007', message = format('there is no search on %s to drop', p_subtree), hint = 'pgstate.searches() lists them.';
+  end if;
+  perform pgstate._rules_changed(p_subtree);
+end
+$$;
+comment on function pgstate._drop_search(pgstate._actor, text) is 'Internal: drop_search().';
+
+-- functions/search/_searches.sql
+-- As _policies(): what lies outside the caller's grants is hidden from it.
+create function pgstate._searches(p_actor pgstate._actor) returns setof pgstate.search_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select r.subtree, r.fields, r.config, r.vectors, r.vector_fields,
+           not exists (select from pgstate.search_build b where pgstate._pattern_ranges(b.subtree) && r.ranges),
+           r.set_by, r.set_at
+      from pgstate.search_rule r
+     where (select x.touches + x.admins from pgstate.reach x where x.agent_id = p_actor.id) && r.ranges
+     order by r.subtree;
+end
+$$;
+comment on function pgstate._searches(pgstate._actor) is 'Internal: rules for search that the caller may see.';
+
+-- functions/search/_build_search.sql
+-- One step through keys whose rule for search has changed. It begins when every transaction has ended that may have written by
+-- the rules of before: what is written from then on is indexed by its writer. It holds no lock that a writer waits for, other
+-- than the new rows of this step, and gives those up rather than wait for a writer.
+create function pgstate._build_search(p_limit int) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off set lock_timeout = '100ms'
+as $$
+declare
+  v_build pgstate.search_build;
+  v_keys text[];
+begin
+  select b.* into v_build from (select x.* from pgstate.search_build x offset 0) b order by b.asked_at, b.subtree limit 1 for update skip locked;
+  if v_build.subtree is null then
+    return false;
+  end if;
+  -- one from another cluster, before a restore, would never be reached
+  if v_build.barrier is null or v_build.barrier > pg_snapshot_xmax(pg_current_snapshot()) then
+    v_build.barrier := pg_snapshot_xmax(pg_current_snapshot());
+    update pgstate.search_build b set barrier = v_build.barrier where b.subtree = v_build.subtree;
+  end if;
+  if pg_snapshot_xmin(pg_current_snapshot()) < v_build.barrier then
+    return true;
+  end if;
+  -- documents of keys too: an entry may be gone by now
+  v_keys := array(
+    select k.key
+      from (select greatest(v_build.after || chr(1), case when v_build.subtree like '%**' then left(v_build.subtree, -2) else v_build.subtree end collate "C") as low,
+                   case when v_build.subtree = '**' then chr(127) when v_build.subtree like '%/**' then left(v_build.subtree, -3) || '0'
+                        else v_build.subtree || chr(1) end as high offset 0) s
+      cross join lateral (select e.key from pgstate.entry e where e.key >= s.low and e.key < s.high order by e.key limit p_limit) k);
+  if v_build.after = '' and v_build.subtree like '%/**' then
+    v_keys := left(v_build.subtree, -3) || v_keys;
+  end if;
+  begin
+    perform pgstate._index_keys(v_keys);
+  exception when lock_not_available or deadlock_detected then
+    return true;
+  end;
+  if cardinality(v_keys) < p_limit then
+    delete from pgstate.search_build b where b.subtree = v_build.subtree;
+  else
+    update pgstate.search_build b set after = v_keys[cardinality(v_keys)] where b.subtree = v_build.subtree;
+  end if;
+  return exists (select from pgstate.search_build);
+end
+$$;
+comment on function pgstate._build_search(int) is 'Internal: one step of indexing for search. Is there more?';
+
+-- functions/search/_search_plan.sql
+-- How the keys in some ranges are searched: by what is indexed of them where it is, else by their values. The ranges are what a
+-- pattern and the caller's reads have in common, and no part reaches beyond them: the words of a directory are asked for
+-- only where the caller reads all of it.
+create function pgstate._search_plan(p_ranges pgstate.keymultirange, p_reads pgstate.keymultirange) returns setof pgstate._search_part
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_rules pgstate.keymultirange := coalesce((select range_agg(r.ranges) from pgstate.search_rule r), '{}');
+  v_builds pgstate.keymultirange := coalesce((select range_agg(u) from pgstate.search_build b, unnest(pgstate._pattern_ranges(b.subtree)) u), '{}');
+  v_rule record;
+  v_range pgstate.keyrange;
+  v_low text;
+  v_high text;
+  v_dir text;
+  v_end text;
+begin
+  -- half open, exactly: no key holds chr(1)
+  for v_low, v_high in
+    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
+           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
+      from unnest(p_ranges - v_rules + p_ranges * v_builds) r
+  loop
+    return next row('fly', null, null, null, v_low, v_high,
+                    v_rules && pgstate.keyrange(v_low, v_high, '[)'))::pgstate._search_part;
+  end loop;
+  if isempty(p_ranges * v_rules - v_builds) then
+    return;
+  end if;
+  for v_low, v_high in
+    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
+           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
+      from unnest(p_ranges) r
+  loop
+    while v_low collate "C" < v_high collate "C" loop
+      -- everything, a directory as it begins the range, part of one that the caller reads, or anything else
+      v_dir := left(v_low, -greatest(strpos(reverse(v_low), '/'), 1));
+      v_end := v_high;
+      if v_low = '' and v_high = chr(127) then
+        v_dir := '';
+      elsif right(v_low, 1) = '/' and (v_dir || '0') collate "C" <= v_high collate "C" then
+        v_end := v_dir || '0';
+      elsif strpos(v_low, '/') = 0 or v_high = v_low || chr(1) or (v_dir || '0') collate "C" < v_high collate "C"
+            or not p_reads @> pgstate.keyrange(v_dir || '/', v_dir || '0', '[)') then
+        v_dir := null;
+      end if;
+      for v_rule in
+        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, r.ranges
+          from pgstate.search_rule r where r.ranges && pgstate.keyrange(v_low, v_end, '[)')
+      loop
+        for v_range in
+          select u from unnest(v_rule.ranges * pgstate.keymultirange(pgstate.keyrange(v_low, v_end, '[)')) - v_builds) u
+        loop
+          return next row(
+            case when lower(v_range) = upper(v_range) or upper(v_range) = lower(v_range) || chr(1) then 'scan'
+                 when v_dir is not null or pgstate.keyrange(v_low, v_end, '[)') @> pgstate.keyrange(v_rule.root || '/', v_rule.root || '0', '[)') then 'scope'
+                 else 'scan' end,
+            v_rule.id, v_rule.config,
+            -- marks begin with the rule's own subtree
+            case when v_rule.root is null then v_dir
+                 when length(v_dir) > length(v_rule.root) then v_dir else v_rule.root end,
+            coalesce(case when lower_inc(v_range) then lower(v_range) else lower(v_range) || chr(1) end, ''),
+            coalesce(case when upper_inc(v_range) then upper(v_range) || chr(1) else upper(v_range) end, chr(127)),
+            true)::pgstate._search_part;
+        end loop;
+      end loop;
+      v_low := v_end;
+    end loop;
+  end loop;
+end
+$$;
+comment on function pgstate._search_plan(pgstate.keymultirange, pgstate.keymultirange) is 'Internal: how ranges of keys are searched.';
+
+-- functions/search/_text_matches.sql
+-- What the index has of a query. As the owner, because an index on words is of no use under row-level security; the second wall
+-- stands here as a comparison of every key with what the caller reads.
+create function pgstate._text_matches(p_parts pgstate._search_part[], p_query text)
+returns table (key text, version bigint, rank real)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_reads pgstate.keymultirange := pgstate._reachable('read');
+begin
+  return query
+    with part as materialized (
+      select p.how, p.rule_id, p.low, p.high, q.query, case when p.how = 'scope' then pgstate._scoped_query(q.query, pgstate._mark_of(r.salt, p.dir)) end as scoped
+        from unnest(p_parts) p
+        join pgstate.search_rule r on r.id = p.rule_id
+        cross join lateral (select websearch_to_tsquery(pgstate._config(p.config), p_query) as query) q
+       where p.how in ('scope', 'scan') and numnode(q.query) > 0
+    )
+    select d.key, d.version, ts_rank_cd(d.words, p.query)
+      from part p
+      cross join lateral (
+        -- by the words alone: with nothing known of the keys, the index on those looks cheaper
+        select x.* from pgstate.search_doc x where x.scoped @@ p.scoped offset 0) d
+     where p.how = 'scope' and p.scoped is not null and d.key >= p.low and d.key < p.high and d.rule_id = p.rule_id and d.words @@ p.query and v_reads @> d.key
+    union all
+    select d.key, d.version, ts_rank_cd(d.words, p.query)
+      from part p
+      cross join lateral (select x.* from pgstate.search_doc x where x.key >= p.low and x.key < p.high) d
+     where (p.how = 'scan' or p.scoped is null) and d.rule_id = p.rule_id and d.words @@ p.query and v_reads @> d.key;
+end
+$$;
+comment on function pgstate._text_matches(pgstate._search_part[], text) is 'Internal: keys whose indexed words match a query.';
+
+-- functions/search/_vector_schema.sql
+-- Where pgvector is. Nothing of it is named anywhere but in statements that are put together with this.
+create function pgstate._vector_schema() returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_schema text := (select n.nspname from pg_extension x join pg_namespace n on n.oid = x.extnamespace where x.extname = 'vector');
+begin
+  if v_schema is null then
+    raise exception using errcode = 'PS050', message = 'pgvector is not installed in this database',
+      hint = 'Somebody with the right to (a superuser, or what a managed server has instead) runs: create extension vector; then create_vectors() again. Without it, search by text works.';
+  elsif not has_schema_privilege(current_user, v_schema, 'usage') then
+    raise exception using errcode = 'PS050', message = format('pgstate_owner may not use schema %I, where pgvector is', v_schema),
+      hint = format('grant usage on schema %I to pgstate_owner', v_schema);
+  end if;
+  return v_schema;
+end
+$$;
+comment on function pgstate._vector_schema() is 'Internal: the schema of pgvector. PS050 when it is not there.';
+
+-- functions/search/_check_vector.sql
+create function pgstate._check_vector(p_index pgstate.vector_index, p_model text, p_vector real[]) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_model <> p_index.model then
+    raise exception using errcode = 'PS007', message = format('vector index %s holds vectors of model %s, not of %s', p_index.name, p_index.model, left(p_model, 80)),
+      hint = 'Vectors of two models cannot be compared: create_vectors() makes an index for the other one.';
+  elsif coalesce(array_ndims(p_vector), 0) <> 1 or cardinality(p_vector) <> p_index.dims then
+    raise exception using errcode = 'PS007', message = format('vector index %s has %s dimensions, the vector has %s', p_index.name, p_index.dims, cardinality(p_vector));
+  elsif array_position(p_vector, null) is not null or p_vector && array['NaN', 'Infinity', '-Infinity']::real[] then
+    raise exception using errcode = 'PS007', message = 'a vector holds finite numbers';
+  elsif p_index.distance = 'cosine' and 0 = all (p_vector) then
+    raise exception using errcode = 'PS007', message = 'a vector of zeros has no direction, which cosine distance compares';
+  end if;
+end
+$$;
+comment on function pgstate._check_vector(pgstate.vector_index, text, real[]) is 'Internal: does a vector fit an index? PS007.';
+
+-- functions/search/_vector_expression.sql
+-- A column of real[] and its distance as the index on it has them.
+create function pgstate._vector_expression(p_index pgstate.vector_index, p_schema text, p_array text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return format('((%s)::%I.%I(%s))', p_array, p_schema, p_index.type, p_index.dims);
+end
+$$;
+comment on function pgstate._vector_expression(pgstate.vector_index, text, text) is 'Internal: an array as pgvector''s type, in SQL.';
+
+-- functions/search/_create_vectors.sql
+create function pgstate._create_vectors(
+  p_actor pgstate._actor, p_name text, p_model text, p_dims int, p_distance text, p_method text, p_type text, p_options jsonb
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_index pgstate.vector_index;
+  v_old pgstate.vector_index;
+  v_schema text;
+  v_most int;
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  v_index.name := p_name;
+  v_index.model := p_model;
+  v_index.dims := p_dims;
+  v_index.distance := p_distance;
+  v_index.method := p_method;
+  v_index.type := coalesce(p_type, case when p_dims > 2000 then 'halfvec' else 'vector' end);
+  v_index.options := coalesce(p_options, '{}');
+  if (p_name ~ '^[a-z][a-z0-9_]{0,62}$') is not true then
+    raise exception using errcode = 'PS007', message = 'a vector index has a name of a-z, 0-9 and _, that begins with a letter';
+  elsif p_model is null or octet_length(p_model) not between 1 and 256 or p_dims is null or p_dims not between 1 and 16000 then
+    raise exception using errcode = 'PS007', message = 'model is 1 to 256 bytes, dims is 1 to 16000';
+  elsif p_distance is null or p_distance not in ('cosine', 'l2', 'inner_product') or p_method is null or p_method not in ('hnsw', 'ivfflat', 'exact')
+        or v_index.type not in ('vector', 'halfvec') then
+    raise exception using errcode = 'PS007', message = 'distance is cosine, l2 or inner_product; method hnsw, ivfflat or exact; type vector or halfvec';
+  end if;
+  v_most := case when v_index.type = 'vector' then 2000 else 4000 end;
+  if p_method <> 'exact' and p_dims > v_most then
+    raise exception using errcode = 'PS007', message = format('%s indexes have at most %s dimensions of type %s', p_method, v_most, v_index.type),
+      hint = 'Up to 4000 dimensions are indexed of type halfvec, any number is searched with method exact.';
+  elsif jsonb_typeof(v_index.options) <> 'object' or exists (
+    select from jsonb_each(v_index.options) o
+     where (p_method || '.' || o.key) not in ('hnsw.m', 'hnsw.ef_construction', 'ivfflat.lists') or o.value::text !~ '^[0-9]{1,5}$')
+  then
+    raise exception using errcode = 'PS007', message = 'options are m and ef_construction of hnsw, lists of ivfflat: numbers';
+  end if;
+  v_schema := pgstate._vector_schema();
+  perform pgstate._lock_policies();
+  select x.* into v_old from pgstate.vector_index x where x.name = p_name;
+  if v_old.id is null then
+    insert into pgstate.vector_index (name, model, dims, distance, method, type, options, created_by, created_at)
+    values (v_index.name, v_index.model, v_index.dims, v_index.distance, v_index.method, v_index.type, v_index.options, p_actor.name, pgstate._now())
+    returning * into v_index;
+  elsif (v_old.model, v_old.dims, v_old.distance, v_old.method, v_old.type, v_old.options)
+        <> (v_index.model, v_index.dims, v_index.distance, v_index.method, v_index.type, v_index.options) then
+    raise exception using errcode = 'PS007', message = format('there is a vector index %s with other settings', p_name),
+      hint = 'drop_vectors(name), or take another name. pgstate.vectors() lists them.';
+  else
+    -- dropping the extension takes the index along
+    v_index := v_old;
+  end if;
+  if v_index.method <> 'exact' and to_regclass(format('pgstate.embedding_%s_idx', v_index.id)) is null then
+    execute format(
+      'create index embedding_%s_idx on pgstate.embedding using %I (%s %I.%I)%s where index_id = %s',
+      v_index.id, v_index.method, pgstate._vector_expression(v_index, v_schema, 'vector'), v_schema,
+      v_index.type || '_' || case v_index.distance when 'cosine' then 'cosine' when 'l2' then 'l2' else 'ip' end || '_ops',
+      coalesce((select ' with (' || string_agg(format('%I = %s', o.key, o.value), ', ') || ')' from jsonb_each_text(v_index.options) o), ''),
+      v_index.id);
+  end if;
+end
+$$;
+comment on function pgstate._create_vectors(pgstate._actor, text, text, int, text, text, text, jsonb) is 'Internal: create_vectors().';
+
+-- functions/search/_drop_vectors.sql
+create function pgstate._drop_vectors(p_actor pgstate._actor, p_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int;
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  perform pgstate._lock_policies();
+  v_id := (select v.id from pgstate.vector_index v where v.name = p_name);
+  if v_id is null then
+    raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_name, 80)), hint = 'pgstate.vectors() lists them.';
+  elsif exists (select from pgstate.search_rule r where r.vectors = p_name) then
+    raise exception using errcode = 'PS007', message = format('vector index %s is in use', p_name),
+      hint = 'pgstate.searches() lists what names it: set_search() there without vectors, or drop_search().';
+  end if;
+  execute format('drop index if exists pgstate.embedding_%s_idx', v_id);
+  delete from pgstate.embedding m where m.index_id = v_id;
+  delete from pgstate.vector_index v where v.id = v_id;
+end
+$$;
+comment on function pgstate._drop_vectors(pgstate._actor, text) is 'Internal: drop_vectors().';
+
+-- functions/search/_vectors.sql
+create function pgstate._vectors() returns setof pgstate.vectors_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select v.name, v.model, v.dims, v.distance, v.method, v.type, v.created_by, v.created_at from pgstate.vector_index v order by v.name;
+end
+$$;
+comment on function pgstate._vectors() is 'Internal: the vector indexes.';
+
+-- functions/search/_vectors_for.sql
+-- The vector index that a search of some ranges is about; no row when there is none.
+create function pgstate._vectors_for(p_ranges pgstate.keymultirange, p_name text, p_model text) returns pgstate.vector_index
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_index pgstate.vector_index;
+  v_found pgstate.vector_index[];
+begin
+  if p_name is not null then
+    select v.* into v_index from pgstate.vector_index v where v.name = p_name;
+    if v_index.id is null then
+      raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_name, 80)), hint = 'pgstate.vectors() lists them.';
+    end if;
+    return v_index;
+  end if;
+  v_found := array(
+    select v from pgstate.vector_index v
+     where exists (select from pgstate.search_rule r where r.vectors = v.name and p_ranges && r.ranges)
+     order by v.model = p_model desc, v.name);
+  if cardinality(v_found) > 1 and ((v_found[1]).model <> p_model or (v_found[2]).model = p_model or p_model is null) then
+    raise exception using errcode = 'PS007', message = 'the pattern reaches entries of several vector indexes',
+      hint = 'Name one of them (vectors => …), or the model that the vector is of.';
+  end if;
+  return v_found[1];
+end
+$$;
+comment on function pgstate._vectors_for(pgstate.keymultirange, text, text) is 'Internal: the vector index that a search is about.';
+
+-- functions/search/_nearest_indexed.sql
+-- The nearest by the index that pgvector has, or null when that may not be used or does not find enough. Its graph leads
+-- through all the vectors that are in it, and time and buffers would tell of those: so it is for callers who read
+-- everything that it holds. What is filtered out is gone on behind (iterative scan, pgvector 0.8).
+create function pgstate._nearest_indexed(
+  p_index pgstate.vector_index, p_schema text, p_ranges pgstate.keymultirange, p_reads pgstate.keymultirange, p_regex text, p_path jsonpath,
+  p_vector real[], p_depth int
+) returns table (key text, distance float8)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
+as $$
+declare
+  v_column text := pgstate._vector_expression(p_index, p_schema, 'm.vector');
+  v_settings text[];
+  v_keys text[];
+  v_distances float8[];
+  v_count bigint;
+  v_limit int := p_depth;
+  v_done text;
+begin
+  if p_index.method = 'exact' or to_regclass(format('pgstate.embedding_%s_idx', p_index.id)) is null
+     or (select string_to_array(substring(x.extversion from '^\d+\.\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
+     or exists (select from pgstate.search_build)
+     or not p_reads @> (select range_agg(r.ranges) from pgstate.search_rule r where r.vectors = p_index.name)
+  then
+    return;
+  end if;
+  -- the library makes its settings known when it is first used
+  execute format('select %s', pgstate._vector_expression(p_index, p_schema, '$1')) using p_vector;
+  v_settings := array[current_setting('hnsw.iterative_scan'), current_setting('hnsw.ef_search'), current_setting('ivfflat.iterative_scan'), current_setting('ivfflat.probes')];
+  v_done := set_config('hnsw.iterative_scan', 'strict_order', true) || set_config('hnsw.ef_search', least(greatest(p_depth, 40), 1000)::text, true)
+         || set_config('ivfflat.iterative_scan', 'relaxed_order', true) || set_config('ivfflat.probes', '10', true);
+  for v_try in 1 .. 3 loop
+    execute format($sql$
+      select array_agg(n.key), array_agg(n.distance), count(*) from (
+        select m.key, %1$s operator(%2$I.%3$s) %4$s as distance
+          from pgstate.embedding m join pgstate.entry e on e.key = m.key
+         where m.index_id = %5$s and $2 @> m.key and ($3 is null or m.key ~ $3)
+           and e.live and (e.expires_at is null or e.expires_at > $4)
+           and ($5 is null or pgstate._held_value(e) @@ $5)
+         order by %1$s operator(%2$I.%3$s) %4$s limit $6) n
+      $sql$, v_column, p_schema, case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end,
+      pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id)
+      into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, pgstate._now(), p_path, v_limit;
+    -- of an entry with several vectors the nearest counts
+    if v_count < v_limit or (select count(distinct k) from unnest(v_keys) k) >= p_depth then
+      exit;
+    end if;
+    v_limit := v_limit * 4;
+  end loop;
+  v_done := set_config('hnsw.iterative_scan', v_settings[1], true) || set_config('hnsw.ef_search', v_settings[2], true)
+         || set_config('ivfflat.iterative_scan', v_settings[3], true) || set_config('ivfflat.probes', v_settings[4], true);
+  return query
+    select n.key, min(n.distance) from unnest(v_keys, v_distances) as n (key, distance)
+     where (select count(distinct k) from unnest(v_keys) k) >= p_depth group by n.key;
+end
+$$;
+comment on function pgstate._nearest_indexed(pgstate.vector_index, text, pgstate.keymultirange, pgstate.keymultirange, text, jsonpath, real[], int) is
+  'Internal: the nearest entries by the vector index; nothing when it may not be used or is not enough.';
+
+-- functions/search/_nearest.sql
+-- Entries by the distance of their nearest vector: at least p_depth of them if there are that many. A small range is compared
+-- vector by vector, which is exact and misses nothing beside larger ones; a large one by the index where that may be used.
+create function pgstate._nearest(
+  p_index pgstate.vector_index, p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_vector real[], p_depth int
+) returns table (key text, distance float8)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+as $$
+declare
+  v_schema text := pgstate._vector_schema();
+  v_reads pgstate.keymultirange := pgstate._reachable('read');
+  v_lows text[];
+  v_highs text[];
+begin
+  select array_agg(coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '')),
+         array_agg(coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)))
+    into v_lows, v_highs from unnest(p_ranges * v_reads) r;
+  if (select count(*) from (
+        select from unnest(v_lows, v_highs) as s (low, high)
+          cross join lateral (select from pgstate.embedding m where m.key >= s.low and m.key < s.high limit 2000) m limit 2000) n) = 2000
+  then
+    return query select n.* from pgstate._nearest_indexed(p_index, v_schema, p_ranges * v_reads, v_reads, p_regex, p_path, p_vector, p_depth) n;
+    if found then
+      return;
+    end if;
+  end if;
+  return query execute format($sql$
+    select m.key, min(%s operator(%I.%s) %s)
+      from unnest($2, $3) as s (low, high)
+      join pgstate.embedding m on m.key >= s.low and m.key < s.high
+     where m.index_id = %s and ($4 is null or m.key ~ $4)
+     group by m.key
+    $sql$, pgstate._vector_expression(p_index, v_schema, 'm.vector'), v_schema,
+    case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, v_schema, '$1'), p_index.id)
+    using p_vector, v_lows, v_highs, p_regex;
+end
+$$;
+comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int) is 'Internal: entries by the distance of their vectors.';
+
+-- functions/search/_unembedded.sql
+create function pgstate._unembedded(p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns setof pgstate.unembedded_row
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  return query
+    select w.key, e.version, encode(w.digest, 'hex'), v.name, v.model, v.dims,
+           pgstate._texts_of(pgstate._held_value(e), r.vector_fields)
+      from (select coalesce(case when lower_inc(x) then lower(x) else lower(x) || chr(1) end, '') as low,
+                   coalesce(case when upper_inc(x) then upper(x) || chr(1) else upper(x) end, chr(127)) as high
+              from unnest(p_ranges * pgstate._reachable('read')) x order by x) s
+      cross join lateral (select x.* from pgstate.embedding_wanted x where x.key >= s.low and x.key < s.high and (p_regex is null or x.key ~ p_regex) order by x.key offset 0) w
+      join pgstate.search_doc d on d.key = w.key and d.digest = w.digest
+      join pgstate.search_rule r on r.id = d.rule_id
+      join pgstate.vector_index v on v.name = r.vectors
+      join pgstate.entry e on e.key = w.key and e.version = d.version and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
+     limit p_limit;
+end
+$$;
+comment on function pgstate._unembedded(pgstate.keymultirange, text, int) is 'Internal: entries that wait for their vectors.';
+
+-- functions/search/_set_vectors.sql
+-- The row in embedding_wanted is locked, which a writer of the key updates: vectors of a text that is not the entry's any more are
+-- never stored, and what is stored goes when the text changes.
+create function pgstate._set_vectors(p_actor pgstate._actor, p_keys text[], p_digests text[], p_chunks int[], p_vectors real[], p_model text)
+returns setof pgstate.embedded
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_index pgstate.vector_index;
+  v_key record;
+  v_at int;
+  v_vector real[];
+  v_texts int;
+begin
+  for v_key in
+    select u.key, min(u.digest) as digest, array_agg(u.chunk order by u.chunk) as chunks, array_agg(u.ord order by u.chunk) as places,
+           min(u.digest) = max(u.digest) as one
+      from unnest(p_keys, p_digests, p_chunks) with ordinality as u (key, digest, chunk, ord) group by u.key order by u.key collate "C"
+  loop
+    if not (p_actor.reads @> v_key.key and p_actor.writes @> v_key.key) then
+      return next row(v_key.key, 'denied')::pgstate.embedded;
+      continue;
+    end if;
+    perform from pgstate.embedding_wanted w where w.key = v_key.key and encode(w.digest, 'hex') = v_key.digest for update;
+    if not found then
+      return next row(v_key.key, 'stale')::pgstate.embedded;
+      continue;
+    end if;
+    select v.*, cardinality(pgstate._texts_of(pgstate._held_value(e), r.vector_fields)) into v_index.id, v_index.name, v_index.model, v_index.dims, v_index.distance,
+           v_index.method, v_index.type, v_index.options, v_index.created_by, v_index.created_at, v_texts
+      from pgstate.search_doc d join pgstate.search_rule r on r.id = d.rule_id join pgstate.vector_index v on v.name = r.vectors
+      join pgstate.entry e on e.key = d.key
+     where d.key = v_key.key and encode(d.digest, 'hex') = v_key.digest;
+    if v_index.id is null then
+      return next row(v_key.key, 'stale')::pgstate.embedded;
+      continue;
+    elsif not v_key.one or v_key.chunks <> array(select n from generate_series(0, v_texts - 1) n) then
+      raise exception using errcode = 'PS007', message = format('%s has %s texts to embed: as many vectors are needed, with chunks from 0', v_key.key, v_texts);
+    end if;
+    delete from pgstate.embedding m where m.key = v_key.key;
+    foreach v_at in array v_key.places loop
+      v_vector := array(select unnest(p_vectors[v_at:v_at]));
+      perform pgstate._check_vector(v_index, p_model, v_vector);
+      insert into pgstate.embedding (key, index_id, chunk, digest, vector) values (v_key.key, v_index.id, p_chunks[v_at], decode(v_key.digest, 'hex'), v_vector);
+    end loop;
+    delete from pgstate.embedding_wanted w where w.key = v_key.key;
+    return next row(v_key.key, 'ok')::pgstate.embedded;
+  end loop;
+end
+$$;
+comment on function pgstate._set_vectors(pgstate._actor, text[], text[], int[], real[], text) is 'Internal: set_vectors().';
 
 -- functions/as_api.sql
 -- What follows belongs to pgstate_api, which owns no table: row-level security binds it.
@@ -2713,8 +3829,11 @@ $$;
 comment on function pgstate._error_text(text, text) is 'Internal: what is wrong and what to do, by SQLSTATE.';
 
 -- functions/values/_insert_entries.sql
--- Inserts missing entries in key order; false when another transaction created one of them meanwhile.
-create function pgstate._insert_entries(p_entries pgstate.entry[]) returns boolean
+-- Inserts missing entries in key order; false when the decision about them must be made anew: another transaction created
+-- one of them meanwhile, or they may have been purged since the floor was looked at, which their numbers start above. Once
+-- a row is inserted its key cannot be purged, and purges raise the floor before anything else: so it is looked at again
+-- after that. A sequence, because its value is seen whatever the snapshot.
+create function pgstate._insert_entries(p_entries pgstate.entry[], p_floor bigint) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
@@ -2728,10 +3847,18 @@ begin
     from unnest(p_entries) n
       on conflict on constraint entry_pkey do nothing;
   get diagnostics v_count = row_count;
-  return v_count = cardinality(p_entries);
+  if v_count < cardinality(p_entries) then
+    return false;
+  elsif coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0) > p_floor then
+    -- the keys are ours from here on, as if guarded as absent
+    update pgstate.entry e set version = 0, live = false, value = null, full_version = null
+     where e.key in (select n.key from unnest(p_entries) n);
+    return false;
+  end if;
+  return true;
 end
 $$;
-comment on function pgstate._insert_entries(pgstate.entry[]) is 'Internal: inserts entries that were missing; false when one is there by now.';
+comment on function pgstate._insert_entries(pgstate.entry[], bigint) is 'Internal: inserts entries that were missing; false when all must be decided anew.';
 
 -- functions/values/_merge_messages.sql
 create function pgstate._merge_messages(p_current jsonb, p_operand jsonb) returns jsonb
@@ -3110,6 +4237,7 @@ declare
   v_values jsonb[];
   v_ended int;
   v_entries pgstate.entry[];
+  v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
   v_now timestamptz := pgstate._now();
 begin
   if exists (select from unnest(p_keys) k where k is null or not (p_actor.reads @> k and p_actor.writes @> k))
@@ -3159,13 +4287,13 @@ begin
     end if;
     if p_move_tos is not null then
       v_entries := array(
-        select row(m.key, null, 'value', 1, true, m.value, p_actor.name, session_user, v_now, v_now, null, 0, null, null, null, null, null, null)::pgstate.entry
+        select row(m.key, null, 'value', v_floor + 1, true, m.value, p_actor.name, session_user, v_now, v_now, null, 0, null, null, null, null, null, null)::pgstate.entry
           from unnest(p_move_tos, v_values) m (key, value) where m.key is not null order by m.key collate "C");
-      if not pgstate._insert_entries(v_entries) then
+      if not pgstate._insert_entries(v_entries, v_floor) then
         raise exception using errcode = 'PS998';
       end if;
       insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at)
-      select n.key, 1, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now from unnest(v_entries) n;
+      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now from unnest(v_entries) n;
     end if;
   exception when sqlstate 'PS998' then
     return null;
@@ -3174,6 +4302,39 @@ begin
 end
 $$;
 comment on function pgstate._complete_existing(pgstate._actor, text[], bigint[], jsonb[], text[]) is 'Internal: completes claimed entries.';
+
+-- functions/values/_put_new.sql
+-- The short way of a put where there is no row for the key, not even a tombstone: its version, or null when there is one by
+-- now. The floor, above which versions of keys that were purged have never been, is read before; a purge that ended while
+-- this waited for the row has raised it first, and once the row is ours nobody can purge the key: see _insert_entries().
+create function pgstate._put_new(
+  p_actor pgstate._actor, p_key text, p_value jsonb, p_ttl interval, p_priority int, p_not_before timestamptz, p_now timestamptz
+) returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
+  v_version bigint;
+begin
+  insert into pgstate.entry as e (key, parent, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before)
+  values (p_key, left(p_key, -strpos(reverse(p_key), '/')), v_floor + 1, true, p_value, p_actor.name, session_user, p_now, p_now,
+          p_now + p_ttl, coalesce(p_priority, 0), p_not_before)
+      on conflict on constraint entry_pkey do nothing
+  returning e.version into v_version;
+  if v_version is null then
+    return null;
+  elsif v_floor <> coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0) then
+    v_version := pg_sequence_last_value('pgstate.version_floor'::regclass) + 1;
+    update pgstate.entry e set version = v_version where e.key = p_key;
+  end if;
+  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
+  values (p_key, v_version, p_actor.epoch, 'put', true, p_value, p_actor.name, session_user, p_now, p_now + p_ttl);
+  return v_version;
+end
+$$;
+comment on function pgstate._put_new(pgstate._actor, text, jsonb, interval, int, timestamptz, timestamptz) is 'Internal: puts a key that was never there, or null.';
 
 -- functions/values/_try_each.sql
 -- One try of _write_each(): the outcomes, or null when another transaction created a missing key meanwhile.
@@ -3244,6 +4405,7 @@ declare
   v_rules pgstate._policy;
   v_reducer text;
   v_limit int;
+  v_floor bigint;
 begin
   select array_agg(row(
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
@@ -3313,6 +4475,13 @@ begin
       v_key := s.key;
       v_found := s.found;
       v_version := s.version;
+      if v_version = 0 then
+        -- a key that has no history, or none any more: see _insert_entries()
+        if v_floor is null then
+          v_floor := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
+        end if;
+        v_version := v_floor;
+      end if;
       v_known := s.known;
       v_value := s.value;
       v_rebased := false;
@@ -3516,7 +4685,7 @@ begin
 
     if v_dirty and (v_index = v_last or v_slots[v_index + 1].key is distinct from v_key) then
       if not v_found then
-        v_inserts := v_inserts || row(v_key, null, 'value', v_version, v_live, v_full, coalesce(v_writer, p_actor.name), v_via,
+        v_inserts := v_inserts || row(v_key, null, 'value', case when v_writer is null then 0 else v_version end, v_live, v_full, coalesce(v_writer, p_actor.name), v_via,
                                       coalesce(v_created_at, v_now), v_now, v_expires_at, v_priority, v_not_before, v_full_version,
                                       v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
       elsif v_rebased then
@@ -3540,7 +4709,7 @@ begin
     return v_out;
   end if;
 
-  if cardinality(v_inserts) > 0 and not pgstate._insert_entries(v_inserts) then
+  if cardinality(v_inserts) > 0 and not pgstate._insert_entries(v_inserts, v_floor) then
     return null;
   end if;
 
@@ -4107,7 +5276,7 @@ begin
        order by u.ord;
     return;
   end if;
-  if not write_many.wake or write_many.lock_timeout is not null then
+  if write_many.wake is not true or write_many.lock_timeout is not null then
     v_wake := coalesce(current_setting('pgstate.wake', true), '');
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', coalesce(write_many.lock_timeout, current_setting('lock_timeout')), true)
@@ -4146,7 +5315,7 @@ begin
                                  write_many.ttls, write_many.tokens, write_many.priorities, write_many.not_befores,
                                  write_many.reducers, write_many.return_values, write_many."atomic");
   end if;
-  if not write_many.wake then
+  if write_many.wake is not true then
     v_done := set_config('pgstate.wake', v_wake, true);
     if v_versions is null then
       v_written := array(select write_many.keys[o.ord] from unnest(v_out) o where o.status = 'ok');
@@ -4183,8 +5352,8 @@ begin
   elsif write_many.lane is not null then
     v_outcome := (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o);
   end if;
-  if write_many.lane is not null or not write_many.wake then
-    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written);
+  if write_many.lane is not null or write_many.wake is not true then
+    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written, write_many.wake is null, pgstate._now());
   end if;
   if v_versions is null then
     return query
@@ -4203,11 +5372,12 @@ comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[
 
 -- functions/values/write_one.sql
 -- Any write of one row, as write_many() takes it: what clients send that have just one, and what put(), merge(), delete()
--- and complete() are. A plain put of a key that exists, and a completion, go a short way, in plain statements; everything else is decided by
+-- and complete() are. A plain put and a plain completion go a short way, in plain statements; everything else is decided by
 -- write_many(), which finds the entry locked already.
 --
--- The short way: the entry is locked first and written by a second statement, whose snapshot shows every claim that there
--- is (claims are taken under the entry's lock), and whose time is the one after the wait for the lock.
+-- The short way of a key that exists: the entry is locked first and written by a second statement, whose snapshot shows every claim that there
+-- is (claims are taken under the entry's lock), and whose time is the one after the wait for the lock. A key that was never
+-- there (a deleted one has left a tombstone) has no claim and no lock either: inserting it decides.
 create function pgstate.write_one(
   op text, key text, value jsonb default null, expect bigint default null, expect_value jsonb default null,
   ttl interval default null, token bigint default null, priority int default null, not_before timestamptz default null,
@@ -4230,24 +5400,32 @@ begin
   if v_actor.kept is not null then
     return pgstate._unpack(1, v_actor.kept -> 0, write_one.key);
   end if;
-  if not write_one.wake or write_one.lock_timeout is not null then
+  if write_one.wake is not true or write_one.lock_timeout is not null then
     v_wake := coalesce(current_setting('pgstate.wake', true), '');
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', coalesce(write_one.lock_timeout, current_setting('lock_timeout')), true)
            || set_config('pgstate.wake', case when write_one.wake then v_wake else 'off' end, true);
   end if;
-  if write_one.op = 'put' and write_one.expect is distinct from 0 and write_one.expect_value is null and write_one.token is null
+  if write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
      and write_one.return_value is null and write_one.op_id is null and v_actor.writable
      and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
      and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
      and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
      and not (v_actor.policies and pgstate._has_rules(array[write_one.key])) then
     -- lives are told by the value: see _put_existing()
-    select e.version into v_version
-      from pgstate.entry e
-     where e.key = write_one.key and e.value is not null and e.kind = 'value'
-       and (write_one.expect is null or e.version = write_one.expect) for no key update;
-    if v_version is not null then
+    if write_one.expect is distinct from 0 then
+      select e.version into v_version
+        from pgstate.entry e
+       where e.key = write_one.key and e.value is not null and e.kind = 'value'
+         and (write_one.expect is null or e.version = write_one.expect) for no key update;
+    end if;
+    if v_version is null then
+      if coalesce(write_one.expect, 0) = 0 and pgstate._key_ok(write_one.key) then
+        v_now := pgstate._now();
+        v_version := pgstate._put_new(v_actor, write_one.key, write_one.value, write_one.ttl, write_one.priority, write_one.not_before,
+                                      v_now);
+      end if;
+    else
       if current_setting('transaction_isolation') <> 'read committed' then
         perform pgstate._check_claims_seen(array[write_one.key]);
       end if;
@@ -4295,9 +5473,9 @@ begin
   end if;
   if v_version is not null then
     v_out := row(1, 'ok', case when v_actor.readable then v_version end, null, null, null, null)::pgstate.outcome;
-    if write_one.lane is not null or not write_one.wake then
+    if write_one.lane is not null or write_one.wake is not true then
       v_out.watched := pgstate._finish(write_one.lane, write_one.turn, jsonb_build_array(v_out.version),
-                                       case when not write_one.wake then array[write_one.key] end);
+                                       case when write_one.wake is not true then array[write_one.key] end, write_one.wake is null, v_now);
     end if;
   else
     select o.* into v_out
@@ -4309,18 +5487,18 @@ begin
       v_done := pgstate._lane_end(write_one.lane, write_one.turn, jsonb_build_array(pgstate._pack(v_out)));
     end if;
   end if;
-  if not write_one.wake then
+  if write_one.wake is not true then
     v_done := set_config('pgstate.wake', v_wake, true);
   end if;
   return v_out;
 end
 $$;
 comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text, text) is
-  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
+  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. wake null: watchers are woken in this transaction when no other is writing, which watched null tells, and are left to the caller as with wake false else. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
 
 -- functions/values/write_and_wake.sql
--- write_one(), its commit, and the wake-up when somebody watches the key, in one round trip: only a procedure can commit in
--- between, and a NOTIFY inside the writing transaction serialises all commits of the cluster. It runs as its caller, since
+-- write_one(), its commit, and the wake-up when somebody watches the key, in one round trip: while others write, a NOTIFY
+-- inside the writing transaction would serialise all commits of the cluster, and only a procedure can commit in between. It runs as its caller, since
 -- none that commits can be SECURITY DEFINER, and does nothing that the caller could not do with the two functions.
 create procedure pgstate.write_and_wake(
   op text, key text, input jsonb, expect bigint, expect_value jsonb, ttl interval, token bigint, priority int, not_before timestamptz,
@@ -4331,7 +5509,7 @@ language plpgsql
 as $$
 declare
   v_out pgstate.outcome := pgstate.write_one(op, key, input, expect, expect_value, ttl, token, priority, not_before, reducer,
-    return_value, op_id, lane, turn, false, lock_timeout, agent);
+    return_value, op_id, lane, turn, null, lock_timeout, agent);
 begin
   status := v_out.status;
   version := v_out.version;
@@ -4340,8 +5518,8 @@ begin
     code := v_out.code;
     message := v_out.message;
   end if;
-  watched := v_out.watched and v_out.status = 'ok';
-  if watched then
+  watched := v_out.watched is not false and v_out.status = 'ok';
+  if v_out.watched and watched then
     commit;
     -- what was written stays written, and that is what the caller must hear
     begin
@@ -4536,7 +5714,8 @@ begin
   end if;
   v_regex := pgstate._pattern_regex(list_as_of.pattern);
   v_moment := pgstate._moment(v_actor, list_as_of.cursor, list_as_of.at);
-  if v_cursor is null and v_moment.epoch = v_actor.epoch and not pg_is_in_recovery() and v_actor.identity = pgstate._identity() then
+  if v_cursor is null and v_moment.epoch = v_actor.epoch and not pg_is_in_recovery() and v_actor.identity = pgstate._identity()
+     and not pgstate._restored() then
     v_cursor := '1.' || pgstate._feed_place(v_actor) || '.' || v_moment.base;
   end if;
   return query
@@ -5204,7 +6383,7 @@ begin
     v_watched := pgstate._finish(complete_many.lane, complete_many.turn, (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o),
       case when not complete_many.wake then array(
         select k from unnest(v_out) o cross join lateral unnest(array[complete_many.keys[o.ord], complete_many.move_tos[o.ord]]) k
-         where o.status = 'ok' and k is not null) end);
+         where o.status = 'ok' and k is not null) end, false, pgstate._now());
   end if;
   return query
     select o.ord, o.status, o.version, o.value, o.code,
@@ -5797,7 +6976,8 @@ comment on function pgstate.rollback(text, bigint, text, timestamptz, text, bool
 -- A page of changes not visible in the cursor's snapshot and visible in the current one, in order of seq, for all the watches
 -- of a process, whichever of its agents they belong to. Agents' ranges are cut to what they may read; row-level security is
 -- in force as well. The last row is the bookmark. STABLE, like all that it calls: every statement inside must read the
--- caller's one snapshot. One function, and few expressions in it: it is on the way from a write to its watchers.
+-- caller's one snapshot. One function, and few expressions in it: it is on the way from a write to its watchers. A page ends
+-- early when its values, as they are stored, come to 16 MB.
 create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null)
 returns setof pgstate.change
 language plpgsql stable security definer
@@ -5806,6 +6986,8 @@ set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_actor pgstate._actor;
+  v_lone boolean;
+  v_look pgstate._look;
   v_wanted pgstate._wanted;
   v_agents text[];
   v_ranges pgstate.keymultirange[];
@@ -5818,19 +7000,48 @@ declare
   v_running xid8[];
   v_start bigint;
   v_window pgstate._window;
-  v_page pgstate.version[];
+  v_page pgstate._feed_row[];
   v_full boolean;
   v_last bigint;
   v_head text;
   v_change pgstate.change;
+  v_cursor text;
+  v_bytes bigint := 0;
 begin
   if (cardinality(changes_for.agents) > 0 and cardinality(changes_for.agents) = cardinality(changes_for.patterns)
       and changes_for."limit" between 1 and 10000) is not true then
     raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1; limit is 1 to 10000';
-  elsif changes_for.agents[1] = all (changes_for.agents) then
+  end if;
+  v_lone := changes_for.agents[1] = all (changes_for.agents);
+  if v_lone then
     -- most processes have one agent
-    v_actor := pgstate._enter(changes_for.agents[1]);
     v_wanted := pgstate._wanted(changes_for.patterns);
+    if changes_for.upto is null then
+      v_look := pgstate._look(changes_for.agents[1], changes_for.cursor, 1000);
+    end if;
+    if v_look.found is null then
+      v_actor := pgstate._enter(changes_for.agents[1]);
+    elsif v_look.found <= 1 then
+      -- what a watch reads when little happens
+      if v_look.found = 1 then
+        return query
+          select v_look.agent, v.key, v.version, v.op::text, case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end,
+                 (select case when b.reducer is null then b.value else pgstate._value_at(b.key, b.version) end
+                    from pgstate.version b where b.key = v.key and b.version = v.prior),
+                 v.created, v.writer, v.via, v.at, v.expires_at,
+                 v_look.head || v_look.base || '.' || v_look.upto || '.' || v.seq || '.' || v.seq, true
+            -- prior is a column: under row-level security an expression over one is no index condition
+            from (select x.*, x.version - 1 as prior from pgstate.version x
+                   where x.epoch = v_look.epoch and x.xid >= pg_snapshot_xmax(v_look.base) and pg_visible_in_snapshot(x.xid, v_look.upto)
+                     and v_look.reads @> x.key and v_wanted.ranges @> x.key and (v_wanted.regex is null or x.key ~ v_wanted.regex) offset 0) v;
+      end if;
+      return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null, v_look.head || v_look.upto, true)::pgstate.change;
+      return;
+    else
+      v_actor.name := v_look.agent;
+      v_actor.epoch := v_look.epoch;
+      v_actor.reads := v_look.reads;
+    end if;
     v_agents := array[v_actor.name];
     v_ranges := array[v_wanted.ranges * v_actor.reads];
     v_regexes := array[v_wanted.regex];
@@ -5845,40 +7056,42 @@ begin
                   from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name offset 0) g) a;
   end if;
 
-  v_place := pgstate._feed_place(v_actor);
-  v_position := pgstate._position(changes_for.cursor, v_place);
-  v_upto := v_position.upto;
-  v_base := v_position.base;
-  v_top := pg_snapshot_xmax(v_base);
-  if pg_snapshot_xmin(v_base) < v_top then
-    v_running := array(select pg_snapshot_xip(v_base));
-  end if;
-  if v_upto is null then
-    if changes_for.upto is null then
+  if v_look.found is not null then
+    v_head := v_look.head;
+    v_position := row(v_look.base, null, 0, 0);
+    v_base := v_look.base;
+    v_upto := v_look.upto;
+    v_top := pg_snapshot_xmax(v_base);
+  else
+    v_place := pgstate._feed_place(v_actor);
+    v_head := '1.' || v_place || '.';
+    v_position := pgstate._position(changes_for.cursor, v_place, v_actor.horizon);
+    v_upto := v_position.upto;
+    v_base := v_position.base;
+    v_top := pg_snapshot_xmax(v_base);
+    if pg_snapshot_xmin(v_base) < v_top then
+      v_running := array(select pg_snapshot_xip(v_base));
+    end if;
+    if v_upto is not null then
+      v_start := v_position.after;
+    elsif changes_for.upto is null then
       v_window := pgstate._window(v_actor.epoch, v_top, v_running, 1000);
       v_upto := v_window.upto;
       v_start := v_window.start;
     else
-      v_upto := (pgstate._position(changes_for.upto, v_place)).base;
+      v_upto := (pgstate._position(changes_for.upto, v_place, v_actor.horizon)).base;
       if v_top > pg_snapshot_xmax(v_upto) or exists (select from pg_snapshot_xip(v_upto) x where pg_visible_in_snapshot(x, v_base)) then
         raise exception using errcode = 'PS020', message = 'upto lies before the cursor';
       end if;
       v_start := pgstate._window_start(v_actor.epoch, v_top, v_running, 1000);
     end if;
-  else
-    v_start := v_position.after;
   end if;
 
-  if v_start is null and v_running is null and cardinality(v_agents) = 1 then
-    -- what a watch reads when little happens
+  -- large values are read when their rows are sent: together they may be more than an array holds
+  if v_start is null then
     v_page := array(
-      select row(c.*)::pgstate.version
-        from (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001) c
-       where pg_visible_in_snapshot(c.xid, v_upto) and v_ranges[1] @> c.key and (v_regexes[1] is null or c.key ~ v_regexes[1])
-       order by c.seq limit changes_for."limit" + 1);
-  elsif v_start is null then
-    v_page := array(
-      select row(c.*)::pgstate.version
+      select row(c.key, c.version, c.seq, c.xid, c.op, c.created, case when pg_column_size(c.value) < 2000 then c.value end, c.reducer,
+                 c.writer, c.via, c.at, c.expires_at)::pgstate._feed_row
         from (
           (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
           union all
@@ -5890,33 +7103,23 @@ begin
        order by c.seq limit changes_for."limit" + 1);
   else
     v_page := array(
-      select row(v.*)::pgstate.version
-        from pgstate.version v
-       where v.seq > v_start and v.epoch = v_actor.epoch
-         and not pg_visible_in_snapshot(v.xid, v_base) and pg_visible_in_snapshot(v.xid, v_upto)
-         and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))
-       order by v.seq limit changes_for."limit" + 1);
+      select row(c.key, c.version, c.seq, c.xid, c.op, c.created, case when pg_column_size(c.value) < 2000 then c.value end, c.reducer,
+                 c.writer, c.via, c.at, c.expires_at)::pgstate._feed_row
+        from pgstate.version c
+       where c.seq > v_start and c.epoch = v_actor.epoch
+         and not pg_visible_in_snapshot(c.xid, v_base) and pg_visible_in_snapshot(c.xid, v_upto)
+         and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
+       order by c.seq limit changes_for."limit" + 1);
   end if;
   v_full := cardinality(v_page) > changes_for."limit";
   if v_full then
     v_page := v_page[1 : changes_for."limit"];
   end if;
   v_last := v_page[cardinality(v_page)].seq;
-  v_head := '1.' || v_place || '.';
 
-  if cardinality(v_page) = 1 and not v_full and cardinality(v_agents) = 1 then
-    -- what a watch reads when little happens, without the plan for many
-    return next row(v_agents[1], v_page[1].key, v_page[1].version, v_page[1].op,
-                    case when v_page[1].reducer is null then v_page[1].value else pgstate._value_at(v_page[1].key, v_page[1].version) end,
-                    (select case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end
-                       from pgstate.version v where v.key = v_page[1].key and v.version = v_page[1].version - 1),
-                    v_page[1].created, v_page[1].writer, v_page[1].via, v_page[1].at, v_page[1].expires_at,
-                    v_head || v_base || '.' || v_upto || '.' || v_last || '.' || greatest(v_position.until, v_last),
-                    v_position.until <= v_last)::pgstate.change;
-  elsif cardinality(v_page) > 0 then
+  if cardinality(v_page) > 0 then
     for v_change in
       with page as materialized (
-        -- prior is a column: under row-level security an expression over one is no index condition
         select u.*, u.version - 1 as prior from unnest(v_page) u
       ), ending as materialized (
         -- where each transaction of the page ends, among the changes that this reader gets
@@ -5930,8 +7133,10 @@ begin
         -- until: where the last of the transactions begun so far in this window ends; earlier pages count
         select p.*, greatest(v_position.until, max(e.seq) over (order by p.seq)) as until from page p join ending e on e.xid = p.xid
       )
-      select w.agent, m.key, m.version, m.op::text,
-             case when m.reducer is null then m.value else pgstate._value_at(m.key, m.version) end, before.value, m.created, m.writer, m.via, m.at, m.expires_at,
+      select w.agent, m.key, m.version, m.op,
+             case when m.reducer is not null then pgstate._value_at(m.key, m.version) when m.value is not null then m.value
+                  else (select v.value from pgstate.version v where v.key = m.key and v.version = m.version) end,
+             before.value, m.created, m.writer, m.via, m.at, m.expires_at,
              v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq
         from marked m
         join unnest(v_agents, v_ranges, v_regexes) w (agent, ranges, regex) on w.ranges @> m.key and (w.regex is null or m.key ~ w.regex)
@@ -5940,11 +7145,18 @@ begin
             from pgstate.version v where v.key = m.key and v.version = m.prior) before on true
        order by m.seq, w.agent
     loop
+      -- between two changes, and not between the agents that get one
+      if v_bytes > 16777216 and v_change.cursor <> v_cursor then
+        v_full := true;
+        exit;
+      end if;
       return next v_change;
+      v_cursor := v_change.cursor;
+      v_bytes := v_bytes + coalesce(pg_column_size(v_change.value), 0) + coalesce(pg_column_size(v_change.previous), 0);
     end loop;
   end if;
   return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null,
-                  case when v_full then v_change.cursor else v_head || v_upto end,
+                  case when v_full then v_cursor else v_head || v_upto end,
                   -- a cursor from inside a page is read to that page's end first: what came since is next
                   not v_full and v_position.upto is null)::pgstate.change;
 end
@@ -6040,6 +7252,520 @@ begin
 end
 $$;
 comment on function pgstate.wake_lane(uuid) is 'Wakes those who watch what the last statement of a lane wrote, after its commit; false when it does not know whom: use wake(). For clients that wrote with wake off.';
+
+-- functions/search/_filter_value.sql
+-- Is @ this value (or does it contain it, as @> would)? As a predicate of a strict jsonpath, in which types that differ
+-- never compare as equal.
+create function pgstate._filter_value(p_operand jsonb, p_contains boolean) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts text[];
+begin
+  case jsonb_typeof(p_operand)
+  when 'array' then
+    if p_contains then
+      v_parts := array(select 'exists(@[*] ? (' || pgstate._filter_value(x.item, true) || '))' from jsonb_array_elements(p_operand) x (item));
+    else
+      v_parts := array(
+        select format('exists(@[%s] ? (%s))', x.ord - 1, pgstate._filter_value(x.item, false))
+          from jsonb_array_elements(p_operand) with ordinality as x (item, ord) order by x.ord);
+      v_parts := array['@.size() == ' || jsonb_array_length(p_operand)] || v_parts;
+    end if;
+    return '(' || array_to_string(array['@.type() == "array"'] || v_parts, ' && ') || ')';
+  when 'object' then
+    v_parts := array(
+      select format('exists(@.%s ? (%s))', to_json(x.key), pgstate._filter_value(x.value, p_contains)) from jsonb_each(p_operand) x);
+    if not p_contains then
+      v_parts := v_parts || ('!(exists(@.keyvalue() ? (' || coalesce(
+        (select string_agg('@.key != ' || to_json(k), ' && ') from jsonb_object_keys(p_operand) k), '1 == 1') || ')))');
+    end if;
+    return '(' || array_to_string(array['@.type() == "object"'] || v_parts, ' && ') || ')';
+  else
+    return '(@ == ' || p_operand::text || ')';
+  end case;
+end
+$$;
+comment on function pgstate._filter_value(jsonb, boolean) is 'Internal: a filter''s comparison with a value, as a predicate of a jsonpath.';
+
+-- functions/search/_filter_not.sql
+-- What a value does not have is unknown to a jsonpath, and so would be its opposite.
+create function pgstate._filter_not(p_predicate text) returns text
+language sql immutable
+as $$
+  select pg_catalog.format('((%s) is unknown || !(%s))', p_predicate, p_predicate)
+$$;
+comment on function pgstate._filter_not(text) is 'Internal: the opposite of a predicate of a jsonpath.';
+
+-- functions/search/_filter_field.sql
+-- Does what lies at a path fit? After [*] in a filter of its own, so that one element that lacks a field does not make all of
+-- them unknown.
+create function pgstate._filter_field(p_at text, p_steps text[], p_predicate text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_star int := array_position(p_steps, '[*]');
+begin
+  if v_star is not null and v_star < cardinality(p_steps) then
+    return 'exists(' || p_at || array_to_string(p_steps[:v_star], '') || ' ? ('
+           || pgstate._filter_field('@', p_steps[v_star + 1:], p_predicate) || '))';
+  end if;
+  return 'exists(' || p_at || array_to_string(p_steps, '') || ' ? (' || p_predicate || '))';
+end
+$$;
+comment on function pgstate._filter_field(text, text[], text) is 'Internal: a predicate about what lies at a path, as one of a jsonpath.';
+
+-- functions/search/_filter_ops.sql
+-- The operators that a filter has for one field.
+create function pgstate._filter_ops(p_at text, p_steps text[], p_ops jsonb, p_depth int) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts text[] := '{}';
+  v_op record;
+  v_one text;
+begin
+  for v_op in select o.key as name, o.value as operand, jsonb_typeof(o.value) as type from jsonb_each(p_ops) o loop
+    if v_op.name in ('$eq', '$ne', '$contains') then
+      v_one := pgstate._filter_field(p_at, p_steps, pgstate._filter_value(v_op.operand, v_op.name = '$contains'));
+    elsif v_op.name in ('$gt', '$gte', '$lt', '$lte') and v_op.type in ('number', 'string') then
+      v_one := pgstate._filter_field(p_at, p_steps, '@ ' || case v_op.name when '$gt' then '>' when '$gte' then '>=' when '$lt' then '<' else '<=' end
+                                                       || ' ' || v_op.operand::text);
+    elsif v_op.name in ('$in', '$nin') and v_op.type = 'array' then
+      v_one := pgstate._filter_field(p_at, p_steps, coalesce(
+        (select string_agg(pgstate._filter_value(i, false), ' || ') from jsonb_array_elements(v_op.operand) i), '1 == 0'));
+    elsif v_op.name = '$exists' and v_op.type = 'boolean' then
+      v_one := pgstate._filter_field(p_at, p_steps, '1 == 1');
+    elsif v_op.name = '$not' and v_op.type = 'object' and p_depth < 16 then
+      v_one := pgstate._filter_ops(p_at, p_steps, v_op.operand, p_depth + 1);
+    else
+      raise exception using errcode = 'PS007', message = format('invalid filter: %s with %s', left(v_op.name, 80), left(v_op.operand::text, 80)),
+        hint = 'A field takes $eq, $ne, $gt, $gte, $lt, $lte (a number or a string), $in, $nin (an array), $exists (true or false), $contains and $not (operators).';
+    end if;
+    v_parts := v_parts || case when v_op.name in ('$ne', '$nin', '$not') or v_op.name = '$exists' and v_op.operand = 'false'
+                               then pgstate._filter_not(v_one) else v_one end;
+  end loop;
+  return '(' || array_to_string(v_parts, ' && ') || ')';
+end
+$$;
+comment on function pgstate._filter_ops(text, text[], jsonb, int) is 'Internal: a filter''s operators on one field, as a predicate of a jsonpath. PS007.';
+
+-- functions/search/_filter_text.sql
+create function pgstate._filter_text(p_filter jsonb, p_at text, p_depth int) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_parts text[] := '{}';
+  v_field record;
+  v_steps text[];
+begin
+  if jsonb_typeof(p_filter) is distinct from 'object' or p_depth > 16 then
+    raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(p_filter::text, 80)),
+      hint = 'A filter is an object of fields and what they are, such as {"status": "open", "tries": {"$gt": 3}}, at most 16 deep.';
+  end if;
+  for v_field in select f.key as name, f.value as wanted, jsonb_typeof(f.value) as type from jsonb_each(p_filter) f loop
+    if v_field.name in ('$and', '$or') and v_field.type = 'array' and v_field.wanted <> '[]' then
+      v_parts := v_parts || (select '(' || string_agg(pgstate._filter_text(p, p_at, p_depth + 1),
+                                                      case v_field.name when '$and' then ' && ' else ' || ' end) || ')'
+                               from jsonb_array_elements(v_field.wanted) p);
+    elsif v_field.name = '$not' and v_field.type = 'object' then
+      v_parts := v_parts || pgstate._filter_not(pgstate._filter_text(v_field.wanted, p_at, p_depth + 1));
+    elsif v_field.name like '$_%' then
+      raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(v_field.name, 80)),
+        hint = 'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \$name is a field whose name begins with a dollar.';
+    else
+      v_steps := pgstate._path_steps(v_field.name);
+      if v_field.type = 'object' and exists (select from jsonb_object_keys(v_field.wanted) k where k like '$_%') then
+        v_parts := v_parts || pgstate._filter_ops(p_at, v_steps, v_field.wanted, p_depth + 1);
+      elsif v_field.type = 'object' and v_field.wanted <> '{}' then
+        v_parts := v_parts || pgstate._filter_field(p_at, v_steps, pgstate._filter_text(v_field.wanted, '@', p_depth + 1));
+      else
+        v_parts := v_parts || pgstate._filter_field(p_at, v_steps, pgstate._filter_value(v_field.wanted, false));
+      end if;
+    end if;
+  end loop;
+  return case when v_parts = '{}' then '(1 == 1)' else '(' || array_to_string(v_parts, ' && ') || ')' end;
+end
+$$;
+comment on function pgstate._filter_text(jsonb, text, int) is 'Internal: a filter as a predicate of a jsonpath. PS007.';
+
+-- functions/search/_filter_path.sql
+-- A filter becomes a jsonpath once, and a value is then looked at in C: in plpgsql it would be the cost of a search.
+create function pgstate._filter_path(p_filter jsonb) returns jsonpath
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_path text;
+begin
+  if p_filter is null or p_filter = '{}' then
+    return null;
+  elsif octet_length(p_filter::text) > 65536 then
+    raise exception using errcode = 'PS007', message = 'a filter has 64 kB at most';
+  end if;
+  v_path := pgstate._filter_text(p_filter, '$', 0);
+  if octet_length(v_path) > 1048576 then
+    raise exception using errcode = 'PS007', message = 'the filter has too many $not, $ne and $nin within each other';
+  end if;
+  return ('strict ' || v_path)::jsonpath;
+end
+$$;
+comment on function pgstate._filter_path(jsonb) is 'Internal: a filter as a jsonpath, null when it lets everything pass. PS007.';
+
+-- functions/search/_value_matches.sql
+-- As _text_matches(), for keys of which nothing is indexed (yet): by their values.
+create function pgstate._value_matches(p_parts pgstate._search_part[], p_query text, p_regex text)
+returns table (key text, version bigint, rank real)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  return query
+    select e.key, e.version, ts_rank_cd(w.words, w.query)
+      from unnest(p_parts) p
+      cross join lateral (
+        select x.* from pgstate.entry x
+         where x.key >= p.low and x.key < p.high and x.live and (x.expires_at is null or x.expires_at > v_now) and (p_regex is null or x.key ~ p_regex)
+        offset 0) e
+      left join lateral (select r.* from pgstate._rule_of(e.key) r where p.ruled) r on true
+      cross join lateral (
+        select pgstate._words(coalesce(r.config, 'english'), coalesce(r.fields, array['$']),
+                              case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end) as words,
+               websearch_to_tsquery(pgstate._config(coalesce(r.config, 'english')), p_query) as query offset 0) w
+     where p.how = 'fly' and w.words @@ w.query;
+end
+$$;
+comment on function pgstate._value_matches(pgstate._search_part[], text, text) is 'Internal: keys whose values match a query.';
+
+-- functions/search/_found_listed.sql
+-- Without a query: entries that fit a filter, in key order, as list().
+create function pgstate._found_listed(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_limit int, p_after text)
+returns setof pgstate.found
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  if p_after is not null then
+    if not pgstate._key_ok(p_after) then
+      perform pgstate._bad_key(p_after);
+    end if;
+    p_ranges := p_ranges * pgstate.keymultirange(pgstate.keyrange(p_after, null, '()'));
+  end if;
+  return query
+    with span as materialized (
+      -- half open, exactly: no key holds chr(1)
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(p_ranges) r
+    )
+    select m.*
+      from span
+      cross join lateral (
+        select e.key, v.value, e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at,
+               null::float8, null::real, null::float8, e.key as after
+          from pgstate.entry e
+          cross join lateral (
+            select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value) v
+         where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > v_now)
+           and (p_regex is null or e.key ~ p_regex) and (p_path is null or v.value @@ p_path)
+         order by e.key limit p_limit
+      ) m
+     limit p_limit;
+end
+$$;
+comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath, int, text) is 'Internal: search() without a query.';
+
+-- functions/search/_found_ranked.sql
+-- By words, by vectors, or both. Ranks come first, entries are looked up from the best one down until the page is full. Both
+-- together by reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009, with their k of 60): 1 / (60 + rank) by each
+-- half that found it. Of the vectors the nearest 200 count; the others come last (their scores are one less), so that a page
+-- needs no more of them than come before its end, and the order is the same whatever the page.
+create function pgstate._found_ranked(
+  p_mode text, p_parts pgstate._search_part[], p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_query text,
+  p_index pgstate.vector_index, p_vector real[], p_limit int, p_after text[]
+) returns setof pgstate.found
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+  v_score float8 := p_after[1]::float8;
+  v_seen bigint := coalesce(p_after[2]::bigint, 0);
+  v_key text := p_after[3];
+begin
+  return query
+    with worded as (
+      select w.key, w.version, w.rank from pgstate._text_matches(p_parts, p_query) w where p_mode <> 'vector'
+      union all
+      select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex) w where p_mode <> 'vector'
+    ), near as (
+      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int) n
+       where p_mode <> 'text' and n.distance is not null
+    ), ranked as (
+      select w.key, w.version, w.rank::float8 as score, w.rank, null::float8 as distance from worded w where p_mode = 'text'
+      union all
+      select n.key, null, case p_index.distance when 'cosine' then 1 - n.distance else - n.distance end, null, n.distance from near n where p_mode = 'vector'
+      union all
+      select coalesce(w.key, n.key), w.version,
+             case when n.place <= 200 or n.key is null or w.key is not null
+                  then coalesce(1.0 / (60 + w.place), 0) + case when n.place <= 200 then 1.0 / (60 + n.place) else 0 end
+                  else 1.0 / (60 + n.place) - 1 end::float8, w.rank, n.distance
+        -- what is filtered out takes no rank
+        from (select w.*, row_number() over (order by w.rank desc, w.key) as place
+                from worded w
+               where p_mode = 'hybrid' and (p_regex is null or w.key ~ p_regex) and (p_path is null or exists (
+                 select from pgstate.entry e
+                  where e.key = w.key and e.version = w.version
+                    and case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end @@ p_path))) w
+        full join (
+          select n.*, row_number() over (order by n.distance, n.key) as place
+            from near n
+           where p_mode = 'hybrid' and (p_path is null or exists (
+             select from pgstate.entry e
+              where e.key = n.key
+                and case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end @@ p_path))) n
+          on n.key = w.key
+       where p_mode = 'hybrid'
+    ), ordered as materialized (
+      select r.* from ranked r
+       where v_score is null or r.score < v_score or r.score = v_score and r.key > v_key
+       order by r.score desc, r.key
+    ), page as (
+      select e.*, r.score, r.rank, r.distance
+        from ordered r
+        cross join lateral (
+          select x.key, v.value, x.version, x.kind::text as kind, x.writer, x.via, x.created_at, x.updated_at, x.expires_at
+            from pgstate.entry x
+            cross join lateral (
+              select case when x.full_version < x.version then pgstate._grown(x.key, x.value, x.full_version, x.version) else x.value end as value) v
+           where x.key = r.key and x.value is not null and (x.expires_at is null or x.expires_at > v_now)
+             and (r.version is null or x.version = r.version)
+             and (p_regex is null or x.key ~ p_regex) and (p_path is null or v.value @@ p_path)
+          offset 0) e
+       limit p_limit
+    )
+    select p.key, p.value, p.version, p.kind, p.writer, p.via, p.created_at, p.updated_at, p.expires_at, p.score, p.rank, p.distance,
+           format('%s %s %s', p.score, v_seen + row_number() over (), p.key)
+      from page p;
+end
+$$;
+comment on function pgstate._found_ranked(text, pgstate._search_part[], pgstate.keymultirange, text, jsonpath, text, pgstate.vector_index, real[], int, text[]) is
+  'Internal: search() by words, vectors, or both.';
+
+-- functions/search/matches.sql
+create function pgstate.matches(value jsonb, filter jsonb) returns boolean
+language plpgsql immutable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_path jsonpath := pgstate._filter_path(matches.filter);
+begin
+  return matches.value is not null and (v_path is null or coalesce(matches.value @@ v_path, false));
+end
+$$;
+comment on function pgstate.matches(jsonb, jsonb) is
+  'Does a value fit a filter, as search() has them? {"status": "open", "author.name": "ana", "tries": {"$gt": 3, "$lte": 9}, "$or": [{"tags[*]": "x"}, {"due": {"$exists": false}}]}. Fields are paths: names joined by dots, [0] or [*] (any element) behind; \. is a dot within a name, $ the value itself. A field is equal to a value or fits operators: $eq $ne $gt $gte $lt $lte $in $nin $exists $contains (as @>) $not; filters combine by $and $or $not. Values of different types are never equal, less or greater, what is not there neither; $ne, $nin and $not are the opposites. Numbers compare as numbers, strings by code point. An object without operators asks for the fields it has. PS007.';
+
+-- functions/search/search.sql
+create function pgstate.search(
+  pattern text default '', query text default null, filter jsonb default null, "limit" int default 10, after text default null,
+  mode text default null, vector real[] default null, vectors text default null, model text default null, agent text default null
+) returns setof pgstate.found
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(search.agent);
+  v_query text := nullif(btrim(search.query), '');
+  v_path jsonpath := pgstate._filter_path(search.filter);
+  v_mode text := search.mode;
+  v_index pgstate.vector_index;
+  v_ranges pgstate.keymultirange;
+  v_parts pgstate._search_part[] := '{}';
+  v_after text[];
+begin
+  perform pgstate._check_pattern(search.pattern);
+  if search."limit" is null or search."limit" not between 1 and 10000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
+  elsif octet_length(v_query) > 8192 then
+    raise exception using errcode = 'PS007', message = 'a query has 8 kB at most';
+  end if;
+  v_actor.reads := v_actor.reads + '{}';
+  v_ranges := pgstate._pattern_ranges(search.pattern) * v_actor.reads;
+  if isempty(v_ranges) and search.pattern <> '' then
+    perform pgstate._deny();
+  end if;
+  if search.vector is not null then
+    v_index := pgstate._vectors_for(v_ranges, search.vectors, search.model);
+    if v_index.id is not null then
+      perform pgstate._check_vector(v_index, search.model, search.vector);
+    end if;
+  end if;
+  if v_mode is null and v_query is not null then
+    v_mode := case when v_index.id is not null then 'hybrid' else 'text' end;
+  elsif v_mode is null and search.vector is not null then
+    v_mode := 'vector';
+  elsif (v_mode is null or v_mode in ('text', 'vector', 'hybrid')) is not true or v_mode in ('text', 'hybrid') and v_query is null
+        or v_mode in ('vector', 'hybrid') and search.vector is null then
+    raise exception using errcode = 'PS007', message = 'mode is text (with a query), vector (with a vector), hybrid (with both) or null',
+      hint = 'In Python connect(embed=…) makes vectors of queries.';
+  end if;
+  if v_mode in ('vector', 'hybrid') and v_index.id is null then
+    raise exception using errcode = 'PS007', message = 'there are no vectors where the pattern reaches',
+      hint = 'set_search(subtree, vectors => name) has entries embedded; create_vectors(name, dims, model) makes the index.';
+  elsif v_mode is null then
+    return query select f.* from pgstate._found_listed(v_ranges, pgstate._pattern_regex(search.pattern), v_path, search."limit", search.after) f;
+    return;
+  end if;
+  if search.after is not null then
+    v_after := regexp_match(search.after, '^(-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?) ([0-9]{1,9}) ([!-~]+)$');
+    if v_after is null or not pgstate._key_ok(v_after[3]) then
+      raise exception using errcode = 'PS007', message = 'after is what the last row of the page before has in its column after';
+    end if;
+  end if;
+  if v_mode <> 'vector' then
+    v_parts := array(select p from pgstate._search_plan(v_ranges, v_actor.reads) p);
+  end if;
+  return query
+    select f.* from pgstate._found_ranked(v_mode, v_parts, v_ranges, pgstate._pattern_regex(search.pattern), v_path, v_query, v_index,
+                                          search.vector, search."limit", v_after) f;
+end
+$$;
+comment on function pgstate.search(text, text, jsonb, int, text, text, real[], text, text, text) is
+  'Entries that match a pattern and that the caller may read, by a query as people type it (words, "a phrase", or, -not), by a vector, or both; without either those that fit the filter, in key order. filter: see matches(). limit 1 to 10000; after: the column of that name in the last row of the page before. mode: text (ts_rank_cd), vector (distance; score is 1 - distance for cosine, else its opposite), hybrid (reciprocal rank fusion: the sum of 1 / (60 + rank)); unless given, what the arguments allow. vectors names the vector index where the pattern reaches several, model the model that the vector is of. Works anywhere; set_search() makes it fast, and finds vectors. PS002 PS007 PS010 PS050.';
+
+-- functions/search/set_search.sql
+create function pgstate.set_search(
+  subtree text, fields text[] default array['$'], config text default 'english', vectors text default null,
+  vector_fields text[] default null, agent text default null
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if set_search.fields is null or set_search.config is null then
+    raise exception using errcode = 'PS007', message = 'fields and config are given, or left out';
+  end if;
+  perform pgstate._set_search(pgstate._enter(set_search.agent), set_search.subtree, set_search.fields, set_search.config, set_search.vectors,
+                              coalesce(set_search.vector_fields, case when set_search.vectors is not null then array['$'] end));
+end
+$$;
+comment on function pgstate.set_search(text, text[], text, text, text[], text) is
+  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
+
+-- functions/search/drop_search.sql
+create function pgstate.drop_search(subtree text, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._drop_search(pgstate._enter(drop_search.agent), drop_search.subtree);
+end
+$$;
+comment on function pgstate.drop_search(text, text) is 'Takes away what set_search() set for a key or subtree; what is indexed there goes with the next maintain(). PS002 PS007 PS010.';
+
+-- functions/search/searches.sql
+create function pgstate.searches(agent text default null) returns setof pgstate.search_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._searches(pgstate._enter(searches.agent));
+end
+$$;
+comment on function pgstate.searches(text) is 'What is indexed for search(), of what holds for keys within the caller''s grants. PS010.';
+
+-- functions/search/create_vectors.sql
+create function pgstate.create_vectors(
+  name text, dims int, model text, distance text default 'cosine', method text default 'hnsw', type text default null,
+  options jsonb default null, agent text default null
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._create_vectors(pgstate._enter(create_vectors.agent), create_vectors.name, create_vectors.model, create_vectors.dims,
+                                  create_vectors.distance, create_vectors.method, create_vectors.type, create_vectors.options);
+end
+$$;
+comment on function pgstate.create_vectors(text, int, text, text, text, text, jsonb, text) is
+  'Makes a vector index for set_search() to name. It holds vectors of one model (any name that tells models apart) and dims dimensions. distance: cosine, l2 or inner_product. method: hnsw (options m, ef_construction), ivfflat (lists; make it again when there are entries: reindex), or exact, without an index. type of the index: vector up to 2000 dimensions, halfvec up to 4000. Asked again with the same settings, restores the index that goes with the extension. Needs pgvector and admin on everything. PS007 PS010 PS050.';
+
+-- functions/search/drop_vectors.sql
+create function pgstate.drop_vectors(name text, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._drop_vectors(pgstate._enter(drop_vectors.agent), drop_vectors.name);
+end
+$$;
+comment on function pgstate.drop_vectors(text, text) is 'Removes a vector index that no set_search() names, with its vectors. Needs admin on everything. PS007 PS010.';
+
+-- functions/search/vectors.sql
+create function pgstate.vectors(agent text default null) returns setof pgstate.vectors_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(vectors.agent);
+begin
+  return query select * from pgstate._vectors();
+end
+$$;
+comment on function pgstate.vectors(text) is 'The vector indexes of this installation. PS010.';
+
+-- functions/search/unembedded.sql
+create function pgstate.unembedded(pattern text default '', "limit" int default 100, after text default null, agent text default null) returns setof pgstate.unembedded_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(unembedded.agent);
+  v_ranges pgstate.keymultirange;
+begin
+  perform pgstate._check_pattern(unembedded.pattern);
+  if unembedded."limit" is null or unembedded."limit" not between 1 and 10000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
+  end if;
+  v_ranges := pgstate._pattern_ranges(unembedded.pattern) * v_actor.reads;
+  if isempty(v_ranges) and unembedded.pattern <> '' then
+    perform pgstate._deny();
+  end if;
+  -- what the caller may not write it need not embed: its vectors would be refused
+  v_ranges := v_ranges * v_actor.writes;
+  if unembedded.after is not null then
+    if not pgstate._key_ok(unembedded.after) then
+      perform pgstate._bad_key(unembedded.after);
+    end if;
+    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(unembedded.after, null, '()'));
+  end if;
+  return query select u.* from pgstate._unembedded(v_ranges, pgstate._pattern_regex(unembedded.pattern), unembedded."limit") u;
+end
+$$;
+comment on function pgstate.unembedded(text, int, text, text) is
+  'Entries that match a pattern, that the caller may read and write and whose vectors are missing or were of an older text: search by words finds them, by vectors not. For each of texts a vector of that model goes to set_vectors(), with the digest. In key order, limit 1 to 10000, after: the last key of the page before. PS001 PS002 PS007 PS010.';
+
+-- functions/search/set_vectors.sql
+create function pgstate.set_vectors(keys text[], digests text[], chunks int[], "vectors" real[], model text, agent text default null)
+returns setof pgstate.embedded
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(set_vectors.agent);
+  v_count int := coalesce(cardinality(set_vectors.keys), 0);
+begin
+  if v_count = 0 then
+    return;
+  elsif v_count <> coalesce(cardinality(set_vectors.digests), 0) or v_count <> coalesce(cardinality(set_vectors.chunks), 0)
+        or v_count <> coalesce(array_length(set_vectors."vectors", 1), 0) or array_ndims(set_vectors."vectors") <> 2
+        or array_lower(set_vectors."vectors", 1) <> 1 or array_lower(set_vectors.keys, 1) <> 1 or array_ndims(set_vectors.keys) <> 1
+        or set_vectors.model is null or array_position(set_vectors.keys, null) is not null then
+    raise exception using errcode = 'PS007', message = 'keys, digests, chunks and vectors must be of equal length, and the model named';
+  end if;
+  return query
+    select s.* from pgstate._set_vectors(v_actor, set_vectors.keys, set_vectors.digests, set_vectors.chunks, set_vectors."vectors", set_vectors.model) s;
+end
+$$;
+comment on function pgstate.set_vectors(text[], text[], int[], real[], text, text) is
+  'Stores vectors of entries as unembedded() listed them: a row of vectors for each text, chunk from 0, all texts of a key in one call. A row for each key: ok, stale (its text has changed meanwhile, or they are there already: nothing is stored), or denied. Needs read and write. PS007 PS010.';
 
 -- functions/policy/_reduce_by.sql
 -- Any reducer, built in or registered, as _reduce(): null when the operand does not fit. The only SQL here that is put
@@ -6163,7 +7889,7 @@ begin
 end
 $$;
 comment on function pgstate.maintain(int) is
-  'Removes versions that no policy keeps, never the current one of a key and none that a cursor younger than install.cursor_window needs; looks at limit versions, 1 to 100000, for each age that policies name. Every connected client calls it now and then, one at a time: status busy says that another is at it. more: call again. PS007 PS010.';
+  'Removes versions that no policy keeps, never the current one of a key and none that a cursor younger than install.cursor_window needs; and keys that were deleted, with all that was known of them, when their time has passed or one version is kept. Points of the feed become fewer with their age (pgstate.thinning). Looks at limit versions, 1 to 100000, for each age that policies name; and indexes for search what was there before set_search(), a tenth of limit keys. Every connected client calls it now and then, one at a time: status busy says that another is at it. more: call again. PS007 PS010.';
 
 -- functions/admin/agents.sql
 create function pgstate.agents(agent text default null) returns setof pgstate.agent_row
@@ -6340,8 +8066,10 @@ set local role pgstate_owner;
 
 -- functions/admin/_register.sql
 -- Run as the owner. The role that installs is agent admin with all rights, so that a quick start works.
-insert into pgstate.install (identity) values (pgstate._identity()) on conflict do nothing;
+insert into pgstate.install (identity, table_oid) values (pgstate._identity(), 'pgstate.install'::regclass) on conflict do nothing;
 insert into pgstate.sweep (delay) values ('0') on conflict do nothing;
+insert into pgstate.thinning (older, every)
+select t.* from (values (interval '1 day', interval '1 minute'), ('30 days', '1 hour')) t where not exists (select from pgstate.thinning);
 insert into pgstate.agent (name, root) values ('admin', true) on conflict do nothing;
 insert into pgstate.login (login, agent_id, root) select session_user, a.id, true from pgstate.agent a where a.name = 'admin' on conflict do nothing;
 insert into pgstate.access_grant (agent_id, subtree, "right", granted_by)
@@ -6357,18 +8085,15 @@ select pgstate._settle_identity();
 --
 -- No WHEN and no transition table: both cost every write 25 us, wanted or not. What is new is found by the transaction's id
 -- instead, from the last seq on that an earlier statement of the transaction woke for.
-create function pgstate._on_version() returns trigger
+create function pgstate._wake_written() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_keys text[];
   v_last text;
 begin
-  -- apart from the subquery, which is run as a query of its own wherever it stands
-  if current_setting('pgstate.wake', true) = 'off' then
-    return null;
-  elsif not exists (select from pgstate.watcher) then
-    return null;
+  if not exists (select from pgstate.watcher) then
+    return;
   end if;
   select array_agg(distinct v.key), max(v.seq)::text into v_keys, v_last
     from pgstate.version v
@@ -6378,12 +8103,29 @@ begin
     perform pgstate._wake(v_keys);
     perform set_config('pgstate.woken', v_last, true);
   end if;
+end
+$$;
+comment on function pgstate._wake_written() is 'Internal: wakes the watchers of what this transaction has written since it last did.';
+
+-- Runs with every write of the Python client, to find that it has nothing to do: as its caller, and without a search_path of
+-- its own, which cost more than all the rest of it.
+create function pgstate._on_version() returns trigger
+language plpgsql volatile
+as $$
+begin
+  if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off') is not true then
+    perform pgstate._wake_written();
+  end if;
   return null;
 end
 $$;
 comment on function pgstate._on_version() is 'Internal: wakes the watchers of the keys that a statement wrote.';
 
 create trigger version_wake after insert on pgstate.version for each statement execute function pgstate._on_version();
+
+-- triggers/version_search.sql
+-- Where there are rules already: see _follow_writes().
+select pgstate._follow_writes();
 
 -- policies/policies.sql
 -- The second wall: under the functions, which check first, policies bind pgstate_api itself. They compare the key with
@@ -6408,6 +8150,7 @@ alter table pgstate.reducer enable row level security;
 alter table pgstate.mark enable row level security;
 alter table pgstate.sweep enable row level security;
 alter table pgstate.review enable row level security;
+alter table pgstate.thinning enable row level security;
 
 create policy entry_see on pgstate.entry for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
 create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);
@@ -6507,6 +8250,67 @@ comment on column pgstate.tasks.version is 'Number of the current version.';
 comment on column pgstate.tasks.created_at is 'When it came into being.';
 comment on column pgstate.tasks.updated_at is 'When it was last written; for a finished one, when it was completed.';
 
+-- views/activity.sql
+-- What happened lately, and by whom: no value is put together here, so that a look at the newest rows costs those rows.
+-- Ordered along the index on seq: a LIMIT outside stops it.
+create view pgstate.activity with (security_invoker = true) as
+select v.at, v.writer, v.via, v.op::text as op, v.key, v.version, v.created, pg_catalog.pg_column_size(v.value) as size, v.expires_at, v.xid, v.seq
+  from pgstate.version v
+ order by v.seq desc;
+comment on view pgstate.activity is 'What happened lately and by whom, newest first: the history without its values. Give it a LIMIT.';
+comment on column pgstate.activity.at is 'When it was written; rows of one transaction differ.';
+comment on column pgstate.activity.writer is 'The agent that wrote it; pgstate for an expiry.';
+comment on column pgstate.activity.via is 'The database login that the writer came through.';
+comment on column pgstate.activity.op is 'put, merge, delete, complete or expire.';
+comment on column pgstate.activity.key is 'The key.';
+comment on column pgstate.activity.version is 'Number of the version that it made; its value is in pgstate.versions.';
+comment on column pgstate.activity.created is 'The key did not exist just before.';
+comment on column pgstate.activity.size is 'Bytes stored with this version, compressed; of a value that grows by merges, what was merged. Null where the key was removed.';
+comment on column pgstate.activity.expires_at is 'When this version was to expire.';
+comment on column pgstate.activity.xid is 'The transaction: alike for what was written together. Xids of before a restore mean nothing.';
+comment on column pgstate.activity.seq is 'Order within the feed; not a cursor: a lower one may become visible after a higher one.';
+
+-- views/agents.sql
+-- These three are the functions of the same names, which decide what the caller may see.
+create view pgstate.agents with (security_invoker = true) as
+select a.name, a.login, a.gateways, a.root, a.created_at from pgstate.agents() a;
+comment on view pgstate.agents is 'The registered agents; without admin on everything, only the reader itself.';
+comment on column pgstate.agents.name is 'The agent.';
+comment on column pgstate.agents.login is 'Its own database login, if it has one.';
+comment on column pgstate.agents.gateways is 'Logins that may act for it.';
+comment on column pgstate.agents.root is 'Registered by the installation, with all rights, which cannot be revoked.';
+comment on column pgstate.agents.created_at is 'When it was registered.';
+
+-- views/grants.sql
+create view pgstate.grants with (security_invoker = true) as
+select g.agent, g.subtree, g."right", g.granted_by, g.granted_at from pgstate.grants() g;
+comment on view pgstate.grants is 'Rights of agents on keys and subtrees; without admin on everything, only the reader''s own.';
+comment on column pgstate.grants.agent is 'Who has the right.';
+comment on column pgstate.grants.subtree is 'A key, a subtree (a/b/**) or ** for everything; {agent} stands for the agent''s name.';
+comment on column pgstate.grants."right" is 'read, write or admin.';
+comment on column pgstate.grants.granted_by is 'The agent that granted it.';
+comment on column pgstate.grants.granted_at is 'When it was granted.';
+
+-- views/policies.sql
+create view pgstate.policies with (security_invoker = true) as
+select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at,
+       p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
+  from pgstate.policies() p;
+comment on view pgstate.policies is 'Rules that hold for keys which the reader may read; null where a policy does not set something.';
+comment on column pgstate.policies.subtree is 'A key, a subtree (a/b/**) or ** for everything; for each key the nearest that sets something decides it.';
+comment on column pgstate.policies.reducer is 'The default of merge().';
+comment on column pgstate.policies.ttl is 'Time to live of what is written without one; 0 for none.';
+comment on column pgstate.policies.keep is 'The history kept: so many versions, so long, or everything.';
+comment on column pgstate.policies.value_limit is 'The largest value, in bytes.';
+comment on column pgstate.policies.schema is 'The JSON Schema that values must fit.';
+comment on column pgstate.policies.set_by is 'The agent that set it last.';
+comment on column pgstate.policies.set_at is 'When it was set last.';
+comment on column pgstate.policies.max_attempts is 'Work that was claimed this often and not finished is given up.';
+comment on column pgstate.policies.backoff is 'How long after its first failure work is not claimed again; doubled with each further one.';
+comment on column pgstate.policies.backoff_limit is 'The longest such pause.';
+comment on column pgstate.policies.dead_letter is 'Where work that was given up goes to.';
+comment on column pgstate.policies.claimed_writes is 'Claimed entries may be written without the token.';
+
 -- grants/grants.sql
 -- Agents execute the agent-facing functions and touch no table; pgstate_api reaches the tables that policies guard; readers
 -- select. Nothing is PUBLIC's.
@@ -6519,8 +8323,10 @@ grant update (token, holder, holder_id, lease_until, attempts, claimed_at, retry
 grant insert on pgstate.version to pgstate_api;
 grant delete on pgstate.claim to pgstate_api;
 grant usage on sequence pgstate.version_seq, pgstate.claim_token_seq to pgstate_api;
+grant select on sequence pgstate.version_floor to pgstate_api;
 
-grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims, pgstate.tasks to pgstate_reader;
+grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims, pgstate.tasks,
+  pgstate.activity, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
 
 -- grants/execute.sql
 -- Run as each owner of functions, who alone can grant them. By catalogue, so that none is forgotten: nothing is PUBLIC's;

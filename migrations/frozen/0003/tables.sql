@@ -1,5 +1,212 @@
 -- From 0002.
 set local role pgstate_owner;
+alter type pgstate._actor add attribute horizon xid8;
+comment on type pgstate._actor is 'Internal: the acting agent with its cached rights; in a write also whether its lane is ready, or what the lane kept; horizon for reads of the feed.';
+
+-- types/_feed_row.sql
+create type pgstate._feed_row as (
+  key text, version bigint, seq bigint, xid xid8, op text, created boolean, value jsonb, reducer text, writer text, via text,
+  at timestamptz, expires_at timestamptz
+);
+comment on type pgstate._feed_row is 'Internal: a change on a page of the feed; value null when it is read later.';
+
+-- types/_look.sql
+create type pgstate._look as (agent text, reads pgstate.keymultirange, epoch int, head text, base pg_snapshot, upto pg_snapshot, found bigint);
+comment on type pgstate._look is 'Internal: a page of the feed behind which little has happened: who reads, what a cursor begins with, from where to where, and how many changes there are for all agents together.';
+
+-- A restore in place is told, and what retention removed before a restore.
+alter table pgstate.install
+  add column horizon_epoch int,
+  add column table_oid oid;
+update pgstate.install i set table_oid = i.tableoid, horizon_epoch = case when i.horizon is not null then i.epoch end;
+comment on column pgstate.install.horizon_epoch is 'Epoch of horizon.';
+comment on column pgstate.install.table_oid is 'What the oid of this table was: in one that was dropped and restored in place it is another.';
+-- Digests of reducers that are what they were go by the name of the language instead of its oid.
+update pgstate.reducer r
+   set digest = sha256(convert_to(row(l.lanname, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
+                                      coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'))
+  from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
+ where n.nspname = r.function_schema and p.proname = r.function_name and p.proargtypes = '3802 3802'::oidvector
+   and r.digest = sha256(convert_to(row(p.prolang, p.provolatile, p.prosecdef, p.proisstrict, p.prorettype, p.proconfig, p.probin,
+                                        coalesce(pg_get_function_sqlbody(p.oid), p.prosrc))::text, 'UTF8'));
+
+-- types/_purged.sql
+create type pgstate._purged as (removed bigint, epoch int, xid xid8);
+comment on type pgstate._purged is 'Internal: a purge: how many versions went, null when it must wait; epoch and xid: the horizon that follows from it.';
+
+-- Tombstones that nothing keeps are purged, and new keys start above them (tables/entry.sql)
+create sequence pgstate.version_floor cache 1;
+
+-- tables/thinning.sql
+-- How points of the feed become fewer with their age: at the density of one a second they would be 31 million a year.
+create table pgstate.thinning (
+  older interval not null,
+  every interval not null,
+  upto timestamptz,
+  constraint thinning_pkey primary key (older),
+  constraint thinning_every_range check (every between interval '1 second' and interval '1 day')
+);
+alter table pgstate.thinning enable row level security;
+comment on table pgstate.thinning is 'Of the points of the feed that are older than this, the first of each interval stays. An administrator may change it.';
+comment on column pgstate.thinning.upto is 'How far maintain() has come; null for nowhere yet.';
+
+-- Search
+
+-- types/_search_part.sql
+create type pgstate._search_part as (how text, rule_id int, config text, dir text, low text, high text, ruled boolean);
+comment on type pgstate._search_part is 'Internal: a range of keys to be searched, low to high without high, and how: scope (by the words that are indexed for the directory dir), scan (the indexed words of each key), or fly (the values themselves; ruled: rules for search say how).';
+
+-- types/embedded.sql
+create type pgstate.embedded as (key text, status text);
+comment on type pgstate.embedded is 'What set_vectors() did for a key: ok, stale (the text has changed, or they are there already), or denied.';
+
+-- types/found.sql
+create type pgstate.found as (
+  key text, value jsonb, version bigint, kind text, writer text, via text, created_at timestamptz, updated_at timestamptz,
+  expires_at timestamptz, score float8, text_rank real, distance float8, after text
+);
+comment on type pgstate.found is 'One row of search(): an entry; score: what the rows are ordered by, highest first (null without a query); text_rank by the words, distance of the nearest vector, null where that half did not find it; after: where the next page begins.';
+
+-- types/search_row.sql
+create type pgstate.search_row as (
+  subtree text, fields text[], config text, vectors text, vector_fields text[], ready boolean, set_by text, set_at timestamptz
+);
+comment on type pgstate.search_row is 'What is indexed for search() on a key or subtree: fields and text search configuration, name of the vector index and what is embedded for it; ready: what was there before is indexed too.';
+
+-- types/unembedded_row.sql
+create type pgstate.unembedded_row as (key text, version bigint, digest text, vectors text, model text, dims int, texts text[]);
+comment on type pgstate.unembedded_row is 'An entry that waits for its vectors: one for each of texts, by that model. set_vectors() takes them with the digest, which is of these texts.';
+
+-- types/vectors_row.sql
+create type pgstate.vectors_row as (
+  name text, model text, dims int, distance text, method text, type text, created_by text, created_at timestamptz
+);
+comment on type pgstate.vectors_row is 'A vector index: the model whose vectors it holds, their dimensions, the distance (cosine, l2, inner_product), method (hnsw, ivfflat, exact) and type (vector, halfvec) of the index.';
+
+-- tables/vector_index.sql
+create sequence pgstate.vector_index_id_seq as int;
+
+create table pgstate.vector_index (
+  id int not null default pg_catalog.nextval('pgstate.vector_index_id_seq'),
+  name text collate "C" not null,
+  model text not null,
+  dims int not null,
+  distance text not null,
+  method text not null,
+  type text not null,
+  options jsonb not null,
+  created_by text not null,
+  created_at timestamptz not null default pg_catalog.now(),
+  constraint vector_index_pkey primary key (name),
+  constraint vector_index_id_key unique (id),
+  constraint vector_index_name_form check (name ~ '^[a-z][a-z0-9_]{0,62}$'),
+  constraint vector_index_dims_range check (dims between 1 and 16000),
+  constraint vector_index_distance_known check (distance in ('cosine', 'l2', 'inner_product')),
+  constraint vector_index_method_known check (method in ('hnsw', 'ivfflat', 'exact')),
+  constraint vector_index_type_known check (type in ('vector', 'halfvec'))
+);
+alter sequence pgstate.vector_index_id_seq owned by pgstate.vector_index.id;
+alter table pgstate.vector_index enable row level security;
+comment on table pgstate.vector_index is 'Vector indexes: each holds the vectors of one model.';
+comment on column pgstate.vector_index.model is 'Whose vectors these are: those of another model are refused.';
+
+-- tables/search_rule.sql
+-- What is indexed for search. A rule that changes becomes another (its id), so that no document of the old one passes for
+-- one of the new.
+create sequence pgstate.search_rule_id_seq as int;
+
+create table pgstate.search_rule (
+  id int not null default pg_catalog.nextval('pgstate.search_rule_id_seq'),
+  subtree text collate "C" not null,
+  -- as in policy
+  nearness int not null,
+  ranges pgstate.keymultirange not null,
+  salt text not null default pg_catalog.gen_random_uuid()::text,
+  config text not null,
+  fields text[] not null,
+  vectors text collate "C",
+  vector_fields text[],
+  set_by text not null,
+  set_at timestamptz not null default pg_catalog.now(),
+  constraint search_rule_pkey primary key (subtree),
+  constraint search_rule_id_key unique (id),
+  constraint search_rule_vectors_fkey foreign key (vectors) references pgstate.vector_index (name)
+);
+alter sequence pgstate.search_rule_id_seq owned by pgstate.search_rule.id;
+-- as in reach
+alter table pgstate.search_rule alter column ranges set storage external;
+alter table pgstate.search_rule enable row level security;
+comment on table pgstate.search_rule is 'What search() has an index for: keys and subtrees, the nearest rule decides for a key.';
+comment on column pgstate.search_rule.ranges is 'The keys of subtree.';
+comment on column pgstate.search_rule.salt is 'Known to nobody: see _mark_of().';
+comment on column pgstate.search_rule.config is 'Text search configuration, by name: an oid would not survive a dump.';
+comment on column pgstate.search_rule.fields is 'Paths into the value whose text is searched; $ is all of it.';
+comment on column pgstate.search_rule.vectors is 'The vector index that entries are embedded for.';
+comment on column pgstate.search_rule.vector_fields is 'Paths into the value, each match of which gets a vector.';
+
+-- tables/search_build.sql
+-- Where the index for search is not what the rules say: until it is built there, search reads the values.
+create table pgstate.search_build (
+  subtree text collate "C" not null,
+  after text collate "C" not null default '',
+  barrier xid8,
+  asked_at timestamptz not null default pg_catalog.now(),
+  constraint search_build_pkey primary key (subtree)
+);
+alter table pgstate.search_build enable row level security;
+comment on table pgstate.search_build is 'Keys and subtrees whose rule for search has changed, and the key up to which they have been indexed since.';
+comment on column pgstate.search_build.barrier is 'Transactions below this id may have written by the rules of before: building begins when they have ended.';
+
+-- tables/search_doc.sql
+-- The index for search: a row for each live key under a rule, written with the key, in the same transaction.
+--
+-- One index for all would tell an agent by the time and the buffers that a search takes which words occur in hidden entries. So
+-- a word is indexed once for each directory above the key, marked with it, and a search asks for the words of directories
+-- that the agent may read as a whole: what it touches lies within its grants, and a small subtree is found beside a large one.
+create table pgstate.search_doc (
+  key text collate "C" not null,
+  rule_id int not null,
+  version bigint not null,
+  words tsvector not null,
+  scoped tsvector not null,
+  digest bytea,
+  constraint search_doc_pkey primary key (key)
+);
+create index search_doc_scoped_idx on pgstate.search_doc using gin (scoped);
+alter table pgstate.search_doc enable row level security;
+comment on table pgstate.search_doc is 'The words of entries under a rule for search.';
+comment on column pgstate.search_doc.version is 'The version of the entry that this is of: another one is not found by it.';
+comment on column pgstate.search_doc.scoped is 'The words, each marked with each directory above the key, up to the rule''s.';
+comment on column pgstate.search_doc.digest is 'Of what is to be embedded; vectors with another one are not used.';
+
+-- tables/embedding.sql
+-- Arrays, not pgvector's type: the schema installs, dumps and restores without pgvector, whose indexes are on a cast.
+create table pgstate.embedding (
+  key text collate "C" not null,
+  index_id int not null,
+  chunk int not null,
+  digest bytea not null,
+  vector real[] not null,
+  constraint embedding_pkey primary key (key, index_id, chunk),
+  constraint embedding_index_fkey foreign key (index_id) references pgstate.vector_index (id)
+);
+-- floats do not compress
+alter table pgstate.embedding alter column vector set storage external;
+alter table pgstate.embedding enable row level security;
+comment on table pgstate.embedding is 'Vectors of entries, as the application computed them.';
+comment on column pgstate.embedding.chunk is 'Which of the entry''s texts, from 0.';
+comment on column pgstate.embedding.digest is 'Of the texts that were embedded.';
+
+-- tables/embedding_wanted.sql
+-- Apart from search_doc, where a change of an indexed column would write all its words anew.
+create table pgstate.embedding_wanted (
+  key text collate "C" not null,
+  digest bytea not null,
+  constraint embedding_wanted_pkey primary key (key)
+);
+alter table pgstate.embedding_wanted enable row level security;
+comment on table pgstate.embedding_wanted is 'Entries whose vectors have not come yet.';
+comment on column pgstate.embedding_wanted.digest is 'Of the texts to be embedded.';
 
 -- Claims: failures, claims ended by force, policies about them.
 alter table pgstate.claim

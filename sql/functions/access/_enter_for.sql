@@ -15,7 +15,7 @@ begin
   if cardinality(pgstate._acting_ids()) <> cardinality(p_agents) then
     perform pgstate._deny();
   end if;
-  select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
+  select i.epoch, i.identity, case when i.horizon_epoch = i.epoch then i.horizon end into v_actor.epoch, v_actor.identity, v_actor.horizon from pgstate.install i;
   return v_actor;
 end
 $$;

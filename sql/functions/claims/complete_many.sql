@@ -96,7 +96,7 @@ begin
     v_watched := pgstate._finish(complete_many.lane, complete_many.turn, (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o),
       case when not complete_many.wake then array(
         select k from unnest(v_out) o cross join lateral unnest(array[complete_many.keys[o.ord], complete_many.move_tos[o.ord]]) k
-         where o.status = 'ok' and k is not null) end);
+         where o.status = 'ok' and k is not null) end, false, pgstate._now());
   end if;
   return query
     select o.ord, o.status, o.version, o.value, o.code,

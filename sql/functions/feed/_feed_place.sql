@@ -13,8 +13,8 @@ begin
   -- looked at once per session, as in _enter_write()
   if v_identity is null or v_identity <> p_actor.identity then
     v_identity := pgstate._identity();
-    if v_identity <> p_actor.identity then
-      raise exception using errcode = 'PS022', message = 'this database was restored elsewhere and nothing has been written since',
+    if v_identity <> p_actor.identity or pgstate._restored() then
+      raise exception using errcode = 'PS022', message = 'this database was restored and nothing has been written since',
         hint = 'The first write, or pgstate migrate, begins a new epoch; then list again and go on from a new cursor.';
     end if;
     perform set_config('pgstate.identity', v_identity, false);

@@ -1,4 +1,4 @@
-create function pgstate._position(p_cursor text, p_place text) returns pgstate._position
+create function pgstate._position(p_cursor text, p_place text, p_horizon xid8) returns pgstate._position
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -27,11 +27,13 @@ begin
     raise exception using errcode = 'PS020', message = 'the cursor is ahead of what this transaction can see',
       hint = 'Under REPEATABLE READ a transaction cannot read on from a newer cursor: begin a new one.';
   end if;
-  if not pgstate._kept(v_position.base) then
+  -- Has the cursor seen everything that retention has removed, and what came right after it? Else changes that it is to be
+  -- told, or values before them, may be gone. Cursors younger than install.cursor_window always have: see _cut_version().
+  if p_horizon >= pg_snapshot_xmin(v_position.base) then
     raise exception using errcode = 'PS021', message = 'the cursor is older than the history that is kept',
       hint = 'List again, and go on from the new cursor. Policies say what is kept, and pgstate.install.cursor_window how old a cursor may become.';
   end if;
   return v_position;
 end
 $$;
-comment on function pgstate._position(text, text) is 'Internal: checks a cursor and takes it apart. PS020, PS021.';
+comment on function pgstate._position(text, text, xid8) is 'Internal: checks a cursor and takes it apart. PS020, PS021.';

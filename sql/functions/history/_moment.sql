@@ -15,7 +15,9 @@ begin
     v_moment.seq := (pgstate._last_seen(v_moment.epoch, v_moment.base)).seq;
     return v_moment;
   end if;
-  v_position := pgstate._position(p_cursor, pgstate._feed_place(p_actor));
+  v_position := pgstate._position(p_cursor, pgstate._feed_place(p_actor),
+    -- of now: a writer may have waited since it was let in
+    (select i.horizon from pgstate.install i where i.horizon_epoch = i.epoch));
   v_last := pgstate._last_seen(p_actor.epoch, v_position.base);
   if v_position.upto is not null then
     select greatest(v.seq, v_last.seq), greatest(v.at, v_last.at) into v_last.seq, v_last.at

@@ -15,15 +15,15 @@ begin
    order by p.epoch desc, pg_snapshot_xmax(p.seen) desc,
             case when pg_snapshot_xmin(p.seen) = pg_snapshot_xmax(p.seen) then 0 else (select count(*) from pg_snapshot_xip(p.seen)) end
    limit 1;
-  if not found then
+  if not found and not exists (select from pgstate.install i where i.horizon is not null and i.installed_at <= p_at) then
     raise exception using errcode = 'PS023', message = format('nothing was recorded at or before %s', p_at),
       hint = format('The first moment known here is %s.', (select min(p.at) from pgstate.feed_point p));
-  end if;
-  if v_moment.epoch = (select i.epoch from pgstate.install i) and not pgstate._kept(v_moment.base) then
+  elsif v_moment.base is null or not pgstate._kept(v_moment.base, v_moment.epoch) then
+    -- points go with their history
     raise exception using errcode = 'PS021', message = format('the history of %s is no longer kept', p_at), hint = 'Policies say how much is kept.';
   end if;
   v_moment.at := p_at;
   return v_moment;
 end
 $$;
-comment on function pgstate._point_at(timestamptz) is 'Internal: the past state that a time stands for. PS007 in the future, PS023 before anything was recorded.';
+comment on function pgstate._point_at(timestamptz) is 'Internal: the past state that a time stands for. PS007 in the future, PS021 when its history has gone, PS023 before anything was recorded.';

@@ -15,8 +15,8 @@ begin
   select i.epoch, i.identity into v_epoch, v_identity from pgstate.install i;
   if v_identity <> current_setting('pgstate.identity', true) is not false then
     -- looked at once per session, as in _enter_write()
-    if v_identity <> pgstate._identity() then
-      -- restored elsewhere and not written to since: transaction ids mean nothing here yet
+    if v_identity <> pgstate._identity() or pgstate._restored() then
+      -- restored and not written to since: transaction ids mean nothing here yet
       return;
     end if;
     perform set_config('pgstate.identity', v_identity, false);

@@ -33,7 +33,8 @@ begin
   end if;
   v_regex := pgstate._pattern_regex(list_as_of.pattern);
   v_moment := pgstate._moment(v_actor, list_as_of.cursor, list_as_of.at);
-  if v_cursor is null and v_moment.epoch = v_actor.epoch and not pg_is_in_recovery() and v_actor.identity = pgstate._identity() then
+  if v_cursor is null and v_moment.epoch = v_actor.epoch and not pg_is_in_recovery() and v_actor.identity = pgstate._identity()
+     and not pgstate._restored() then
     v_cursor := '1.' || pgstate._feed_place(v_actor) || '.' || v_moment.base;
   end if;
   return query

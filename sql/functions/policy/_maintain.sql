@@ -9,30 +9,36 @@ declare
   v_sweeps pgstate.sweep[];
   v_top xid8;
   v_xmin xid8;
+  v_last xid8;
   v_step pgstate.maintained;
   v_done pgstate.maintained := row('ok', 0, false);
 begin
+  -- indexing one key takes about as long as looking at ten versions
+  v_done.more := pgstate._build_search(greatest(p_limit / 10, 1));
+  perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
+  if not found then
+    return row('busy', null, v_done.more)::pgstate.maintained;
+  end if;
+  select i.* into v_install from pgstate.install i;
+  v_done.more := pgstate._thin(v_install.cursor_window, p_limit) or v_done.more;
   if exists (select from pgstate.policy p where p.keep_versions is not null or p.keep_age is not null) then
-    perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
-    if not found then
-      return row('busy', null, false)::pgstate.maintained;
-    end if;
     -- as in _enter_write(): transaction ids mean something only here
     perform pgstate._settle_identity();
     select i.* into v_install from pgstate.install i;
     v_xmin := pgstate._mark(v_install);
     if v_xmin is not null then
       v_top := (select v.xid from pgstate.version v where v.epoch = v_install.epoch order by v.xid desc limit 1);
+      v_last := (select v.xid from pgstate.version v where v.epoch = v_install.epoch and v.xid < v_xmin order by v.xid desc limit 1);
       v_sweeps := array(
         select s from pgstate.sweep s
          where s.delay > interval '0' or exists (select from pgstate.policy p where p.keep_versions is not null) order by s.delay);
       foreach v_sweep in array v_sweeps loop
         -- many ages share what one may look at, and each gets on
-        v_step := pgstate._sweep(v_sweep, v_install.epoch, v_xmin, v_top, greatest(p_limit / cardinality(v_sweeps), least(p_limit, 10)));
+        v_step := pgstate._sweep(v_sweep, v_install.epoch, v_xmin, v_top, v_last, greatest(p_limit / cardinality(v_sweeps), least(p_limit, 10)));
         v_done.removed := v_done.removed + v_step.removed;
         v_done.more := v_done.more or v_step.more;
       end loop;
-      v_step := pgstate._review(v_install.epoch, v_xmin, v_top, p_limit);
+      v_step := pgstate._review(v_install.epoch, v_xmin, v_top, v_last, p_limit);
       v_done.removed := v_done.removed + v_step.removed;
       v_done.more := v_done.more or v_step.more;
     end if;
@@ -44,4 +50,4 @@ begin
   return v_done;
 end
 $$;
-comment on function pgstate._maintain(int, int) is 'Internal: retention.';
+comment on function pgstate._maintain(int, int) is 'Internal: retention, and indexing for search.';

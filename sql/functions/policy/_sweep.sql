@@ -1,6 +1,7 @@
 -- One step along the feed: up to p_limit versions that have come to the age of this sweep and that every live cursor has
--- seen, and then the older ones of their keys that no policy keeps. Versions are never updated, so nobody waits for this.
-create function pgstate._sweep(p_sweep pgstate.sweep, p_epoch int, p_xmin xid8, p_top xid8, p_limit int) returns pgstate.maintained
+-- seen, and then the older ones of their keys that no policy keeps; at the last one of a key that is not there any more, the
+-- key itself, where only that version is kept or its time has passed. Versions are never updated, so nobody waits for this.
+create function pgstate._sweep(p_sweep pgstate.sweep, p_epoch int, p_xmin xid8, p_top xid8, p_last xid8, p_limit int) returns pgstate.maintained
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_sort = off
@@ -12,23 +13,40 @@ declare
   v_keys text[] := '{}';
   v_versions bigint[] := '{}';
   v_seen int := 0;
+  v_keep pgstate._keep;
+  v_purged pgstate._purged;
   v_removed bigint := 0;
-  v_top xid8;
+  v_horizon pgstate._purged;
+  v_top record;
 begin
   for v_row in
-    select v.epoch, v.xid, v.seq, v.key, v.version, v.at from pgstate.version v
+    select v.epoch, v.xid, v.seq, v.key, v.version, v.at, v.value is null as dead from pgstate.version v
      where (v.epoch, v.xid, v.seq) > (p_sweep.epoch, p_sweep.xid, p_sweep.seq)
      order by v.epoch, v.xid, v.seq limit p_limit
   loop
     exit when v_row.epoch >= p_epoch and v_row.xid >= p_xmin or v_row.at > v_before;
-    v_last := v_row;
-    v_seen := v_seen + 1;
     v_keys := v_keys || v_row.key;
     v_versions := v_versions || v_row.version;
+    if v_row.dead then
+      v_keep := pgstate._keep_of(v_row.key);
+      if (case when p_sweep.delay = interval '0' then v_keep.versions = 1 else v_keep.age = p_sweep.delay end) then
+        v_purged := pgstate._purge(v_row.key, v_row.version, p_epoch, p_last);
+        -- nothing else would come back to it
+        exit when v_purged.removed is null;
+        v_removed := v_removed + v_purged.removed;
+        if v_purged.epoch is not null then
+          -- the last one has the highest
+          v_horizon := v_purged;
+        end if;
+      end if;
+    end if;
+    v_last := v_row;
+    v_seen := v_seen + 1;
   end loop;
-  if v_seen = 0 then
+  if cardinality(v_keys) = 0 then
     return row('ok', 0, false)::pgstate.maintained;
   end if;
+  perform pgstate._raise_horizon(v_horizon.epoch, v_horizon.xid);
 
   with ripe as materialized (
     select r.key, max(r.version) as version from unnest(v_keys, v_versions) r (key, version) group by r.key
@@ -46,11 +64,15 @@ begin
     select v.epoch, v.xid from cut c join pgstate.version v on v.key = c.key and v.version = c.version
      where exists (select from gone g where g.key = c.key)
   )
-  select (select count(*) from gone), (select max(t.xid) from touched t where t.epoch = p_epoch) into v_removed, v_top;
+  select g.removed, t.epoch, t.xid into v_top
+    from (select count(*) as removed from gone) g
+    left join lateral (select t.epoch, t.xid from touched t order by t.epoch desc, t.xid desc limit 1) t on true;
 
-  perform pgstate._raise_horizon(v_top);
-  update pgstate.sweep s set epoch = v_last.epoch, xid = v_last.xid, seq = v_last.seq where s.delay = p_sweep.delay;
-  return row('ok', v_removed, v_seen = p_limit)::pgstate.maintained;
+  perform pgstate._raise_horizon(v_top.epoch, v_top.xid);
+  if v_seen > 0 then
+    update pgstate.sweep s set epoch = v_last.epoch, xid = v_last.xid, seq = v_last.seq where s.delay = p_sweep.delay;
+  end if;
+  return row('ok', v_removed + v_top.removed, v_seen = p_limit)::pgstate.maintained;
 end
 $$;
-comment on function pgstate._sweep(pgstate.sweep, int, xid8, xid8, int) is 'Internal: one step of retention along the feed.';
+comment on function pgstate._sweep(pgstate.sweep, int, xid8, xid8, xid8, int) is 'Internal: one step of retention along the feed.';

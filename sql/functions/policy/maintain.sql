@@ -10,4 +10,4 @@ begin
 end
 $$;
 comment on function pgstate.maintain(int) is
-  'Removes versions that no policy keeps, never the current one of a key and none that a cursor younger than install.cursor_window needs; looks at limit versions, 1 to 100000, for each age that policies name. Every connected client calls it now and then, one at a time: status busy says that another is at it. more: call again. PS007 PS010.';
+  'Removes versions that no policy keeps, never the current one of a key and none that a cursor younger than install.cursor_window needs; and keys that were deleted, with all that was known of them, when their time has passed or one version is kept. Points of the feed become fewer with their age (pgstate.thinning). Looks at limit versions, 1 to 100000, for each age that policies name; and indexes for search what was there before set_search(), a tenth of limit keys. Every connected client calls it now and then, one at a time: status busy says that another is at it. more: call again. PS007 PS010.';

@@ -14,6 +14,7 @@ declare
   v_values jsonb[];
   v_ended int;
   v_entries pgstate.entry[];
+  v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
   v_now timestamptz := pgstate._now();
 begin
   if exists (select from unnest(p_keys) k where k is null or not (p_actor.reads @> k and p_actor.writes @> k))
@@ -63,13 +64,13 @@ begin
     end if;
     if p_move_tos is not null then
       v_entries := array(
-        select row(m.key, null, 'value', 1, true, m.value, p_actor.name, session_user, v_now, v_now, null, 0, null, null, null, null, null, null)::pgstate.entry
+        select row(m.key, null, 'value', v_floor + 1, true, m.value, p_actor.name, session_user, v_now, v_now, null, 0, null, null, null, null, null, null)::pgstate.entry
           from unnest(p_move_tos, v_values) m (key, value) where m.key is not null order by m.key collate "C");
-      if not pgstate._insert_entries(v_entries) then
+      if not pgstate._insert_entries(v_entries, v_floor) then
         raise exception using errcode = 'PS998';
       end if;
       insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at)
-      select n.key, 1, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now from unnest(v_entries) n;
+      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now from unnest(v_entries) n;
     end if;
   exception when sqlstate 'PS998' then
     return null;

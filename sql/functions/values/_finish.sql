@@ -1,28 +1,41 @@
 -- End of a write, in one query: stores the lane's outcome and whom to wake, and tells whether there is anybody. The keys are
 -- those that were written, not those that were tried: the answer goes to the writer. Null when it was not asked (keys null).
-create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[]) returns boolean
+--
+-- p_alone: they are notified here, and the answer is null, if nobody else in the cluster is writing: the lock that NOTIFY
+-- holds while its transaction commits is in nobody's way then.
+create function pgstate._finish(p_lane uuid, p_turn bigint, p_outcome jsonb, p_keys text[], p_alone boolean, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_watched boolean;
+  v_channels text[];
+  v_channel text;
+  v_done text;
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
       from pgstate.watcher w
-     where p_keys is not null and w.expires_at > pgstate._now()
+     where p_keys is not null and w.expires_at > p_now
        -- as in _wake(): a registration that was kept locked has outlasted a revocation
        and exists (select from unnest(p_keys) k
                     where w.ranges @> k
                       and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
   ), kept as (
     update pgstate.lane l
-       set turn = p_turn, outcome = p_outcome, at = pgstate._now(),
+       set turn = p_turn, outcome = p_outcome, at = p_now,
            -- few: the row is written with every statement
            channels = case when cardinality(w.channels) <= 8 then w.channels end
       from watching w where l.lane = p_lane
   )
-  select case when p_keys is not null then w.channels is not null end into v_watched from watching w;
-  return v_watched;
+  select w.channels into v_channels from watching w;
+  -- nobody older than this transaction, and nobody younger who is done; one who is younger and under way sees this one
+  if p_alone and v_channels is not null
+     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' then
+    foreach v_channel in array v_channels loop
+      v_done := pg_notify(v_channel, '');
+    end loop;
+    return null;
+  end if;
+  return case when p_keys is not null then v_channels is not null end;
 end
 $$;
-comment on function pgstate._finish(uuid, bigint, jsonb, text[]) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';
+comment on function pgstate._finish(uuid, bigint, jsonb, text[], boolean, timestamptz) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';

@@ -66,6 +66,7 @@ declare
   v_rules pgstate._policy;
   v_reducer text;
   v_limit int;
+  v_floor bigint;
 begin
   select array_agg(row(
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
@@ -135,6 +136,13 @@ begin
       v_key := s.key;
       v_found := s.found;
       v_version := s.version;
+      if v_version = 0 then
+        -- a key that has no history, or none any more: see _insert_entries()
+        if v_floor is null then
+          v_floor := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
+        end if;
+        v_version := v_floor;
+      end if;
       v_known := s.known;
       v_value := s.value;
       v_rebased := false;
@@ -338,7 +346,7 @@ begin
 
     if v_dirty and (v_index = v_last or v_slots[v_index + 1].key is distinct from v_key) then
       if not v_found then
-        v_inserts := v_inserts || row(v_key, null, 'value', v_version, v_live, v_full, coalesce(v_writer, p_actor.name), v_via,
+        v_inserts := v_inserts || row(v_key, null, 'value', case when v_writer is null then 0 else v_version end, v_live, v_full, coalesce(v_writer, p_actor.name), v_via,
                                       coalesce(v_created_at, v_now), v_now, v_expires_at, v_priority, v_not_before, v_full_version,
                                       v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
       elsif v_rebased then
@@ -362,7 +370,7 @@ begin
     return v_out;
   end if;
 
-  if cardinality(v_inserts) > 0 and not pgstate._insert_entries(v_inserts) then
+  if cardinality(v_inserts) > 0 and not pgstate._insert_entries(v_inserts, v_floor) then
     return null;
   end if;
 

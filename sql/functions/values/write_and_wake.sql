@@ -1,5 +1,5 @@
--- write_one(), its commit, and the wake-up when somebody watches the key, in one round trip: only a procedure can commit in
--- between, and a NOTIFY inside the writing transaction serialises all commits of the cluster. It runs as its caller, since
+-- write_one(), its commit, and the wake-up when somebody watches the key, in one round trip: while others write, a NOTIFY
+-- inside the writing transaction would serialise all commits of the cluster, and only a procedure can commit in between. It runs as its caller, since
 -- none that commits can be SECURITY DEFINER, and does nothing that the caller could not do with the two functions.
 create procedure pgstate.write_and_wake(
   op text, key text, input jsonb, expect bigint, expect_value jsonb, ttl interval, token bigint, priority int, not_before timestamptz,
@@ -10,7 +10,7 @@ language plpgsql
 as $$
 declare
   v_out pgstate.outcome := pgstate.write_one(op, key, input, expect, expect_value, ttl, token, priority, not_before, reducer,
-    return_value, op_id, lane, turn, false, lock_timeout, agent);
+    return_value, op_id, lane, turn, null, lock_timeout, agent);
 begin
   status := v_out.status;
   version := v_out.version;
@@ -19,8 +19,8 @@ begin
     code := v_out.code;
     message := v_out.message;
   end if;
-  watched := v_out.watched and v_out.status = 'ok';
-  if watched then
+  watched := v_out.watched is not false and v_out.status = 'ok';
+  if v_out.watched and watched then
     commit;
     -- what was written stays written, and that is what the caller must hear
     begin

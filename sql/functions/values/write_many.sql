@@ -52,7 +52,7 @@ begin
        order by u.ord;
     return;
   end if;
-  if not write_many.wake or write_many.lock_timeout is not null then
+  if write_many.wake is not true or write_many.lock_timeout is not null then
     v_wake := coalesce(current_setting('pgstate.wake', true), '');
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', coalesce(write_many.lock_timeout, current_setting('lock_timeout')), true)
@@ -91,7 +91,7 @@ begin
                                  write_many.ttls, write_many.tokens, write_many.priorities, write_many.not_befores,
                                  write_many.reducers, write_many.return_values, write_many."atomic");
   end if;
-  if not write_many.wake then
+  if write_many.wake is not true then
     v_done := set_config('pgstate.wake', v_wake, true);
     if v_versions is null then
       v_written := array(select write_many.keys[o.ord] from unnest(v_out) o where o.status = 'ok');
@@ -128,8 +128,8 @@ begin
   elsif write_many.lane is not null then
     v_outcome := (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o);
   end if;
-  if write_many.lane is not null or not write_many.wake then
-    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written);
+  if write_many.lane is not null or write_many.wake is not true then
+    v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written, write_many.wake is null, pgstate._now());
   end if;
   if v_versions is null then
     return query

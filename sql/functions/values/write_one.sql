@@ -1,9 +1,10 @@
 -- Any write of one row, as write_many() takes it: what clients send that have just one, and what put(), merge(), delete()
--- and complete() are. A plain put of a key that exists, and a completion, go a short way, in plain statements; everything else is decided by
+-- and complete() are. A plain put and a plain completion go a short way, in plain statements; everything else is decided by
 -- write_many(), which finds the entry locked already.
 --
--- The short way: the entry is locked first and written by a second statement, whose snapshot shows every claim that there
--- is (claims are taken under the entry's lock), and whose time is the one after the wait for the lock.
+-- The short way of a key that exists: the entry is locked first and written by a second statement, whose snapshot shows every claim that there
+-- is (claims are taken under the entry's lock), and whose time is the one after the wait for the lock. A key that was never
+-- there (a deleted one has left a tombstone) has no claim and no lock either: inserting it decides.
 create function pgstate.write_one(
   op text, key text, value jsonb default null, expect bigint default null, expect_value jsonb default null,
   ttl interval default null, token bigint default null, priority int default null, not_before timestamptz default null,
@@ -26,24 +27,32 @@ begin
   if v_actor.kept is not null then
     return pgstate._unpack(1, v_actor.kept -> 0, write_one.key);
   end if;
-  if not write_one.wake or write_one.lock_timeout is not null then
+  if write_one.wake is not true or write_one.lock_timeout is not null then
     v_wake := coalesce(current_setting('pgstate.wake', true), '');
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', coalesce(write_one.lock_timeout, current_setting('lock_timeout')), true)
            || set_config('pgstate.wake', case when write_one.wake then v_wake else 'off' end, true);
   end if;
-  if write_one.op = 'put' and write_one.expect is distinct from 0 and write_one.expect_value is null and write_one.token is null
+  if write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
      and write_one.return_value is null and write_one.op_id is null and v_actor.writable
      and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
      and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
      and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
      and not (v_actor.policies and pgstate._has_rules(array[write_one.key])) then
     -- lives are told by the value: see _put_existing()
-    select e.version into v_version
-      from pgstate.entry e
-     where e.key = write_one.key and e.value is not null and e.kind = 'value'
-       and (write_one.expect is null or e.version = write_one.expect) for no key update;
-    if v_version is not null then
+    if write_one.expect is distinct from 0 then
+      select e.version into v_version
+        from pgstate.entry e
+       where e.key = write_one.key and e.value is not null and e.kind = 'value'
+         and (write_one.expect is null or e.version = write_one.expect) for no key update;
+    end if;
+    if v_version is null then
+      if coalesce(write_one.expect, 0) = 0 and pgstate._key_ok(write_one.key) then
+        v_now := pgstate._now();
+        v_version := pgstate._put_new(v_actor, write_one.key, write_one.value, write_one.ttl, write_one.priority, write_one.not_before,
+                                      v_now);
+      end if;
+    else
       if current_setting('transaction_isolation') <> 'read committed' then
         perform pgstate._check_claims_seen(array[write_one.key]);
       end if;
@@ -91,9 +100,9 @@ begin
   end if;
   if v_version is not null then
     v_out := row(1, 'ok', case when v_actor.readable then v_version end, null, null, null, null)::pgstate.outcome;
-    if write_one.lane is not null or not write_one.wake then
+    if write_one.lane is not null or write_one.wake is not true then
       v_out.watched := pgstate._finish(write_one.lane, write_one.turn, jsonb_build_array(v_out.version),
-                                       case when not write_one.wake then array[write_one.key] end);
+                                       case when write_one.wake is not true then array[write_one.key] end, write_one.wake is null, v_now);
     end if;
   else
     select o.* into v_out
@@ -105,11 +114,11 @@ begin
       v_done := pgstate._lane_end(write_one.lane, write_one.turn, jsonb_build_array(pgstate._pack(v_out)));
     end if;
   end if;
-  if not write_one.wake then
+  if write_one.wake is not true then
     v_done := set_config('pgstate.wake', v_wake, true);
   end if;
   return v_out;
 end
 $$;
 comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text, text) is
-  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
+  'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. wake null: watchers are woken in this transaction when no other is writing, which watched null tells, and are left to the caller as with wake false else. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';

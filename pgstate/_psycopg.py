@@ -1,0 +1,97 @@
+"""Statements on a psycopg connection. Imported only where the caller has one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import postgres
+from psycopg.abc import Buffer
+from psycopg.adapt import AdaptersMap, Loader
+from psycopg.pq import Format, TransactionStatus
+from psycopg.rows import dict_row
+
+from pgstate import errors
+from pgstate.types import Row
+
+
+class _Moments(Loader):
+    """Times in UTC, whatever the session's time zone, as asyncpg gives them."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> datetime:
+        return _EPOCH + timedelta(microseconds=int.from_bytes(data, "big", signed=True))
+
+
+_EPOCH = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+
+
+class _Ours:
+    """psycopg's own conversions: those that the application registers are for its own rows."""
+
+    connection = None
+
+    def __init__(self) -> None:
+        self.adapters = AdaptersMap(types=postgres.types)
+        postgres.register_default_adapters(self)
+        self.adapters.register_loader("timestamptz", _Moments)
+
+
+_ADAPTERS = _Ours().adapters
+
+
+class _Cursor(psycopg.AsyncRawCursor[dict[str, Any]]):
+    """A cursor for statements with $1, apart from the connection's row factory and adapters."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        return _ADAPTERS
+
+
+class PsycopgStatements:
+    """Runs statements as asyncpg does: arguments travel as text, and the server knows their types."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    async def fetch(self, query: str, *args: object, timeout: float | None = None) -> Sequence[Row]:
+        """Rows of a statement. Raises psycopg's errors, and TimeoutError when it took longer and was cancelled."""
+        async with asyncio.timeout(timeout):
+            cursor = _Cursor(self._connection, row_factory=dict_row)
+            await cursor.execute(query, [_literal(argument) for argument in args], binary=True)
+            return await cursor.fetchall()
+
+    def is_in_transaction(self) -> bool:
+        """Has one been begun?"""
+        return self._connection.pgconn.transaction_status != TransactionStatus.IDLE
+
+
+def _literal(value: object) -> str | None:
+    """A value as PostgreSQL reads it. Raises InvalidArgument for what no argument is."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "{" + ",".join(_element(_literal(item)) for item in value) + "}"
+    for kind, text in _TEXT.items():
+        if isinstance(value, kind):
+            return text(value)
+    raise errors.InvalidArgument(f"an argument is of the wrong type: {value!r:.80}")
+
+
+def _element(text: str | None) -> str:
+    return "null" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_TEXT: dict[type, Callable[[Any], str]] = {
+    # before int, which it is too
+    bool: lambda value: "true" if value else "false",
+    int: str,
+    timedelta: lambda span: f"{span // timedelta(microseconds=1)} microseconds",
+    datetime: lambda moment: moment.astimezone().isoformat(),
+    UUID: str,
+}

@@ -1,0 +1,39 @@
+-- Without a query: entries that fit a filter, in key order, as list().
+create function pgstate._found_listed(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_limit int, p_after text)
+returns setof pgstate.found
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  if p_after is not null then
+    if not pgstate._key_ok(p_after) then
+      perform pgstate._bad_key(p_after);
+    end if;
+    p_ranges := p_ranges * pgstate.keymultirange(pgstate.keyrange(p_after, null, '()'));
+  end if;
+  return query
+    with span as materialized (
+      -- half open, exactly: no key holds chr(1)
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(p_ranges) r
+    )
+    select m.*
+      from span
+      cross join lateral (
+        select e.key, v.value, e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at,
+               null::float8, null::real, null::float8, e.key as after
+          from pgstate.entry e
+          cross join lateral (
+            select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value) v
+         where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > v_now)
+           and (p_regex is null or e.key ~ p_regex) and (p_path is null or v.value @@ p_path)
+         order by e.key limit p_limit
+      ) m
+     limit p_limit;
+end
+$$;
+comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath, int, text) is 'Internal: search() without a query.';

@@ -1,0 +1,38 @@
+-- Entries by the distance of their nearest vector: at least p_depth of them if there are that many. A small range is compared
+-- vector by vector, which is exact and misses nothing beside larger ones; a large one by the index where that may be used.
+create function pgstate._nearest(
+  p_index pgstate.vector_index, p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_vector real[], p_depth int
+) returns table (key text, distance float8)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+as $$
+declare
+  v_schema text := pgstate._vector_schema();
+  v_reads pgstate.keymultirange := pgstate._reachable('read');
+  v_lows text[];
+  v_highs text[];
+begin
+  select array_agg(coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '')),
+         array_agg(coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)))
+    into v_lows, v_highs from unnest(p_ranges * v_reads) r;
+  if (select count(*) from (
+        select from unnest(v_lows, v_highs) as s (low, high)
+          cross join lateral (select from pgstate.embedding m where m.key >= s.low and m.key < s.high limit 2000) m limit 2000) n) = 2000
+  then
+    return query select n.* from pgstate._nearest_indexed(p_index, v_schema, p_ranges * v_reads, v_reads, p_regex, p_path, p_vector, p_depth) n;
+    if found then
+      return;
+    end if;
+  end if;
+  return query execute format($sql$
+    select m.key, min(%s operator(%I.%s) %s)
+      from unnest($2, $3) as s (low, high)
+      join pgstate.embedding m on m.key >= s.low and m.key < s.high
+     where m.index_id = %s and ($4 is null or m.key ~ $4)
+     group by m.key
+    $sql$, pgstate._vector_expression(p_index, v_schema, 'm.vector'), v_schema,
+    case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, v_schema, '$1'), p_index.id)
+    using p_vector, v_lows, v_highs, p_regex;
+end
+$$;
+comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int) is 'Internal: entries by the distance of their vectors.';

@@ -1,0 +1,59 @@
+-- The nearest by the index that pgvector has, or null when that may not be used or does not find enough. Its graph leads
+-- through all the vectors that are in it, and time and buffers would tell of those: so it is for callers who read
+-- everything that it holds. What is filtered out is gone on behind (iterative scan, pgvector 0.8).
+create function pgstate._nearest_indexed(
+  p_index pgstate.vector_index, p_schema text, p_ranges pgstate.keymultirange, p_reads pgstate.keymultirange, p_regex text, p_path jsonpath,
+  p_vector real[], p_depth int
+) returns table (key text, distance float8)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
+as $$
+declare
+  v_column text := pgstate._vector_expression(p_index, p_schema, 'm.vector');
+  v_settings text[];
+  v_keys text[];
+  v_distances float8[];
+  v_count bigint;
+  v_limit int := p_depth;
+  v_done text;
+begin
+  if p_index.method = 'exact' or to_regclass(format('pgstate.embedding_%s_idx', p_index.id)) is null
+     or (select string_to_array(substring(x.extversion from '^\d+\.\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
+     or exists (select from pgstate.search_build)
+     or not p_reads @> (select range_agg(r.ranges) from pgstate.search_rule r where r.vectors = p_index.name)
+  then
+    return;
+  end if;
+  -- the library makes its settings known when it is first used
+  execute format('select %s', pgstate._vector_expression(p_index, p_schema, '$1')) using p_vector;
+  v_settings := array[current_setting('hnsw.iterative_scan'), current_setting('hnsw.ef_search'), current_setting('ivfflat.iterative_scan'), current_setting('ivfflat.probes')];
+  v_done := set_config('hnsw.iterative_scan', 'strict_order', true) || set_config('hnsw.ef_search', least(greatest(p_depth, 40), 1000)::text, true)
+         || set_config('ivfflat.iterative_scan', 'relaxed_order', true) || set_config('ivfflat.probes', '10', true);
+  for v_try in 1 .. 3 loop
+    execute format($sql$
+      select array_agg(n.key), array_agg(n.distance), count(*) from (
+        select m.key, %1$s operator(%2$I.%3$s) %4$s as distance
+          from pgstate.embedding m join pgstate.entry e on e.key = m.key
+         where m.index_id = %5$s and $2 @> m.key and ($3 is null or m.key ~ $3)
+           and e.live and (e.expires_at is null or e.expires_at > $4)
+           and ($5 is null or pgstate._held_value(e) @@ $5)
+         order by %1$s operator(%2$I.%3$s) %4$s limit $6) n
+      $sql$, v_column, p_schema, case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end,
+      pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id)
+      into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, pgstate._now(), p_path, v_limit;
+    -- of an entry with several vectors the nearest counts
+    if v_count < v_limit or (select count(distinct k) from unnest(v_keys) k) >= p_depth then
+      exit;
+    end if;
+    v_limit := v_limit * 4;
+  end loop;
+  v_done := set_config('hnsw.iterative_scan', v_settings[1], true) || set_config('hnsw.ef_search', v_settings[2], true)
+         || set_config('ivfflat.iterative_scan', v_settings[3], true) || set_config('ivfflat.probes', v_settings[4], true);
+  return query
+    select n.key, min(n.distance) from unnest(v_keys, v_distances) as n (key, distance)
+     where (select count(distinct k) from unnest(v_keys) k) >= p_depth group by n.key;
+end
+$$;
+comment on function pgstate._nearest_indexed(pgstate.vector_index, text, pgstate.keymultirange, pgstate.keymultirange, text, jsonpath, real[], int) is
+  'Internal: the nearest entries by the vector index; nothing when it may not be used or is not enough.';

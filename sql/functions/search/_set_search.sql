@@ -1,0 +1,54 @@
+create function pgstate._set_search(
+  p_actor pgstate._actor, p_subtree text, p_fields text[], p_config text, p_vectors text, p_vector_fields text[]
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_field text;
+  v_same boolean;
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  if strpos(p_subtree, '{agent}') > 0 then
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+      hint = 'What is indexed is about keys, whoever writes them: {agent} has no meaning in it.';
+  elsif cardinality(p_fields) > 32 or cardinality(p_vector_fields) > 32 then
+    raise exception using errcode = 'PS007', message = 'fields are 32 at most';
+  elsif p_vector_fields is not null and p_vectors is null then
+    raise exception using errcode = 'PS007', message = 'vector_fields are for vectors: name a vector index', hint = 'create_vectors(name, dims, model) makes one.';
+  end if;
+  foreach v_field in array p_fields || p_vector_fields loop
+    perform pgstate._path_steps(v_field);
+  end loop;
+  begin
+    perform p_config::regconfig;
+  exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported then
+    raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', left(p_config, 80)),
+      hint = 'Those of Postgres go by name (english, german, simple); others need their schema (app.german), which pgstate_owner must be able to use.';
+  end;
+  perform pgstate._lock_policies();
+  if p_vectors is not null then
+    perform from pgstate.vector_index v where v.name = p_vectors for key share;
+    if not found then
+      raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_vectors, 80)),
+        hint = 'create_vectors(name, dims, model) makes one.';
+    end if;
+  end if;
+  v_same := (
+    select (r.fields, r.config, r.vectors, r.vector_fields) is not distinct from (p_fields, p_config, p_vectors, p_vector_fields)
+      from pgstate.search_rule r where r.subtree = p_subtree);
+  if v_same then
+    return;
+  end if;
+  insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
+  values (p_subtree,
+          case when p_subtree = '**' then 0
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+          pgstate._pattern_ranges(p_subtree), p_fields, p_config, p_vectors, p_vector_fields, p_actor.name, pgstate._now())
+      on conflict on constraint search_rule_pkey do update
+     set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
+         set_by = excluded.set_by, set_at = excluded.set_at;
+  perform pgstate._rules_changed(p_subtree);
+  perform pgstate._follow_writes();
+end
+$$;
+comment on function pgstate._set_search(pgstate._actor, text, text[], text, text, text[]) is 'Internal: set_search().';

@@ -1,0 +1,2 @@
+create type pgstate._search_part as (how text, rule_id int, config text, dir text, low text, high text, ruled boolean);
+comment on type pgstate._search_part is 'Internal: a range of keys to be searched, low to high without high, and how: scope (by the words that are indexed for the directory dir), scan (the indexed words of each key), or fly (the values themselves; ruled: rules for search say how).';

@@ -1,0 +1,207 @@
+"""Dumps restored and clusters upgraded with PostgreSQL's own programs: everything is there, and work goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from _server import SUPERUSER, Cluster
+from conftest import INSTALLER, Database, clone, prepare
+from migration._estate import fill, goes_on
+from pgstate import _postmaster, migrate
+
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+Restore = Callable[[Database, Database, Path], None]
+
+
+def _plain(old: Database, new: Database, folder: Path) -> None:
+    text = old.cluster.program("pg_dump", "--dbname", old.dsn(SUPERUSER))
+    new.cluster.program("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--dbname", new.dsn(SUPERUSER), stdin=text)  # fmt: skip
+
+
+def _custom(old: Database, new: Database, folder: Path, *options: str) -> None:
+    old.cluster.program("pg_dump", "--format=custom", "--file", str(folder / "dump"), "--dbname", old.dsn(SUPERUSER))
+    new.cluster.program("pg_restore", "--exit-on-error", *options, "--dbname", new.dsn(SUPERUSER), str(folder / "dump"))
+
+
+def _parallel(old: Database, new: Database, folder: Path) -> None:
+    _custom(old, new, folder, "--jobs=2")
+
+
+def _in_sections(old: Database, new: Database, folder: Path) -> None:
+    for section in ("pre-data", "data", "post-data"):
+        _custom(old, new, folder, f"--section={section}")
+
+
+def _one_transaction(old: Database, new: Database, folder: Path) -> None:
+    _custom(old, new, folder, "--single-transaction")
+
+
+def roles(old: Cluster, new: Cluster) -> None:
+    """The roles of a cluster in another, as people do it: one that is there already is told, and no harm."""
+    text = old.program("pg_dumpall", "--roles-only", "--dbname", old.dsn())
+    new.program("psql", "--no-psqlrc", "--quiet", "--output=/dev/null", "--dbname", new.dsn(), stdin=text)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("restore", [_plain, _custom, _parallel, _in_sections, _one_transaction])
+async def test_into_another_cluster(
+    database: Database, login_name: Callable[[str], str], new_cluster: Callable[..., Cluster], tmp_path: Path, restore: Restore
+) -> None:  # fmt: skip
+    estate = await fill(database, login_name)
+    other = new_cluster(database.cluster.major)
+    roles(database.cluster, other)
+    restored = Database(other, other.create_database(owner=INSTALLER))
+    restore(database, restored, tmp_path)
+    await goes_on(restored, estate, migrates=restore is not _parallel)
+
+
+@pytest.mark.core
+async def test_into_another_database_of_the_same_cluster(
+    database: Database, login_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    estate = await fill(database, login_name)
+    restored = Database(database.cluster, database.cluster.create_database(owner=INSTALLER))
+    try:
+        _parallel(database, restored, tmp_path)
+        await goes_on(restored, estate, migrates=False)
+        # the first goes on as it was
+        assert database.sql("select count(*) from pgstate.changes($1)".replace("$1", f"'{estate.cursors[1]}'"), INSTALLER) > [(9,)]  # fmt: skip
+        assert database.sql("select epoch from pgstate.info()", INSTALLER) == [(1,)]
+    finally:
+        restored.drop()
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("migrates", [False, True])
+async def test_back_into_the_same_database(
+    database: Database, login_name: Callable[[str], str], tmp_path: Path, migrates: bool
+) -> None:
+    """Nothing tells it by its cluster and its name: what was written since the dump is undone all the same."""
+    estate = await fill(database, login_name)
+    database.cluster.program("pg_dump", "--format=custom", "--file", str(tmp_path / "dump"), "--dbname", database.dsn(SUPERUSER))  # fmt: skip
+    database.sql("select pgstate.put('a/late', '1'), pgstate.put('gone', '2')", INSTALLER)
+    ((late,),) = database.sql("select pgstate.cursor()", INSTALLER)
+    estate.cursors.append(late)
+    options = ("--clean", "--if-exists", "--exit-on-error")
+    database.cluster.program("pg_restore", *options, "--dbname", database.dsn(SUPERUSER), str(tmp_path / "dump"))
+    await goes_on(database, estate, migrates=migrates)
+
+
+@pytest.mark.core
+async def test_without_a_superuser(
+    database: Database, login_name: Callable[[str], str], new_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    """As the role that installed, once it inherits the rights of the owners, into a schema that they may create in."""
+    estate = await fill(database, login_name)
+    inherit = "" if database.cluster.major < 16 else " with inherit true"
+    granting = f"grant pgstate_owner, pgstate_api to {INSTALLER}{inherit}"
+    database.sql(granting, INSTALLER)
+    dump = ("--format=custom", "--schema=pgstate", "--schema=public", "--file", str(tmp_path / "dump"))
+    database.cluster.program("pg_dump", *dump, "--dbname", database.dsn())
+    other = new_cluster(database.cluster.major)
+    roles(database.cluster, other)
+    restored = Database(other, other.create_database(owner=INSTALLER))
+    restored.sql(
+        "create schema pgstate; grant usage, create on schema pgstate to pgstate_owner, pgstate_api;"
+        "grant usage on schema pgstate to pgstate_agent, pgstate_reader",
+        INSTALLER,
+    )
+    ours = ("--exit-on-error", "--schema=pgstate", "--schema=public")
+    other.program("pg_restore", *ours, "--dbname", restored.dsn(), str(tmp_path / "dump"))
+    await goes_on(restored, estate, migrates=True)
+
+
+def test_the_commands_in_the_readme(database: Database, new_cluster: Callable[..., Cluster], tmp_path: Path) -> None:
+    database.sql("select pgstate.put('k', '1')", INSTALLER)
+    (script,) = [block for block in re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S) if "pg_dumpall" in block]
+    other = new_cluster(database.cluster.major)
+    for written, meant in (
+        ("postgresql://postgres@old.internal/app", database.dsn(SUPERUSER)),
+        ("postgresql://postgres@old.internal", database.cluster.dsn()),
+        ("postgresql://postgres@new.internal/app", other.dsn("app")),
+        ("postgresql://postgres@new.internal", other.dsn()),
+        ("postgresql://admin@new.internal/app", other.dsn("app", INSTALLER)),
+    ):
+        assert written in script
+        script = script.replace(written, shlex.quote(meant))
+    script = script.replace("--owner admin", f"--owner {INSTALLER}")
+    path = f"{database.cluster.bindir}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-ex"], input=script, cwd=tmp_path, env={**_postmaster.environment(), "PATH": path}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    restored = Database(other, "app")
+    assert restored.sql("select (pgstate.get('k')).value, epoch from pgstate.info()", INSTALLER) == [(1, 2)]
+
+
+@pytest.fixture
+def two_majors(request: pytest.FixtureRequest, new_cluster: Callable[..., Cluster]) -> tuple[Cluster, Cluster]:
+    """An old server with a migrated database, and an empty new one."""
+    old = new_cluster(16)
+    prepare(old)
+    # what pg_upgrade asks for: as the old one
+    return old, new_cluster(18, initdb=("--no-data-checksums",))
+
+
+async def test_from_16_to_18(
+    two_majors: tuple[Cluster, Cluster], login_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    old, new = two_majors
+    database = clone(old)
+    estate = await fill(database, login_name)
+    roles(old, new)
+    restored = Database(new, new.create_database(owner=INSTALLER))
+    # the newer program dumps the older server, as PostgreSQL's documentation says
+    text = new.program("pg_dump", "--dbname", database.dsn(SUPERUSER))
+    new.program("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--dbname", restored.dsn(SUPERUSER), stdin=text)  # fmt: skip
+    await goes_on(restored, estate, migrates=True)
+
+
+def pg_upgrade(old: Cluster, new: Cluster, *options: str) -> str:
+    for cluster in (old, new):
+        cluster.stop()
+    folder = new.home / "upgrade"
+    folder.mkdir()
+    _postmaster.give(folder, _postmaster.server_uid())
+    command: list[Any] = [
+        new.bindir / "pg_upgrade", "--old-bindir", old.bindir, "--new-bindir", new.bindir, "--old-datadir", old.data,
+        "--new-datadir", new.data, "--username", SUPERUSER, "--no-sync", *options,
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=folder, env=_postmaster.environment(), capture_output=True, text=True, timeout=300,
+        **_postmaster.as_user(_postmaster.server_uid()),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("option", ["--copy", "--link"])
+async def test_pg_upgrade(two_majors: tuple[Cluster, Cluster], login_name: Callable[[str], str], option: str) -> None:
+    old, new = two_majors
+    database = clone(old)
+    estate = await fill(database, login_name)
+    checked = pg_upgrade(old, new, option, "--check")
+    assert "Clusters are compatible" in checked
+    shutil.rmtree(new.home / "upgrade")
+    pg_upgrade(old, new, option)
+    new.start()
+    upgraded = Database(new, database.name)
+    ((relations,),) = upgraded.sql("select count(*) from pg_class where relnamespace = 'pgstate'::regnamespace")
+    assert relations > 20
+    await goes_on(upgraded, estate, migrates=option == "--link")
+    # and it is a database like any other: a revision down and up
+    before = upgraded.sql("select * from pgstate.versions order by seq", INSTALLER)
+    assert await asyncio.to_thread(migrate.downgrade_dsn, upgraded.dsn(), "0002") == [migrate.HEAD]
+    assert await migrate.upgrade(upgraded.dsn()) == [migrate.HEAD]
+    assert upgraded.sql("select * from pgstate.versions order by seq", INSTALLER) == before

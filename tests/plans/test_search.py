@@ -1,0 +1,59 @@
+"""A search touches what it finds and no more: a small subtree beside a large one, whoever asks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from _server import SUPERUSER
+from sql._caller import Caller, MakeAgent
+from sql.test_search import build
+
+SMALL, LARGE = 2_000, 20_000
+RATIO, MARGIN = 1.5, 60
+CALLS = {
+    "words in a small subtree": "search('k/small/**', 'owl')",
+    "words that a large subtree has in all entries": "search('k/small/**', 'crow')",
+    "a word in few entries, everywhere": "search('', 'rare')",
+    "a word in no entry": "search('', 'none')",
+    "two words": "search('', 'rare crow')",
+    "a phrase": "search('', '\"rare owl\"')",
+    "a filter in a small subtree": "search('k/small/**', filter => '{\"n\": {\"$lt\": 10}}')",
+    "a page of everything": "search('', \"limit\" => 20)",
+    "what waits for vectors": "unembedded('')",
+}
+
+
+async def _buffers(caller: Caller, call: str) -> int:
+    for _ in range(3):
+        plan = await caller.fetchval(f"explain (analyze, buffers, format json) select * from pgstate.{call}")
+    top = json.loads(plan)[0]["Plan"]
+    return int(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
+
+
+@pytest.mark.parametrize("grants", [1, 200])
+@pytest.mark.parametrize("analyzed", [False, True])
+async def test_cost_does_not_grow_with_the_rest(
+    root: Caller, agent: MakeAgent, session: MakeAgent, grants: int, analyzed: bool
+) -> None:
+    caller = await agent("alice", "read k/**", *(f"read more/{n}/**" for n in range(grants - 1)))
+    await root("set_search", "k/**")
+    await build(root)
+    superuser = await session(SUPERUSER)
+    small = [f"k/small/{n:02}" for n in range(40)]
+    await root.rows("put_many", small, [{"text": "rare owl" if n < 5 else "owl crow", "n": n} for n in range(40)])
+    touched, count = [], 0
+    for size in (SMALL, LARGE):
+        while count < size:
+            names = [f"k/large/{n // 100:03}/{n:05}" for n in range(count, count + 1000)]
+            await root.rows("put_many", names, [{"text": f"crow number {n}", "n": n} for n in range(1000)])
+            count += 1000
+        await superuser.execute("vacuum" + " analyze" * analyzed)
+        touched.append({name: await _buffers(caller, call) for name, call in CALLS.items()})
+    grown = {
+        name: (touched[0][name], touched[1][name])
+        for name in CALLS
+        if touched[1][name] > touched[0][name] * RATIO + MARGIN
+    }
+    assert grown == {}, f"buffers at {SMALL} and {LARGE} entries"
