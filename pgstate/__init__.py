@@ -1,6 +1,7 @@
 """pgstate: the state layer for AI agents, in the Postgres that you already have."""
 
 from pgstate import errors, ops, reducers
+from pgstate._areas._held import Lock, Task
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas._watch import Watch
 from pgstate._areas.typed import TypedState
@@ -11,6 +12,7 @@ from pgstate.errors import (
     AccessDenied,
     ClaimHeld,
     CursorExpired,
+    LeaseLost,
     PgStateError,
     StaleToken,
     VersionConflict,
@@ -22,7 +24,9 @@ from pgstate.types import (
     ChangePage,
     Claim,
     Entry,
+    Failed,
     FieldChange,
+    ForcedRelease,
     Found,
     FoundPage,
     Grant,
@@ -36,6 +40,7 @@ from pgstate.types import (
     RolledBack,
     SearchRule,
     Stats,
+    TaskState,
     Unembedded,
     VectorIndex,
     Version,
@@ -53,12 +58,16 @@ __all__ = [
     "CursorExpired",
     "Embedding",
     "Entry",
+    "Failed",
     "FieldChange",
+    "ForcedRelease",
     "Found",
     "FoundPage",
     "Grant",
     "HeldClaim",
     "Info",
+    "LeaseLost",
+    "Lock",
     "Maintained",
     "Page",
     "PgStateError",
@@ -70,6 +79,8 @@ __all__ = [
     "StaleToken",
     "State",
     "Stats",
+    "Task",
+    "TaskState",
     "TypedState",
     "TypedWatch",
     "Unembedded",

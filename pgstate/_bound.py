@@ -12,7 +12,7 @@ from pgstate import errors
 from pgstate._calls._run import Connection
 from pgstate._core import NoLane, read, write, write_together
 from pgstate._embedding import Embedding
-from pgstate._gather import MAX_BATCH
+from pgstate._gather import MAX_BATCH, Operation, Statement
 from pgstate._links import Link
 from pgstate.types import Row, Stats
 
@@ -55,6 +55,12 @@ class BoundCore:
             return [{"rows": await write_together(connection, rows, _NO_LANE, None, agent, left)}]
 
         return Queue(self, run)
+
+    def queue(
+        self, kind: str, agent: str | None, statement: Statement, *, lanes: int = 1, ordered: bool = True
+    ) -> Single:
+        """Where operations of other kinds go: each is a statement."""
+        return Single(statement)
 
     async def call(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
         """Runs statements."""
@@ -113,3 +119,16 @@ class Queue:
             rows += await self._core.once(lambda c, batch=batch: self._run(c, batch, timeout), timeout)  # type: ignore[misc]
             self._core.stats.largest_batch = max(self._core.stats.largest_batch, len(batch))
         return rows
+
+
+class Single:
+    """In place of a Gatherer, for a statement that finds its connection by `once`."""
+
+    def __init__(self, statement: Statement) -> None:
+        self._statement = statement
+
+    async def submit(self, key: str, args: tuple[Any, ...], size: int, timeout: float) -> Row:
+        """Runs one operation and returns its row."""
+        loop = asyncio.get_running_loop()
+        operation = Operation(key, args, size, loop.time() + timeout, loop.create_future())
+        return (await self._statement([operation], _NO_LANE, None, timeout))[0]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from pgstate import errors
 from pgstate._calls import policies, values
 from pgstate._calls._run import Connection
 from pgstate._embedding import Embedding, fill
-from pgstate._gather import Gatherer, Lane, Operation, persist
+from pgstate._gather import Gatherer, Lane, Operation, Statement, persist
 from pgstate._hub import Hub, Waker
 from pgstate._source import Source, using
 from pgstate.types import Info, Row, Stats
@@ -50,9 +52,10 @@ class Core:
         self.hub = Hub(source, self.stats, timeout)
         self.closed = False
         self._waker = Waker(source, self.stats, timeout)
-        self._writers: dict[str | None, Gatherer] = {}
-        self._readers: dict[str | None, Gatherer] = {}
-        self._updaters: dict[str | None, Gatherer] = {}
+        self._queues: dict[tuple[str, str | None], Gatherer] = {}
+        # what the areas keep for all views of this client
+        self.kept: dict[object, Any] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._lanes: dict[str | None, list[Lane]] = {}
         self._calls = 0
         self._pulsed = 0
@@ -64,42 +67,27 @@ class Core:
 
     def writer(self, agent: str | None) -> Gatherer:
         """The queue of an agent's writes. Two agents never share a statement, and so never each other's rights."""
-        self._check_open()
-        found = self._writers.get(agent)
-        if found is None:
-            found = self._writers[agent] = Gatherer(
-                lambda batch, lane, lock_timeout, left: self._write(agent, batch, lane, lock_timeout, left),
-                lanes=WRITE_LANES,
-                ordered=True,
-                stats=self.stats,
-            )
-        return found
+        return self.queue("write", agent, partial(self._write, agent), lanes=WRITE_LANES)
 
     def reader(self, agent: str | None) -> Gatherer:
         """The queue of an agent's reads. An operation whose arguments are keys reads them all in one statement, and its
         outcome has them as `rows`."""
-        self._check_open()
-        found = self._readers.get(agent)
-        if found is None:
-            found = self._readers[agent] = Gatherer(
-                lambda batch, lane, lock_timeout, left: self._read(agent, batch, left),
-                lanes=READ_LANES,
-                ordered=False,
-                stats=self.stats,
-            )
-        return found
+        return self.queue("read", agent, partial(self._read, agent), lanes=READ_LANES, ordered=False)
 
     def updater(self, agent: str | None) -> Gatherer:
         """The queue of an agent's writes to several keys each, all or nothing; an operation's arguments are rows as a
         single write's arguments, its outcome has theirs as `rows`. In order for one state."""
+        return self.queue("update", agent, partial(self._write_together, agent), lanes=WRITE_LANES)
+
+    def queue(
+        self, kind: str, agent: str | None, statement: Statement, *, lanes: int = 1, ordered: bool = True
+    ) -> Gatherer:
+        """The queue of one kind of an agent's operations, made when it is first asked for."""
         self._check_open()
-        found = self._updaters.get(agent)
+        found = self._queues.get((kind, agent))
         if found is None:
-            found = self._updaters[agent] = Gatherer(
-                lambda batch, lane, lock_timeout, left: self._write_together(agent, batch, lane, lock_timeout, left),
-                lanes=WRITE_LANES,
-                ordered=True,
-                stats=self.stats,
+            found = self._queues[kind, agent] = Gatherer(
+                statement, lanes=lanes, ordered=ordered, stats=self.stats, retire=partial(self._end_lane, agent)
             )
         return found
 
@@ -138,7 +126,9 @@ class Core:
         each = iter(rows)
         return [{"rows": [next(each) for _ in operation.args]} for operation in batch]
 
-    async def _read(self, agent: str | None, batch: Sequence[Operation], left: float) -> Sequence[Row]:
+    async def _read(
+        self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
+    ) -> Sequence[Row]:
         connection = await self.source.take(left)
         try:
             return await read(connection, [(o.key, o.args) for o in batch], agent, left)
@@ -157,14 +147,15 @@ class Core:
         with self._under_way():
             lanes = self._lanes.setdefault(agent, [])
             lane = lanes.pop() if lanes else Lane()
-            lane.turn += 1
+            if (ended := lane.step()) is not None:
+                self._end_lane(agent, ended)
             try:
                 return await self._persist(lambda c, left: run(c, lane, left), timeout)
             finally:
                 lanes.append(lane)
 
     async def once(self, run: Callable[[Connection], Awaitable[T]], timeout: float) -> T:
-        """Runs a statement that must not be sent twice, and has no lane either."""
+        """Runs a statement that must not be sent twice and has no lane, or that a queue sends again itself."""
         return await using(self.source, run, timeout)
 
     async def fill(self, pattern: str, agent: str | None, timeout: float, limit: int | None) -> int:
@@ -192,6 +183,20 @@ class Core:
             self._calls -= 1
             if self._finished is not None and self._calls == 0:
                 self._finished.set_result(None)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Runs something that outlives its caller; closing waits for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _end_lane(self, agent: str | None, lane: UUID) -> None:
+        async def end() -> None:
+            with suppress(errors.PgStateError):
+                await using(self.source, lambda c: values.end_lane(c, lane, agent, timeout=self.timeout), self.timeout)
+
+        self.spawn(end())
 
     def update_lock(self, key: str) -> asyncio.Lock:
         """What the updates of one key take turns by."""
@@ -256,13 +261,14 @@ class Core:
     async def _close(self) -> None:
         self._pulse.cancel()
         await asyncio.gather(self._pulse, return_exceptions=True)
-        for gatherer in [*self._writers.values(), *self._updaters.values(), *self._readers.values()]:
+        for gatherer in [*self._queues.values()]:
             await gatherer.close()
         if self._calls > 0:
             self._finished = asyncio.get_running_loop().create_future()
             await self._finished
         await self.hub.close()
         await self._waker.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.stats.writes > self._pulsed:
             # who reads the past by time finds these too, though nobody else may be connected to record them
             await self._beat_once(min(self.timeout, _LAST_PULSE))

@@ -21,7 +21,8 @@ PgStateError
  ├─ Conflict                      the outcome of a write that was not made
  │   ├─ VersionConflict           the entry is not at the expected version or value: .current has it
  │   ├─ ClaimHeld                 somebody else holds the claim
- │   └─ StaleToken                the token is not the current claim's, or its lease has ended
+ │   ├─ StaleToken                the token is not the current claim's, or its lease has ended
+ │   └─ LeaseLost                 a claim that renews itself was lost: its body was cancelled
  ├─ SchemaError                   the database's schema does not fit this client
  │   ├─ SchemaMissing             pgstate is not installed there
  │   ├─ SchemaTooOld              pgstate migrate brings it up to date
@@ -186,6 +187,11 @@ class ClaimHeld(Conflict):
 
 class StaleToken(Conflict):
     """The token is not that of the entry's current claim, or the lease has ended. Nothing was written."""
+
+
+class LeaseLost(Conflict):
+    """A claim that was to renew itself was lost: its lease ended, somebody released it by force, or the entry is gone.
+    The body under it was cancelled; what it writes with its token is refused."""
 
 
 class SchemaError(PgStateError):

@@ -13,7 +13,7 @@ is pending in the session. `pgstate.models` is for queries in the same session.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
@@ -38,7 +38,7 @@ def bind(session: Session, *, agent: str | None = None, timeout: Seconds = 10.0)
 
 
 def _helper(
-    method: Callable[Concatenate[BoundState, P], Coroutine[Any, Any, T]],
+    method: Callable[Concatenate[BoundState, P], Awaitable[T]],
 ) -> Callable[Concatenate[Session, P], Coroutine[Any, Any, T]]:
     async def helper(session: Session, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await method(bind(session), *args, **kwargs)
@@ -69,9 +69,12 @@ apply = _helper(BoundState.apply)
 rollback = _helper(BoundState.rollback)
 claim = _helper(BoundState.claim)
 claim_next = _helper(BoundState.claim_next)
+claim_many = _helper(BoundState.claim_many)
 claims = _helper(BoundState.claims)
 renew = _helper(BoundState.renew)
 release = _helper(BoundState.release)
 complete = _helper(BoundState.complete)
+fail = _helper(BoundState.fail)
+tasks = _helper(BoundState.tasks)
 cursor = _helper(BoundState.cursor)
 changes = _helper(BoundState.changes)

@@ -327,6 +327,51 @@ class HeldClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskState:
+    """An entry as a piece of work. `state` is waiting, claimed (by `holder`, `lease_left` by the server's clock),
+    failed (given up: `error`) or finished. `attempts` counts the claims, `error` is what the last failure said, and
+    `next_try` when one that waits may be claimed, None for at once."""
+
+    key: str
+    state: str
+    priority: int
+    holder: str | None
+    lease_until: datetime | None
+    lease_left: timedelta | None
+    attempts: int
+    error: str | None
+    next_try: datetime | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What became of work that failed: it may be claimed again `retry_in` from now; None when its attempts were used
+    up, and `moved_to` then says where it was moved, None that it stays."""
+
+    attempts: int
+    retry_in: timedelta | None
+    moved_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedRelease:
+    """A claim that an operator ended: whose it was (None: nobody's, after a failure), until when, who ended it and
+    through which login."""
+
+    key: str
+    at: datetime
+    token: int
+    holder: str | None
+    lease_until: datetime | None
+    attempts: int
+    released_by: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Outcome of one row of a set-based call or of apply(): `status` is ok, conflict, held, stale, missing, skipped,
     denied or invalid; `version` the new or current one; `code` and `message` say why a row was refused."""
@@ -398,6 +443,11 @@ class Policy:
     schema: Any
     set_by: str
     set_at: datetime
+    max_attempts: int | None = None
+    backoff: timedelta | None = None
+    backoff_limit: timedelta | None = None
+    dead_letter: str | None = None
+    claimed_writes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,11 @@ class Policies(Area):
         keep: int | timedelta | str | None = None,
         value_limit: int | None = None,
         schema: Any = None,
+        max_attempts: int | None = None,
+        backoff: Seconds | None = None,
+        backoff_limit: Seconds | None = None,
+        dead_letter: str | None = None,
+        claimed_writes: bool | None = None,
     ) -> None:
         """Rules for a key, a subtree (research/**) or everything (**), named in full also in a namespace. What is given
         is set, the rest stays as it is; for each key the nearest subtree that sets something decides it.
@@ -35,21 +40,38 @@ class Policies(Area):
         `reducer` is the default of `merge`. `ttl` (seconds) is that of what is written without one, 0 for none. `keep`
         is the history kept: a number of versions, a timedelta, or "everything". `value_limit` is in bytes, at most the
         installation's. `schema` is a JSON Schema (a mapping or bool) or a type whose schema Pydantic knows: values
-        written from now on must fit it. Raises InvalidPattern, UnknownReducer, InvalidArgument (which names the keyword
+        written from now on must fit it. `max_attempts` is how often work is claimed in vain before it is given up,
+        `dead_letter` the subtree ("tasks/dead", named in full) that it is moved to then, `backoff` and `backoff_limit`
+        (seconds) the pause after its first failure and the longest. `claimed_writes` lets claimed entries be written
+        without the token. Raises InvalidPattern, UnknownReducer, InvalidArgument (which names the keyword
         of a schema that the database cannot check), AccessDenied (needs admin on all of the subtree).
         """
         span = None if ttl is None else seconds(ttl)
         kept, rule = _keep(keep), _schema(schema)
         await self._core.call(
             lambda c, left: policies.set_policy(
-                c, subtree, reducer, span, kept, value_limit, rule, self._agent, timeout=left
+                c,
+                subtree,
+                reducer,
+                span,
+                kept,
+                value_limit,
+                rule,
+                self._agent,
+                max_attempts,
+                None if backoff is None else seconds(backoff),
+                None if backoff_limit is None else seconds(backoff_limit),
+                dead_letter,
+                claimed_writes,
+                timeout=left,
             ),
             self._timeout,
         )
 
     async def drop_policy(self, subtree: str, settings: Sequence[str] | None = None) -> None:
         """Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit,
-        schema). Raises InvalidPattern, InvalidArgument when there is no such policy, AccessDenied."""
+        schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes). Raises InvalidPattern,
+        InvalidArgument when there is no such policy, AccessDenied."""
         await self._change(policies.drop_policy, subtree, None if settings is None else list(settings))
 
     async def policies(self) -> list[Policy]:

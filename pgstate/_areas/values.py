@@ -111,13 +111,15 @@ class Values(Area):
         limit: int | None = 1000,
         after: str | None = None,
         as_of: str | datetime | None = None,
+        claimed: bool | None = None,
     ) -> Page:
         """Entries that match a pattern and that the agent may read, in key order; an empty pattern means everything.
 
         `limit` is 1 to 100,000 (None: all); `after` continues behind a key, such as `page.after`. `page.cursor` is the
         point in the change feed at which they were listed. With `as_of` (a cursor or a datetime) they are listed as
         they were, deleted ones too, as in `get`; `page.cursor` is that point of the feed then (empty for a time before
-        a restore, from which the feed cannot go on). Raises InvalidPattern, AccessDenied when the pattern reaches
+        a restore, from which the feed cannot go on). `claimed` lists only those that somebody holds now (True), or that
+        nobody does (False). Raises InvalidPattern, AccessDenied when the pattern reaches
         nothing that the agent may read, and with `as_of` what `get` raises.
         """
         full = self._pattern(pattern)
@@ -125,8 +127,11 @@ class Values(Area):
         with self._to(f"list {full or 'everything'}", "read"):
             if as_of is None:
                 cursor, rows = await self._core.call(
-                    lambda c, left: values.list_(c, full, limit, start, self._agent, timeout=left), self._timeout
+                    lambda c, left: values.list_(c, full, limit, start, self._agent, claimed, timeout=left),
+                    self._timeout,
                 )
+            elif claimed is not None:
+                raise errors.InvalidArgument("of the past it is not known what was claimed: give claimed or as_of")
             else:
                 version, then, at = named(as_of)
                 if version is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from pgstate._calls._run import Connection, fetch, fetch_row
@@ -26,18 +27,19 @@ async def claim(
     return await fetch_row(connection, sql, key, lease, lane, turn, agent, timeout=timeout)
 
 
-async def claim_next(
+async def claim_many(
     connection: Connection,
     pattern: str,
+    limit: int,
     lease: timedelta,
     lane: UUID | None,
     turn: int | None,
     agent: str | None,
     *,
     timeout: float,
-) -> Row:
-    sql = f"select {_COLUMNS} from pgstate.claim_next($1, $2, $3, $4, $5)"
-    return await fetch_row(connection, sql, pattern, lease, lane, turn, agent, timeout=timeout)
+) -> Sequence[Row]:
+    sql = f"select {_COLUMNS} from pgstate.claim_many($1, $2, $3, $4, $5, $6)"
+    return await fetch(connection, sql, pattern, limit, lease, lane, turn, agent, timeout=timeout)
 
 
 async def renew(
@@ -50,6 +52,91 @@ async def renew(
 async def release(connection: Connection, key: str, token: int, agent: str | None, *, timeout: float) -> Row:
     sql = f"select {_COLUMNS} from pgstate.release($1, $2, $3)"
     return await fetch_row(connection, sql, key, token, agent, timeout=timeout)
+
+
+async def release_by_force(
+    connection: Connection, key: str, lane: UUID | None, turn: int | None, agent: str | None, *, timeout: float
+) -> Row:
+    sql = f"select {_COLUMNS} from pgstate.release($1, agent => $2, force => true, lane => $3, turn => $4)"
+    return await fetch_row(connection, sql, key, agent, lane, turn, timeout=timeout)
+
+
+_OUTCOME = "status, key, lease_until, attempts, retry_in, moved_to, code, message"
+
+
+async def renew_many(
+    connection: Connection,
+    keys: list[str],
+    tokens: list[int],
+    leases: list[timedelta],
+    agent: str | None,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    sql = f"select {_OUTCOME} from pgstate.renew_many($1, $2, $3, $4)"
+    return await fetch(connection, sql, keys, tokens, leases, agent, timeout=timeout)
+
+
+async def release_many(
+    connection: Connection, keys: list[str], tokens: list[int], agent: str | None, *, timeout: float
+) -> Sequence[Row]:
+    sql = f"select {_OUTCOME} from pgstate.release_many($1, $2, $3)"
+    return await fetch(connection, sql, keys, tokens, agent, timeout=timeout)
+
+
+async def complete_many(
+    connection: Connection,
+    columns: Sequence[Sequence[Any] | None],
+    lane: UUID | None,
+    turn: int | None,
+    agent: str | None,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    """`columns`: keys, tokens, results, move_tos, op_ids; one without anything in it may be None."""
+    sql = (
+        "select status, version, value::text as value, code, message, watched "
+        "from pgstate.complete_many($1, $2, $3::text[]::jsonb[], $4, $5, $6, $7, $6::uuid is null, $8)"
+    )
+    return await fetch(connection, sql, *columns[:5], lane, turn, agent, timeout=timeout)
+
+
+async def fail_many(
+    connection: Connection,
+    columns: Sequence[Sequence[Any] | None],
+    lane: UUID | None,
+    turn: int | None,
+    agent: str | None,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    """`columns`: keys, tokens, errors, retry_ins, op_ids; one without anything in it may be None."""
+    sql = f"select {_OUTCOME} from pgstate.fail_many($1, $2, $3, $4, $5, $6, $7, $8)"
+    return await fetch(connection, sql, *columns[:5], lane, turn, agent, timeout=timeout)
+
+
+async def tasks(
+    connection: Connection,
+    pattern: str,
+    limit: int | None,
+    after: str | None,
+    states: list[str] | None,
+    agent: str | None,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    sql = (
+        "select key, state, priority, holder, lease_until, lease_left, attempts, error, next_try, version, created_at, "
+        "updated_at from pgstate.tasks($1, $2, $3, $4, $5)"
+    )
+    return await fetch(connection, sql, pattern, limit, after, states, agent, timeout=timeout)
+
+
+async def claim_log(
+    connection: Connection, pattern: str, limit: int | None, agent: str | None, *, timeout: float
+) -> Sequence[Row]:
+    sql = "select key, at, token, holder, lease_until, attempts, released_by, via from pgstate.claim_log($1, $2, $3)"
+    return await fetch(connection, sql, pattern, limit, agent, timeout=timeout)
 
 
 async def list_claims(connection: Connection, pattern: str, agent: str | None, *, timeout: float) -> Sequence[Row]:

@@ -18,11 +18,17 @@ async def set_policy(
     value_limit: int | None,
     schema: str | None,
     agent: str | None,
+    max_attempts: int | None = None,
+    backoff: timedelta | None = None,
+    backoff_limit: timedelta | None = None,
+    dead_letter: str | None = None,
+    claimed_writes: bool | None = None,
     *,
     timeout: float,
 ) -> None:
-    sql = "select pgstate.set_policy($1, $2, $3, $4, $5, $6::text::jsonb, $7)"
-    await fetch(connection, sql, subtree, reducer, ttl, keep, value_limit, schema, agent, timeout=timeout)
+    sql = "select pgstate.set_policy($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12)"
+    claims = (max_attempts, backoff, backoff_limit, dead_letter, claimed_writes)
+    await fetch(connection, sql, subtree, reducer, ttl, keep, value_limit, schema, agent, *claims, timeout=timeout)
 
 
 async def drop_policy(
@@ -33,7 +39,8 @@ async def drop_policy(
 
 async def policies(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
     sql = (
-        "select subtree, reducer, ttl, keep, value_limit, schema::text as schema, set_by, set_at "
+        "select subtree, reducer, ttl, keep, value_limit, schema::text as schema, set_by, set_at, "
+        "max_attempts, backoff, backoff_limit, dead_letter, claimed_writes "
         "from pgstate.policies($1)"
     )
     return await fetch(connection, sql, agent, timeout=timeout)

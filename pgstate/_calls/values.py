@@ -31,11 +31,18 @@ async def get_many(connection: Connection, keys: list[str], agent: str | None, *
 
 
 async def list_(
-    connection: Connection, pattern: str, limit: int | None, after: str | None, agent: str | None, *, timeout: float
+    connection: Connection,
+    pattern: str,
+    limit: int | None,
+    after: str | None,
+    agent: str | None,
+    claimed: bool | None = None,
+    *,
+    timeout: float,
 ) -> tuple[str, Sequence[Row]]:
     # the cursor in a row of its own: in every row it is a third of a small entry's bytes
-    sql = f"select {_COLUMNS}, cursor from pgstate.list($1, $2, $3, bookmark => true, agent => $4)"
-    *rows, bookmark = await fetch(connection, sql, pattern, limit, after, agent, timeout=timeout)
+    sql = f"select {_COLUMNS}, cursor from pgstate.list($1, $2, $3, bookmark => true, agent => $4, claimed => $5)"
+    *rows, bookmark = await fetch(connection, sql, pattern, limit, after, agent, claimed, timeout=timeout)
     return bookmark["cursor"], rows
 
 
@@ -144,6 +151,10 @@ async def apply(
         "from pgstate.apply($1::text::jsonb, $2::text::jsonb, $3, $4, $5, wake => $4::uuid is null, agent => $6)"
     )
     return await fetch(connection, sql, guards, operations, op_id, lane, turn, agent, timeout=timeout)
+
+
+async def end_lane(connection: Connection, lane: UUID, agent: str | None, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.end_lane($1, $2)", lane, agent, timeout=timeout)
 
 
 async def expire(connection: Connection, *, timeout: float) -> None:

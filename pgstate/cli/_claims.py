@@ -118,11 +118,16 @@ async def claims(
     pattern: Annotated[
         str, typer.Argument(metavar="PATTERN", help="'tasks/*', 'research/**', or nothing for everything readable.")
     ] = "",
+    log: Annotated[bool, typer.Option("--log", help="Claims that were ended by force instead, newest first.")] = False,
 ) -> None:
     """Lists who holds which entry, and for how long yet.
 
-    Into a pipe: key, holder, seconds that are left of the lease, and how often the entry was claimed.
+    Into a pipe: key, holder, seconds that are left of the lease, and how often the entry was claimed. With --log: key,
+    who held it, who ended that, and when; needs admin.
     """
+    if log:
+        await _log(cli, pattern)
+        return
     async with cli.connect() as state:
         held = await state.claims(pattern)
     rows = [
@@ -139,6 +144,25 @@ async def claims(
     cli.out.table(
         rows, _HELD, empty=f"nobody holds a claim that matches {pattern}" if pattern else "nobody holds a claim"
     )
+
+
+async def _log(cli: Cli, pattern: str) -> None:
+    async with cli.connect() as state:
+        ended = await state.claim_log(pattern)
+    rows = [
+        {
+            "key": one.key,
+            "holder": one.holder,
+            "released_by": one.released_by,
+            "at": one.at,
+            "via": one.via,
+            "token": one.token,
+            "attempts": one.attempts,
+            "lease_until": one.lease_until,
+        }
+        for one in ended
+    ]
+    cli.out.table(rows, ("key", "holder", "released_by", "at"), empty="no claim was ended by force")
 
 
 def _left(cli: Cli, one: HeldClaim) -> float | str:

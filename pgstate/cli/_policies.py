@@ -11,7 +11,7 @@ from pgstate.cli._input import KeyArgument, duration, json_value
 from pgstate.cli._output import Json
 
 _PANEL = "Policies"
-_SHOWN = ("subtree", "reducer", "ttl", "keep", "value_limit", "schema")
+_SHOWN = ("subtree", "reducer", "ttl", "keep", "value_limit", "schema", "max_attempts", "dead_letter")
 
 SubtreeArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="SUBTREE", help="A key, 'research/**', or '**' for everything.")
@@ -30,6 +30,11 @@ async def list_(cli: Cli) -> None:
             "keep": policy.keep,
             "value_limit": policy.value_limit,
             "schema": None if policy.schema is None else Json(policy.schema),
+            "max_attempts": policy.max_attempts,
+            "backoff": None if policy.backoff is None else policy.backoff.total_seconds(),
+            "backoff_limit": None if policy.backoff_limit is None else policy.backoff_limit.total_seconds(),
+            "dead_letter": policy.dead_letter,
+            "claimed_writes": policy.claimed_writes,
             "set_by": policy.set_by,
             "set_at": policy.set_at,
         }
@@ -53,6 +58,25 @@ async def set_(
     schema: Annotated[
         str | None, typer.Option(metavar="JSON", help="JSON Schema that values must fit; - reads it from stdin.")
     ] = None,
+    max_attempts: Annotated[
+        int | None, typer.Option(metavar="N", help="Give work up that was claimed this often in vain.")
+    ] = None,
+    backoff: Annotated[
+        float | None,
+        typer.Option(parser=duration, metavar="DURATION", help="Pause after its first failure; doubled each time."),
+    ] = None,
+    backoff_limit: Annotated[
+        float | None, typer.Option(parser=duration, metavar="DURATION", help="The longest such pause.")
+    ] = None,
+    dead_letter: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Move what is given up below this key, such as tasks/dead.")
+    ] = None,
+    claimed_writes: Annotated[
+        bool | None,
+        typer.Option(
+            "--claimed-writes/--no-claimed-writes", help="Let claimed keys be written without the token, or not."
+        ),
+    ] = None,
 ) -> None:
     """Sets rules for a key or subtree; what is not given stays as it is.
 
@@ -60,7 +84,19 @@ async def set_(
     """
     rule = None if schema is None else json_value(schema, what="SCHEMA")
     async with cli.connect() as state:
-        await state.set_policy(subtree, reducer=reducer, ttl=ttl, keep=keep, value_limit=value_limit, schema=rule)
+        await state.set_policy(
+            subtree,
+            reducer=reducer,
+            ttl=ttl,
+            keep=keep,
+            value_limit=value_limit,
+            schema=rule,
+            max_attempts=max_attempts,
+            backoff=backoff,
+            backoff_limit=backoff_limit,
+            dead_letter=dead_letter,
+            claimed_writes=claimed_writes,
+        )
     cli.out.outcome({"subtree": subtree}, ("subtree",), f"the policy on {subtree} is set")
 
 
@@ -69,7 +105,7 @@ async def remove(
     subtree: SubtreeArgument,
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SETTING]...", help="reducer, ttl, keep, value_limit, schema; all unless given."),
+        typer.Argument(metavar="[SETTING]...", help="Those to take away, such as ttl or keep; all unless given."),
     ] = None,
 ) -> None:
     """Takes a policy away, or some of its settings."""

@@ -29,6 +29,7 @@ from pgstate.models._base import (
     version_seq,
 )
 from pgstate.models._entries import (
+    ClaimLogRow,
     ClaimRow,
     EntryRow,
     FeedPointRow,
@@ -48,7 +49,7 @@ from pgstate.models._search import (
     SearchRuleRow,
     VectorIndexRow,
 )
-from pgstate.models._views import Activity, Agent, Claim, Entry, Grant, Policy, Version
+from pgstate.models._views import Activity, Agent, Claim, Entry, Grant, Policy, Task, Version
 
 __all__ = [
     "SCHEMA",
@@ -57,6 +58,7 @@ __all__ = [
     "Agent",
     "AgentRow",
     "Claim",
+    "ClaimLogRow",
     "ClaimRow",
     "DelegationRow",
     "EmbeddingRow",
@@ -83,6 +85,7 @@ __all__ = [
     "SearchDocRow",
     "SearchRuleRow",
     "SweepRow",
+    "Task",
     "ThinningRow",
     "VectorIndexRow",
     "Version",

@@ -136,6 +136,25 @@ class ClaimRow(Keyed, Model):
     lease_until: Mapped[datetime]
     attempts: Mapped[int]
     claimed_at: Mapped[datetime]
+    retry_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+    released: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class ClaimLogRow(Keyed, Model):
+    """Table `claim_log`: claims that were ended by force."""
+
+    __tablename__ = "claim_log"
+    __table_args__ = (PrimaryKeyConstraint("key", "at", name="claim_log_pkey"),)
+
+    key: Mapped[Name]
+    at: Mapped[datetime]
+    token: Mapped[BigInt]
+    holder: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    attempts: Mapped[int]
+    released_by: Mapped[str]
+    via: Mapped[str]
 
 
 class LaneRow(Model):

@@ -17,13 +17,15 @@ class PolicyRow(Model):
     __table_args__ = (
         PrimaryKeyConstraint("subtree", name="policy_pkey"),
         CheckConstraint(
-            "num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema) > 0",
+            "num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts, "
+            "backoff, backoff_limit, dead_letter, claimed_writes) > 0",
             name="policy_sets_something",
         ),
         CheckConstraint("num_nonnulls(keep_versions, keep_age, keep_everything) <= 1", name="policy_keeps_one_way"),
         CheckConstraint("keep_everything", name="policy_keep_everything_true"),
         CheckConstraint("keep_versions > 0", name="policy_keep_versions_positive"),
         CheckConstraint("value_limit > 0", name="policy_value_limit_positive"),
+        CheckConstraint("max_attempts > 0", name="policy_max_attempts_positive"),
     )
 
     subtree: Mapped[Name]
@@ -37,6 +39,11 @@ class PolicyRow(Model):
     schema: Mapped[Json]
     set_by: Mapped[str]
     set_at: Mapped[Now]
+    max_attempts: Mapped[int | None]
+    backoff: Mapped[timedelta | None]
+    backoff_limit: Mapped[timedelta | None]
+    dead_letter: Mapped[Name | None]
+    claimed_writes: Mapped[bool | None]
 
 
 class ReducerRow(Model):

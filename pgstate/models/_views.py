@@ -81,6 +81,26 @@ class Claim(Keyed, Model):
     """What is held."""
 
 
+class Task(Keyed, Model):
+    """View `tasks`: entries as pieces of work, waiting, claimed, failed or finished."""
+
+    __tablename__ = "tasks"
+    __table_args__ = ({"info": {"view": True}},)
+
+    key: Mapped[Name] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    priority: Mapped[int]
+    holder: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    lease_left: Mapped[timedelta | None]
+    attempts: Mapped[int]
+    error: Mapped[str | None]
+    next_try: Mapped[datetime | None]
+    version: Mapped[BigInt]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
 class Activity(Keyed, Model):
     """View `activity`: what happened lately and by whom, newest first. Give a query a limit."""
 
@@ -145,3 +165,8 @@ class Policy(Model):
     schema: Mapped[Json]
     set_by: Mapped[str]
     set_at: Mapped[datetime]
+    max_attempts: Mapped[int | None]
+    backoff: Mapped[timedelta | None]
+    backoff_limit: Mapped[timedelta | None]
+    dead_letter: Mapped[str | None]
+    claimed_writes: Mapped[bool | None]

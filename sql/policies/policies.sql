@@ -12,6 +12,7 @@ alter table pgstate.watcher enable row level security;
 alter table pgstate.entry enable row level security;
 alter table pgstate.version enable row level security;
 alter table pgstate.claim enable row level security;
+alter table pgstate.claim_log enable row level security;
 alter table pgstate.lane enable row level security;
 alter table pgstate.op enable row level security;
 alter table pgstate.policy enable row level security;

@@ -9,8 +9,14 @@ create table pgstate.claim (
   lease_until timestamptz not null,
   attempts int not null,
   claimed_at timestamptz not null,
+  retry_at timestamptz,
+  error text,
+  released int not null default 0,
   constraint claim_pkey primary key (key)
 ) with (fillfactor = 50);
 comment on table pgstate.claim is 'Exclusive ownership of entries until the lease ends. A released claim keeps its row, with lease_until -infinity.';
 comment on column pgstate.claim.token is 'Fencing token: rises with each claim.';
 comment on column pgstate.claim.attempts is 'How often the entry was claimed since it was created.';
+comment on column pgstate.claim.retry_at is 'After a failure: not claimable before; infinity for one that is not tried again.';
+comment on column pgstate.claim.error is 'What the last failure said.';
+comment on column pgstate.claim.released is 'How many of the attempts were given back untried.';

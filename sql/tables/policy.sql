@@ -12,15 +12,26 @@ create table pgstate.policy (
   schema jsonb,
   set_by text not null,
   set_at timestamptz not null default pg_catalog.now(),
+  max_attempts int,
+  backoff interval,
+  backoff_limit interval,
+  dead_letter text collate "C",
+  claimed_writes boolean,
   constraint policy_pkey primary key (subtree),
-  constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema) > 0),
+  constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
+    backoff, backoff_limit, dead_letter, claimed_writes) > 0),
   constraint policy_keeps_one_way check (num_nonnulls(keep_versions, keep_age, keep_everything) <= 1),
   constraint policy_keep_everything_true check (keep_everything),
   constraint policy_keep_versions_positive check (keep_versions > 0),
-  constraint policy_value_limit_positive check (value_limit > 0)
+  constraint policy_value_limit_positive check (value_limit > 0),
+  constraint policy_max_attempts_positive check (max_attempts > 0)
 );
-comment on table pgstate.policy is 'Rules for keys and subtrees: default reducer, default time to live, history kept, largest value, JSON Schema. The nearest subtree that sets one decides it.';
+comment on table pgstate.policy is 'Rules for keys and subtrees: default reducer, default time to live, history kept, largest value, JSON Schema, and what becomes of claimed work. The nearest subtree that sets one decides it.';
 comment on column pgstate.policy.ttl is 'Time to live of what is written without one; 0 for none.';
 comment on column pgstate.policy.keep_versions is 'The newest versions of each key are kept, this many.';
 comment on column pgstate.policy.keep_age is 'What was current within this time is kept.';
 comment on column pgstate.policy.schema is 'Values written from now on must fit it.';
+comment on column pgstate.policy.max_attempts is 'Work that was claimed this often and not finished is given up.';
+comment on column pgstate.policy.backoff is 'How long after its first failure work is not claimed again; doubled with each further one, up to backoff_limit.';
+comment on column pgstate.policy.dead_letter is 'Where work that was given up goes to, by the same path as below this subtree.';
+comment on column pgstate.policy.claimed_writes is 'Claimed entries may be written without the token.';

@@ -20,11 +20,13 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._traps: list[tuple[bytes, bool, asyncio.Event]] = []
         self.dsn = ""
+        self._port = 0
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        self.dsn = f"postgresql://{self._login}@127.0.0.1:{port}/{self._database}?sslmode=disable"
+        # at the same address again, after a stop
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        self.dsn = f"postgresql://{self._login}@127.0.0.1:{self._port}/{self._database}?sslmode=disable"
 
     async def stop(self) -> None:
         assert self._server is not None

@@ -186,6 +186,14 @@ async def test_every_call(app: App, bound: BoundState, state: State) -> None:
         assert one is not None and await bound.release("t/5", one.token)
         again = await bound.claim("t/5")
         assert again is not None and await bound.complete("t/5", again.token) == 2
+        many = await bound.claim_many("t/*", 2)
+        assert await bound.complete(many[0].key, many[0].token, "r", move_to="done") == 2
+        assert (await bound.get("done")).value == "r"  # type: ignore[union-attr]
+        assert (await bound.fail(many[1].key, many[1].token, "no", 60)).attempts == 1
+        (failed,) = await bound.tasks(many[1].key)
+        assert (failed.state, failed.error) == ("waiting", "no")
+        assert await bound.release(many[1].key, force=True)
+        await bound.delete("done")
         assert len(await bound.delete_many([f"t/{n}" for n in range(10, 300)])) == 290
         assert await bound.changes(before) == await bound.changes(before)
         assert (await bound.changes(before)).changes == []
@@ -222,6 +230,12 @@ async def test_what_cannot_work_says_so(app: App, bound: BoundState) -> None:
     async with app.transaction():
         with pytest.raises(errors.InTransaction):
             await bound.claim_next("a/*", wait=1)
+        for renewing in (bound.claim_next("a/*"), bound.lock("a"), bound.semaphore("a", 1), bound.leader("a")):
+            with pytest.raises(errors.InTransaction):
+                async with renewing:
+                    raise AssertionError
+        with pytest.raises(errors.InTransaction):
+            await bound.work("a/*", print)
         await bound.put("a", 1)
 
 

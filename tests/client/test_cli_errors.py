@@ -144,6 +144,7 @@ def test_every_error_has_an_exit_code() -> None:
         "Conflict",
         "VersionConflict",
         "ClaimHeld",
+        "LeaseLost",
         "StaleToken",
     }
     assert {name for name, code in of_kind.items() if code == 6} == {"Unreachable", "Timeout", "EmbeddedMissing"}

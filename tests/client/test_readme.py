@@ -89,6 +89,17 @@ async def test_python_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys:
         assert await state.get("tasks/1") is None
 
 
+async def test_work_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    snippet = python("state.work(")
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    async with asyncio.timeout(30):
+        await run(snippet)
+    assert capsys.readouterr().out == "11 by the loop\n"
+    async with pgstate.connect(dsn) as state:
+        assert len(await state.list("tasks/done/*")) == 12
+        assert await state.claims() == []
+
+
 async def test_typed_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     snippet = python("state.typed(")
     monkeypatch.setenv("PGSTATE_DSN", dsn)

@@ -21,6 +21,10 @@ def nothing_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_hub, "_SETTLE_LIMIT", -1.0)
 
 
+def _waiters(state: State) -> int:
+    return sum(len(claimer._waiters) for claimer in state._core.kept.values())
+
+
 async def waiting_for(state: State, pattern: str, count: int = 1, **how: float) -> list[asyncio.Task[Claim | None]]:
     """Workers that have found nothing, and whom the feed reader would wake; or that found what became claimable by
     itself before they were that far."""
@@ -31,7 +35,7 @@ async def waiting_for(state: State, pattern: str, count: int = 1, **how: float) 
             await asyncio.sleep(0.005)
 
     async with asyncio.timeout(_GUARD):
-        await until(lambda: len(state._core.hub._taps) >= count)
+        await until(lambda: bool(state._core.hub._taps) and _waiters(state) >= count)
         # each looks once more after it was taken on
         statements = state.stats.statements
         await state.cursor()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -136,3 +137,111 @@ async def test_what_went_after_the_snapshot_is_not_claimed(
         assert {r["key"] for r in held} == {"t/x" if gone == "claim" else None, other} - {None}
         if gone == "claim":
             await root("release", "t/x", token)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("pattern", ["t/*", "t/**"])
+async def test_sessions_that_claim_many_share_what_is_there(
+    root: Caller, session: MakeAgent, begin: Begin, pattern: str
+) -> None:
+    await root.rows("put_many", [f"t/{n}" for n in range(6)], [0] * 6)
+    first, second, third = await begin(), await begin(), await session()
+    taken = [await o.caller.rows("claim_many", pattern, 3, seconds(60)) for o in (first, second)]
+    assert [[t["key"] for t in some] for some in taken] == [["t/0", "t/1", "t/2"], ["t/3", "t/4", "t/5"]]
+    (locked,) = await third.rows("claim_many", pattern, 3, seconds(60))
+    # somebody may let go of them without a word
+    assert (locked["status"], locked["retry_in"]) == ("missing", seconds(0.05))
+    await first.end(False)
+    await second.end()
+    again = await third.rows("claim_many", pattern, 4, seconds(60))
+    assert [(t["status"], t["key"], t["attempts"]) for t in again] == [
+        ("ok", "t/0", 1), ("ok", "t/1", 1), ("ok", "t/2", 1), ("missing", None, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.core
+@BOTH
+@pytest.mark.parametrize("function", ["complete", "complete_many", "fail", "release"])
+async def test_an_end_that_waits_for_another(
+    root: Caller, session: MakeAgent, begin: Begin, blocked: Start, commits: bool, function: str
+) -> None:
+    """The same claim, ended twice at once: the second finds what the first left."""
+    await root("put", "t/a", 1)
+    token = (await root("claim", "t/a", seconds(60)))["token"]
+    first, second = await begin(), await session()
+    await first.caller("complete", "t/a", token, result=1, move_to="d/a")
+    if function == "complete_many":
+        call = second.rows("complete_many", ["t/a"], [token], [2], ["d/a"])
+    else:
+        call = second.rows(function, "t/a", token)
+    waiting = await blocked(second, call)
+    await first.end(commits)
+    (found,) = await waiting
+    assert found["status"] == ("stale" if commits else "ok")
+    assert len([v for v in await root.rows("history", "t/a") if v["op"] == "complete"]) == (
+        1 if commits or function.startswith("complete") else 0
+    )
+
+
+@pytest.mark.core
+@BOTH
+async def test_a_place_that_another_is_just_filling(
+    root: Caller, session: MakeAgent, begin: Begin, blocked: Start, commits: bool
+) -> None:
+    await root.rows("put_many", ["t/a", "t/b"], [1, 2])
+    tokens = [(await root("claim", key, seconds(60)))["token"] for key in ("t/a", "t/b")]
+    filler, worker = await begin(), await session()
+    await filler.caller("put", "d/b", "theirs")
+    waiting = await blocked(worker, worker.rows("complete_many", ["t/a", "t/b"], tokens, None, ["d/a", "d/b"]))
+    await filler.end(commits)
+    assert [row["status"] for row in await waiting] == ["ok", "ok"]
+    assert [(r["key"], r["value"], r["version"]) for r in await root.rows("list", "d/*")] == [
+        ("d/a", 1, 1), ("d/b", 2, 2 if commits else 1),
+    ]  # fmt: skip
+    assert await root.rows("list", "t/*") == []
+
+
+@pytest.mark.core
+async def test_a_token_that_was_taken_over_ends_nothing(root: Caller, agent: MakeAgent, clock: Clock) -> None:
+    old, new = await agent("old", "read **", "write **"), await agent("new", "read **", "write **")
+    await root("put", "t/a", 1)
+    stale = (await old("claim_next", "t/*", seconds(10)))["token"]
+    await clock.advance(11)
+    token = (await new("claim_next", "t/*", seconds(60)))["token"]
+    for caller in (old, new):
+        assert (await caller("complete", "t/a", stale, result=1, move_to="d/a"))["status"] == "stale"
+        assert (await caller("fail", "t/a", stale, "x"))["status"] == "stale"
+        assert (await caller("release", "t/a", stale))["status"] == "stale"
+        for function in ("complete_many", "release_many", "fail_many"):
+            assert [r["status"] for r in await caller.rows(function, ["t/a"], [stale])] == ["stale"]
+        assert [r["status"] for r in await caller.rows("renew_many", ["t/a"], [stale], [seconds(9)])] == ["stale"]
+    assert (await old("complete", "t/a", token, move_to="d/a"))["status"] == "stale"
+    assert await root.rows("list", "d/*") == []
+    assert (await new("complete", "t/a", token, move_to="d/a"))["status"] == "ok"
+
+
+async def test_priority_then_age_under_64_workers(root: Caller, session: MakeAgent) -> None:
+    """1,000 tasks in ten priorities: nobody gets one while a better one is left that nobody has."""
+    rows = [(f"t/{n:04}", n * 7 % 10) for n in range(1000)]
+    for key, priority in rows:
+        await root("put", key, 0, priority=priority)
+    callers = [await session() for _ in range(8)]
+    order: list[tuple[int, int]] = []
+    tokens: set[int] = set()
+
+    async def work(caller: Caller) -> None:
+        while True:
+            got = await caller.rows("claim_many", "t/*", 8, seconds(600))
+            for row in got:
+                if row["status"] == "missing":
+                    return
+                tokens.add(row["token"])
+                order.append((row["token"], 9 - int(row["key"][2:]) * 7 % 10))
+
+    await asyncio.gather(*(work(caller) for caller in callers))
+    assert len(order) == len(tokens) == 1000
+    # tokens rise as claims are taken: no claim is further out of order than what the others had in hand
+    ranked = [rank for _, rank in sorted(order)]
+    best = sorted(ranked)
+    for place, rank in enumerate(ranked):
+        assert best[max(place - 64, 0)] <= rank <= best[min(place + 64, 999)]

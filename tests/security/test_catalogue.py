@@ -215,7 +215,7 @@ _VERSION = (
 _CLAIM = "insert into pgstate.claim (key, token, lease_until, attempts, claimed_at) values ('{}', 1, now(), 1, now())"
 _OTHERS = (
     "agent", "former_agent", "login", "delegation", "access_grant", "reach", "op", "lane", "watcher", "install", "feed_point",
-    "policy", "reducer", "mark", "sweep", "review", "thinning",
+    "thinning", "claim_log",
     "policy", "reducer", "mark", "sweep", "review", "search_rule", "search_build", "search_doc",
     "vector_index", "embedding", "embedding_wanted", "_acting",
 )  # fmt: skip

@@ -20,7 +20,7 @@ from pgstate._calls import access, claims, feed, history, policies, search, valu
 AREAS: list[ModuleType] = [access, claims, feed, history, policies, search, values]
 DUMMIES: dict[str, Any] = {
     "str": "x", "str | None": None, "int": 1, "int | None": None, "float": 1.0, "bool": True, "timedelta": timedelta(1),
-    "UUID | None": uuid4(), "datetime | None": None, "list[str]": ["x"], "timedelta | None": None, "list[str] | None": None, "list[int]": [0], "list[float] | None": [1.0], "list[list[float]]": [[1.0]], "Sequence[Any]": [None] * 12, "Sequence[Sequence[Any] | None]": [None] * 12,
+    "UUID | None": uuid4(), "UUID": uuid4(), "bool | None": None, "list[timedelta]": [timedelta(1)], "datetime | None": None, "list[str]": ["x"], "timedelta | None": None, "list[str] | None": None, "list[int]": [0], "list[float] | None": [1.0], "list[list[float]]": [[1.0]], "Sequence[Any]": [None] * 12, "Sequence[Sequence[Any] | None]": [None] * 12,
 }  # fmt: skip
 
 
@@ -89,7 +89,7 @@ async def test_every_function_that_agents_call_is_called(admin: asyncpg.Connecti
     # put, merge and so on are what write_one and write_many do; key() is done by the client; matches() is for SQL;
     # me() is part of info(), wake_lane() of write_and_wake()
     assert there - called == {
-        "put", "put_many", "merge", "merge_many", "delete", "delete_many", "complete", "key", "matches", "me", "wake_lane", *(there & {"prune"}),
+        "claim_next", "fail", "put", "put_many", "merge", "merge_many", "delete", "delete_many", "complete", "key", "matches", "me", "wake_lane", *(there & {"prune"}),
     }  # fmt: skip
 
 

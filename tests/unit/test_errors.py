@@ -113,6 +113,7 @@ def test_errors_travel(way: Callable[[Exception], Exception]) -> None:
         errors.Conflict: ("what", "k"),
         errors.ClaimHeld: ("what", "k"),
         errors.StaleToken: ("what", "k"),
+        errors.LeaseLost: ("what", "k"),
     }
     for class_ in set(classes().values()) - {errors.DatabaseError}:
         error = class_(*arguments.get(class_, ("what",)))

@@ -10,15 +10,22 @@ import pgstate
 from pgstate import errors, ops, reducers
 
 NAMES = [
-    "UNSET", "AccessDenied", "Agent", "BoundState", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired", "Embedding", "Entry",
-    "FieldChange", "Found", "FoundPage", "Grant", "HeldClaim", "Info", "Maintained", "Page", "PgStateError", "Policy", "PolicySetting", "Result", "RolledBack", "SearchRule", "StaleToken", "State", "Stats", "TypedState",
-    "TypedWatch", "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "connect", "errors", "key", "ops", "reducers",
+    "UNSET", "AccessDenied", "Agent", "BoundState", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired",
+    "Embedding", "Entry", "Failed", "FieldChange", "ForcedRelease", "Found", "FoundPage", "Grant", "HeldClaim",
+    "Info", "LeaseLost", "Lock", "Maintained", "Page", "PgStateError", "Policy", "PolicySetting", "Result",
+    "RolledBack", "SearchRule", "StaleToken", "State", "Stats", "Task", "TaskState", "TypedState", "TypedWatch",
+    "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "connect", "errors", "key", "ops",
+    "reducers",
 ]  # fmt: skip
 METHODS = [
-    "agents", "apply", "as_agent", "bind", "changes", "claim", "claim_next", "claims", "close", "complete", "create_agent",
-    "create_gateway", "create_reader", "create_vectors", "cursor", "delegate", "delete", "delete_many", "drop_agent", "drop_gateway", "drop_policy", "drop_reducer", "drop_search", "drop_vectors", "embed", "explain_policy", "get", "get_many", "grant_access",
-    "grants", "history", "info", "list", "maintain", "me", "merge", "merge_many", "namespace", "policies", "put", "put_many", "register_reducer", "release",
-    "renew", "revoke_access", "rollback", "search", "searches", "set_login", "set_policy", "set_search", "set_vectors", "stats", "typed", "undelegate", "unembedded", "update", "vectors", "watch", "with_timeout",
+    "agents", "apply", "as_agent", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next", "claims",
+    "close", "complete", "create_agent", "create_gateway", "create_reader", "create_vectors", "cursor", "delegate",
+    "delete", "delete_many", "drop_agent", "drop_gateway", "drop_policy", "drop_reducer", "drop_search",
+    "drop_vectors", "embed", "explain_policy", "fail", "get", "get_many", "grant_access", "grants", "history",
+    "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "policies", "put",
+    "put_many", "register_reducer", "release", "renew", "revoke_access", "rollback", "search", "searches",
+    "semaphore", "set_login", "set_policy", "set_search", "set_vectors", "stats", "tasks", "typed", "undelegate",
+    "unembedded", "update", "vectors", "watch", "with_timeout", "work",
 ]  # fmt: skip
 TYPED = {
     pgstate.TypedState: ["define", "delete", "diff", "load", "modify", "path", "reducers", "set", "update", "watch"],
@@ -65,7 +72,15 @@ def test_guards_and_operations() -> None:
 
 def test_errors_at_the_top_are_those_of_the_module() -> None:
     at_the_top = [name for name in NAMES if inspect.isclass(getattr(pgstate, name)) and hasattr(errors, name)]
-    assert at_the_top == ["AccessDenied", "ClaimHeld", "CursorExpired", "PgStateError", "StaleToken", "VersionConflict"]
+    assert at_the_top == [
+        "AccessDenied",
+        "ClaimHeld",
+        "CursorExpired",
+        "LeaseLost",
+        "PgStateError",
+        "StaleToken",
+        "VersionConflict",
+    ]
     assert all(getattr(pgstate, name) is getattr(errors, name) for name in at_the_top)
 
 

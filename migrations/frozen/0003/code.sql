@@ -573,6 +573,39 @@ end
 $$;
 comment on function pgstate._keep_of(text) is 'Internal: how much of a key''s history the policies keep.';
 
+-- functions/policy/_claim_rules_of.sql
+-- Apart from _policy_of(), which is on the way of every write.
+create function pgstate._claim_rules_of(p_key text) returns pgstate._claim_rules
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_rules pgstate._claim_rules;
+  v_subtrees text[] := pgstate._subtrees_of(p_key);
+begin
+  select (array_agg(p.max_attempts order by p.nearness desc) filter (where p.max_attempts is not null))[1],
+         (array_agg(p.backoff order by p.nearness desc) filter (where p.backoff is not null))[1],
+         (array_agg(p.backoff_limit order by p.nearness desc) filter (where p.backoff_limit is not null))[1],
+         (array_agg(p.dead_letter order by p.nearness desc) filter (where p.dead_letter is not null))[1],
+         (array_agg(p.subtree order by p.nearness desc) filter (where p.dead_letter is not null))[1],
+         (array_agg(p.claimed_writes order by p.nearness desc) filter (where p.claimed_writes is not null))[1]
+    into v_rules
+    from pgstate.policy p where p.subtree = any (v_subtrees);
+  return v_rules;
+end
+$$;
+comment on function pgstate._claim_rules_of(text) is 'Internal: what the policies say of claims of a key.';
+
+-- functions/policy/_claimed_writes.sql
+create function pgstate._claimed_writes(p_key text) returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return coalesce((pgstate._claim_rules_of(p_key)).claimed_writes, false);
+end
+$$;
+comment on function pgstate._claimed_writes(text) is 'Internal: may a claimed entry be written without its token?';
+
 -- functions/policy/_keep_text.sql
 create function pgstate._keep_text(p_versions int, p_age interval, p_everything boolean) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -1051,7 +1084,8 @@ comment on function pgstate._policies_changed(text, boolean) is 'Internal: what 
 
 -- functions/policy/_set_policy.sql
 create function pgstate._set_policy(
-  p_actor pgstate._actor, p_subtree text, p_reducer text, p_ttl interval, p_keep text, p_value_limit int, p_schema jsonb
+  p_actor pgstate._actor, p_subtree text, p_reducer text, p_ttl interval, p_keep text, p_value_limit int, p_schema jsonb,
+  p_max_attempts int, p_backoff interval, p_backoff_limit interval, p_dead_letter text, p_claimed_writes boolean
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -1063,13 +1097,21 @@ begin
   if strpos(p_subtree, '{agent}') > 0 then
     raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
       hint = 'A policy is about keys, whoever writes them: {agent} has no meaning in it.';
-  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema) = 0 then
-    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit or schema',
+  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes) = 0 then
+    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter or claimed_writes',
       hint = 'drop_policy(subtree, settings) takes settings away.';
   elsif p_ttl <> interval '0' and not pgstate._span_ok(p_ttl) then
     raise exception using errcode = 'PS007', message = 'ttl is positive and at most 100 years, or 0 for none';
   elsif p_value_limit is not null and p_value_limit not between 1 and (select i.value_limit from pgstate.install i) then
     raise exception using errcode = 'PS007', message = 'value_limit is a number of bytes, at most that of the installation (see pgstate.info())';
+  end if;
+  if p_max_attempts < 1 then
+    raise exception using errcode = 'PS007', message = 'max_attempts is at least 1';
+  elsif not (pgstate._span_ok(p_backoff) and pgstate._span_ok(p_backoff_limit)) then
+    raise exception using errcode = 'PS007', message = 'backoff and backoff_limit are positive and at most 100 years';
+  elsif p_dead_letter is not null and not pgstate._key_ok(p_dead_letter) then
+    raise exception using errcode = 'PS007', message = format('dead_letter is a key, not %L', left(p_dead_letter, 80)),
+      hint = 'tasks/dead for what is to lie below tasks/dead/.';
   end if;
   if p_reducer is not null and not pgstate._built_in(p_reducer) then
     -- drop_reducer() must not take it away meanwhile
@@ -1104,23 +1146,27 @@ begin
   end if;
 
   perform pgstate._lock_policies();
-  insert into pgstate.policy as p (subtree, nearness, reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, set_by, set_at)
+  insert into pgstate.policy as p (subtree, nearness, reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, set_by, set_at,
+                              max_attempts, backoff, backoff_limit, dead_letter, claimed_writes)
   values (p_subtree,
           case when p_subtree = '**' then 0
                else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
           p_reducer, p_ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything, p_value_limit, p_schema,
-          p_actor.name, pgstate._now())
+          p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes)
       on conflict on constraint policy_pkey do update
      set reducer = coalesce(excluded.reducer, p.reducer), ttl = coalesce(excluded.ttl, p.ttl),
          keep_versions = case when p_keep is null then p.keep_versions else excluded.keep_versions end,
          keep_age = case when p_keep is null then p.keep_age else excluded.keep_age end,
          keep_everything = case when p_keep is null then p.keep_everything else excluded.keep_everything end,
          value_limit = coalesce(excluded.value_limit, p.value_limit), schema = coalesce(excluded.schema, p.schema),
+         max_attempts = coalesce(excluded.max_attempts, p.max_attempts), backoff = coalesce(excluded.backoff, p.backoff),
+         backoff_limit = coalesce(excluded.backoff_limit, p.backoff_limit), dead_letter = coalesce(excluded.dead_letter, p.dead_letter),
+         claimed_writes = coalesce(excluded.claimed_writes, p.claimed_writes),
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._policies_changed(p_subtree, p_keep is not null);
 end
 $$;
-comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb) is 'Internal: sets what is given.';
+comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb, int, interval, interval, text, boolean) is 'Internal: sets what is given.';
 
 -- functions/policy/_drop_policy.sql
 create function pgstate._drop_policy(p_actor pgstate._actor, p_subtree text, p_settings text[]) returns void
@@ -1128,7 +1174,8 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_policy pgstate.policy;
-  v_settings text[] := coalesce(p_settings, array['reducer', 'ttl', 'keep', 'value_limit', 'schema']);
+  v_settings text[] := coalesce(p_settings, array['reducer', 'ttl', 'keep', 'value_limit', 'schema',
+    'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes']);
   v_setting text;
   v_kept boolean;
 begin
@@ -1137,12 +1184,15 @@ begin
   select p.* into v_policy from pgstate.policy p where p.subtree = p_subtree;
   -- a misspelt name must not pass for a rule taken away
   foreach v_setting in array v_settings loop
-    if coalesce(v_setting, '') not in ('reducer', 'ttl', 'keep', 'value_limit', 'schema') then
+    if coalesce(v_setting, '') <> all (array['reducer', 'ttl', 'keep', 'value_limit', 'schema',
+         'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes']) then
       raise exception using errcode = 'PS007', message = format('unknown setting %L', left(v_setting, 80)),
-        hint = 'Settings are reducer, ttl, keep, value_limit and schema.';
+        hint = 'Settings are reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter and claimed_writes.';
     elsif p_settings is not null and (case v_setting
             when 'reducer' then v_policy.reducer is null when 'ttl' then v_policy.ttl is null when 'schema' then v_policy.schema is null
-            when 'value_limit' then v_policy.value_limit is null
+            when 'value_limit' then v_policy.value_limit is null when 'max_attempts' then v_policy.max_attempts is null
+            when 'backoff' then v_policy.backoff is null when 'backoff_limit' then v_policy.backoff_limit is null
+            when 'dead_letter' then v_policy.dead_letter is null when 'claimed_writes' then v_policy.claimed_writes is null
             else num_nonnulls(v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything) = 0 end) then
       raise exception using errcode = 'PS007', message = format('no policy on %s sets %s', p_subtree, v_setting),
         hint = 'pgstate.policies() lists them.';
@@ -1156,19 +1206,26 @@ begin
   if 'ttl' = any (v_settings) then v_policy.ttl := null; end if;
   if 'value_limit' = any (v_settings) then v_policy.value_limit := null; end if;
   if 'schema' = any (v_settings) then v_policy.schema := null; end if;
+  if 'max_attempts' = any (v_settings) then v_policy.max_attempts := null; end if;
+  if 'backoff' = any (v_settings) then v_policy.backoff := null; end if;
+  if 'backoff_limit' = any (v_settings) then v_policy.backoff_limit := null; end if;
+  if 'dead_letter' = any (v_settings) then v_policy.dead_letter := null; end if;
+  if 'claimed_writes' = any (v_settings) then v_policy.claimed_writes := null; end if;
   if 'keep' = any (v_settings) then
     v_policy.keep_versions := null;
     v_policy.keep_age := null;
     v_policy.keep_everything := null;
   end if;
   if num_nonnulls(v_policy.reducer, v_policy.ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything,
-                  v_policy.value_limit, v_policy.schema) = 0 then
+                  v_policy.value_limit, v_policy.schema, v_policy.max_attempts, v_policy.backoff, v_policy.backoff_limit,
+                  v_policy.dead_letter, v_policy.claimed_writes) = 0 then
     delete from pgstate.policy p where p.subtree = p_subtree;
   else
     update pgstate.policy p
        set reducer = v_policy.reducer, ttl = v_policy.ttl, value_limit = v_policy.value_limit, schema = v_policy.schema,
            keep_versions = v_policy.keep_versions, keep_age = v_policy.keep_age, keep_everything = v_policy.keep_everything,
-           set_by = p_actor.name, set_at = pgstate._now()
+           max_attempts = v_policy.max_attempts, backoff = v_policy.backoff, backoff_limit = v_policy.backoff_limit,
+           dead_letter = v_policy.dead_letter, claimed_writes = v_policy.claimed_writes, set_by = p_actor.name, set_at = pgstate._now()
      where p.subtree = p_subtree;
   end if;
   perform pgstate._policies_changed(p_subtree, v_kept and 'keep' = any (v_settings));
@@ -1184,7 +1241,8 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   return query
-    select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at
+    select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at,
+           p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
       from pgstate.policy p
      where (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id) && pgstate._pattern_ranges(p.subtree)
      order by p.subtree;
@@ -1202,7 +1260,9 @@ begin
   return query
     select d.setting, coalesce(f.value, d.value), f.subtree
       from (values (1, 'reducer', null::jsonb), (2, 'ttl', null), (3, 'keep', '"everything"'),
-                   (4, 'value_limit', to_jsonb(p_actor.value_limit)), (5, 'schema', null)) d (place, setting, value)
+                   (4, 'value_limit', to_jsonb(p_actor.value_limit)), (5, 'schema', null),
+                   (6, 'max_attempts', null), (7, 'backoff', '"00:00:01"'), (8, 'backoff_limit', '"00:05:00"'), (9, 'dead_letter', null),
+                   (10, 'claimed_writes', 'false')) d (place, setting, value)
       left join lateral (
         select x.value, p.subtree
           from pgstate.policy p
@@ -1212,7 +1272,8 @@ begin
             ('keep', to_jsonb(pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything))),
             -- the installation's may have become smaller
             ('value_limit', to_jsonb(case when p.value_limit is not null then least(p.value_limit, p_actor.value_limit) end)),
-            ('schema', p.schema)) x (setting, value)
+            ('schema', p.schema), ('max_attempts', to_jsonb(p.max_attempts)), ('backoff', to_jsonb(p.backoff)),
+            ('backoff_limit', to_jsonb(p.backoff_limit)), ('dead_letter', to_jsonb(p.dead_letter)), ('claimed_writes', to_jsonb(p.claimed_writes))) x (setting, value)
          where p.subtree = any (v_subtrees) and x.setting = d.setting and x.value is not null
          order by p.nearness desc limit 1) f on true
      order by d.place;
@@ -2303,6 +2364,58 @@ end
 $$;
 comment on function pgstate._check_admin(pgstate._actor, text) is 'Internal: raises PS010 unless the caller administers the whole subtree.';
 
+-- functions/claims/_force_release.sql
+-- As the owner, since who administers a subtree need not be able to write there. The log says whose claim it was.
+create function pgstate._force_release(p_actor pgstate._actor, p_key text) returns pgstate.claimed
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_claim pgstate.claim;
+  v_out pgstate.claimed;
+begin
+  perform pgstate._check_admin(p_actor, p_key);
+  perform from pgstate.entry e where e.key = p_key for update;
+  select c.* into v_claim from pgstate.claim c
+   where c.key = p_key and (c.lease_until > pgstate._now() or c.retry_at > pgstate._now()) for update;
+  v_out.key := p_key;
+  if v_claim.key is null then
+    v_out.status := 'missing';
+    return v_out;
+  end if;
+  -- it begins anew: what was given up would be given up again by its next failure
+  update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null, retry_at = null, attempts = 0, released = 0
+   where c.key = p_key;
+  insert into pgstate.claim_log (key, at, token, holder, lease_until, attempts, released_by, via)
+  values (p_key, pgstate._now(), v_claim.token, v_claim.holder, nullif(v_claim.lease_until, '-infinity'), v_claim.attempts, p_actor.name, session_user);
+  perform pgstate._wake(array[p_key]);
+  v_out.status := 'ok';
+  v_out.attempts := v_claim.attempts;
+  return v_out;
+end
+$$;
+comment on function pgstate._force_release(pgstate._actor, text) is 'Internal: ends a claim whoever holds it.';
+
+-- functions/claims/_claim_log.sql
+create function pgstate._claim_log(p_actor pgstate._actor, p_pattern text, p_limit int) returns setof pgstate.claim_log_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_pattern)
+    * (select r.admins + '{}' from pgstate.reach r where r.agent_id = p_actor.id);
+  v_regex text := pgstate._pattern_regex(p_pattern);
+begin
+  if isempty(v_ranges) then
+    perform pgstate._deny();
+  end if;
+  return query
+    select l.key, l.at, l.token, l.holder, l.lease_until, l.attempts, l.released_by, l.via
+      from pgstate.claim_log l where v_ranges @> l.key and (v_regex is null or l.key ~ v_regex)
+     order by l.at desc, l.key limit p_limit;
+end
+$$;
+comment on function pgstate._claim_log(pgstate._actor, text, int) is 'Internal: claims that were ended by force, where the caller administers.';
+
 -- functions/admin/_delegate.sql
 create function pgstate._delegate(p_login text, p_agent text, p_on boolean) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -2512,8 +2625,10 @@ begin
   for v_try in 1 .. 3 loop
     select l.agent_id, l.turn, l.outcome into v_lane from pgstate.lane l where l.lane = p_lane for update;
     exit when found;
-    -- a new client: those that were last used a day ago have no statement left to send again
-    delete from pgstate.lane l where l.at < pgstate._now() - interval '1 day';
+    -- those that were last used a day ago have no statement left to send again; all are looked at for it, so not each time
+    if random() < 0.05 then
+      delete from pgstate.lane l where l.at < pgstate._now() - interval '1 day';
+    end if;
     insert into pgstate.lane (lane, agent_id, turn) values (p_lane, p_actor.id, 0) on conflict do nothing;
   end loop;
   if v_lane.agent_id <> p_actor.id or p_turn is null or p_turn < greatest(v_lane.turn, 1) then
@@ -2524,6 +2639,16 @@ begin
 end
 $$;
 comment on function pgstate._lane_begin(pgstate._actor, uuid, bigint) is 'Internal: locks a lane; the stored outcome when this turn was done before.';
+
+-- functions/values/_lane_drop.sql
+create function pgstate._lane_drop(p_actor pgstate._actor, p_lane uuid) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  delete from pgstate.lane l where l.lane = p_lane and l.agent_id = p_actor.id;
+end
+$$;
+comment on function pgstate._lane_drop(pgstate._actor, uuid) is 'Internal: forgets a lane of the caller''s.';
 
 -- functions/values/_lane_end.sql
 -- Returns true, so that it can be assigned: PERFORM would run it as a query.
@@ -2656,6 +2781,27 @@ begin
 end
 $$;
 comment on function pgstate._op_outcome(pgstate._actor, text) is 'Internal: the stored outcome of an op_id.';
+
+-- functions/values/_op_first.sql
+-- _op_begin() for a call that is one request: its first outcome, or null when it is to be done now. PS007 PS030.
+create function pgstate._op_first(p_actor pgstate._actor, p_op_id text, p_request text) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_states text[] := pgstate._op_begin(p_actor, array[p_op_id], array[p_request]);
+begin
+  if v_states = array['known'] then
+    v_states := pgstate._op_known(p_actor, array[p_op_id], array[p_request], v_states);
+  end if;
+  if v_states = array['invalid'] then
+    perform pgstate._raise('PS007', null);
+  elsif v_states = array['reused'] then
+    perform pgstate._raise('PS030', null);
+  end if;
+  return case when v_states = array['replay'] then pgstate._op_outcome(p_actor, p_op_id) end;
+end
+$$;
+comment on function pgstate._op_first(pgstate._actor, text, text) is 'Internal: takes an op_id, or returns what was done under it.';
 
 -- functions/search/_path_steps.sql
 -- A path into a value: names joined by dots, each perhaps with [3] or [*] behind; a backslash takes the next character
@@ -4082,6 +4228,89 @@ $$;
 comment on function pgstate._put_existing(pgstate._actor, text[], jsonb[], bigint[], interval[], int[], timestamptz[]) is
   'Internal: puts on existing, unclaimed keys.';
 
+-- functions/values/_complete_existing.sql
+-- Completing different keys whose claims the caller holds, in three statements; with places to move their values or results
+-- to where nothing was ever. Returns the keys' new versions; or null, with nothing done and no lock kept, when anything is
+-- otherwise: _write_each() tells how. Locks as in _put_existing(): the entries in key order, then the claims.
+create function pgstate._complete_existing(
+  p_actor pgstate._actor, p_keys text[], p_tokens bigint[], p_results jsonb[], p_move_tos text[]
+) returns bigint[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_versions bigint[];
+  v_count int := cardinality(p_keys);
+  v_values jsonb[];
+  v_ended int;
+  v_entries pgstate.entry[];
+  v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
+  v_now timestamptz := pgstate._now();
+begin
+  if exists (select from unnest(p_keys) k where k is null or not (p_actor.reads @> k and p_actor.writes @> k))
+     or exists (select from unnest(p_move_tos) k where k is not null and not (p_actor.writes @> k and pgstate._key_ok(k)))
+     or (select count(*) <> count(distinct k collate "C") from unnest(p_keys || p_move_tos) k where k is not null)
+     or exists (select from unnest(p_results) r where pg_column_size(r) > p_actor.value_limit)
+     or p_actor.policies and p_move_tos is not null and pgstate._has_rules(p_move_tos) then
+    return null;
+  end if;
+  begin
+    if p_move_tos is not null then
+      select array_agg(coalesce(x.result, x.value) order by x.ord) into v_values
+        from (select i.ord, i.result,
+                     case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value
+                from (select u.* from unnest(p_keys, p_results) with ordinality as u (key, result, ord) order by u.key collate "C") i
+                join pgstate.entry e on e.key = i.key and e.value is not null
+               order by e.key for update of e) x;
+      if cardinality(v_values) is distinct from v_count then
+        raise exception using errcode = 'PS998';
+      end if;
+    end if;
+    with input as materialized (
+      select u.* from unnest(p_keys) with ordinality as u (key, ord) order by u.key collate "C"
+    ), ended as (
+      update pgstate.entry e
+         set version = e.version + 1, live = false, value = null, writer = p_actor.name, via = session_user, updated_at = v_now,
+             expires_at = null, full_version = null
+        from input i
+       where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > v_now)
+      returning i.ord, e.key, e.version
+    ), recorded as (
+      insert into pgstate.version (key, version, epoch, op, writer, via, at)
+      select u.key, u.version, p_actor.epoch, 'complete', p_actor.name, session_user, v_now from ended u
+    )
+    select array_agg(u.version order by u.ord) into v_versions from ended u;
+    if cardinality(v_versions) is distinct from v_count then
+      raise exception using errcode = 'PS998';
+    end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_claims_seen(p_keys);
+    end if;
+    delete from pgstate.claim c using unnest(p_keys, p_tokens) i (key, token)
+     where c.key = i.key and c.token = i.token and c.holder_id = p_actor.id and c.lease_until > pgstate._now();
+    get diagnostics v_ended = row_count;
+    if v_ended <> v_count then
+      raise exception using errcode = 'PS998';
+    end if;
+    if p_move_tos is not null then
+      v_entries := array(
+        select row(m.key, null, 'value', v_floor + 1, true, m.value, p_actor.name, session_user, v_now, v_now, null, 0, null, null, null, null, null, null)::pgstate.entry
+          from unnest(p_move_tos, v_values) m (key, value) where m.key is not null order by m.key collate "C");
+      if not pgstate._insert_entries(v_entries, v_floor) then
+        raise exception using errcode = 'PS998';
+      end if;
+      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at)
+      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now from unnest(v_entries) n;
+    end if;
+  exception when sqlstate 'PS998' then
+    return null;
+  end;
+  return v_versions;
+end
+$$;
+comment on function pgstate._complete_existing(pgstate._actor, text[], bigint[], jsonb[], text[]) is 'Internal: completes claimed entries.';
+
 -- functions/values/_put_new.sql
 -- The short way of a put where there is no row for the key, not even a tombstone: its version, or null when there is one by
 -- now. The floor, above which versions of keys that were purged have never been, is read before; a purge that ended while
@@ -4301,7 +4530,8 @@ begin
       elsif s.token is not null and (v_token is distinct from s.token or not exists (
               select from unnest(v_claims) c where c.key = v_key and c.token = s.token and c.holder_id = p_actor.id)) then
         v_status := 'stale';
-      elsif s.token is null and v_token is not null and s.op in ('put', 'merge', 'delete') then
+      elsif s.token is null and v_token is not null and s.op in ('put', 'merge', 'delete')
+            and not (p_actor.policies and pgstate._claimed_writes(v_key)) then
         v_status := 'held';
       elsif s.op = 'exists' then
         v_status := case when v_live then 'ok' else 'missing' end;
@@ -4723,6 +4953,17 @@ $$;
 comment on function pgstate.delete_many(text[], bigint[], bigint[], text[], text) is
   'delete() for many keys in one statement: one outcome per row, in the order of the input; a refused row harms no other.';
 
+-- functions/values/end_lane.sql
+-- Reaches nothing but the caller's own lane.
+create function pgstate.end_lane(lane uuid, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._lane_drop(pgstate._enter(end_lane.agent), end_lane.lane);
+end
+$$;
+comment on function pgstate.end_lane(uuid, text) is 'Forgets a lane whose last statement was answered. A client changes its lanes now and then: while an old snapshot is held open, the row of a lane leads to all that it was.';
+
 -- functions/values/expire.sql
 create function pgstate.expire() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -4824,10 +5065,44 @@ end
 $$;
 comment on function pgstate.history(text, int, bigint, text) is 'Versions of a key, newest first: what each was, who wrote it through which login, and when. before: only older ones, for the next page. PS001 PS007 PS010.';
 
+-- functions/values/_list_claimed.sql
+-- list() for claimed => true or false, apart from it: a condition more would be paid by every row of every listing.
+create function pgstate._list_claimed(
+  p_ranges pgstate.keymultirange, p_regex text, p_limit int, p_claimed boolean, p_cursor text, p_now timestamptz
+) returns setof pgstate.listed
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
+as $$
+begin
+  return query
+    with span as materialized (
+      -- half open, exactly: no key holds chr(1)
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(p_ranges) r
+    )
+    select m.*
+      from span
+      cross join lateral (
+        select e.key, case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end,
+               e.version, case when e.kind = 'value' then 'value' else e.kind::text end, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority,
+               e.not_before, p_cursor
+          from pgstate.entry e
+         where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > p_now) and (p_regex is null or e.key ~ p_regex)
+           and p_claimed = exists (select from pgstate.claim c where c.key = e.key and c.lease_until > p_now offset 0)
+         order by e.key limit p_limit
+      ) m
+     limit p_limit;
+end
+$$;
+comment on function pgstate._list_claimed(pgstate.keymultirange, text, int, boolean, text, timestamptz) is 'Internal: entries that somebody holds, or that nobody does.';
+
 -- functions/values/list.sql
 -- Checked first, then read by range: only the ranges that both the pattern and the grants cover are touched, so that
 -- hidden keys cost no time.
-create function pgstate.list(pattern text default '', "limit" int default 1000, after text default null, bookmark boolean default false, agent text default null)
+create function pgstate.list(pattern text default '', "limit" int default 1000, after text default null, bookmark boolean default false, agent text default null,
+  claimed boolean default null)
 returns setof pgstate.listed
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -4858,6 +5133,9 @@ begin
   -- The lateral subquery forces a nested loop over the ranges in their order, so rows come in key order without a sort,
   -- and the outer limit ends the scan with the page. The bounds are columns, because under row-level security a key is
   -- looked up in the index only by what no function computes there. Casting the kind takes a tenth of the time of a row.
+  if list.claimed is not null then
+    return query select * from pgstate._list_claimed(v_ranges, v_regex, list."limit", list.claimed, case when not list.bookmark then v_cursor end, v_now);
+  else
   return query
     with span as materialized (
       -- half open, exactly: no key holds chr(1)
@@ -4876,13 +5154,14 @@ begin
          order by e.key limit list."limit"
       ) m
      limit list."limit";
+  end if;
   if list.bookmark then
     return next row(null, null, null, null, null, null, null, null, null, null, null, v_cursor)::pgstate.listed;
   end if;
 end
 $$;
-comment on function pgstate.list(text, int, text, boolean, text) is
-  'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement; with bookmark only one more row does, the last, whose key is null: it comes even when nothing is listed. An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
+comment on function pgstate.list(text, int, text, boolean, text, boolean) is
+  'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement; with bookmark only one more row does, the last, whose key is null: it comes even when nothing is listed. claimed: only those that somebody holds (true), or that nobody does (false). An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
 
 -- functions/values/merge.sql
 -- Never conflicts: concurrent merges into one key all take effect.
@@ -5036,6 +5315,8 @@ begin
      and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                         write_many.priorities, write_many.not_befores);
+  elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then
+    v_versions := pgstate._complete_existing(v_actor, write_many.keys, write_many.tokens, null, null);
   end if;
   if v_versions is null then
     v_out := pgstate._write_each(v_actor, v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values,
@@ -5099,8 +5380,8 @@ comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[
 
 -- functions/values/write_one.sql
 -- Any write of one row, as write_many() takes it: what clients send that have just one, and what put(), merge(), delete()
--- and complete() are. A plain put goes a short way, in plain statements; everything else is decided by write_many(), which
--- finds the entry locked already.
+-- and complete() are. A plain put and a plain completion go a short way, in plain statements; everything else is decided by
+-- write_many(), which finds the entry locked already.
 --
 -- The short way of a key that exists: the entry is locked first and written by a second statement, whose snapshot shows every claim that there
 -- is (claims are taken under the entry's lock), and whose time is the one after the wait for the lock. A key that was never
@@ -5169,6 +5450,32 @@ begin
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
       select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at
         from changed c
+      returning version into v_version;
+    end if;
+  elsif write_one.op = 'complete' and write_one.token is not null and write_one.expect is null and write_one.return_value is null
+        and write_one.op_id is null and v_actor.writable and v_actor.readable then
+    -- likewise: the claim is ended in the statement that asks whether it is the caller's
+    select e.version into v_version
+      from pgstate.entry e where e.key = write_one.key and e.value is not null and e.kind = 'value' for no key update;
+    if v_version is not null then
+      if current_setting('transaction_isolation') <> 'read committed' then
+        perform pgstate._check_claims_seen(array[write_one.key]);
+      end if;
+      v_now := pgstate._now();
+      with ended as (
+        delete from pgstate.claim c
+         where c.key = write_one.key and c.token = write_one.token and c.holder_id = v_actor.id and c.lease_until > v_now
+        returning c.key
+      ), changed as (
+        update pgstate.entry e
+           set version = e.version + 1, live = false, value = null, writer = v_actor.name, via = session_user, updated_at = v_now,
+               expires_at = null, full_version = null
+          from ended n
+         where e.key = n.key and (e.expires_at is null or e.expires_at > v_now)
+        returning e.version
+      )
+      insert into pgstate.version (key, version, epoch, op, writer, via, at)
+      select write_one.key, c.version, v_actor.epoch, 'complete', v_actor.name, session_user, v_now from changed c
       returning version into v_version;
     end if;
   end if;
@@ -5447,19 +5754,30 @@ $$;
 comment on function pgstate.list_as_of(text, int, text, text, timestamptz, boolean, text) is
   'The entries that matched a pattern at a past state, of those that the caller may read now, in key order: at a cursor or a time, as in get_as_of(). limit, after and bookmark as in list(); the cursor is that of the past state, from which changes() tells all that came since (null for a time before a restore). PS001 PS002 PS007 PS010 PS020 PS021 PS022 PS023.';
 
+-- functions/claims/_claimant_fault.sql
+create function pgstate._claimant_fault(p_actor pgstate._actor, p_key text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return case when p_key is null or not pgstate._key_ok(p_key) then 'PS001'
+              when not (p_actor.reads @> p_key and p_actor.writes @> p_key) then 'PS010' end;
+end
+$$;
+comment on function pgstate._claimant_fault(pgstate._actor, text) is 'Internal: what _check_claimant() would raise, for set-based calls.';
+
 -- functions/claims/_check_claimant.sql
 create function pgstate._check_claimant(p_actor pgstate._actor, p_key text) returns void
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_code text := pgstate._claimant_fault(p_actor, p_key);
 begin
-  if p_key is null or not pgstate._key_ok(p_key) then
-    perform pgstate._bad_key(p_key);
-  elsif not (p_actor.reads @> p_key and p_actor.writes @> p_key) then
-    perform pgstate._deny();
+  if v_code is not null then
+    perform pgstate._raise(v_code, p_key);
   end if;
 end
 $$;
-comment on function pgstate._check_claimant(pgstate._actor, text) is 'Internal: claims need read and write.';
+comment on function pgstate._check_claimant(pgstate._actor, text) is 'Internal: claims need read and write. PS001 PS010.';
 
 -- functions/claims/_check_claims_seen.sql
 -- Under REPEATABLE READ the snapshot may be older than a claim, and claiming changes no entry that would tell. Called with
@@ -5491,70 +5809,350 @@ end
 $$;
 comment on function pgstate._check_lease(interval) is 'Internal: raises PS007 for an impossible lease.';
 
--- functions/claims/_claim_again.sql
-create function pgstate._claim_again(p_outcome jsonb) returns pgstate.claimed
+-- functions/claims/_keep_claims.sql
+-- Claims for keeping with a lane or an op_id: everything but the values, which their entries have.
+create function pgstate._keep_claims(p_claims pgstate.claimed[]) returns jsonb
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select jsonb_agg(jsonb_build_array(c.status, c.key, c.version, c.token, c.lease_until, c.attempts, c.retry_in) order by c.ordinality)
+            from unnest(p_claims) with ordinality c);
+end
+$$;
+comment on function pgstate._keep_claims(pgstate.claimed[]) is 'Internal: outcomes of claims for keeping.';
+
+-- functions/claims/_claims_again.sql
+-- The opposite of _keep_claims(). A value that has changed since is left out: the claim was lost then.
+create function pgstate._claims_again(p_outcome jsonb) returns pgstate.claimed[]
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
-declare
-  v_claimed pgstate.claimed := jsonb_populate_record(null::pgstate.claimed, p_outcome);
 begin
-  if v_claimed.status = 'ok' then
-    select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end
-      into v_claimed.value from pgstate.entry e where e.key = v_claimed.key and e.version = v_claimed.version;
-  end if;
-  return v_claimed;
+  return array(
+    select row(o.item ->> 0, o.item ->> 1,
+               (select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end
+                  from pgstate.entry e where e.key = o.item ->> 1 and e.version = (o.item ->> 2)::bigint and o.item ->> 0 = 'ok'),
+               (o.item ->> 2)::bigint, (o.item ->> 3)::bigint, (o.item ->> 4)::timestamptz, (o.item ->> 5)::int, (o.item ->> 6)::interval)::pgstate.claimed
+      from jsonb_array_elements(p_outcome) with ordinality as o (item, ord) order by o.ord);
 end
 $$;
-comment on function pgstate._claim_again(jsonb) is 'Internal: the first outcome of a claim that was sent again.';
+comment on function pgstate._claims_again(jsonb) is 'Internal: the first outcome of a claim that was sent again.';
 
--- functions/claims/_claim_outcome.sql
--- A claim for keeping with a lane, and back.
-create function pgstate._claim_outcome(p_claimed pgstate.claimed) returns jsonb
-language plpgsql immutable set search_path = pg_catalog, pg_temp
-as $$ begin return to_jsonb(p_claimed) - 'value'; end $$;
-comment on function pgstate._claim_outcome(pgstate.claimed) is 'Internal: a claim''s outcome for keeping.';
-
--- functions/claims/_take.sql
--- Takes the claim of an entry that the caller has locked. Null when somebody holds it.
-create function pgstate._take(p_actor pgstate._actor, p_key text, p_lease interval) returns pgstate.claim
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
-as $$
-declare
-  v_claim pgstate.claim;
-  v_now timestamptz := pgstate._now();
-begin
-  insert into pgstate.claim as c (key, token, holder, holder_id, lease_until, attempts, claimed_at)
-  values (p_key, nextval('pgstate.claim_token_seq'), p_actor.name, p_actor.id, v_now + p_lease, 1, v_now)
-      on conflict on constraint claim_pkey do update
-     set token = excluded.token, holder = excluded.holder, holder_id = excluded.holder_id, lease_until = excluded.lease_until,
-         attempts = c.attempts + 1, claimed_at = excluded.claimed_at
-   where c.lease_until <= v_now
-  returning c.* into v_claim;
-  return v_claim;
-end
-$$;
-comment on function pgstate._take(pgstate._actor, text, interval) is 'Internal: claims a locked entry.';
-
--- functions/claims/claim.sql
-create function pgstate.claim(key text, lease interval, lane uuid default null, turn bigint default null, agent text default null)
-returns pgstate.claimed
+-- functions/claims/_give_up.sql
+-- Work that is not tried again, whose claim the caller holds: moved to where its policy says, if the caller may write there,
+-- else it stays, unclaimable. Either way its claim's row says why; the move makes versions as any write does. Returns where
+-- it was moved.
+create function pgstate._give_up(
+  p_actor pgstate._actor, p_agent text, p_key text, p_token bigint, p_error text, p_rules pgstate._claim_rules
+) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter_write(claim.agent);
+  v_to text;
+  v_claim pgstate.claim;
+  v_priority int;
+begin
+  update pgstate.claim c set error = left(p_error, 2000) where c.key = p_key returning c.* into v_claim;
+  -- below the dead letters there are no deader ones
+  if p_rules.dead_letter is not null and not p_key ^@ (p_rules.dead_letter || '/') then
+    v_to := p_rules.dead_letter || '/' || case
+      when p_rules.dead_letter_of = '**' then p_key
+      when p_key ^@ left(p_rules.dead_letter_of, -2) and p_rules.dead_letter_of like '%/**' then substr(p_key, length(p_rules.dead_letter_of) - 1)
+      else substring(p_key from '[^/]*$') end;
+  end if;
+  if v_to is not null and pgstate._key_ok(v_to) then
+    select e.priority into v_priority from pgstate.entry e where e.key = p_key;
+    if 'ok' = all (array(
+         select o.status
+           from pgstate.write_many(array['delete', 'put'], array[p_key, v_to], array[null, pgstate._current_value(p_key)],
+                                   tokens => array[p_token, null], priorities => array[null, v_priority], "atomic" => true, agent => p_agent) o)) then
+      insert into pgstate.claim as c (key, token, lease_until, attempts, claimed_at, retry_at, error, released)
+      values (v_to, nextval('pgstate.claim_token_seq'), '-infinity', v_claim.attempts, v_claim.claimed_at, 'infinity', v_claim.error, v_claim.released)
+          on conflict on constraint claim_pkey do update
+         set token = excluded.token, holder = null, holder_id = null, lease_until = excluded.lease_until, attempts = excluded.attempts,
+             claimed_at = excluded.claimed_at, retry_at = excluded.retry_at, error = excluded.error, released = excluded.released;
+      return v_to;
+    end if;
+  end if;
+  update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null, retry_at = 'infinity' where c.key = p_key;
+  return null;
+end
+$$;
+comment on function pgstate._give_up(pgstate._actor, text, text, bigint, text, pgstate._claim_rules) is 'Internal: ends work that failed for the last time.';
+
+-- functions/claims/_take.sql
+-- Takes the claims of entries that the caller has locked, in the order given; those that somebody holds are left out. In a
+-- statement of its own: one that another has just claimed looks free in the snapshot that found it, and the claim tells.
+create function pgstate._take(p_actor pgstate._actor, p_keys text[], p_lease interval) returns pgstate.claim[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_claims pgstate.claim[];
+  v_claim pgstate.claim;
+  v_now timestamptz := pgstate._now();
+begin
+  if cardinality(p_keys) = 1 then
+    insert into pgstate.claim as c (key, token, holder, holder_id, lease_until, attempts, claimed_at)
+    values (p_keys[1], nextval('pgstate.claim_token_seq'), p_actor.name, p_actor.id, v_now + p_lease, 1, v_now)
+        on conflict on constraint claim_pkey do update
+       set token = excluded.token, holder = excluded.holder, holder_id = excluded.holder_id, lease_until = excluded.lease_until,
+           attempts = c.attempts + 1, claimed_at = excluded.claimed_at, retry_at = null
+     where c.lease_until <= v_now and (c.retry_at is null or c.retry_at <= v_now)
+    returning c.* into v_claim;
+    return case when v_claim.key is not null then array[v_claim] end;
+  end if;
+  with taken as (
+    insert into pgstate.claim as c (key, token, holder, holder_id, lease_until, attempts, claimed_at)
+    select k, nextval('pgstate.claim_token_seq'), p_actor.name, p_actor.id, v_now + p_lease, 1, v_now from unnest(p_keys) k
+        on conflict on constraint claim_pkey do update
+       set token = excluded.token, holder = excluded.holder, holder_id = excluded.holder_id, lease_until = excluded.lease_until,
+           attempts = c.attempts + 1, claimed_at = excluded.claimed_at, retry_at = null
+     where c.lease_until <= v_now and (c.retry_at is null or c.retry_at <= v_now)
+    returning c.*
+  )
+  select array_agg(t::pgstate.claim) into v_claims from taken t;
+  return v_claims;
+end
+$$;
+comment on function pgstate._take(pgstate._actor, text[], interval) is 'Internal: claims locked entries.';
+
+-- functions/claims/_next_claims.sql
+-- The best waiting entries: highest priority, then oldest. They are locked with SKIP LOCKED, then claimed. When there are
+-- fewer than asked for, one more element says so, and when to look again.
+--
+-- Cost must not follow the work that was done before: while an old snapshot is held open, the index entries of finished work
+-- stay at the head of the queue, and claimed work is there anyway. A session that had to pass over many remembers where it
+-- found the first (place), and begins there for a second; what is new and more urgent it looks for first. Work that
+-- comes back meanwhile (given back, its lease ended, made more urgent) may have to let others go before for that second, never
+-- longer; when nothing else is found, everything is looked at.
+--
+-- offset 0 keeps each claim a lookup by its key: of a small table of claims the planner would make one end of a join, read
+-- whole for each entry, with all that an old snapshot keeps in it.
+create function pgstate._next_claims(
+  p_actor pgstate._actor, p_agent text, p_pattern text, p_limit int, p_lease interval
+) returns pgstate.claimed[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
+as $$
+declare
+  v_ranges pgstate.keymultirange;
+  v_range pgstate.keyrange;
+  v_regex text;
+  v_parent text;
+  v_found pgstate.entry[];
+  v_one pgstate.entry;
+  v_claims pgstate.claim[];
+  v_out pgstate.claimed[] := '{}';
+  v_missing pgstate.claimed;
+  v_rules pgstate._claim_rules;
+  v_left int := p_limit;
+  v_now timestamptz := pgstate._now();
+  v_locked boolean;
+  v_passed bigint;
+  v_slot text;
+  v_place text[];
+  v_priority int;
+  v_at timestamptz;
+  v_key text;
+  v_since timestamptz;
+  v_done text;
+begin
+  -- assigning is an expression, PERFORM is a query: 5 us
+  v_done := pgstate._check_lease(p_lease);
+  v_done := pgstate._check_pattern(p_pattern);
+  v_regex := pgstate._pattern_regex(p_pattern);
+  v_parent := substring(p_pattern from '^([^*?]+)/[^/]*[*?][^/]*$');
+  if v_parent is not null then
+    v_range := pgstate.keyrange(v_parent || '/', v_parent || '0', '[)');
+  end if;
+  -- by directory only where all of it is the caller's: a look at hidden siblings would show in the caller's statistics
+  if v_parent is null or p_pattern ~ '/\*\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
+    v_parent := null;
+    v_ranges := pgstate._pattern_ranges(p_pattern) * p_actor.reads * p_actor.writes;
+    if isempty(v_ranges) then
+      perform pgstate._deny();
+    end if;
+  end if;
+  if v_parent is not null then
+    v_slot := 'pgstate.place' || (hashtext(p_pattern) & 7);
+    v_place := nullif(current_setting(v_slot, true), '')::text[];
+    if v_place[1] = p_pattern and v_place[3]::timestamptz between v_now - interval '1 s' and v_now then
+      v_priority := v_place[2]::int;
+      v_since := v_place[3]::timestamptz;
+      v_at := v_place[4]::timestamptz;
+      v_key := v_place[5];
+    end if;
+  end if;
+  loop
+    v_now := pgstate._now();
+    v_found := '{}';
+    if v_since is not null then
+      v_found := array(
+        select e from pgstate.entry e
+         where e.parent = v_parent and e.live and e.priority > v_priority
+           -- begun before, committed since
+           and e.created_at > v_since - interval '5 s'
+           and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+           and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
+         order by e.priority desc, e.created_at, e.key limit v_left for update of e skip locked);
+      if cardinality(v_found) = 0 then
+        v_found := array(
+          select e from pgstate.entry e
+           where e.parent = v_parent and e.live and e.priority = v_priority and (e.created_at, e.key) > (v_at, v_key)
+             and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
+             and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+             and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
+           order by e.created_at, e.key limit v_left for update of e skip locked);
+        if cardinality(v_found) > 0 then
+          v_at := v_found[cardinality(v_found)].created_at;
+          v_key := v_found[cardinality(v_found)].key;
+        else
+          v_since := null;
+          v_done := set_config(v_slot, '', false);
+          continue;
+        end if;
+      end if;
+    elsif v_parent is not null then
+      v_passed := pg_stat_get_xact_tuples_returned('pgstate.entry_task_idx'::regclass);
+      v_found := array(
+        select e from pgstate.entry e
+         where e.parent = v_parent and e.live and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+           and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
+         order by e.priority desc, e.created_at, e.key limit v_left for update of e skip locked);
+      if pg_stat_get_xact_tuples_returned('pgstate.entry_task_idx'::regclass) - v_passed > 200 + 2 * v_left and cardinality(v_found) > 0 then
+        v_since := v_now;
+        v_priority := v_found[cardinality(v_found)].priority;
+        v_at := v_found[cardinality(v_found)].created_at;
+        v_key := v_found[cardinality(v_found)].key;
+      end if;
+    else
+      v_found := array(
+        select e
+          from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
+                  from unnest(v_ranges) r offset 0) span
+          cross join lateral (
+            select x.key, x.priority, x.created_at from pgstate.entry x
+             where x.key >= span.low and x.key <= span.high and span.range @> x.key
+               and x.live and x.kind = 'value' and (x.not_before is null or x.not_before <= v_now)
+               and (x.expires_at is null or x.expires_at > v_now) and (v_regex is null or x.key ~ v_regex)
+               and not exists (select from pgstate.claim c where c.key = x.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)) m
+          -- looked at again on the row as locked: it may have gone since the snapshot
+          join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
+           and (e.expires_at is null or e.expires_at > v_now)
+         order by m.priority desc, m.created_at, m.key limit v_left for update of e skip locked);
+    end if;
+    exit when cardinality(v_found) = 0;
+    if cardinality(v_found) = 1 then
+      -- without queries: they are a fifth of a claim
+      v_one := v_found[1];
+      v_claims := pgstate._take(p_actor, array[v_one.key], p_lease);
+      if v_claims is not null then
+        v_out := v_out || row('ok', v_one.key,
+          case when v_one.full_version < v_one.version then pgstate._grown(v_one.key, v_one.value, v_one.full_version, v_one.version) else v_one.value end,
+          v_one.version, v_claims[1].token, v_claims[1].lease_until, v_claims[1].attempts, null)::pgstate.claimed;
+      end if;
+    else
+      v_claims := pgstate._take(p_actor, array(select f.key from unnest(v_found) with ordinality f order by f.ordinality), p_lease);
+      if cardinality(v_claims) = cardinality(v_found) then
+        v_out := v_out || array(
+          select row('ok', f.key, case when f.full_version < f.version then pgstate._grown(f.key, f.value, f.full_version, f.version) else f.value end,
+                     f.version, f.token, f.lease_until, f.attempts, null)::pgstate.claimed
+            from rows from (unnest(v_found), unnest(v_claims)) with ordinality
+                 as f (key, parent, kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,
+                       full_version, tail_count, tail_bytes, full_bytes, full_type, claimed, token, holder, holder_id, lease_until,
+                       attempts, claimed_at, retry_at, error, released, ord)
+           order by f.ord);
+      else
+        v_out := v_out || array(
+          select row('ok', f.key, case when f.full_version < f.version then pgstate._grown(f.key, f.value, f.full_version, f.version) else f.value end,
+                     f.version, c.token, c.lease_until, c.attempts, null)::pgstate.claimed
+            from unnest(v_found) with ordinality f join unnest(v_claims) c on c.key = f.key
+           order by f.ordinality);
+      end if;
+    end if;
+    if p_actor.policies then
+      for v_index in 1 .. coalesce(cardinality(v_claims), 0) loop
+        continue when v_claims[v_index].attempts - v_claims[v_index].released < 2;
+        v_rules := pgstate._claim_rules_of(v_claims[v_index].key);
+        if v_claims[v_index].attempts - v_claims[v_index].released > v_rules.max_attempts then
+          v_key := v_claims[v_index].key;
+          v_done := pgstate._give_up(p_actor, p_agent, v_key, v_claims[v_index].token,
+            coalesce(v_claims[v_index].error || '; then ', '') || 'the lease of its last attempt ended', v_rules);
+          v_out := array(select o from unnest(v_out) o where o.key <> v_key);
+          v_since := null;
+        end if;
+      end loop;
+    end if;
+    v_left := p_limit - cardinality(v_out);
+    exit when v_left = 0;
+  end loop;
+  if v_since is not null then
+    v_done := set_config(v_slot, array[p_pattern, v_priority::text, to_jsonb(v_since) #>> '{}', to_jsonb(v_at) #>> '{}', v_key]::text, false);
+  end if;
+  if v_left > 0 then
+    -- what is only locked is to be looked for again soon: no version will tell that a rolled-back write, or a claimer that
+    -- died, has let go of it
+    if v_parent is not null then
+      v_locked := exists (
+        select from pgstate.entry e
+         where e.parent = v_parent and e.live and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+           and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
+    else
+      v_locked := exists (
+        select from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
+                       from unnest(v_ranges) r offset 0) span
+          join pgstate.entry e on e.key >= span.low and e.key <= span.high and span.range @> e.key
+         where e.value is not null and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
+           and (e.expires_at is null or e.expires_at > v_now) and (v_regex is null or e.key ~ v_regex)
+           and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
+    end if;
+    v_ranges := coalesce(v_ranges, pgstate.keymultirange(v_range));
+    -- otherwise the next moment at which something becomes claimable without a write
+    select least(
+      case when v_locked then v_now + interval '50 ms' end,
+      (select min(greatest(c.lease_until, c.retry_at))
+         from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
+                 from unnest(v_ranges) r offset 0) span
+         join pgstate.claim c on c.key >= span.low and c.key <= span.high and span.range @> c.key
+        where (c.lease_until > v_now or c.retry_at > v_now) and c.retry_at is distinct from 'infinity' and (v_regex is null or c.key ~ v_regex)),
+      (select min(e.not_before) from pgstate.entry e
+        where e.not_before is not null and e.live and e.not_before > v_now and (v_parent is null or e.parent = v_parent)
+          and v_ranges @> e.key and (v_regex is null or e.key ~ v_regex))) - v_now
+      into v_missing.retry_in;
+    v_missing.status := 'missing';
+    v_out := v_out || v_missing;
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate._next_claims(pgstate._actor, text, text, int, interval) is 'Internal: claims the entries that are next.';
+
+-- functions/claims/claim.sql
+create function pgstate.claim(
+  key text, lease interval, lane uuid default null, turn bigint default null, agent text default null, op_id text default null
+) returns pgstate.claimed
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(claim.agent, claim.lane, claim.turn);
   v_entry record;
   v_claim pgstate.claim;
   v_out pgstate.claimed;
-  v_outcome jsonb;
+  v_outcome jsonb := v_actor.kept;
+  v_done boolean;
 begin
   perform pgstate._check_lease(claim.lease);
   perform pgstate._check_claimant(v_actor, claim.key);
-  if claim.lane is not null then
-    v_outcome := pgstate._lane_begin(v_actor, claim.lane, claim.turn);
-    if v_outcome is not null then
-      return pgstate._claim_again(v_outcome);
-    end if;
+  if v_outcome is null and claim.op_id is not null then
+    v_outcome := pgstate._op_first(v_actor, claim.op_id, jsonb_build_array('claim', claim.key, claim.lease)::text);
+  end if;
+  if v_outcome is not null then
+    return (pgstate._claims_again(v_outcome))[1];
   end if;
   select e.version, e.full_version, e.value into v_entry
     from pgstate.entry e
@@ -5563,7 +6161,7 @@ begin
   if not found then
     v_out.status := 'missing';
   else
-    v_claim := pgstate._take(v_actor, claim.key, claim.lease);
+    v_claim := (pgstate._take(v_actor, array[claim.key], claim.lease))[1];
     if v_claim.key is not null then
       v_out := row('ok', claim.key,
         case when v_entry.full_version < v_entry.version then pgstate._grown(claim.key, v_entry.value, v_entry.full_version, v_entry.version) else v_entry.value end,
@@ -5571,142 +6169,371 @@ begin
     else
       v_out.status := 'held';
       v_out.version := v_entry.version;
-      select c.lease_until - pgstate._now() into v_out.retry_in from pgstate.claim c where c.key = claim.key;
+      select case when isfinite(greatest(c.lease_until, c.retry_at)) then greatest(c.lease_until, c.retry_at) - pgstate._now() end
+        into v_out.retry_in from pgstate.claim c where c.key = claim.key;
     end if;
+  end if;
+  if claim.op_id is not null then
+    perform pgstate._op_end(v_actor, claim.op_id, pgstate._keep_claims(array[v_out]));
   end if;
   if claim.lane is not null then
-    perform pgstate._lane_end(claim.lane, claim.turn, pgstate._claim_outcome(v_out));
+    v_done := pgstate._lane_end(claim.lane, claim.turn, pgstate._keep_claims(array[v_out]));
   end if;
   return v_out;
 end
 $$;
-comment on function pgstate.claim(text, interval, uuid, bigint, text) is
-  'Claims one entry until the lease ends: status ok with the fencing token, held (retry_in: until the lease ends) or missing. Makes no version. A claim must be given back or renewed with its token; the agent that holds it gets held too. Needs read and write. PS001 PS007 PS010.';
+comment on function pgstate.claim(text, interval, uuid, bigint, text, text) is
+  'Claims one entry until the lease ends: status ok with the fencing token, held (retry_in: until the lease ends, or it may be tried again after a failure; null when it was given up) or missing. Makes no version. A claim must be given back or renewed with its token; the agent that holds it gets held too. Needs read and write. PS001 PS007 PS010 PS030 PS031.';
 
 -- functions/claims/claim_next.sql
--- The best waiting entry: highest priority, then oldest. The entry is locked with SKIP LOCKED, then claimed in a statement
--- of its own: one that another has just claimed looks free in the snapshot that found it, and the claim tells.
-create function pgstate.claim_next(pattern text, lease interval, lane uuid default null, turn bigint default null, agent text default null)
-returns pgstate.claimed
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
+create function pgstate.claim_next(
+  pattern text, lease interval, lane uuid default null, turn bigint default null, agent text default null, op_id text default null
+) returns pgstate.claimed
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter_write(claim_next.agent);
-  v_ranges pgstate.keymultirange;
-  v_regex text;
-  v_parent text;
-  v_entry record;
-  v_claim pgstate.claim;
-  v_out pgstate.claimed;
-  v_outcome jsonb;
-  v_now timestamptz;
-  v_locked boolean;
+  v_actor pgstate._actor := pgstate._enter_write(claim_next.agent, claim_next.lane, claim_next.turn);
+  v_claims pgstate.claimed[];
+  v_outcome jsonb := v_actor.kept;
+  v_done boolean;
 begin
-  perform pgstate._check_lease(claim_next.lease);
-  perform pgstate._check_pattern(claim_next.pattern);
-  v_ranges := pgstate._pattern_ranges(claim_next.pattern) * v_actor.reads * v_actor.writes;
-  if isempty(v_ranges) then
-    perform pgstate._deny();
+  if v_outcome is null and claim_next.op_id is not null then
+    v_outcome := pgstate._op_first(v_actor, claim_next.op_id, jsonb_build_array('claim_next', claim_next.pattern, claim_next.lease)::text);
+  end if;
+  if v_outcome is not null then
+    return (pgstate._claims_again(v_outcome))[1];
+  end if;
+  v_claims := pgstate._next_claims(v_actor, claim_next.agent, claim_next.pattern, 1, claim_next.lease);
+  if claim_next.op_id is not null then
+    perform pgstate._op_end(v_actor, claim_next.op_id, pgstate._keep_claims(v_claims));
   end if;
   if claim_next.lane is not null then
-    v_outcome := pgstate._lane_begin(v_actor, claim_next.lane, claim_next.turn);
-    if v_outcome is not null then
-      return pgstate._claim_again(v_outcome);
+    v_done := pgstate._lane_end(claim_next.lane, claim_next.turn, pgstate._keep_claims(v_claims));
+  end if;
+  return v_claims[1];
+end
+$$;
+comment on function pgstate.claim_next(text, interval, uuid, bigint, text, text) is
+  'Claims the entry that waits with the highest priority, then longest, among those that match: status ok with key, value and the fencing token, or missing (retry_in: when a lease, a not_before or the pause after a failure next ends, null when nothing waits). Entries that are not due, or that somebody holds, are passed over; an ended lease is taken over, unless the policies give the entry up for it. Needs read and write. PS002 PS007 PS010 PS030 PS031.';
+
+-- functions/claims/claim_many.sql
+create function pgstate.claim_many(
+  pattern text, "limit" int, lease interval, lane uuid default null, turn bigint default null, agent text default null,
+  op_id text default null
+) returns setof pgstate.claimed
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(claim_many.agent, claim_many.lane, claim_many.turn);
+  v_claims pgstate.claimed[];
+  v_outcome jsonb := v_actor.kept;
+  v_done boolean;
+begin
+  if claim_many."limit" is null or claim_many."limit" not between 1 and 1000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 1000';
+  end if;
+  if v_outcome is null and claim_many.op_id is not null then
+    v_outcome := pgstate._op_first(v_actor, claim_many.op_id,
+      jsonb_build_array('claim_many', claim_many.pattern, claim_many."limit", claim_many.lease)::text);
+  end if;
+  if v_outcome is not null then
+    v_claims := pgstate._claims_again(v_outcome);
+  else
+    v_claims := pgstate._next_claims(v_actor, claim_many.agent, claim_many.pattern, claim_many."limit", claim_many.lease);
+    if claim_many.op_id is not null then
+      perform pgstate._op_end(v_actor, claim_many.op_id, pgstate._keep_claims(v_claims));
+    end if;
+    if claim_many.lane is not null then
+      v_done := pgstate._lane_end(claim_many.lane, claim_many.turn, pgstate._keep_claims(v_claims));
     end if;
   end if;
-  v_regex := pgstate._pattern_regex(claim_next.pattern);
-  v_parent := substring(claim_next.pattern from '^([^*?]+)/[^/]*[*?][^/]*$');
-  -- by directory only where all of it is the caller's: a look at hidden siblings would show in the caller's statistics
-  if claim_next.pattern ~ '/\*\*$'
-     or not v_actor.reads * v_actor.writes @> pgstate.keyrange(v_parent || '/', v_parent || '0', '[)') then
-    v_parent := null;
+  return query select c.* from unnest(v_claims) c;
+end
+$$;
+comment on function pgstate.claim_many(text, int, interval, uuid, bigint, text, text) is
+  'claim_next() for up to limit entries (1 to 1000) in one statement, best first: a row for each that was claimed, and when there were fewer, one more with status missing and its retry_in. PS002 PS007 PS010 PS030 PS031.';
+
+-- functions/claims/claim_log.sql
+create function pgstate.claim_log(pattern text default '', "limit" int default 100, agent text default null) returns setof pgstate.claim_log_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(claim_log.agent);
+begin
+  perform pgstate._check_pattern(claim_log.pattern);
+  if claim_log."limit" not between 1 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
   end if;
-  v_out.status := 'missing';
-  loop
-    v_now := pgstate._now();
-    if v_parent is not null then
-      select e.key, e.version, e.full_version, e.value into v_entry
-        from pgstate.entry e
-       where e.parent = v_parent and e.live and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-         and (e.expires_at is null or e.expires_at > v_now) and v_ranges @> e.key and e.key ~ v_regex
-         and not exists (select from pgstate.claim c where c.key = e.key and c.lease_until > v_now)
-       order by e.priority desc, e.created_at, e.key limit 1 for update of e skip locked;
-    else
-      select e.key, e.version, e.full_version, e.value into v_entry
-        from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
-                from unnest(v_ranges) r offset 0) span
-        cross join lateral (
-          select x.key, x.priority, x.created_at from pgstate.entry x
-           where x.key >= span.low and x.key <= span.high and span.range @> x.key
-             and x.live and x.kind = 'value' and (x.not_before is null or x.not_before <= v_now)
-             and (x.expires_at is null or x.expires_at > v_now) and (v_regex is null or x.key ~ v_regex)
-             and not exists (select from pgstate.claim c where c.key = x.key and c.lease_until > v_now)) m
-        -- looked at again on the row as locked: it may have gone since the snapshot
-        join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-         and (e.expires_at is null or e.expires_at > v_now)
-       order by m.priority desc, m.created_at, m.key limit 1 for update of e skip locked;
-    end if;
-    exit when not found;
-    v_claim := pgstate._take(v_actor, v_entry.key, claim_next.lease);
-    if v_claim.key is not null then
-      v_out := row('ok', v_entry.key,
-        case when v_entry.full_version < v_entry.version then pgstate._grown(v_entry.key, v_entry.value, v_entry.full_version, v_entry.version) else v_entry.value end,
-        v_entry.version, v_claim.token, v_claim.lease_until, v_claim.attempts, null)::pgstate.claimed;
-      exit;
-    end if;
-  end loop;
-  if v_out.status = 'missing' then
-    -- what is only locked is to be looked for again soon: no version will tell that a rolled-back write, or a claimer that
-    -- died, has let go of it
-    if v_parent is not null then
-      v_locked := exists (
-        select from pgstate.entry e
-         where e.parent = v_parent and e.live and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now) and v_ranges @> e.key and e.key ~ v_regex
-           and not exists (select from pgstate.claim c where c.key = e.key and c.lease_until > v_now));
-    else
-      v_locked := exists (
-        select from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
-                       from unnest(v_ranges) r offset 0) span
-          join pgstate.entry e on e.key >= span.low and e.key <= span.high and span.range @> e.key
-         where e.value is not null and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now) and (v_regex is null or e.key ~ v_regex)
-           and not exists (select from pgstate.claim c where c.key = e.key and c.lease_until > v_now));
-    end if;
-    -- otherwise the next moment at which something becomes claimable without a write
-    select least(
-      case when v_locked then v_now + interval '50 ms' end,
-      (select min(c.lease_until)
-         from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
-                 from unnest(v_ranges) r offset 0) span
-         join pgstate.claim c on c.key >= span.low and c.key <= span.high and span.range @> c.key
-        where c.lease_until > v_now and (v_regex is null or c.key ~ v_regex)),
-      (select min(e.not_before) from pgstate.entry e
-        where e.not_before is not null and e.live and e.not_before > v_now and (v_parent is null or e.parent = v_parent)
-          and v_ranges @> e.key and (v_regex is null or e.key ~ v_regex))) - v_now
-      into v_out.retry_in;
+  return query select * from pgstate._claim_log(v_actor, claim_log.pattern, claim_log."limit");
+end
+$$;
+comment on function pgstate.claim_log(text, int, text) is
+  'Claims that were ended by release(key, force => true), newest first, of the keys that match a pattern and that the caller administers. limit 1 to 100000 (null: all). PS002 PS007 PS010.';
+
+-- functions/claims/complete.sql
+create function pgstate.complete(
+  key text, token bigint, op_id text default null, agent text default null, result jsonb default null, move_to text default null
+) returns pgstate.written
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_out pgstate.outcome;
+begin
+  if complete.result is null and complete.move_to is null then
+    return pgstate._written(pgstate.write_one('complete', complete.key, token => complete.token, op_id => complete.op_id,
+      agent => complete.agent), complete.key);
   end if;
-  if claim_next.lane is not null then
-    perform pgstate._lane_end(claim_next.lane, claim_next.turn, pgstate._claim_outcome(v_out));
+  select o.* into v_out
+    from pgstate.complete_many(array[complete.key], array[complete.token], array[complete.result], array[complete.move_to],
+                               case when complete.op_id is not null then array[complete.op_id] end, agent => complete.agent) o;
+  return pgstate._written(v_out, coalesce(complete.move_to, complete.key));
+end
+$$;
+comment on function pgstate.complete(text, bigint, text, text, jsonb, text) is
+  'Finishes claimed work: removes the entry with op complete, if the token is the current claim''s: status ok, stale or missing. With move_to the result, or without one the entry''s value, is put there in the same transaction, or nothing is done: held when that key is claimed. PS001 PS003 PS004 PS007 PS008 PS010 PS030 PS040.';
+
+-- functions/claims/complete_many.sql
+-- Each row is all or nothing, and harms no other. Existing entries are locked in key order before any row is written.
+create function pgstate.complete_many(
+  keys text[], tokens bigint[], results jsonb[] default null, move_tos text[] default null, op_ids text[] default null,
+  lane uuid default null, turn bigint default null, wake boolean default true, agent text default null
+) returns setof pgstate.outcome
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(complete_many.agent, complete_many.lane, complete_many.turn);
+  v_count int := coalesce(cardinality(complete_many.keys), 0);
+  v_out pgstate.outcome[];
+  v_versions bigint[];
+  v_outcome jsonb := v_actor.kept;
+  v_pair pgstate.outcome[];
+  v_one pgstate.outcome;
+  v_row record;
+  v_watched boolean;
+  v_wake text := coalesce(current_setting('pgstate.wake', true), '');
+  v_done text;
+begin
+  if v_count <> any (array[
+       coalesce(cardinality(complete_many.tokens), 0), coalesce(cardinality(complete_many.results), v_count),
+       coalesce(cardinality(complete_many.move_tos), v_count), coalesce(cardinality(complete_many.op_ids), v_count)]) then
+    raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
+  elsif exists (select from unnest(complete_many.results, complete_many.move_tos) u (result, move_to) where u.result is not null and u.move_to is null) then
+    raise exception using errcode = 'PS007', message = 'a result needs a place', hint = 'Name the key that it is put under with move_to.';
+  elsif v_count = 0 then
+    return;
+  elsif v_outcome is not null then
+    return query
+      select u.* from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)
+       cross join lateral pgstate._unpack(o.ord::int, o.item, complete_many.keys[o.ord]) u
+       order by u.ord;
+    return;
+  end if;
+  v_done := set_config('pgstate.wake', case when complete_many.wake then v_wake else 'off' end, true);
+  if complete_many.op_ids is null then
+    v_versions := pgstate._complete_existing(v_actor, complete_many.keys, complete_many.tokens, complete_many.results, complete_many.move_tos);
+  end if;
+  if v_versions is not null then
+    v_out := array(select row(u.ord, 'ok', u.version, null, null, null, null)::pgstate.outcome
+                     from unnest(v_versions) with ordinality u (version, ord) order by u.ord);
+  else
+    v_out := array_fill(null::pgstate.outcome, array[v_count]);
+    -- op_ids in their order, before any key is locked
+    for v_row in
+      select u.ord::int, u.key, u.op_id, jsonb_build_array('complete', u.key, u.token, u.result, u.move_to)::text as request
+        from unnest(complete_many.keys, complete_many.tokens, complete_many.results, complete_many.move_tos, complete_many.op_ids) with ordinality
+             as u (key, token, result, move_to, op_id, ord)
+       where u.op_id is not null order by u.op_id collate "C", u.ord
+    loop
+      v_outcome := pgstate._op_first(v_actor, v_row.op_id, v_row.request);
+      if v_outcome is not null then
+        v_out[v_row.ord] := pgstate._unpack(v_row.ord, v_outcome, v_row.key);
+      end if;
+    end loop;
+    -- of those that the caller may write: a look at others would show in the caller's own statistics
+    perform from pgstate.entry e
+      where e.key = any (array(select k from unnest(complete_many.keys || complete_many.move_tos) k where v_actor.writes @> k))
+      order by e.key for update;
+    for v_row in
+      select u.*, pgstate._claimant_fault(v_actor, u.key) as code
+        from unnest(complete_many.keys, complete_many.tokens, complete_many.results, complete_many.move_tos, complete_many.op_ids) with ordinality
+             as u (key, token, result, move_to, op_id, ord)
+       order by u.key collate "C", u.ord
+    loop
+      continue when (v_out[v_row.ord]).status is not null;
+      if v_row.code is null and (v_row.token is null or v_row.move_to = v_row.key) then
+        v_row.code := 'PS007';
+      end if;
+      if v_row.code is not null then
+        v_one := row(v_row.ord, case v_row.code when 'PS010' then 'denied' else 'invalid' end, null, null, v_row.code, null, null)::pgstate.outcome;
+      elsif v_row.move_to is null then
+        v_one := (select o from pgstate.write_many(array['complete'], array[v_row.key], tokens => array[v_row.token], agent => complete_many.agent) o);
+      else
+        v_pair := array(
+          select o
+            from pgstate.write_many(array['complete', 'put'], array[v_row.key, v_row.move_to],
+                                    array[null, coalesce(v_row.result, pgstate._current_value(v_row.key), 'null')],
+                                    tokens => array[v_row.token, null], "atomic" => true, agent => complete_many.agent) o order by o.ord);
+        -- of a row that failed, what failed; not what stands at the other key
+        v_one := v_pair[case when v_pair[1].status in ('ok', 'skipped') and v_pair[2].status <> 'ok' then 2 else 1 end];
+        v_one.value := case when v_one.status = 'stale' then v_one.value end;
+      end if;
+      v_one.ord := v_row.ord;
+      v_out[v_row.ord] := v_one;
+      if v_row.op_id is not null then
+        perform pgstate._op_end(v_actor, v_row.op_id, case when v_one.code is null then pgstate._pack(v_one) end);
+      end if;
+    end loop;
+  end if;
+  v_done := set_config('pgstate.wake', v_wake, true);
+  if complete_many.lane is not null or not complete_many.wake then
+    v_watched := pgstate._finish(complete_many.lane, complete_many.turn, (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o),
+      case when not complete_many.wake then array(
+        select k from unnest(v_out) o cross join lateral unnest(array[complete_many.keys[o.ord], complete_many.move_tos[o.ord]]) k
+         where o.status = 'ok' and k is not null) end, false, pgstate._now());
+  end if;
+  return query
+    select o.ord, o.status, o.version, o.value, o.code,
+           case when o.code is not null then coalesce(o.message, pgstate._error_text(o.code, complete_many.keys[o.ord])) end, v_watched
+      from unnest(v_out) o;
+end
+$$;
+comment on function pgstate.complete_many(text[], bigint[], jsonb[], text[], text[], uuid, bigint, boolean, text) is
+  'complete() for many claims in one statement, each to its own move_to: one outcome per row, in the order of the input, with the version of the completed entry; a refused row harms no other. PS007 PS010 PS031.';
+
+-- functions/claims/fail.sql
+create function pgstate.fail(
+  key text, token bigint, error text default null, retry_in interval default null, op_id text default null, agent text default null
+) returns pgstate.claim_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_out pgstate.claim_outcome;
+begin
+  select o.* into v_out
+    from pgstate.fail_many(array[fail.key], array[fail.token], array[fail.error], array[fail.retry_in],
+                           case when fail.op_id is not null then array[fail.op_id] end, agent => fail.agent) o;
+  if v_out.code is not null then
+    perform pgstate._raise(v_out.code, fail.key, v_out.message);
   end if;
   return v_out;
 end
 $$;
-comment on function pgstate.claim_next(text, interval, uuid, bigint, text) is
-  'Claims the entry that waits with the highest priority, then longest, among those that match: status ok with key, value and the fencing token, or missing (retry_in: when a lease or not_before next ends, null when nothing waits). Entries whose not_before lies ahead, or that somebody holds, are passed over; an ended lease is taken over. Needs read and write. PS002 PS007 PS010.';
+comment on function pgstate.fail(text, bigint, text, interval, text, text) is
+  'Gives claimed work back as failed: status ok, or stale. It may be claimed again retry_in from now (0: at once); without one after the backoff of its policy, doubled with each failure up to backoff_limit (without policies 1 s, up to 5 minutes). When its max_attempts are used up it is moved to the dead_letter of its policy (moved_to), if the caller may write there, else it stays and is not claimed again: retry_in is null then, and release(key, force => true) lets it be. Leases that ended count as attempts, claims that were released do not. tasks() shows error, attempts and next try. PS001 PS007 PS010 PS030.';
 
--- functions/claims/complete.sql
-create function pgstate.complete(key text, token bigint, op_id text default null, agent text default null) returns pgstate.written
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+-- functions/claims/fail_many.sql
+-- A failure makes no version, unless the work is moved to the dead letters. Entries are locked in key order before any claim
+-- is changed.
+create function pgstate.fail_many(
+  keys text[], tokens bigint[], errors text[] default null, retry_ins interval[] default null, op_ids text[] default null,
+  lane uuid default null, turn bigint default null, agent text default null
+) returns setof pgstate.claim_outcome
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
 as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(fail_many.agent, fail_many.lane, fail_many.turn);
+  v_count int := coalesce(cardinality(fail_many.keys), 0);
+  v_out pgstate.claim_outcome[];
+  v_again pgstate.claim_outcome;
+  v_row record;
+  v_claim pgstate.claim;
+  v_rules pgstate._claim_rules;
+  v_failures int;
+  v_outcome jsonb := v_actor.kept;
+  v_woken text[] := '{}';
+  v_done boolean;
 begin
-  return pgstate._written(pgstate.write_one('complete', complete.key, token => complete.token, op_id => complete.op_id,
-    agent => complete.agent), complete.key);
+  if v_count <> any (array[
+       coalesce(cardinality(fail_many.tokens), 0), coalesce(cardinality(fail_many.errors), v_count),
+       coalesce(cardinality(fail_many.retry_ins), v_count), coalesce(cardinality(fail_many.op_ids), v_count)]) then
+    raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
+  end if;
+  if v_outcome is null then
+    v_out := array_fill(null::pgstate.claim_outcome, array[v_count]);
+    -- op_ids in their order, before any key is locked
+    for v_row in
+      select u.ord::int, u.op_id, jsonb_build_array('fail', u.key, u.token, u.error, u.retry_in)::text as request
+        from unnest(fail_many.keys, fail_many.tokens, fail_many.errors, fail_many.retry_ins, fail_many.op_ids) with ordinality
+             as u (key, token, error, retry_in, op_id, ord)
+       where u.op_id is not null order by u.op_id collate "C", u.ord
+    loop
+      v_outcome := pgstate._op_first(v_actor, v_row.op_id, v_row.request);
+      if v_outcome is not null then
+        v_again := jsonb_populate_record(null::pgstate.claim_outcome, v_outcome);
+        v_again.ord := v_row.ord;
+        v_out[v_row.ord] := v_again;
+      end if;
+    end loop;
+    perform from pgstate.entry e
+      where e.key = any (array(select k from unnest(fail_many.keys) k where pgstate._claimant_fault(v_actor, k) is null))
+      order by e.key for update;
+    for v_row in
+      select u.*, pgstate._claimant_fault(v_actor, u.key) as code
+        from unnest(fail_many.keys, fail_many.tokens, fail_many.errors, fail_many.retry_ins, fail_many.op_ids) with ordinality
+             as u (key, token, error, retry_in, op_id, ord)
+       order by u.key collate "C", u.ord
+    loop
+      continue when (v_out[v_row.ord]).status is not null;
+      v_again := null;
+      v_again.ord := v_row.ord;
+      v_again.key := v_row.key;
+      if v_row.code is null and v_row.retry_in is not null and v_row.retry_in <> interval '0' and not pgstate._span_ok(v_row.retry_in) then
+        v_row.code := 'PS007';
+      end if;
+      if v_row.code is not null then
+        v_again.status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
+        v_again.code := v_row.code;
+        v_again.message := case when v_row.code = 'PS007' then 'retry_in is at most 100 years, or 0 for at once' else pgstate._error_text(v_row.code, v_row.key) end;
+      else
+        select c.* into v_claim from pgstate.claim c
+         where c.key = v_row.key and c.token = v_row.token and c.holder_id = v_actor.id and c.lease_until > pgstate._now()
+           and exists (select from pgstate.entry e
+                        where e.key = c.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()))
+           for update;
+        if v_claim.key is null then
+          v_again.status := 'stale';
+        else
+          v_rules := case when v_actor.policies then pgstate._claim_rules_of(v_row.key) end;
+          v_failures := v_claim.attempts - v_claim.released;
+          v_again.status := 'ok';
+          v_again.attempts := v_claim.attempts;
+          if v_failures >= v_rules.max_attempts then
+            v_again.moved_to := pgstate._give_up(v_actor, fail_many.agent, v_row.key, v_row.token, v_row.error, v_rules);
+          else
+            v_again.retry_in := coalesce(v_row.retry_in,
+              least(coalesce(v_rules.backoff, interval '1 s') * power(2, least(v_failures - 1, 30)), coalesce(v_rules.backoff_limit, interval '5 minutes')));
+            update pgstate.claim c
+               set lease_until = '-infinity', holder = null, holder_id = null, error = left(v_row.error, 2000),
+                   retry_at = pgstate._now() + v_again.retry_in
+             where c.key = v_row.key;
+          end if;
+          v_woken := v_woken || v_row.key;
+        end if;
+      end if;
+      v_out[v_row.ord] := v_again;
+      if v_row.op_id is not null then
+        perform pgstate._op_end(v_actor, v_row.op_id, case when v_row.code is null then to_jsonb(v_again) end);
+      end if;
+    end loop;
+    if v_woken <> '{}' then
+      -- no version tells of it, and those who wait want to know when to look again
+      perform pgstate._wake(v_woken);
+    end if;
+    if fail_many.lane is not null then
+      v_done := pgstate._lane_end(fail_many.lane, fail_many.turn, coalesce(to_jsonb(v_out), '[]'));
+    end if;
+    return query select o.* from unnest(v_out) o;
+  else
+    return query select o.* from jsonb_populate_recordset(null::pgstate.claim_outcome, v_outcome) o;
+  end if;
 end
 $$;
-comment on function pgstate.complete(text, bigint, text, text) is 'Finishes claimed work: removes the entry with op complete, if the token is the current claim''s: status ok, stale or missing. PS001 PS007 PS010.';
+comment on function pgstate.fail_many(text[], bigint[], text[], interval[], text[], uuid, bigint, text) is
+  'fail() for many claims in one statement: one outcome per row, in the order of the input; a refused row harms no other. PS007 PS010 PS030 PS031.';
 
 -- functions/claims/list_claims.sql
 -- As list(): checked first, then read by the ranges that both the pattern and the grants cover. Without the tokens, which
@@ -5752,30 +6579,77 @@ comment on function pgstate.list_claims(text, text) is
   'Who holds what now, of the keys that match a pattern and that the caller may read, in key order: holder, end of the lease and what is left of it, how often the entry was claimed. An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
 
 -- functions/claims/release.sql
-create function pgstate.release(key text, token bigint, agent text default null) returns pgstate.claimed
+create function pgstate.release(
+  key text, token bigint default null, agent text default null, force boolean default false, lane uuid default null, turn bigint default null
+) returns pgstate.claimed
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter_write(release.agent);
+  v_actor pgstate._actor := pgstate._enter_write(release.agent, release.lane, release.turn);
   v_out pgstate.claimed;
+  v_ended boolean;
+  v_done boolean;
 begin
-  perform pgstate._check_claimant(v_actor, release.key);
-  update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null
-   where c.key = release.key and c.token = release.token and c.holder_id = v_actor.id and c.lease_until > pgstate._now();
-  -- given back before with this token: the reply may have been lost
-  v_out.status := case when found or exists (
-    select from pgstate.claim c where c.key = release.key and c.token = release.token and c.lease_until = '-infinity')
-    then 'ok' else 'stale' end;
-  v_out.key := release.key;
-  if found then
-    -- no version tells of it, and somebody may be waiting for this entry
-    perform pgstate._wake(array[release.key]);
+  if release.force then
+    if release.key is null or not pgstate._key_ok(release.key) then
+      perform pgstate._bad_key(release.key);
+    end if;
+    if v_actor.kept is not null then
+      return (pgstate._claims_again(v_actor.kept))[1];
+    end if;
+    v_out := pgstate._force_release(v_actor, release.key);
+  else
+    perform pgstate._check_claimant(v_actor, release.key);
+    update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null, released = c.released + 1
+     where c.key = release.key and c.token = release.token and c.holder_id = v_actor.id and c.lease_until > pgstate._now();
+    v_ended := found;
+    -- given back before with this token: the reply may have been lost
+    v_out.status := case when v_ended or exists (
+      select from pgstate.claim c where c.key = release.key and c.token = release.token and c.lease_until = '-infinity')
+      then 'ok' else 'stale' end;
+    v_out.key := release.key;
+    if v_ended then
+      -- no version tells of it, and somebody may be waiting for this entry
+      perform pgstate._wake(array[release.key]);
+    end if;
+  end if;
+  if release.lane is not null then
+    v_done := pgstate._lane_end(release.lane, release.turn, pgstate._keep_claims(array[v_out]));
   end if;
   return v_out;
 end
 $$;
-comment on function pgstate.release(text, bigint, text) is 'Gives a claim back, so that others may claim the entry at once: status ok, or stale. PS001 PS010.';
+comment on function pgstate.release(text, bigint, text, boolean, uuid, bigint) is
+  'Gives a claim back, so that others may claim the entry at once: status ok, or stale. Asking again with the same token changes nothing. force, which needs admin on the key and no token, ends anybody''s claim, and lets what failed be tried again from the beginning: status ok, or missing when there is neither; claim_log() keeps who did it. PS001 PS010 PS031.';
+
+-- functions/claims/release_many.sql
+create function pgstate.release_many(keys text[], tokens bigint[], agent text default null) returns setof pgstate.claim_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(release_many.agent);
+  v_row record;
+  v_claimed pgstate.claimed;
+  v_out pgstate.claim_outcome[] := array_fill(null::pgstate.claim_outcome, array[coalesce(cardinality(release_many.keys), 0)]);
+begin
+  if coalesce(cardinality(release_many.keys), 0) <> coalesce(cardinality(release_many.tokens), 0) then
+    raise exception using errcode = 'PS007', message = 'the arrays must be of equal length';
+  end if;
+  for v_row in
+    select u.ord::int, u.key, u.token, pgstate._claimant_fault(v_actor, u.key) as code
+      from unnest(release_many.keys, release_many.tokens) with ordinality u (key, token, ord) order by u.key collate "C", u.ord
+  loop
+    if v_row.code is null then
+      v_claimed := pgstate.release(v_row.key, v_row.token, release_many.agent);
+    end if;
+    v_out[v_row.ord] := row(v_row.ord, case v_row.code when 'PS010' then 'denied' when 'PS001' then 'invalid' else v_claimed.status end, v_row.key,
+                            null, null, null, null, v_row.code, pgstate._error_text(v_row.code, v_row.key))::pgstate.claim_outcome;
+  end loop;
+  return query select o.* from unnest(v_out) o;
+end
+$$;
+comment on function pgstate.release_many(text[], bigint[], text) is 'release() for many claims in one statement: one outcome per row, in the order of the input. PS007 PS010.';
 
 -- functions/claims/renew.sql
 create function pgstate.renew(key text, token bigint, lease interval, agent text default null) returns pgstate.claimed
@@ -5801,6 +6675,100 @@ begin
 end
 $$;
 comment on function pgstate.renew(text, bigint, interval, text) is 'Lets a claim''s lease end lease from now: status ok, or stale when the token is not the current claim''s, or its lease has ended. PS001 PS007 PS010.';
+
+-- functions/claims/renew_many.sql
+create function pgstate.renew_many(keys text[], tokens bigint[], leases interval[], agent text default null) returns setof pgstate.claim_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(renew_many.agent);
+  v_row record;
+  v_claimed pgstate.claimed;
+  v_out pgstate.claim_outcome[] := array_fill(null::pgstate.claim_outcome, array[coalesce(cardinality(renew_many.keys), 0)]);
+begin
+  if coalesce(cardinality(renew_many.keys), 0) <> all (array[coalesce(cardinality(renew_many.tokens), 0), coalesce(cardinality(renew_many.leases), 0)]) then
+    raise exception using errcode = 'PS007', message = 'the arrays must be of equal length';
+  end if;
+  for v_row in
+    select u.ord::int, u.key, u.token, u.lease, pgstate._claimant_fault(v_actor, u.key) as code
+      from unnest(renew_many.keys, renew_many.tokens, renew_many.leases) with ordinality u (key, token, lease, ord)
+     order by u.key collate "C", u.ord
+  loop
+    if v_row.code is null then
+      v_claimed := pgstate.renew(v_row.key, v_row.token, v_row.lease, renew_many.agent);
+    end if;
+    v_out[v_row.ord] := row(v_row.ord, case v_row.code when 'PS010' then 'denied' when 'PS001' then 'invalid' else v_claimed.status end, v_row.key,
+                            case when v_row.code is null then v_claimed.lease_until end, case when v_row.code is null then v_claimed.attempts end,
+                            null, null, v_row.code, pgstate._error_text(v_row.code, v_row.key))::pgstate.claim_outcome;
+  end loop;
+  return query select o.* from unnest(v_out) o;
+end
+$$;
+comment on function pgstate.renew_many(text[], bigint[], interval[], text) is 'renew() for many claims in one statement: one outcome per row, in the order of the input. PS007 PS010.';
+
+-- functions/claims/tasks.sql
+-- As list_claims(), for work in every state. What is finished is told by the version that removed it.
+create function pgstate.tasks(
+  pattern text default '', "limit" int default 1000, after text default null, states text[] default null, agent text default null
+) returns setof pgstate.task_row
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(tasks.agent);
+  v_now timestamptz := pgstate._now();
+  v_ranges pgstate.keymultirange;
+  v_regex text;
+begin
+  perform pgstate._check_pattern(tasks.pattern);
+  if tasks."limit" not between 1 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
+  elsif tasks.after is not null and not pgstate._key_ok(tasks.after) then
+    perform pgstate._bad_key(tasks.after);
+  elsif not coalesce(tasks.states <@ array['waiting', 'claimed', 'failed', 'finished'], true) then
+    raise exception using errcode = 'PS007', message = 'states are waiting, claimed, failed and finished';
+  end if;
+  v_ranges := pgstate._pattern_ranges(tasks.pattern) * v_actor.reads;
+  if isempty(v_ranges) and tasks.pattern <> '' then
+    perform pgstate._deny();
+  end if;
+  if tasks.after is not null then
+    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(tasks.after, null, '()'));
+  end if;
+  v_regex := pgstate._pattern_regex(tasks.pattern);
+  return query
+    with span as materialized (
+      -- half open, exactly: no key holds chr(1)
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(v_ranges) r
+    )
+    select m.*
+      from span
+      cross join lateral (
+        select e.key, s.state, e.priority, case when s.state = 'claimed' then c.holder end, case when s.state = 'claimed' then c.lease_until end,
+               case when s.state = 'claimed' then c.lease_until - v_now end, coalesce(c.attempts, 0), c.error,
+               case when s.state = 'waiting' and greatest(e.not_before, c.retry_at) > v_now then greatest(e.not_before, c.retry_at) end,
+               e.version, e.created_at, e.updated_at
+          from pgstate.entry e
+          left join lateral (select x.* from pgstate.claim x where x.key = e.key offset 0) c on true
+          cross join lateral (
+            select case when e.value is null then
+                     case when (select v.op from pgstate.version v where v.key = e.key and v.version = e.version) = 'complete' then 'finished' end
+                   when e.expires_at <= v_now then null
+                   when c.lease_until > v_now then 'claimed'
+                   when c.retry_at = 'infinity' then 'failed'
+                   else 'waiting' end as state offset 0) s
+         where e.key >= span.low and e.key < span.high and e.kind = 'value' and (v_regex is null or e.key ~ v_regex)
+           and s.state is not null and (tasks.states is null or s.state = any (tasks.states))
+         order by e.key limit tasks."limit"
+      ) m
+     limit tasks."limit";
+end
+$$;
+comment on function pgstate.tasks(text, int, text, text[], text) is
+  'Entries as pieces of work, in key order, of the keys that match a pattern and that the caller may read: waiting (next_try, after a failure with its error), claimed (by whom, how long still), failed (given up) or finished (completed). states: only these. limit 1 to 100000 (null: all), after: the last key of the page before. An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
 
 -- functions/history/_rollback_plan.sql
 -- What a rollback would do: a row for each key that is not what it was, in key order; in force it also tells of a key that is.
@@ -6845,17 +7813,19 @@ comment on function pgstate._reduce_by(text, jsonb, jsonb) is 'Internal: applies
 -- functions/policy/set_policy.sql
 create function pgstate.set_policy(
   subtree text, reducer text default null, ttl interval default null, keep text default null, value_limit int default null,
-  schema jsonb default null, agent text default null
+  schema jsonb default null, agent text default null, max_attempts int default null, backoff interval default null,
+  backoff_limit interval default null, dead_letter text default null, claimed_writes boolean default null
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._set_policy(pgstate._enter(set_policy.agent), set_policy.subtree, set_policy.reducer, set_policy.ttl, set_policy.keep,
-                              set_policy.value_limit, set_policy.schema);
+                              set_policy.value_limit, set_policy.schema, set_policy.max_attempts, set_policy.backoff,
+                              set_policy.backoff_limit, set_policy.dead_letter, set_policy.claimed_writes);
 end
 $$;
-comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text) is
-  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. Needs admin on all of the subtree. PS002 PS005 PS007 PS010.';
+comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text, int, interval, interval, text, boolean) is
+  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. Needs admin on all of the subtree. PS002 PS005 PS007 PS010.';
 
 -- functions/policy/drop_policy.sql
 create function pgstate.drop_policy(subtree text, settings text[] default null, agent text default null) returns void
@@ -6865,7 +7835,7 @@ begin
   perform pgstate._drop_policy(pgstate._enter(drop_policy.agent), drop_policy.subtree, drop_policy.settings);
 end
 $$;
-comment on function pgstate.drop_policy(text, text[], text) is 'Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit, schema); what a wider subtree sets holds then. Needs admin on all of the subtree. PS002 PS007 PS010.';
+comment on function pgstate.drop_policy(text, text[], text) is 'Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes); what a wider subtree sets holds then. Needs admin on all of the subtree. PS002 PS007 PS010.';
 
 -- functions/policy/policies.sql
 create function pgstate.policies(agent text default null) returns setof pgstate.policy_row
@@ -7180,6 +8150,7 @@ alter table pgstate.watcher enable row level security;
 alter table pgstate.entry enable row level security;
 alter table pgstate.version enable row level security;
 alter table pgstate.claim enable row level security;
+alter table pgstate.claim_log enable row level security;
 alter table pgstate.lane enable row level security;
 alter table pgstate.op enable row level security;
 alter table pgstate.policy enable row level security;
@@ -7256,6 +8227,37 @@ comment on column pgstate.claims.claimed_at is 'When it was claimed.';
 comment on column pgstate.claims.token is 'The fencing token of the current claim.';
 comment on column pgstate.claims.attempts is 'How often the entry was claimed.';
 
+-- views/tasks.sql
+create view pgstate.tasks with (security_invoker = true) as
+select e.key, s.state, e.priority, case when s.state = 'claimed' then c.holder end as holder,
+       case when s.state = 'claimed' then c.lease_until end as lease_until, case when s.state = 'claimed' then c.lease_until - pgstate._now() end as lease_left,
+       coalesce(c.attempts, 0) as attempts, c.error,
+       case when s.state = 'waiting' and greatest(e.not_before, c.retry_at) > pgstate._now() then greatest(e.not_before, c.retry_at) end as next_try,
+       e.version, e.created_at, e.updated_at
+  from pgstate.entry e
+  left join pgstate.claim c on c.key = e.key
+  cross join lateral (
+    select case when e.value is null then
+             case when (select v.op from pgstate.version v where v.key = e.key and v.version = e.version) = 'complete' then 'finished' end
+           when e.expires_at <= pgstate._now() then null
+           when c.lease_until > pgstate._now() then 'claimed'
+           when c.retry_at = 'infinity' then 'failed'
+           else 'waiting' end as state) s
+ where e.kind = 'value' and s.state is not null;
+comment on view pgstate.tasks is 'Entries as pieces of work: which are waiting, claimed, failed or finished.';
+comment on column pgstate.tasks.key is 'The key.';
+comment on column pgstate.tasks.state is 'waiting, claimed, failed (given up) or finished (completed).';
+comment on column pgstate.tasks.priority is 'Higher ones are claimed first.';
+comment on column pgstate.tasks.holder is 'The agent that holds it.';
+comment on column pgstate.tasks.lease_until is 'When the claim ends unless it is renewed.';
+comment on column pgstate.tasks.lease_left is 'How long that is still.';
+comment on column pgstate.tasks.attempts is 'How often it was claimed.';
+comment on column pgstate.tasks.error is 'What its last failure said.';
+comment on column pgstate.tasks.next_try is 'When one that waits may be claimed; null for at once.';
+comment on column pgstate.tasks.version is 'Number of the current version.';
+comment on column pgstate.tasks.created_at is 'When it came into being.';
+comment on column pgstate.tasks.updated_at is 'When it was last written; for a finished one, when it was completed.';
+
 -- views/activity.sql
 -- What happened lately, and by whom: no value is put together here, so that a look at the newest rows costs those rows.
 -- Ordered along the index on seq: a LIMIT outside stops it.
@@ -7299,7 +8301,9 @@ comment on column pgstate.grants.granted_at is 'When it was granted.';
 
 -- views/policies.sql
 create view pgstate.policies with (security_invoker = true) as
-select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at from pgstate.policies() p;
+select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at,
+       p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
+  from pgstate.policies() p;
 comment on view pgstate.policies is 'Rules that hold for keys which the reader may read; null where a policy does not set something.';
 comment on column pgstate.policies.subtree is 'A key, a subtree (a/b/**) or ** for everything; for each key the nearest that sets something decides it.';
 comment on column pgstate.policies.reducer is 'The default of merge().';
@@ -7309,6 +8313,11 @@ comment on column pgstate.policies.value_limit is 'The largest value, in bytes.'
 comment on column pgstate.policies.schema is 'The JSON Schema that values must fit.';
 comment on column pgstate.policies.set_by is 'The agent that set it last.';
 comment on column pgstate.policies.set_at is 'When it was set last.';
+comment on column pgstate.policies.max_attempts is 'Work that was claimed this often and not finished is given up.';
+comment on column pgstate.policies.backoff is 'How long after its first failure work is not claimed again; doubled with each further one.';
+comment on column pgstate.policies.backoff_limit is 'The longest such pause.';
+comment on column pgstate.policies.dead_letter is 'Where work that was given up goes to.';
+comment on column pgstate.policies.claimed_writes is 'Claimed entries may be written without the token.';
 
 -- grants/grants.sql
 -- Agents execute the agent-facing functions and touch no table; pgstate_api reaches the tables that policies guard; readers
@@ -7318,13 +8327,13 @@ grant insert on pgstate.entry, pgstate.claim to pgstate_api;
 -- not the key: the policies on updates rely on that
 grant update (kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,
   full_version, tail_count, tail_bytes, full_bytes, full_type) on pgstate.entry to pgstate_api;
-grant update (token, holder, holder_id, lease_until, attempts, claimed_at) on pgstate.claim to pgstate_api;
+grant update (token, holder, holder_id, lease_until, attempts, claimed_at, retry_at, error, released) on pgstate.claim to pgstate_api;
 grant insert on pgstate.version to pgstate_api;
 grant delete on pgstate.claim to pgstate_api;
 grant usage on sequence pgstate.version_seq, pgstate.claim_token_seq to pgstate_api;
 grant select on sequence pgstate.version_floor to pgstate_api;
 
-grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims,
+grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims, pgstate.tasks,
   pgstate.activity, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
 
 -- grants/execute.sql

@@ -5,7 +5,8 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   return query
-    select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at
+    select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at,
+           p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
       from pgstate.policy p
      where (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id) && pgstate._pattern_ranges(p.subtree)
      order by p.subtree;

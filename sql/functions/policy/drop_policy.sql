@@ -5,4 +5,4 @@ begin
   perform pgstate._drop_policy(pgstate._enter(drop_policy.agent), drop_policy.subtree, drop_policy.settings);
 end
 $$;
-comment on function pgstate.drop_policy(text, text[], text) is 'Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit, schema); what a wider subtree sets holds then. Needs admin on all of the subtree. PS002 PS007 PS010.';
+comment on function pgstate.drop_policy(text, text[], text) is 'Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes); what a wider subtree sets holds then. Needs admin on all of the subtree. PS002 PS007 PS010.';

@@ -9,8 +9,10 @@ begin
   for v_try in 1 .. 3 loop
     select l.agent_id, l.turn, l.outcome into v_lane from pgstate.lane l where l.lane = p_lane for update;
     exit when found;
-    -- a new client: those that were last used a day ago have no statement left to send again
-    delete from pgstate.lane l where l.at < pgstate._now() - interval '1 day';
+    -- those that were last used a day ago have no statement left to send again; all are looked at for it, so not each time
+    if random() < 0.05 then
+      delete from pgstate.lane l where l.at < pgstate._now() - interval '1 day';
+    end if;
     insert into pgstate.lane (lane, agent_id, turn) values (p_lane, p_actor.id, 0) on conflict do nothing;
   end loop;
   if v_lane.agent_id <> p_actor.id or p_turn is null or p_turn < greatest(v_lane.turn, 1) then

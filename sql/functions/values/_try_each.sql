@@ -183,7 +183,8 @@ begin
       elsif s.token is not null and (v_token is distinct from s.token or not exists (
               select from unnest(v_claims) c where c.key = v_key and c.token = s.token and c.holder_id = p_actor.id)) then
         v_status := 'stale';
-      elsif s.token is null and v_token is not null and s.op in ('put', 'merge', 'delete') then
+      elsif s.token is null and v_token is not null and s.op in ('put', 'merge', 'delete')
+            and not (p_actor.policies and pgstate._claimed_writes(v_key)) then
         v_status := 'held';
       elsif s.op = 'exists' then
         v_status := case when v_live then 'ok' else 'missing' end;

@@ -1,6 +1,6 @@
 -- Any write of one row, as write_many() takes it: what clients send that have just one, and what put(), merge(), delete()
--- and complete() are. A plain put goes a short way, in plain statements; everything else is decided by write_many(), which
--- finds the entry locked already.
+-- and complete() are. A plain put and a plain completion go a short way, in plain statements; everything else is decided by
+-- write_many(), which finds the entry locked already.
 --
 -- The short way of a key that exists: the entry is locked first and written by a second statement, whose snapshot shows every claim that there
 -- is (claims are taken under the entry's lock), and whose time is the one after the wait for the lock. A key that was never
@@ -69,6 +69,32 @@ begin
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
       select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at
         from changed c
+      returning version into v_version;
+    end if;
+  elsif write_one.op = 'complete' and write_one.token is not null and write_one.expect is null and write_one.return_value is null
+        and write_one.op_id is null and v_actor.writable and v_actor.readable then
+    -- likewise: the claim is ended in the statement that asks whether it is the caller's
+    select e.version into v_version
+      from pgstate.entry e where e.key = write_one.key and e.value is not null and e.kind = 'value' for no key update;
+    if v_version is not null then
+      if current_setting('transaction_isolation') <> 'read committed' then
+        perform pgstate._check_claims_seen(array[write_one.key]);
+      end if;
+      v_now := pgstate._now();
+      with ended as (
+        delete from pgstate.claim c
+         where c.key = write_one.key and c.token = write_one.token and c.holder_id = v_actor.id and c.lease_until > v_now
+        returning c.key
+      ), changed as (
+        update pgstate.entry e
+           set version = e.version + 1, live = false, value = null, writer = v_actor.name, via = session_user, updated_at = v_now,
+               expires_at = null, full_version = null
+          from ended n
+         where e.key = n.key and (e.expires_at is null or e.expires_at > v_now)
+        returning e.version
+      )
+      insert into pgstate.version (key, version, epoch, op, writer, via, at)
+      select write_one.key, c.version, v_actor.epoch, 'complete', v_actor.name, session_user, v_now from changed c
       returning version into v_version;
     end if;
   end if;

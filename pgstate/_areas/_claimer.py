@@ -1,0 +1,197 @@
+"""Claims that wait together are served together: one statement for all who ask the same of one client.
+
+Who waits for work polls nothing: a write, a release, or the end of a lease, of a not_before or of a pause after a
+failure makes the one that is asked for all look again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+
+from pgstate import errors
+from pgstate._calls import claims
+from pgstate._core import Core
+from pgstate._hub import Tap
+from pgstate.types import Row
+
+_log = logging.getLogger("pgstate")
+
+# Without a wake-up it looks again after this; wake-ups and ends of leases make it look at once.
+_LOOK_AGAIN = 5.0
+_MAX_BATCH = 256
+
+
+class _Waiter:
+    __slots__ = ("deadline", "future")
+
+    def __init__(self, deadline: float) -> None:
+        # answered by then, at the first look after it
+        self.deadline = deadline
+        self.future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
+
+
+class Claimer:
+    """All who claim by one pattern and lease as one agent. It runs while somebody waits."""
+
+    def __init__(
+        self,
+        core: Core,
+        agent: str | None,
+        name: str,
+        pattern: str,
+        lease: timedelta,
+        timeout: float,
+        forget: Callable[[], object],
+    ) -> None:
+        self._core = core
+        self._forget = forget
+        self._agent = agent
+        self._name = name
+        self._pattern = pattern
+        self._lease = lease
+        self._timeout = timeout
+        self._waiters: deque[_Waiter] = deque()
+        self._stirred = asyncio.Event()
+        self._running = False
+        self._tap: Tap | None = None
+        self._joining: asyncio.Future[str] | None = None
+        self._broken: Exception | None = None
+
+    async def take(self, wait: float | None) -> Row:
+        """A claim, or the row that says that there is nothing; with `wait`, only after that many seconds. A caller that
+        is cancelled takes nothing: what was claimed for it goes to the next, or back."""
+        waiter = _Waiter(0.0 if wait is None else asyncio.get_running_loop().time() + wait)
+        self._waiters.append(waiter)
+        self._stirred.set()
+        if not self._running:
+            self._running = True
+            self._core.spawn(self._run())
+        try:
+            return await waiter.future
+        except asyncio.CancelledError:
+            future = waiter.future
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._hand_out([future.result()])
+            raise
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._stirred.clear()
+                waiting = self._drop_gone()
+                if not waiting:
+                    return
+                asked = loop.time()
+                rows = await self._ask(min(waiting, _MAX_BATCH))
+                if self._hand_out([{**row, "sent": asked} for row in rows]):
+                    continue
+                self._answer(asked, rows[-1])
+                if self._waiters:
+                    await self._nap(rows[-1]["retry_in"])
+        except Exception as error:
+            for waiter in self._waiters:
+                if not waiter.future.done():
+                    waiter.future.set_exception(error)
+        finally:
+            self._running = False
+            self._leave()
+            if not self._drop_gone():
+                self._forget()
+            elif not self._core.closed:
+                # somebody came meanwhile
+                self._running = True
+                self._core.spawn(self._run())
+
+    async def _ask(self, limit: int) -> Sequence[Row]:
+        return await self._core.call_once(
+            lambda c, lane, left: claims.claim_many(
+                c, self._pattern, limit, self._lease, lane.id, lane.turn, self._agent, timeout=left
+            ),
+            self._agent,
+            self._timeout,
+        )
+
+    def _drop_gone(self) -> int:
+        self._waiters = deque(waiter for waiter in self._waiters if not waiter.future.done())
+        return len(self._waiters)
+
+    def _hand_out(self, rows: Iterable[Row]) -> bool:
+        """Gives claims to those who wait, first come first served, and those that nobody wants back. Was there one for
+        each?"""
+        spare: list[Row] = []
+        served = True
+        for row in rows:
+            if row["status"] != "ok":
+                served = False
+                continue
+            while self._waiters and self._waiters[0].future.done():
+                self._waiters.popleft()
+            if self._waiters:
+                self._waiters.popleft().future.set_result(row)
+            else:
+                spare.append(row)
+        if spare:
+            self._core.spawn(self._give_back(spare))
+        return served
+
+    def _answer(self, asked: float, nothing: Row) -> None:
+        """Tells those whose time was over when the statement was sent that there is nothing."""
+        for waiter in self._waiters:
+            if waiter.deadline <= asked and not waiter.future.done():
+                waiter.future.set_result(nothing)
+        self._drop_gone()
+
+    async def _give_back(self, rows: list[Row]) -> None:
+        keys, tokens = [row["key"] for row in rows], [row["token"] for row in rows]
+        try:
+            await self._core.call(
+                lambda c, left: claims.release_many(c, keys, tokens, self._agent, timeout=left), self._timeout
+            )
+        except errors.PgStateError as error:
+            # their leases end
+            _log.warning("%d claims of cancelled callers were not given back: %s", len(rows), error)
+
+    async def _nap(self, retry_in: timedelta | None) -> None:
+        loop = asyncio.get_running_loop()
+        if self._tap is None:
+            self._tap = Tap(self._name, [self._pattern], lambda _: self._stirred.set(), self._stirred.set)
+            self._tap.broken = self._end
+            # not waited for: as long as the feed cannot be followed, looking again each second has to do
+            self._joining = asyncio.ensure_future(self._core.hub.attach(self._tap))
+            self._joining.add_done_callback(lambda _: self._stirred.set())
+        assert self._joining is not None
+        if self._joining.done():
+            self._joining.result()
+        if self._broken is not None:
+            raise self._broken
+        nap = min(waiter.deadline for waiter in self._waiters) - loop.time()
+        nap = min(nap, _LOOK_AGAIN if self._joining.done() else 1.0)
+        if retry_in is not None:
+            nap = min(nap, max(retry_in.total_seconds(), 0.0) + 0.001)
+        try:
+            async with asyncio.timeout(max(nap, 0)):
+                await self._stirred.wait()
+        except TimeoutError:
+            return
+
+    def _end(self, error: Exception) -> None:
+        self._broken = error
+        self._stirred.set()
+
+    def _leave(self) -> None:
+        if self._joining is not None:
+            self._joining.cancel()
+            self._joining.add_done_callback(_look_at)
+        if self._tap is not None:
+            self._core.hub.detach(self._tap)
+        self._tap = self._joining = self._broken = None
+
+
+def _look_at(future: asyncio.Future[str]) -> None:
+    # what went wrong was told already, or nobody waits any more
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,18 @@
+create function pgstate._claim_log(p_actor pgstate._actor, p_pattern text, p_limit int) returns setof pgstate.claim_log_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_pattern)
+    * (select r.admins + '{}' from pgstate.reach r where r.agent_id = p_actor.id);
+  v_regex text := pgstate._pattern_regex(p_pattern);
+begin
+  if isempty(v_ranges) then
+    perform pgstate._deny();
+  end if;
+  return query
+    select l.key, l.at, l.token, l.holder, l.lease_until, l.attempts, l.released_by, l.via
+      from pgstate.claim_log l where v_ranges @> l.key and (v_regex is null or l.key ~ v_regex)
+     order by l.at desc, l.key limit p_limit;
+end
+$$;
+comment on function pgstate._claim_log(pgstate._actor, text, int) is 'Internal: claims that were ended by force, where the caller administers.';

@@ -1,0 +1,31 @@
+-- list() for claimed => true or false, apart from it: a condition more would be paid by every row of every listing.
+create function pgstate._list_claimed(
+  p_ranges pgstate.keymultirange, p_regex text, p_limit int, p_claimed boolean, p_cursor text, p_now timestamptz
+) returns setof pgstate.listed
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
+as $$
+begin
+  return query
+    with span as materialized (
+      -- half open, exactly: no key holds chr(1)
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(p_ranges) r
+    )
+    select m.*
+      from span
+      cross join lateral (
+        select e.key, case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end,
+               e.version, case when e.kind = 'value' then 'value' else e.kind::text end, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority,
+               e.not_before, p_cursor
+          from pgstate.entry e
+         where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > p_now) and (p_regex is null or e.key ~ p_regex)
+           and p_claimed = exists (select from pgstate.claim c where c.key = e.key and c.lease_until > p_now offset 0)
+         order by e.key limit p_limit
+      ) m
+     limit p_limit;
+end
+$$;
+comment on function pgstate._list_claimed(pgstate.keymultirange, text, int, boolean, text, timestamptz) is 'Internal: entries that somebody holds, or that nobody does.';

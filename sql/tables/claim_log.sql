@@ -1,0 +1,16 @@
+-- What operators did to other people's claims. Not in version: a claim that ends must break nobody's expect.
+create table pgstate.claim_log (
+  key text collate "C" not null,
+  at timestamptz not null,
+  token bigint not null,
+  holder text,
+  lease_until timestamptz,
+  attempts int not null,
+  released_by text not null,
+  via text not null,
+  constraint claim_log_pkey primary key (key, at)
+);
+comment on table pgstate.claim_log is 'Claims that were ended by force: whose, by whom, when. Read it with claim_log().';
+comment on column pgstate.claim_log.token is 'Of the claim that was ended.';
+comment on column pgstate.claim_log.holder is 'Who held it until lease_until; null when nobody did, as after a failure.';
+comment on column pgstate.claim_log.released_by is 'The agent that ended it; via: the login it came through.';

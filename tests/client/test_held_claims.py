@@ -1,0 +1,325 @@
+"""Claims that renew themselves: work, locks, semaphores, leadership. Whatever ends the block ends the claim as it should."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+
+from client._proxy import Proxy
+from client.conftest import Connect
+from pgstate import LeaseLost, State, errors
+
+_GUARD = 20
+
+
+async def task_state(state: State, key: str) -> Any:
+    found = await state.tasks(key)
+    return found[0] if found else None
+
+
+async def until(check: Callable[[], Awaitable[Any]]) -> Any:
+    async with asyncio.timeout(_GUARD):
+        while not (found := await check()):
+            await asyncio.sleep(0.005)
+        return found
+
+
+async def cancelled(forever: asyncio.Event | None = None) -> None:
+    """A body that ends only when it is cancelled."""
+    async with asyncio.timeout(_GUARD):
+        await (forever or asyncio.Event()).wait()
+
+
+async def test_work_is_completed_when_the_block_ends(state: State) -> None:
+    await state.put_many({"tasks/1": {"n": 1}, "tasks/2": {"n": 2}, "tasks/3": {"n": 3}})
+    async with state.claim_next("tasks/*") as task:
+        assert task is not None
+        assert (task.key, task.value, task.version, task.attempts) == ("tasks/1", {"n": 1}, 1, 1)
+        await state.put("tasks/1", {"n": 1, "half": True}, token=task.token)
+        with pytest.raises(errors.ClaimHeld):
+            await state.put("tasks/1", 0)
+    assert (await task_state(state, "tasks/1")).state == "finished"
+    async with state.claim_next("tasks/*") as task:
+        assert task is not None
+        await task.complete({"sum": 3}, move_to="done/*")
+    assert (await state.get("done/2")).value == {"sum": 3}  # type: ignore[union-attr]
+    async with state.namespace("tasks").claim_next("*") as task:
+        assert task is not None and task.key == "3"
+        assert await task.release()
+    assert (await task_state(state, "tasks/3")).state == "waiting"
+    async with state.claim_next("tasks/*") as task:
+        assert task is not None
+        failed = await task.fail("not now", retry_in=60)
+        assert failed.retry_in is not None and failed.retry_in.total_seconds() == 60
+    async with state.claim_next("tasks/*") as task:
+        assert task is None
+    claiming = state.claim_next("tasks/*", wait=0.01)
+    assert await claiming is None
+
+
+async def test_work_fails_with_what_the_block_raised(state: State) -> None:
+    await state.put("tasks/1", 1)
+    with pytest.raises(ZeroDivisionError):
+        async with state.claim_next("tasks/*") as task:
+            assert task is not None
+            raise ZeroDivisionError("no")
+    found = await task_state(state, "tasks/1")
+    assert (found.state, found.attempts, found.error) == ("waiting", 1, "ZeroDivisionError: no")
+    assert found.next_try is not None
+
+
+async def test_a_cancelled_block_releases(state: State) -> None:
+    await state.put("tasks/1", 1)
+    inside = asyncio.Event()
+
+    async def body() -> None:
+        async with state.claim_next("tasks/*"):
+            inside.set()
+            await cancelled()
+
+    running = asyncio.create_task(body())
+    await inside.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    found = await task_state(state, "tasks/1")
+    assert (found.state, found.next_try, found.error) == ("waiting", None, None)
+
+
+async def test_it_is_renewed_as_long_as_the_block_lasts(state: State, connect: Connect) -> None:
+    await state.put_many({"tasks/1": 1, "tasks/2": 2})
+    other = await connect()
+
+    async def work() -> None:
+        async with state.claim_next("tasks/*", lease=0.6) as task:
+            assert task is not None
+            first = task.lease_until
+
+            async def renewed() -> bool:
+                assert await other.claim_next("tasks/*") is None
+                return (task.lease_until - first).total_seconds() > 1.2
+
+            await until(renewed)
+
+    await asyncio.gather(work(), work())
+    assert {found.state for found in await state.tasks("tasks/*")} == {"finished"}
+
+
+@pytest.mark.parametrize("how", ["forced", "deleted", "revoked"])
+async def test_a_lost_lease_cancels_the_block(state: State, agent: Connect, how: str) -> None:
+    worker = await agent("worker", "read tasks/**", "write tasks/**")
+    await state.put("tasks/1", 1)
+    with pytest.raises(LeaseLost) as caught:
+        async with worker.claim_next("tasks/*", lease=0.3) as task:
+            assert task is not None
+            if how == "forced":
+                assert await state.release("tasks/1", force=True)
+                (kept,) = await state.claim_log("tasks/*")
+                assert (kept.key, kept.holder, kept.token, kept.released_by) == (
+                    "tasks/1",
+                    "worker",
+                    task.token,
+                    "admin",
+                )
+            elif how == "deleted":
+                await worker.delete("tasks/1", token=task.token)
+            else:
+                await state.revoke_access("worker", "tasks/**", "write")
+            try:
+                await cancelled()
+            finally:
+                assert task.lost
+    assert caught.value.key == "tasks/1"
+    me = asyncio.current_task()
+    assert me is not None and me.cancelling() == 0
+    if how == "forced":
+        assert (await task_state(state, "tasks/1")).state == "waiting"
+
+
+async def test_without_the_server_it_is_lost_by_our_own_clock(state: State, connect: Connect, proxy: Proxy) -> None:
+    worker = await connect(dsn=proxy.dsn)
+    await state.put("tasks/1", 1)
+    with pytest.raises(LeaseLost):
+        async with worker.claim_next("tasks/*", lease=0.4) as task:
+            assert task is not None
+            await proxy.stop()
+            await cancelled()
+    taken = await state.claim_next("tasks/*", wait=5)
+    assert taken is not None and taken.token > task.token
+    await proxy.start()
+
+
+async def test_a_body_that_swallows_the_loss_still_hears_of_it(state: State) -> None:
+    await state.put("tasks/1", 1)
+    with pytest.raises(LeaseLost):
+        async with state.claim_next("tasks/*", lease=0.2) as task:
+            assert task is not None
+            await state.release("tasks/1", force=True)
+            with contextlib.suppress(asyncio.CancelledError):
+                await cancelled()
+    # an error of its own goes first
+    await state.put("tasks/2", 1)
+    with pytest.raises(ZeroDivisionError):
+        async with state.claim_next("tasks/2", lease=0.2) as task:
+            await state.release("tasks/2", force=True)
+            try:
+                await cancelled()
+            finally:
+                raise ZeroDivisionError
+    await asyncio.sleep(0)
+
+
+async def test_a_finished_block_whose_claim_was_lost_says_so(state: State) -> None:
+    await state.put("tasks/1", 1)
+    with pytest.raises(LeaseLost):
+        async with state.claim_next("tasks/*", lease=30) as task:
+            assert task is not None
+            await state.release("tasks/1", force=True)
+    assert (await task_state(state, "tasks/1")).state == "waiting"
+
+
+async def test_a_lock_is_held_by_one(state: State, connect: Connect, agent: Connect) -> None:
+    other = await connect()
+    async with state.lock("deploy", lease=10, wait=5) as lock:
+        with pytest.raises(errors.ClaimHeld):
+            async with other.lock("deploy"):
+                raise AssertionError
+        with pytest.raises(errors.ClaimHeld):
+            async with other.lock("deploy", wait=0.05):
+                raise AssertionError
+        await state.put("deploy", {"by": "me"}, token=lock.token)
+        with pytest.raises(errors.ClaimHeld):
+            await other.put("deploy", 1)
+        first = lock.token
+    order: list[str] = []
+    async with state.lock("deploy"):
+
+        async def next_one() -> int:
+            async with other.lock("deploy", wait=_GUARD) as later:
+                order.append("second")
+                return later.token
+
+        waiting = asyncio.create_task(next_one())
+        async with asyncio.timeout(_GUARD):
+            while not other._core.hub._taps:
+                await asyncio.sleep(0.005)
+        order.append("first")
+    assert await waiting > first
+    assert order == ["first", "second"]
+    assert (await state.get("deploy")).value == {"by": "me"}  # type: ignore[union-attr]
+    # guarded by the grants of the key
+    nobody = await agent("nobody", "read deploy")
+    with pytest.raises(errors.AccessDenied):
+        async with nobody.lock("deploy"):
+            raise AssertionError
+    for bad in ("a//b", "a*"):
+        with pytest.raises(errors.InvalidKey):
+            async with state.lock(bad):
+                raise AssertionError
+
+
+async def test_a_lock_of_a_dead_holder_is_taken_over(state: State, connect: Connect) -> None:
+    dead = await connect()
+    await dead.put("deploy", None)
+    held = await dead.claim("deploy", 0.3)
+    assert held is not None
+    async with state.lock("deploy", wait=_GUARD) as lock:
+        assert lock.token > held.token
+        with pytest.raises(errors.StaleToken):
+            await dead.put("deploy", 1, token=held.token)
+
+
+async def test_a_semaphore_has_n_places(state: State, connect: Connect) -> None:
+    other = await connect()
+    async with state.semaphore("slots", 2) as one, other.semaphore("slots", 2) as two:
+        assert {one.key, two.key} == {"slots/1", "slots/2"}
+        with pytest.raises(errors.ClaimHeld):
+            async with other.semaphore("slots", 2):
+                raise AssertionError
+    async with other.semaphore("slots", 2, wait=1):
+        pass
+    with pytest.raises(errors.InvalidArgument):
+        state.semaphore("slots", 0)
+
+
+async def test_a_leader_hears_of_its_loss(state: State, connect: Connect) -> None:
+    other = await connect()
+    lost: list[LeaseLost] = []
+    heard = asyncio.Event()
+
+    async def on_loss(error: LeaseLost) -> None:
+        lost.append(error)
+        heard.set()
+
+    async with other.leader("boss", lease=0.3, on_loss=on_loss) as first:
+
+        async def follow() -> int:
+            async with state.leader("boss") as second:
+                return second.token
+
+        following = asyncio.create_task(follow())
+        await state.release("boss", force=True)
+        # the block goes on
+        async with asyncio.timeout(_GUARD):
+            await heard.wait()
+            assert await following > first.token
+    assert [error.key for error in lost] == ["boss"]
+    assert first.lost
+    with pytest.raises(LeaseLost):
+        async with other.leader("boss", lease=0.3):
+            await state.release("boss", force=True)
+            await cancelled()
+
+
+@pytest.mark.parametrize("how", ["work", "lock", "claim"])
+async def test_cancelled_at_every_point(
+    state: State, connect_as: Callable[..., Awaitable[asyncpg.Connection]], how: str
+) -> None:
+    """A task is cancelled after each number of steps that the loop takes with it, from the first to the last: nothing stays
+    claimed, and nothing is done twice."""
+    await state.put("tasks/1", 1)
+    looker = await connect_as()
+    finished = False
+    steps = 0
+    while not finished:
+        steps += 1
+        assert steps < 5000
+
+        async def body() -> None:
+            if how == "lock":
+                async with state.lock("deploy", wait=5):
+                    await asyncio.sleep(0)
+            elif how == "work":
+                async with state.claim_next("tasks/*", wait=5) as task:
+                    assert task is not None
+                    await state.put("tasks/1", 2, token=task.token)
+                    await task.release()
+            else:
+                claim = await state.claim_next("tasks/*", wait=5)
+                assert claim is not None
+                await asyncio.shield(state.release(claim.key, claim.token))
+
+        running = asyncio.create_task(body())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+            if running.done():
+                break
+        finished = running.done()
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+        async def free() -> bool:
+            held = await looker.fetchval("select count(*) from pgstate.list_claims()")
+            return held == 0
+
+        await until(free)
+        # steps that wait for the server are many and alike
+        steps += steps // 8
+    found = await state.tasks("tasks/*")
+    assert [one.state for one in found] == ["waiting"]

@@ -1,0 +1,149 @@
+"""The worker loop: everything is worked on, once; what fails is tried again; it ends when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from client._proxy import Proxy
+from client.conftest import Connect
+from pgstate import State, Task, errors
+
+_GUARD = 30
+
+
+async def _finished(state: State, count: int, pattern: str = "tasks/*") -> None:
+    async with asyncio.timeout(_GUARD):
+        while len(await state.tasks(pattern, states=["finished"])) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_everything_is_worked_on_once(state: State, connect: Connect) -> None:
+    await state.put_many({f"tasks/{n}": n for n in range(30)})
+    ran: list[int] = []
+    busiest = busy = 0
+    stop = asyncio.Event()
+
+    async def handle(task: Task) -> dict[str, int]:
+        nonlocal busy, busiest
+        busy += 1
+        busiest = max(busiest, busy)
+        await asyncio.sleep(0)
+        ran.append(task.value)
+        busy -= 1
+        return {"square": task.value**2}
+
+    other = await connect()
+    works = [
+        asyncio.create_task(one.work("tasks/*", handle, concurrency=4, move_to="done/*", stop=stop))
+        for one in (state, other)
+    ]
+    await _finished(state, 30)
+    # and what comes later
+    await state.put("tasks/late", 100)
+    await _finished(state, 31)
+    stop.set()
+    async with asyncio.timeout(_GUARD):
+        assert sum(await asyncio.gather(*works)) == 31
+    assert sorted(ran) == [*range(30), 100]
+    assert 1 < busiest <= 8
+    assert {entry.key: entry.value["square"] for entry in await state.list("done/*")} == {
+        **{f"done/{n}": n * n for n in range(30)}, "done/late": 10000,
+    }  # fmt: skip
+
+
+async def test_what_fails_is_tried_again_and_given_up(state: State) -> None:
+    await state.set_policy("tasks/**", max_attempts=2, backoff=0.01, dead_letter="dead")
+    await state.put_many({"tasks/bad": 1, "tasks/good": 2, "tasks/own": 3})
+    stop = asyncio.Event()
+
+    def handle(task: Task) -> None:
+        if task.key == "tasks/bad":
+            raise ValueError("never")
+
+    async def own(task: Task) -> None:
+        if task.key == "tasks/own":
+            await task.complete("by itself", move_to="done/*")
+        else:
+            handle(task)
+
+    working = asyncio.create_task(state.work("tasks/*", own, stop=stop))
+    async with asyncio.timeout(_GUARD):
+        while not (dead := await state.tasks("dead/*")):
+            await asyncio.sleep(0.01)
+    stop.set()
+    assert await working == 2
+    assert [(one.key, one.state, one.attempts, one.error) for one in dead] == [
+        ("dead/bad", "failed", 2, "ValueError: never")
+    ]
+    assert (await state.get("done/own")).value == "by itself"  # type: ignore[union-attr]
+
+
+async def test_sigterm_lets_the_handlers_end(state: State) -> None:
+    await state.put_many({f"tasks/{n}": n for n in range(5)})
+    started, go_on = asyncio.Event(), asyncio.Event()
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def handle(task: Task) -> None:
+        started.set()
+        await go_on.wait()
+
+    working = asyncio.create_task(state.work("tasks/*", handle, concurrency=2))
+    idle = asyncio.create_task(state.work("none/*", handle, concurrency=2))
+    await asyncio.wait_for(started.wait(), _GUARD)
+    async with asyncio.timeout(_GUARD):
+        while len(await state.claims("tasks/*")) < 2:
+            await asyncio.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(idle, _GUARD) == 0
+    assert not working.done()
+    go_on.set()
+    assert await asyncio.wait_for(working, _GUARD) == 2
+    states = [one.state for one in await state.tasks("tasks/*")]
+    assert sorted(states) == ["finished"] * 2 + ["waiting"] * 3
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+async def test_a_cancelled_loop_gives_everything_back(state: State) -> None:
+    await state.put_many({f"tasks/{n}": n for n in range(3)})
+    started = asyncio.Event()
+
+    async def handle(task: Task) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    working = asyncio.create_task(state.work("tasks/*", handle, concurrency=2))
+    await asyncio.wait_for(started.wait(), _GUARD)
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    async with asyncio.timeout(_GUARD):
+        while await state.claims():
+            await asyncio.sleep(0.01)
+    assert {one.state for one in await state.tasks("tasks/*")} == {"waiting"}
+
+
+async def test_a_server_that_is_away_is_waited_for(state: State, connect: Connect, proxy: Proxy) -> None:
+    worker = (await connect(dsn=proxy.dsn)).with_timeout(0.3)
+    stop = asyncio.Event()
+    working = asyncio.create_task(worker.work("tasks/*", lambda task: None, concurrency=2, stop=stop))
+    await proxy.stop()
+    await state.put("tasks/1", 1)
+    await asyncio.sleep(0.5)
+    assert not working.done()
+    await proxy.start()
+    await _finished(state, 1)
+    stop.set()
+    assert await asyncio.wait_for(working, _GUARD) == 1
+
+
+async def test_what_cannot_be_worked_on_is_said(state: State, agent: Connect) -> None:
+    worker = await agent("worker", "read tasks/**")
+    with pytest.raises(ExceptionGroup) as caught:
+        await worker.work("tasks/*", print)
+    assert all(isinstance(error, errors.AccessDenied) for error in caught.value.exceptions)
+    with pytest.raises(errors.InvalidArgument):
+        await state.work("tasks/*", print, concurrency=0)
