@@ -228,8 +228,6 @@ class Model:
         key, readable = op.key, self.may(agent, "read", op.key)
         if not self.may(agent, "write", key) or not (readable or op.blind):
             return Out("PS010")
-        if op.op == "merge" and op.reducer is None and not self.policies:
-            return Out("PS005")
         item, live, claim = self.item(key), self.live(key), self.claim_of(key)
         rules = self.rules(key)
         version = item.version if live else 0

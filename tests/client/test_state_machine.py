@@ -349,9 +349,9 @@ class KeySpace(Ruled):
         return None if refused else [as_told(change) for change in self._drain(agent, cursor, limits)]
 
     def teardown(self) -> None:
+        super().teardown()
         if sys.exc_info()[0] is not None:
             return  # a rule has failed: what follows from that is no news
-        super().teardown()
         for agent in RIGHTS:
             cursor, _, when = self.cursors[agent][-1]
             rest = self._rest(agent, cursor, when, [7])
@@ -389,6 +389,8 @@ async def test_the_key_space(
     await state.close()
     views = {"admin": await connect(), "alice": shared.as_agent("alice"), "bob": shared.as_agent("bob")}
     admin = await connect_as()
+    # where there is no policy at all, an unknown reducer is told before anything else
+    await views["admin"].set_policy("elsewhere", value_limit=1000)
     inside = await connect_as(SUPERUSER)
     world = World(views, clock, lambda: admin.execute("select pgstate.expire()"), inside.fetch)
     exploring = settings().max_examples > 100

@@ -126,13 +126,9 @@ async def test_points_go_with_their_history(root: Caller, inside: Caller, clock:
     await drain(root)
     await clock.advance(2 * HOUR)
     assert (await root("maintain"))["removed"] == 3
-    assert len(await points(inside)) > 3
-    gone = [f"get_as_of('a/x', at => '{at}')" for at in times[:-1]]
-    said = await root.refuses("PS021", *gone)
-    # by the next call they are not there any more, and the same is said
-    await root("maintain")
     assert len(await points(inside)) == 1
-    assert await root.refuses("PS021", *gone) == said
+    gone = [f"get_as_of('a/x', at => '{at}')" for at in times[:-1]]
+    assert len(await root.refuses("PS021", *gone)) == len(gone)
     assert (await root("get_as_of", "a/x", at=times[-1]))["value"] == 3
     await root.refuses("PS023", f"get_as_of('a/x', at => '{installed - seconds(60)}')")
 

@@ -19,8 +19,7 @@ begin
   if not found then
     return row('busy', null, v_done.more)::pgstate.maintained;
   end if;
-  select i.* into v_install from pgstate.install i;
-  v_done.more := pgstate._thin(v_install.cursor_window, p_limit) or v_done.more;
+  -- as little as can be before the mark: this transaction is under way for it too
   if exists (select from pgstate.policy p where p.keep_versions is not null or p.keep_age is not null) then
     -- as in _enter_write(): transaction ids mean something only here
     perform pgstate._settle_identity();
@@ -43,6 +42,7 @@ begin
       v_done.more := v_done.more or v_step.more;
     end if;
   end if;
+  v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
   -- how much there was is for those who may see all of it
   if not coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false) then
     v_done.removed := null;
