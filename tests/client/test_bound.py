@@ -154,6 +154,7 @@ async def test_what_is_refused_leaves_the_transaction_as_it_was(
     assert (await state.get("a/x")).value == 2  # type: ignore[union-attr]
 
 
+@pytest.mark.core
 async def test_every_call(app: App, bound: BoundState, state: State) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
     async with app.transaction():
@@ -253,6 +254,7 @@ async def test_watchers_hear_of_it_after_the_commit(app: App, bound: BoundState,
             assert [(await coming).key, (await anext(watch)).key] == ["a/1", "a/2"]
 
 
+@pytest.mark.core
 async def test_a_rollback_wakes_nobody(
     app: App, bound: BoundState, state: State, connect_as: Callable[..., Any]
 ) -> None:
@@ -282,6 +284,7 @@ async def test_a_rollback_wakes_nobody(
     assert heard == ["!"]
 
 
+@pytest.mark.core
 async def test_a_cursor_taken_inside_delivers_once_after_the_commit(
     app: App, bound: BoundState, state: State, open_app: Open
 ) -> None:

@@ -286,6 +286,7 @@ def listed(session: Session, pattern: str) -> list[str]:
     return list(session.scalars(text("select key from pgstate.list(:p, null)").bindparams(p=pattern)))
 
 
+@pytest.mark.core
 def test_patterns_match_what_list_lists(database: Database) -> None:
     with Session(sync_engine(database)) as session:
         session.execute(text("select count(pgstate.put(k, '1')) from unnest(cast(:keys as text[])) k"), {"keys": KEYS})
@@ -354,6 +355,7 @@ def test_patterns_use_the_index(database: Database, login_name: Callable[[str], 
             assert "Seq Scan on entry" not in plan
 
 
+@pytest.mark.core
 def test_what_a_reader_sees_of_the_views(database: Database, login_name: Callable[[str], str]) -> None:
     reader = login_name("reader")
     database.sql(
@@ -404,6 +406,7 @@ async def test_activity(state: State, sessions: async_sessionmaker[AsyncSession]
         assert {(row.writer, row.via) for row in seen} == {("admin", INSTALLER)}
 
 
+@pytest.mark.core
 def test_the_newest_activity_costs_what_it_shows(database: Database, login_name: Callable[[str], str]) -> None:
     reader = login_name("reader")
     database.sql(f"select pgstate.create_reader('{reader}', '**')", INSTALLER)
