@@ -13,11 +13,9 @@ declare
   v_step pgstate.maintained;
   v_done pgstate.maintained := row('ok', 0, false);
 begin
-  -- indexing one key takes about as long as looking at ten versions
-  v_done.more := pgstate._build_search(greatest(p_limit / 10, 1));
   perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
   if not found then
-    return row('busy', null, v_done.more)::pgstate.maintained;
+    return row('busy', null, false)::pgstate.maintained;
   end if;
   -- as little as can be before the mark: this transaction is under way for it too
   if exists (select from pgstate.policy p where p.keep_versions is not null or p.keep_age is not null) then
@@ -43,6 +41,8 @@ begin
     end if;
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
+  -- indexing one key takes about as long as looking at ten versions
+  v_done.more := pgstate._build_search(greatest(p_limit / 10, 1)) or v_done.more;
   -- how much there was is for those who may see all of it
   if not coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false) then
     v_done.removed := null;
