@@ -1,4 +1,4 @@
-create view pgstate.policies with (security_invoker = true) as
+create or replace view pgstate.policies with (security_invoker = true) as
 select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at,
        p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
   from pgstate.policies() p;

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import itertools
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -18,48 +16,14 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from _server import SUPERUSER, Cluster
+from _server import Cluster
 from _sync import wait_until_blocked
 from conftest import INSTALLER, Database
-from pgstate import _alembic, _paths, errors, migrate
+from migration._catalogue import REVISIONS, dump, psql
+from pgstate import _migration_sql, _paths, errors, migrate
 
 ROOT = Path(__file__).resolve().parents[2]
-REVISIONS = ["0001", "0002", "0003"]
 MIGRATE = "import sys; from pgstate import migrate; print(*migrate.upgrade_dsn(sys.argv[1]))"
-
-
-@pytest.fixture
-def empty(cluster: Cluster) -> Iterator[Callable[[], Database]]:
-    """Makes databases that belong to the installer and hold nothing."""
-    made: list[Database] = []
-
-    def make() -> Database:
-        made.append(Database(cluster, cluster.create_database(owner=INSTALLER)))
-        return made[-1]
-
-    yield make
-    for database in made:
-        database.drop()
-
-
-@pytest.fixture(scope="module")
-def freeze() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("freeze", ROOT / "migrations" / "freeze.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def dump(database: Database, *options: str) -> str:
-    """The whole catalogue as pg_dump sees it: definitions, owners and privileges, without the random restrict key."""
-    text = database.cluster.program("pg_dump", "--schema-only", *options, "--dbname", database.dsn(SUPERUSER))
-    return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
-
-
-def psql(database: Database, text: str) -> None:
-    options = ("--no-psqlrc", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1")
-    database.cluster.program("psql", *options, "--dbname", database.dsn(), stdin=text)
 
 
 def test_head_is_the_newest_revision() -> None:
@@ -122,7 +86,7 @@ def test_the_printed_sql_says_at_once_that_it_is_not_for_this_database(empty: Ca
     database.sql("update pgstate.alembic_version set version_num = '0000'")
     said = _refused(database, script, "-v", "ON_ERROR_STOP=1").stderr
     assert "at revision 0000, and this script installs it" in said
-    assert 'what "pgstate migrate --sql --revision 0000:head" prints' in said
+    assert 'what "pgstate migrate --sql --from 0000" prints' in said
     said = _refused(database, migrate.sql("0001:head"), "-v", "ON_ERROR_STOP=1").stderr
     assert "at revision 0000, and this script goes on from revision 0001" in said
     assert database.sql("select value from pgstate.entries") == [(1,)]
@@ -142,7 +106,7 @@ def test_down_leaves_nothing_and_up_again_gives_the_same(empty: Callable[[], Dat
     before = dump(database)
     migrate.upgrade_dsn(database.dsn())
     first = dump(database)
-    assert migrate.downgrade_dsn(database.dsn(), "base") == REVISIONS[::-1]
+    assert migrate.downgrade_dsn(database.dsn(), "base", data_loss=True) == REVISIONS[::-1]
     assert dump(database) == before
     assert migrate.current_dsn(database.dsn()) is None
     assert migrate.upgrade_dsn(database.dsn()) == REVISIONS
@@ -156,7 +120,7 @@ def test_a_migrated_database_is_what_sql_describes(freeze: ModuleType, empty: Ca
     migrate.upgrade_dsn(migrated.dsn())
     sql = ROOT / "sql"
     files = "\n".join((sql / name).read_text() for name in freeze.read_manifest(sql))
-    psql(described, f"begin;\n{_alembic.OPENING}\n{files}\nreset role;\ncommit;")
+    psql(described, f"begin;\n{_migration_sql.opening(_migration_sql.Options())}\n{files}\nreset role;\ncommit;")
     assert dump(described) == dump(migrated, "--exclude-table=pgstate.alembic_version")
 
 
@@ -183,7 +147,7 @@ def test_each_revision_up_and_down_with_data_in_place(empty: Callable[[], Databa
     history = [(int(revision), revision) for revision in REVISIONS]
     assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
     for before, revision in reversed(list(itertools.pairwise(REVISIONS))):
-        assert migrate.downgrade_dsn(database.dsn(), before) == [revision]
+        assert migrate.downgrade_dsn(database.dsn(), before, data_loss=True) == [revision]
         assert dump(database) == dumps[before]
         assert database.sql("select revision from pgstate.info()", INSTALLER) == [(before,)]
         assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
@@ -192,6 +156,22 @@ def test_each_revision_up_and_down_with_data_in_place(empty: Callable[[], Databa
         up(before, revision)
         assert dump(database) == dumps[revision]
     assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
+
+
+def test_every_way_between_two_revisions_leads_to_what_a_new_installation_has(empty: Callable[[], Database]) -> None:
+    fresh = {}
+    for revision in REVISIONS:
+        database = empty()
+        migrate.upgrade_dsn(database.dsn(), revision)
+        fresh[revision] = dump(database)
+    for before, after in itertools.combinations(REVISIONS, 2):
+        up, down = empty(), empty()
+        migrate.upgrade_dsn(up.dsn(), before)
+        migrate.upgrade_dsn(up.dsn(), after)
+        assert dump(up) == fresh[after], (before, after)
+        psql(down, migrate.sql(after))
+        psql(down, migrate.sql(before, start=after, data_loss=True))
+        assert dump(down) == fresh[before], (after, before)
 
 
 def test_values_that_grew_by_operands_are_written_out_on_the_way_back(empty: Callable[[], Database]) -> None:
@@ -208,7 +188,7 @@ def test_values_that_grew_by_operands_are_written_out_on_the_way_back(empty: Cal
     entries = "select key, value, version from pgstate.entries order by key"
     versions = "select key, version, value from pgstate.versions order by key, version"
     before = database.sql(entries, INSTALLER), database.sql(versions, INSTALLER)
-    migrate.downgrade_dsn(database.dsn(), "0001")
+    migrate.downgrade_dsn(database.dsn(), "0001", data_loss=True)
     assert (database.sql(entries, INSTALLER), database.sql(versions, INSTALLER)) == before
     migrate.upgrade_dsn(database.dsn())
     assert (database.sql(entries, INSTALLER), database.sql(versions, INSTALLER)) == before
@@ -238,17 +218,6 @@ def test_what_was_there_before_the_past_could_be_read(empty: Callable[[], Databa
     assert database.sql("select value::text from pgstate.get_as_of('k', at => clock_timestamp())", INSTALLER) == [
         ("2",)
     ]
-
-
-def test_what_somebody_built_upon_a_view_is_named_and_kept(empty: Callable[[], Database]) -> None:
-    database = empty()
-    migrate.upgrade_dsn(database.dsn(), REVISIONS[0])
-    database.sql("create view public.mine as select key from pgstate.entries")
-    before = dump(database)
-    with pytest.raises(asyncpg.DependentObjectsStillExistError, match="entries") as caught:
-        migrate.upgrade_dsn(database.dsn())
-    assert "public.mine" in str(caught.value.detail) or "view mine" in str(caught.value.detail)
-    assert dump(database) == before
 
 
 def test_only_who_installed_changes_the_revision(empty: Callable[[], Database], cluster: Cluster) -> None:
@@ -290,13 +259,13 @@ def test_eight_at_once_in_two_databases_of_a_new_server(new_cluster: Callable[..
     assert [code for code, _ in done] == [0] * 8, done
     assert sorted(text for _, text in done) == [""] * 6 + [" ".join(REVISIONS)] * 2
 
-    migrate.downgrade_dsn(one.dsn(), "base")
+    migrate.downgrade_dsn(one.dsn(), "base", data_loss=True)
     assert migrate.current_dsn(two.dsn()) == migrate.HEAD
     assert two.sql("select agent from pgstate.info()", INSTALLER) == [("admin",)]
     # The roles serve the other database still; the last one to leave takes them along.
     roles = "select count(*) > 0 from pg_roles where rolname like 'pgstate%'"
     assert fresh.sql(roles) == [(True,)]
-    migrate.downgrade_dsn(two.dsn(), "base")
+    migrate.downgrade_dsn(two.dsn(), "base", data_loss=True)
     assert fresh.sql(roles) == [(False,)]
 
 
@@ -306,8 +275,8 @@ async def test_a_second_run_waits_for_the_first_and_then_finds_it_done(empty: Ca
     watcher = await asyncpg.connect(database.dsn())
     try:
         await holder.execute("begin")
-        await holder.execute(_alembic.OPENING)
-        run = asyncio.create_task(migrate.upgrade(database.dsn()))
+        await holder.execute(_migration_sql.opening(_migration_sql.Options()))
+        run = asyncio.create_task(migrate.upgrade_async(database.dsn()))
         waiting = None
         for _ in range(2000):
             waiting = await watcher.fetchval(
@@ -331,7 +300,7 @@ def test_runs_in_threads_do_not_take_each_others_connection(empty: Callable[[], 
     databases = [empty() for _ in range(3)]
 
     async def together() -> list[list[str]]:
-        return await asyncio.gather(*(migrate.upgrade(database.dsn()) for database in databases))
+        return await asyncio.gather(*(migrate.upgrade_async(database.dsn()) for database in databases))
 
     assert asyncio.run(together()) == [REVISIONS] * 3
     assert [migrate.current_dsn(database.dsn()) for database in databases] == [migrate.HEAD] * 3
@@ -427,59 +396,3 @@ def test_a_database_of_a_newer_pgstate_is_left_alone(database: Database) -> None
 def test_an_unknown_revision_is_named(empty: Callable[[], Database]) -> None:
     with pytest.raises(ValueError, match="no revision 0999"):
         migrate.upgrade_dsn(empty().dsn(), "0999")
-
-
-def test_frozen_files_are_what_sql_builds_and_what_was_recorded(freeze: ModuleType) -> None:
-    assert freeze.check(ROOT / "sql", _paths.migrations() / "frozen") == []
-
-
-@pytest.fixture
-def frozen_tree(tmp_path: Path, freeze: ModuleType) -> tuple[Path, Path]:
-    sql, frozen = tmp_path / "sql", tmp_path / "frozen"
-    for name in ("tables/a.sql", "functions/x/f.sql"):
-        (sql / name).parent.mkdir(parents=True, exist_ok=True)
-        (sql / name).write_text(f"select '{name}';\n")
-    (sql / "drop.sql").write_text("select 'drop';\n")
-    (sql / "clear.sql").write_text("select 'clear';\n")
-    (sql / "manifest.txt").write_text("# order\ntables/a.sql\nfunctions/x/f.sql\n")
-    freeze.write(sql, frozen)
-    return sql, frozen
-
-
-def test_freezing_splits_what_runs_once_from_what_is_made_anew(
-    freeze: ModuleType, frozen_tree: tuple[Path, Path]
-) -> None:
-    sql, frozen = frozen_tree
-    assert freeze.check(sql, frozen) == []
-    assert "tables/a.sql" in (frozen / "0001" / "tables.sql").read_text()
-    assert "functions/x/f.sql" in (frozen / "0001" / "code.sql").read_text()
-    (sql / "functions/x/f.sql").write_text("select 2;\n")
-    assert freeze.check(sql, frozen) == ["0001/code.sql is not what sql/ builds: run python migrations/freeze.py"]
-
-
-def test_freezing_refuses_a_released_file_that_changed(freeze: ModuleType, frozen_tree: tuple[Path, Path]) -> None:
-    sql, frozen = frozen_tree
-    (frozen / "0002").mkdir()
-    (frozen / "0002" / "tables.sql").write_text("alter table a add b int;\n")
-    freeze.write(sql, frozen)
-    assert freeze.check(sql, frozen) == ["0002/drop.sql is absent: write it"]
-    (frozen / "0002" / "drop.sql").write_text("alter table a drop b;\n")
-    freeze.write(sql, frozen)
-    assert freeze.check(sql, frozen) == []
-    assert (frozen / "0002" / "clear.sql").read_text() == "select 'clear';\n"
-    assert (frozen / "0002" / "drop.sql").read_text() == "alter table a drop b;\n"
-    assert not (frozen / "0001" / "clear.sql").exists()
-    (sql / "functions/x/f.sql").write_text("select 2;\n")
-    freeze.write(sql, frozen)
-    assert freeze.check(sql, frozen) == []
-    (frozen / "0001" / "tables.sql").write_text("select 'something else';\n")
-    assert freeze.check(sql, frozen) == ["0001/tables.sql does not match SHA256SUMS"]
-    with pytest.raises(freeze.FreezeError, match="released"):
-        freeze.write(sql, frozen)
-
-
-def test_freezing_names_files_that_the_manifest_misses(freeze: ModuleType, frozen_tree: tuple[Path, Path]) -> None:
-    sql, frozen = frozen_tree
-    (sql / "tables" / "b.sql").write_text("select 1;\n")
-    with pytest.raises(freeze.FreezeError, match=r"not listed: tables/b\.sql"):
-        freeze.check(sql, frozen)

@@ -8,7 +8,7 @@ set local role pgstate_owner;
 -- Which agent acts: decided by session_user, which no SET, SET ROLE or SECURITY DEFINER changes. The settings only choose
 -- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed.
 -- A view, so that the rule stands once and is planned into the lookups of every policy; the owner's functions alone read it.
-create view pgstate._acting as
+create or replace view pgstate._acting as
 select case when n.name is null or not (l.gateway or l.root) then l.agent_id
             when l.root then (select a.id from pgstate.agent a where a.name = n.name)
             else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
@@ -20,6 +20,7 @@ select case when n.name is null or not (l.gateway or l.root) then l.agent_id
                     nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as name) n
  where l.login = session_user::text;
 comment on view pgstate._acting is 'Internal: the acting agent.';
+comment on column pgstate._acting.agent_id is 'Its number; null if this login may not act for whom it names.';
 
 -- functions/access/_acting.sql
 create function pgstate._acting() returns int
@@ -207,7 +208,8 @@ create function pgstate._install() returns pgstate.about
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select row('0003', null, null, i.value_limit, i.epoch)::pgstate.about from pgstate.install i);
+  -- serves: the entry points of every revision from there on still take the same calls (tests/migration)
+  return (select row('0003', null, null, i.value_limit, i.epoch, '0001')::pgstate.about from pgstate.install i);
 end
 $$;
 comment on function pgstate._install() is 'Internal: the installation as info() tells it.';
@@ -1714,11 +1716,9 @@ declare
   v_step pgstate.maintained;
   v_done pgstate.maintained := row('ok', 0, false);
 begin
-  -- indexing one key takes about as long as looking at ten versions
-  v_done.more := pgstate._build_search(greatest(p_limit / 10, 1));
   perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
   if not found then
-    return row('busy', null, v_done.more)::pgstate.maintained;
+    return row('busy', null, false)::pgstate.maintained;
   end if;
   -- as little as can be before the mark: this transaction is under way for it too
   if exists (select from pgstate.policy p where p.keep_versions is not null or p.keep_age is not null) then
@@ -1744,6 +1744,8 @@ begin
     end if;
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
+  -- indexing one key takes about as long as looking at ten versions
+  v_done.more := pgstate._build_search(greatest(p_limit / 10, 1)) or v_done.more;
   -- how much there was is for those who may see all of it
   if not coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false) then
     v_done.removed := null;
@@ -3733,7 +3735,7 @@ begin
   return v_install;
 end
 $$;
-comment on function pgstate.info(text) is 'Revision of the schema, the acting agent (null for a gateway that names none), the login, the largest value in bytes and the epoch. PS010 for a login that is not registered.';
+comment on function pgstate.info(text) is 'Revision of the schema, the acting agent (null for a gateway that names none), the login, the largest value in bytes, the epoch, and the oldest revision whose clients are served. PS010 for a login that is not registered.';
 
 -- functions/access/me.sql
 create function pgstate.me(agent text default null) returns text
@@ -8002,11 +8004,14 @@ begin
   elsif p_login ~ '^pgstate_(owner|api|agent|reader)$' then
     raise exception using errcode = 'PS007', message = format('%L is a role of pgstate itself', p_login);
   end if;
-  begin
-    execute format('create role %I login', p_login);
-  exception when duplicate_object or unique_violation then
-    null;
-  end;
+  -- who has no CREATEROLE may let in logins that an administrator made
+  if not exists (select from pg_roles r where r.rolname = p_login) then
+    begin
+      execute format('create role %I login', p_login);
+    exception when duplicate_object or unique_violation then
+      null;
+    end;
+  end if;
   if not pg_has_role(p_login, p_group, 'MEMBER') then
     execute format('grant %I to %I', p_group, p_login);
   end if;
@@ -8179,7 +8184,7 @@ create policy claim_read on pgstate.claim for select to pgstate_reader using ((s
 
 -- views/entries.sql
 -- What people with SQL meet. security_invoker: a view of the owner's would go around row-level security.
-create view pgstate.entries with (security_invoker = true) as
+create or replace view pgstate.entries with (security_invoker = true) as
 select e.key, case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value,
        e.version, e.kind::text as kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before
   from pgstate.entry e
@@ -8198,7 +8203,7 @@ comment on column pgstate.entries.priority is 'Higher ones are claimed first.';
 comment on column pgstate.entries.not_before is 'Not claimable before this time.';
 
 -- views/versions.sql
-create view pgstate.versions with (security_invoker = true) as
+create or replace view pgstate.versions with (security_invoker = true) as
 select v.key, v.version, v.op::text as op,
        case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end as value, v.writer, v.via, v.at, v.expires_at, v.created, v.seq
   from pgstate.version v;
@@ -8215,7 +8220,7 @@ comment on column pgstate.versions.created is 'The key did not exist just before
 comment on column pgstate.versions.seq is 'Order within the feed; not a cursor: a lower one may become visible after a higher one.';
 
 -- views/claims.sql
-create view pgstate.claims with (security_invoker = true) as
+create or replace view pgstate.claims with (security_invoker = true) as
 select c.key, c.token, c.holder, c.lease_until, c.attempts, c.claimed_at
   from pgstate.claim c
  where c.lease_until > pgstate._now();
@@ -8228,7 +8233,7 @@ comment on column pgstate.claims.token is 'The fencing token of the current clai
 comment on column pgstate.claims.attempts is 'How often the entry was claimed.';
 
 -- views/tasks.sql
-create view pgstate.tasks with (security_invoker = true) as
+create or replace view pgstate.tasks with (security_invoker = true) as
 select e.key, s.state, e.priority, case when s.state = 'claimed' then c.holder end as holder,
        case when s.state = 'claimed' then c.lease_until end as lease_until, case when s.state = 'claimed' then c.lease_until - pgstate._now() end as lease_left,
        coalesce(c.attempts, 0) as attempts, c.error,
@@ -8261,7 +8266,7 @@ comment on column pgstate.tasks.updated_at is 'When it was last written; for a f
 -- views/activity.sql
 -- What happened lately, and by whom: no value is put together here, so that a look at the newest rows costs those rows.
 -- Ordered along the index on seq: a LIMIT outside stops it.
-create view pgstate.activity with (security_invoker = true) as
+create or replace view pgstate.activity with (security_invoker = true) as
 select v.at, v.writer, v.via, v.op::text as op, v.key, v.version, v.created, pg_catalog.pg_column_size(v.value) as size, v.expires_at, v.xid, v.seq
   from pgstate.version v
  order by v.seq desc;
@@ -8280,7 +8285,7 @@ comment on column pgstate.activity.seq is 'Order within the feed; not a cursor: 
 
 -- views/agents.sql
 -- These three are the functions of the same names, which decide what the caller may see.
-create view pgstate.agents with (security_invoker = true) as
+create or replace view pgstate.agents with (security_invoker = true) as
 select a.name, a.login, a.gateways, a.root, a.created_at from pgstate.agents() a;
 comment on view pgstate.agents is 'The registered agents; without admin on everything, only the reader itself.';
 comment on column pgstate.agents.name is 'The agent.';
@@ -8290,7 +8295,7 @@ comment on column pgstate.agents.root is 'Registered by the installation, with a
 comment on column pgstate.agents.created_at is 'When it was registered.';
 
 -- views/grants.sql
-create view pgstate.grants with (security_invoker = true) as
+create or replace view pgstate.grants with (security_invoker = true) as
 select g.agent, g.subtree, g."right", g.granted_by, g.granted_at from pgstate.grants() g;
 comment on view pgstate.grants is 'Rights of agents on keys and subtrees; without admin on everything, only the reader''s own.';
 comment on column pgstate.grants.agent is 'Who has the right.';
@@ -8300,7 +8305,7 @@ comment on column pgstate.grants.granted_by is 'The agent that granted it.';
 comment on column pgstate.grants.granted_at is 'When it was granted.';
 
 -- views/policies.sql
-create view pgstate.policies with (security_invoker = true) as
+create or replace view pgstate.policies with (security_invoker = true) as
 select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at,
        p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
   from pgstate.policies() p;

@@ -36,6 +36,7 @@ comment on type pgstate._purged is 'Internal: a purge: how many versions went, n
 
 -- Tombstones that nothing keeps are purged, and new keys start above them (tables/entry.sql)
 create sequence pgstate.version_floor cache 1;
+comment on sequence pgstate.version_floor is 'The highest version of a tombstone that was purged: new keys start above it.';
 
 -- tables/thinning.sql
 -- How points of the feed become fewer with their age: at the density of one a second they would be 31 million a year.
@@ -49,6 +50,8 @@ create table pgstate.thinning (
 alter table pgstate.thinning enable row level security;
 comment on table pgstate.thinning is 'Of the points of the feed that are older than this, the first of each interval stays. An administrator may change it.';
 comment on column pgstate.thinning.upto is 'How far maintain() has come; null for nowhere yet.';
+comment on column pgstate.thinning.older is 'The age.';
+comment on column pgstate.thinning.every is 'The interval.';
 
 -- Search
 
@@ -108,6 +111,16 @@ create table pgstate.vector_index (
 alter sequence pgstate.vector_index_id_seq owned by pgstate.vector_index.id;
 alter table pgstate.vector_index enable row level security;
 comment on table pgstate.vector_index is 'Vector indexes: each holds the vectors of one model.';
+comment on column pgstate.vector_index.id is 'Number, which the vectors name.';
+comment on column pgstate.vector_index.name is 'What search() and set_search() call it.';
+comment on column pgstate.vector_index.dims is 'How many numbers a vector has.';
+comment on column pgstate.vector_index.distance is 'cosine, l2 or inner_product.';
+comment on column pgstate.vector_index.method is 'hnsw, ivfflat or exact.';
+comment on column pgstate.vector_index.type is 'vector or halfvec.';
+comment on column pgstate.vector_index.options is 'Options of the index.';
+comment on column pgstate.vector_index.created_by is 'The agent that made it.';
+comment on column pgstate.vector_index.created_at is 'When it was made.';
+comment on sequence pgstate.vector_index_id_seq is 'Numbers of vector_index.';
 comment on column pgstate.vector_index.model is 'Whose vectors these are: those of another model are refused.';
 
 -- tables/search_rule.sql
@@ -138,6 +151,12 @@ alter table pgstate.search_rule alter column ranges set storage external;
 alter table pgstate.search_rule enable row level security;
 comment on table pgstate.search_rule is 'What search() has an index for: keys and subtrees, the nearest rule decides for a key.';
 comment on column pgstate.search_rule.ranges is 'The keys of subtree.';
+comment on column pgstate.search_rule.id is 'Number, which search_doc names.';
+comment on column pgstate.search_rule.subtree is 'The key or subtree that it holds for.';
+comment on column pgstate.search_rule.nearness is 'How near it is, as in policy. The highest decides.';
+comment on column pgstate.search_rule.set_by is 'The agent that set it.';
+comment on column pgstate.search_rule.set_at is 'When it was set.';
+comment on sequence pgstate.search_rule_id_seq is 'Numbers of search_rule.';
 comment on column pgstate.search_rule.salt is 'Known to nobody: see _mark_of().';
 comment on column pgstate.search_rule.config is 'Text search configuration, by name: an oid would not survive a dump.';
 comment on column pgstate.search_rule.fields is 'Paths into the value whose text is searched; $ is all of it.';
@@ -155,6 +174,9 @@ create table pgstate.search_build (
 );
 alter table pgstate.search_build enable row level security;
 comment on table pgstate.search_build is 'Keys and subtrees whose rule for search has changed, and the key up to which they have been indexed since.';
+comment on column pgstate.search_build.subtree is 'The key or subtree.';
+comment on column pgstate.search_build.after is 'Keys up to this one are indexed.';
+comment on column pgstate.search_build.asked_at is 'When its rule changed.';
 comment on column pgstate.search_build.barrier is 'Transactions below this id may have written by the rules of before: building begins when they have ended.';
 
 -- tables/search_doc.sql
@@ -175,6 +197,9 @@ create table pgstate.search_doc (
 create index search_doc_scoped_idx on pgstate.search_doc using gin (scoped);
 alter table pgstate.search_doc enable row level security;
 comment on table pgstate.search_doc is 'The words of entries under a rule for search.';
+comment on column pgstate.search_doc.key is 'The key.';
+comment on column pgstate.search_doc.rule_id is 'The rule that it was indexed by.';
+comment on column pgstate.search_doc.words is 'The words.';
 comment on column pgstate.search_doc.version is 'The version of the entry that this is of: another one is not found by it.';
 comment on column pgstate.search_doc.scoped is 'The words, each marked with each directory above the key, up to the rule''s.';
 comment on column pgstate.search_doc.digest is 'Of what is to be embedded; vectors with another one are not used.';
@@ -194,6 +219,9 @@ create table pgstate.embedding (
 alter table pgstate.embedding alter column vector set storage external;
 alter table pgstate.embedding enable row level security;
 comment on table pgstate.embedding is 'Vectors of entries, as the application computed them.';
+comment on column pgstate.embedding.key is 'The key.';
+comment on column pgstate.embedding.index_id is 'The vector index.';
+comment on column pgstate.embedding.vector is 'The vector.';
 comment on column pgstate.embedding.chunk is 'Which of the entry''s texts, from 0.';
 comment on column pgstate.embedding.digest is 'Of the texts that were embedded.';
 
@@ -206,7 +234,102 @@ create table pgstate.embedding_wanted (
 );
 alter table pgstate.embedding_wanted enable row level security;
 comment on table pgstate.embedding_wanted is 'Entries whose vectors have not come yet.';
+comment on column pgstate.embedding_wanted.key is 'The key.';
 comment on column pgstate.embedding_wanted.digest is 'Of the texts to be embedded.';
+-- What an older client needs to know.
+alter type pgstate.about add attribute serves text;
+comment on column pgstate.about.serves is 'Clients of this revision and later ones go on working.';
+
+-- Columns and sequences that had no comment.
+comment on column pgstate.former_agent.name is 'The name, taken again only with reuse.';
+comment on column pgstate.former_agent.dropped_at is 'When it was dropped.';
+comment on column pgstate.install.singleton is 'Always true: there is one row.';
+comment on column pgstate.install.installed_at is 'When pgstate was installed here.';
+comment on column pgstate.agent.id is 'Number, never given again.';
+comment on column pgstate.agent.name is 'Unique; one segment of a key.';
+comment on column pgstate.agent.created_at is 'When it was registered.';
+comment on sequence pgstate.agent_id_seq is 'Numbers of agents.';
+comment on column pgstate.login.login is 'The database role.';
+comment on column pgstate.login.agent_id is 'The agent whose login it is; null for a gateway.';
+comment on column pgstate.login.gateway is 'Acts for the agents delegated to it.';
+comment on column pgstate.login.created_at is 'When it was registered.';
+comment on column pgstate.login.agent_name is 'Cache: the name of agent_id.';
+comment on column pgstate.login.writes is 'Cache: as in reach.';
+comment on column pgstate.login.touches is 'Cache: as in reach.';
+comment on column pgstate.delegation.login is 'The gateway.';
+comment on column pgstate.delegation.agent_id is 'The agent that it may act for.';
+comment on column pgstate.delegation.created_at is 'When it was delegated.';
+comment on column pgstate.access_grant.agent_id is 'Who may.';
+comment on column pgstate.access_grant.subtree is 'A key, or a/b/**; {agent} stands for the agent''s name.';
+comment on column pgstate.access_grant."right" is 'read, write or admin.';
+comment on column pgstate.access_grant.granted_by is 'The agent that granted it.';
+comment on column pgstate.access_grant.granted_at is 'When it was granted.';
+comment on column pgstate.reach.agent_id is 'Whose reach it is.';
+comment on column pgstate.reach.reads is 'Ranges of keys that it may read.';
+comment on column pgstate.reach.writes is 'Ranges of keys that it may write.';
+comment on column pgstate.reach.admins is 'Ranges of keys inside which it may grant and set policies.';
+comment on column pgstate.watcher.channel is 'The channel of NOTIFY, which cannot be guessed.';
+comment on column pgstate.watcher.login is 'The login that listens.';
+comment on column pgstate.watcher.agent_ids is 'The agents that it watches for.';
+comment on column pgstate.watcher.ranges is 'The ranges of keys that it watches.';
+comment on column pgstate.watcher.expires_at is 'When it is forgotten unless registered again.';
+comment on column pgstate.lane.lane is 'Chosen by the client at random.';
+comment on column pgstate.lane.agent_id is 'Who writes through it.';
+comment on column pgstate.lane.turn is 'Number of the last statement; rises.';
+comment on column pgstate.lane.outcome is 'Outcome of the last statement.';
+comment on column pgstate.lane.at is 'When that was.';
+comment on column pgstate.op.agent_id is 'Who asked.';
+comment on column pgstate.op.op_id is 'The caller''s idempotency key.';
+comment on column pgstate.op.request_hash is 'Hash of the request: another one under this op_id is refused.';
+comment on column pgstate.op.outcome is 'The first outcome.';
+comment on column pgstate.op.at is 'When that was; kept for a week.';
+comment on column pgstate.policy.subtree is 'The key or subtree that it holds for.';
+comment on column pgstate.policy.nearness is 'How near it is: 2 for each segment, 1 more for a policy on the key itself. The highest decides.';
+comment on column pgstate.policy.reducer is 'What merge() applies unless told otherwise.';
+comment on column pgstate.policy.keep_everything is 'History is not removed, whatever a subtree above says.';
+comment on column pgstate.policy.value_limit is 'Largest value in bytes.';
+comment on column pgstate.policy.set_by is 'The agent that set it.';
+comment on column pgstate.policy.set_at is 'When it was set.';
+comment on column pgstate.reducer.name is 'What merge() and policies call it.';
+comment on column pgstate.reducer.function_schema is 'Schema of the function.';
+comment on column pgstate.reducer.function_name is 'Name of the function, which takes (jsonb, jsonb).';
+comment on column pgstate.reducer.registered_by is 'The agent that registered it.';
+comment on column pgstate.reducer.registered_at is 'When it was registered.';
+comment on column pgstate.mark.at is 'When it was taken.';
+comment on column pgstate.mark.epoch is 'Epoch of ended_below.';
+comment on column pgstate.sweep.delay is 'The age, or 0.';
+comment on column pgstate.sweep.epoch is 'Epoch of xid.';
+comment on column pgstate.sweep.xid is 'Retention has gone through the feed up to this transaction.';
+comment on column pgstate.sweep.seq is 'And to this seq within it.';
+comment on column pgstate.review.subtree is 'The key or subtree.';
+comment on column pgstate.review.after is 'Keys up to this one are done.';
+comment on column pgstate.review.asked_at is 'When its policy changed.';
+comment on column pgstate.entry.key is 'The key: segments joined by /.';
+comment on column pgstate.entry.kind is 'value, thread or run.';
+comment on column pgstate.entry.value is 'The current value, or that of full_version; null for a tombstone.';
+comment on column pgstate.entry.created_at is 'When the key came into being, last.';
+comment on column pgstate.entry.updated_at is 'When the newest version was written.';
+comment on column pgstate.entry.expires_at is 'When the entry becomes invisible; null for never.';
+comment on column pgstate.entry.priority is 'Higher ones are claimed first.';
+comment on column pgstate.entry.not_before is 'Not claimable before this time.';
+comment on column pgstate.entry.tail_bytes is 'Size of those operands.';
+comment on column pgstate.entry.full_bytes is 'Size of value, where it grows.';
+comment on column pgstate.entry.full_type is 'JSON type of value, where it grows.';
+comment on column pgstate.version.key is 'The key.';
+comment on column pgstate.version.version is 'Number of the version; dense for each key.';
+comment on column pgstate.version.op is 'put, merge, delete, complete or expire.';
+comment on column pgstate.version.value is 'The value, or the operand of reducer; null where the key was removed.';
+comment on column pgstate.version.writer is 'The agent that wrote it; pgstate for an expiry.';
+comment on column pgstate.version.via is 'The database login that the writer came through.';
+comment on column pgstate.version.at is 'When it was written.';
+comment on column pgstate.version.meta is 'Reserved.';
+comment on sequence pgstate.version_seq is 'Order within the feed.';
+comment on column pgstate.claim.key is 'The claimed entry.';
+comment on column pgstate.claim.holder is 'Name of the agent that holds it, or did last.';
+comment on column pgstate.claim.holder_id is 'Number of that agent.';
+comment on column pgstate.claim.lease_until is 'When the claim ends unless it is renewed.';
+comment on column pgstate.claim.claimed_at is 'When it was claimed.';
+comment on sequence pgstate.claim_token_seq is 'Fencing tokens.';
 
 -- Claims: failures, claims ended by force, policies about them.
 alter table pgstate.claim
@@ -285,3 +408,5 @@ create type pgstate.task_row as (
 comment on type pgstate.task_row is 'An entry as a piece of work: state is waiting, claimed (holder, lease_left), failed (given up: error) or finished; next_try is when one that waits may be claimed, null for at once.';
 
 reset role;
+comment on table pgstate.alembic_version is 'The revision of this schema: Alembic''s table, apart from that of the application.';
+comment on column pgstate.alembic_version.version_num is 'The revision.';
