@@ -132,6 +132,7 @@ def test_every_error_has_an_exit_code() -> None:
     assert failed == {
         "CursorExpired",
         "FeedUnavailable",
+        "InTransaction",
         "LaneOutOfStep",
         "SchemaError",
         "SchemaMissing",
@@ -139,6 +140,7 @@ def test_every_error_has_an_exit_code() -> None:
         "SchemaTooNew",
         "SchemaBusy",
         "DataLoss",
+        "VectorsUnavailable",
         "Closed",
         "DatabaseError",
     }
