@@ -66,7 +66,7 @@ class Server:
         await self._run(f'create database "{name}"')
         try:
             dsn = _address(self.dsn, database=name)
-            await migrate.upgrade(dsn)
+            await migrate.upgrade_async(dsn)
             yield Database(dsn, self.own)
         finally:
             await self._run(f'drop database "{name}" with (force)')

@@ -1,6 +1,6 @@
-"""Alembic's environment: one transaction per run, serialised per database, the same statements online and as text.
+"""Alembic's environment for the `alembic` command in a checkout: the database is the one that PGSTATE_DSN names.
 
-`pgstate._alembic` hands over a connection. The `alembic` command opens the database that PGSTATE_DSN names.
+`pgstate migrate` and `pgstate.migrate` do without: see `pgstate._alembic`.
 """
 
 from __future__ import annotations
@@ -8,25 +8,25 @@ from __future__ import annotations
 import asyncio
 import os
 
-from alembic import context
+from alembic import command, context
 from sqlalchemy import Connection
 
 from pgstate import _alembic
+from pgstate._migration_sql import Options, start_check
 
 
-def _run(check: str = "") -> None:
-    with context.begin_transaction():
-        _alembic.run_script(_alembic.OPENING + check)
+def _run(*checks: str) -> None:
+    # -x data_loss=yes, as --data-loss
+    options = Options(data_loss="data_loss" in context.get_x_argument(as_dictionary=True))
+    target = context.get_revision_argument()
+    if getattr(context.config.cmd_opts, "cmd", [None])[0] is command.downgrade and not options.data_loss:
+        checks = (*checks, _alembic.loss_check(context.script, str(target or "base")))
+    with context.begin_transaction(), _alembic.running(context.get_context(), options, *filter(None, checks)):
         context.run_migrations()
-        _alembic.run_script(_alembic.CLOSING)
 
 
 def _online(connection: Connection) -> None:
-    context.configure(
-        connection=connection,
-        version_table_schema=_alembic.SCHEMA,
-        on_version_apply=context.config.attributes.get("on_version_apply"),
-    )
+    context.configure(connection=connection, version_table_schema=_alembic.SCHEMA)
     _run()
 
 
@@ -39,10 +39,12 @@ async def _standalone() -> None:
         await connection.commit()
 
 
+def _name(revision: object) -> str | None:
+    return None if revision is None else str(revision)
+
+
 if context.is_offline_mode():
     context.configure(dialect_name="postgresql", literal_binds=True, version_table_schema=_alembic.SCHEMA)
-    _run(_alembic.start_check(context.get_starting_revision_argument(), context.get_revision_argument()))
-elif (handed := context.config.attributes.get("connection")) is not None:
-    _online(handed)
+    _run(start_check(_name(context.get_starting_revision_argument()), str(context.get_revision_argument() or "base")))
 else:
     asyncio.run(_standalone())

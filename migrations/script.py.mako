@@ -9,14 +9,19 @@ down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
 
+# What going back loses: what it is, and a query for how many there are, run as the owner.
+LOSSES: list[tuple[str, str]] = []
+
 
 def upgrade() -> None:
+    _alembic.take_locks()
     _alembic.run_frozen(revision, "clear")
     _alembic.run_frozen(revision, "tables")
     _alembic.run_frozen(revision, "code")
 
 
 def downgrade() -> None:
+    _alembic.take_locks()
     _alembic.run_frozen(revision, "clear")
     _alembic.run_frozen(revision, "drop")
     _alembic.run_frozen(down_revision, "code")

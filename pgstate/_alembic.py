@@ -1,9 +1,12 @@
-"""Running Alembic: the frozen SQL of revisions, between an opening and a closing, in one transaction on asyncpg.
+"""Running Alembic: the frozen SQL of revisions, between an opening and a closing, in one transaction.
 
 What `pgstate.migrate` offers is done here, apart because Alembic and SQLAlchemy take a while to import and most
 processes never migrate. The opening takes one advisory lock of the database, so that any number of runs may start at
 once: the first migrates, the others find nothing left to do. Roles are shared by the databases of a cluster and no lock
 spans those, so a run that collides with one in another database starts again.
+
+Alembic's `context` and `op` are globals of the process, and a run may be in the middle of somebody else's, who uses
+them: nothing here does.
 """
 
 from __future__ import annotations
@@ -12,128 +15,43 @@ import asyncio
 import contextlib
 import io
 import random
-import threading
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import asyncpg
-from alembic import command, context
 from alembic.config import Config
-from alembic.script import ScriptDirectory
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, NullPool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from pgstate import _migration_sql as wrap
 from pgstate import _paths, errors
 from pgstate._address import driver_address
+from pgstate._migration_sql import Options
 
 SCHEMA = "pgstate"
+Direction: TypeAlias = Literal["upgrade", "downgrade"]
 
-# "pgstate" in ASCII. Constant on purpose: pg_locks shows it to everybody.
-_LOCK = 0x70677374617465
 
-# `set local`, so that a pooled connection and the rest of a psql session stay as they were. The timeouts go because the
-# lock is waited for as long as another run takes. A schema of that name which holds anything else is not ours to fill.
-OPENING = f"""\
-set local search_path = pg_catalog, pg_temp;
-set local statement_timeout = 0;
-set local lock_timeout = 0;
-set local client_min_messages = warning;
-set local standard_conforming_strings = on;
-set local check_function_bodies = on;
-select pg_catalog.pg_advisory_xact_lock({_LOCK});
-do $opening$
-begin
-  if not exists (
-    select from pg_catalog.pg_class
-    where relname = 'alembic_version' and relnamespace = pg_catalog.to_regnamespace('pgstate')
-  ) and exists (
-    select from pg_catalog.pg_depend
-    where refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
-      and refobjid = pg_catalog.to_regnamespace('pgstate')
-  ) then
-    raise exception 'a schema "pgstate" that pgstate did not make is in this database'
-      using errcode = 'duplicate_schema', hint = 'Rename it, or install pgstate into another database.';
-  end if;
-  if pg_catalog.to_regnamespace('pgstate') is null then
-    create schema pgstate;
-  end if;
-end
-$opening$;
-"""
+@dataclass(frozen=True)
+class _Run:
+    """The run that a revision's upgrade() or downgrade() is part of."""
 
-# A script knows where it starts, and not the database that it will meet. Without this, one that has pgstate already
-# would refuse the first CREATE, with an error that tells nobody what to do. An online run looks for itself.
-_START = """\
-do $start$
-declare
-  v_start constant text := {start};
-  v_end constant text := {end};
-  v_at text;
-begin
-  if exists (
-    select from pg_catalog.pg_class
-    where relname = 'alembic_version' and relnamespace = pg_catalog.to_regnamespace('pgstate')
-  ) then
-    begin
-      execute 'select version_num from pgstate.alembic_version' into v_at;
-    exception when insufficient_privilege then
-      raise exception 'pgstate is in this database already, installed by another role'
-        using errcode = 'duplicate_schema',
-          hint = 'Nothing was changed. Run "pgstate migrate" as the role that installed it.';
-    end;
-  end if;
-  if v_at is not distinct from v_start then
-    return;
-  elsif v_at is null then
-    raise exception 'pgstate is not in this database, and this script goes on from revision %', v_start
-      using errcode = 'invalid_schema_name',
-        hint = 'Nothing was changed. "pgstate migrate --sql" prints a script that installs it.';
-  elsif v_at = v_end then
-    raise exception 'pgstate is in this database already, at revision %, where this script leads', v_at
-      using errcode = 'duplicate_schema', hint = 'Nothing was changed, and there is nothing to do.';
-  end if;
-  raise exception 'pgstate is in this database already, at revision %, and this script %', v_at,
-      coalesce('goes on from revision ' || v_start, 'installs it')
-    using errcode = 'duplicate_schema', hint = pg_catalog.format(
-      'Nothing was changed. "pgstate migrate" goes on from there, or what '
-      '"pgstate migrate --sql --revision %s:head" prints.', v_at);
-end
-$start$;
-"""
+    execute: Callable[[str], None]
+    options: Options
 
-# Default privileges may have opened the version table. After a restore elsewhere the change feed must begin a new epoch
-# (SQL: _settle_identity), whether or not there was anything to migrate. What is there now is the first past that can be
-# named by a time (SQL: _record_point, from revision 0002 on). At revision "base" nothing remains.
-CLOSING = """\
-reset role;
-do $closing$
-declare
-  v_left bigint := 0;
-begin
-  if pg_catalog.to_regclass('pgstate.alembic_version') is not null then
-    revoke all on table pgstate.alembic_version from public;
-    select pg_catalog.count(*) into v_left from pgstate.alembic_version;
-  end if;
-  if v_left > 0 and pg_catalog.to_regprocedure('pgstate._settle_identity()') is not null
-    and pg_catalog.pg_has_role(current_user, 'pgstate_owner', 'MEMBER') then
-    set local role pgstate_owner;
-    perform pgstate._settle_identity();
-    if pg_catalog.to_regprocedure('pgstate._record_point()') is not null then
-      perform pgstate._record_point();
-    end if;
-    reset role;
-  end if;
-  if v_left = 0 then
-    drop table if exists pgstate.alembic_version;
-    drop schema pgstate;
-  end if;
-end
-$closing$;
-"""
 
+_run: ContextVar[_Run] = ContextVar("_run")
+
+# Of the lines in which an error tells where it came from: a function that is not pgstate's.
+_FOREIGN = re.compile(r"function (?!inline_code_block|pgstate\.)[^\n]*\(\)")
 # What a server says instead of letting somebody in.
 _REFUSALS = (
     asyncpg.CannotConnectNowError,
@@ -143,103 +61,101 @@ _REFUSALS = (
     asyncpg.TooManyConnectionsError,
 )
 _ATTEMPTS = 20
-# alembic.context is a global of the process: two runs in two threads would take each other's connection.
-_one_run = threading.Lock()
-
-
-def printed(revision: str) -> str:
-    """What `upgrade` to `revision` would run, as text."""
-    text = io.StringIO()
-    config = _config(output_buffer=text)
-    with _one_run, _script_errors(config, revision):
-        command.upgrade(config, revision, sql=True)
-    return text.getvalue()
-
-
-def start_check(start: object, end: object) -> str:
-    """For migrations/env.py: SQL that ends a script at once where the database is not at the revision that it needs."""
-    return _START.format(start=_literal(start), end=_literal(end))
-
-
-def _literal(revision: object) -> str:
-    return "null" if revision is None else f"'{revision}'"
 
 
 def run_frozen(revision: str, part: str) -> None:
-    """For migrations/versions: runs a revision's frozen file (clear, tables, code or drop) unchanged, or prints it."""
-    run_script(_paths.frozen(revision, part).read_text("utf-8"))
+    """For migrations/versions: runs a revision's frozen file (clear, tables, code or drop), or prints it.
+
+    Unchanged but for two things that depend on where it runs: with `create_roles=False` the block that makes them gives
+    way to one that looks for them, and a view that somebody's own view stands on is replaced, since it is still there.
+    """
+    text = _paths.frozen(revision, part).read_text("utf-8")
+    if part == "tables" and not _run.get().options.create_roles and "do $roles$" in text:
+        before, _, rest = text.partition("do $roles$")
+        text = before + wrap.around("find_roles").rstrip() + rest.partition("$roles$;")[2]
+    run_script(text.replace("\ncreate view pgstate.", "\ncreate or replace view pgstate.") if part == "code" else text)
 
 
 def run_script(text: str) -> None:
-    """For migrations/: runs several statements in the migration's transaction, or prints them in offline mode.
-
-    Goes past SQLAlchemy: it would read `:name` as a parameter, and asyncpg takes several statements only without any.
-    """
-    migration = context.get_context()
-    if migration.as_sql:
-        migration.impl.static_output(text)
-        return
-    connection = migration.connection
-    assert connection is not None
-    # The adapter opens its transaction with the first statement that it sees itself.
-    connection.exec_driver_sql("select 1")
-    adapter: Any = connection.connection.dbapi_connection
-    adapter.run_async(lambda driver: driver.execute(text))
+    """For migrations/versions: runs several statements in the migration's transaction, or prints them."""
+    _run.get().execute(text)
 
 
-@contextlib.asynccontextmanager
-async def connection(dsn: str) -> AsyncIterator[AsyncConnection]:
-    """A SQLAlchemy connection that takes its address as asyncpg does. Raises Unreachable."""
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        poolclass=NullPool,
-        # The lock is of use only if what follows it sees what its last holder committed.
-        isolation_level="READ COMMITTED",
-        async_creator=lambda *_args, **_options: _connect(dsn),
-    )
-    try:
-        async with engine.connect() as opened:
-            yield opened
-    finally:
-        await engine.dispose()
+def take_locks() -> None:
+    """For migrations/versions: before anything of an earlier revision is touched."""
+    run_script(wrap.take_locks(_run.get().options))
 
 
-async def _connect(dsn: str) -> asyncpg.Connection:
-    address = driver_address(dsn)
-    try:
-        # No statement cache: behind a pooler the next statement may meet another server process.
-        return await asyncpg.connect(address, statement_cache_size=0)
-    except (OSError, TimeoutError, *_REFUSALS) as error:
-        raise errors.Unreachable(
-            f"cannot connect: {error}. Is the server running, and is the address right?"
-        ) from error
+def keeps_schema() -> bool:
+    """For migrations/versions: whether the schema is somebody else's."""
+    return not _run.get().options.create_schema
 
 
-async def current(dsn: str) -> str | None:
-    """The revision in Alembic's table; None if there is no such table."""
-    opened = await _connect(dsn)
-    try:
-        if await opened.fetchval("select pg_catalog.to_regclass('pgstate.alembic_version') is null"):
-            return None
-        revision: str | None = await opened.fetchval("select version_num from pgstate.alembic_version")
-        return revision
-    finally:
-        await opened.close()
+def _runner(migration: MigrationContext) -> Callable[[str], None]:
+    """Runs several statements at once: around SQLAlchemy, which would read `:name` as a parameter."""
 
+    def execute(text: str) -> None:
+        if migration.as_sql:
+            migration.impl.static_output(text)
+            return
+        opened = migration.connection
+        assert opened is not None
+        # SQLAlchemy, and its adapter of asyncpg, open transactions with the first statement that they see themselves.
+        opened.exec_driver_sql("select 1")
+        driver: Any = opened.connection.dbapi_connection
+        if opened.dialect.driver == "asyncpg":
+            # its cursors prepare what they run, which takes one statement only
+            driver.run_async(lambda connection: connection.execute(text))
+        else:
+            cursor = driver.cursor()
+            try:
+                # without parameters: drivers then take several statements, and leave % alone
+                cursor.execute(text)
+            finally:
+                cursor.close()
 
-def _config(**options: Any) -> Config:
-    config = Config(**options)
-    # ConfigParser interpolates %.
-    config.set_main_option("script_location", str(_paths.migrations()).replace("%", "%%"))
-    return config
+    return execute
 
 
 @contextlib.contextmanager
-def _script_errors(config: Config, revision: str) -> Iterator[None]:
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    asked = set(revision.split(":")) - {"", "head", "heads", "base"}
-    if not asked <= known:
-        raise ValueError(f"no revision {', '.join(sorted(asked - known))}; there are {', '.join(sorted(known))}")
+def running(migration: MigrationContext, options: Options, *checks: str) -> Iterator[None]:
+    """What Alembic runs inside is a run of pgstate's: opened, checked and closed. For migrations/env.py, too."""
+    run = _Run(_runner(migration), options)
+    token = _run.set(run)
+    try:
+        for text in (wrap.opening(options), wrap.around("in_transaction"), *checks):
+            run.execute(text)
+        yield
+        run.execute(wrap.closing(options))
+    finally:
+        _run.reset(token)
+
+
+def scripts() -> ScriptDirectory:
+    """The revisions of pgstate."""
+    config = Config()
+    # ConfigParser interpolates %.
+    config.set_main_option("script_location", str(_paths.migrations()).replace("%", "%%"))
+    return ScriptDirectory.from_config(config)
+
+
+def revisions(directory: ScriptDirectory) -> list[Script]:
+    """All of them, oldest first."""
+    return list(directory.walk_revisions())[::-1]
+
+
+def loss_check(directory: ScriptDirectory, target: str) -> str:
+    """SQL that refuses to go back to a revision where something would be lost: each revision says what it holds."""
+    undone = [script for script in revisions(directory) if target == "base" or script.revision > target]
+    losses = [(script.revision, *loss) for script in reversed(undone) for loss in script.module.LOSSES]
+    return wrap.loss_check(losses, target)
+
+
+@contextlib.contextmanager
+def _script_errors(directory: ScriptDirectory, *asked: str | None) -> Iterator[None]:
+    known = {script.revision for script in revisions(directory)}
+    if unknown := set(asked) - known - {None, "head", "base"}:
+        raise ValueError(f"no revision {', '.join(sorted(map(str, unknown)))}; there are {', '.join(sorted(known))}")
     try:
         yield
     except CommandError as error:
@@ -250,40 +166,160 @@ def _script_errors(config: Config, revision: str) -> Iterator[None]:
         raise ValueError(str(error)) from error
 
 
-async def run(dsn: str, direction: str, revision: str) -> list[str]:
+def _migrate(
+    directory: ScriptDirectory,
+    direction: Direction,
+    revision: str,
+    options: Options,
+    *checks: str,
+    connection: Connection | None = None,
+    **text: Any,
+) -> list[str]:
+    """Alembic's `upgrade` or `downgrade` to a revision; returns those that it went over. In a transaction of its own
+    unless the connection is in one. Without a connection, as text: `output_buffer`, and `starting_rev` to start at."""
+    step_by_step = getattr(directory, f"_{direction}_revs")
+    applied: list[str] = []
+    opts = {
+        "script": directory,
+        "version_table_schema": SCHEMA,
+        "fn": lambda heads, _migration: step_by_step(revision, heads),
+        "on_version_apply": [lambda *, step, **_rest: applied.append(step.up_revision_id)],
+        "as_sql": connection is None,
+        "literal_binds": connection is None,
+        **text,
+    }
+    if direction == "downgrade" and not options.data_loss:
+        checks = (*checks, loss_check(directory, revision))
+    migration = MigrationContext.configure(connection, dialect_name="postgresql", opts=opts)
+    with (
+        _script_errors(directory, revision, text.get("starting_rev")),
+        migration.begin_transaction(),
+        running(migration, options, *filter(None, checks)),
+    ):
+        migration.run_migrations()
+    return applied
+
+
+def printed(start: str | None, end: str, options: Options) -> str:
+    """What leads from one revision to another, up or down, as text; None starts at a database without pgstate."""
+    directory, text = scripts(), io.StringIO()
+    start = None if start == "base" else start
+    with _script_errors(directory, start, end):
+        start, head = (directory.get_current_head() if name == "head" else name for name in (start, end))
+    assert head is not None
+    down = start is not None and (head == "base" or head < start)
+    check = wrap.start_check(start, head)
+    _migrate(
+        directory, "downgrade" if down else "upgrade", head, options, check, output_buffer=text, starting_rev=start
+    )
+    return text.getvalue()
+
+
+def inside(migration: MigrationContext, direction: Direction, revision: str, options: Options) -> list[str]:
+    """In a revision of somebody's own Alembic: on its connection and in its transaction, or into its script."""
+    directory = scripts()
+    if not migration.as_sql:
+        return _migrate(directory, direction, revision, options, connection=migration.connection)
+    with _script_errors(directory, revision):
+        migration.impl.static_output(_deciding(directory, direction, revision, options))
+    return []
+
+
+def _deciding(directory: ScriptDirectory, direction: Direction, revision: str, options: Options) -> str:
+    """A script that finds out itself which steps the database needs: whoever prints it cannot look, and what an earlier
+    revision of theirs has done is not known here."""
+    steps = [script for script in revisions(directory) if revision != "base" and script.revision <= revision]
+    if direction == "downgrade":
+        steps = [script for script in revisions(directory)[::-1] if script not in steps]
+    known = ", ".join(wrap.literal(script.revision) for script in revisions(directory))
+    parts = [wrap.opening(options), wrap.around("in_transaction"), wrap.around("known", known=known)]
+    if direction == "downgrade" and not options.data_loss:
+        parts.append(loss_check(directory, revision))
+    for script in steps:
+        below = script.down_revision
+        assert below is None or isinstance(below, str)
+        collected: list[str] = []
+        token = _run.set(_Run(collected.append, options))
+        try:
+            getattr(script.module, direction)()
+        finally:
+            _run.reset(token)
+        before, after = (below, script.revision) if direction == "upgrade" else (script.revision, below)
+        set_version = [f"delete from pgstate.alembic_version where version_num = '{before}';"] * (before is not None)
+        set_version += [f"insert into pgstate.alembic_version (version_num) values ('{after}');"] * (after is not None)
+        parts.append(
+            _STEP.format(
+                title=f"{direction} {before} -> {after}, {script.doc}",
+                tag=f"pgstate_{script.revision}",
+                before=wrap.literal(before),
+                text="\n".join([*collected, *set_version]),
+            )
+        )
+    return "\n".join([*parts, wrap.closing(options)])
+
+
+_STEP = """\
+-- pgstate: {title}
+do ${tag}_step$
+begin
+  if (select v.version_num from pgstate.alembic_version v) is not distinct from {before} then
+    execute ${tag}$
+{text}
+${tag}$;
+  end if;
+end
+${tag}_step$;
+"""
+
+
+@contextlib.asynccontextmanager
+async def connection(dsn: str) -> AsyncIterator[AsyncConnection]:
+    """A SQLAlchemy connection that takes its address as asyncpg does. Raises Unreachable."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        poolclass=NullPool,
+        # The lock is of use only if what follows it sees what its last holder committed.
+        isolation_level="READ COMMITTED",
+        async_creator=lambda *_args, **_options: connect(dsn),
+    )
+    try:
+        async with engine.connect() as opened:
+            yield opened
+    finally:
+        await engine.dispose()
+
+
+async def connect(dsn: str) -> asyncpg.Connection:
+    """Raises Unreachable."""
+    address = driver_address(dsn)
+    try:
+        # No statement cache: behind a pooler the next statement may meet another server process.
+        return await asyncpg.connect(address, statement_cache_size=0)
+    except (OSError, TimeoutError, *_REFUSALS) as error:
+        raise errors.Unreachable(
+            f"cannot connect: {error}. Is the server running, and is the address right?"
+        ) from error
+
+
+async def run(dsn: str, direction: Direction, revision: str, options: Options) -> list[str]:
     """Runs Alembic's `upgrade` or `downgrade` and returns the revisions that it went over, in that order."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return await _run_once(dsn, direction, revision)
+            return await _run_once(dsn, direction, revision, options)
         except (DBAPIError, asyncpg.PostgresError) as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
-            if _sqlstate(cause) == "42501":
-                needs = "migrating takes a role with CREATEROLE, and CREATE on the database"
-                if "ADMIN option" in str(getattr(cause, "detail", None) or cause):
-                    needs = (
-                        "another role installed pgstate in this cluster and made its roles; that one, or a superuser, "
-                        "must grant pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to this one "
-                        "with admin option"
-                    )
-                raise errors.AccessDenied(f"{cause}: {needs}") from error
+            if (told := _told(cause, direction)) is not None:
+                raise told from error
             if attempt == _ATTEMPTS or not _collided(cause):
                 raise
         await asyncio.sleep(random.uniform(0.01, 0.05) * attempt)
     raise AssertionError("unreachable")
 
 
-async def _run_once(dsn: str, direction: str, revision: str) -> list[str]:
-    applied: list[str] = []
-    config = _config()
-    config.attributes["on_version_apply"] = lambda *, step, **_rest: applied.append(step.up_revision_id)
-
-    def revise(opened: Connection) -> None:
-        config.attributes["connection"] = opened
-        with _one_run, _script_errors(config, revision):
-            getattr(command, direction)(config, revision)
-
+async def _run_once(dsn: str, direction: Direction, revision: str, options: Options) -> list[str]:
+    directory = scripts()
     async with connection(dsn) as opened:
-        await opened.run_sync(revise)
+        applied = await opened.run_sync(lambda sync: _migrate(directory, direction, revision, options, connection=sync))
         await opened.commit()
     return applied
 
@@ -292,6 +328,54 @@ def _sqlstate(error: BaseException | None) -> str | None:
     return getattr(error, "sqlstate", None)
 
 
+def _told(error: BaseException | None, direction: Direction) -> errors.PgStateError | None:
+    """What pgstate's own refusals, and those for want of rights, become."""
+    code, hint = _sqlstate(error), getattr(error, "hint", None)
+    said = f"{error}. {hint}" if hint else str(error)
+    if code == "55P03":
+        return errors.SchemaBusy(said)
+    if code == "55000" and direction == "downgrade":
+        return errors.DataLoss(said)
+    if code != "42501":
+        return None
+    context = str(getattr(error, "context", None) or "")
+    if hint:
+        return errors.AccessDenied(said)
+    if (foreign := _FOREIGN.search(context)) is not None:
+        # an event trigger runs with the rights of whoever owns what is made
+        return errors.AccessDenied(
+            f"{said}, in {foreign[0]}: an event trigger must be SECURITY DEFINER with a search_path, since it "
+            "runs as the roles of pgstate; or disable it meanwhile"
+        )
+    needs = (
+        "migrating takes a role with CREATEROLE (or --no-create-roles, after an administrator ran what --roles-sql "
+        "prints), and CREATE on the database (or --no-create-schema, when there is the schema)"
+    )
+    if "ADMIN option" in str(getattr(error, "detail", None) or error):
+        needs = (
+            "another role installed pgstate in this cluster and made its roles; that one, or a superuser, must grant "
+            "pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to this one with admin option"
+        )
+    return errors.AccessDenied(f"{error}: {needs}")
+
+
 def _collided(error: BaseException | None) -> bool:
     """Whether a run in another database of the cluster touched the same role at the same moment."""
     return _sqlstate(error) == "40P01" or (_sqlstate(error) == "XX000" and "concurrently" in str(error))
+
+
+async def current(dsn: str) -> str | None:
+    """The revision in Alembic's table, or what info() tells those who may not read it; None if there is no schema."""
+    opened = await connect(dsn)
+    try:
+        if await opened.fetchval("select pg_catalog.to_regnamespace('pgstate') is null"):
+            return None
+        try:
+            if await opened.fetchval("select pg_catalog.to_regclass('pgstate.alembic_version') is null"):
+                return None
+            revision: str | None = await opened.fetchval("select version_num from pgstate.alembic_version")
+        except asyncpg.InsufficientPrivilegeError:
+            revision = await opened.fetchval("select revision from pgstate.info()")
+        return revision
+    finally:
+        await opened.close()

@@ -151,7 +151,7 @@ class Connecting:
             except errors.SchemaError:
                 if embedded is None:
                     raise
-                await migrate.upgrade(embedded)
+                await migrate.upgrade_async(embedded)
                 info = await self._info(source)
         except BaseException:
             await source.close()

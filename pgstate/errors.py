@@ -26,7 +26,9 @@ PgStateError
  ├─ SchemaError                   the database's schema does not fit this client
  │   ├─ SchemaMissing             pgstate is not installed there
  │   ├─ SchemaTooOld              pgstate migrate brings it up to date
- │   └─ SchemaTooNew              this client needs an upgrade
+ │   ├─ SchemaTooNew              this client needs an upgrade
+ │   ├─ SchemaBusy                a migration gave up waiting for sessions that use the tables
+ │   └─ DataLoss                  a downgrade would lose something, and was not told to
  ├─ Unreachable                   no connection to the server
  ├─ Timeout                       no answer in time; a write may have happened
  ├─ EmbeddedMissing               no address was given, and the embedded server is not installed
@@ -207,7 +209,15 @@ class SchemaTooOld(SchemaError):
 
 
 class SchemaTooNew(SchemaError):
-    """The schema is newer than this client: upgrade the Python package."""
+    """The schema is newer than this client, and serves it no more: upgrade the Python package."""
+
+
+class SchemaBusy(SchemaError):
+    """A migration waited in vain for sessions that use the tables; the message names them. Nothing was changed."""
+
+
+class DataLoss(SchemaError):
+    """A downgrade would lose what the message names; `data_loss=True` goes back all the same. Nothing was changed."""
 
 
 class Unreachable(PgStateError):

@@ -1,4 +1,9 @@
-"""Reading the past, and going back to it."""
+"""Reading the past, going back to it, and policies.
+
+Adds columns to entry, version and install, which rewrites no table, and tables for policies, retention and points of
+the past; all tables are locked for the moment that this takes. Back: values stored as operands are written out first,
+which takes longer the more there are; policies, own reducers and points of the past are lost.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,11 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+LOSSES = [
+    ("policies", "select count(*) from pgstate.policy"),
+    ("registered reducers", "select count(*) from pgstate.reducer"),
+    ("points of the past, by which times are known", "select count(*) from pgstate.feed_point"),
+]
 
 # 0001 knows no operands in place of values. As the owner, whom no policy binds: who undoes a revision need not be an
 # agent that may read everything.
@@ -40,12 +50,14 @@ reset role;
 
 
 def upgrade() -> None:
+    _alembic.take_locks()
     _alembic.run_frozen(revision, "clear")
     _alembic.run_frozen(revision, "tables")
     _alembic.run_frozen(revision, "code")
 
 
 def downgrade() -> None:
+    _alembic.take_locks()
     _alembic.run_script(_WRITE_OUT)
     _alembic.run_frozen(revision, "clear")
     _alembic.run_frozen(revision, "drop")

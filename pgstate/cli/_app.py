@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pgstate.cli import _access, _claims, _entries, _history, _policies, _search, _servers, _tasks, _watch
+from pgstate.cli import _access, _claims, _entries, _history, _migrate, _policies, _search, _servers, _tasks, _watch
 from pgstate.cli._command import AgentOption, Common, CsvOption, DsnOption, JsonOption
 
 app = typer.Typer(
@@ -40,4 +40,5 @@ _claims.register(app)
 _tasks.register(app)
 _access.register(app)
 _policies.register(app)
+_migrate.register(app)
 _servers.register(app)

@@ -1,49 +1,19 @@
-"""migrate, up, down, status, demo."""
+"""up, down, status, demo."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 import pgstate
 from pgstate import errors, migrate
-from pgstate._address import driver_address
 from pgstate.cli._command import Cli, command, embedded_home
 from pgstate.cli._exit import FAILED, MISSING, USAGE
 
 _PANEL = "Server"
 _FOR_DEVELOPMENT = "an embedded server is for development: no backups, no passwords, one machine"
-
-
-async def migrate_(
-    cli: Cli,
-    sql: Annotated[
-        bool,
-        typer.Option("--sql", help="Only print the SQL, for psql -v ON_ERROR_STOP=1 on a database without pgstate."),
-    ] = False,
-    revision: Annotated[str, typer.Option(metavar="REVISION", help="Where to go; with --sql also FROM:TO.")] = "head",
-) -> None:
-    """Installs pgstate in a database, or brings it up to date.
-
-    Safe to run at any time, by any number of processes at once.
-    """
-    if sql:
-        print(await asyncio.to_thread(migrate.sql, revision), end="")
-        return
-    dsn = cli.dsn
-    if dsn is None:
-        from pgstate import embedded
-
-        dsn = (await embedded.ensure()).dsn
-    applied = await migrate.upgrade(driver_address(dsn), revision)
-    reached = migrate.HEAD if revision == "head" else revision
-    said = f"applied {', '.join(applied)}" if applied else f"nothing to do, the schema is at {reached}"
-    if cli.out.for_programs:
-        cli.out.line({"applied": applied, "revision": reached}, ())
-    else:
-        cli.out.say(said)
 
 
 async def up(cli: Cli) -> None:
@@ -56,7 +26,7 @@ async def up(cli: Cli) -> None:
         async with pgstate.connect(server.dsn) as state:
             revision = (await state.info()).revision
     except errors.SchemaError:
-        await migrate.upgrade(server.dsn)
+        await migrate.upgrade_async(server.dsn)
         revision = migrate.HEAD
     row = {
         "address": server.dsn,
@@ -140,7 +110,6 @@ async def demo(cli: Cli) -> None:
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
-    command(app, "migrate", panel=_PANEL)(migrate_)
     command(app, "up", panel=_PANEL)(up)
     command(app, "down", panel=_PANEL)(down)
     command(app, "status", panel=_PANEL)(status)

@@ -1,7 +1,7 @@
 -- Which agent acts: decided by session_user, which no SET, SET ROLE or SECURITY DEFINER changes. The settings only choose
 -- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed.
 -- A view, so that the rule stands once and is planned into the lookups of every policy; the owner's functions alone read it.
-create view pgstate._acting as
+create or replace view pgstate._acting as
 select case when n.name is null or not (l.gateway or l.root) then l.agent_id
             when l.root then (select a.id from pgstate.agent a where a.name = n.name)
             else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id

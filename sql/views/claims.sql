@@ -1,4 +1,4 @@
-create view pgstate.claims with (security_invoker = true) as
+create or replace view pgstate.claims with (security_invoker = true) as
 select c.key, c.token, c.holder, c.lease_until, c.attempts, c.claimed_at
   from pgstate.claim c
  where c.lease_until > pgstate._now();

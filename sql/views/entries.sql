@@ -1,5 +1,5 @@
 -- What people with SQL meet. security_invoker: a view of the owner's would go around row-level security.
-create view pgstate.entries with (security_invoker = true) as
+create or replace view pgstate.entries with (security_invoker = true) as
 select e.key, case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value,
        e.version, e.kind::text as kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before
   from pgstate.entry e

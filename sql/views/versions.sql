@@ -1,4 +1,4 @@
-create view pgstate.versions with (security_invoker = true) as
+create or replace view pgstate.versions with (security_invoker = true) as
 select v.key, v.version, v.op::text as op,
        case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end as value, v.writer, v.via, v.at, v.expires_at, v.created, v.seq
   from pgstate.version v;

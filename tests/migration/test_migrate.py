@@ -21,7 +21,7 @@ from alembic.script import ScriptDirectory
 from _server import SUPERUSER, Cluster
 from _sync import wait_until_blocked
 from conftest import INSTALLER, Database
-from pgstate import _alembic, _paths, errors, migrate
+from pgstate import _migration_sql, _paths, errors, migrate
 
 ROOT = Path(__file__).resolve().parents[2]
 REVISIONS = ["0001", "0002", "0003"]
@@ -122,7 +122,7 @@ def test_the_printed_sql_says_at_once_that_it_is_not_for_this_database(empty: Ca
     database.sql("update pgstate.alembic_version set version_num = '0000'")
     said = _refused(database, script, "-v", "ON_ERROR_STOP=1").stderr
     assert "at revision 0000, and this script installs it" in said
-    assert 'what "pgstate migrate --sql --revision 0000:head" prints' in said
+    assert 'what "pgstate migrate --sql --from 0000" prints' in said
     said = _refused(database, migrate.sql("0001:head"), "-v", "ON_ERROR_STOP=1").stderr
     assert "at revision 0000, and this script goes on from revision 0001" in said
     assert database.sql("select value from pgstate.entries") == [(1,)]
@@ -142,7 +142,7 @@ def test_down_leaves_nothing_and_up_again_gives_the_same(empty: Callable[[], Dat
     before = dump(database)
     migrate.upgrade_dsn(database.dsn())
     first = dump(database)
-    assert migrate.downgrade_dsn(database.dsn(), "base") == REVISIONS[::-1]
+    assert migrate.downgrade_dsn(database.dsn(), "base", data_loss=True) == REVISIONS[::-1]
     assert dump(database) == before
     assert migrate.current_dsn(database.dsn()) is None
     assert migrate.upgrade_dsn(database.dsn()) == REVISIONS
@@ -156,7 +156,7 @@ def test_a_migrated_database_is_what_sql_describes(freeze: ModuleType, empty: Ca
     migrate.upgrade_dsn(migrated.dsn())
     sql = ROOT / "sql"
     files = "\n".join((sql / name).read_text() for name in freeze.read_manifest(sql))
-    psql(described, f"begin;\n{_alembic.OPENING}\n{files}\nreset role;\ncommit;")
+    psql(described, f"begin;\n{_migration_sql.opening(_migration_sql.Options())}\n{files}\nreset role;\ncommit;")
     assert dump(described) == dump(migrated, "--exclude-table=pgstate.alembic_version")
 
 
@@ -183,7 +183,7 @@ def test_each_revision_up_and_down_with_data_in_place(empty: Callable[[], Databa
     history = [(int(revision), revision) for revision in REVISIONS]
     assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
     for before, revision in reversed(list(itertools.pairwise(REVISIONS))):
-        assert migrate.downgrade_dsn(database.dsn(), before) == [revision]
+        assert migrate.downgrade_dsn(database.dsn(), before, data_loss=True) == [revision]
         assert dump(database) == dumps[before]
         assert database.sql("select revision from pgstate.info()", INSTALLER) == [(before,)]
         assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
@@ -208,7 +208,7 @@ def test_values_that_grew_by_operands_are_written_out_on_the_way_back(empty: Cal
     entries = "select key, value, version from pgstate.entries order by key"
     versions = "select key, version, value from pgstate.versions order by key, version"
     before = database.sql(entries, INSTALLER), database.sql(versions, INSTALLER)
-    migrate.downgrade_dsn(database.dsn(), "0001")
+    migrate.downgrade_dsn(database.dsn(), "0001", data_loss=True)
     assert (database.sql(entries, INSTALLER), database.sql(versions, INSTALLER)) == before
     migrate.upgrade_dsn(database.dsn())
     assert (database.sql(entries, INSTALLER), database.sql(versions, INSTALLER)) == before
@@ -290,13 +290,13 @@ def test_eight_at_once_in_two_databases_of_a_new_server(new_cluster: Callable[..
     assert [code for code, _ in done] == [0] * 8, done
     assert sorted(text for _, text in done) == [""] * 6 + [" ".join(REVISIONS)] * 2
 
-    migrate.downgrade_dsn(one.dsn(), "base")
+    migrate.downgrade_dsn(one.dsn(), "base", data_loss=True)
     assert migrate.current_dsn(two.dsn()) == migrate.HEAD
     assert two.sql("select agent from pgstate.info()", INSTALLER) == [("admin",)]
     # The roles serve the other database still; the last one to leave takes them along.
     roles = "select count(*) > 0 from pg_roles where rolname like 'pgstate%'"
     assert fresh.sql(roles) == [(True,)]
-    migrate.downgrade_dsn(two.dsn(), "base")
+    migrate.downgrade_dsn(two.dsn(), "base", data_loss=True)
     assert fresh.sql(roles) == [(False,)]
 
 
@@ -306,8 +306,8 @@ async def test_a_second_run_waits_for_the_first_and_then_finds_it_done(empty: Ca
     watcher = await asyncpg.connect(database.dsn())
     try:
         await holder.execute("begin")
-        await holder.execute(_alembic.OPENING)
-        run = asyncio.create_task(migrate.upgrade(database.dsn()))
+        await holder.execute(_migration_sql.opening(_migration_sql.Options()))
+        run = asyncio.create_task(migrate.upgrade_async(database.dsn()))
         waiting = None
         for _ in range(2000):
             waiting = await watcher.fetchval(
@@ -331,7 +331,7 @@ def test_runs_in_threads_do_not_take_each_others_connection(empty: Callable[[], 
     databases = [empty() for _ in range(3)]
 
     async def together() -> list[list[str]]:
-        return await asyncio.gather(*(migrate.upgrade(database.dsn()) for database in databases))
+        return await asyncio.gather(*(migrate.upgrade_async(database.dsn()) for database in databases))
 
     assert asyncio.run(together()) == [REVISIONS] * 3
     assert [migrate.current_dsn(database.dsn()) for database in databases] == [migrate.HEAD] * 3

@@ -8,7 +8,7 @@ set local role pgstate_owner;
 -- Which agent acts: decided by session_user, which no SET, SET ROLE or SECURITY DEFINER changes. The settings only choose
 -- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed.
 -- A view, so that the rule stands once and is planned into the lookups of every policy; the owner's functions alone read it.
-create view pgstate._acting as
+create or replace view pgstate._acting as
 select case when n.name is null or not (l.gateway or l.root) then l.agent_id
             when l.root then (select a.id from pgstate.agent a where a.name = n.name)
             else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
@@ -1714,11 +1714,9 @@ declare
   v_step pgstate.maintained;
   v_done pgstate.maintained := row('ok', 0, false);
 begin
-  -- indexing one key takes about as long as looking at ten versions
-  v_done.more := pgstate._build_search(greatest(p_limit / 10, 1));
   perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
   if not found then
-    return row('busy', null, v_done.more)::pgstate.maintained;
+    return row('busy', null, false)::pgstate.maintained;
   end if;
   -- as little as can be before the mark: this transaction is under way for it too
   if exists (select from pgstate.policy p where p.keep_versions is not null or p.keep_age is not null) then
@@ -1744,6 +1742,8 @@ begin
     end if;
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
+  -- indexing one key takes about as long as looking at ten versions
+  v_done.more := pgstate._build_search(greatest(p_limit / 10, 1)) or v_done.more;
   -- how much there was is for those who may see all of it
   if not coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false) then
     v_done.removed := null;
@@ -8179,7 +8179,7 @@ create policy claim_read on pgstate.claim for select to pgstate_reader using ((s
 
 -- views/entries.sql
 -- What people with SQL meet. security_invoker: a view of the owner's would go around row-level security.
-create view pgstate.entries with (security_invoker = true) as
+create or replace view pgstate.entries with (security_invoker = true) as
 select e.key, case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value,
        e.version, e.kind::text as kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before
   from pgstate.entry e
@@ -8198,7 +8198,7 @@ comment on column pgstate.entries.priority is 'Higher ones are claimed first.';
 comment on column pgstate.entries.not_before is 'Not claimable before this time.';
 
 -- views/versions.sql
-create view pgstate.versions with (security_invoker = true) as
+create or replace view pgstate.versions with (security_invoker = true) as
 select v.key, v.version, v.op::text as op,
        case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end as value, v.writer, v.via, v.at, v.expires_at, v.created, v.seq
   from pgstate.version v;
@@ -8215,7 +8215,7 @@ comment on column pgstate.versions.created is 'The key did not exist just before
 comment on column pgstate.versions.seq is 'Order within the feed; not a cursor: a lower one may become visible after a higher one.';
 
 -- views/claims.sql
-create view pgstate.claims with (security_invoker = true) as
+create or replace view pgstate.claims with (security_invoker = true) as
 select c.key, c.token, c.holder, c.lease_until, c.attempts, c.claimed_at
   from pgstate.claim c
  where c.lease_until > pgstate._now();
