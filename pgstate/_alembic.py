@@ -365,17 +365,18 @@ def _collided(error: BaseException | None) -> bool:
 
 
 async def current(dsn: str) -> str | None:
-    """The revision in Alembic's table, or what info() tells those who may not read it; None if there is no schema."""
+    """The revision in Alembic's table; None if there is no such table."""
     opened = await connect(dsn)
     try:
         if await opened.fetchval("select pg_catalog.to_regnamespace('pgstate') is null"):
             return None
-        try:
-            if await opened.fetchval("select pg_catalog.to_regclass('pgstate.alembic_version') is null"):
-                return None
-            revision: str | None = await opened.fetchval("select version_num from pgstate.alembic_version")
-        except asyncpg.InsufficientPrivilegeError:
-            revision = await opened.fetchval("select revision from pgstate.info()")
+        if await opened.fetchval("select pg_catalog.to_regclass('pgstate.alembic_version') is null"):
+            return None
+        revision: str | None = await opened.fetchval("select version_num from pgstate.alembic_version")
         return revision
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise errors.AccessDenied(
+            f"{error}: this is for the role that installed pgstate; pgstate status tells others the revision"
+        ) from error
     finally:
         await opened.close()

@@ -160,17 +160,18 @@ class Connecting:
 
     async def _info(self, source: Source) -> Info:
         try:
-            row = await using(source, lambda c: access.info(c, self._agent, timeout=self._timeout))
+            info = await using(source, lambda c: access.info(c, self._agent, timeout=self._timeout))
         except errors.AccessDenied as error:
             raise self._refused(error) from error.__cause__
-        info = Info(**row)
         if info.revision < migrate.HEAD:
             raise errors.SchemaTooOld(
                 f"the schema is at revision {info.revision}, this client needs {migrate.HEAD}: run pgstate migrate"
             )
-        if info.revision > migrate.HEAD:
+        # databases are migrated before their clients are replaced: older ones go on while the schema says so
+        if info.revision > migrate.HEAD and (info.serves is None or info.serves > migrate.HEAD):
             raise errors.SchemaTooNew(
-                f"the schema is at revision {info.revision}, this client knows {migrate.HEAD}: upgrade pgstate"
+                f"the schema is at revision {info.revision} and serves clients from {info.serves or info.revision} on, "
+                f"this one is of {migrate.HEAD}: upgrade pgstate"
             )
         return info
 

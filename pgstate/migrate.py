@@ -146,7 +146,7 @@ async def upgrade_async(dsn: str, revision: str = "head", **options: Any) -> lis
 
 
 def current_dsn(dsn: str) -> str | None:
-    """The revision the database is at, None if pgstate is not installed. Blocks. For any login that pgstate knows."""
+    """The revision the database is at, None if pgstate is not installed. Blocks; needs the administrator's rights."""
     from pgstate import _alembic
 
     return asyncio.run(_alembic.current(dsn))

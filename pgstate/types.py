@@ -399,13 +399,14 @@ class FieldChange:
 @dataclass(frozen=True, slots=True)
 class Info:
     """The installation: revision of the schema, the acting agent (None for a gateway that names none), the login, the
-    largest value in bytes."""
+    largest value in bytes, and the oldest revision whose clients the schema serves (None before 0003)."""
 
     revision: str
     agent: str | None
     login: str
     value_limit: int
     epoch: int
+    serves: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

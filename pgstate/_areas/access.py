@@ -18,8 +18,7 @@ class Access(Area):
     async def info(self) -> Info:
         """The installation as the acting agent sees it."""
         with self._to("act"):
-            row = await self._core.call(lambda c, left: access.info(c, self._agent, timeout=left), self._timeout)
-        return Info(**row)
+            return await self._core.call(lambda c, left: access.info(c, self._agent, timeout=left), self._timeout)
 
     async def me(self) -> str | None:
         """The acting agent's name; None for a gateway that named none. Raises AccessDenied."""

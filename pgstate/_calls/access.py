@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pgstate._calls._run import Connection, fetch, fetch_row
-from pgstate.types import Row
+from pgstate.types import Info, Row
 
 
-async def info(connection: Connection, agent: str | None, *, timeout: float) -> Row:
-    sql = "select revision, agent, login, value_limit, epoch from pgstate.info($1)"
-    return await fetch_row(connection, sql, agent, timeout=timeout)
+async def info(connection: Connection, agent: str | None, *, timeout: float) -> Info:
+    # all columns: an older schema has fewer, a newer one may have more, and both have to be told apart
+    row = await fetch_row(connection, "select * from pgstate.info($1)", agent, timeout=timeout)
+    return Info(**{name: value for name, value in row.items() if name in Info.__dataclass_fields__})
 
 
 async def agents(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:

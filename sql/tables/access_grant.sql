@@ -9,3 +9,8 @@ create table pgstate.access_grant (
   constraint access_grant_right_known check ("right" in ('read', 'write', 'admin'))
 );
 comment on table pgstate.access_grant is 'Rights of agents on keys and subtrees; {agent} as a segment stands for the agent''s name.';
+comment on column pgstate.access_grant.agent_id is 'Who may.';
+comment on column pgstate.access_grant.subtree is 'A key, or a/b/**; {agent} stands for the agent''s name.';
+comment on column pgstate.access_grant."right" is 'read, write or admin.';
+comment on column pgstate.access_grant.granted_by is 'The agent that granted it.';
+comment on column pgstate.access_grant.granted_at is 'When it was granted.';

@@ -13,3 +13,7 @@ create table pgstate.agent (
 alter sequence pgstate.agent_id_seq owned by pgstate.agent.id;
 comment on table pgstate.agent is 'Who acts: the identity that grants, writers and claims name.';
 comment on column pgstate.agent.root is 'Registered by the installation, with all rights, which cannot be revoked.';
+comment on column pgstate.agent.id is 'Number, never given again.';
+comment on column pgstate.agent.name is 'Unique; one segment of a key.';
+comment on column pgstate.agent.created_at is 'When it was registered.';
+comment on sequence pgstate.agent_id_seq is 'Numbers of agents.';

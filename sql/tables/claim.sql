@@ -20,3 +20,9 @@ comment on column pgstate.claim.attempts is 'How often the entry was claimed sin
 comment on column pgstate.claim.retry_at is 'After a failure: not claimable before; infinity for one that is not tried again.';
 comment on column pgstate.claim.error is 'What the last failure said.';
 comment on column pgstate.claim.released is 'How many of the attempts were given back untried.';
+comment on column pgstate.claim.key is 'The claimed entry.';
+comment on column pgstate.claim.holder is 'Name of the agent that holds it, or did last.';
+comment on column pgstate.claim.holder_id is 'Number of that agent.';
+comment on column pgstate.claim.lease_until is 'When the claim ends unless it is renewed.';
+comment on column pgstate.claim.claimed_at is 'When it was claimed.';
+comment on sequence pgstate.claim_token_seq is 'Fencing tokens.';

@@ -7,3 +7,6 @@ create table pgstate.delegation (
   constraint delegation_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade
 );
 comment on table pgstate.delegation is 'Which agents a gateway may act for.';
+comment on column pgstate.delegation.login is 'The gateway.';
+comment on column pgstate.delegation.agent_id is 'The agent that it may act for.';
+comment on column pgstate.delegation.created_at is 'When it was delegated.';

@@ -42,3 +42,14 @@ comment on column pgstate.entry.tail_count is 'How many operands came since full
 comment on column pgstate.entry.live is 'False for a tombstone.';
 comment on column pgstate.entry.writer is 'The agent that wrote the newest version; pgstate for an expiry.';
 comment on column pgstate.entry.via is 'The database login that the writer came through.';
+comment on column pgstate.entry.key is 'The key: segments joined by /.';
+comment on column pgstate.entry.kind is 'value, thread or run.';
+comment on column pgstate.entry.value is 'The current value, or that of full_version; null for a tombstone.';
+comment on column pgstate.entry.created_at is 'When the key came into being, last.';
+comment on column pgstate.entry.updated_at is 'When the newest version was written.';
+comment on column pgstate.entry.expires_at is 'When the entry becomes invisible; null for never.';
+comment on column pgstate.entry.priority is 'Higher ones are claimed first.';
+comment on column pgstate.entry.not_before is 'Not claimable before this time.';
+comment on column pgstate.entry.tail_bytes is 'Size of those operands.';
+comment on column pgstate.entry.full_bytes is 'Size of value, where it grows.';
+comment on column pgstate.entry.full_type is 'JSON type of value, where it grows.';

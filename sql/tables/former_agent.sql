@@ -9,3 +9,5 @@ create table pgstate.former_agent (
 alter table pgstate.former_agent enable row level security;
 comment on table pgstate.former_agent is 'Names of agents that were dropped, and of none that is there now.';
 comment on column pgstate.former_agent.dropped_by is 'The agent that dropped it.';
+comment on column pgstate.former_agent.name is 'The name, taken again only with reuse.';
+comment on column pgstate.former_agent.dropped_at is 'When it was dropped.';

@@ -26,3 +26,5 @@ comment on column pgstate.install.cursor_window is 'Cursors younger than this st
 comment on column pgstate.install.horizon is 'The highest transaction id that retention has touched: cursors that had not seen it are refused.';
 comment on column pgstate.install.horizon_epoch is 'Epoch of horizon.';
 comment on column pgstate.install.table_oid is 'What the oid of this table was: in one that was dropped and restored in place it is another.';
+comment on column pgstate.install.singleton is 'Always true: there is one row.';
+comment on column pgstate.install.installed_at is 'When pgstate was installed here.';

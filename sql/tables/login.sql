@@ -21,3 +21,10 @@ alter table pgstate.login
 comment on column pgstate.login.root is 'The login that installed: may act for any agent.';
 comment on table pgstate.login is 'Database logins that pgstate knows: an agent''s own, or a gateway that acts for the agents delegated to it.';
 comment on column pgstate.login.reads is 'Cache, with writes and touches: the reach of the login''s own agent; null for a gateway.';
+comment on column pgstate.login.login is 'The database role.';
+comment on column pgstate.login.agent_id is 'The agent whose login it is; null for a gateway.';
+comment on column pgstate.login.gateway is 'Acts for the agents delegated to it.';
+comment on column pgstate.login.created_at is 'When it was registered.';
+comment on column pgstate.login.agent_name is 'Cache: the name of agent_id.';
+comment on column pgstate.login.writes is 'Cache: as in reach.';
+comment on column pgstate.login.touches is 'Cache: as in reach.';

@@ -7,3 +7,5 @@ create table pgstate.mark (
 );
 comment on table pgstate.mark is 'Times, and the oldest transaction under way then. Written and pruned by maintain().';
 comment on column pgstate.mark.ended_below is 'Every transaction below this id had ended.';
+comment on column pgstate.mark.at is 'When it was taken.';
+comment on column pgstate.mark.epoch is 'Epoch of ended_below.';

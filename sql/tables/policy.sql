@@ -35,3 +35,10 @@ comment on column pgstate.policy.max_attempts is 'Work that was claimed this oft
 comment on column pgstate.policy.backoff is 'How long after its first failure work is not claimed again; doubled with each further one, up to backoff_limit.';
 comment on column pgstate.policy.dead_letter is 'Where work that was given up goes to, by the same path as below this subtree.';
 comment on column pgstate.policy.claimed_writes is 'Claimed entries may be written without the token.';
+comment on column pgstate.policy.subtree is 'The key or subtree that it holds for.';
+comment on column pgstate.policy.nearness is 'How near it is: 2 for each segment, 1 more for a policy on the key itself. The highest decides.';
+comment on column pgstate.policy.reducer is 'What merge() applies unless told otherwise.';
+comment on column pgstate.policy.keep_everything is 'History is not removed, whatever a subtree above says.';
+comment on column pgstate.policy.value_limit is 'Largest value in bytes.';
+comment on column pgstate.policy.set_by is 'The agent that set it.';
+comment on column pgstate.policy.set_at is 'When it was set.';

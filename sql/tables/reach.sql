@@ -16,3 +16,7 @@ alter table pgstate.reach
   alter column touches set storage external;
 comment on table pgstate.reach is 'Cache of access_grant: what each agent reaches with each right.';
 comment on column pgstate.reach.touches is 'reads and writes together: what row-level security lets the API functions see for this agent.';
+comment on column pgstate.reach.agent_id is 'Whose reach it is.';
+comment on column pgstate.reach.reads is 'Ranges of keys that it may read.';
+comment on column pgstate.reach.writes is 'Ranges of keys that it may write.';
+comment on column pgstate.reach.admins is 'Ranges of keys inside which it may grant and set policies.';

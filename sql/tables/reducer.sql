@@ -11,3 +11,8 @@ create table pgstate.reducer (
 );
 comment on table pgstate.reducer is 'Reducers of this installation''s own: functions (jsonb, jsonb) -> jsonb that policies may name.';
 comment on column pgstate.reducer.digest is 'Hash of the function as it was registered: another body is not run.';
+comment on column pgstate.reducer.name is 'What merge() and policies call it.';
+comment on column pgstate.reducer.function_schema is 'Schema of the function.';
+comment on column pgstate.reducer.function_name is 'Name of the function, which takes (jsonb, jsonb).';
+comment on column pgstate.reducer.registered_by is 'The agent that registered it.';
+comment on column pgstate.reducer.registered_at is 'When it was registered.';

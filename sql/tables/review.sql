@@ -7,3 +7,6 @@ create table pgstate.review (
   constraint review_pkey primary key (subtree)
 );
 comment on table pgstate.review is 'Keys and subtrees whose policy on history has changed, and the key up to which retention has gone through them since.';
+comment on column pgstate.review.subtree is 'The key or subtree.';
+comment on column pgstate.review.after is 'Keys up to this one are done.';
+comment on column pgstate.review.asked_at is 'When its policy changed.';

@@ -8,3 +8,7 @@ create table pgstate.sweep (
   constraint sweep_pkey primary key (delay)
 );
 comment on table pgstate.sweep is 'How far retention has come in the feed, for each age that a policy keeps. The row of delay 0 serves policies that keep a number of versions; locked, it keeps maintain() and changes of policies apart.';
+comment on column pgstate.sweep.delay is 'The age, or 0.';
+comment on column pgstate.sweep.epoch is 'Epoch of xid.';
+comment on column pgstate.sweep.xid is 'Retention has gone through the feed up to this transaction.';
+comment on column pgstate.sweep.seq is 'And to this seq within it.';

@@ -8,3 +8,8 @@ create unlogged table pgstate.watcher (
   constraint watcher_pkey primary key (channel)
 );
 comment on table pgstate.watcher is 'Channels to notify, one for each client process, and the key ranges that it watches.';
+comment on column pgstate.watcher.channel is 'The channel of NOTIFY, which cannot be guessed.';
+comment on column pgstate.watcher.login is 'The login that listens.';
+comment on column pgstate.watcher.agent_ids is 'The agents that it watches for.';
+comment on column pgstate.watcher.ranges is 'The ranges of keys that it watches.';
+comment on column pgstate.watcher.expires_at is 'When it is forgotten unless registered again.';

@@ -13,3 +13,4 @@ select case when n.name is null or not (l.gateway or l.root) then l.agent_id
                     nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as name) n
  where l.login = session_user::text;
 comment on view pgstate._acting is 'Internal: the acting agent.';
+comment on column pgstate._acting.agent_id is 'Its number; null if this login may not act for whom it names.';

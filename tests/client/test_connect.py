@@ -300,10 +300,28 @@ async def test_a_schema_of_another_age(
 ) -> None:
     ((definition,),) = database.sql("select pg_get_functiondef('pgstate._install()'::regprocedure)")
     assert f"'{migrate.HEAD}'" in definition
-    database.sql(definition.replace(f"'{migrate.HEAD}'", f"'{revision}'"))
+    assert "'0001'" in definition
+    newer = definition.replace(f"'{migrate.HEAD}'", f"'{revision}'")
+    database.sql(newer.replace("'0001'", f"'{revision}'"))
     with pytest.raises(error, match=revision) as caught:
         await pgstate.connect(dsn)
     assert migrate.HEAD in str(caught.value)
+
+
+async def test_a_newer_schema_serves_this_client_while_it_says_so(database: Database, dsn: str) -> None:
+    """What a rolling upgrade needs: the database first, then one client after the other."""
+    ((definition,),) = database.sql("select pg_get_functiondef('pgstate._install()'::regprocedure)")
+    database.sql(definition.replace(f"'{migrate.HEAD}'", "'9999'").replace("'0001'", f"'{migrate.HEAD}'"))
+    async with pgstate.connect(dsn) as state:
+        info = await state.info()
+        assert (info.revision, info.serves) == ("9999", migrate.HEAD)
+        assert await state.put("k", 1) == 1
+
+
+async def test_a_schema_from_before_it_was_told_whom_it_serves(bare: str) -> None:
+    await migrate.upgrade_async(bare, "0002")
+    with pytest.raises(errors.SchemaTooOld, match=f"0002, this client needs {migrate.HEAD}: run pgstate migrate"):
+        await pgstate.connect(bare)
 
 
 async def test_a_schema_that_vanishes_while_in_use(state: State, database: Database) -> None:

@@ -20,6 +20,7 @@ select case when n.name is null or not (l.gateway or l.root) then l.agent_id
                     nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as name) n
  where l.login = session_user::text;
 comment on view pgstate._acting is 'Internal: the acting agent.';
+comment on column pgstate._acting.agent_id is 'Its number; null if this login may not act for whom it names.';
 
 -- functions/access/_acting.sql
 create function pgstate._acting() returns int
@@ -207,7 +208,8 @@ create function pgstate._install() returns pgstate.about
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select row('0003', null, null, i.value_limit, i.epoch)::pgstate.about from pgstate.install i);
+  -- serves: the entry points of every revision from there on still take the same calls (tests/migration)
+  return (select row('0003', null, null, i.value_limit, i.epoch, '0001')::pgstate.about from pgstate.install i);
 end
 $$;
 comment on function pgstate._install() is 'Internal: the installation as info() tells it.';
@@ -3733,7 +3735,7 @@ begin
   return v_install;
 end
 $$;
-comment on function pgstate.info(text) is 'Revision of the schema, the acting agent (null for a gateway that names none), the login, the largest value in bytes and the epoch. PS010 for a login that is not registered.';
+comment on function pgstate.info(text) is 'Revision of the schema, the acting agent (null for a gateway that names none), the login, the largest value in bytes, the epoch, and the oldest revision whose clients are served. PS010 for a login that is not registered.';
 
 -- functions/access/me.sql
 create function pgstate.me(agent text default null) returns text
@@ -8002,11 +8004,14 @@ begin
   elsif p_login ~ '^pgstate_(owner|api|agent|reader)$' then
     raise exception using errcode = 'PS007', message = format('%L is a role of pgstate itself', p_login);
   end if;
-  begin
-    execute format('create role %I login', p_login);
-  exception when duplicate_object or unique_violation then
-    null;
-  end;
+  -- who has no CREATEROLE may let in logins that an administrator made
+  if not exists (select from pg_roles r where r.rolname = p_login) then
+    begin
+      execute format('create role %I login', p_login);
+    exception when duplicate_object or unique_violation then
+      null;
+    end;
+  end if;
   if not pg_has_role(p_login, p_group, 'MEMBER') then
     execute format('grant %I to %I', p_group, p_login);
   end if;

@@ -17,4 +17,4 @@ begin
   return v_install;
 end
 $$;
-comment on function pgstate.info(text) is 'Revision of the schema, the acting agent (null for a gateway that names none), the login, the largest value in bytes and the epoch. PS010 for a login that is not registered.';
+comment on function pgstate.info(text) is 'Revision of the schema, the acting agent (null for a gateway that names none), the login, the largest value in bytes, the epoch, and the oldest revision whose clients are served. PS010 for a login that is not registered.';

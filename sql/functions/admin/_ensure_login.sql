@@ -9,11 +9,14 @@ begin
   elsif p_login ~ '^pgstate_(owner|api|agent|reader)$' then
     raise exception using errcode = 'PS007', message = format('%L is a role of pgstate itself', p_login);
   end if;
-  begin
-    execute format('create role %I login', p_login);
-  exception when duplicate_object or unique_violation then
-    null;
-  end;
+  -- who has no CREATEROLE may let in logins that an administrator made
+  if not exists (select from pg_roles r where r.rolname = p_login) then
+    begin
+      execute format('create role %I login', p_login);
+    exception when duplicate_object or unique_violation then
+      null;
+    end;
+  end if;
   if not pg_has_role(p_login, p_group, 'MEMBER') then
     execute format('grant %I to %I', p_group, p_login);
   end if;
