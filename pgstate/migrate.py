@@ -69,10 +69,11 @@ def upgrade(
     of the package, and a revision of yours must always do the same.
     Raises ValueError, SchemaTooNew, and the driver's errors.
     """
+    _check_named(revision)
     from pgstate import _alembic
 
     options = Options(create_schema, create_roles, lock_timeout)
-    return _alembic.inside(op.get_context(), "upgrade", _named(revision), options)
+    return _alembic.inside(op.get_context(), "upgrade", revision, options)
 
 
 def downgrade(
@@ -84,19 +85,19 @@ def downgrade(
     lock_timeout: float = 30.0,
 ) -> list[str]:
     """As `upgrade`, back to `revision`; "base" removes pgstate. Fails if anything would be lost, unless `data_loss`."""
+    _check_named(revision)
     from pgstate import _alembic
 
     options = Options(create_schema, lock_timeout=lock_timeout, data_loss=data_loss)
-    return _alembic.inside(op.get_context(), "downgrade", _named(revision), options)
+    return _alembic.inside(op.get_context(), "downgrade", revision, options)
 
 
-def _named(revision: str) -> str:
+def _check_named(revision: str) -> None:
     if revision.startswith("head") or not (revision == "base" or revision.isalnum()):
         raise ValueError(
             f"{revision!r} is another revision after the next upgrade of pgstate, and a revision of yours must always "
             f'do the same: name it, "{HEAD}"'
         )
-    return revision
 
 
 def upgrade_dsn(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import itertools
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -18,48 +16,14 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from _server import SUPERUSER, Cluster
+from _server import Cluster
 from _sync import wait_until_blocked
 from conftest import INSTALLER, Database
+from migration._catalogue import REVISIONS, dump, psql
 from pgstate import _migration_sql, _paths, errors, migrate
 
 ROOT = Path(__file__).resolve().parents[2]
-REVISIONS = ["0001", "0002", "0003"]
 MIGRATE = "import sys; from pgstate import migrate; print(*migrate.upgrade_dsn(sys.argv[1]))"
-
-
-@pytest.fixture
-def empty(cluster: Cluster) -> Iterator[Callable[[], Database]]:
-    """Makes databases that belong to the installer and hold nothing."""
-    made: list[Database] = []
-
-    def make() -> Database:
-        made.append(Database(cluster, cluster.create_database(owner=INSTALLER)))
-        return made[-1]
-
-    yield make
-    for database in made:
-        database.drop()
-
-
-@pytest.fixture(scope="module")
-def freeze() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("freeze", ROOT / "migrations" / "freeze.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def dump(database: Database, *options: str) -> str:
-    """The whole catalogue as pg_dump sees it: definitions, owners and privileges, without the random restrict key."""
-    text = database.cluster.program("pg_dump", "--schema-only", *options, "--dbname", database.dsn(SUPERUSER))
-    return re.sub(r"^\\(un)?restrict .*$", "", text, flags=re.MULTILINE)
-
-
-def psql(database: Database, text: str) -> None:
-    options = ("--no-psqlrc", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1")
-    database.cluster.program("psql", *options, "--dbname", database.dsn(), stdin=text)
 
 
 def test_head_is_the_newest_revision() -> None:
@@ -194,6 +158,22 @@ def test_each_revision_up_and_down_with_data_in_place(empty: Callable[[], Databa
     assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
 
 
+def test_every_way_between_two_revisions_leads_to_what_a_new_installation_has(empty: Callable[[], Database]) -> None:
+    fresh = {}
+    for revision in REVISIONS:
+        database = empty()
+        migrate.upgrade_dsn(database.dsn(), revision)
+        fresh[revision] = dump(database)
+    for before, after in itertools.combinations(REVISIONS, 2):
+        up, down = empty(), empty()
+        migrate.upgrade_dsn(up.dsn(), before)
+        migrate.upgrade_dsn(up.dsn(), after)
+        assert dump(up) == fresh[after], (before, after)
+        psql(down, migrate.sql(after))
+        psql(down, migrate.sql(before, start=after, data_loss=True))
+        assert dump(down) == fresh[before], (after, before)
+
+
 def test_values_that_grew_by_operands_are_written_out_on_the_way_back(empty: Callable[[], Database]) -> None:
     database = empty()
     migrate.upgrade_dsn(database.dsn())
@@ -238,17 +218,6 @@ def test_what_was_there_before_the_past_could_be_read(empty: Callable[[], Databa
     assert database.sql("select value::text from pgstate.get_as_of('k', at => clock_timestamp())", INSTALLER) == [
         ("2",)
     ]
-
-
-def test_what_somebody_built_upon_a_view_is_named_and_kept(empty: Callable[[], Database]) -> None:
-    database = empty()
-    migrate.upgrade_dsn(database.dsn(), REVISIONS[0])
-    database.sql("create view public.mine as select key from pgstate.entries")
-    before = dump(database)
-    with pytest.raises(asyncpg.DependentObjectsStillExistError, match="entries") as caught:
-        migrate.upgrade_dsn(database.dsn())
-    assert "public.mine" in str(caught.value.detail) or "view mine" in str(caught.value.detail)
-    assert dump(database) == before
 
 
 def test_only_who_installed_changes_the_revision(empty: Callable[[], Database], cluster: Cluster) -> None:
@@ -427,59 +396,3 @@ def test_a_database_of_a_newer_pgstate_is_left_alone(database: Database) -> None
 def test_an_unknown_revision_is_named(empty: Callable[[], Database]) -> None:
     with pytest.raises(ValueError, match="no revision 0999"):
         migrate.upgrade_dsn(empty().dsn(), "0999")
-
-
-def test_frozen_files_are_what_sql_builds_and_what_was_recorded(freeze: ModuleType) -> None:
-    assert freeze.check(ROOT / "sql", _paths.migrations() / "frozen") == []
-
-
-@pytest.fixture
-def frozen_tree(tmp_path: Path, freeze: ModuleType) -> tuple[Path, Path]:
-    sql, frozen = tmp_path / "sql", tmp_path / "frozen"
-    for name in ("tables/a.sql", "functions/x/f.sql"):
-        (sql / name).parent.mkdir(parents=True, exist_ok=True)
-        (sql / name).write_text(f"select '{name}';\n")
-    (sql / "drop.sql").write_text("select 'drop';\n")
-    (sql / "clear.sql").write_text("select 'clear';\n")
-    (sql / "manifest.txt").write_text("# order\ntables/a.sql\nfunctions/x/f.sql\n")
-    freeze.write(sql, frozen)
-    return sql, frozen
-
-
-def test_freezing_splits_what_runs_once_from_what_is_made_anew(
-    freeze: ModuleType, frozen_tree: tuple[Path, Path]
-) -> None:
-    sql, frozen = frozen_tree
-    assert freeze.check(sql, frozen) == []
-    assert "tables/a.sql" in (frozen / "0001" / "tables.sql").read_text()
-    assert "functions/x/f.sql" in (frozen / "0001" / "code.sql").read_text()
-    (sql / "functions/x/f.sql").write_text("select 2;\n")
-    assert freeze.check(sql, frozen) == ["0001/code.sql is not what sql/ builds: run python migrations/freeze.py"]
-
-
-def test_freezing_refuses_a_released_file_that_changed(freeze: ModuleType, frozen_tree: tuple[Path, Path]) -> None:
-    sql, frozen = frozen_tree
-    (frozen / "0002").mkdir()
-    (frozen / "0002" / "tables.sql").write_text("alter table a add b int;\n")
-    freeze.write(sql, frozen)
-    assert freeze.check(sql, frozen) == ["0002/drop.sql is absent: write it"]
-    (frozen / "0002" / "drop.sql").write_text("alter table a drop b;\n")
-    freeze.write(sql, frozen)
-    assert freeze.check(sql, frozen) == []
-    assert (frozen / "0002" / "clear.sql").read_text() == "select 'clear';\n"
-    assert (frozen / "0002" / "drop.sql").read_text() == "alter table a drop b;\n"
-    assert not (frozen / "0001" / "clear.sql").exists()
-    (sql / "functions/x/f.sql").write_text("select 2;\n")
-    freeze.write(sql, frozen)
-    assert freeze.check(sql, frozen) == []
-    (frozen / "0001" / "tables.sql").write_text("select 'something else';\n")
-    assert freeze.check(sql, frozen) == ["0001/tables.sql does not match SHA256SUMS"]
-    with pytest.raises(freeze.FreezeError, match="released"):
-        freeze.write(sql, frozen)
-
-
-def test_freezing_names_files_that_the_manifest_misses(freeze: ModuleType, frozen_tree: tuple[Path, Path]) -> None:
-    sql, frozen = frozen_tree
-    (sql / "tables" / "b.sql").write_text("select 1;\n")
-    with pytest.raises(freeze.FreezeError, match=r"not listed: tables/b\.sql"):
-        freeze.check(sql, frozen)

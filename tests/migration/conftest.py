@@ -1,0 +1,38 @@
+"""Databases without pgstate, and the script that freezes SQL."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from _server import Cluster
+from conftest import INSTALLER, Database
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def empty(cluster: Cluster) -> Iterator[Callable[[], Database]]:
+    """Makes databases that belong to the installer and hold nothing."""
+    made: list[Database] = []
+
+    def make() -> Database:
+        made.append(Database(cluster, cluster.create_database(owner=INSTALLER)))
+        return made[-1]
+
+    yield make
+    for database in made:
+        database.drop()
+
+
+@pytest.fixture(scope="module")
+def freeze() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("freeze", ROOT / "migrations" / "freeze.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
