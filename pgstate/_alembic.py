@@ -28,7 +28,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, NullPool
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from pgstate import _migration_sql as wrap
@@ -60,6 +60,8 @@ _REFUSALS = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.TooManyConnectionsError,
 )
+# What it says, or does not say, when it throws somebody out.
+_LOST = (asyncpg.OperatorInterventionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 _ATTEMPTS = 20
 
 
@@ -306,14 +308,26 @@ async def run(dsn: str, direction: Direction, revision: str, options: Options) -
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return await _run_once(dsn, direction, revision, options)
-        except (DBAPIError, asyncpg.PostgresError) as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            cause = _cause(error)
             if (told := _told(cause, direction)) is not None:
                 raise told from error
             if attempt == _ATTEMPTS or not _collided(cause):
                 raise
         await asyncio.sleep(random.uniform(0.01, 0.05) * attempt)
     raise AssertionError("unreachable")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the server said: SQLAlchemy wraps it, and undoing what it broke off fails as well, and hides it."""
+    left: list[Any] = [error]
+    chain: list[BaseException] = []
+    while left:
+        if (found := left.pop(0)) is not None and found not in chain:
+            chain.append(found)
+            left += [getattr(found, "orig", None), found.__cause__, found.__context__]
+    kinds = (asyncpg.PostgresError, asyncpg.InterfaceError)
+    return next((found for kind in kinds for found in chain if isinstance(found, kind)), error)
 
 
 async def _run_once(dsn: str, direction: Direction, revision: str, options: Options) -> list[str]:
@@ -328,10 +342,14 @@ def _sqlstate(error: BaseException | None) -> str | None:
     return getattr(error, "sqlstate", None)
 
 
-def _told(error: BaseException | None, direction: Direction) -> errors.PgStateError | None:
+def _told(error: BaseException, direction: Direction) -> errors.PgStateError | None:
     """What pgstate's own refusals, and those for want of rights, become."""
     code, hint = _sqlstate(error), getattr(error, "hint", None)
     said = f"{error}. {hint}" if hint else str(error)
+    if isinstance(error, _LOST) and not isinstance(error, asyncpg.QueryCanceledError):
+        return errors.Unreachable(
+            f"the connection was lost in the middle: {error}. All is done or nothing: pgstate migrate --check tells"
+        )
     if code == "55P03":
         return errors.SchemaBusy(said)
     if code == "55000" and direction == "downgrade":
