@@ -21,7 +21,11 @@ def _run(*checks: str) -> None:
     target = context.get_revision_argument()
     if getattr(context.config.cmd_opts, "cmd", [None])[0] is command.downgrade and not options.data_loss:
         checks = (*checks, _alembic.loss_check(context.script, str(target or "base")))
-    with context.begin_transaction(), _alembic.running(context.get_context(), options, *filter(None, checks)):
+    removes = str(target or "base") == "base"
+    with (
+        context.begin_transaction(),
+        _alembic.running(context.get_context(), options, *filter(None, checks), removes=removes),
+    ):
         context.run_migrations()
 
 

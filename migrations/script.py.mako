@@ -14,14 +14,8 @@ LOSSES: list[tuple[str, str]] = []
 
 
 def upgrade() -> None:
-    _alembic.take_locks()
-    _alembic.run_frozen(revision, "clear")
-    _alembic.run_frozen(revision, "tables")
-    _alembic.run_frozen(revision, "code")
+    _alembic.apply(revision)
 
 
 def downgrade() -> None:
-    _alembic.take_locks()
-    _alembic.run_frozen(revision, "clear")
-    _alembic.run_frozen(revision, "drop")
-    _alembic.run_frozen(down_revision, "code")
+    _alembic.undo(revision, down_revision)

@@ -46,6 +46,7 @@ class _Run:
 
     execute: Callable[[str], None]
     options: Options
+    removes: bool = False
 
 
 _run: ContextVar[_Run] = ContextVar("_run")
@@ -83,14 +84,36 @@ def run_script(text: str) -> None:
     _run.get().execute(text)
 
 
-def take_locks() -> None:
-    """For migrations/versions: before anything of an earlier revision is touched."""
+def apply(revision: str) -> None:
+    """For migrations/versions: what every revision after the first does."""
     run_script(wrap.take_locks(_run.get().options))
+    for part in ("clear", "tables", "code"):
+        run_frozen(revision, part)
 
 
-def keeps_schema() -> bool:
-    """For migrations/versions: whether the schema is somebody else's."""
-    return not _run.get().options.create_schema
+def undo(revision: str, below: str, first: str = "") -> None:
+    """For migrations/versions: back to the revision below. `first` is run under its locks, before anything is cleared.
+
+    Nothing, on the way to "base": there the first revision removes whatever there is, and what somebody built upon it.
+    """
+    if _run.get().removes:
+        return
+    run_script(wrap.take_locks(_run.get().options))
+    if first:
+        run_script(first)
+    for of, part in ((revision, "clear"), (revision, "drop"), (below, "code")):
+        run_frozen(of, part)
+
+
+def remove(again: str) -> None:
+    """For migrations/versions: all of it, and then `again`; or all but the schema, if that is somebody else's."""
+    options = _run.get().options
+    run_script(wrap.take_locks(options))
+    if options.create_schema:
+        run_frozen("0001", "drop")
+        run_script(again)
+    else:
+        run_script(wrap.around("empty"))
 
 
 def _runner(migration: MigrationContext) -> Callable[[str], None]:
@@ -120,9 +143,10 @@ def _runner(migration: MigrationContext) -> Callable[[str], None]:
 
 
 @contextlib.contextmanager
-def running(migration: MigrationContext, options: Options, *checks: str) -> Iterator[None]:
-    """What Alembic runs inside is a run of pgstate's: opened, checked and closed. For migrations/env.py, too."""
-    run = _Run(_runner(migration), options)
+def running(migration: MigrationContext, options: Options, *checks: str, removes: bool = False) -> Iterator[None]:
+    """What Alembic runs inside is a run of pgstate's: opened, checked and closed. For migrations/env.py, too.
+    `removes`: it goes down to "base"."""
+    run = _Run(_runner(migration), options, removes)
     token = _run.set(run)
     try:
         for text in (wrap.opening(options), wrap.around("in_transaction"), *checks):
@@ -150,7 +174,7 @@ def loss_check(directory: ScriptDirectory, target: str) -> str:
     """SQL that refuses to go back to a revision where something would be lost: each revision says what it holds."""
     undone = [script for script in revisions(directory) if target == "base" or script.revision > target]
     losses = [(script.revision, *loss) for script in reversed(undone) for loss in script.module.LOSSES]
-    return wrap.loss_check(losses, target)
+    return wrap.loss_check(losses, target, known=str(directory.get_current_head()))
 
 
 @contextlib.contextmanager
@@ -196,7 +220,7 @@ def _migrate(
     with (
         _script_errors(directory, revision, text.get("starting_rev")),
         migration.begin_transaction(),
-        running(migration, options, *filter(None, checks)),
+        running(migration, options, *filter(None, checks), removes=revision == "base"),
     ):
         migration.run_migrations()
     return applied
@@ -241,7 +265,7 @@ def _deciding(directory: ScriptDirectory, direction: Direction, revision: str, o
         below = script.down_revision
         assert below is None or isinstance(below, str)
         collected: list[str] = []
-        token = _run.set(_Run(collected.append, options))
+        token = _run.set(_Run(collected.append, options, removes=revision == "base"))
         try:
             getattr(script.module, direction)()
         finally:
@@ -345,10 +369,16 @@ def _sqlstate(error: BaseException | None) -> str | None:
 def _told(error: BaseException, direction: Direction) -> errors.PgStateError | None:
     """What pgstate's own refusals, and those for want of rights, become."""
     code, hint = _sqlstate(error), getattr(error, "hint", None)
-    said = f"{error}. {hint}" if hint else str(error)
+    # asyncpg's own text of an error has detail and hint on lines of their own
+    message = str(error.args[0]) if error.args else str(error)
+    said = f"{message}. {hint}" if hint else message
+    code, hint = _sqlstate(error), getattr(error, "hint", None)
+    # asyncpg's own text of an error has detail and hint on lines of their own
+    message = str(error.args[0]) if error.args else str(error)
+    said = f"{message}. {hint}" if hint else message
     if isinstance(error, _LOST) and not isinstance(error, asyncpg.QueryCanceledError):
         return errors.Unreachable(
-            f"the connection was lost in the middle: {error}. All is done or nothing: pgstate migrate --check tells"
+            f"the connection was lost in the middle: {message}. All is done or nothing: pgstate migrate --check tells"
         )
     if code == "55P03":
         return errors.SchemaBusy(said)
@@ -374,7 +404,7 @@ def _told(error: BaseException, direction: Direction) -> errors.PgStateError | N
             "another role installed pgstate in this cluster and made its roles; that one, or a superuser, must grant "
             "pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to this one with admin option"
         )
-    return errors.AccessDenied(f"{error}: {needs}")
+    return errors.AccessDenied(f"{message}: {needs}")
 
 
 def _collided(error: BaseException | None) -> bool:

@@ -62,10 +62,11 @@ def take_locks(options: Options) -> str:
     return around("locks", seconds=f"{options.lock_timeout:g}", try_ms=_TRY_MS)
 
 
-def loss_check(losses: Iterable[tuple[str, str, str]], target: str) -> str:
-    """Refuses to go back to `target` where something would be lost; `losses`: (revision, what, query for how many)."""
+def loss_check(losses: Iterable[tuple[str, str, str]], target: str, *, known: str) -> str:
+    """Refuses to go back to `target` where something would be lost; `losses`: (revision, what, query for how many).
+    Of a revision later than `known` nothing can be said here."""
     rows = [f"({literal(revision)}, {literal(what)}, {literal(query)})" for revision, what, query in losses]
-    return around("losses", losses=",\n      ".join(rows), target=target) if rows else ""
+    return around("losses", losses=",\n      ".join(rows), target=target, known=literal(known)) if rows else ""
 
 
 def roles(login: str, *, schema: bool = False) -> str:

@@ -13,7 +13,7 @@ begin
   for v_row in
     select l.what, l.query from (values
       {losses}
-    ) l(revision, what, query) where l.revision <= v_at
+    ) l(revision, what, query) where l.revision <= v_at and v_at <= {known}
   loop
     set local role pgstate_owner;
     execute v_row.query into v_count;

@@ -47,9 +47,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    _alembic.take_locks()
-    if _alembic.keeps_schema():
-        _alembic.run_script(around("empty"))
-    else:
-        _alembic.run_frozen(revision, "drop")
-        _alembic.run_script(_VERSION_TABLE_AGAIN)
+    _alembic.remove(_VERSION_TABLE_AGAIN)

@@ -50,15 +50,8 @@ reset role;
 
 
 def upgrade() -> None:
-    _alembic.take_locks()
-    _alembic.run_frozen(revision, "clear")
-    _alembic.run_frozen(revision, "tables")
-    _alembic.run_frozen(revision, "code")
+    _alembic.apply(revision)
 
 
 def downgrade() -> None:
-    _alembic.take_locks()
-    _alembic.run_script(_WRITE_OUT)
-    _alembic.run_frozen(revision, "clear")
-    _alembic.run_frozen(revision, "drop")
-    _alembic.run_frozen(down_revision, "code")
+    _alembic.undo(revision, down_revision, _WRITE_OUT)
