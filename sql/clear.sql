@@ -2,8 +2,8 @@
 -- anew (functions, triggers, policies, views, and the grants on tables), whatever the revision before made of it. By
 -- catalogue, so that nothing is left over of a function that is gone or has other parameters by now. Triggers that run
 -- others' functions, and policies that use none of these, are somebody else's and stay. So does a view that something of
--- theirs stands on, as an empty one with its columns until code.sql replaces it; what they built upon a function is not
--- taken along: the run fails and names it.
+-- theirs stands on, or that they granted to somebody, as an empty one with its columns until code.sql replaces it; what
+-- they built upon a function is not taken along: the run fails and names it.
 do $clear$
 declare
   v_object record;
@@ -42,6 +42,9 @@ begin
                                             ('pg_catalog.pg_type'::pg_catalog.regclass, v_object.reltype))
          and not exists (select from pg_catalog.pg_rewrite r
                           where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and r.oid = d.objid and r.ev_class = v_object.oid)
+    ) or exists (
+      select from pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) a
+       where c.oid = v_object.oid and a.grantee <> c.relowner
     ) then
       execute pg_catalog.format('create or replace view %s as select %s', v_object.name, (
         select pg_catalog.string_agg(pg_catalog.format('null::%s%s as %I', pg_catalog.format_type(a.atttypid, a.atttypmod),
