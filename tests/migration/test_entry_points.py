@@ -1,0 +1,84 @@
+"""Whoever wrote against an earlier revision goes on working: its calls, with the same results, on the newest schema."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from conftest import Database
+from migration._catalogue import REVISIONS
+from migration._entry_points import FOLDER, calls_of, catalogue, recorded, replay
+from pgstate import migrate
+
+# Recorded when a revision is released, and never changed.
+SUMS = {
+    "0001": "4afbee4f4a3e4cca9ec71846a928f1eb8d068a43f2c09436ead1b06a7649074d",
+    "0002": "3815d169e6f1d0ff75f922e89f3e2fd8a1bd0986cb11cb0ba37aca20dc4cf218",
+}
+RELEASED = sorted(SUMS)
+
+
+def test_every_released_revision_is_recorded() -> None:
+    assert REVISIONS[: len(RELEASED)] == RELEASED
+    assert len(REVISIONS) - len(RELEASED) <= 1, "the newest one only is not released yet"
+    for revision, digest in SUMS.items():
+        assert hashlib.sha256((FOLDER / f"{revision}.json").read_bytes()).hexdigest() == digest, revision
+
+
+@pytest.mark.parametrize("revision", RELEASED)
+def test_every_function_is_called_with_every_parameter(revision: str) -> None:
+    called: dict[str, set[tuple[str, ...]]] = {}
+    for call in calls_of(revision):
+        called.setdefault(call.function, set()).add(tuple(call.arguments))
+    functions = recorded(revision)["catalogue"]["functions"]
+    assert called == {
+        name: {tuple(parameter for parameter, _ in function["parameters"])} for name, function in functions.items()
+    }
+    assert [entry["function"] for entry in recorded(revision)["calls"]] == [
+        call.function for call in calls_of(revision)
+    ]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("revision", RELEASED)
+def test_parameters_keep_names_types_and_places_and_columns_are_only_added(database: Database, revision: str) -> None:
+    before, now = recorded(revision)["catalogue"], catalogue(database)
+    for name, function in before["functions"].items():
+        successor = now["functions"][name]
+        for what in ("kind", "set", "result"):
+            assert successor[what] == function[what], (name, what)
+        count = len(function["parameters"])
+        assert successor["parameters"][:count] == function["parameters"], name
+        # what could be left out still can, and so can what came later
+        assert successor["defaults"] - function["defaults"] >= len(successor["parameters"]) - count, name
+        assert (successor["columns"] or [])[: len(function["columns"] or [])] == (function["columns"] or []), name
+    for name, columns in before["views"].items():
+        assert now["views"][name][: len(columns)] == columns, name
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("named", [True, False], ids=["named", "positional"])
+@pytest.mark.parametrize("revision", RELEASED)
+def test_the_calls_have_the_same_results(database: Database, revision: str, named: bool) -> None:
+    for before, now in zip(recorded(revision)["calls"], replay(database, calls_of(revision), named=named), strict=True):
+        assert _shape_of(now, before) == _expected(before), before["function"]
+    database.logins += [f"{database.name}_{name}" for name in ("ana", "app", "eve", "bob")]
+
+
+def _shape_of(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """As much of a result as there was before."""
+    if "error" in before or "error" in now:
+        return now
+    count = len(before["columns"])
+    return {**now, "columns": now["columns"][:count], "rows": [row[:count] for row in now["rows"]]}
+
+
+def _expected(before: dict[str, Any]) -> dict[str, Any]:
+    if before["function"] != "info":
+        return before
+    # the one result that says which revision this is
+    place = before["columns"].index("revision")
+    rows = [[*row[:place], migrate.HEAD, *row[place + 1 :]] for row in before["rows"]]
+    return {**before, "rows": rows}
