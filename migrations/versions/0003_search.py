@@ -13,7 +13,12 @@ branch_labels = None
 depends_on = None
 
 # What going back loses: what it is, and a query for how many there are, run as the owner.
-LOSSES: list[tuple[str, str]] = []
+LOSSES = [
+    (
+        "the number above which keys start again whose tombstones were purged",
+        "select coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0)",
+    ),
+]
 
 
 def upgrade() -> None:

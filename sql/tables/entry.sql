@@ -53,3 +53,4 @@ comment on column pgstate.entry.not_before is 'Not claimable before this time.';
 comment on column pgstate.entry.tail_bytes is 'Size of those operands.';
 comment on column pgstate.entry.full_bytes is 'Size of value, where it grows.';
 comment on column pgstate.entry.full_type is 'JSON type of value, where it grows.';
+comment on sequence pgstate.version_floor is 'The highest version of a tombstone that was purged: new keys start above it.';

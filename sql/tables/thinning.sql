@@ -9,3 +9,5 @@ create table pgstate.thinning (
 alter table pgstate.thinning enable row level security;
 comment on table pgstate.thinning is 'Of the points of the feed that are older than this, the first of each interval stays. An administrator may change it.';
 comment on column pgstate.thinning.upto is 'How far maintain() has come; null for nowhere yet.';
+comment on column pgstate.thinning.older is 'The age.';
+comment on column pgstate.thinning.every is 'The interval.';

@@ -197,7 +197,7 @@ async def _begins(database: Database, estate: Estate, root: Caller, inside: Call
     assert await past(root, estate.times[0]) == estate.past[0]
     epoch = (await root("info"))["epoch"]
     if migrates:
-        assert await migrate.upgrade(database.dsn()) == []
+        assert await migrate.upgrade_async(database.dsn()) == []
     else:
         async with sessions(database, INSTALLER) as (other,):
             await other("put", "first", 1)

@@ -203,5 +203,5 @@ async def test_pg_upgrade(two_majors: tuple[Cluster, Cluster], login_name: Calla
     # and it is a database like any other: a revision down and up
     before = upgraded.sql("select * from pgstate.versions order by seq", INSTALLER)
     assert await asyncio.to_thread(migrate.downgrade_dsn, upgraded.dsn(), "0002") == [migrate.HEAD]
-    assert await migrate.upgrade(upgraded.dsn()) == [migrate.HEAD]
+    assert await migrate.upgrade_async(upgraded.dsn()) == [migrate.HEAD]
     assert upgraded.sql("select * from pgstate.versions order by seq", INSTALLER) == before

@@ -36,6 +36,7 @@ comment on type pgstate._purged is 'Internal: a purge: how many versions went, n
 
 -- Tombstones that nothing keeps are purged, and new keys start above them (tables/entry.sql)
 create sequence pgstate.version_floor cache 1;
+comment on sequence pgstate.version_floor is 'The highest version of a tombstone that was purged: new keys start above it.';
 
 -- tables/thinning.sql
 -- How points of the feed become fewer with their age: at the density of one a second they would be 31 million a year.
@@ -49,6 +50,8 @@ create table pgstate.thinning (
 alter table pgstate.thinning enable row level security;
 comment on table pgstate.thinning is 'Of the points of the feed that are older than this, the first of each interval stays. An administrator may change it.';
 comment on column pgstate.thinning.upto is 'How far maintain() has come; null for nowhere yet.';
+comment on column pgstate.thinning.older is 'The age.';
+comment on column pgstate.thinning.every is 'The interval.';
 
 -- Search
 
