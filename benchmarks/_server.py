@@ -60,16 +60,21 @@ class Server:
     own: bool
 
     @contextlib.asynccontextmanager
-    async def database(self) -> AsyncIterator[Database]:
-        """A migrated database of its own, dropped at the end."""
+    async def empty(self) -> AsyncIterator[str]:
+        """The address of a database without pgstate, dropped at the end."""
         name = f"pgstate_bench_{os.getpid()}_{next(_numbers)}"
         await self._run(f'create database "{name}"')
         try:
-            dsn = _address(self.dsn, database=name)
-            await migrate.upgrade_async(dsn)
-            yield Database(dsn, self.own)
+            yield _address(self.dsn, database=name)
         finally:
             await self._run(f'drop database "{name}" with (force)')
+
+    @contextlib.asynccontextmanager
+    async def database(self) -> AsyncIterator[Database]:
+        """A migrated database of its own, dropped at the end."""
+        async with self.empty() as dsn:
+            await migrate.upgrade_async(dsn)
+            yield Database(dsn, self.own)
 
     async def settle(self) -> None:
         """Gets what filling tables left behind done now, and not in the middle of a measurement."""

@@ -90,10 +90,10 @@ async def _address(cli: Cli) -> str:
 
 def _show_check(cli: Cli, plan: migrate.Plan) -> None:
     there = plan.current == plan.target
-    row = {"current": plan.current, "target": plan.target, "there": there}
-    cli.out.outcome(
-        row, ("current",), f"the schema is at {plan.current}" if plan.current else "pgstate is not installed"
-    )
+    if cli.out.for_programs:
+        cli.out.line({"current": plan.current, "target": plan.target, "there": there}, ())
+    else:
+        cli.out.say(f"the schema is at {plan.current}" if plan.current else "pgstate is not installed")
     if not there:
         raise cli.fail(FAILED, f"the database is not at revision {plan.target}: pgstate migrate brings it there")
 

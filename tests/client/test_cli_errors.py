@@ -137,6 +137,8 @@ def test_every_error_has_an_exit_code() -> None:
         "SchemaMissing",
         "SchemaTooOld",
         "SchemaTooNew",
+        "SchemaBusy",
+        "DataLoss",
         "Closed",
         "DatabaseError",
     }
@@ -250,6 +252,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
         "policy",
         "maintain",
         "migrate",
+        "uninstall",
         "up",
         "down",
         "status",

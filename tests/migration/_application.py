@@ -104,6 +104,10 @@ class Application:
         self._write(f"versions/{len(list((self._folder / 'versions').glob('*.py'))):02}_{name}.py", text)
         self._last = name
 
+    def add(self, text: str) -> None:
+        """Adds a revision's file."""
+        self._write("versions/added.py", text)
+
     def config(self, **attributes: Any) -> Config:
         config = Config(output_buffer=io.StringIO(), stdout=io.StringIO())
         config.set_main_option("script_location", str(self._folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy import create_engine, text
 from conftest import INSTALLER, Database
 from migration._application import Application
 from migration._catalogue import REVISIONS, dump, psql
+from migration.conftest import ROOT
 from pgstate import migrate
 
 Make = Callable[..., Application]
@@ -170,6 +172,20 @@ def test_settings_and_role_of_the_transaction_are_as_before(empty: Callable[[], 
         assert (before[0], before[4]) == ("public, pg_temp", group)
     engine.dispose()
     assert migrate.current_dsn(database.dsn()) == migrate.HEAD
+
+
+def test_the_revision_in_readme(application: Make) -> None:
+    (snippet,) = re.findall(r"^```py\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    own = application()
+    own.add(snippet.replace('"6c0e"', '"orders"'))
+    own.upgrade()
+    assert migrate.current_dsn(own.database.dsn()) == migrate.HEAD
+    own.downgrade("orders")
+    assert own.database.sql("select to_regnamespace('pgstate')") == [(None,)]
+    own.upgrade()
+    own.database.sql("select pgstate.put('a', '1')", INSTALLER)
+    with pytest.raises(Exception, match=r"loses: points of the past.*, entries \(1\)"):
+        own.downgrade("orders")
 
 
 @pytest.mark.filterwarnings("ignore:Did not recognize type")

@@ -1,0 +1,119 @@
+"""`pgstate migrate` and `pgstate uninstall`: what they say before and after, and what they exit with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from client._cli import invoke, lines
+from conftest import INSTALLER, Database
+from migration._catalogue import dump, psql
+from pgstate import migrate
+
+
+def test_says_what_it_will_do_and_what_it_did(empty: Callable[[], Database]) -> None:
+    database = empty()
+    done = invoke("migrate", "--to", "0002", dsn=database.dsn())
+    assert (done.code, done.out) == (0, "applied 0001, 0002\n")
+    assert done.err.splitlines() == [
+        "apply 0001: The blackboard: entries, versions, claims, grants and the change feed.",
+        "apply 0002: Reading the past, going back to it, and policies.",
+    ]
+    again = invoke("migrate", "--to", "0002", dsn=database.dsn())
+    assert (again.code, again.out, again.err) == (0, "nothing to do, the schema is at 0002\n", "")
+    back = invoke("migrate", "--downgrade", "--to", "0001", "--data-loss", dsn=database.dsn())
+    assert (back.code, back.out) == (0, "undid 0002\n")
+    assert back.err == "undo 0002: Reading the past, going back to it, and policies.\n"
+    (row,) = lines(invoke("migrate", "--json", dsn=database.dsn()).out)
+    assert row == {"applied": ["0002", "0003"], "revision": migrate.HEAD}
+    (row,) = lines(invoke("migrate", "--downgrade", "--to", "0002", "--json", dsn=database.dsn()).out)
+    assert row == {"undone": ["0003"], "revision": "0002"}
+
+
+def test_check_and_dry_run_change_nothing(empty: Callable[[], Database]) -> None:
+    database = empty()
+    before = dump(database)
+    checked = invoke("migrate", "--check", dsn=database.dsn())
+    assert (checked.code, checked.out) == (1, "pgstate is not installed\n")
+    assert f"the database is not at revision {migrate.HEAD}: pgstate migrate brings it there" in checked.err
+    would = invoke("migrate", "--dry-run", dsn=database.dsn())
+    assert would.code == 0
+    assert "apply 0001: The blackboard" in would.out and "Makes the schema pgstate, the roles" in would.out
+    assert "apply 0003" in would.out
+    rows = lines(invoke("migrate", "--dry-run", "--json", dsn=database.dsn()).out)
+    assert [(row["revision"], row["down"]) for row in rows] == [("0001", False), ("0002", False), ("0003", False)]
+    assert dump(database) == before
+    migrate.upgrade_dsn(database.dsn())
+    before = dump(database)
+    assert invoke("migrate", "--check", dsn=database.dsn()).code == 0
+    assert lines(invoke("migrate", "--check", "--json", dsn=database.dsn()).out) == [
+        {"current": migrate.HEAD, "target": migrate.HEAD, "there": True}
+    ]
+    assert invoke("migrate", "--check", "--to", "0002", dsn=database.dsn()).code == 1
+    assert invoke("migrate", "--dry-run", dsn=database.dsn()).out == f"nothing to do, the schema is at {migrate.HEAD}\n"
+    assert "undo 0003" in invoke("migrate", "--dry-run", "--downgrade", "--to", "0002", dsn=database.dsn()).out
+    assert dump(database) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--to", "0001"), "the schema is at 0003, after 0001: --downgrade goes back"),
+        (("--downgrade",), "--downgrade goes back to a revision: name it with --to"),
+        (("--downgrade", "--to", "0999"), "no revision 0999; there are 0001"),
+        (("--from", "0001"), "--from goes with --sql"),
+        (("--sql", "--from", "0999"), "no revision 0999"),
+    ],
+)
+def test_usage(dsn: str, arguments: tuple[str, ...], said: str) -> None:
+    done = invoke("migrate", *arguments, dsn=dsn)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_a_loss_is_an_error_and_a_sentence(database: Database) -> None:
+    database.sql("select pgstate.put('a', '1')", INSTALLER)
+    done = invoke("migrate", "--downgrade", "--to", "base", dsn=database.dsn())
+    assert done.code == 1
+    assert f"going back from revision {migrate.HEAD} to base loses: " in done.err
+    assert "entries (1), versions (1). Nothing was changed. --data-loss" in done.err
+    assert database.sql("select value from pgstate.entries") == [(1,)]
+
+
+def test_scripts_from_one_revision_to_another(empty: Callable[[], Database]) -> None:
+    database = empty()
+    for arguments, revision in [
+        (("--to", "0001"), "0001"),
+        (("--from", "0001", "--to", "0002"), "0002"),
+        (("--from", "0002"), migrate.HEAD),
+        (("--from", migrate.HEAD, "--to", "0002"), "0002"),
+        (("--revision", "0002:head"), migrate.HEAD),
+        (("--from", "head", "--to", "0001", "--data-loss"), "0001"),
+        (("--from", "0001", "--to", "base"), None),
+    ]:
+        psql(database, invoke("migrate", "--sql", *arguments).out)
+        assert migrate.current_dsn(database.dsn()) == revision
+
+
+def test_uninstalling_needs_a_word(database: Database, login_name: Callable[[str], str]) -> None:
+    login = login_name("ana")
+    database.sql(f"select pgstate.create_agent('ana', '{login}'), pgstate.put('a', '1')", INSTALLER)
+    database.sql("create view public.mine as select key from pgstate.entries")
+    shown = invoke("uninstall", dsn=database.dsn())
+    assert shown.code == 2
+    assert "nothing was removed: --yes does it" in shown.err
+    facts = {line[:24].strip(): line[24:].strip() for line in shown.out.splitlines()}
+    assert (facts["agents"], facts["entries"], facts["versions"]) == ("2", "1", "1")
+    assert facts["logins that stay"] == login
+    assert facts["yours, which goes along"] in ("view public.mine", "view mine")
+    # the template that tests clone uses them
+    assert facts["roles that stay"].startswith("pgstate_agent, pgstate_api, pgstate_owner, pgstate_reader (other")
+    assert facts["roles"] == "none"
+    assert database.sql("select value from pgstate.entries") == [(1,)]
+    (row,) = lines(invoke("uninstall", "--yes", "--json", dsn=database.dsn()).out)
+    assert (row["removed"], row["entries"], row["logins"]) == (True, 1, [login])
+    assert database.sql("select to_regnamespace('pgstate'), to_regclass('public.mine')") == [(None, None)]
+    gone = invoke("uninstall", "--yes", dsn=database.dsn())
+    assert gone.code == 1
+    assert "this database has no pgstate" in gone.err
