@@ -12,5 +12,8 @@ create table pgstate.embedding (
 alter table pgstate.embedding alter column vector set storage external;
 alter table pgstate.embedding enable row level security;
 comment on table pgstate.embedding is 'Vectors of entries, as the application computed them.';
+comment on column pgstate.embedding.key is 'The key.';
+comment on column pgstate.embedding.index_id is 'The vector index.';
+comment on column pgstate.embedding.vector is 'The vector.';
 comment on column pgstate.embedding.chunk is 'Which of the entry''s texts, from 0.';
 comment on column pgstate.embedding.digest is 'Of the texts that were embedded.';

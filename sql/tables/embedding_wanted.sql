@@ -6,4 +6,5 @@ create table pgstate.embedding_wanted (
 );
 alter table pgstate.embedding_wanted enable row level security;
 comment on table pgstate.embedding_wanted is 'Entries whose vectors have not come yet.';
+comment on column pgstate.embedding_wanted.key is 'The key.';
 comment on column pgstate.embedding_wanted.digest is 'Of the texts to be embedded.';

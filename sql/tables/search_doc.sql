@@ -15,6 +15,9 @@ create table pgstate.search_doc (
 create index search_doc_scoped_idx on pgstate.search_doc using gin (scoped);
 alter table pgstate.search_doc enable row level security;
 comment on table pgstate.search_doc is 'The words of entries under a rule for search.';
+comment on column pgstate.search_doc.key is 'The key.';
+comment on column pgstate.search_doc.rule_id is 'The rule that it was indexed by.';
+comment on column pgstate.search_doc.words is 'The words.';
 comment on column pgstate.search_doc.version is 'The version of the entry that this is of: another one is not found by it.';
 comment on column pgstate.search_doc.scoped is 'The words, each marked with each directory above the key, up to the rule''s.';
 comment on column pgstate.search_doc.digest is 'Of what is to be embedded; vectors with another one are not used.';

@@ -22,4 +22,14 @@ create table pgstate.vector_index (
 alter sequence pgstate.vector_index_id_seq owned by pgstate.vector_index.id;
 alter table pgstate.vector_index enable row level security;
 comment on table pgstate.vector_index is 'Vector indexes: each holds the vectors of one model.';
+comment on column pgstate.vector_index.id is 'Number, which the vectors name.';
+comment on column pgstate.vector_index.name is 'What search() and set_search() call it.';
+comment on column pgstate.vector_index.dims is 'How many numbers a vector has.';
+comment on column pgstate.vector_index.distance is 'cosine, l2 or inner_product.';
+comment on column pgstate.vector_index.method is 'hnsw, ivfflat or exact.';
+comment on column pgstate.vector_index.type is 'vector or halfvec.';
+comment on column pgstate.vector_index.options is 'Options of the index.';
+comment on column pgstate.vector_index.created_by is 'The agent that made it.';
+comment on column pgstate.vector_index.created_at is 'When it was made.';
+comment on sequence pgstate.vector_index_id_seq is 'Numbers of vector_index.';
 comment on column pgstate.vector_index.model is 'Whose vectors these are: those of another model are refused.';

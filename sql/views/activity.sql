@@ -1,6 +1,6 @@
 -- What happened lately, and by whom: no value is put together here, so that a look at the newest rows costs those rows.
 -- Ordered along the index on seq: a LIMIT outside stops it.
-create view pgstate.activity with (security_invoker = true) as
+create or replace view pgstate.activity with (security_invoker = true) as
 select v.at, v.writer, v.via, v.op::text as op, v.key, v.version, v.created, pg_catalog.pg_column_size(v.value) as size, v.expires_at, v.xid, v.seq
   from pgstate.version v
  order by v.seq desc;

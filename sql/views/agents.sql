@@ -1,5 +1,5 @@
 -- These three are the functions of the same names, which decide what the caller may see.
-create view pgstate.agents with (security_invoker = true) as
+create or replace view pgstate.agents with (security_invoker = true) as
 select a.name, a.login, a.gateways, a.root, a.created_at from pgstate.agents() a;
 comment on view pgstate.agents is 'The registered agents; without admin on everything, only the reader itself.';
 comment on column pgstate.agents.name is 'The agent.';

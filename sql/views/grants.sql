@@ -1,4 +1,4 @@
-create view pgstate.grants with (security_invoker = true) as
+create or replace view pgstate.grants with (security_invoker = true) as
 select g.agent, g.subtree, g."right", g.granted_by, g.granted_at from pgstate.grants() g;
 comment on view pgstate.grants is 'Rights of agents on keys and subtrees; without admin on everything, only the reader''s own.';
 comment on column pgstate.grants.agent is 'Who has the right.';

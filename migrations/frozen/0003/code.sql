@@ -8266,7 +8266,7 @@ comment on column pgstate.tasks.updated_at is 'When it was last written; for a f
 -- views/activity.sql
 -- What happened lately, and by whom: no value is put together here, so that a look at the newest rows costs those rows.
 -- Ordered along the index on seq: a LIMIT outside stops it.
-create view pgstate.activity with (security_invoker = true) as
+create or replace view pgstate.activity with (security_invoker = true) as
 select v.at, v.writer, v.via, v.op::text as op, v.key, v.version, v.created, pg_catalog.pg_column_size(v.value) as size, v.expires_at, v.xid, v.seq
   from pgstate.version v
  order by v.seq desc;
@@ -8285,7 +8285,7 @@ comment on column pgstate.activity.seq is 'Order within the feed; not a cursor: 
 
 -- views/agents.sql
 -- These three are the functions of the same names, which decide what the caller may see.
-create view pgstate.agents with (security_invoker = true) as
+create or replace view pgstate.agents with (security_invoker = true) as
 select a.name, a.login, a.gateways, a.root, a.created_at from pgstate.agents() a;
 comment on view pgstate.agents is 'The registered agents; without admin on everything, only the reader itself.';
 comment on column pgstate.agents.name is 'The agent.';
@@ -8295,7 +8295,7 @@ comment on column pgstate.agents.root is 'Registered by the installation, with a
 comment on column pgstate.agents.created_at is 'When it was registered.';
 
 -- views/grants.sql
-create view pgstate.grants with (security_invoker = true) as
+create or replace view pgstate.grants with (security_invoker = true) as
 select g.agent, g.subtree, g."right", g.granted_by, g.granted_at from pgstate.grants() g;
 comment on view pgstate.grants is 'Rights of agents on keys and subtrees; without admin on everything, only the reader''s own.';
 comment on column pgstate.grants.agent is 'Who has the right.';
@@ -8309,6 +8309,8 @@ create view pgstate.policies with (security_invoker = true) as
 select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at,
        p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
   from pgstate.policies() p;
+create or replace view pgstate.policies with (security_invoker = true) as
+select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at from pgstate.policies() p;
 comment on view pgstate.policies is 'Rules that hold for keys which the reader may read; null where a policy does not set something.';
 comment on column pgstate.policies.subtree is 'A key, a subtree (a/b/**) or ** for everything; for each key the nearest that sets something decides it.';
 comment on column pgstate.policies.reducer is 'The default of merge().';

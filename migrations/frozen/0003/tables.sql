@@ -111,6 +111,16 @@ create table pgstate.vector_index (
 alter sequence pgstate.vector_index_id_seq owned by pgstate.vector_index.id;
 alter table pgstate.vector_index enable row level security;
 comment on table pgstate.vector_index is 'Vector indexes: each holds the vectors of one model.';
+comment on column pgstate.vector_index.id is 'Number, which the vectors name.';
+comment on column pgstate.vector_index.name is 'What search() and set_search() call it.';
+comment on column pgstate.vector_index.dims is 'How many numbers a vector has.';
+comment on column pgstate.vector_index.distance is 'cosine, l2 or inner_product.';
+comment on column pgstate.vector_index.method is 'hnsw, ivfflat or exact.';
+comment on column pgstate.vector_index.type is 'vector or halfvec.';
+comment on column pgstate.vector_index.options is 'Options of the index.';
+comment on column pgstate.vector_index.created_by is 'The agent that made it.';
+comment on column pgstate.vector_index.created_at is 'When it was made.';
+comment on sequence pgstate.vector_index_id_seq is 'Numbers of vector_index.';
 comment on column pgstate.vector_index.model is 'Whose vectors these are: those of another model are refused.';
 
 -- tables/search_rule.sql
@@ -141,6 +151,12 @@ alter table pgstate.search_rule alter column ranges set storage external;
 alter table pgstate.search_rule enable row level security;
 comment on table pgstate.search_rule is 'What search() has an index for: keys and subtrees, the nearest rule decides for a key.';
 comment on column pgstate.search_rule.ranges is 'The keys of subtree.';
+comment on column pgstate.search_rule.id is 'Number, which search_doc names.';
+comment on column pgstate.search_rule.subtree is 'The key or subtree that it holds for.';
+comment on column pgstate.search_rule.nearness is 'How near it is, as in policy. The highest decides.';
+comment on column pgstate.search_rule.set_by is 'The agent that set it.';
+comment on column pgstate.search_rule.set_at is 'When it was set.';
+comment on sequence pgstate.search_rule_id_seq is 'Numbers of search_rule.';
 comment on column pgstate.search_rule.salt is 'Known to nobody: see _mark_of().';
 comment on column pgstate.search_rule.config is 'Text search configuration, by name: an oid would not survive a dump.';
 comment on column pgstate.search_rule.fields is 'Paths into the value whose text is searched; $ is all of it.';
@@ -158,6 +174,9 @@ create table pgstate.search_build (
 );
 alter table pgstate.search_build enable row level security;
 comment on table pgstate.search_build is 'Keys and subtrees whose rule for search has changed, and the key up to which they have been indexed since.';
+comment on column pgstate.search_build.subtree is 'The key or subtree.';
+comment on column pgstate.search_build.after is 'Keys up to this one are indexed.';
+comment on column pgstate.search_build.asked_at is 'When its rule changed.';
 comment on column pgstate.search_build.barrier is 'Transactions below this id may have written by the rules of before: building begins when they have ended.';
 
 -- tables/search_doc.sql
@@ -178,6 +197,9 @@ create table pgstate.search_doc (
 create index search_doc_scoped_idx on pgstate.search_doc using gin (scoped);
 alter table pgstate.search_doc enable row level security;
 comment on table pgstate.search_doc is 'The words of entries under a rule for search.';
+comment on column pgstate.search_doc.key is 'The key.';
+comment on column pgstate.search_doc.rule_id is 'The rule that it was indexed by.';
+comment on column pgstate.search_doc.words is 'The words.';
 comment on column pgstate.search_doc.version is 'The version of the entry that this is of: another one is not found by it.';
 comment on column pgstate.search_doc.scoped is 'The words, each marked with each directory above the key, up to the rule''s.';
 comment on column pgstate.search_doc.digest is 'Of what is to be embedded; vectors with another one are not used.';
@@ -197,6 +219,9 @@ create table pgstate.embedding (
 alter table pgstate.embedding alter column vector set storage external;
 alter table pgstate.embedding enable row level security;
 comment on table pgstate.embedding is 'Vectors of entries, as the application computed them.';
+comment on column pgstate.embedding.key is 'The key.';
+comment on column pgstate.embedding.index_id is 'The vector index.';
+comment on column pgstate.embedding.vector is 'The vector.';
 comment on column pgstate.embedding.chunk is 'Which of the entry''s texts, from 0.';
 comment on column pgstate.embedding.digest is 'Of the texts that were embedded.';
 
@@ -209,6 +234,7 @@ create table pgstate.embedding_wanted (
 );
 alter table pgstate.embedding_wanted enable row level security;
 comment on table pgstate.embedding_wanted is 'Entries whose vectors have not come yet.';
+comment on column pgstate.embedding_wanted.key is 'The key.';
 comment on column pgstate.embedding_wanted.digest is 'Of the texts to be embedded.';
 -- What an older client needs to know.
 alter type pgstate.about add attribute serves text;
