@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import io
 import random
-import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from sqlalchemy import Connection, NullPool
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from pgstate import _migration_errors as refusals
 from pgstate import _migration_sql as wrap
 from pgstate import _paths, errors
 from pgstate._address import driver_address
@@ -51,8 +51,6 @@ class _Run:
 
 _run: ContextVar[_Run] = ContextVar("_run")
 
-# Of the lines in which an error tells where it came from: a function that is not pgstate's.
-_FOREIGN = re.compile(r"function (?!inline_code_block|pgstate\.)[^\n]*\(\)")
 # What a server says instead of letting somebody in.
 _REFUSALS = (
     asyncpg.CannotConnectNowError,
@@ -61,8 +59,6 @@ _REFUSALS = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.TooManyConnectionsError,
 )
-# What it says, or does not say, when it throws somebody out.
-_LOST = (asyncpg.OperatorInterventionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 _ATTEMPTS = 20
 
 
@@ -333,25 +329,13 @@ async def run(dsn: str, direction: Direction, revision: str, options: Options) -
         try:
             return await _run_once(dsn, direction, revision, options)
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            cause = _cause(error)
-            if (told := _told(cause, direction)) is not None:
+            cause = refusals.cause_of(error)
+            if (told := refusals.told(cause, down=direction == "downgrade")) is not None:
                 raise told from error
-            if attempt == _ATTEMPTS or not _collided(cause):
+            if attempt == _ATTEMPTS or not refusals.collided(cause):
                 raise
         await asyncio.sleep(random.uniform(0.01, 0.05) * attempt)
     raise AssertionError("unreachable")
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What the server said: SQLAlchemy wraps it, and undoing what it broke off fails as well, and hides it."""
-    left: list[Any] = [error]
-    chain: list[BaseException] = []
-    while left:
-        if (found := left.pop(0)) is not None and found not in chain:
-            chain.append(found)
-            left += [getattr(found, "orig", None), found.__cause__, found.__context__]
-    kinds = (asyncpg.PostgresError, asyncpg.InterfaceError)
-    return next((found for kind in kinds for found in chain if isinstance(found, kind)), error)
 
 
 async def _run_once(dsn: str, direction: Direction, revision: str, options: Options) -> list[str]:
@@ -360,56 +344,6 @@ async def _run_once(dsn: str, direction: Direction, revision: str, options: Opti
         applied = await opened.run_sync(lambda sync: _migrate(directory, direction, revision, options, connection=sync))
         await opened.commit()
     return applied
-
-
-def _sqlstate(error: BaseException | None) -> str | None:
-    return getattr(error, "sqlstate", None)
-
-
-def _told(error: BaseException, direction: Direction) -> errors.PgStateError | None:
-    """What pgstate's own refusals, and those for want of rights, become."""
-    code, hint = _sqlstate(error), getattr(error, "hint", None)
-    # asyncpg's own text of an error has detail and hint on lines of their own
-    message = str(error.args[0]) if error.args else str(error)
-    said = f"{message}. {hint}" if hint else message
-    code, hint = _sqlstate(error), getattr(error, "hint", None)
-    # asyncpg's own text of an error has detail and hint on lines of their own
-    message = str(error.args[0]) if error.args else str(error)
-    said = f"{message}. {hint}" if hint else message
-    if isinstance(error, _LOST) and not isinstance(error, asyncpg.QueryCanceledError):
-        return errors.Unreachable(
-            f"the connection was lost in the middle: {message}. All is done or nothing: pgstate migrate --check tells"
-        )
-    if code == "55P03":
-        return errors.SchemaBusy(said)
-    if code == "55000" and direction == "downgrade":
-        return errors.DataLoss(said)
-    if code != "42501":
-        return None
-    context = str(getattr(error, "context", None) or "")
-    if hint:
-        return errors.AccessDenied(said)
-    if (foreign := _FOREIGN.search(context)) is not None:
-        # an event trigger runs with the rights of whoever owns what is made
-        return errors.AccessDenied(
-            f"{said}, in {foreign[0]}: an event trigger must be SECURITY DEFINER with a search_path, since it "
-            "runs as the roles of pgstate; or disable it meanwhile"
-        )
-    needs = (
-        "migrating takes a role with CREATEROLE (or --no-create-roles, after an administrator ran what --roles-sql "
-        "prints), and CREATE on the database (or --no-create-schema, when there is the schema)"
-    )
-    if "ADMIN option" in str(getattr(error, "detail", None) or error):
-        needs = (
-            "another role installed pgstate in this cluster and made its roles; that one, or a superuser, must grant "
-            "pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to this one with admin option"
-        )
-    return errors.AccessDenied(f"{message}: {needs}")
-
-
-def _collided(error: BaseException | None) -> bool:
-    """Whether a run in another database of the cluster touched the same role at the same moment."""
-    return _sqlstate(error) == "40P01" or (_sqlstate(error) == "XX000" and "concurrently" in str(error))
 
 
 async def current(dsn: str) -> str | None:
