@@ -5,9 +5,6 @@ from benchmarks._run import run
 
 if __name__ == "__main__":
     run(
-        [
-            area.measure
-            for area in (values, claims, typed, bound, growth, history, search, storage, watch, footprint)
-        ],
+        [area.measure for area in (values, claims, typed, bound, growth, history, search, storage, watch, footprint)],
         __doc__,
     )

@@ -33,6 +33,7 @@ comment on column pgstate.policy.keep_age is 'What was current within this time 
 comment on column pgstate.policy.schema is 'Values written from now on must fit it.';
 comment on column pgstate.policy.max_attempts is 'Work that was claimed this often and not finished is given up.';
 comment on column pgstate.policy.backoff is 'How long after its first failure work is not claimed again; doubled with each further one, up to backoff_limit.';
+comment on column pgstate.policy.backoff_limit is 'The longest such time.';
 comment on column pgstate.policy.dead_letter is 'Where work that was given up goes to, by the same path as below this subtree.';
 comment on column pgstate.policy.claimed_writes is 'Claimed entries may be written without the token.';
 comment on column pgstate.policy.subtree is 'The key or subtree that it holds for.';

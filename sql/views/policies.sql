@@ -1,9 +1,7 @@
-create view pgstate.policies with (security_invoker = true) as
+create or replace view pgstate.policies with (security_invoker = true) as
 select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at,
        p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
   from pgstate.policies() p;
-create or replace view pgstate.policies with (security_invoker = true) as
-select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at from pgstate.policies() p;
 comment on view pgstate.policies is 'Rules that hold for keys which the reader may read; null where a policy does not set something.';
 comment on column pgstate.policies.subtree is 'A key, a subtree (a/b/**) or ** for everything; for each key the nearest that sets something decides it.';
 comment on column pgstate.policies.reducer is 'The default of merge().';

@@ -1,4 +1,4 @@
-create view pgstate.tasks with (security_invoker = true) as
+create or replace view pgstate.tasks with (security_invoker = true) as
 select e.key, s.state, e.priority, case when s.state = 'claimed' then c.holder end as holder,
        case when s.state = 'claimed' then c.lease_until end as lease_until, case when s.state = 'claimed' then c.lease_until - pgstate._now() end as lease_left,
        coalesce(c.attempts, 0) as attempts, c.error,

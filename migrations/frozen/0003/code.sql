@@ -8233,7 +8233,7 @@ comment on column pgstate.claims.token is 'The fencing token of the current clai
 comment on column pgstate.claims.attempts is 'How often the entry was claimed.';
 
 -- views/tasks.sql
-create view pgstate.tasks with (security_invoker = true) as
+create or replace view pgstate.tasks with (security_invoker = true) as
 select e.key, s.state, e.priority, case when s.state = 'claimed' then c.holder end as holder,
        case when s.state = 'claimed' then c.lease_until end as lease_until, case when s.state = 'claimed' then c.lease_until - pgstate._now() end as lease_left,
        coalesce(c.attempts, 0) as attempts, c.error,
@@ -8305,12 +8305,10 @@ comment on column pgstate.grants.granted_by is 'The agent that granted it.';
 comment on column pgstate.grants.granted_at is 'When it was granted.';
 
 -- views/policies.sql
-create view pgstate.policies with (security_invoker = true) as
+create or replace view pgstate.policies with (security_invoker = true) as
 select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at,
        p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
   from pgstate.policies() p;
-create or replace view pgstate.policies with (security_invoker = true) as
-select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at from pgstate.policies() p;
 comment on view pgstate.policies is 'Rules that hold for keys which the reader may read; null where a policy does not set something.';
 comment on column pgstate.policies.subtree is 'A key, a subtree (a/b/**) or ** for everything; for each key the nearest that sets something decides it.';
 comment on column pgstate.policies.reducer is 'The default of merge().';
