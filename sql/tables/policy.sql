@@ -40,5 +40,6 @@ comment on column pgstate.policy.set_by is 'The agent that set it.';
 comment on column pgstate.policy.set_at is 'When it was set.';
 comment on column pgstate.policy.max_attempts is 'Work that was claimed this often and not finished is given up.';
 comment on column pgstate.policy.backoff is 'How long after its first failure work is not claimed again; doubled with each further one, up to backoff_limit.';
+comment on column pgstate.policy.backoff_limit is 'The longest such time.';
 comment on column pgstate.policy.dead_letter is 'Where work that was given up goes to, by the same path as below this subtree.';
 comment on column pgstate.policy.claimed_writes is 'Claimed entries may be written without the token.';

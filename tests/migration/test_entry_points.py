@@ -72,6 +72,9 @@ def _shape_of(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     if "error" in before or "error" in now:
         return now
     count = len(before["columns"])
+    if before["function"] == "explain_policy":
+        # a row for each setting, of which later revisions have more
+        now = {**now, "rows": now["rows"][: len(before["rows"])]}
     return {**now, "columns": now["columns"][:count], "rows": [row[:count] for row in now["rows"]]}
 
 

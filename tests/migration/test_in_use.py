@@ -68,7 +68,9 @@ def test_no_table_is_rewritten(empty: Callable[[], Database], step: tuple[str, s
     head, commit, tail = script.rpartition("COMMIT;")
     psql(database, head + table + commit + tail)
     after = dict(database.sql(files))
-    assert {name: after[name] for name in before} == before
+    both = before.keys() & after.keys()
+    assert {"entry", "version", "claim", "lane", "op", "login", "agent", "access_grant"} <= both
+    assert {name: after[name] for name in both} == {name: before[name] for name in both}
     held = database.sql("select relname, array_agg(distinct mode) from public.seen group by 1")
     locked = {name for name, modes in held if "AccessExclusiveLock" in modes}
     assert {"entry", "version", "claim", "login"} <= locked

@@ -354,6 +354,11 @@ create table pgstate.claim_log (
   constraint claim_log_pkey primary key (key, at)
 );
 comment on table pgstate.claim_log is 'Claims that were ended by force: whose, by whom, when. Read it with claim_log().';
+comment on column pgstate.claim_log.key is 'The claimed entry.';
+comment on column pgstate.claim_log.at is 'When it was ended.';
+comment on column pgstate.claim_log.lease_until is 'When it would have ended.';
+comment on column pgstate.claim_log.attempts is 'How often the entry had been claimed.';
+comment on column pgstate.claim_log.via is 'The database login that released_by came through.';
 comment on column pgstate.claim_log.token is 'Of the claim that was ended.';
 comment on column pgstate.claim_log.holder is 'Who held it until lease_until; null when nobody did, as after a failure.';
 comment on column pgstate.claim_log.released_by is 'The agent that ended it; via: the login it came through.';
@@ -373,6 +378,7 @@ alter table pgstate.policy
 comment on table pgstate.policy is 'Rules for keys and subtrees: default reducer, default time to live, history kept, largest value, JSON Schema, and what becomes of claimed work. The nearest subtree that sets one decides it.';
 comment on column pgstate.policy.max_attempts is 'Work that was claimed this often and not finished is given up.';
 comment on column pgstate.policy.backoff is 'How long after its first failure work is not claimed again; doubled with each further one, up to backoff_limit.';
+comment on column pgstate.policy.backoff_limit is 'The longest such time.';
 comment on column pgstate.policy.dead_letter is 'Where work that was given up goes to, by the same path as below this subtree.';
 comment on column pgstate.policy.claimed_writes is 'Claimed entries may be written without the token.';
 alter type pgstate.policy_row
