@@ -3635,9 +3635,11 @@ $$;
 comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int) is 'Internal: entries by the distance of their vectors.';
 
 -- functions/search/_unembedded.sql
+-- In key order: nested loops over the ranges in theirs.
 create function pgstate._unembedded(p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns setof pgstate.unembedded_row
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
