@@ -100,8 +100,9 @@ class BoundState(_Views):
     caller, and `op_id` keeps what it did from being done twice. Locks are held until its end, so other writers of the
     same keys wait: keep it short.
 
-    Raises InTransaction: `watch`, `claim_next(wait=…)`, and what renews a claim (`async with`, `work`, locks). With `as_agent` the views (`pgstate.entries` …) show what
-    that agent may read too, until the next call or the end of the transaction.
+    Raises InTransaction: `watch`, `claim_next(wait=…)`, and what renews a claim (`async with`, `work`, locks). With
+    `as_agent` the views (`pgstate.entries` …) show what that agent may read too, until the next call or the end of the
+    transaction.
     """
 
 
