@@ -25,11 +25,13 @@ _MAX_BATCH = 256
 
 
 class _Waiter:
-    __slots__ = ("deadline", "future")
+    __slots__ = ("counted", "deadline", "future")
 
     def __init__(self, deadline: float) -> None:
         # answered by then, at the first look after it
         self.deadline = deadline
+        # it was there when the last statement was sent: what that did not find was not there for it
+        self.counted = False
         self.future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
 
 
@@ -85,6 +87,8 @@ class Claimer:
                 waiting = self._drop_gone()
                 if not waiting:
                     return
+                for waiter in self._waiters:
+                    waiter.counted = True
                 asked = loop.time()
                 rows = await self._ask(min(waiting, _MAX_BATCH))
                 if self._hand_out([{**row, "sent": asked} for row in rows]):
@@ -141,7 +145,7 @@ class Claimer:
     def _answer(self, asked: float, nothing: Row) -> None:
         """Tells those whose time was over when the statement was sent that there is nothing."""
         for waiter in self._waiters:
-            if waiter.deadline <= asked and not waiter.future.done():
+            if waiter.counted and waiter.deadline <= asked and not waiter.future.done():
                 waiter.future.set_result(nothing)
         self._drop_gone()
 

@@ -188,7 +188,7 @@ async def test_every_call(app: App, bound: BoundState, state: State) -> None:
         again = await bound.claim("t/5")
         assert again is not None and await bound.complete("t/5", again.token) == 2
         many = await bound.claim_many("t/*", 2)
-        assert await bound.complete(many[0].key, many[0].token, "r", move_to="done") == 2
+        assert await bound.complete(many[0].key, many[0].token, "r", move_to="done") == 4
         assert (await bound.get("done")).value == "r"  # type: ignore[union-attr]
         assert (await bound.fail(many[1].key, many[1].token, "no", 60)).attempts == 1
         (failed,) = await bound.tasks(many[1].key)

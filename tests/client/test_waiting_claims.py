@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import asyncpg
 import pytest
 
 from client.conftest import Connect, MakeLogin
 from pgstate import Claim, State, _hub, errors, ops
+from pgstate._calls import claims
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
 _GUARD = 20
@@ -157,3 +159,27 @@ async def test_waiting_needs_rights_and_sense(state: State, agent: Connect) -> N
             await state.claim("a/x", bad)  # type: ignore[arg-type]
     with pytest.raises(errors.InvalidPattern):
         await state.claim_next("a**", wait=1)
+
+
+async def test_a_statement_under_way_does_not_answer_who_comes_later(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have looked before the task was written that the later one knows of."""
+    sent, go_on = asyncio.Event(), asyncio.Event()
+    ask = claims.claim_many
+
+    async def slow(*args: Any, **more: Any) -> Any:
+        rows = await ask(*args, **more)
+        sent.set()
+        await go_on.wait()
+        return rows
+
+    monkeypatch.setattr(claims, "claim_many", slow)
+    first = asyncio.ensure_future(state.claim_next("tasks/*"))
+    await sent.wait()
+    await state.put("tasks/1", 1)
+    second = asyncio.ensure_future(state.claim_next("tasks/*"))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await first is None
+    assert (await done(second)).key == "tasks/1"
