@@ -56,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     # An address in the environment must not lead a test to somebody's database.
-    for name in [name for name in os.environ if name.startswith("PG")]:
+    for name in [name for name in os.environ if name.startswith("PG") and not name.startswith("PGSTATE_TEST_")]:
         del os.environ[name]
     # A job in the background ignores interrupts, and so would every program that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
