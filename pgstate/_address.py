@@ -157,7 +157,10 @@ def _parse_uri(found: re.Match[str], plain: Any) -> Parameters:
 
 def _service(name: str, file: str) -> Parameters:
     """A service's parameters: those of the user's file, or else of the system's."""
-    own = file or os.environ.get("PGSERVICEFILE") or Path("~/.pg_service.conf").expanduser()
+    named = file or os.environ.get("PGSERVICEFILE")
+    if named and not Path(named).exists():
+        raise errors.InvalidArgument(f"there is no service file {named}")
+    own = Path(named) if named else Path("~/.pg_service.conf").expanduser()
     system = Path(os.environ.get("PGSYSCONFDIR") or _SYSTEM_SERVICES, "pg_service.conf")
     for path in (own, system):
         services = RawConfigParser(

@@ -75,6 +75,6 @@ class PgBouncer:
             return cursor.fetchall() if cursor.description else []
 
     def stop(self) -> None:
-        self._process.terminate()
+        self._process.kill()
         self._process.wait(_PATIENCE)
         shutil.rmtree(self.home)

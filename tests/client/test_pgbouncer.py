@@ -94,7 +94,7 @@ async def test_calls_in_transaction_mode(
         await works(state)
     await asyncio.gather(*(state.merge("shared", 1, "add") for state in states for _ in range(200)))
     assert (await states[0].get("shared")).value == 600  # type: ignore[union-attr]
-    assert len(bouncer.admin("show servers")) == 2
+    assert len(bouncer.admin("show servers")) <= 2 < len(bouncer.admin("show clients"))
     if not settings.get("max_prepared_statements"):
         assert left_behind(bouncer, database) == (0, 0, 0)
 
