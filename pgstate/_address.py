@@ -70,7 +70,7 @@ async def open_connection(dsn: str, *, timeout: float | None = None, **settings:
     """asyncpg.connect() with an address in any of libpq's forms. `timeout` is in seconds; the address may name a
     shorter one. Raises InvalidArgument for what is no address, else what asyncpg raises."""
     # read anew each time, as libpq does: a service may move, a password may change
-    parameters = _read(dsn)
+    parameters = read(dsn)
     limits = [limit for limit in (timeout, _seconds(parameters.pop("connect_timeout", ""))) if limit]
     if limits:
         settings["timeout"] = min(limits)
@@ -82,10 +82,11 @@ async def open_connection(dsn: str, *, timeout: float | None = None, **settings:
 
 def driver_address(dsn: str) -> str:
     """An address in any of libpq's forms as a URI that `open_connection` takes too. Raises InvalidArgument."""
-    return _uri(_read(dsn))
+    return _uri(read(dsn))
 
 
-def _read(dsn: str) -> Parameters:
+def read(dsn: str) -> Parameters:
+    """What an address says, and what services, environment and password file add to it. Raises InvalidArgument."""
     parameters = _parse(dsn)
     service = parameters.pop("service", "") or os.environ.get("PGSERVICE", "")
     if service:
@@ -105,6 +106,20 @@ def _read(dsn: str) -> Parameters:
     if address := parameters.pop("hostaddr", ""):
         parameters["host"] = address
     return parameters
+
+
+def written(parameters: Parameters) -> str:
+    """Parameters as a URI that any driver takes: login, database, and a single host with its port, in their places."""
+    left = dict(parameters)
+    user, password = (quote(left.pop(name, ""), safe="") for name in ("user", "password"))
+    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    database = quote(left.pop("dbname", ""), safe="")
+    place = ""
+    if not set(left.get("host", "/")) & set("/,:["):
+        port = left.pop("port", "")
+        place = quote(left.pop("host")) + (f":{port}" if port else "")
+    query = "&".join(f"{name}={quote(value, safe='/')}" for name, value in left.items())
+    return f"postgresql://{login}{place}/{database}" + (f"?{query}" if query else "")
 
 
 def _parse(dsn: str) -> Parameters:
