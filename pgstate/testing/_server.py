@@ -65,7 +65,7 @@ class Server:
 
 class Throwaway(Server):
     """A server of its own in a temporary folder, from the programs in `bindir`. `settings` go over the defaults; `tcp`
-    makes it listen on a loopback port as well; `initdb`: further options of that program. Its superuser needs no password."""
+    makes it listen on a loopback port as well; `initdb`: further options of that program. No login needs a password."""
 
     def __init__(
         self, bindir: Path, *, settings: Mapping[str, str] | None = None, tcp: bool = False, initdb: Sequence[str] = ()
