@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from pgstate import _migration_errors as refusals
 from pgstate import _migration_sql as wrap
 from pgstate import _paths, errors
-from pgstate._address import driver_address
+from pgstate._address import open_connection
 from pgstate._migration_sql import Options
 
 SCHEMA = "pgstate"
@@ -303,6 +303,8 @@ async def connection(dsn: str) -> AsyncIterator[AsyncConnection]:
         # The lock is of use only if what follows it sees what its last holder committed.
         isolation_level="READ COMMITTED",
         async_creator=lambda *_args, **_options: connect(dsn),
+        # A name would stay on the server process, where the next client of a pooler takes the same.
+        connect_args={"prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: ""},
     )
     try:
         async with engine.connect() as opened:
@@ -313,10 +315,9 @@ async def connection(dsn: str) -> AsyncIterator[AsyncConnection]:
 
 async def connect(dsn: str) -> asyncpg.Connection:
     """Raises Unreachable."""
-    address = driver_address(dsn)
     try:
         # No statement cache: behind a pooler the next statement may meet another server process.
-        return await asyncpg.connect(address, statement_cache_size=0)
+        return await open_connection(dsn, statement_cache_size=0)
     except (OSError, TimeoutError, *_REFUSALS) as error:
         raise errors.Unreachable(
             f"cannot connect: {error}. Is the server running, and is the address right?"

@@ -264,7 +264,8 @@ class _Reader:
         hub, loop = self._hub, asyncio.get_running_loop()
         joining = list(hub._joining)
         wanted = _wanted([*hub._taps, *joining])
-        if wanted != self._registered or loop.time() - self._registered_at > _REGISTER:
+        # without ears: nobody needs to send what is not heard
+        if hub._source.hears and (wanted != self._registered or loop.time() - self._registered_at > _REGISTER):
             await self._register(wanted)
         settled = False
         if self._settle_until > 0:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import asyncpg
 
 from pgstate import errors
-from pgstate._address import driver_address
+from pgstate._address import driver_address, open_connection
+from pgstate._calls import pooler
 from pgstate._calls._run import Connection, translate
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 T = TypeVar("T")
+_log = logging.getLogger("pgstate")
 
 
 class Source(Protocol):
     """Connections for statements, each used for one at a time, and one apart for listening."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether a listener hears notifications. Known once there was one."""
 
     async def take(self, timeout: float | None = None) -> Connection:
         """A connection to run statements on; waits while all are in use, for `timeout` seconds. Raises Unreachable,
@@ -29,7 +36,8 @@ class Source(Protocol):
         """Hands a connection back."""
 
     async def listener(self, timeout: float) -> Connection:
-        """A connection that is kept for LISTEN, and given up with `drop`. Raises Unreachable, Timeout."""
+        """A connection that is kept for LISTEN, and given up with `drop`. Raises Unreachable, Timeout, and
+        InvalidArgument if it leads elsewhere than the others."""
 
     async def drop(self, connection: Connection) -> None:
         """Ends a listening connection: nobody after it shall hear what it listened to."""
@@ -63,17 +71,30 @@ class AddressSource:
     """Connections of our own. They are kept without asyncpg's pool, whose release costs a task and a round trip each
     time: nothing that this client does outlives its transaction, so there is nothing to reset."""
 
-    def __init__(self, dsn: str, *, size: int, connect_timeout: float, **settings: Any) -> None:
-        self._dsn = driver_address(dsn)
-        self._settings = settings
+    hears = True
+
+    def __init__(self, dsn: str, *, size: int, connect_timeout: float) -> None:
+        driver_address(dsn)
+        self._dsn = dsn
+        self._names = True
         self._connect_timeout = connect_timeout
         self._free: list[Connection] = []
         self._room = asyncio.Semaphore(size)
         self._closed = False
 
+    def use_no_names(self) -> None:
+        """Connections opened from now on give statements no names, as a pooler needs that does not keep them."""
+        self._names = False
+
     async def _connect(self, timeout: float) -> Connection:
-        connecting = asyncpg.connect(self._dsn, timeout=timeout, **self._settings)
-        connection: Connection = await _reach(connecting, "the server")
+        settings = {} if self._names else {"statement_cache_size": 0}
+        connection: Connection = await _reach(open_connection(self._dsn, timeout=timeout, **settings), "the server")
+        if not self._names:
+            try:
+                await pooler.learn_types(connection, timeout=timeout)
+            except BaseException:
+                connection.terminate()
+                raise
         return connection
 
     async def take(self, timeout: float | None = None) -> Connection:
@@ -126,6 +147,8 @@ async def _farewell(connection: Connection) -> None:
 class PoolSource:
     """An asyncpg pool of the application's, with the settings that it has. A listener keeps one of its connections."""
 
+    hears = True
+
     def __init__(self, pool: asyncpg.Pool[Any]) -> None:
         self._pool = pool
 
@@ -149,6 +172,8 @@ class PoolSource:
 
 class EngineSource:
     """A SQLAlchemy AsyncEngine of the application's, on asyncpg: the driver's connections out of its pool."""
+
+    hears = True
 
     def __init__(self, engine: AsyncEngine) -> None:
         if engine.dialect.driver != "asyncpg":
@@ -185,6 +210,81 @@ class EngineSource:
 
     async def close(self) -> None:
         return None
+
+
+class RoutedSource:
+    """A source for statements, and one for listening: the same if that hears, though it lead through a pooler."""
+
+    def __init__(self, source: Source, listening: Source) -> None:
+        self._source = source
+        self._listening = listening
+        self._hears: bool | None = None
+        self.take = source.take
+        self.give = source.give
+        self.drop = listening.drop
+
+    @property
+    def hears(self) -> bool:
+        return self._hears is not False
+
+    async def listener(self, timeout: float) -> Connection:
+        connection = await self._listening.listener(timeout)
+        try:
+            if self._hears is None:
+                self._hears = await self._examine(connection, timeout)
+                if not self._hears:
+                    _log.warning("watches ask once a second: %s", _DEAF)
+        except BaseException:
+            await asyncio.shield(self.drop(connection))
+            raise
+        return connection
+
+    async def _examine(self, connection: Connection, timeout: float) -> bool:
+        if self._listening is not self._source:
+            here = await using(self._source, lambda other: pooler.place(other, timeout=timeout), timeout)
+            if await pooler.place(connection, timeout=timeout) != here:
+                raise errors.InvalidArgument("listen_dsn leads to another database than the address for statements")
+        if not await pooler.leads_through(connection, timeout=timeout):
+            return True
+        return await using(
+            self._listening, lambda other: pooler.has_session(connection, other, timeout=timeout), timeout
+        )
+
+    async def close(self) -> None:
+        await self._source.close()
+        if self._listening is not self._source:
+            await self._listening.close()
+
+
+_DEAF = (
+    "their connection leads through a pooler in transaction mode, where LISTEN hears nothing. "
+    "Give connect(listen_dsn=…) or PGSTATE_LISTEN_DSN an address of the server itself"
+)
+
+
+async def examined(source: Source, listening: Source | None, timeout: float) -> Source:
+    """The source as it has to be used, which its first connection tells. Raises InvalidArgument for connections that
+    cannot be used through their pooler."""
+    connection = await source.take(timeout)
+    try:
+        if not await pooler.leads_through(connection, timeout=timeout):
+            return source if listening is None else RoutedSource(source, listening)
+        if not await pooler.keeps_statements(connection, timeout=timeout):
+            if isinstance(source, AddressSource):
+                source.use_no_names()
+                connection.terminate()
+            elif not await using(source, lambda c: pooler.has_session(connection, c, timeout=timeout), timeout):
+                raise errors.InvalidArgument(_NAMES)
+    finally:
+        await asyncio.shield(source.give(connection))
+    return RoutedSource(source, listening or source)
+
+
+_NAMES = (
+    "the connections of this pool or engine prepare statements by name, and lead through a pooler in transaction mode "
+    "that does not keep them: give asyncpg statement_cache_size=0 (an engine: connect_args), "
+    "or PgBouncer 1.21 or later max_prepared_statements"
+)
 
 
 async def using(source: Source, run: Callable[[Connection], Awaitable[T]], timeout: float | None = None) -> T:

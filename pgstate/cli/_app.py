@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from pgstate.cli import _access, _claims, _entries, _history, _migrate, _policies, _search, _servers, _tasks, _watch
-from pgstate.cli._command import AgentOption, Common, CsvOption, DsnOption, JsonOption
+from pgstate.cli._command import AgentOption, Common, CsvOption, DsnOption, JsonOption, ListenDsnOption
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +22,7 @@ def _options(
     agent: AgentOption = None,
     json: JsonOption = False,
     csv: CsvOption = False,
+    listen_dsn: ListenDsnOption = None,
 ) -> None:
     """Shared, versioned state for agents, in the Postgres that you already have.
 
@@ -29,7 +30,7 @@ def _options(
 
     Exit codes: 0 ok, 1 failed, 2 usage or invalid input, 3 missing, 4 conflict, 5 denied, 6 unreachable.
     """
-    ctx.obj = Common(dsn, agent, json, csv)
+    ctx.obj = Common(dsn, agent, json, csv, listen_dsn)
 
 
 _entries.register(app)

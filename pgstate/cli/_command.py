@@ -28,7 +28,15 @@ DsnOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="The database, postgresql://… (else PGSTATE_DSN, else an embedded server in .pgstate/).",
+        help="The database, postgresql://… or service=… (else PGSTATE_DSN, else an embedded server in .pgstate/).",
+        rich_help_panel=_PANEL,
+    ),
+]
+ListenDsnOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="For watches, if --dsn is a PgBouncer in transaction mode (else PGSTATE_LISTEN_DSN, with PGSTATE_DSN).",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -51,11 +59,16 @@ class Common:
     agent: str | None = None
     json: bool = False
     csv: bool = False
+    listen_dsn: str | None = None
 
     def or_else(self, before: Common) -> Common:
         """These, and what was given before the command's name where nothing was given after it."""
         return Common(
-            self.dsn or before.dsn, self.agent or before.agent, self.json or before.json, self.csv or before.csv
+            self.dsn or before.dsn,
+            self.agent or before.agent,
+            self.json or before.json,
+            self.csv or before.csv,
+            self.listen_dsn or before.listen_dsn,
         )
 
 
@@ -76,7 +89,9 @@ class Cli:
     async def connect(self) -> AsyncIterator[pgstate.State]:
         """A connected client; starting the embedded server is not done silently."""
         found = self.dsn is not None or _embedded_runs()
-        async with pgstate.connect(self.dsn, agent=self.common.agent) as state:
+        async with pgstate.connect(
+            self.common.dsn, listen_dsn=self.common.listen_dsn, agent=self.common.agent
+        ) as state:
             if not found:
                 self.out.note(f"started an embedded PostgreSQL in {embedded_home()}, which is for development only")
             yield state
@@ -137,13 +152,22 @@ def _wrapped(function: Command) -> Callable[..., None]:
             ("agent", None, AgentOption),
             ("json", False, JsonOption),
             ("csv", False, CsvOption),
+            ("listen_dsn", None, ListenDsnOption),
         )
     ]
     context = inspect.Parameter("ctx", keyword, annotation=typer.Context)
     parameters = [context, *(parameter.replace(kind=keyword) for parameter in own), *shared]
 
-    def run(ctx: typer.Context, dsn: str | None, agent: str | None, json: bool, csv: bool, **given: Any) -> None:
-        common = Common(dsn, agent, json, csv).or_else(ctx.obj or Common())
+    def run(
+        ctx: typer.Context,
+        dsn: str | None,
+        agent: str | None,
+        json: bool,
+        csv: bool,
+        listen_dsn: str | None,
+        **given: Any,
+    ) -> None:
+        common = Common(dsn, agent, json, csv, listen_dsn).or_else(ctx.obj or Common())
         ctx.obj = common
         cli = Cli(common, ctx.invoked_subcommand)
         if common.json and common.csv:
@@ -212,4 +236,15 @@ def _hang_up() -> None:
         os.close(null)
 
 
-__all__ = ["INTERRUPTED", "AgentOption", "Cli", "Common", "CsvOption", "DsnOption", "JsonOption", "command", "group"]
+__all__ = [
+    "INTERRUPTED",
+    "AgentOption",
+    "Cli",
+    "Common",
+    "CsvOption",
+    "DsnOption",
+    "JsonOption",
+    "ListenDsnOption",
+    "command",
+    "group",
+]

@@ -240,7 +240,7 @@ async def test_few_connections_serve_many_callers(connect: Connect) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        {"dsn": "mysql://host/db"}, {"dsn": "host=localhost dbname=x"}, {"dsn": "nonsense"},
+        {"dsn": "mysql://host/db"}, {"dsn": "host=localhost dbname"}, {"dsn": "nonsense"},
         {"dsn": "postgresql+psycopg://host/db"}, {"dsn": "postgresql://h/d", "timeout": 0},
         {"dsn": "postgresql://h/d", "timeout": -1}, {"dsn": "postgresql://h/d", "timeout": "soon"},
         {"dsn": "postgresql://h/d", "connections": 0}, {"dsn": "postgresql://h/d", "pool": object()},

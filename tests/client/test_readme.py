@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +135,15 @@ async def test_transactions_snippet(
     assert capsys.readouterr().out == "['owl']\n"
     assert await admin.fetchval("select status from orders") == "shipped"
     assert await admin.fetchval("select count(*) from pgstate.entries where key like 'tasks/%'") == 0
+
+
+def test_the_tests_snippet(tmp_path: Path) -> None:
+    conftest, test = python("pytest_plugins"), python("pgstate_clock")
+    (tmp_path / "conftest.py").write_text(conftest)
+    (tmp_path / "test_it.py").write_text(test)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_commands_and_names() -> None:

@@ -38,7 +38,7 @@ async def test_a_login_role_of_a_test_goes_with_its_database(
     await admin.execute(f"create role {login} login")
     alice = await connect_as(login)
     assert await alice.fetchval("select session_user") == login
-    extra = Database(cluster, cluster.create_database(owner=INSTALLER), [login_name("bob")])
+    extra = Database(cluster, cluster.create_database(owner=INSTALLER), logins=[login_name("bob")])
     cluster.sql(f"create role {extra.logins[0]} login")
     extra.sql(f"create schema s authorization {extra.logins[0]}")
     extra.drop()

@@ -1,0 +1,322 @@
+"""Through the real PgBouncer: statements in every mode that has transactions, listening where that is possible, and a word
+where it is not. Debian 12 has 1.18; PGSTATE_TEST_PGBOUNCER names another, of which both ways with statements are tried."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+
+import asyncpg
+import psycopg
+import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import pgstate
+from _pgbouncer import PgBouncer, program, version
+from _server import SUPERUSER
+from client._cli import invoke, start
+from client.conftest import Connect, MakeLogin
+from conftest import INSTALLER, Database
+from pgstate import State, errors, migrate
+
+pytestmark = [
+    pytest.mark.core,
+    pytest.mark.skipif(program() is None, reason="no pgbouncer on this machine: apt-get install pgbouncer"),
+]
+Make = Callable[..., PgBouncer]
+
+
+@pytest.fixture
+def pgbouncer(database: Database) -> Iterator[Make]:
+    """`pgbouncer("transaction", default_pool_size=1)`: one before this test's server, ended after the test."""
+    made: list[PgBouncer] = []
+
+    def make(mode: str = "transaction", *logins: str, **settings: object) -> PgBouncer:
+        made.append(PgBouncer(database.cluster, (INSTALLER, SUPERUSER, *logins), mode, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+def statements() -> list[object]:
+    """Values of max_prepared_statements; before 1.21 there is no such setting."""
+    if program() is None or version() < (1, 21):
+        return [pytest.param({}, id="as-it-is")]
+    return [pytest.param({"max_prepared_statements": n}, id=f"prepared-{n}") for n in (0, 100)]
+
+
+async def works(state: State) -> None:
+    """Calls of all kinds, alone and at once, on keys of their own."""
+    state = state.namespace(secrets.token_hex(4))
+    version = await state.put("k", {"a": 1})
+    assert (await state.get("k")).value == {"a": 1}  # type: ignore[union-attr]
+    with pytest.raises(pgstate.VersionConflict):
+        await state.put("k", 2, expect=version + 1)
+    with pytest.raises(errors.PgStateError):
+        await state.merge("k", "x", "append")
+    await asyncio.gather(
+        *(state.merge("n", 1, "add") for _ in range(300)), *(state.put(f"m/{i}", i) for i in range(99))
+    )
+    assert (await state.get("n")).value == 300  # type: ignore[union-attr]
+    assert len(await state.list("m/*")) == 99
+    claimed = await asyncio.gather(*(state.claim(f"m/{i}") for i in range(20)))
+    await asyncio.gather(*(state.complete(claim.key, claim.token) for claim in claimed if claim))
+    assert list(await state.changes(await state.cursor(), "m/**")) == []
+
+
+def left_behind(bouncer: PgBouncer, database: Database) -> tuple[int, int, int]:
+    """Prepared statements, listened channels and open transactions on the server processes that clients share."""
+    ((open_transactions,),) = database.sql(
+        "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in%'"
+    )
+    with psycopg.connect(bouncer.dsn(database.name, INSTALLER), autocommit=True) as one:
+        one.prepare_threshold = None
+        ((names, channels),) = one.execute(
+            "select (select count(*) from pg_prepared_statements where name <> ''), "
+            "(select count(*) from pg_listening_channels())"
+        ).fetchall()
+    return names, channels, open_transactions
+
+
+@pytest.mark.parametrize("settings", statements())
+async def test_calls_in_transaction_mode(
+    connect: Connect, pgbouncer: Make, database: Database, settings: dict[str, object]
+) -> None:
+    """Several processes' worth of clients share two server processes."""
+    bouncer = pgbouncer(**settings)
+    states = [await connect(dsn=bouncer.dsn(database.name, INSTALLER)) for _ in range(3)]
+    for state in states:
+        await works(state)
+    await asyncio.gather(*(state.merge("shared", 1, "add") for state in states for _ in range(200)))
+    assert (await states[0].get("shared")).value == 600  # type: ignore[union-attr]
+    assert len(bouncer.admin("show servers")) <= 2 < len(bouncer.admin("show clients"))
+    if not settings.get("max_prepared_statements"):
+        assert left_behind(bouncer, database) == (0, 0, 0)
+
+
+async def test_calls_in_session_mode(connect: Connect, pgbouncer: Make, database: Database) -> None:
+    bouncer = pgbouncer("session", default_pool_size=20)
+    state = await connect(dsn=bouncer.dsn(database.name, INSTALLER))
+    await works(state)
+    async with state.watch("w") as watch:
+        await state.put("w", 1)
+        assert (await anext(watch)).value == 1
+        assert database.sql("select count(*) from pgstate.watcher") != [(0,)]
+        await state.put("w", 2)
+        assert (await anext(watch)).value == 2
+    assert state.stats.wakeups_received > 0
+
+
+async def test_statement_mode_has_no_transactions(pgbouncer: Make, database: Database) -> None:
+    bouncer = pgbouncer("statement")
+    with pytest.raises(errors.Unreachable, match="statement pooling"):
+        await pgstate.connect(bouncer.dsn(database.name, INSTALLER))
+
+
+@pytest.mark.parametrize("settings", statements())
+@pytest.mark.parametrize("size", [1, 3])
+async def test_watching_without_an_address_for_it(
+    connect: Connect,
+    pgbouncer: Make,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, object],
+    size: int,
+) -> None:
+    """It says what to do, registers nothing, and asks once a second."""
+    bouncer = pgbouncer(default_pool_size=size, **settings)
+    state = await connect(dsn=bouncer.dsn(database.name, INSTALLER))
+    with caplog.at_level(logging.WARNING, "pgstate"):
+        async with state.watch("w") as watch:
+            for number in range(3):
+                await state.put("w", number)
+                assert (await anext(watch)).value == number
+            assert database.sql("select count(*) from pgstate.watcher") == [(0,)]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "once a second" in said and "listen_dsn" in said and "PGSTATE_LISTEN_DSN" in said
+    assert state.stats.wakeups_received == 0
+    assert left_behind(bouncer, database)[1:] == (0, 0)
+
+
+@pytest.mark.parametrize("settings", statements())
+async def test_watching_with_an_address_for_it(
+    connect: Connect, pgbouncer: Make, database: Database, caplog: pytest.LogCaptureFixture, settings: dict[str, object]
+) -> None:
+    bouncer = pgbouncer(**settings)
+    state = await connect(dsn=bouncer.dsn(database.name, INSTALLER), listen_dsn=database.dsn())
+    other = await connect(dsn=bouncer.dsn(database.name, INSTALLER))
+    async with state.watch("w/*") as watch:
+        # the polls while the registration settles are over with this one
+        await other.put("w/0", 0)
+        assert (await anext(watch)).value == 0
+        await asyncio.gather(*(other.put(f"w/{number}", number) for number in range(1, 50)))
+        assert sorted([(await anext(watch)).value for _ in range(49)]) == list(range(1, 50))
+        assert database.sql("select count(*) from pgstate.watcher") != [(0,)]
+        waiting = asyncio.ensure_future(state.claim_next("t/*", wait=30))
+        await other.put("t/1", 1)
+        assert (await waiting).key == "t/1"  # type: ignore[union-attr]
+    assert state.stats.wakeups_received > 0
+    assert caplog.records == []
+
+
+async def test_the_address_for_listening_must_be_the_servers_own(
+    connect: Connect, pgbouncer: Make, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    bouncer = pgbouncer()
+    state = await connect(dsn=database.dsn(), listen_dsn=bouncer.dsn(database.name, INSTALLER))
+    async with state.watch("w") as watch:
+        await state.put("w", 1)
+        assert (await anext(watch)).value == 1
+    assert "transaction mode" in caplog.text
+
+
+async def test_an_address_for_listening_that_leads_elsewhere(connect: Connect, database: Database) -> None:
+    elsewhere = database.cluster.create_database("template_pgstate", INSTALLER)
+    try:
+        state = await connect(dsn=database.dsn(), listen_dsn=database.cluster.dsn(elsewhere, INSTALLER))
+        await state.put("w", 1)
+        with pytest.raises(errors.InvalidArgument, match="listen_dsn leads to another database"):
+            async with state.watch("w") as watch:
+                await anext(watch)
+        await state.close()
+    finally:
+        database.cluster.drop_database(elsewhere)
+
+
+def nameless(settings: dict[str, object]) -> dict[str, object]:
+    """What asyncpg needs where the pooler keeps no prepared statements."""
+    return {} if settings.get("max_prepared_statements") else {"statement_cache_size": 0}
+
+
+@pytest.mark.parametrize("settings", statements())
+async def test_a_pool_and_an_engine_of_the_applications(
+    connect: Connect, pgbouncer: Make, database: Database, settings: dict[str, object]
+) -> None:
+    dsn = pgbouncer(**settings).dsn(database.name, INSTALLER)
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=4, **nameless(settings)) as pool:
+        state = await connect(pool=pool, listen_dsn=database.dsn())
+        await works(state)
+        async with state.watch("w") as watch:
+            await state.put("w", 1)
+            assert (await anext(watch)).value == 1
+        await state.close()
+    engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://"), connect_args=nameless(settings))
+    state = await connect(engine=engine)
+    await works(state)
+    async with state.watch("w") as watch:
+        await state.put("w", 2)
+        assert (await anext(watch)).value == 2
+    await state.close()
+    await engine.dispose()
+
+
+async def test_a_pool_whose_statements_have_names(connect: Connect, pgbouncer: Make, database: Database) -> None:
+    """Where the pooler passes names on: refused in transaction mode, with the remedy; fine in session mode."""
+    settings = statements()[0].values[0]  # type: ignore[attr-defined]
+    bouncer = pgbouncer(**settings)
+    dsn = bouncer.dsn(database.name, INSTALLER)
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
+        with pytest.raises(errors.InvalidArgument, match="statement_cache_size=0"):
+            await connect(pool=pool)
+    assert left_behind(bouncer, database) == (0, 0, 0)
+    engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://"))
+    with pytest.raises(errors.InvalidArgument, match="statement_cache_size=0"):
+        await connect(engine=engine)
+    await engine.dispose()
+    dsn = pgbouncer("session", default_pool_size=20, **settings).dsn(database.name, INSTALLER)
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
+        state = await connect(pool=pool)
+        await works(state)
+        await state.close()
+
+
+async def test_an_agent_of_its_own(
+    connect: Connect, pgbouncer: Make, database: Database, make_agent: MakeLogin
+) -> None:
+    login = await make_agent("alice", "read a/**", "write a/**", login=True)
+    assert login is not None
+    alice = await connect(dsn=pgbouncer("transaction", login).dsn(database.name, login), listen_dsn=database.dsn(login))
+    await alice.put("a/x", 1)
+    with pytest.raises(errors.AccessDenied):
+        await alice.put("b/x", 1)
+    async with alice.watch("a/**") as watch:
+        await alice.put("a/x", 2)
+        assert (await anext(watch)).value == 2
+
+
+async def test_a_pool_of_server_processes_that_others_keep(
+    connect: Connect, pgbouncer: Make, database: Database
+) -> None:
+    """A call gives up in time while it waits for its turn, and the next one is not troubled by that."""
+    bouncer = pgbouncer(default_pool_size=1, **(statements()[0].values[0]))  # type: ignore[attr-defined]
+    state = await connect(dsn=bouncer.dsn(database.name, INSTALLER))
+    await state.put("k", 1)
+    holder = await asyncpg.connect(bouncer.dsn(database.name, INSTALLER), statement_cache_size=0)
+    transaction = holder.transaction()
+    await transaction.start()
+    await holder.execute("select 1")
+    impatient = state.with_timeout(0.3)
+    for call in (impatient.get("k"), impatient.put("k", 2), impatient.list()):
+        with pytest.raises(errors.Timeout):
+            await call
+    await transaction.rollback()
+    await holder.close()
+    await works(state)
+    assert left_behind(bouncer, database) == (0, 0, 0)
+
+
+async def test_a_call_that_is_given_up(connect: Connect, pgbouncer: Make, database: Database) -> None:
+    bouncer = pgbouncer(default_pool_size=1)
+    state = await connect(dsn=bouncer.dsn(database.name, INSTALLER))
+    await state.put("k", 1)
+    for _ in range(5):
+        call = asyncio.ensure_future(state.list())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert (await state.get("k")).value == 1  # type: ignore[union-attr]
+    assert left_behind(bouncer, database)[1:] == (0, 0)
+
+
+@pytest.mark.parametrize("settings", statements())
+def test_migrating(pgbouncer: Make, database: Database, settings: dict[str, object]) -> None:
+    name = database.cluster.create_database(owner=INSTALLER)
+    try:
+        dsn = pgbouncer(**settings).dsn(name, INSTALLER)
+        assert migrate.current_dsn(dsn) is None
+        assert migrate.upgrade_dsn(dsn)[-1] == migrate.HEAD
+        assert migrate.upgrade_dsn(dsn) == []
+        assert migrate.current_dsn(dsn) == migrate.HEAD
+        assert migrate.downgrade_dsn(dsn, "0001")[-1] == "0002"
+        assert migrate.upgrade_dsn(dsn)[-1] == migrate.HEAD
+    finally:
+        database.cluster.drop_database(name)
+
+
+def test_the_command_line(pgbouncer: Make, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    dsn = pgbouncer().dsn(database.name, INSTALLER)
+    assert invoke("put", "a/x", "1", dsn=dsn).code == 0
+    # on stderr, a log line each
+    told = "transaction mode"
+    process = start("watch", "a/*", "--initial", "--json", dsn=dsn)
+    assert process.stdout is not None and process.stderr is not None
+    assert told in process.stderr.readline()
+    assert json.loads(process.stdout.readline())["value"] == 1
+    process.terminate()
+    process.communicate()
+    monkeypatch.setenv("PGSTATE_LISTEN_DSN", database.dsn())
+    for options in ((), ("--listen-dsn", database.dsn())):
+        process = start("watch", "a/*", "--initial", "--json", *options, dsn=dsn)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["value"] == 1
+        process.terminate()
+        _, said = process.communicate()
+        assert told not in said
+        monkeypatch.delenv("PGSTATE_LISTEN_DSN", raising=False)
