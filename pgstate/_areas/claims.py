@@ -326,7 +326,7 @@ class Claims(Values, Area):
         keys, tokens = [o.key for o in batch], [o.args[0] for o in batch]
         leases = [o.args[1] for o in batch]
         return await self._core.once(
-            lambda c: claims.renew_many(c, keys, tokens, leases, self._agent, timeout=left), left
+            lambda c: claims.renew_many(c, keys, tokens, leases, lock_timeout, self._agent, timeout=left), left
         )
 
     async def _finish_together(
@@ -334,7 +334,7 @@ class Claims(Values, Area):
     ) -> Sequence[Row]:
         columns = _columns(batch)
         rows = await self._core.once(
-            lambda c: claims.complete_many(c, columns, lane.id, lane.turn, self._agent, timeout=left), left
+            lambda c: claims.complete_many(c, columns, lane.id, lane.turn, lock_timeout, self._agent, timeout=left), left
         )
         if rows[0]["watched"]:
             done = [o for o, row in zip(batch, rows, strict=True) if row["status"] == "ok"]
@@ -346,7 +346,7 @@ class Claims(Values, Area):
     ) -> Sequence[Row]:
         columns = _columns(batch)
         return await self._core.once(
-            lambda c: claims.fail_many(c, columns, lane.id, lane.turn, self._agent, timeout=left), left
+            lambda c: claims.fail_many(c, columns, lane.id, lane.turn, lock_timeout, self._agent, timeout=left), left
         )
 
     def _shown(self, full: str) -> str:

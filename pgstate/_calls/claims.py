@@ -63,18 +63,29 @@ async def release_by_force(
 
 _OUTCOME = "status, key, lease_until, attempts, retry_in, moved_to, code, message"
 
+# Calls that share a statement must not wait together for one key that somebody keeps locked. A function that comes
+# after this in FROM runs after it once an argument of its names s.set; null leaves what the transaction has.
+_LOCK_TIMEOUT = """
+  (select set_config('lock_timeout', coalesce({0}::text, current_setting('lock_timeout')), true) is not null as set offset 0) s
+  cross join lateral"""
+
 
 async def renew_many(
     connection: Connection,
     keys: list[str],
     tokens: list[int],
     leases: list[timedelta],
+    lock_timeout: str | None,
     agent: str | None,
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    sql = f"select {_OUTCOME} from pgstate.renew_many($1, $2, $3, $4)"
-    return await fetch(connection, sql, keys, tokens, leases, agent, timeout=timeout)
+    """Raises LockBusy when a lock was waited for longer than `lock_timeout`: then nothing was done."""
+    sql = (
+        f"select {_OUTCOME} from {_LOCK_TIMEOUT.format('$5')} "
+        "pgstate.renew_many($1, $2, $3, case when s.set then $4::text end)"
+    )
+    return await fetch(connection, sql, keys, tokens, leases, agent, lock_timeout, timeout=timeout)
 
 
 async def release_many(
@@ -89,16 +100,19 @@ async def complete_many(
     columns: Sequence[Sequence[Any] | None],
     lane: UUID | None,
     turn: int | None,
+    lock_timeout: str | None,
     agent: str | None,
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    """`columns`: keys, tokens, results, move_tos, op_ids; one without anything in it may be None."""
+    """`columns`: keys, tokens, results, move_tos, op_ids; one without anything in it may be None. `lock_timeout` as in `renew_many`."""
     sql = (
         "select status, version, value::text as value, code, message, watched "
-        "from pgstate.complete_many($1, $2, $3::text[]::jsonb[], $4, $5, $6, $7, $6::uuid is null, $8)"
+        f"from {_LOCK_TIMEOUT.format('$9')} "
+        "pgstate.complete_many($1, $2, $3::text[]::jsonb[], $4, $5, $6, $7, $6::uuid is null, "
+        "case when s.set then $8::text end)"
     )
-    return await fetch(connection, sql, *columns[:5], lane, turn, agent, timeout=timeout)
+    return await fetch(connection, sql, *columns[:5], lane, turn, agent, lock_timeout, timeout=timeout)
 
 
 async def fail_many(
@@ -106,13 +120,17 @@ async def fail_many(
     columns: Sequence[Sequence[Any] | None],
     lane: UUID | None,
     turn: int | None,
+    lock_timeout: str | None,
     agent: str | None,
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    """`columns`: keys, tokens, errors, retry_ins, op_ids; one without anything in it may be None."""
-    sql = f"select {_OUTCOME} from pgstate.fail_many($1, $2, $3, $4, $5, $6, $7, $8)"
-    return await fetch(connection, sql, *columns[:5], lane, turn, agent, timeout=timeout)
+    """`columns`: keys, tokens, errors, retry_ins, op_ids; one without anything in it may be None. `lock_timeout` as in `renew_many`."""
+    sql = (
+        f"select {_OUTCOME} from {_LOCK_TIMEOUT.format('$9')} "
+        "pgstate.fail_many($1, $2, $3, $4, $5, $6, $7, case when s.set then $8::text end)"
+    )
+    return await fetch(connection, sql, *columns[:5], lane, turn, agent, lock_timeout, timeout=timeout)
 
 
 async def tasks(
