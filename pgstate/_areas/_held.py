@@ -26,6 +26,7 @@ _log = logging.getLogger("pgstate")
 # Renewed this often within a lease, so that one renewal may fail.
 _RENEWALS = 3
 Loss = Callable[[errors.LeaseLost], Awaitable[None] | None]
+T = TypeVar("T")
 H = TypeVar("H", bound="Held")
 
 
@@ -47,6 +48,9 @@ class Held:
         self._cancelling = self._body.cancelling() if self._body is not None else 0
         self._cancelled = False
         self._over = False
+        # what is under way will make the token stale: a renewal that comes behind it has lost nothing
+        self._ending = False
+        self._doubted = False
         self._renewing: asyncio.Task[None] | None = None
         self._timer = self._loop.call_at(sent + lease.total_seconds() / _RENEWALS, self._renew_soon)
         self.lost = False
@@ -78,6 +82,20 @@ class Held:
         self._renewing = self._loop.create_task(self._renew(), name="pgstate-renew")
 
     async def _renew(self) -> None:
+        try:
+            kept = await self._keep()
+        except Exception:
+            # whatever it was: nobody renews this any more
+            _log.exception("the claim of %s was not renewed", self.key)
+            kept = False
+        if not kept and not self._over:
+            if self._ending:
+                self._doubted = True
+            else:
+                await self._lose()
+
+    async def _keep(self) -> bool:
+        """Renews it, as often as it takes. False when it is lost."""
         while not self._over:
             sent = self._loop.time()
             left = self._ends - sent
@@ -94,16 +112,18 @@ class Held:
             else:
                 self._ends = sent + self._lease.total_seconds()
                 self._timer = self._loop.call_at(sent + self._lease.total_seconds() / _RENEWALS, self._renew_soon)
-                return
-        if not self._over:
-            await self._lose()
+                return True
+        return False
 
     async def _lose(self) -> None:
         self.lost = True
         if self._on_loss is not None:
-            told = self._on_loss(self._loss())
-            if isawaitable(told):
-                await told
+            try:
+                told = self._on_loss(self._loss())
+                if isawaitable(told):
+                    await told
+            except Exception:
+                _log.exception("on_loss of %s", self.key)
         elif self._body is not None:
             self._cancelled = True
             self._body.cancel()
@@ -128,16 +148,21 @@ class Held:
         await self._finish(error)
 
     async def _end_lost(self, error: BaseException | None) -> None:
+        cancelled = isinstance(error, asyncio.CancelledError)
         if self._cancelled and self._body is not None:
-            if not isinstance(error, asyncio.CancelledError):
-                # the body ended before its cancellation reached it, which now reaches this
-                with suppress(asyncio.CancelledError):
-                    await asyncio.sleep(0)
-            if self._body.uncancel() > self._cancelling:
+            reached = False
+            try:
+                # the body may have ended before its cancellation reached it, which then reaches this
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                reached = True
+            if self._body.uncancel() > self._cancelling and (cancelled or reached):
                 # somebody else cancelled it as well
-                return
+                if cancelled:
+                    return
+                raise asyncio.CancelledError from error
         # on_loss was told, and the block went on for reasons of its own
-        if (error is None and self._on_loss is None) or (isinstance(error, asyncio.CancelledError) and self._cancelled):
+        if (error is None and self._on_loss is None) or (cancelled and self._cancelled):
             raise self._loss() from error
 
     async def _finish(self, error: BaseException | None) -> None:
@@ -163,6 +188,7 @@ class Task(Held):
     raised, unless it was completed, failed or released in the block."""
 
     _settled = False
+    _completed = False
 
     @property
     def value(self) -> Any:
@@ -177,24 +203,30 @@ class Task(Held):
     async def complete(self, result: Any = None, *, move_to: str | None = None, op_id: str | None = None) -> int:
         """As `State.complete`; `*` in `move_to` stands for the last segment of the key ("tasks/done/*")."""
         to = None if move_to is None else move_to.replace("*", self.key.rsplit("/", 1)[-1])
-        version = await self._area.complete(self.key, self.token, result, move_to=to, op_id=op_id)
-        self._settled = True
-        self._stop()
+        version = await self._end(self._area.complete(self.key, self.token, result, move_to=to, op_id=op_id))
+        self._completed = True
         return version
 
     async def fail(self, error: str | None = None, retry_in: Seconds | None = None) -> Failed:
         """As `State.fail`."""
-        failed = await self._area.fail(self.key, self.token, error, retry_in)
-        self._settled = True
-        self._stop()
-        return failed
+        return await self._end(self._area.fail(self.key, self.token, error, retry_in))
 
     async def release(self) -> bool:
         """As `State.release`: for others to claim at once; it does not count as an attempt."""
-        released = await self._area.release(self.key, self.token)
+        return await self._end(self._area.release(self.key, self.token))
+
+    async def _end(self, ending: Awaitable[T]) -> T:
+        self._ending = True
+        try:
+            ended = await ending
+        except BaseException:
+            self._ending = False
+            if self._doubted:
+                await self._lose()
+            raise
         self._settled = True
         self._stop()
-        return released
+        return ended
 
     async def _finish(self, error: BaseException | None) -> None:
         if self._settled:

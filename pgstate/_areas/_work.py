@@ -52,15 +52,22 @@ class Work:
         with ExitStack() as stack:
             for number in signals:
                 stack.enter_context(_on_signal(loop, number, self._stop.set))
-            async with asyncio.TaskGroup() as group:
-                workers = [group.create_task(self._worker(), name="pgstate-work") for _ in range(concurrency)]
-                stopping = group.create_task(self._stop.wait())
-                stopping.add_done_callback(lambda _: [worker.cancel() for worker in self._idle])
-                try:
-                    await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-                finally:
-                    stopping.cancel()
+            try:
+                await self._run(concurrency)
+            except BaseExceptionGroup as failed:
+                # they all ask the same, and what one is refused, all are
+                raise failed.exceptions[0] from None
         return self._done
+
+    async def _run(self, concurrency: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(self._worker(), name="pgstate-work") for _ in range(concurrency)]
+            stopping = group.create_task(self._stop.wait())
+            stopping.add_done_callback(lambda _: [worker.cancel() for worker in self._idle])
+            try:
+                await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            finally:
+                stopping.cancel()
 
     async def _worker(self) -> None:
         me = asyncio.current_task()
@@ -101,33 +108,55 @@ class Work:
                 await claiming.__aexit__(type(error), error, error.__traceback__)
                 raise
             await claiming.__aexit__(None, None, None)
-            self._done += 1
+            self._done += task._completed
         except Exception as error:
             # the task has failed, or another worker has it: not the loop's end
             _log.warning("%s failed in attempt %d: %s: %s", task.key, task.attempts, type(error).__name__, error)
 
 
+class _Heard:
+    """A signal that some loops of work listen to, and what it did before."""
+
+    def __init__(self, before: Any) -> None:
+        self.before = before
+        self.calls: list[Callable[[], None]] = []
+
+    def __call__(self) -> None:
+        for call in list(self.calls):
+            call()
+
+
+_heard: dict[tuple[asyncio.AbstractEventLoop, int], _Heard] = {}
+
+
 @contextmanager
 def _on_signal(loop: asyncio.AbstractEventLoop, number: int, call: Callable[[], None]) -> Iterator[None]:
     """While the block runs, a signal calls this in place of what it did; not outside the main thread, nor where the
-    loop cannot do it."""
-    calls = _calls.setdefault((loop, number), [])
-    before = signal.getsignal(number)
-    if not calls:
+    loop cannot do it, nor where the application's own handler could not be put back: one that a loop calls."""
+    heard = _heard.get((loop, number))
+    if heard is None:
+        heard = _Heard(signal.getsignal(number))
         try:
-            loop.add_signal_handler(number, lambda: [each() for each in list(calls)])
+            theirs = heard.before is None or _is_of_a_loop(heard.before)
+            if not theirs:
+                loop.add_signal_handler(number, heard)
         except (NotImplementedError, RuntimeError, ValueError):
+            theirs = True
+        if theirs:
             yield
             return
-    calls.append(call)
+        _heard[loop, number] = heard
+    heard.calls.append(call)
     try:
         yield
     finally:
-        calls.remove(call)
-        if not calls:
-            del _calls[loop, number]
+        heard.calls.remove(call)
+        if not heard.calls:
+            del _heard[loop, number]
             loop.remove_signal_handler(number)
-            signal.signal(number, before)
+            signal.signal(number, heard.before)
 
 
-_calls: dict[tuple[asyncio.AbstractEventLoop, int], list[Callable[[], None]]] = {}
+def _is_of_a_loop(handler: Any) -> bool:
+    """add_signal_handler() leaves a placeholder of the loop's own as the handler."""
+    return str(getattr(handler, "__module__", "")).partition(".")[0] in ("asyncio", "uvloop")

@@ -256,8 +256,9 @@ class Claims(Values, Area):
 
         `handler(task)` may be a coroutine function; each task is claimed, renewed and ended as in `claim_next`. What it
         returns is stored under `move_to` ("tasks/done/*", where `*` stands for the last segment of the task's key), or
-        ignored. A handler that raises fails its task, which is logged; a server that is down is waited for. Raises
-        InvalidPattern, InvalidArgument, AccessDenied.
+        ignored. A handler that raises fails its task, which is logged; a server that is down is waited for. `signals`
+        do this in place of what they did, meanwhile; those that the application told its loop to handle are left to it.
+        Raises InvalidPattern, InvalidArgument, AccessDenied.
         """
         if concurrency < 1:
             raise errors.InvalidArgument("concurrency is at least 1")

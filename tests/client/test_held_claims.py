@@ -183,6 +183,92 @@ async def test_a_finished_block_whose_claim_was_lost_says_so(state: State) -> No
     assert (await task_state(state, "tasks/1")).state == "waiting"
 
 
+async def test_a_renewal_behind_the_completion_has_lost_nothing(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server answers both at once: which answer is read first says nothing."""
+    await state.put("tasks/1", 1)
+    complete = state.complete
+    async with state.claim_next("tasks/*", lease=0.3) as task:
+        assert task is not None
+
+        async def read_late(*args: Any, **options: Any) -> int:
+            version = await complete(*args, **options)
+            assert task._renewing is None or not task._renewing.done()
+            async with asyncio.timeout(_GUARD):
+                while not (task._renewing is not None and task._renewing.done() and task._doubted):
+                    await asyncio.sleep(0.005)
+            return version
+
+        monkeypatch.setattr(state, "complete", read_late)
+        assert await task.complete() == 2
+        assert not task.lost
+        await asyncio.sleep(0)
+    assert (await task_state(state, "tasks/1")).state == "finished"
+
+
+async def test_a_completion_that_is_refused_after_all_was_lost(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    await state.put("tasks/1", 1)
+    with pytest.raises(errors.StaleToken):
+        async with state.claim_next("tasks/*", lease=0.3) as task:
+            assert task is not None
+            await state.release("tasks/1", force=True)
+
+            async def late(*args: Any, **options: Any) -> int:
+                async with asyncio.timeout(_GUARD):
+                    while not task._doubted:
+                        await asyncio.sleep(0.005)
+                raise errors.StaleToken("too late", "tasks/1")
+
+            monkeypatch.setattr(state, "complete", late)
+            await task.complete()
+    assert task is not None and task.lost
+    me = asyncio.current_task()
+    assert me is not None and me.cancelling() == 0
+    await asyncio.sleep(0)
+
+
+async def test_a_renewal_that_breaks_down_is_a_loss(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    await state.put("tasks/1", 1)
+
+    async def broken(*args: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(state, "_renew_together", broken)
+    with pytest.raises(LeaseLost):
+        async with state.claim_next("tasks/*", lease=0.2):
+            await cancelled()
+
+
+async def test_who_cancels_a_block_that_was_lost_is_not_kept_waiting(state: State) -> None:
+    """Both reach the block when it has ended already."""
+    await state.put("tasks/1", 1)
+
+    async def body() -> None:
+        async with state.claim_next("tasks/*", lease=30) as task:
+            assert task is not None
+            await task._lose()
+            me = asyncio.current_task()
+            assert me is not None
+            me.cancel()
+
+    running = asyncio.create_task(body())
+    await asyncio.wait([running])
+    assert running.cancelled()
+
+
+async def test_on_loss_that_raises_is_heard_of(state: State, caplog: pytest.LogCaptureFixture) -> None:
+    def on_loss(error: LeaseLost) -> None:
+        raise ZeroDivisionError
+
+    async with state.leader("boss", lease=0.2, on_loss=on_loss) as lock:
+        await state.release("boss", force=True)
+        async with asyncio.timeout(_GUARD):
+            while not lock.lost:
+                await asyncio.sleep(0.005)
+    assert "on_loss of boss" in caplog.text
+
+
 async def test_a_lock_is_held_by_one(state: State, connect: Connect, agent: Connect) -> None:
     other = await connect()
     async with state.lock("deploy", lease=10, wait=5) as lock:
