@@ -14,6 +14,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Loader
 from psycopg.pq import Format, TransactionStatus
 from psycopg.rows import dict_row
+from psycopg.types.array import register_all_arrays
 
 from pgstate import errors
 from pgstate.types import Row
@@ -39,6 +40,7 @@ class _Ours:
     def __init__(self) -> None:
         self.adapters = AdaptersMap(types=postgres.types)
         postgres.register_default_adapters(self)
+        register_all_arrays(self)
         self.adapters.register_loader("timestamptz", _Moments)
 
 
@@ -76,21 +78,25 @@ def _literal(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, list):
-        return "{" + ",".join(_element(_literal(item)) for item in value) + "}"
+        return "{" + ",".join(_element(item) for item in value) + "}"
     for kind, text in _TEXT.items():
         if isinstance(value, kind):
             return text(value)
     raise errors.InvalidArgument(f"an argument is of the wrong type: {value!r:.80}")
 
 
-def _element(text: str | None) -> str:
-    return "null" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _element(value: object) -> str:
+    text = _literal(value)
+    if text is None or isinstance(value, list):
+        return text or "null"
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 _TEXT: dict[type, Callable[[Any], str]] = {
     # before int, which it is too
     bool: lambda value: "true" if value else "false",
     int: str,
+    float: repr,
     timedelta: lambda span: f"{span // timedelta(microseconds=1)} microseconds",
     datetime: lambda moment: moment.astimezone().isoformat(),
     UUID: str,

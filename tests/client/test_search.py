@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from client._bound import KINDS, opened
 from client._cli import Result, invoke, lines
 from client.conftest import Connect
 from conftest import Database
@@ -161,6 +162,43 @@ async def test_connected_clients_embed_by_themselves(
         while await birds.unembedded():
             await asyncio.sleep(0.01)
     assert (await birds.search("notes/**", vector=[1, 0, 0, 1, 0], limit=1))[0].key == "notes/1"
+
+
+async def test_a_model_that_takes_long_holds_up_no_expiry(
+    birds: State, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await birds.close()
+    monkeypatch.setattr(_core, "_PULSE", 0.01)
+    monkeypatch.setattr(_core, "_MAINTAIN", 1)
+    asked = asyncio.Event()
+
+    async def stuck(texts: list[str]) -> list[list[float]]:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    only = await connect(embed=Embedding(stuck, "toy"))
+    async with asyncio.timeout(30):
+        await asked.wait()
+        await only.put("short", 1, ttl=0.05)
+        while [version.op for version in await only.history("short")] != ["expire", "put"]:
+            await asyncio.sleep(0.01)
+        await only.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_vectors_inside_a_transaction(birds: State, database: Database, kind: str) -> None:
+    await birds.put("notes/5", {"text": "a mouse"})
+    async with opened(kind, database.dsn()) as app, app.transaction():
+        bound = birds.bind(app.raw)
+        waiting = await bound.unembedded("notes/**")
+        assert [entry.key for entry in waiting] == ["notes/1", "notes/2", "notes/5", "notes/deep/3"]
+        for entry in waiting:
+            assert await bound.set_vectors(entry, Model.vectors(entry.texts)) == "ok"
+        found = await bound.search("notes/**", "owl", mode="hybrid")
+        assert found[0].key == "notes/1"
+        found = await bound.search("notes/**", vector=[0, 1.5e-7, 1, 0, 0], limit=2)
+        assert [entry.key for entry in found] == ["notes/5", "notes/deep/3"]
 
 
 async def test_a_function_that_fails_stops_nothing(
