@@ -63,7 +63,11 @@ class Core:
         self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._finished: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._pulse = asyncio.get_running_loop().create_task(self._beat(), name="pgstate-pulse")
+        loop = asyncio.get_running_loop()
+        self._beats = [loop.create_task(self._beat(), name="pgstate-pulse")]
+        if embedding is not None:
+            # apart: a model may take minutes
+            self._beats.append(loop.create_task(self._fill_up(), name="pgstate-embed"))
 
     def writer(self, agent: str | None) -> Gatherer:
         """The queue of an agent's writes. Two agents never share a statement, and so never each other's rights."""
@@ -229,7 +233,14 @@ class Core:
         except errors.PgStateError as error:
             _log.info("no retention: %s", error)
             return False
-        return bool(done["more"]) | await self._embed()
+        return bool(done["more"])
+
+    async def _fill_up(self) -> None:
+        """Now and then embeds what waits for it, and the rest soon while there is more."""
+        pause = _MAINTAIN
+        while True:
+            await asyncio.sleep(pause * _PULSE)
+            pause = 1 if await self._embed() else _MAINTAIN
 
     async def _embed(self) -> bool:
         """Embeds some of the entries that wait for it, where this client has a model. Are there more?"""
@@ -259,8 +270,9 @@ class Core:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        self._pulse.cancel()
-        await asyncio.gather(self._pulse, return_exceptions=True)
+        for beat in self._beats:
+            beat.cancel()
+        await asyncio.gather(*self._beats, return_exceptions=True)
         for gatherer in [*self._queues.values()]:
             await gatherer.close()
         if self._calls > 0:
