@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import suppress
 from datetime import datetime, timedelta
 from inspect import isawaitable
 from types import TracebackType
@@ -185,7 +184,9 @@ class Lock(Held):
 
 class Task(Held):
     """Claimed work: `key`, `value`, `token`, `attempts`. When the block ends it is completed, or fails with what was
-    raised, unless it was completed, failed or released in the block."""
+    raised, unless it was completed, failed or released in the block, by these methods: what is ended otherwise
+    (`State.complete`, `apply`, a bound transaction) is lost to the block, which raises LeaseLost. For that there is
+    `await state.claim_next(…)`."""
 
     _settled = False
     _completed = False

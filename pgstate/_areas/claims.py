@@ -335,7 +335,8 @@ class Claims(Values, Area):
     ) -> Sequence[Row]:
         columns = _columns(batch)
         rows = await self._core.once(
-            lambda c: claims.complete_many(c, columns, lane.id, lane.turn, lock_timeout, self._agent, timeout=left), left
+            lambda c: claims.complete_many(c, columns, lane.id, lane.turn, lock_timeout, self._agent, timeout=left),
+            left,
         )
         if rows[0]["watched"]:
             done = [o for o, row in zip(batch, rows, strict=True) if row["status"] == "ok"]

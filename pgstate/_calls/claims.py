@@ -66,7 +66,8 @@ _OUTCOME = "status, key, lease_until, attempts, retry_in, moved_to, code, messag
 # Calls that share a statement must not wait together for one key that somebody keeps locked. A function that comes
 # after this in FROM runs after it once an argument of its names s.set; null leaves what the transaction has.
 _LOCK_TIMEOUT = """
-  (select set_config('lock_timeout', coalesce({0}::text, current_setting('lock_timeout')), true) is not null as set offset 0) s
+  (select set_config('lock_timeout', coalesce({0}::text, current_setting('lock_timeout')), true) is not null as set
+   offset 0) s
   cross join lateral"""
 
 
@@ -105,7 +106,8 @@ async def complete_many(
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    """`columns`: keys, tokens, results, move_tos, op_ids; one without anything in it may be None. `lock_timeout` as in `renew_many`."""
+    """`columns`: keys, tokens, results, move_tos, op_ids; one without anything in it may be None.
+    `lock_timeout` as in `renew_many`."""
     sql = (
         "select status, version, value::text as value, code, message, watched "
         f"from {_LOCK_TIMEOUT.format('$9')} "
@@ -125,7 +127,8 @@ async def fail_many(
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    """`columns`: keys, tokens, errors, retry_ins, op_ids; one without anything in it may be None. `lock_timeout` as in `renew_many`."""
+    """`columns`: keys, tokens, errors, retry_ins, op_ids; one without anything in it may be None.
+    `lock_timeout` as in `renew_many`."""
     sql = (
         f"select {_OUTCOME} from {_LOCK_TIMEOUT.format('$9')} "
         "pgstate.fail_many($1, $2, $3, $4, $5, $6, $7, case when s.set then $8::text end)"

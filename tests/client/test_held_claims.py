@@ -183,9 +183,7 @@ async def test_a_finished_block_whose_claim_was_lost_says_so(state: State) -> No
     assert (await task_state(state, "tasks/1")).state == "waiting"
 
 
-async def test_a_renewal_behind_the_completion_has_lost_nothing(
-    state: State, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_renewal_behind_the_completion_has_lost_nothing(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server answers both at once: which answer is read first says nothing."""
     await state.put("tasks/1", 1)
     complete = state.complete
