@@ -101,8 +101,10 @@ class Held:
             if left <= 0:
                 break
             try:
-                self._claim = await self._area._renew_together(self._claim, self._lease, left)
-            except (errors.Timeout, errors.Unreachable) as error:
+                # those that share a statement wait as long as the most patient of them
+                async with asyncio.timeout_at(self._ends):
+                    self._claim = await self._area._renew_together(self._claim, self._lease, left)
+            except (TimeoutError, errors.Timeout, errors.Unreachable, errors.DatabaseError) as error:
                 _log.info("the claim of %s was not renewed yet: %s", self.key, error)
                 await asyncio.sleep(min(0.05, max(self._ends - self._loop.time(), 0)))
             except errors.PgStateError as error:

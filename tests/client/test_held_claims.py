@@ -238,6 +238,28 @@ async def test_a_renewal_that_breaks_down_is_a_loss(state: State, monkeypatch: p
             await cancelled()
 
 
+async def test_one_renewal_may_fail(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    await state.put("tasks/1", 1)
+    renew = state._renew_together
+    failures: list[BaseException] = [errors.DatabaseError("canceling statement", "57014"), errors.Timeout("late")]
+
+    async def flaky(*args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await renew(*args)
+
+    monkeypatch.setattr(state, "_renew_together", flaky)
+    async with state.claim_next("tasks/*", lease=1.5) as task:
+        assert task is not None
+        first = task.lease_until
+
+        async def renewed() -> bool:
+            return task.lease_until > first
+
+        await until(renewed)
+    assert not task.lost and not failures
+
+
 async def test_who_cancels_a_block_that_was_lost_is_not_kept_waiting(state: State) -> None:
     """Both reach the block when it has ended already."""
     await state.put("tasks/1", 1)
