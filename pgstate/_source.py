@@ -230,6 +230,9 @@ class RoutedSource:
     async def listener(self, timeout: float) -> Connection:
         connection = await self._listening.listener(timeout)
         try:
+            if self._hears is None and not await self._works(connection, timeout):
+                await self.drop(connection)
+                connection = await self._listening.listener(timeout)
             if self._hears is None:
                 self._hears = await self._examine(connection, timeout)
                 if not self._hears:
@@ -238,6 +241,17 @@ class RoutedSource:
             await asyncio.shield(self.drop(connection))
             raise
         return connection
+
+    async def _works(self, connection: Connection, timeout: float) -> bool:
+        """Whether a connection to listen on runs statements as it is; if not, the next one will."""
+        if self._listening is self._source or not isinstance(self._listening, AddressSource):
+            return True
+        if not await pooler.leads_through(connection, timeout=timeout):
+            return True
+        if await pooler.keeps_statements(connection, timeout=timeout):
+            return True
+        self._listening.use_no_names()
+        return False
 
     async def _examine(self, connection: Connection, timeout: float) -> bool:
         if self._listening is not self._source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -59,9 +60,14 @@ class PgBouncer:
             **_postmaster.as_user(uid),
         )
         deadline = time.monotonic() + _PATIENCE
-        while not (self.home / f".s.PGSQL.{PORT}").exists():
+        while not self._listens():
             assert self._process.poll() is None and time.monotonic() < deadline, (self.home / "log").read_text()
             time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        # the file is there before anybody listens on it
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.home / f".s.PGSQL.{PORT}")) == 0
 
     def dsn(self, database: str, login: str) -> str:
         return f"postgresql://{login}@/{database}?host={self.home}&port={PORT}"

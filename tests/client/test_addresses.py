@@ -95,7 +95,6 @@ async def test_what_is_no_address_or_asks_too_much(dsn: str) -> None:
             await pgstate.connect(dsn)
 
 
-@pytest.mark.core
 async def test_sockets(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, port = database.cluster.data, database.cluster.port
     for dsn in (
@@ -118,7 +117,6 @@ async def test_sockets(database: Database, monkeypatch: pytest.MonkeyPatch) -> N
         ]
 
 
-@pytest.mark.core
 async def test_services(database: Database, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = database.cluster
     file = home / ".pg_service.conf"

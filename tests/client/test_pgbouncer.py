@@ -22,10 +22,7 @@ from client.conftest import Connect, MakeLogin
 from conftest import INSTALLER, Database
 from pgstate import State, errors, migrate
 
-pytestmark = [
-    pytest.mark.core,
-    pytest.mark.skipif(program() is None, reason="no pgbouncer on this machine: apt-get install pgbouncer"),
-]
+pytestmark = pytest.mark.skipif(program() is None, reason="no pgbouncer on this machine: apt-get install pgbouncer")
 Make = Callable[..., PgBouncer]
 
 
@@ -83,6 +80,7 @@ def left_behind(bouncer: PgBouncer, database: Database) -> tuple[int, int, int]:
     return names, channels, open_transactions
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("settings", statements())
 async def test_calls_in_transaction_mode(
     connect: Connect, pgbouncer: Make, database: Database, settings: dict[str, object]
@@ -167,12 +165,13 @@ async def test_watching_with_an_address_for_it(
 async def test_the_address_for_listening_must_be_the_servers_own(
     connect: Connect, pgbouncer: Make, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bouncer = pgbouncer()
+    bouncer = pgbouncer(**statements()[0].values[0])  # type: ignore[attr-defined]
     state = await connect(dsn=database.dsn(), listen_dsn=bouncer.dsn(database.name, INSTALLER))
     async with state.watch("w") as watch:
         await state.put("w", 1)
         assert (await anext(watch)).value == 1
     assert "transaction mode" in caplog.text
+    assert left_behind(bouncer, database)[0] == 0
 
 
 async def test_an_address_for_listening_that_leads_elsewhere(connect: Connect, database: Database) -> None:
@@ -285,6 +284,7 @@ async def test_a_call_that_is_given_up(connect: Connect, pgbouncer: Make, databa
     assert left_behind(bouncer, database)[1:] == (0, 0)
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("settings", statements())
 def test_migrating(pgbouncer: Make, database: Database, settings: dict[str, object]) -> None:
     name = database.cluster.create_database(owner=INSTALLER)
