@@ -10,14 +10,14 @@ from types import ModuleType
 import pytest
 
 from _server import Cluster
-from conftest import INSTALLER, Database
+from conftest import INSTALLER, Database, Databases
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def empty(cluster: Cluster) -> Iterator[Callable[[], Database]]:
-    """Makes databases that belong to the installer and hold nothing."""
+def empty(cluster: Cluster, pgstate_databases: Databases) -> Iterator[Callable[[], Database]]:
+    """Makes databases that belong to the installer, who comes with the template, and hold nothing."""
     made: list[Database] = []
 
     def make() -> Database:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from _server import Cluster
-from conftest import INSTALLER, Database
+from conftest import INSTALLER, Database, Databases
 from pgstate import migrate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +52,9 @@ def test_only_the_package_is_at_the_top(wheel: Path) -> None:
     assert not [name for name in names if "__pycache__" in name]
 
 
-def test_a_database_is_migrated_from_the_installed_wheel(wheel: Path, tmp_path: Path, cluster: Cluster) -> None:
+def test_a_database_is_migrated_from_the_installed_wheel(
+    wheel: Path, tmp_path: Path, cluster: Cluster, pgstate_databases: Databases
+) -> None:
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
