@@ -25,16 +25,26 @@ class Finding(BaseModel):
 
 async def test_policies_are_set_seen_explained_and_dropped(state: State, agent: Connect) -> None:
     await state.set_policy("a/**", reducer="append", ttl=60, keep=timedelta(days=2), value_limit=1000)
-    await state.set_policy("a/b", schema=Finding, keep=3, ttl=timedelta(0))
+    await state.set_policy("a/b", schema=Finding, keep=3, ttl=timedelta(0), dead_letter="dead", claimed_writes=True)
+    await state.set_policy("a/**", max_attempts=5, backoff=2)
     wide, near = await state.policies()
     assert isinstance(wide, Policy)
     assert (wide.subtree, wide.reducer, wide.ttl, wide.keep, wide.value_limit, wide.schema, wide.set_by) == (
         "a/**", "append", timedelta(seconds=60), "48:00:00", 1000, None, "admin",
     )  # fmt: skip
     assert (near.subtree, near.keep, near.schema) == ("a/b", "3 versions", Finding.model_json_schema())
+    assert (wide.max_attempts, wide.backoff, wide.backoff_limit, wide.claimed_writes) == (
+        5,
+        timedelta(seconds=2),
+        None,
+        None,
+    )
+    assert (near.dead_letter, near.claimed_writes) == ("dead", True)
     assert await state.namespace("a").explain_policy("b") == [
         PolicySetting("reducer", "append", "a/**"), PolicySetting("ttl", "none", "a/b"), PolicySetting("keep", "3 versions", "a/b"),
         PolicySetting("value_limit", 1000, "a/**"), PolicySetting("schema", Finding.model_json_schema(), "a/b"),
+        PolicySetting("max_attempts", 5, "a/**"), PolicySetting("backoff", "00:00:02", "a/**"), PolicySetting("backoff_limit", "00:05:00", None),
+        PolicySetting("dead_letter", "dead", "a/b"), PolicySetting("claimed_writes", True, "a/b"),
     ]  # fmt: skip
     await state.drop_policy("a/b", ["ttl"])
     assert (await state.explain_policy("a/b"))[1] == PolicySetting("ttl", "00:01:00", "a/**")
@@ -166,13 +176,16 @@ def test_policies_in_the_shell(ok: Callable[..., str], dsn: str) -> None:
     assert ok("policy", "set", "a/**", "--keep", "100 versions", "--ttl", "90s", "--reducer", "add") == "a/**\n"
     ok("policy", "set", "a/b", "--schema", "-", "--value-limit", "500", stdin='{"type": "number"}')
     assert (
-        ok("policy", "ls") == ok("policy") == 'a/**\tadd\t90.0\t100 versions\t\t\na/b\t\t\t\t500\t{"type":"number"}\n'
+        ok("policy", "ls")
+        == ok("policy")
+        == 'a/**\tadd\t90.0\t100 versions\t\t\t\t\na/b\t\t\t\t500\t{"type":"number"}\t\t\n'
     )
     (wide, near) = lines(ok("policy", "ls", "--json"))
     assert (wide["set_by"], wide["schema"], near["schema"]) == ("admin", None, {"type": "number"})
     assert ok("policy", "explain", "a/b").splitlines() == [
         'reducer\t"add"\ta/**', 'ttl\t"00:01:30"\ta/**', 'keep\t"100 versions"\ta/**', "value_limit\t500\ta/b",
-        'schema\t{"type":"number"}\ta/b',
+        'schema\t{"type":"number"}\ta/b', "max_attempts\t\t", 'backoff\t"00:00:01"\t', 'backoff_limit\t"00:05:00"\t',
+        "dead_letter\t\t", "claimed_writes\tfalse\t",
     ]  # fmt: skip
     ok("policy", "rm", "a/**", "ttl", "keep")
     assert lines(ok("policy", "explain", "a/b", "--json"))[1] == {"setting": "ttl", "value": None, "subtree": None}

@@ -260,3 +260,19 @@ async def test_wake_ups_and_the_pulse_are_never_worth_an_error(state: State, con
         await state.put("k", 1)
         assert (await arriving).value == 1
         assert await state.put("k", 2) == 2
+
+
+async def test_lanes_change_now_and_then(state: State, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a row, which gets long while an old snapshot is held; those that ended leave none."""
+    monkeypatch.setattr(_gather, "LANE_TURNS", 3)
+    for number in range(30):
+        assert await state.put("k", number) == number + 1
+        claim = await state.claim("k")
+        assert claim is not None and await state.release("k", claim.token)
+    await asyncio.gather(*(state.merge("sum", 1, "add") for _ in range(200)))
+    assert (await state.get("sum")).value == 200  # type: ignore[union-attr]
+    lanes = "select count(*), max(turn) from pgstate.lane"
+    async with asyncio.timeout(20):
+        while (found := await asyncio.to_thread(database.sql, lanes))[0][0] > 4:
+            await asyncio.sleep(0.01)
+    assert found[0][1] <= 3
