@@ -1114,6 +1114,9 @@ begin
   elsif p_dead_letter is not null and not pgstate._key_ok(p_dead_letter) then
     raise exception using errcode = 'PS007', message = format('dead_letter is a key, not %L', left(p_dead_letter, 80)),
       hint = 'tasks/dead for what is to lie below tasks/dead/.';
+  elsif p_dead_letter is not null then
+    -- it is written there with the rights of whoever gave up, which must not be lent to who may not say what lies there
+    perform pgstate._check_admin(p_actor, p_dead_letter || '/**');
   end if;
   if p_reducer is not null and not pgstate._built_in(p_reducer) then
     -- drop_reducer() must not take it away meanwhile
@@ -1237,16 +1240,19 @@ comment on function pgstate._drop_policy(pgstate._actor, text, text[]) is 'Inter
 
 -- functions/policy/_policies.sql
 -- A policy on keys that the caller does not reach is hidden from it: its name may be all that there is to know of them. One
--- that holds for some of the caller's keys is named by them.
+-- that holds for some of the caller's keys is named by them; the dead letters may lie where the caller reaches nothing.
 create function pgstate._policies(p_actor pgstate._actor) returns setof pgstate.policy_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
 begin
   return query
     select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at,
-           p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
+           p.max_attempts, p.backoff, p.backoff_limit,
+           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes
       from pgstate.policy p
-     where (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id) && pgstate._pattern_ranges(p.subtree)
+     where v_reach && pgstate._pattern_ranges(p.subtree)
      order by p.subtree;
 end
 $$;
@@ -1258,9 +1264,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_subtrees text[] := pgstate._subtrees_of(p_key);
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
 begin
   return query
-    select d.setting, coalesce(f.value, d.value), f.subtree
+    select d.setting,
+           -- as in _policies()
+           case when d.setting <> 'dead_letter' or v_reach && pgstate._pattern_ranges((f.value #>> '{}') || '/**') then coalesce(f.value, d.value) end,
+           f.subtree
       from (values (1, 'reducer', null::jsonb), (2, 'ttl', null), (3, 'keep', '"everything"'),
                    (4, 'value_limit', to_jsonb(p_actor.value_limit)), (5, 'schema', null),
                    (6, 'max_attempts', null), (7, 'backoff', '"00:00:01"'), (8, 'backoff_limit', '"00:05:00"'), (9, 'dead_letter', null),
@@ -7829,7 +7839,7 @@ begin
 end
 $$;
 comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text, int, interval, interval, text, boolean) is
-  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. Needs admin on all of the subtree. PS002 PS005 PS007 PS010.';
+  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010.';
 
 -- functions/policy/drop_policy.sql
 create function pgstate.drop_policy(subtree text, settings text[] default null, agent text default null) returns void

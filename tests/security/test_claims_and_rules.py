@@ -1,0 +1,52 @@
+"""Who administers a part gains nothing beyond it: dead letters, search and lanes hold nobody else up and write nowhere else."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from _server import SUPERUSER
+from conftest import Clock
+from sql._caller import Caller, MakeAgent, seconds
+
+
+async def _statistics(caller: Caller, *relations: str) -> int:
+    """Rows and index entries of these that the caller's transaction has looked at: anybody may ask."""
+    return int(
+        await caller.fetchval(
+            "select sum(pg_stat_get_xact_tuples_returned(to_regclass(r)))::bigint from unnest($1::text[]) r",
+            [f"pgstate.{name}" for name in relations],
+        )
+    )
+
+
+@pytest.mark.core
+async def test_dead_letters_go_where_their_policy_may_say(root: Caller, agent: MakeAgent) -> None:
+    """They are written with the rights of the worker, who may write in places of its own."""
+    mallory = await agent("mallory", "read q/**", "write q/**", "admin q/**", "write w/**")
+    worker = await agent("worker", "read q/**", "write q/**", "read private/**", "write private/**")
+    await worker("put", "private/settings", "mine")
+    await mallory.refuses(
+        "PS010",
+        "set_policy('q/**', max_attempts => 1, dead_letter => 'private')",
+        "set_policy('q/**', max_attempts => 1, dead_letter => 'w')",
+        "set_policy('q/**', max_attempts => 1, dead_letter => 'q-2')",
+    )
+    await mallory("set_policy", "q/**", max_attempts=1, dead_letter="q/dead")
+    await mallory("put", "q/settings", "evil")
+    claim = await worker("claim", "q/settings", seconds(60))
+    assert (await worker("fail", "q/settings", claim["token"]))["moved_to"] == "q/dead/settings"
+    assert (await worker("get", "private/settings"))["value"] == "mine"
+
+
+@pytest.mark.core
+async def test_policies_do_not_name_dead_letters_that_the_caller_does_not_reach(root: Caller, agent: MakeAgent) -> None:
+    await root("set_policy", "a/**", max_attempts=1, dead_letter="hid/s3cr3t-name")
+    for rights, expected in (((), None), (("read hid/s3cr3t-name/x",), "hid/s3cr3t-name")):
+        name = f"agent{len(rights)}"
+        caller = await agent(name, "read a/b/**", "write a/b/**", *rights)
+        (policy,) = await caller.rows("policies")
+        assert (policy["max_attempts"], policy["dead_letter"]) == (1, expected)
+        settings = {row["setting"]: row["value"] for row in await caller.rows("explain_policy", "a/b/c")}
+        assert (settings["max_attempts"], settings["dead_letter"]) == (1, expected)
