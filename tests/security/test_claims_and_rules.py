@@ -50,3 +50,26 @@ async def test_policies_do_not_name_dead_letters_that_the_caller_does_not_reach(
         assert (policy["max_attempts"], policy["dead_letter"]) == (1, expected)
         settings = {row["setting"]: row["value"] for row in await caller.rows("explain_policy", "a/b/c")}
         assert (settings["max_attempts"], settings["dead_letter"]) == (1, expected)
+
+
+@pytest.mark.core
+async def test_who_administers_a_part_does_not_lock_the_history(root: Caller, agent: MakeAgent) -> None:
+    """What makes and removes the trigger of search keeps everybody from writing until its transaction ends."""
+    mallory = await agent("mallory", "read q/**", "write q/**", "admin q/**")
+    said = await mallory.refuses("PS010", "set_search('q/**')")
+    assert "search does not follow writes here yet" in said.pop()
+    await root("set_search", "a/**")
+    async with mallory.transaction():
+        await mallory("set_search", "q/**")
+        assert (await root("put", "x", 1))["status"] == "ok"
+    await root("drop_search", "a/**")
+    await mallory("drop_search", "q/**")
+    async with mallory.transaction():
+        while (await mallory("maintain"))["more"]:
+            pass
+        assert (await root("put", "x", 2))["status"] == "ok"
+        assert len(await root.rows("history", "x")) == 2
+    trigger = "select exists (select from pg_trigger where tgname = 'version_search')"
+    assert await root.fetchval(trigger)
+    await root("maintain")
+    assert not await root.fetchval(trigger)

@@ -1724,6 +1724,7 @@ declare
   v_xmin xid8;
   v_last xid8;
   v_step pgstate.maintained;
+  v_all boolean := coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false);
   v_done pgstate.maintained := row('ok', 0, false);
 begin
   perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
@@ -1756,9 +1757,11 @@ begin
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
   -- indexing one key takes about as long as looking at ten versions
   v_done.more := pgstate._build_search(greatest(p_limit / 10, 1)) or v_done.more;
-  -- how much there was is for those who may see all of it
-  if not coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false) then
+  if not v_all then
+    -- how much there was is for those who may see all of it
     v_done.removed := null;
+  elsif not exists (select from pgstate.search_build) then
+    perform pgstate._follow_writes();
   end if;
   return v_done;
 end
@@ -3079,19 +3082,23 @@ comment on function pgstate._on_version_search() is 'Internal: indexes for searc
 
 -- functions/search/_follow_writes.sql
 -- Writes pay for search only where there are rules; when the last has gone, the trigger goes if nobody is in the way. The
--- lock waits for transactions that have written, and holds up those that want to: not for long.
+-- lock waits for transactions that have written, and holds up those that want to: not for long while it waits, but until the
+-- caller's transaction ends once it has it. So it is taken for those alone who administer everything.
 create function pgstate._follow_writes() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 set lock_timeout = '2s'
 as $$
+declare
+  v_followed boolean := exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass);
 begin
-  if exists (select from pgstate.search_rule)
-     and not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then
+  if v_followed = exists (select from pgstate.search_rule) then
+    return;
+  elsif not v_followed then
     create trigger version_search after insert on pgstate.version referencing new table as written
       for each statement execute function pgstate._on_version_search();
-  elsif not exists (select from pgstate.search_rule) then
+  else
     perform set_config('lock_timeout', '50ms', true);
-    drop trigger if exists version_search on pgstate.version;
+    drop trigger version_search on pgstate.version;
   end if;
 exception when lock_not_available then
   -- a trigger that finds no rule does no harm
@@ -3168,7 +3175,12 @@ begin
      set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._rules_changed(p_subtree);
-  perform pgstate._follow_writes();
+  if (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id) then
+    perform pgstate._follow_writes();
+  elsif not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then
+    raise exception using errcode = 'PS010', message = 'search does not follow writes here yet',
+      hint = 'All writes wait while it begins to: somebody who administers everything calls set_search() first, for any key or subtree.';
+  end if;
 end
 $$;
 comment on function pgstate._set_search(pgstate._actor, text, text[], text, text, text[]) is 'Internal: set_search().';
@@ -3248,7 +3260,6 @@ begin
   end;
   if cardinality(v_keys) < p_limit then
     delete from pgstate.search_build b where b.subtree = v_build.subtree;
-    perform pgstate._follow_writes();
   else
     update pgstate.search_build b set after = v_keys[cardinality(v_keys)] where b.subtree = v_build.subtree;
   end if;
@@ -7676,7 +7687,7 @@ begin
 end
 $$;
 comment on function pgstate.set_search(text, text[], text, text, text[], text) is
-  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
+  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree, the first one admin on everything. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
 
 -- functions/search/drop_search.sql
 create function pgstate.drop_search(subtree text, agent text default null) returns void
