@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -476,3 +477,14 @@ async def test_an_op_id_twice_in_one_statement_is_one_request(root: Caller, func
     await root.refuses("PS030", f"{single}('t/b', {b}, op_id => 'one')")
     assert (await root(single, "t/b", b, op_id="three"))["status"] == "ok"
     await root.refuses("PS007", f"{function}('[0:0]={{t/b}}', '{{1}}')", f"{function}('{{{{t/b}}}}', '{{1}}')")
+
+
+@pytest.mark.core
+async def test_a_pause_that_is_doubled_often_stays_within_its_limit(root: Caller, session: MakeAgent) -> None:
+    await root("set_policy", "t/**", backoff=timedelta(days=36500), backoff_limit=timedelta(days=36500))
+    await root("set_policy", "t/b", backoff=seconds(0.001), backoff_limit=seconds(3600))
+    await root.rows("put_many", ["t/a", "t/b"], [1, 2])
+    tokens = [(await root("claim", key, seconds(60)))["token"] for key in ("t/a", "t/b")]
+    await (await session(SUPERUSER)).execute("update pgstate.claim set attempts = 40")
+    rows = await root.rows("fail_many", ["t/a", "t/b"], tokens)
+    assert [(row["status"], row["retry_in"]) for row in rows] == [("ok", timedelta(days=36500)), ("ok", seconds(3600))]

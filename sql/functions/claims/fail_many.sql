@@ -85,7 +85,9 @@ begin
             v_again.moved_to := pgstate._give_up(v_actor, fail_many.agent, v_row.key, v_row.token, v_row.error, v_rules);
           else
             v_again.retry_in := coalesce(v_row.retry_in,
-              least(coalesce(v_rules.backoff, interval '1 s') * power(2, least(v_failures - 1, 30)), coalesce(v_rules.backoff_limit, interval '5 minutes')));
+              -- in seconds: an interval that is doubled too often is out of range
+              least(extract(epoch from coalesce(v_rules.backoff, interval '1 s')) * power(2, least(v_failures - 1, 30))::numeric,
+                    extract(epoch from coalesce(v_rules.backoff_limit, interval '5 minutes')))::float8 * interval '1 s');
             update pgstate.claim c
                set lease_until = '-infinity', holder = null, holder_id = null, error = left(v_row.error, 2000),
                    retry_at = pgstate._now() + v_again.retry_in
