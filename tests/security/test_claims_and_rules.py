@@ -73,3 +73,21 @@ async def test_who_administers_a_part_does_not_lock_the_history(root: Caller, ag
     assert await root.fetchval(trigger)
     await root("maintain")
     assert not await root.fetchval(trigger)
+
+
+@pytest.mark.core
+async def test_a_lane_that_is_kept_locked_holds_up_no_other(
+    root: Caller, agent: MakeAgent, session: MakeAgent, clock: Clock
+) -> None:
+    mallory = await agent("mallory", "read q/**", "write q/**")
+    lane = uuid4()
+    write = "select status from pgstate.write_one('put', 'q/1', '1', lane => $1, turn => $2)"
+    await mallory.execute(write, lane, 1)
+    await clock.advance(86400 + 60)
+    async with mallory.transaction():
+        await mallory.execute(write, lane, 2)
+        await root.execute("set lock_timeout = '5s'")
+        # old lanes are removed with one new lane in twenty
+        for _ in range(200):
+            await root.execute("select status from pgstate.write_one('put', 'x', '1', lane => $1, turn => 1)", uuid4())
+    assert await (await session(SUPERUSER)).fetchval("select turn from pgstate.lane where lane = $1", lane) == 2
