@@ -91,3 +91,30 @@ async def test_a_lane_that_is_kept_locked_holds_up_no_other(
         for _ in range(200):
             await root.execute("select status from pgstate.write_one('put', 'x', '1', lane => $1, turn => 1)", uuid4())
     assert await (await session(SUPERUSER)).fetchval("select turn from pgstate.lane where lane = $1", lane) == 2
+
+
+async def test_hidden_work_does_not_show_in_the_callers_statistics(root: Caller, agent: MakeAgent) -> None:
+    mallory = await agent("mallory", "read q/**", "write q/**", "admin q/**", "read r/1", "write r/1")
+    looks = []
+    for _ in range(2):
+        async with mallory.transaction():
+            assert await mallory.rows("claim_log", "**") == []
+            for pattern in ("q/*", "q/**", "r/*"):
+                assert (await mallory("claim_next", pattern, seconds(60)))["status"] == "missing"
+            looks.append(
+                await _statistics(
+                    mallory, "claim_log", "claim_log_pkey", "entry", "entry_not_before_idx", "entry_task_idx"
+                )
+            )
+        for n in range(10):
+            key = f"hid/{n}"
+            await root("put", key, 1)
+            await root("claim", key, seconds(60))
+            await root("release", key, force=True)
+            await root.execute(
+                "select status from pgstate.put($1, '1', not_before => now() + interval '1 hour')", f"hid/later{n}"
+            )
+            await root.execute(
+                "select status from pgstate.put($1, '1', not_before => now() + interval '1 hour')", f"r/hid{n}"
+            )
+    assert looks[0] == looks[1]
