@@ -118,3 +118,22 @@ async def test_hidden_work_does_not_show_in_the_callers_statistics(root: Caller,
                 "select status from pgstate.put($1, '1', not_before => now() + interval '1 hour')", f"r/hid{n}"
             )
     assert looks[0] == looks[1]
+
+
+@pytest.mark.core
+async def test_filters_do_not_grow_beyond_measure(agent: MakeAgent) -> None:
+    """Each $not has its predicate twice."""
+    mallory = await agent("mallory", "read q/**")
+    for leaf, times in (({"a": "x" * 60000}, 14), ({"$and": [{"a": n} for n in range(2000)]}, 14)):
+        wanted: dict[str, object] = leaf
+        for _ in range(times):
+            wanted = {"$not": wanted}
+        with pytest.raises(Exception, match=r"too many \$not") as caught:
+            await mallory("matches", 1, wanted)
+        assert caught.value.sqlstate == "PS007"  # type: ignore[attr-defined]
+    deep: dict[str, object] = {"a": 1}
+    for _ in range(13):
+        deep = {"$not": deep}
+    with pytest.raises(Exception, match=r"too many \$not"):
+        await mallory("matches", 1, {"$and": [deep] * 300})
+    assert await mallory("matches", {"a": 1}, {"$not": {"$not": {"a": 1}}}) is True
