@@ -2934,12 +2934,12 @@ begin
     exit when length(v_dir) <= length(v_root);
     v_marks := v_marks || pgstate._mark_of(p_salt, v_dir);
   end loop;
-  if length(p_words) * cardinality(v_marks) > 20000 then
+  -- a tsvector has room for 1 MB, and for words of 2047 bytes; array_to_tsvector() does not look
+  if length(p_words) * cardinality(v_marks) > 20000 or (pg_column_size(p_words) + 8 * length(p_words)) * cardinality(v_marks) > 1000000
+     or exists (select from unnest(tsvector_to_array(p_words)) w where octet_length(w) > 2039) then
     return array_to_tsvector(v_marks);
   end if;
   return array_to_tsvector(array(select m || w from unnest(v_marks) m, unnest(tsvector_to_array(p_words)) w));
-exception when program_limit_exceeded then
-  return array_to_tsvector(v_marks);
 end
 $$;
 comment on function pgstate._scoped(tsvector, text, text, text) is 'Internal: words marked with the directories above a key.';
@@ -2947,7 +2947,7 @@ comment on function pgstate._scoped(tsvector, text, text, text) is 'Internal: wo
 -- functions/search/_scoped_query.sql
 -- A query for the words of one directory, whose matches are more than those of the query: what must not occur is left out, and
 -- neighbours need only both occur. querytree() leaves out the first; in what it writes every word stands in quotes. Null when
--- no word is certain to occur.
+-- no word is certain to occur, or one is too long to be marked.
 create function pgstate._scoped_query(p_query tsquery, p_mark text) returns tsquery
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
@@ -2963,6 +2963,8 @@ begin
     v_text := v_text || case when v_token like '''%' then '''' || p_mark || substr(v_token, 2) when v_token like '<%' then '&' else v_token end;
   end loop;
   return (format('(%s) | %L', v_text, p_mark))::tsquery;
+exception when program_limit_exceeded then
+  return null;
 end
 $$;
 comment on function pgstate._scoped_query(tsquery, text) is 'Internal: a query for the marked words of a directory, of which the query''s matches are a part.';
