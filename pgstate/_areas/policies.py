@@ -44,7 +44,8 @@ class Policies(Area):
         `dead_letter` the subtree ("tasks/dead", named in full) that it is moved to then, `backoff` and `backoff_limit`
         (seconds) the pause after its first failure and the longest. `claimed_writes` lets claimed entries be written
         without the token. Raises InvalidPattern, UnknownReducer, InvalidArgument (which names the keyword
-        of a schema that the database cannot check), AccessDenied (needs admin on all of the subtree).
+        of a schema that the database cannot check), AccessDenied (needs admin on all of the subtree,
+        and on that of `dead_letter`).
         """
         span = None if ttl is None else seconds(ttl)
         kept, rule = _keep(keep), _schema(schema)

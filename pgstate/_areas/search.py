@@ -90,8 +90,9 @@ class Search(Area):
         value), `config` is Postgres's text search configuration. `vectors` names a vector index (`create_vectors`) that
         entries are embedded for, with a vector for each match of `vector_fields`, or one for all of the value. What is
         there already is found meanwhile, slower, until any connected client has indexed it. Raises InvalidPattern,
-        InvalidArgument, AccessDenied (needs admin on all of the subtree), DatabaseError when another transaction that
-        has written stays open.
+        InvalidArgument, AccessDenied (needs admin on all of the subtree, the first one admin on everything, because all
+        writes wait while the database begins to follow them), DatabaseError when another transaction that has written
+        stays open.
         """
         paths = None if vector_fields is None else list(vector_fields)
         await self._core.call(

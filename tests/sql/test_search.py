@@ -423,3 +423,21 @@ async def test_rules_are_listed_for_those_who_reach_them(root: Caller, agent: Ma
     (row,) = [row for row in await root.rows("searches") if row["subtree"] == "c/**"]
     assert (row["fields"], row["config"], row["set_by"]) == (["$"], "english", "alice")
     await alice("drop_search", "c/**")
+
+
+@pytest.mark.core
+async def test_words_too_long_or_too_many_to_be_marked_are_found(root: Caller) -> None:
+    """Marked words are longer than words, and have each directory once more: what does not fit is looked at."""
+    longest = "x" * 2044
+    paths = " ".join(f"{n:05}{'y' * 195}" for n in range(1500))
+    await root("set_search", "k/**")
+    await build(root)
+    await root("put", "k/a/b/long", f"owl {longest}")
+    await root("put", "k/a/b/many", paths)
+    for query, key in (
+        (longest, "k/a/b/long"),
+        ("owl", "k/a/b/long"),
+        *((f"{n:05}{'y' * 195}", "k/a/b/many") for n in (0, 700, 1499)),
+    ):
+        for pattern in ("k/**", "k/a/**"):
+            assert await keys(root, pattern, query) == [key], (query[:9], pattern)

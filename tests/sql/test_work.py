@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -449,3 +450,41 @@ async def test_twelve_tasks_in_every_state(root: Caller, agent: MakeAgent, clock
     assert [r["key"] for r in plain] == sorted(held + free)
     listed = await worker.rows("list", "t/sub/*", claimed=True)
     assert [tuple(r)[:-1] for r in plain if r["key"] in held] == [tuple(r)[:-1] for r in listed]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("function", ["complete_many", "fail_many"])
+async def test_an_op_id_twice_in_one_statement_is_one_request(root: Caller, function: str) -> None:
+    await root.rows("put_many", ["t/a", "t/b", "t/c"], [1, 2, 3])
+    a, b, c = [claim["token"] for claim in sorted(await _many(root, 3), key=lambda claim: str(claim["key"]))[:3]]
+    rows = await root.rows(function, ["t/a", "t/a"], [a, a], op_ids=["one", "one"])
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    # what was done is what is kept
+    rows = await root.rows(function, ["t/a", "t/a"], [a, a], op_ids=["one", "one"])
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    # another request under an op_id, or one that is none, harms no other
+    rows = await root.rows(
+        function, ["t/b", "t/c", "t/b", "u//v", "u//v"], [b, c, b, 1, 1], op_ids=["one", "two", "", "bad", "bad"]
+    )
+    assert [(row["status"], row["code"]) for row in rows] == [
+        ("invalid", "PS030"),
+        ("ok", None),
+        ("invalid", "PS007"),
+        ("invalid", "PS001"),
+        ("invalid", "PS001"),
+    ]
+    single = function.removesuffix("_many")
+    await root.refuses("PS030", f"{single}('t/b', {b}, op_id => 'one')")
+    assert (await root(single, "t/b", b, op_id="three"))["status"] == "ok"
+    await root.refuses("PS007", f"{function}('[0:0]={{t/b}}', '{{1}}')", f"{function}('{{{{t/b}}}}', '{{1}}')")
+
+
+@pytest.mark.core
+async def test_a_pause_that_is_doubled_often_stays_within_its_limit(root: Caller, session: MakeAgent) -> None:
+    await root("set_policy", "t/**", backoff=timedelta(days=36500), backoff_limit=timedelta(days=36500))
+    await root("set_policy", "t/b", backoff=seconds(0.001), backoff_limit=seconds(3600))
+    await root.rows("put_many", ["t/a", "t/b"], [1, 2])
+    tokens = [(await root("claim", key, seconds(60)))["token"] for key in ("t/a", "t/b")]
+    await (await session(SUPERUSER)).execute("update pgstate.claim set attempts = 40")
+    rows = await root.rows("fail_many", ["t/a", "t/b"], tokens)
+    assert [(row["status"], row["retry_in"]) for row in rows] == [("ok", timedelta(days=36500)), ("ok", seconds(3600))]

@@ -1114,6 +1114,9 @@ begin
   elsif p_dead_letter is not null and not pgstate._key_ok(p_dead_letter) then
     raise exception using errcode = 'PS007', message = format('dead_letter is a key, not %L', left(p_dead_letter, 80)),
       hint = 'tasks/dead for what is to lie below tasks/dead/.';
+  elsif p_dead_letter is not null then
+    -- it is written there with the rights of whoever gave up, which must not be lent to who may not say what lies there
+    perform pgstate._check_admin(p_actor, p_dead_letter || '/**');
   end if;
   if p_reducer is not null and not pgstate._built_in(p_reducer) then
     -- drop_reducer() must not take it away meanwhile
@@ -1237,16 +1240,19 @@ comment on function pgstate._drop_policy(pgstate._actor, text, text[]) is 'Inter
 
 -- functions/policy/_policies.sql
 -- A policy on keys that the caller does not reach is hidden from it: its name may be all that there is to know of them. One
--- that holds for some of the caller's keys is named by them.
+-- that holds for some of the caller's keys is named by them; the dead letters may lie where the caller reaches nothing.
 create function pgstate._policies(p_actor pgstate._actor) returns setof pgstate.policy_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
 begin
   return query
     select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at,
-           p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
+           p.max_attempts, p.backoff, p.backoff_limit,
+           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes
       from pgstate.policy p
-     where (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id) && pgstate._pattern_ranges(p.subtree)
+     where v_reach && pgstate._pattern_ranges(p.subtree)
      order by p.subtree;
 end
 $$;
@@ -1258,9 +1264,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_subtrees text[] := pgstate._subtrees_of(p_key);
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
 begin
   return query
-    select d.setting, coalesce(f.value, d.value), f.subtree
+    select d.setting,
+           -- as in _policies()
+           case when d.setting <> 'dead_letter' or v_reach && pgstate._pattern_ranges((f.value #>> '{}') || '/**') then coalesce(f.value, d.value) end,
+           f.subtree
       from (values (1, 'reducer', null::jsonb), (2, 'ttl', null), (3, 'keep', '"everything"'),
                    (4, 'value_limit', to_jsonb(p_actor.value_limit)), (5, 'schema', null),
                    (6, 'max_attempts', null), (7, 'backoff', '"00:00:01"'), (8, 'backoff_limit', '"00:05:00"'), (9, 'dead_letter', null),
@@ -1714,6 +1724,7 @@ declare
   v_xmin xid8;
   v_last xid8;
   v_step pgstate.maintained;
+  v_all boolean := coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false);
   v_done pgstate.maintained := row('ok', 0, false);
 begin
   perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
@@ -1746,9 +1757,11 @@ begin
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
   -- indexing one key takes about as long as looking at ten versions
   v_done.more := pgstate._build_search(greatest(p_limit / 10, 1)) or v_done.more;
-  -- how much there was is for those who may see all of it
-  if not coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false) then
+  if not v_all then
+    -- how much there was is for those who may see all of it
     v_done.removed := null;
+  elsif not exists (select from pgstate.search_build) then
+    perform pgstate._follow_writes();
   end if;
   return v_done;
 end
@@ -2399,8 +2412,11 @@ $$;
 comment on function pgstate._force_release(pgstate._actor, text) is 'Internal: ends a claim whoever holds it.';
 
 -- functions/claims/_claim_log.sql
+-- By the ranges alone: a look at other rows would show in the caller's own statistics.
 create function pgstate._claim_log(p_actor pgstate._actor, p_pattern text, p_limit int) returns setof pgstate.claim_log_row
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_pattern)
@@ -2412,7 +2428,12 @@ begin
   end if;
   return query
     select l.key, l.at, l.token, l.holder, l.lease_until, l.attempts, l.released_by, l.via
-      from pgstate.claim_log l where v_ranges @> l.key and (v_regex is null or l.key ~ v_regex)
+      from (
+        -- half open, exactly: no key holds chr(1)
+        select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+               coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+          from unnest(v_ranges) r offset 0) span
+      join pgstate.claim_log l on l.key >= span.low and l.key < span.high and (v_regex is null or l.key ~ v_regex)
      order by l.at desc, l.key limit p_limit;
 end
 $$;
@@ -2629,7 +2650,9 @@ begin
     exit when found;
     -- those that were last used a day ago have no statement left to send again; all are looked at for it, so not each time
     if random() < 0.05 then
-      delete from pgstate.lane l where l.at < pgstate._now() - interval '1 day';
+      -- locked ones are in use, and nobody may be held up by who keeps one so
+      delete from pgstate.lane l
+       where l.lane in (select x.lane from pgstate.lane x where x.at < pgstate._now() - interval '1 day' for update skip locked);
     end if;
     insert into pgstate.lane (lane, agent_id, turn) values (p_lane, p_actor.id, 0) on conflict do nothing;
   end loop;
@@ -2911,12 +2934,12 @@ begin
     exit when length(v_dir) <= length(v_root);
     v_marks := v_marks || pgstate._mark_of(p_salt, v_dir);
   end loop;
-  if length(p_words) * cardinality(v_marks) > 20000 then
+  -- a tsvector has room for 1 MB, and for words of 2047 bytes; array_to_tsvector() does not look
+  if length(p_words) * cardinality(v_marks) > 20000 or (pg_column_size(p_words) + 8 * length(p_words)) * cardinality(v_marks) > 1000000
+     or exists (select from unnest(tsvector_to_array(p_words)) w where octet_length(w) > 2039) then
     return array_to_tsvector(v_marks);
   end if;
   return array_to_tsvector(array(select m || w from unnest(v_marks) m, unnest(tsvector_to_array(p_words)) w));
-exception when program_limit_exceeded then
-  return array_to_tsvector(v_marks);
 end
 $$;
 comment on function pgstate._scoped(tsvector, text, text, text) is 'Internal: words marked with the directories above a key.';
@@ -2924,7 +2947,7 @@ comment on function pgstate._scoped(tsvector, text, text, text) is 'Internal: wo
 -- functions/search/_scoped_query.sql
 -- A query for the words of one directory, whose matches are more than those of the query: what must not occur is left out, and
 -- neighbours need only both occur. querytree() leaves out the first; in what it writes every word stands in quotes. Null when
--- no word is certain to occur.
+-- no word is certain to occur, or one is too long to be marked.
 create function pgstate._scoped_query(p_query tsquery, p_mark text) returns tsquery
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
@@ -2940,6 +2963,8 @@ begin
     v_text := v_text || case when v_token like '''%' then '''' || p_mark || substr(v_token, 2) when v_token like '<%' then '&' else v_token end;
   end loop;
   return (format('(%s) | %L', v_text, p_mark))::tsquery;
+exception when program_limit_exceeded then
+  return null;
 end
 $$;
 comment on function pgstate._scoped_query(tsquery, text) is 'Internal: a query for the marked words of a directory, of which the query''s matches are a part.';
@@ -3069,19 +3094,23 @@ comment on function pgstate._on_version_search() is 'Internal: indexes for searc
 
 -- functions/search/_follow_writes.sql
 -- Writes pay for search only where there are rules; when the last has gone, the trigger goes if nobody is in the way. The
--- lock waits for transactions that have written, and holds up those that want to: not for long.
+-- lock waits for transactions that have written, and holds up those that want to: not for long while it waits, but until the
+-- caller's transaction ends once it has it. So it is taken for those alone who administer everything.
 create function pgstate._follow_writes() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 set lock_timeout = '2s'
 as $$
+declare
+  v_followed boolean := exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass);
 begin
-  if exists (select from pgstate.search_rule)
-     and not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then
+  if v_followed = exists (select from pgstate.search_rule) then
+    return;
+  elsif not v_followed then
     create trigger version_search after insert on pgstate.version referencing new table as written
       for each statement execute function pgstate._on_version_search();
-  elsif not exists (select from pgstate.search_rule) then
+  else
     perform set_config('lock_timeout', '50ms', true);
-    drop trigger if exists version_search on pgstate.version;
+    drop trigger version_search on pgstate.version;
   end if;
 exception when lock_not_available then
   -- a trigger that finds no rule does no harm
@@ -3158,7 +3187,12 @@ begin
      set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._rules_changed(p_subtree);
-  perform pgstate._follow_writes();
+  if (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id) then
+    perform pgstate._follow_writes();
+  elsif not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then
+    raise exception using errcode = 'PS010', message = 'search does not follow writes here yet',
+      hint = 'All writes wait while it begins to: somebody who administers everything calls set_search() first, for any key or subtree.';
+  end if;
 end
 $$;
 comment on function pgstate._set_search(pgstate._actor, text, text[], text, text, text[]) is 'Internal: set_search().';
@@ -3238,7 +3272,6 @@ begin
   end;
   if cardinality(v_keys) < p_limit then
     delete from pgstate.search_build b where b.subtree = v_build.subtree;
-    perform pgstate._follow_writes();
   else
     update pgstate.search_build b set after = v_keys[cardinality(v_keys)] where b.subtree = v_build.subtree;
   end if;
@@ -6123,9 +6156,18 @@ begin
                  from unnest(v_ranges) r offset 0) span
          join pgstate.claim c on c.key >= span.low and c.key <= span.high and span.range @> c.key
         where (c.lease_until > v_now or c.retry_at > v_now) and c.retry_at is distinct from 'infinity' and (v_regex is null or c.key ~ v_regex)),
-      (select min(e.not_before) from pgstate.entry e
-        where e.not_before is not null and e.live and e.not_before > v_now and (v_parent is null or e.parent = v_parent)
-          and v_ranges @> e.key and (v_regex is null or e.key ~ v_regex))) - v_now
+      -- by the caller's ranges alone: a look at other rows would show in its statistics
+      case when v_parent is not null then (
+        select min(e.not_before) from pgstate.entry e
+         where e.parent = v_parent and e.not_before > v_now and e.live and (v_regex is null or e.key ~ v_regex))
+      else (
+        select min(e.not_before)
+          from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
+                  from unnest(v_ranges) r offset 0) span
+          cross join lateral (
+            select x.key, x.not_before, x.live from pgstate.entry x
+             where x.key >= span.low and x.key <= span.high and span.range @> x.key and (v_regex is null or x.key ~ v_regex) offset 0) e
+         where e.live and e.not_before > v_now) end) - v_now
       into v_missing.retry_in;
     v_missing.status := 'missing';
     v_out := v_out || v_missing;
@@ -6312,6 +6354,8 @@ declare
   v_out pgstate.outcome[];
   v_versions bigint[];
   v_outcome jsonb := v_actor.kept;
+  v_requests text[];
+  v_states text[];
   v_pair pgstate.outcome[];
   v_one pgstate.outcome;
   v_row record;
@@ -6323,6 +6367,9 @@ begin
        coalesce(cardinality(complete_many.tokens), 0), coalesce(cardinality(complete_many.results), v_count),
        coalesce(cardinality(complete_many.move_tos), v_count), coalesce(cardinality(complete_many.op_ids), v_count)]) then
     raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
+  elsif array_ndims(complete_many.keys) <> 1 or array_lower(complete_many.keys, 1) <> 1 or array_ndims(complete_many.op_ids) <> 1 or array_lower(complete_many.op_ids, 1) <> 1 then
+    -- rows are counted from 1 below
+    raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
   elsif exists (select from unnest(complete_many.results, complete_many.move_tos) u (result, move_to) where u.result is not null and u.move_to is null) then
     raise exception using errcode = 'PS007', message = 'a result needs a place', hint = 'Name the key that it is put under with move_to.';
   elsif v_count = 0 then
@@ -6343,18 +6390,18 @@ begin
                      from unnest(v_versions) with ordinality u (version, ord) order by u.ord);
   else
     v_out := array_fill(null::pgstate.outcome, array[v_count]);
-    -- op_ids in their order, before any key is locked
-    for v_row in
-      select u.ord::int, u.key, u.op_id, jsonb_build_array('complete', u.key, u.token, u.result, u.move_to)::text as request
-        from unnest(complete_many.keys, complete_many.tokens, complete_many.results, complete_many.move_tos, complete_many.op_ids) with ordinality
-             as u (key, token, result, move_to, op_id, ord)
-       where u.op_id is not null order by u.op_id collate "C", u.ord
-    loop
-      v_outcome := pgstate._op_first(v_actor, v_row.op_id, v_row.request);
-      if v_outcome is not null then
-        v_out[v_row.ord] := pgstate._unpack(v_row.ord, v_outcome, v_row.key);
+    if complete_many.op_ids is not null then
+      -- before any key is locked
+      v_requests := array(
+        select jsonb_build_array('complete', u.key, u.token, u.result, u.move_to)::text
+          from unnest(complete_many.keys, complete_many.tokens, complete_many.results, complete_many.move_tos) with ordinality
+               as u (key, token, result, move_to, ord)
+         order by u.ord);
+      v_states := pgstate._op_begin(v_actor, complete_many.op_ids, v_requests);
+      if 'known' = any (v_states) then
+        v_states := pgstate._op_known(v_actor, complete_many.op_ids, v_requests, v_states);
       end if;
-    end loop;
+    end if;
     -- of those that the caller may write: a look at others would show in the caller's own statistics
     perform from pgstate.entry e
       where e.key = any (array(select k from unnest(complete_many.keys || complete_many.move_tos) k where v_actor.writes @> k))
@@ -6365,8 +6412,10 @@ begin
              as u (key, token, result, move_to, op_id, ord)
        order by u.key collate "C", u.ord
     loop
-      continue when (v_out[v_row.ord]).status is not null;
-      if v_row.code is null and (v_row.token is null or v_row.move_to = v_row.key) then
+      continue when v_states[v_row.ord] = 'replay';
+      if v_states[v_row.ord] <> 'new' then
+        v_row.code := case v_states[v_row.ord] when 'reused' then 'PS030' else 'PS007' end;
+      elsif v_row.code is null and (v_row.token is null or v_row.move_to = v_row.key) then
         v_row.code := 'PS007';
       end if;
       if v_row.code is not null then
@@ -6385,8 +6434,16 @@ begin
       end if;
       v_one.ord := v_row.ord;
       v_out[v_row.ord] := v_one;
-      if v_row.op_id is not null then
+      if v_row.op_id is not null and v_states[v_row.ord] = 'new' then
         perform pgstate._op_end(v_actor, v_row.op_id, case when v_one.code is null then pgstate._pack(v_one) end);
+      end if;
+    end loop;
+    for v_index in 1 .. coalesce(cardinality(v_states), 0) loop
+      if v_states[v_index] = 'replay' then
+        -- null when it stands twice in this statement, and was refused
+        v_outcome := coalesce(pgstate._op_outcome(v_actor, complete_many.op_ids[v_index]),
+                              pgstate._pack(v_out[array_position(complete_many.op_ids, complete_many.op_ids[v_index])]));
+        v_out[v_index] := pgstate._unpack(v_index, v_outcome, complete_many.keys[v_index]);
       end if;
     end loop;
   end if;
@@ -6448,6 +6505,8 @@ declare
   v_rules pgstate._claim_rules;
   v_failures int;
   v_outcome jsonb := v_actor.kept;
+  v_requests text[];
+  v_states text[];
   v_woken text[] := '{}';
   v_done boolean;
 begin
@@ -6455,23 +6514,24 @@ begin
        coalesce(cardinality(fail_many.tokens), 0), coalesce(cardinality(fail_many.errors), v_count),
        coalesce(cardinality(fail_many.retry_ins), v_count), coalesce(cardinality(fail_many.op_ids), v_count)]) then
     raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
+  elsif array_ndims(fail_many.keys) <> 1 or array_lower(fail_many.keys, 1) <> 1 or array_ndims(fail_many.op_ids) <> 1 or array_lower(fail_many.op_ids, 1) <> 1 then
+    -- rows are counted from 1 below
+    raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
   end if;
   if v_outcome is null then
     v_out := array_fill(null::pgstate.claim_outcome, array[v_count]);
-    -- op_ids in their order, before any key is locked
-    for v_row in
-      select u.ord::int, u.op_id, jsonb_build_array('fail', u.key, u.token, u.error, u.retry_in)::text as request
-        from unnest(fail_many.keys, fail_many.tokens, fail_many.errors, fail_many.retry_ins, fail_many.op_ids) with ordinality
-             as u (key, token, error, retry_in, op_id, ord)
-       where u.op_id is not null order by u.op_id collate "C", u.ord
-    loop
-      v_outcome := pgstate._op_first(v_actor, v_row.op_id, v_row.request);
-      if v_outcome is not null then
-        v_again := jsonb_populate_record(null::pgstate.claim_outcome, v_outcome);
-        v_again.ord := v_row.ord;
-        v_out[v_row.ord] := v_again;
+    if fail_many.op_ids is not null then
+      -- before any key is locked
+      v_requests := array(
+        select jsonb_build_array('fail', u.key, u.token, u.error, u.retry_in)::text
+          from unnest(fail_many.keys, fail_many.tokens, fail_many.errors, fail_many.retry_ins) with ordinality
+               as u (key, token, error, retry_in, ord)
+         order by u.ord);
+      v_states := pgstate._op_begin(v_actor, fail_many.op_ids, v_requests);
+      if 'known' = any (v_states) then
+        v_states := pgstate._op_known(v_actor, fail_many.op_ids, v_requests, v_states);
       end if;
-    end loop;
+    end if;
     perform from pgstate.entry e
       where e.key = any (array(select k from unnest(fail_many.keys) k where pgstate._claimant_fault(v_actor, k) is null))
       order by e.key for update;
@@ -6481,17 +6541,20 @@ begin
              as u (key, token, error, retry_in, op_id, ord)
        order by u.key collate "C", u.ord
     loop
-      continue when (v_out[v_row.ord]).status is not null;
+      continue when v_states[v_row.ord] = 'replay';
       v_again := null;
       v_again.ord := v_row.ord;
       v_again.key := v_row.key;
-      if v_row.code is null and v_row.retry_in is not null and v_row.retry_in <> interval '0' and not pgstate._span_ok(v_row.retry_in) then
+      if v_states[v_row.ord] <> 'new' then
+        v_row.code := case v_states[v_row.ord] when 'reused' then 'PS030' else 'PS007' end;
+      elsif v_row.code is null and v_row.retry_in is not null and v_row.retry_in <> interval '0' and not pgstate._span_ok(v_row.retry_in) then
         v_row.code := 'PS007';
       end if;
       if v_row.code is not null then
         v_again.status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
         v_again.code := v_row.code;
-        v_again.message := case when v_row.code = 'PS007' then 'retry_in is at most 100 years, or 0 for at once' else pgstate._error_text(v_row.code, v_row.key) end;
+        v_again.message := case when v_row.code = 'PS007' and octet_length(v_row.op_id) not between 1 and 256 then pgstate._error_text('PS007', null)
+                                when v_row.code = 'PS007' then 'retry_in is at most 100 years, or 0 for at once' else pgstate._error_text(v_row.code, v_row.key) end;
       else
         select c.* into v_claim from pgstate.claim c
          where c.key = v_row.key and c.token = v_row.token and c.holder_id = v_actor.id and c.lease_until > pgstate._now()
@@ -6509,7 +6572,9 @@ begin
             v_again.moved_to := pgstate._give_up(v_actor, fail_many.agent, v_row.key, v_row.token, v_row.error, v_rules);
           else
             v_again.retry_in := coalesce(v_row.retry_in,
-              least(coalesce(v_rules.backoff, interval '1 s') * power(2, least(v_failures - 1, 30)), coalesce(v_rules.backoff_limit, interval '5 minutes')));
+              -- in seconds: an interval that is doubled too often is out of range
+              least(extract(epoch from coalesce(v_rules.backoff, interval '1 s')) * power(2, least(v_failures - 1, 30))::numeric,
+                    extract(epoch from coalesce(v_rules.backoff_limit, interval '5 minutes')))::float8 * interval '1 s');
             update pgstate.claim c
                set lease_until = '-infinity', holder = null, holder_id = null, error = left(v_row.error, 2000),
                    retry_at = pgstate._now() + v_again.retry_in
@@ -6519,8 +6584,17 @@ begin
         end if;
       end if;
       v_out[v_row.ord] := v_again;
-      if v_row.op_id is not null then
+      if v_row.op_id is not null and v_states[v_row.ord] = 'new' then
         perform pgstate._op_end(v_actor, v_row.op_id, case when v_row.code is null then to_jsonb(v_again) end);
+      end if;
+    end loop;
+    for v_index in 1 .. coalesce(cardinality(v_states), 0) loop
+      if v_states[v_index] = 'replay' then
+        -- null when it stands twice in this statement, and was refused
+        v_again := coalesce(jsonb_populate_record(null::pgstate.claim_outcome, pgstate._op_outcome(v_actor, fail_many.op_ids[v_index])),
+                            v_out[array_position(fail_many.op_ids, fail_many.op_ids[v_index])]);
+        v_again.ord := v_index;
+        v_out[v_index] := v_again;
       end if;
     end loop;
     if v_woken <> '{}' then
@@ -7301,13 +7375,19 @@ $$;
 comment on function pgstate._filter_value(jsonb, boolean) is 'Internal: a filter''s comparison with a value, as a predicate of a jsonpath.';
 
 -- functions/search/_filter_not.sql
--- What a value does not have is unknown to a jsonpath, and so would be its opposite.
+-- What a value does not have is unknown to a jsonpath, and so would be its opposite. The predicate stands in it twice: of one
+-- within the other that doubles each time, so its length is looked at here and not at the end.
 create function pgstate._filter_not(p_predicate text) returns text
-language sql immutable
+language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
-  select pg_catalog.format('((%s) is unknown || !(%s))', p_predicate, p_predicate)
+begin
+  if octet_length(p_predicate) > 524288 then
+    raise exception using errcode = 'PS007', message = 'the filter has too many $not, $ne and $nin within each other';
+  end if;
+  return format('((%s) is unknown || !(%s))', p_predicate, p_predicate);
+end
 $$;
-comment on function pgstate._filter_not(text) is 'Internal: the opposite of a predicate of a jsonpath.';
+comment on function pgstate._filter_not(text) is 'Internal: the opposite of a predicate of a jsonpath. PS007.';
 
 -- functions/search/_filter_field.sql
 -- Does what lies at a path fit? After [*] in a filter of its own, so that one element that lacks a field does not make all of
@@ -7370,6 +7450,9 @@ declare
   v_parts text[] := '{}';
   v_field record;
   v_steps text[];
+  v_filter jsonb;
+  v_any text[];
+  v_size int := 0;
 begin
   if jsonb_typeof(p_filter) is distinct from 'object' or p_depth > 16 then
     raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(p_filter::text, 80)),
@@ -7377,9 +7460,15 @@ begin
   end if;
   for v_field in select f.key as name, f.value as wanted, jsonb_typeof(f.value) as type from jsonb_each(p_filter) f loop
     if v_field.name in ('$and', '$or') and v_field.type = 'array' and v_field.wanted <> '[]' then
-      v_parts := v_parts || (select '(' || string_agg(pgstate._filter_text(p, p_at, p_depth + 1),
-                                                      case v_field.name when '$and' then ' && ' else ' || ' end) || ')'
-                               from jsonb_array_elements(v_field.wanted) p);
+      v_any := '{}';
+      for v_filter in select p from jsonb_array_elements(v_field.wanted) p loop
+        v_any := v_any || pgstate._filter_text(v_filter, p_at, p_depth + 1);
+        v_size := v_size + octet_length(v_any[cardinality(v_any)]);
+        if v_size > 1048576 then
+          perform pgstate._raise('PS007', null, 'the filter has too many $not, $ne and $nin within each other');
+        end if;
+      end loop;
+      v_parts := v_parts || ('(' || array_to_string(v_any, case v_field.name when '$and' then ' && ' else ' || ' end) || ')');
     elsif v_field.name = '$not' and v_field.type = 'object' then
       v_parts := v_parts || pgstate._filter_not(pgstate._filter_text(v_field.wanted, p_at, p_depth + 1));
     elsif v_field.name like '$_%' then
@@ -7666,7 +7755,7 @@ begin
 end
 $$;
 comment on function pgstate.set_search(text, text[], text, text, text[], text) is
-  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
+  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree, the first one admin on everything. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
 
 -- functions/search/drop_search.sql
 create function pgstate.drop_search(subtree text, agent text default null) returns void
@@ -7829,7 +7918,7 @@ begin
 end
 $$;
 comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text, int, interval, interval, text, boolean) is
-  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. Needs admin on all of the subtree. PS002 PS005 PS007 PS010.';
+  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010.';
 
 -- functions/policy/drop_policy.sql
 create function pgstate.drop_policy(subtree text, settings text[] default null, agent text default null) returns void

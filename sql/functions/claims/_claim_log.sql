@@ -1,5 +1,8 @@
+-- By the ranges alone: a look at other rows would show in the caller's own statistics.
 create function pgstate._claim_log(p_actor pgstate._actor, p_pattern text, p_limit int) returns setof pgstate.claim_log_row
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_pattern)
@@ -11,7 +14,12 @@ begin
   end if;
   return query
     select l.key, l.at, l.token, l.holder, l.lease_until, l.attempts, l.released_by, l.via
-      from pgstate.claim_log l where v_ranges @> l.key and (v_regex is null or l.key ~ v_regex)
+      from (
+        -- half open, exactly: no key holds chr(1)
+        select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+               coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+          from unnest(v_ranges) r offset 0) span
+      join pgstate.claim_log l on l.key >= span.low and l.key < span.high and (v_regex is null or l.key ~ v_regex)
      order by l.at desc, l.key limit p_limit;
 end
 $$;

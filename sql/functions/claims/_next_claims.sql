@@ -200,9 +200,18 @@ begin
                  from unnest(v_ranges) r offset 0) span
          join pgstate.claim c on c.key >= span.low and c.key <= span.high and span.range @> c.key
         where (c.lease_until > v_now or c.retry_at > v_now) and c.retry_at is distinct from 'infinity' and (v_regex is null or c.key ~ v_regex)),
-      (select min(e.not_before) from pgstate.entry e
-        where e.not_before is not null and e.live and e.not_before > v_now and (v_parent is null or e.parent = v_parent)
-          and v_ranges @> e.key and (v_regex is null or e.key ~ v_regex))) - v_now
+      -- by the caller's ranges alone: a look at other rows would show in its statistics
+      case when v_parent is not null then (
+        select min(e.not_before) from pgstate.entry e
+         where e.parent = v_parent and e.not_before > v_now and e.live and (v_regex is null or e.key ~ v_regex))
+      else (
+        select min(e.not_before)
+          from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
+                  from unnest(v_ranges) r offset 0) span
+          cross join lateral (
+            select x.key, x.not_before, x.live from pgstate.entry x
+             where x.key >= span.low and x.key <= span.high and span.range @> x.key and (v_regex is null or x.key ~ v_regex) offset 0) e
+         where e.live and e.not_before > v_now) end) - v_now
       into v_missing.retry_in;
     v_missing.status := 'missing';
     v_out := v_out || v_missing;

@@ -13,6 +13,8 @@ declare
   v_out pgstate.outcome[];
   v_versions bigint[];
   v_outcome jsonb := v_actor.kept;
+  v_requests text[];
+  v_states text[];
   v_pair pgstate.outcome[];
   v_one pgstate.outcome;
   v_row record;
@@ -24,6 +26,9 @@ begin
        coalesce(cardinality(complete_many.tokens), 0), coalesce(cardinality(complete_many.results), v_count),
        coalesce(cardinality(complete_many.move_tos), v_count), coalesce(cardinality(complete_many.op_ids), v_count)]) then
     raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
+  elsif array_ndims(complete_many.keys) <> 1 or array_lower(complete_many.keys, 1) <> 1 or array_ndims(complete_many.op_ids) <> 1 or array_lower(complete_many.op_ids, 1) <> 1 then
+    -- rows are counted from 1 below
+    raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
   elsif exists (select from unnest(complete_many.results, complete_many.move_tos) u (result, move_to) where u.result is not null and u.move_to is null) then
     raise exception using errcode = 'PS007', message = 'a result needs a place', hint = 'Name the key that it is put under with move_to.';
   elsif v_count = 0 then
@@ -44,18 +49,18 @@ begin
                      from unnest(v_versions) with ordinality u (version, ord) order by u.ord);
   else
     v_out := array_fill(null::pgstate.outcome, array[v_count]);
-    -- op_ids in their order, before any key is locked
-    for v_row in
-      select u.ord::int, u.key, u.op_id, jsonb_build_array('complete', u.key, u.token, u.result, u.move_to)::text as request
-        from unnest(complete_many.keys, complete_many.tokens, complete_many.results, complete_many.move_tos, complete_many.op_ids) with ordinality
-             as u (key, token, result, move_to, op_id, ord)
-       where u.op_id is not null order by u.op_id collate "C", u.ord
-    loop
-      v_outcome := pgstate._op_first(v_actor, v_row.op_id, v_row.request);
-      if v_outcome is not null then
-        v_out[v_row.ord] := pgstate._unpack(v_row.ord, v_outcome, v_row.key);
+    if complete_many.op_ids is not null then
+      -- before any key is locked
+      v_requests := array(
+        select jsonb_build_array('complete', u.key, u.token, u.result, u.move_to)::text
+          from unnest(complete_many.keys, complete_many.tokens, complete_many.results, complete_many.move_tos) with ordinality
+               as u (key, token, result, move_to, ord)
+         order by u.ord);
+      v_states := pgstate._op_begin(v_actor, complete_many.op_ids, v_requests);
+      if 'known' = any (v_states) then
+        v_states := pgstate._op_known(v_actor, complete_many.op_ids, v_requests, v_states);
       end if;
-    end loop;
+    end if;
     -- of those that the caller may write: a look at others would show in the caller's own statistics
     perform from pgstate.entry e
       where e.key = any (array(select k from unnest(complete_many.keys || complete_many.move_tos) k where v_actor.writes @> k))
@@ -66,8 +71,10 @@ begin
              as u (key, token, result, move_to, op_id, ord)
        order by u.key collate "C", u.ord
     loop
-      continue when (v_out[v_row.ord]).status is not null;
-      if v_row.code is null and (v_row.token is null or v_row.move_to = v_row.key) then
+      continue when v_states[v_row.ord] = 'replay';
+      if v_states[v_row.ord] <> 'new' then
+        v_row.code := case v_states[v_row.ord] when 'reused' then 'PS030' else 'PS007' end;
+      elsif v_row.code is null and (v_row.token is null or v_row.move_to = v_row.key) then
         v_row.code := 'PS007';
       end if;
       if v_row.code is not null then
@@ -86,8 +93,16 @@ begin
       end if;
       v_one.ord := v_row.ord;
       v_out[v_row.ord] := v_one;
-      if v_row.op_id is not null then
+      if v_row.op_id is not null and v_states[v_row.ord] = 'new' then
         perform pgstate._op_end(v_actor, v_row.op_id, case when v_one.code is null then pgstate._pack(v_one) end);
+      end if;
+    end loop;
+    for v_index in 1 .. coalesce(cardinality(v_states), 0) loop
+      if v_states[v_index] = 'replay' then
+        -- null when it stands twice in this statement, and was refused
+        v_outcome := coalesce(pgstate._op_outcome(v_actor, complete_many.op_ids[v_index]),
+                              pgstate._pack(v_out[array_position(complete_many.op_ids, complete_many.op_ids[v_index])]));
+        v_out[v_index] := pgstate._unpack(v_index, v_outcome, complete_many.keys[v_index]);
       end if;
     end loop;
   end if;

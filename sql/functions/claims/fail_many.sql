@@ -18,6 +18,8 @@ declare
   v_rules pgstate._claim_rules;
   v_failures int;
   v_outcome jsonb := v_actor.kept;
+  v_requests text[];
+  v_states text[];
   v_woken text[] := '{}';
   v_done boolean;
 begin
@@ -25,23 +27,24 @@ begin
        coalesce(cardinality(fail_many.tokens), 0), coalesce(cardinality(fail_many.errors), v_count),
        coalesce(cardinality(fail_many.retry_ins), v_count), coalesce(cardinality(fail_many.op_ids), v_count)]) then
     raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
+  elsif array_ndims(fail_many.keys) <> 1 or array_lower(fail_many.keys, 1) <> 1 or array_ndims(fail_many.op_ids) <> 1 or array_lower(fail_many.op_ids, 1) <> 1 then
+    -- rows are counted from 1 below
+    raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
   end if;
   if v_outcome is null then
     v_out := array_fill(null::pgstate.claim_outcome, array[v_count]);
-    -- op_ids in their order, before any key is locked
-    for v_row in
-      select u.ord::int, u.op_id, jsonb_build_array('fail', u.key, u.token, u.error, u.retry_in)::text as request
-        from unnest(fail_many.keys, fail_many.tokens, fail_many.errors, fail_many.retry_ins, fail_many.op_ids) with ordinality
-             as u (key, token, error, retry_in, op_id, ord)
-       where u.op_id is not null order by u.op_id collate "C", u.ord
-    loop
-      v_outcome := pgstate._op_first(v_actor, v_row.op_id, v_row.request);
-      if v_outcome is not null then
-        v_again := jsonb_populate_record(null::pgstate.claim_outcome, v_outcome);
-        v_again.ord := v_row.ord;
-        v_out[v_row.ord] := v_again;
+    if fail_many.op_ids is not null then
+      -- before any key is locked
+      v_requests := array(
+        select jsonb_build_array('fail', u.key, u.token, u.error, u.retry_in)::text
+          from unnest(fail_many.keys, fail_many.tokens, fail_many.errors, fail_many.retry_ins) with ordinality
+               as u (key, token, error, retry_in, ord)
+         order by u.ord);
+      v_states := pgstate._op_begin(v_actor, fail_many.op_ids, v_requests);
+      if 'known' = any (v_states) then
+        v_states := pgstate._op_known(v_actor, fail_many.op_ids, v_requests, v_states);
       end if;
-    end loop;
+    end if;
     perform from pgstate.entry e
       where e.key = any (array(select k from unnest(fail_many.keys) k where pgstate._claimant_fault(v_actor, k) is null))
       order by e.key for update;
@@ -51,17 +54,20 @@ begin
              as u (key, token, error, retry_in, op_id, ord)
        order by u.key collate "C", u.ord
     loop
-      continue when (v_out[v_row.ord]).status is not null;
+      continue when v_states[v_row.ord] = 'replay';
       v_again := null;
       v_again.ord := v_row.ord;
       v_again.key := v_row.key;
-      if v_row.code is null and v_row.retry_in is not null and v_row.retry_in <> interval '0' and not pgstate._span_ok(v_row.retry_in) then
+      if v_states[v_row.ord] <> 'new' then
+        v_row.code := case v_states[v_row.ord] when 'reused' then 'PS030' else 'PS007' end;
+      elsif v_row.code is null and v_row.retry_in is not null and v_row.retry_in <> interval '0' and not pgstate._span_ok(v_row.retry_in) then
         v_row.code := 'PS007';
       end if;
       if v_row.code is not null then
         v_again.status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
         v_again.code := v_row.code;
-        v_again.message := case when v_row.code = 'PS007' then 'retry_in is at most 100 years, or 0 for at once' else pgstate._error_text(v_row.code, v_row.key) end;
+        v_again.message := case when v_row.code = 'PS007' and octet_length(v_row.op_id) not between 1 and 256 then pgstate._error_text('PS007', null)
+                                when v_row.code = 'PS007' then 'retry_in is at most 100 years, or 0 for at once' else pgstate._error_text(v_row.code, v_row.key) end;
       else
         select c.* into v_claim from pgstate.claim c
          where c.key = v_row.key and c.token = v_row.token and c.holder_id = v_actor.id and c.lease_until > pgstate._now()
@@ -79,7 +85,9 @@ begin
             v_again.moved_to := pgstate._give_up(v_actor, fail_many.agent, v_row.key, v_row.token, v_row.error, v_rules);
           else
             v_again.retry_in := coalesce(v_row.retry_in,
-              least(coalesce(v_rules.backoff, interval '1 s') * power(2, least(v_failures - 1, 30)), coalesce(v_rules.backoff_limit, interval '5 minutes')));
+              -- in seconds: an interval that is doubled too often is out of range
+              least(extract(epoch from coalesce(v_rules.backoff, interval '1 s')) * power(2, least(v_failures - 1, 30))::numeric,
+                    extract(epoch from coalesce(v_rules.backoff_limit, interval '5 minutes')))::float8 * interval '1 s');
             update pgstate.claim c
                set lease_until = '-infinity', holder = null, holder_id = null, error = left(v_row.error, 2000),
                    retry_at = pgstate._now() + v_again.retry_in
@@ -89,8 +97,17 @@ begin
         end if;
       end if;
       v_out[v_row.ord] := v_again;
-      if v_row.op_id is not null then
+      if v_row.op_id is not null and v_states[v_row.ord] = 'new' then
         perform pgstate._op_end(v_actor, v_row.op_id, case when v_row.code is null then to_jsonb(v_again) end);
+      end if;
+    end loop;
+    for v_index in 1 .. coalesce(cardinality(v_states), 0) loop
+      if v_states[v_index] = 'replay' then
+        -- null when it stands twice in this statement, and was refused
+        v_again := coalesce(jsonb_populate_record(null::pgstate.claim_outcome, pgstate._op_outcome(v_actor, fail_many.op_ids[v_index])),
+                            v_out[array_position(fail_many.op_ids, fail_many.op_ids[v_index])]);
+        v_again.ord := v_index;
+        v_out[v_index] := v_again;
       end if;
     end loop;
     if v_woken <> '{}' then

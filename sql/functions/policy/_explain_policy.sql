@@ -3,9 +3,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_subtrees text[] := pgstate._subtrees_of(p_key);
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
 begin
   return query
-    select d.setting, coalesce(f.value, d.value), f.subtree
+    select d.setting,
+           -- as in _policies()
+           case when d.setting <> 'dead_letter' or v_reach && pgstate._pattern_ranges((f.value #>> '{}') || '/**') then coalesce(f.value, d.value) end,
+           f.subtree
       from (values (1, 'reducer', null::jsonb), (2, 'ttl', null), (3, 'keep', '"everything"'),
                    (4, 'value_limit', to_jsonb(p_actor.value_limit)), (5, 'schema', null),
                    (6, 'max_attempts', null), (7, 'backoff', '"00:00:01"'), (8, 'backoff_limit', '"00:05:00"'), (9, 'dead_letter', null),

@@ -11,6 +11,7 @@ declare
   v_xmin xid8;
   v_last xid8;
   v_step pgstate.maintained;
+  v_all boolean := coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false);
   v_done pgstate.maintained := row('ok', 0, false);
 begin
   perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
@@ -43,9 +44,11 @@ begin
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
   -- indexing one key takes about as long as looking at ten versions
   v_done.more := pgstate._build_search(greatest(p_limit / 10, 1)) or v_done.more;
-  -- how much there was is for those who may see all of it
-  if not coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false) then
+  if not v_all then
+    -- how much there was is for those who may see all of it
     v_done.removed := null;
+  elsif not exists (select from pgstate.search_build) then
+    perform pgstate._follow_writes();
   end if;
   return v_done;
 end

@@ -27,6 +27,9 @@ begin
   elsif p_dead_letter is not null and not pgstate._key_ok(p_dead_letter) then
     raise exception using errcode = 'PS007', message = format('dead_letter is a key, not %L', left(p_dead_letter, 80)),
       hint = 'tasks/dead for what is to lie below tasks/dead/.';
+  elsif p_dead_letter is not null then
+    -- it is written there with the rights of whoever gave up, which must not be lent to who may not say what lies there
+    perform pgstate._check_admin(p_actor, p_dead_letter || '/**');
   end if;
   if p_reducer is not null and not pgstate._built_in(p_reducer) then
     -- drop_reducer() must not take it away meanwhile

@@ -39,7 +39,6 @@ begin
   end;
   if cardinality(v_keys) < p_limit then
     delete from pgstate.search_build b where b.subtree = v_build.subtree;
-    perform pgstate._follow_writes();
   else
     update pgstate.search_build b set after = v_keys[cardinality(v_keys)] where b.subtree = v_build.subtree;
   end if;

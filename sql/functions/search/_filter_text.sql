@@ -5,6 +5,9 @@ declare
   v_parts text[] := '{}';
   v_field record;
   v_steps text[];
+  v_filter jsonb;
+  v_any text[];
+  v_size int := 0;
 begin
   if jsonb_typeof(p_filter) is distinct from 'object' or p_depth > 16 then
     raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(p_filter::text, 80)),
@@ -12,9 +15,15 @@ begin
   end if;
   for v_field in select f.key as name, f.value as wanted, jsonb_typeof(f.value) as type from jsonb_each(p_filter) f loop
     if v_field.name in ('$and', '$or') and v_field.type = 'array' and v_field.wanted <> '[]' then
-      v_parts := v_parts || (select '(' || string_agg(pgstate._filter_text(p, p_at, p_depth + 1),
-                                                      case v_field.name when '$and' then ' && ' else ' || ' end) || ')'
-                               from jsonb_array_elements(v_field.wanted) p);
+      v_any := '{}';
+      for v_filter in select p from jsonb_array_elements(v_field.wanted) p loop
+        v_any := v_any || pgstate._filter_text(v_filter, p_at, p_depth + 1);
+        v_size := v_size + octet_length(v_any[cardinality(v_any)]);
+        if v_size > 1048576 then
+          perform pgstate._raise('PS007', null, 'the filter has too many $not, $ne and $nin within each other');
+        end if;
+      end loop;
+      v_parts := v_parts || ('(' || array_to_string(v_any, case v_field.name when '$and' then ' && ' else ' || ' end) || ')');
     elsif v_field.name = '$not' and v_field.type = 'object' then
       v_parts := v_parts || pgstate._filter_not(pgstate._filter_text(v_field.wanted, p_at, p_depth + 1));
     elsif v_field.name like '$_%' then

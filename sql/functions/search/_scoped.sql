@@ -14,12 +14,12 @@ begin
     exit when length(v_dir) <= length(v_root);
     v_marks := v_marks || pgstate._mark_of(p_salt, v_dir);
   end loop;
-  if length(p_words) * cardinality(v_marks) > 20000 then
+  -- a tsvector has room for 1 MB, and for words of 2047 bytes; array_to_tsvector() does not look
+  if length(p_words) * cardinality(v_marks) > 20000 or (pg_column_size(p_words) + 8 * length(p_words)) * cardinality(v_marks) > 1000000
+     or exists (select from unnest(tsvector_to_array(p_words)) w where octet_length(w) > 2039) then
     return array_to_tsvector(v_marks);
   end if;
   return array_to_tsvector(array(select m || w from unnest(v_marks) m, unnest(tsvector_to_array(p_words)) w));
-exception when program_limit_exceeded then
-  return array_to_tsvector(v_marks);
 end
 $$;
 comment on function pgstate._scoped(tsvector, text, text, text) is 'Internal: words marked with the directories above a key.';

@@ -48,7 +48,12 @@ begin
      set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._rules_changed(p_subtree);
-  perform pgstate._follow_writes();
+  if (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id) then
+    perform pgstate._follow_writes();
+  elsif not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then
+    raise exception using errcode = 'PS010', message = 'search does not follow writes here yet',
+      hint = 'All writes wait while it begins to: somebody who administers everything calls set_search() first, for any key or subtree.';
+  end if;
 end
 $$;
 comment on function pgstate._set_search(pgstate._actor, text, text[], text, text, text[]) is 'Internal: set_search().';

@@ -11,7 +11,9 @@ begin
     exit when found;
     -- those that were last used a day ago have no statement left to send again; all are looked at for it, so not each time
     if random() < 0.05 then
-      delete from pgstate.lane l where l.at < pgstate._now() - interval '1 day';
+      -- locked ones are in use, and nobody may be held up by who keeps one so
+      delete from pgstate.lane l
+       where l.lane in (select x.lane from pgstate.lane x where x.at < pgstate._now() - interval '1 day' for update skip locked);
     end if;
     insert into pgstate.lane (lane, agent_id, turn) values (p_lane, p_actor.id, 0) on conflict do nothing;
   end loop;

@@ -1,0 +1,139 @@
+"""Who administers a part gains nothing beyond it: dead letters, search and lanes hold nobody else up and write nowhere else."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from _server import SUPERUSER
+from conftest import Clock
+from sql._caller import Caller, MakeAgent, seconds
+
+
+async def _statistics(caller: Caller, *relations: str) -> int:
+    """Rows and index entries of these that the caller's transaction has looked at: anybody may ask."""
+    return int(
+        await caller.fetchval(
+            "select sum(pg_stat_get_xact_tuples_returned(to_regclass(r)))::bigint from unnest($1::text[]) r",
+            [f"pgstate.{name}" for name in relations],
+        )
+    )
+
+
+@pytest.mark.core
+async def test_dead_letters_go_where_their_policy_may_say(root: Caller, agent: MakeAgent) -> None:
+    """They are written with the rights of the worker, who may write in places of its own."""
+    mallory = await agent("mallory", "read q/**", "write q/**", "admin q/**", "write w/**")
+    worker = await agent("worker", "read q/**", "write q/**", "read private/**", "write private/**")
+    await worker("put", "private/settings", "mine")
+    await mallory.refuses(
+        "PS010",
+        "set_policy('q/**', max_attempts => 1, dead_letter => 'private')",
+        "set_policy('q/**', max_attempts => 1, dead_letter => 'w')",
+        "set_policy('q/**', max_attempts => 1, dead_letter => 'q-2')",
+    )
+    await mallory("set_policy", "q/**", max_attempts=1, dead_letter="q/dead")
+    await mallory("put", "q/settings", "evil")
+    claim = await worker("claim", "q/settings", seconds(60))
+    assert (await worker("fail", "q/settings", claim["token"]))["moved_to"] == "q/dead/settings"
+    assert (await worker("get", "private/settings"))["value"] == "mine"
+
+
+@pytest.mark.core
+async def test_policies_do_not_name_dead_letters_that_the_caller_does_not_reach(root: Caller, agent: MakeAgent) -> None:
+    await root("set_policy", "a/**", max_attempts=1, dead_letter="hid/s3cr3t-name")
+    for rights, expected in (((), None), (("read hid/s3cr3t-name/x",), "hid/s3cr3t-name")):
+        name = f"agent{len(rights)}"
+        caller = await agent(name, "read a/b/**", "write a/b/**", *rights)
+        (policy,) = await caller.rows("policies")
+        assert (policy["max_attempts"], policy["dead_letter"]) == (1, expected)
+        settings = {row["setting"]: row["value"] for row in await caller.rows("explain_policy", "a/b/c")}
+        assert (settings["max_attempts"], settings["dead_letter"]) == (1, expected)
+
+
+@pytest.mark.core
+async def test_who_administers_a_part_does_not_lock_the_history(root: Caller, agent: MakeAgent) -> None:
+    """What makes and removes the trigger of search keeps everybody from writing until its transaction ends."""
+    mallory = await agent("mallory", "read q/**", "write q/**", "admin q/**")
+    said = await mallory.refuses("PS010", "set_search('q/**')")
+    assert "search does not follow writes here yet" in said.pop()
+    await root("set_search", "a/**")
+    async with mallory.transaction():
+        await mallory("set_search", "q/**")
+        assert (await root("put", "x", 1))["status"] == "ok"
+    await root("drop_search", "a/**")
+    await mallory("drop_search", "q/**")
+    async with mallory.transaction():
+        while (await mallory("maintain"))["more"]:
+            pass
+        assert (await root("put", "x", 2))["status"] == "ok"
+        assert len(await root.rows("history", "x")) == 2
+    trigger = "select exists (select from pg_trigger where tgname = 'version_search')"
+    assert await root.fetchval(trigger)
+    await root("maintain")
+    assert not await root.fetchval(trigger)
+
+
+@pytest.mark.core
+async def test_a_lane_that_is_kept_locked_holds_up_no_other(
+    root: Caller, agent: MakeAgent, session: MakeAgent, clock: Clock
+) -> None:
+    mallory = await agent("mallory", "read q/**", "write q/**")
+    lane = uuid4()
+    write = "select status from pgstate.write_one('put', 'q/1', '1', lane => $1, turn => $2)"
+    await mallory.execute(write, lane, 1)
+    await clock.advance(86400 + 60)
+    async with mallory.transaction():
+        await mallory.execute(write, lane, 2)
+        await root.execute("set lock_timeout = '5s'")
+        # old lanes are removed with one new lane in twenty
+        for _ in range(200):
+            await root.execute("select status from pgstate.write_one('put', 'x', '1', lane => $1, turn => 1)", uuid4())
+    assert await (await session(SUPERUSER)).fetchval("select turn from pgstate.lane where lane = $1", lane) == 2
+
+
+async def test_hidden_work_does_not_show_in_the_callers_statistics(root: Caller, agent: MakeAgent) -> None:
+    mallory = await agent("mallory", "read q/**", "write q/**", "admin q/**", "read r/1", "write r/1")
+    looks = []
+    for _ in range(2):
+        async with mallory.transaction():
+            assert await mallory.rows("claim_log", "**") == []
+            for pattern in ("q/*", "q/**", "r/*"):
+                assert (await mallory("claim_next", pattern, seconds(60)))["status"] == "missing"
+            looks.append(
+                await _statistics(
+                    mallory, "claim_log", "claim_log_pkey", "entry", "entry_not_before_idx", "entry_task_idx"
+                )
+            )
+        for n in range(10):
+            key = f"hid/{n}"
+            await root("put", key, 1)
+            await root("claim", key, seconds(60))
+            await root("release", key, force=True)
+            await root.execute(
+                "select status from pgstate.put($1, '1', not_before => now() + interval '1 hour')", f"hid/later{n}"
+            )
+            await root.execute(
+                "select status from pgstate.put($1, '1', not_before => now() + interval '1 hour')", f"r/hid{n}"
+            )
+    assert looks[0] == looks[1]
+
+
+@pytest.mark.core
+async def test_filters_do_not_grow_beyond_measure(agent: MakeAgent) -> None:
+    """Each $not has its predicate twice."""
+    mallory = await agent("mallory", "read q/**")
+    for leaf, times in (({"a": "x" * 60000}, 14), ({"$and": [{"a": n} for n in range(2000)]}, 14)):
+        wanted: dict[str, object] = leaf
+        for _ in range(times):
+            wanted = {"$not": wanted}
+        with pytest.raises(Exception, match=r"too many \$not") as caught:
+            await mallory("matches", 1, wanted)
+        assert caught.value.sqlstate == "PS007"  # type: ignore[attr-defined]
+    deep: dict[str, object] = {"a": 1}
+    for _ in range(13):
+        deep = {"$not": deep}
+    with pytest.raises(Exception, match=r"too many \$not"):
+        await mallory("matches", 1, {"$and": [deep] * 300})
+    assert await mallory("matches", {"a": 1}, {"$not": {"$not": {"a": 1}}}) is True
