@@ -33,7 +33,7 @@ async def leads_there(dsn: str, database: Database) -> None:
     async with pgstate.connect(dsn) as state:
         assert await state.me() == "admin"
     assert await asyncio.to_thread(migrate.current_dsn, dsn) == migrate.HEAD
-    assert await migrate.upgrade(dsn) == []
+    assert await migrate.upgrade_async(dsn) == []
     done = await asyncio.to_thread(invoke, "--json", "migrate", "--dsn", dsn)
     assert done.code == 0, done
     if not dsn.startswith("postgresql+asyncpg"):
@@ -204,7 +204,7 @@ async def test_a_password_from_a_file(
     (home / "passwords").write_text(f"127.0.0.1:{cluster.port}:app:installer:a\\:b\\\\c\n")
     (home / "passwords").chmod(0o600)
     monkeypatch.setenv("PGPASSFILE", str(home / "passwords"))
-    assert (await migrate.upgrade(dsn))[-1] == migrate.HEAD
+    assert (await migrate.upgrade_async(dsn))[-1] == migrate.HEAD
     async with pgstate.connect(dsn) as state:
         assert await state.me() == "admin"
 
