@@ -185,7 +185,10 @@ async def test_a_server_that_is_away_is_waited_for(state: State, connect: Connec
     working = asyncio.create_task(worker.work("tasks/*", lambda task: None, concurrency=2, stop=stop))
     await proxy.stop()
     await state.put("tasks/1", 1)
-    await asyncio.sleep(0.5)
+    tried = worker.stats.retries
+    async with asyncio.timeout(_GUARD):
+        while worker.stats.retries < tried + 2:
+            await asyncio.sleep(0.01)
     assert not working.done()
     await proxy.start()
     await _finished(state, 1)

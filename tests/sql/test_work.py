@@ -223,33 +223,33 @@ async def test_without_a_policy_the_pause_is_a_second_at_first(root: Caller) -> 
 @pytest.mark.core
 async def test_after_so_many_attempts_it_goes_to_the_dead_letters(root: Caller, agent: MakeAgent, clock: Clock) -> None:
     worker = await _worker(agent, "worker", "write dead/**")
-    await root("set_policy", "t/**", max_attempts=2, dead_letter="dead/work", backoff=seconds(1))
+    await root("set_policy", "t/**", max_attempts=2, dead_letter="dead/mail", backoff=seconds(1))
     await root("put", "t/x/a", {"n": 1}, priority=7)
     for last in (False, True):
         claim = await worker("claim_next", "t/**", seconds(60))
         failed = await worker("fail", "t/x/a", claim["token"], "it broke")
-        assert failed["moved_to"] == ("dead/work/x/a" if last else None)
+        assert failed["moved_to"] == ("dead/mail/x/a" if last else None)
         await clock.advance(2)
     assert failed["retry_in"] is None
     (dead,) = await root.rows("list", "dead/**")
-    assert (dead["key"], dead["value"], dead["priority"]) == ("dead/work/x/a", {"n": 1}, 7)
+    assert (dead["key"], dead["value"], dead["priority"]) == ("dead/mail/x/a", {"n": 1}, 7)
     assert [v["op"] for v in await root.rows("history", "t/x/a")] == ["delete", "put"]
     (task,) = await root.rows("tasks", "dead/**")
     assert (task["state"], task["attempts"], task["error"], task["next_try"]) == ("failed", 2, "it broke", None)
     assert (await root("claim_next", "dead/**", seconds(60)))["status"] == "missing"
     assert (await root("claim_next", "dead/**", seconds(60)))["retry_in"] is None
-    held = await root("claim", "dead/work/x/a", seconds(60))
+    held = await root("claim", "dead/mail/x/a", seconds(60))
     assert (held["status"], held["retry_in"]) == ("held", None)
     # an operator lets it be tried once more; what fails there stays there
-    assert (await root("release", "dead/work/x/a", force=True))["status"] == "ok"
-    await root("set_policy", "**", max_attempts=1, dead_letter="dead/work")
+    assert (await root("release", "dead/mail/x/a", force=True))["status"] == "ok"
+    await root("set_policy", "**", max_attempts=1, dead_letter="dead/mail")
     again = await root("claim_next", "dead/**", seconds(60))
     assert (again["status"], again["attempts"], again["value"]) == ("ok", 1, {"n": 1})
-    failed = await root("fail", "dead/work/x/a", again["token"])
+    failed = await root("fail", "dead/mail/x/a", again["token"])
     assert (failed["moved_to"], failed["retry_in"]) == (None, None)
-    assert await _states(root, "dead/**") == {"dead/work/x/a": "failed"}
+    assert await _states(root, "dead/**") == {"dead/mail/x/a": "failed"}
     # it may be written and removed as anything else
-    assert (await root("delete", "dead/work/x/a"))["status"] == "ok"
+    assert (await root("delete", "dead/mail/x/a"))["status"] == "ok"
 
 
 @pytest.mark.core
