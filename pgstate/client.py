@@ -228,6 +228,7 @@ def connect(
     give `listen_dsn`, an address of the server itself for the same login, which one connection for watches uses (beside
     PGSTATE_DSN: PGSTATE_LISTEN_DSN), or watches ask once a second, and a warning says so. Below PgBouncer 1.21, or with
     max_prepared_statements = 0, a pool or engine needs asyncpg's statement_cache_size=0, and a call a round trip more.
+    With asyncpg before 0.32 a call that PgBouncer has no server process for may outlast its timeout.
 
     `agent` acts in all calls (for gateways; `State.as_agent` later does the same). `timeout` is how
     many seconds a call waits for its answer. `connections` is how many are opened at most, besides one for watches.

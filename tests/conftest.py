@@ -14,7 +14,6 @@ new_cluster    makes servers that this test may kill
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -191,14 +190,16 @@ def login_name(database: Database) -> Callable[[str], str]:
 
 
 class Clock:
-    """pgstate.testing's clock, for tests in a loop: it does not stand still meanwhile."""
+    """pgstate.testing's clock, moved through a connection that is open: the loop does not stand still meanwhile."""
 
-    def __init__(self, clock: testing.Clock, connection: asyncpg.Connection) -> None:
-        self._clock = clock
+    def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
     async def advance(self, seconds: float) -> None:
-        await asyncio.to_thread(self._clock.advance, seconds)
+        """Moves the time on for every statement that begins from now on; back if negative."""
+        await self._connection.execute(
+            "update pgstate_clock.advance set by = by + pg_catalog.make_interval(secs => $1)", float(seconds)
+        )
 
     async def now(self) -> Any:
         return await self._connection.fetchval("select pgstate._now()")
@@ -206,7 +207,7 @@ class Clock:
 
 @pytest.fixture
 async def clock(pgstate_clock: testing.Clock, connect_as: Callable[..., Awaitable[asyncpg.Connection]]) -> Clock:
-    return Clock(pgstate_clock, await connect_as(SUPERUSER))
+    return Clock(await connect_as(SUPERUSER))
 
 
 @pytest.fixture

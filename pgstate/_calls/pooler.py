@@ -34,17 +34,16 @@ async def leads_through(connection: Connection, *, timeout: float) -> bool:
 
 async def keeps_statements(connection: Connection, *, timeout: float) -> bool:
     """Whether this connection's statements work through a pooler: they have no names, or the pooler gives others."""
+    # the statement looks for itself, and finds nothing unless it is there under the name that asyncpg gave it
+    sql = (
+        f"select name from pg_catalog.pg_prepared_statements where statement like '%{secrets.token_hex(8)}%' "
+        r"and name like '\_\_asyncpg\_%'"
+    )
     async with _transaction(connection, timeout):
-        statement = await connection.prepare(
-            "select exists (select from pg_catalog.pg_prepared_statements where name = $1)"
-        )
-        name = statement.get_name()
-        if not name:
-            return True
-        passed_on = bool(await statement.fetchval(name))
-        if passed_on:
-            await connection.execute(f'deallocate "{name}"')
-        return not passed_on
+        passed_on = await connection.fetchval(sql)
+        if passed_on is not None:
+            await connection.execute(f'deallocate "{passed_on}"')
+    return passed_on is None
 
 
 async def learn_types(connection: Connection, *, timeout: float) -> None:

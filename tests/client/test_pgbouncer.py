@@ -24,6 +24,7 @@ from pgstate import State, errors, migrate
 
 pytestmark = pytest.mark.skipif(program() is None, reason="no pgbouncer on this machine: apt-get install pgbouncer")
 Make = Callable[..., PgBouncer]
+ASYNCPG = tuple(int(part) for part in asyncpg.__version__.split(".")[:2])
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ async def test_calls_in_session_mode(connect: Connect, pgbouncer: Make, database
 
 async def test_statement_mode_has_no_transactions(pgbouncer: Make, database: Database) -> None:
     bouncer = pgbouncer("statement")
-    with pytest.raises(errors.Unreachable, match="statement pooling"):
+    with pytest.raises(errors.Unreachable, match="statement pooling|closed the connection"):
         await pgstate.connect(bouncer.dsn(database.name, INSTALLER))
 
 
@@ -248,6 +249,9 @@ async def test_an_agent_of_its_own(
         assert (await anext(watch)).value == 2
 
 
+@pytest.mark.skipif(
+    ASYNCPG < (0, 32), reason="asyncpg before 0.32 waits until a statement that it cancelled has been begun"
+)
 async def test_a_pool_of_server_processes_that_others_keep(
     connect: Connect, pgbouncer: Make, database: Database
 ) -> None:
