@@ -116,8 +116,12 @@ async def test_search_snippet(
     superuser_dsn: str, dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     superuser = await asyncpg.connect(superuser_dsn)
-    await superuser.execute("create extension vector")
+    there = await superuser.fetchval("select exists (select from pg_available_extensions where name = 'vector')")
+    if there:
+        await superuser.execute("create extension vector")
     await superuser.close()
+    if not there:
+        pytest.skip("this PostgreSQL has no pgvector")
     snippet = python("Embedding(")
     monkeypatch.setenv("PGSTATE_DSN", dsn)
     await run(snippet)
