@@ -1,0 +1,2 @@
+-- Back to 0003.
+set local role pgstate_owner;

@@ -1,0 +1,2 @@
+-- From 0003.
+set local role pgstate_owner;
