@@ -1,9 +1,10 @@
 """Checkpoints as content-addressed chunks, and back.
 
 A checkpoint's root holds small values inline, and hashes of the others. A list becomes leaves, one for each element or
-for several small ones; the list of their hashes becomes pages when it is long, and that of the pages' hashes again. Where
-a leaf or a page ends depends on what is in it and not on its place: appending to a list of a thousand makes a new leaf, a
-new last page and a new root, and removing from its front a new first page. What is there already is not sent again.
+for several small ones; the list of their hashes becomes pages when it is long, and that of the pages' hashes again.
+Where a leaf or a page ends depends on what is in it and not on its place: appending to a list of a thousand makes a new
+leaf, a new last page and a new root, and removing from its front a new first page. What is there already is not sent
+again.
 """
 
 from __future__ import annotations
