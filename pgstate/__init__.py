@@ -2,8 +2,12 @@
 
 from pgstate import errors, ops, reducers
 from pgstate._areas._held import Lock, Task
+from pgstate._areas._retry import Retry
+from pgstate._areas._run import Run
+from pgstate._areas._step import Context
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas._watch import Watch
+from pgstate._areas.runs import Runs
 from pgstate._areas.threads import Thread
 from pgstate._areas.typed import TypedState
 from pgstate._embedding import Embedding
@@ -17,7 +21,15 @@ from pgstate.errors import (
     CursorExpired,
     LeaseLost,
     PgStateError,
+    RunCancelled,
+    RunEnded,
+    RunHeld,
+    RunMissing,
+    RunTimeout,
+    SignalTimeout,
     StaleToken,
+    StepFailed,
+    StepMismatch,
     VersionConflict,
 )
 from pgstate.types import (
@@ -44,8 +56,10 @@ from pgstate.types import (
     PolicySetting,
     Result,
     RolledBack,
+    RunInfo,
     SearchRule,
     Stats,
+    StepInfo,
     TaskState,
     ThreadInfo,
     Unembedded,
@@ -66,6 +80,7 @@ __all__ = [
     "CheckpointMissing",
     "Claim",
     "ClaimHeld",
+    "Context",
     "CursorExpired",
     "Embedding",
     "Entry",
@@ -86,11 +101,24 @@ __all__ = [
     "Policy",
     "PolicySetting",
     "Result",
+    "Retry",
     "RolledBack",
+    "Run",
+    "RunCancelled",
+    "RunEnded",
+    "RunHeld",
+    "RunInfo",
+    "RunMissing",
+    "RunTimeout",
+    "Runs",
     "SearchRule",
+    "SignalTimeout",
     "StaleToken",
     "State",
     "Stats",
+    "StepFailed",
+    "StepInfo",
+    "StepMismatch",
     "Task",
     "TaskState",
     "Thread",

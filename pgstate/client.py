@@ -16,6 +16,7 @@ from pgstate._areas.claims import Claims
 from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
 from pgstate._areas.policies import Policies
+from pgstate._areas.runs import Durable
 from pgstate._areas.search import Search
 from pgstate._areas.threads import Threads
 from pgstate._areas.typed import Typed
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pgstate")
 
 
-class _Views(Claims, Feed, History, Access, Policies, Typed, Search, Threads):
+class _Views(Claims, Feed, History, Access, Policies, Typed, Search, Threads, Durable):
     """All areas, and views of them."""
 
     def namespace(self, prefix: str) -> Self:
@@ -49,6 +50,9 @@ class _Views(Claims, Feed, History, Access, Policies, Typed, Search, Threads):
     def with_timeout(self, timeout: Seconds) -> Self:
         """A view whose calls wait this many seconds for their answer."""
         return self._view(timeout=seconds(timeout).total_seconds())
+
+    def _bound(self, core: BoundCore) -> BoundState:
+        return BoundState(core, self._agent, self._prefix, self._timeout)
 
     @property
     def stats(self) -> Stats:

@@ -1,6 +1,6 @@
 """Threads and checkpoints, durable runs, and the LangGraph store.
 
-Adds tables for threads, checkpoints and their chunks, and for runs, their steps and signals; changes none that there is.
+Adds tables for threads, checkpoints and their chunks, for runs, their steps and signals; changes none that there is.
 """
 
 from __future__ import annotations

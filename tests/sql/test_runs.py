@@ -43,7 +43,7 @@ async def test_what_was_done_is_there_for_the_next_worker(root: Caller, clock: C
     assert (done["status"], done["version"], done["cancelled"]) == ("ok", 2, False)
     held = await root("start_run", "research/r", LEASE)
     assert held["status"] == "held" and held["retry_in"] <= LEASE and held["token"] is None
-    assert await root.rows("take_runs", ["report"], 10, LEASE, **{"pattern": "research/**"}) != []
+    assert await root.rows("take_runs", ["report"], 10, LEASE, pattern="research/**") != []
 
     await clock.advance(31)
     (taken, none) = await root.rows("take_runs", ["report", "other"], 2, LEASE)
