@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 import pgstate
-from client.conftest import Connect, MakeLogin
-from pgstate import State, errors
+from pgstate import State
 
 
 async def ids(thread: pgstate.Thread, **options: Any) -> list[str]:

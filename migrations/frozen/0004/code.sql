@@ -4018,7 +4018,7 @@ create function pgstate._store_checkpoint(
   p_metadata jsonb, p_run_id text, p_expect_head text, p_guard text[]
 ) returns pgstate._stored
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
   v_thread record;
@@ -4076,7 +4076,8 @@ begin
     v_missing := array(
       select distinct r.hash
         from (select pgstate._refs(p_types, p_data) union all select pgstate._refs(p_chunk_types, p_chunk_data)) r (hash)
-       where not exists (select from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash));
+       -- not as a join, of which the planner may make one that goes through all chunks of the thread
+       where (select true from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash) is null);
     if cardinality(v_missing) > 0 and v_thread.bases <> '{}' then
       v_stores := v_thread.bases || v_thread.id;
       with recursive reached (hash) as (
@@ -4159,7 +4160,7 @@ comment on function pgstate._full_checkpoint(text, bigint[], pgstate.checkpoint)
 -- Of a thread that the caller may read: p_ids, or without them the latest.
 create function pgstate._get_checkpoints(p_key text, p_ids text[], p_ns text) returns setof pgstate.checkpoint_full
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
   v_thread pgstate.thread := pgstate._live_thread(p_key);
@@ -4284,7 +4285,7 @@ comment on function pgstate._keys_of_runs(text[], pgstate.keymultirange) is 'Int
 create function pgstate._fork_thread(
   p_key text, p_target text, p_id text, p_ns text, p_history boolean, p_now timestamptz
 ) returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_source pgstate.thread := pgstate._live_thread(p_key);
@@ -4350,6 +4351,7 @@ comment on function pgstate._fork_thread(text, text, text, text, boolean, timest
 -- written after it, so the new one has the same parent.
 create function pgstate._repeat_checkpoint(p_actor pgstate._actor, p_key text, p_id text, p_ns text, p_metadata jsonb, p_now timestamptz) returns pgstate._stored
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_id bigint := (select t.id from pgstate.thread t where t.key = p_key);
@@ -4462,6 +4464,7 @@ comment on function pgstate._channel_value(bigint[], text, text, text, bytea) is
 -- functions/threads/_checkpoint_state.sql
 create function pgstate._checkpoint_state(p_key text, p_id text, p_ns text) returns setof pgstate.channel_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_thread pgstate.thread := pgstate._live_thread(p_key);
