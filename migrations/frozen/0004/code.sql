@@ -8959,8 +8959,8 @@ declare
 begin
   if v_actor.kept is not null then
     return row('ok', v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, v_actor.kept ->> 2, null, true)::pgstate.saved;
-  elsif v_count is null or v_count <> all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data),
-                                                 coalesce(cardinality(save_checkpoint.versions), v_count)])
+  elsif (v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data),
+                              coalesce(cardinality(save_checkpoint.versions), v_count)])) is not true
      or array_position(save_checkpoint.names, null) is not null
      or cardinality(save_checkpoint.chunk_types) is distinct from cardinality(save_checkpoint.chunk_data)
      or array_position(save_checkpoint.chunk_types, null) is not null or array_position(save_checkpoint.chunk_data, null) is not null then
@@ -9024,7 +9024,7 @@ begin
     perform pgstate._bad_key(put_writes.key);
   elsif (v_actor.readable and v_actor.writable) is not true then
     perform pgstate._deny();
-  elsif v_count is null or v_count <> all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data)]) then
+  elsif (v_count = all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data)])) is not true then
     raise exception using errcode = 'PS007', message = 'idxs, channels, types and data must be of equal length';
   elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
          and octet_length(put_writes.ns) <= 1900) is not true then
