@@ -273,7 +273,7 @@ class Run(Held):
         await self._recorded(row, place.id)
 
     async def _record_with(self, transaction: Transaction, id: str, args: tuple[Any, ...]) -> Row:
-        columns = [[value] for value in (self._full, *args)]
+        columns: list[Sequence[Any] | None] = [[value] for value in (self._full, *args)]
         agent, left = self._runs._agent, self._runs._timeout
         row = (await runs.finish_steps(await transaction.connection(), columns, None, None, None, agent, timeout=left))[
             0

@@ -76,7 +76,7 @@ async def take_runs(
 
 async def finish_steps(
     connection: Connection,
-    columns: Sequence[Sequence[Any] | None],
+    columns: list[Sequence[Any] | None],
     lane: UUID | None,
     turn: int | None,
     lock_timeout: str | None,

@@ -11,7 +11,7 @@ declare
   v_newest bigint;
   v_stays boolean;
 begin
-  -- the chain of a thread or run is never cut
+  -- also of a thread or run: what they stand on is in tables of their own
   select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key;
   if v_cut > 1 then
     -- OFFSET 0: by the key, of which few versions go at a time, and not by the transaction, which may have written many
