@@ -9,7 +9,7 @@ from contextvars import Token
 from datetime import datetime, timedelta
 from signal import SIGTERM
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgstate import errors
 from pgstate._areas import _telemetry
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from pgstate._areas.claims import Claims
 
 _BOTH = "read and write"
+# a method of Runs is called list
+Steps: TypeAlias = list[StepInfo]
+Columns: TypeAlias = list[Sequence[Any] | None]
 
 
 class Runs(Area):
@@ -146,7 +149,7 @@ class Runs(Area):
         told = {"result": decode_or_none(row["result"]), "input": decode_or_none(row["input"])}
         return RunInfo(**{**row, **told, "key": row["key"][self._skip :]})
 
-    async def steps(self, key: str) -> list[StepInfo]:  # type: ignore[valid-type]
+    async def steps(self, key: str) -> Steps:
         """The steps of a run, in the order of its code; none if there is no run. Raises InvalidKey, AccessDenied."""
         full = self._key(key)
         with self._to(f"read run {full}", "read"):
@@ -303,11 +306,11 @@ class Runs(Area):
         worker = RunWorker(self, core, workflows, self._pattern(pattern), lease, version, schedules, stop)
         return await worker.run(concurrency, seconds(grace).total_seconds(), signals)
 
-    async def _take(self, names: list[str], limit: int, span: timedelta, pattern: str) -> Sequence[Row]:  # type: ignore[valid-type]
+    async def _take(self, names: Sequence[str], limit: int, span: timedelta, pattern: str) -> Sequence[Row]:
         with self._to(f"work on runs of {pattern or 'everything'}", _BOTH):
             return await self._core.call_once(
                 lambda c, lane, left: runs.take_runs(
-                    c, names, limit, span, pattern, lane.id, lane.turn, self._agent, timeout=left
+                    c, [*names], limit, span, pattern, lane.id, lane.turn, self._agent, timeout=left
                 ),
                 self._agent,
                 self._timeout,
@@ -342,12 +345,10 @@ class Runs(Area):
     async def _finish_together(
         self, batch: Sequence[Operation], lane: Lane | NoLane, lock_timeout: str | None, left: float
     ) -> Sequence[Row]:
-        columns: list[Any] = [
-            [o.key for o in batch],
-            *([*column] for column in zip(*(o.args for o in batch), strict=True)),
-        ]
-        if columns[-1].count(None) == len(batch):
-            columns[-1] = None
+        arguments = [[*column] for column in zip(*(o.args for o in batch), strict=True)]
+        due_ats = arguments.pop()
+        columns: Columns = [[o.key for o in batch], *arguments]
+        columns.append(None if due_ats.count(None) == len(batch) else due_ats)
         rows = await self._core.once(
             lambda c: runs.finish_steps(c, columns, lane.id, lane.turn, lock_timeout, self._agent, timeout=left), left
         )

@@ -11,6 +11,7 @@ from pgstate.cli import (
     _history,
     _migrate,
     _policies,
+    _runs,
     _search,
     _servers,
     _tasks,
@@ -52,6 +53,7 @@ _threads.register(app)
 _watch.register(app)
 _claims.register(app)
 _tasks.register(app)
+_runs.register(app)
 _access.register(app)
 _policies.register(app)
 _migrate.register(app)
