@@ -7,6 +7,7 @@ from pgstate._areas._run import Run
 from pgstate._areas._step import Context
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas._watch import Watch
+from pgstate._areas._workflow import Workflow, current_run, step, workflow
 from pgstate._areas.runs import Runs
 from pgstate._areas.threads import Thread
 from pgstate._areas.typed import TypedState
@@ -132,9 +133,13 @@ __all__ = [
     "Version",
     "VersionConflict",
     "Watch",
+    "Workflow",
     "connect",
+    "current_run",
     "errors",
     "key",
     "ops",
     "reducers",
+    "step",
+    "workflow",
 ]

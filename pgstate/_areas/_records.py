@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from pgstate import errors
-from pgstate._codec import Serializer
+from pgstate._codec import JSON, Serializer
 from pgstate.types import Row
 
 # what JSON gives back as it was
@@ -156,6 +156,11 @@ class Values:
             return _adapter(wanted).validate_python(value) if value is None else _adapter(wanted).validate_json(data)
         except ValidationError as error:
             raise errors.InvalidValue(f"what is recorded does not fit {wanted}: {error}") from error
+
+    @staticmethod
+    def json(value: Any) -> Any:
+        """A value as it will be read back."""
+        return value if isinstance(value, _PLAIN) else JSON.loads_typed(JSON.dumps_typed(value))
 
     def round(self, value: Any, type: str, data: bytes, wanted: Any) -> Any:
         """What a replay will give for a value: never anything that only the first time gives."""

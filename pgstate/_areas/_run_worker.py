@@ -46,11 +46,15 @@ class RunWorker:
         self._handlers: dict[str, Handler] = (
             dict(workflows) if isinstance(workflows, Mapping) else {w.name: w.handle for w in workflows}
         )
+        self._codes: dict[str, str | None] = (
+            dict.fromkeys(workflows, version)
+            if isinstance(workflows, Mapping)
+            else {w.name: w.version for w in workflows}
+        )
         if not self._handlers:
             raise errors.InvalidArgument("a worker needs workflows to work on")
         self._pattern = pattern
         self._lease = lease
-        self._version = version
         self._schedules = schedules
         self._stop = stop or asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -94,9 +98,7 @@ class RunWorker:
                 while len(self._tasks) < concurrency:
                     sent = loop.time()
                     try:
-                        rows = await self._area._take(
-                            [*self._handlers], concurrency - len(self._tasks), span, self._pattern
-                        )
+                        rows = await self._area._take(self._codes, concurrency - len(self._tasks), span, self._pattern)
                     except (errors.Unreachable, errors.Timeout) as error:
                         self._outage.lost(error)
                         await asyncio.sleep(pause)

@@ -296,21 +296,21 @@ class Runs(Area):
         Returns how many have ended well.
 
         `workflows` are `{"report": report}` with `async def report(run, input)`, or functions made by
-        `@pgstate.workflow`. Runs whose worker died are taken up when its lease has ended. When it is told to stop, runs
-        under way have `grace` seconds to end; the others are given back, and go on elsewhere. `schedules` is a pattern
-        of schedules to start runs by. Raises InvalidArgument, InvalidPattern, AccessDenied.
-        """
+        `@pgstate.workflow`, which have a version of their own; `version` is that of the others. Runs whose worker died
+        are taken up when its lease has ended. When it is told to stop, runs under way have `grace` seconds to end; the
+        others are given back, and go on elsewhere. `schedules` is a pattern of schedules to start runs by. Raises
+        InvalidArgument, InvalidPattern, AccessDenied."""
         if concurrency < 1:
             raise errors.InvalidArgument("concurrency is at least 1")
         core = self._core.following("a worker")
         worker = RunWorker(self, core, workflows, self._pattern(pattern), lease, version, schedules, stop)
         return await worker.run(concurrency, seconds(grace).total_seconds(), signals)
 
-    async def _take(self, names: Sequence[str], limit: int, span: timedelta, pattern: str) -> Sequence[Row]:
+    async def _take(self, codes: Mapping[str, str | None], limit: int, span: timedelta, pattern: str) -> Sequence[Row]:
         with self._to(f"work on runs of {pattern or 'everything'}", _BOTH):
             return await self._core.call_once(
                 lambda c, lane, left: runs.take_runs(
-                    c, [*names], limit, span, pattern, lane.id, lane.turn, self._agent, timeout=left
+                    c, [*codes], limit, span, pattern, [*codes.values()], lane.id, lane.turn, self._agent, timeout=left
                 ),
                 self._agent,
                 self._timeout,

@@ -64,14 +64,15 @@ async def take_runs(
     limit: int,
     lease: timedelta,
     pattern: str,
+    codes: list[str | None],
     lane: UUID | None,
     turn: int | None,
     agent: str | None,
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    sql = f"select {_FULL} from pgstate.take_runs($1, $2, $3, $4, $5, $6, $7)"
-    return await fetch(connection, sql, names, limit, lease, pattern, lane, turn, agent, timeout=timeout)
+    sql = f"select {_FULL} from pgstate.take_runs($1, $2, $3, $4, $5, $6, $7, $8)"
+    return await fetch(connection, sql, names, limit, lease, pattern, codes, lane, turn, agent, timeout=timeout)
 
 
 async def finish_steps(

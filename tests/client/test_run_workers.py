@@ -70,7 +70,7 @@ async def test_a_run_of_a_dead_worker_goes_on(state: State, connect: Connect, cl
 
     await state.runs.start("r", "w")
     # taken by somebody who does a step and is not heard of again
-    (row, *_) = await state.runs._take(["w"], 1, timedelta(seconds=30), "")
+    (row, *_) = await state.runs._take({"w": None}, 1, timedelta(seconds=30), "")
     columns = [
         [value] for value in ("r", row["token"], "first", "first", "step", 1, True, "done", "json", b"null", 1, 0.0)
     ]
@@ -167,3 +167,29 @@ async def test_no_workflows_no_worker(state: State) -> None:
         await state.runs.worker({})
     with pytest.raises(errors.InvalidArgument):
         await state.runs.worker({"w": workflow}, concurrency=0)
+
+
+async def test_a_worker_with_other_code_goes_by_the_names_alone(state: State) -> None:
+    async def other(run: pgstate.Run, input: Any) -> int:
+        await run.step("before", double, 1)
+        return await run.step("double", double, 21)
+
+    going = asyncio.Event()
+
+    async def begin() -> None:
+        async with state.run("r", name="w", version="1") as run:
+            assert await run.step("double", double, 5) == 10
+            going.set()
+            await asyncio.Event().wait()
+
+    # it ends as a process does that is told to
+    working = asyncio.create_task(begin())
+    await going.wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    worker = Worker(state, {"w": other}, version="2")
+    assert await state.runs.result("r", wait=30) == 10
+    await worker.end()
+    found = await state.runs.get("r")
+    assert found is not None and (found.code, found.steps) == ("2", 2)

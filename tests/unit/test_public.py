@@ -17,7 +17,8 @@ NAMES = [
     "Result", "Retry", "RolledBack", "Run", "RunCancelled", "RunEnded", "RunHeld", "RunInfo", "RunMissing",
     "RunTimeout", "Runs", "SearchRule", "SignalTimeout", "StaleToken", "State", "Stats", "StepFailed", "StepInfo",
     "StepMismatch", "Task", "TaskState", "Thread", "ThreadInfo", "TypedState", "TypedWatch", "Unembedded",
-    "VectorIndex", "Version", "VersionConflict", "Watch", "connect", "errors", "key", "ops", "reducers",
+    "VectorIndex", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run", "errors", "key",
+    "ops", "reducers", "step", "workflow",
 ]  # fmt: skip
 METHODS = [
     "agents", "apply", "as_agent", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next", "claims",
@@ -30,6 +31,7 @@ METHODS = [
     "threads", "typed", "undelegate", "unembedded", "update", "vectors", "watch", "with_timeout", "work",
 ]  # fmt: skip
 TYPED = {
+    pgstate.Workflow: ["handle", "run_sync", "start"],
     pgstate.TypedState: ["define", "delete", "diff", "load", "modify", "path", "reducers", "set", "update", "watch"],
     pgstate.TypedWatch: ["aclose"],
     pgstate.Run: [

@@ -1,5 +1,5 @@
 create function pgstate.take_runs(
-  names text[], "limit" int, lease interval, pattern text default '', lane uuid default null, turn bigint default null, agent text default null
+  names text[], "limit" int, lease interval, pattern text default '', codes text[] default null, lane uuid default null, turn bigint default null, agent text default null
 ) returns setof pgstate.run_full
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -13,6 +13,7 @@ declare
   v_out pgstate.run_full;
   v_outs pgstate.run_full[] := '{}';
   v_head pgstate._thread_head;
+  v_run pgstate.run;
   v_rules pgstate._claim_rules;
   v_done boolean;
 begin
@@ -20,6 +21,8 @@ begin
   perform pgstate._check_pattern(take_runs.pattern);
   if (take_runs."limit" between 1 and 1000) is not true then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 1000';
+  elsif cardinality(take_runs.codes) <> cardinality(take_runs.names) then
+    raise exception using errcode = 'PS007', message = 'the arrays must be of equal length';
   end if;
   v_ranges := pgstate._pattern_ranges(take_runs.pattern) * v_actor.reads * v_actor.writes;
   if isempty(v_ranges) then
@@ -54,6 +57,10 @@ begin
     if v_head.value ->> 'status' <> 'running' then
       v_done := pgstate._thread_write(v_actor, v_claim.key, v_head, v_head.value || '{"status": "running"}', null, 'run') is not null;
     end if;
+    v_run := pgstate._run_of(v_claim.key);
+    if v_run.code is distinct from take_runs.codes[array_position(take_runs.names, v_run.name)] then
+      v_done := pgstate._new_code(v_claim.key, take_runs.codes[array_position(take_runs.names, v_run.name)]) is not null;
+    end if;
     v_keys := v_keys || v_claim.key;
     v_outs := v_outs || pgstate._run_full(v_claim.key, 'ok', v_claim, false);
   end loop;
@@ -68,5 +75,5 @@ begin
   return query select o.* from unnest(v_outs) o;
 end
 $$;
-comment on function pgstate.take_runs(text[], int, interval, text, uuid, bigint, text) is
-  'Claims up to limit open runs of these workflows that match the pattern and that nobody works on, those of a dead worker among them, the highest priority first; as start_run() returns them. Fewer: the last row has status missing, and retry_in tells when to look again. A run that its policy''s max_attempts of workers died with fails. Needs read and write. PS002 PS007 PS010 PS031.';
+comment on function pgstate.take_runs(text[], int, interval, text, text[], uuid, bigint, text) is
+  'Claims up to limit open runs of these workflows that match the pattern and that nobody works on, those of a dead worker among them, the highest priority first; as start_run() returns them. codes: the version of the code of each workflow. Fewer: the last row has status missing, and retry_in tells when to look again. A run that its policy''s max_attempts of workers died with fails. Needs read and write. PS002 PS007 PS010 PS031.';
