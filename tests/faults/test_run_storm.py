@@ -45,7 +45,8 @@ async def _left(state: State) -> int:
 
 
 async def test_every_run_ends_and_no_step_is_done_twice(new_cluster: Callable[..., Cluster], tmp_path: Path) -> None:
-    cluster = new_cluster()
+    # what is acknowledged must outlive the server
+    cluster = new_cluster(settings={"fsync": "on", "full_page_writes": "on", "wal_sync_method": "fdatasync"})
     await asyncio.to_thread(prepare, cluster)
     database = await asyncio.to_thread(clone, cluster)
     effects = tmp_path / "effects"

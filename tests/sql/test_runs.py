@@ -134,6 +134,27 @@ async def test_a_statement_that_is_sent_again_records_once(root: Caller) -> None
     assert (await root("take_signal", "r", first["token"], "go#2", "go", 3, True))["status"] == "pending"
 
 
+async def test_who_asks_again_gets_no_claim_that_another_has_taken_over(root: Caller, clock: Clock) -> None:
+    lane = "6a0f0f2e-0000-4000-8000-000000000002"
+    await root("start_run", "r/1", name="w")
+    taken = ("take_runs", ["w"], 1, LEASE)
+    (first,) = await root.rows(*taken, lane=lane, turn=1)
+    assert [row["token"] for row in await root.rows(*taken, lane=lane, turn=1)] == [first["token"]]
+    begun = await root("start_run", "r/2", LEASE, lane=lane, turn=2)
+    await clock.advance(31)
+    # of the same agent, in another process
+    (other,) = await root.rows(*taken)
+    assert other["key"] == "r/1" and other["token"] != first["token"]
+    again = await root("start_run", "r/2", LEASE, lane=lane, turn=2)
+    assert begun["status"] == "ok" and (again["status"], again["token"]) == ("held", None)
+    lane = "6a0f0f2e-0000-4000-8000-000000000003"
+    await clock.advance(31)
+    (third,) = await root.rows(*taken, lane=lane, turn=1)
+    await clock.advance(31)
+    assert (await root.rows(*taken))[0]["key"] == "r/1"
+    assert third["key"] == "r/1" and await root.rows(*taken, lane=lane, turn=1) == []
+
+
 async def test_a_signal_arrives_once_and_a_wait_ends(root: Caller, clock: Clock) -> None:
     token = (await root("start_run", "r", seconds(3600)))["token"]
     assert (await root("signal_run", "none", "go"))["status"] == "missing"

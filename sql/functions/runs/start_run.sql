@@ -27,7 +27,12 @@ begin
     perform pgstate._raise('PS004', start_run.key);
   elsif v_actor.kept is not null then
     select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
-    return pgstate._run_full(start_run.key, v_actor.kept ->> 0, v_claim, (v_actor.kept ->> 1)::boolean);
+    -- not as its own what another worker of the same agent has taken over since
+    v_status := v_actor.kept ->> 0;
+    if v_status = 'ok' and (v_claim.token = (v_actor.kept -> 2)::bigint and v_claim.lease_until > pgstate._now()) is not true then
+      v_status := 'held';
+    end if;
+    return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept -> 1)::boolean);
   end if;
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
@@ -60,7 +65,7 @@ begin
   end if;
   v_out := pgstate._run_full(start_run.key, v_status, v_claim, v_created);
   if start_run.lane is not null then
-    v_done := pgstate._lane_end(start_run.lane, start_run.turn, jsonb_build_array(v_status, v_created));
+    v_done := pgstate._lane_end(start_run.lane, start_run.turn, jsonb_build_array(v_status, v_created, v_claim.token));
   end if;
   return v_out;
 end

@@ -7,7 +7,7 @@ declare
   v_actor pgstate._actor := pgstate._enter_write(take_runs.agent, take_runs.lane, take_runs.turn);
   v_ranges pgstate.keymultirange;
   v_regex text;
-  v_keys text[] := '{}';
+  v_taken jsonb := '[]';
   v_claims pgstate.claim[];
   v_claim pgstate.claim;
   v_out pgstate.run_full;
@@ -31,8 +31,10 @@ begin
   v_regex := pgstate._pattern_regex(take_runs.pattern);
   if v_actor.kept is not null then
     for v_claim in
-      select c.* from jsonb_array_elements_text(v_actor.kept) with ordinality k (key, ord) join pgstate.claim c on c.key = k.key
-       where c.holder_id = v_actor.id order by k.ord
+      -- not those that another worker of the same agent has taken over since
+      select c.* from jsonb_array_elements(v_actor.kept) with ordinality k (claim, ord)
+        join pgstate.claim c on c.key = k.claim ->> 0 and c.token = (k.claim -> 1)::bigint and c.lease_until > pgstate._now()
+       order by k.ord
     loop
       return next pgstate._run_full(v_claim.key, 'ok', v_claim, false);
     end loop;
@@ -61,16 +63,16 @@ begin
     if v_run.code is distinct from take_runs.codes[array_position(take_runs.names, v_run.name)] then
       v_done := pgstate._new_code(v_claim.key, take_runs.codes[array_position(take_runs.names, v_run.name)]) is not null;
     end if;
-    v_keys := v_keys || v_claim.key;
+    v_taken := v_taken || jsonb_build_array(jsonb_build_array(v_claim.key, v_claim.token));
     v_outs := v_outs || pgstate._run_full(v_claim.key, 'ok', v_claim, false);
   end loop;
-  if cardinality(v_keys) < take_runs."limit" then
+  if jsonb_array_length(v_taken) < take_runs."limit" then
     v_out.status := 'missing';
     v_out.retry_in := pgstate._next_ready(take_runs.names, v_ranges, v_regex);
     v_outs := v_outs || v_out;
   end if;
   if take_runs.lane is not null then
-    v_done := pgstate._lane_end(take_runs.lane, take_runs.turn, to_jsonb(v_keys));
+    v_done := pgstate._lane_end(take_runs.lane, take_runs.turn, v_taken);
   end if;
   return query select o.* from unnest(v_outs) o;
 end
