@@ -214,7 +214,7 @@ class Run(Held):
                         value = await _call(function, args, {**kwargs, "ctx": context})
                 type_, data = self._values.dump(value)
             except Exception as error:
-                await _drop(context)
+                await _drop(None if context is None else context._close())
                 if self._halted is not None or self.lost:
                     raise
                 said = f"{type(error).__name__}: {error}"
@@ -231,7 +231,7 @@ class Run(Held):
                     f"step {place.id} of run {self.key} failed: {said}", self.key, place.id, said
                 ) from error
             except BaseException:
-                await _drop(context)
+                await _drop(None if context is None else context._close())
                 raise
             await self._record(place, kind, "done", type_, data, attempt, began, context=context)
             return self._values.round(value, type_, data, wanted)
@@ -264,7 +264,7 @@ class Run(Held):
             elapsed,
             due_at,
         )
-        transaction = None if context is None else context._transaction
+        transaction = None if context is None else context._close()
         if transaction is not None:
             row = await self._record_with(transaction, place.id, args)
         else:
@@ -274,10 +274,13 @@ class Run(Held):
 
     async def _record_with(self, transaction: Transaction, id: str, args: tuple[Any, ...]) -> Row:
         columns: list[Sequence[Any] | None] = [[value] for value in (self._full, *args)]
-        agent, left = self._runs._agent, self._runs._timeout
-        row = (await runs.finish_steps(await transaction.connection(), columns, None, None, None, agent, timeout=left))[
-            0
-        ]
+        agent, timeout = self._runs._agent, self._runs._timeout
+        try:
+            connection = await transaction.connection()
+            row = (await runs.finish_steps(connection, columns, None, None, None, agent, timeout=timeout))[0]
+        except BaseException:
+            await _drop(transaction)
+            raise
         if row["status"] != "ok":
             await transaction.end(commit=False)
             return row
@@ -285,7 +288,7 @@ class Run(Held):
             await transaction.end(commit=True)
         except errors.Unreachable:
             # was it committed? Then the step is recorded, with what it wrote
-            found = await self._core.call(lambda c, left: runs.run_steps(c, self._full, agent, timeout=left), left)
+            found = await self._core.call(lambda c, left: runs.run_steps(c, self._full, agent, timeout=left), timeout)
             if not any(step["step"] == id and step["token"] == self.token for step in found):
                 raise
         return row
@@ -530,11 +533,10 @@ async def _call(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[
     return await value if isawaitable(value) else value
 
 
-async def _drop(context: Context | None) -> None:
-    if context is not None and context._transaction is not None:
+async def _drop(transaction: Transaction | None) -> None:
+    if transaction is not None:
         with suppress(errors.PgStateError):
-            await context._transaction.end(commit=False)
-        context._transaction = None
+            await transaction.end(commit=False)
 
 
 async def _nothing() -> list[Any]:

@@ -24,13 +24,14 @@ class Transaction:
         self._begun: Any = None
 
     async def connection(self) -> Connection:
+        """Where its statements go. Raises Unreachable, Timeout."""
         if self._connection is None:
             self._connection = await self._core.source.take(self._timeout)
             self._begun = self._connection.transaction()
             try:
                 await self._begun.start()
             except BaseException as error:
-                await self._give()
+                await self._give(whole=False)
                 raise translate(error) from error
         return self._connection
 
@@ -42,17 +43,23 @@ class Transaction:
         """Raises Unreachable when the connection is lost: a commit may have happened or not."""
         if self._connection is None:
             return
+        whole = False
         try:
             await (self._begun.commit() if commit else self._begun.rollback())
+            whole = True
         except Exception as error:
             raise translate(error) from error
         finally:
-            await self._give()
+            await self._give(whole=whole)
 
-    async def _give(self) -> None:
+    async def _give(self, *, whole: bool) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
-            await self._core.source.give(connection)
+        if connection is None:
+            return
+        if not whole:
+            # it may be in the transaction still: what comes after on it would be answered, and never be committed
+            connection.terminate()
+        await self._core.source.give(connection)
 
 
 class Context:
@@ -85,3 +92,8 @@ class Context:
         elif self._transaction is None:
             raise errors.InTransaction("the step has ended, and its transaction with it")
         return self._state
+
+    def _close(self) -> Transaction | None:
+        """The step's function has ended: what it wrote with is to be ended, and used no more."""
+        transaction, self._transaction = self._transaction, None
+        return transaction

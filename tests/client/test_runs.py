@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 import pgstate
+from client._proxy import Proxy
 from client.conftest import Connect
 from pgstate import Retry, State, errors
 
@@ -231,6 +232,62 @@ async def test_a_step_writes_with_its_record(state: State) -> None:
     assert entry is not None and (entry.value, entry.version) == (1, 1)
     xids = await state.history("results/r"), await state.history("r")
     assert xids[0][0].at <= xids[1][-2].at
+
+
+async def _save(value: int, ctx: pgstate.Context) -> int:
+    await ctx.state.put("results/r", value)
+    return value
+
+
+async def test_a_commit_whose_reply_is_lost_is_found(state: State, connect: Connect, proxy: Proxy) -> None:
+    far = await connect(dsn=proxy.dsn)
+    async with far.run("r") as run:
+        lost = proxy.lose_reply(b"COMMIT")
+        assert await run.step("save", _save, 7) == 7
+        assert lost.is_set()
+    assert [version.value for version in await state.history("results/r")] == [7]
+
+
+async def test_a_commit_that_never_arrives_has_written_nothing(state: State, connect: Connect, proxy: Proxy) -> None:
+    far = await connect(dsn=proxy.dsn)
+    with pytest.raises(errors.Unreachable):
+        async with far.run("r") as run:
+            lost = proxy.lose_request(b"COMMIT")
+            await run.step("save", _save, 7)
+    assert lost.is_set() and await state.get("results/r") is None
+    found = await state.runs.get("r")
+    assert found is not None and (found.state, found.steps) == ("waiting", 0)
+    async with far.run("r") as run:
+        assert await run.step("save", _save, 8) == 8
+    assert [version.value for version in await state.history("results/r")] == [8]
+
+
+async def test_an_interrupted_step_leaves_no_transaction_open(state: State, connect: Connect) -> None:
+    """What comes after it on the same connection would be answered, and never be committed."""
+    narrow = await connect(connections=1)
+    for times in range(1, 8):
+        going = asyncio.Event()
+
+        async def save(ctx: pgstate.Context, going: asyncio.Event = going) -> None:
+            await ctx.state.put("results/r", "never")
+            going.set()
+            await asyncio.Event().wait()
+
+        async def work(key: str = f"r/{times}", save: Any = save) -> None:
+            async with narrow.run(key) as run:
+                await run.step("save", save)
+
+        working = asyncio.create_task(work())
+        await going.wait()
+        for _ in range(times):
+            working.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        await narrow.put("after", times)
+        entry = await state.get("after")
+        assert entry is not None and entry.value == times
+    assert await state.get("results/r") is None
 
 
 async def test_failed_elements_only_are_done_again(state: State) -> None:
