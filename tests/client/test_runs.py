@@ -10,9 +10,11 @@ import pytest
 from pydantic import BaseModel
 
 import pgstate
+from client._locks import Locks
 from client._proxy import Proxy
 from client.conftest import Connect
 from pgstate import Retry, State, errors
+from pgstate._areas._step import Transaction
 
 
 class Plan(BaseModel):
@@ -262,32 +264,66 @@ async def test_a_commit_that_never_arrives_has_written_nothing(state: State, con
     assert [version.value for version in await state.history("results/r")] == [8]
 
 
-async def test_an_interrupted_step_leaves_no_transaction_open(state: State, connect: Connect) -> None:
+async def test_an_interrupted_step_leaves_no_transaction_open(state: State, connect: Connect, locks: Locks) -> None:
     """What comes after it on the same connection would be answered, and never be committed."""
     narrow = await connect(connections=1)
-    for times in range(1, 8):
-        going = asyncio.Event()
+    await state.put("results/r", 0)
 
-        async def save(ctx: pgstate.Context, going: asyncio.Event = going) -> None:
-            await ctx.state.put("results/r", "never")
-            going.set()
-            await asyncio.Event().wait()
+    async def work() -> None:
+        async with narrow.run("r") as run:
+            await run.step("save", _save, 7)
 
-        async def work(key: str = f"r/{times}", save: Any = save) -> None:
-            async with narrow.run(key) as run:
-                await run.step("save", save)
-
+    async with locks.on("results/r"):
         working = asyncio.create_task(work())
-        await going.wait()
-        for _ in range(times):
-            working.cancel()
-            await asyncio.sleep(0)
+        # in the middle of a statement
+        await locks.waited_for(1)
+        working.cancel()
         with pytest.raises(asyncio.CancelledError):
             await working
-        await narrow.put("after", times)
+        await narrow.put("after", 1)
         entry = await state.get("after")
-        assert entry is not None and entry.value == times
-    assert await state.get("results/r") is None
+        assert entry is not None and entry.value == 1
+    assert [version.value for version in await state.history("results/r")] == [0]
+
+
+class _Doubtful:
+    """A connection whose transaction is interrupted at a point, and what gives it out."""
+
+    def __init__(self, point: str) -> None:
+        self.point = point
+        self.source = self
+        self.did: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        async def act(*_: Any) -> Any:
+            self.did.append(name)
+            if name == self.point:
+                raise asyncio.CancelledError
+            return self
+
+        return act
+
+    def transaction(self) -> Any:
+        return self
+
+    def terminate(self) -> None:
+        self.did.append("terminate")
+
+
+@pytest.mark.parametrize("point", ["start", "commit", "rollback", "none"])
+async def test_a_transaction_that_was_interrupted_takes_its_connection_with_it(point: str) -> None:
+    connection = _Doubtful(point)
+    transaction = Transaction(connection, 1.0)  # type: ignore[arg-type]
+    try:
+        await transaction.connection()
+        await transaction.end(commit=point != "rollback")
+    except asyncio.CancelledError:
+        assert connection.did[-3:] == [point, "terminate", "give"]
+    else:
+        assert connection.did == ["take", "start", "commit", "give"]
+    # given back once
+    await transaction.end(commit=False)
+    assert connection.did.count("give") == 1
 
 
 async def test_failed_elements_only_are_done_again(state: State) -> None:
