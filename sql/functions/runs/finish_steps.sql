@@ -17,6 +17,9 @@ declare
   v_versions bigint[];
   v_now timestamptz := pgstate._now();
   v_watched boolean;
+  v_plain boolean := false;
+  v_out pgstate.step_outcome;
+  v_written text[];
   v_outcome jsonb := v_actor.kept;
   v_wake text := coalesce(current_setting('pgstate.wake', true), '');
   -- assigning is an expression, PERFORM is a query: 5 us
@@ -66,10 +69,12 @@ begin
       perform pgstate._check_claims_seen(v_locked);
     end if;
     v_now := pgstate._now();
+    v_plain := array_to_string(v_codes, '') = '' and finish_steps.keys <@ v_locked;
     -- of the others nothing is asked: keys that were not locked go along as null
     v_recorded := pgstate._add_steps(v_actor, v_now,
-      array(select case when u.code is null and u.key = any (v_locked) then u.key end
-              from unnest(finish_steps.keys, v_codes) with ordinality u (key, code, ord) order by u.ord),
+      case when v_plain then finish_steps.keys else array(
+        select case when u.code is null and u.key = any (v_locked) then u.key end
+          from unnest(finish_steps.keys, v_codes) with ordinality u (key, code, ord) order by u.ord) end,
       finish_steps.tokens, finish_steps.steps, finish_steps.names, finish_steps.kinds, finish_steps.positions, finish_steps.mains,
       finish_steps.states, finish_steps.types, finish_steps.data, finish_steps.attempts, finish_steps.elapsed, finish_steps.due_ats);
     with good as materialized (
@@ -99,13 +104,26 @@ begin
   if finish_steps.wake is not true then
     v_set := set_config('pgstate.wake', v_wake, true);
   end if;
+  if v_plain and v_count = 1 then
+    -- without queries: most steps come alone
+    v_out := row(1, v_recorded[1].status, v_versions[1], v_recorded[1].cancelled, null, null, null)::pgstate.step_outcome;
+    v_outcome := jsonb_build_array(jsonb_build_array(v_out.status, v_out.version, v_out.cancelled, null));
+    v_written := case when v_out.status = 'ok' then finish_steps.keys else '{}' end;
+  elsif finish_steps.lane is not null or finish_steps.wake is not true then
+    v_outcome := (
+      select jsonb_agg(jsonb_build_array(case when u.code is null then coalesce((v_recorded[u.ord]).status, 'missing') when u.code = 'PS010' then 'denied' else 'invalid' end,
+                                         v_versions[u.ord], (v_recorded[u.ord]).cancelled, u.code) order by u.ord)
+        from unnest(v_codes) with ordinality u (code, ord));
+    v_written := array(select finish_steps.keys[d.ord] from unnest(v_recorded) d where d.status = 'ok');
+  end if;
   if finish_steps.lane is not null or finish_steps.wake is not true then
-    v_watched := pgstate._finish(finish_steps.lane, finish_steps.turn,
-      (select jsonb_agg(jsonb_build_array(case when u.code is null then coalesce((v_recorded[u.ord]).status, 'missing') when u.code = 'PS010' then 'denied' else 'invalid' end,
-                                          v_versions[u.ord], (v_recorded[u.ord]).cancelled, u.code) order by u.ord)
-         from unnest(v_codes) with ordinality u (code, ord)),
-      case when finish_steps.wake is not true then array(select finish_steps.keys[d.ord] from unnest(v_recorded) d where d.status = 'ok') end,
-      finish_steps.wake is null, v_now);
+    v_watched := pgstate._finish(finish_steps.lane, finish_steps.turn, v_outcome, case when finish_steps.wake is not true then v_written end,
+                                 finish_steps.wake is null, v_now);
+  end if;
+  if v_out.status is not null then
+    v_out.watched := v_watched;
+    return next v_out;
+    return;
   end if;
   return query
     select u.ord::int, case when u.code is null then coalesce((v_recorded[u.ord]).status, 'missing') when u.code = 'PS010' then 'denied' else 'invalid' end,
