@@ -173,9 +173,15 @@ class Core:
         return self
 
     async def _persist(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
-        deadline = asyncio.get_running_loop().time() + timeout
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
         self.stats.statements += 1
-        return await persist(lambda left: using(self.source, lambda c: run(c, left), left), deadline, self.stats)
+        # what was waited for a connection is not left for the statement
+        return await persist(
+            lambda left: using(self.source, lambda c: run(c, max(deadline - clock(), 0.001)), left),
+            deadline,
+            self.stats,
+        )
 
     @contextmanager
     def _under_way(self) -> Iterator[None]:

@@ -289,8 +289,15 @@ class _Reader:
         channel = await feed.subscribe(self._connection, *wanted, self._channel, timeout=self._timeout)
         if channel != self._channel:
             try:
-                await self._connection.add_listener(channel, self._heard)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+                async with asyncio.timeout(self._timeout):
+                    await self._connection.add_listener(channel, self._heard)
+            except (
+                TimeoutError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                OSError,
+            ) as error:
                 raise translate(error) from error
             self._channel = channel
         if set(zip(*wanted, strict=True)) - set(zip(*self._registered, strict=True)):

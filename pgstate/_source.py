@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import asyncpg
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _log = logging.getLogger("pgstate")
+
+# seconds that a connection may take to be ready for others, or to end
+_RETURN = 1.0
 
 
 class Source(Protocol):
@@ -133,13 +137,12 @@ class AddressSource:
     async def close(self) -> None:
         self._closed = True
         free, self._free = self._free, []
-        for connection in free:
-            await _farewell(connection)
+        await asyncio.gather(*map(_farewell, free))
 
 
 async def _farewell(connection: Connection) -> None:
     try:
-        await connection.close(timeout=2)
+        await connection.close(timeout=_RETURN)
     except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         connection.terminate()
 
@@ -158,13 +161,15 @@ class PoolSource:
         return connection
 
     async def give(self, connection: Connection) -> None:
-        await self._pool.release(connection)
+        # it resets the connection, for which a server that is gone would be waited for; the pool ends it then
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await self._pool.release(connection, timeout=_RETURN)
 
     listener = take
 
     async def drop(self, connection: Connection) -> None:
         connection.terminate()
-        await self._pool.release(connection)
+        await self.give(connection)
 
     async def close(self) -> None:
         return None

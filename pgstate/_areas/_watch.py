@@ -9,11 +9,9 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import asyncpg
-
 from pgstate import errors
 from pgstate._calls import feed, values
-from pgstate._calls._run import Connection, translate
+from pgstate._calls._run import Connection, transaction
 from pgstate._core import Core
 from pgstate._hub import Outage, Tap
 from pgstate._json import decode
@@ -235,15 +233,8 @@ async def at_one_moment(core: Core, read: Callable[[Connection, float], Awaitabl
     """Runs statements that read, all of them on one snapshot."""
 
     async def run(connection: Connection, left: float) -> A:
-        try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                return await read(connection, left)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-            raise translate(error) from error
-        except asyncio.CancelledError:
-            # it may be inside the transaction still, whose snapshot the next user of it must not get
-            connection.terminate()
-            raise
+        async with transaction(connection, left, isolation="repeatable_read", readonly=True):
+            return await read(connection, left)
 
     return await core.call(run, timeout)
 
