@@ -37,7 +37,7 @@ class Source(Protocol):
         Timeout, Closed."""
 
     async def give(self, connection: Connection) -> None:
-        """Hands a connection back."""
+        """Hands a connection back; also if this is cancelled meanwhile."""
 
     async def listener(self, timeout: float) -> Connection:
         """A connection that is kept for LISTEN, and given up with `drop`. Raises Unreachable, Timeout, and
@@ -124,7 +124,7 @@ class AddressSource:
     async def give(self, connection: Connection) -> None:
         self._room.release()
         if self._closed:
-            await _farewell(connection)
+            await asyncio.shield(_farewell(connection))
         elif not connection.is_closed():
             self._free.append(connection)
 
@@ -201,6 +201,9 @@ class EngineSource:
         return connection
 
     async def give(self, connection: Connection) -> None:
+        await asyncio.shield(self._give(connection))
+
+    async def _give(self, connection: Connection) -> None:
         held = self._held.pop(id(connection))
         if connection.is_closed():
             # SQLAlchemy saw no error, and would hand out the broken connection for ever
@@ -284,18 +287,20 @@ _DEAF = (
 async def examined(source: Source, listening: Source | None, timeout: float) -> Source:
     """The source as it has to be used, which its first connection tells. Raises InvalidArgument for connections that
     cannot be used through their pooler."""
-    connection = await source.take(timeout)
-    try:
+
+    async def through(connection: Connection) -> bool:
         if not await pooler.leads_through(connection, timeout=timeout):
-            return source if listening is None else RoutedSource(source, listening)
+            return False
         if not await pooler.keeps_statements(connection, timeout=timeout):
             if isinstance(source, AddressSource):
                 source.use_no_names()
                 connection.terminate()
             elif not await using(source, lambda c: pooler.has_session(connection, c, timeout=timeout), timeout):
                 raise errors.InvalidArgument(_NAMES)
-    finally:
-        await asyncio.shield(source.give(connection))
+        return True
+
+    if not await using(source, through, timeout):
+        return source if listening is None else RoutedSource(source, listening)
     return RoutedSource(source, listening or source)
 
 
@@ -310,6 +315,34 @@ async def using(source: Source, run: Callable[[Connection], Awaitable[T]], timeo
     """Runs something with a connection of a source, which comes within `timeout` seconds."""
     connection = await source.take(timeout)
     try:
-        return await run(connection)
+        done = await run(connection)
+    except asyncio.CancelledError:
+        returning = asyncio.get_running_loop().create_task(_settle(source, connection), name="pgstate-settle")
+        _returning[returning] = source
+        returning.add_done_callback(_returning.pop)
+        raise
+    except BaseException:
+        await source.give(connection)
+        raise
+    await source.give(connection)
+    return done
+
+
+async def all_given(source: Source) -> None:
+    """Waits for the connections of cancelled statements."""
+    await asyncio.gather(*(task for task, own in _returning.items() if own is source), return_exceptions=True)
+
+
+# connections of cancelled statements, on their way back
+_returning: dict[asyncio.Task[None], Source] = {}
+
+
+async def _settle(source: Source, connection: Connection) -> None:
+    """Hands the connection of a cancelled statement back. The statement may be half sent, prepared and no more: its
+    transaction then stays open until the session hears of something else."""
+    try:
+        await connection.execute("select", timeout=_RETURN)
+    except Exception:
+        connection.terminate()
     finally:
-        await asyncio.shield(source.give(connection))
+        await source.give(connection)
