@@ -343,6 +343,8 @@ async def _settle(source: Source, connection: Connection) -> None:
     try:
         await connection.execute("select", timeout=_RETURN)
     except Exception:
-        connection.terminate()
+        # ended already, it is no longer this client's
+        with suppress(asyncpg.InterfaceError):
+            connection.terminate()
     finally:
         await source.give(connection)
