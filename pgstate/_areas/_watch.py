@@ -65,6 +65,8 @@ class Watch:
         self._error: Exception | None = None
         self._closed = False
         self._awaited = False
+        # the hub has delivered to it
+        self._begun = False
 
     async def __aenter__(self) -> Self:
         if self.cursor is None and not self._initial:
@@ -180,12 +182,14 @@ class Watch:
     async def _join(self) -> None:
         tap = Tap(self._name, self._patterns, _weakly(self._deliver))
         tap.broken = _weakly(self._break)
+        tap.begins = not self._begun
         self._tap = tap
         # a consumer that just stops iterating ends the watch too
         self._dropped = weakref.finalize(self, self._core.hub.detach, tap)
         self._dropped.atexit = False
         try:
             self._upto = await self._core.hub.attach(tap)
+            self._begun = True
         except BaseException:
             self._leave()
             raise

@@ -29,6 +29,10 @@ class LockBusy(errors.DatabaseError):
     """A lock was not to be had within lock_timeout: the statement did nothing."""
 
 
+class ReadOnly(errors.DatabaseError):
+    """The server takes no writes, as a standby that is about to be promoted: the statement did nothing."""
+
+
 async def fetch(connection: Connection, sql: str, *args: object, timeout: float | None) -> Sequence[Row]:
     """Rows of a statement."""
     try:
@@ -103,6 +107,8 @@ def _from_postgres(code: str | None, message: str, hint: str | None) -> errors.P
         return Rerun(message, code)
     if code == "55P03":
         return LockBusy(message, code)
+    if code == "25006":
+        return ReadOnly(message, code)
     if code[:2] in ("08", "57") and code != "57014":
         return ConnectionLost(f"the server closed the connection: {message}")
     if code in ("3F000", "42883") or (code == "42P01" and "pgstate" in message):

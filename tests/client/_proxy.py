@@ -42,6 +42,11 @@ class Proxy:
             pair.cut()
         return len(pairs)
 
+    def lead_to(self, socket: Path) -> None:
+        """New connections lead to another server, and the old ones break."""
+        self._socket = socket
+        self.cut()
+
     def fall_silent(self) -> None:
         """From now on nothing passes, and nobody is told: a host that is gone, a network that drops packets. Connecting
         still works."""
