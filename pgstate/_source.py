@@ -45,6 +45,9 @@ class Source(Protocol):
     async def close(self) -> None:
         """Closes what this source opened itself."""
 
+    def elsewhere(self) -> Source:
+        """Another source of the same connections, for another event loop. Raises InvalidArgument if there is none."""
+
 
 async def _reach(connecting: Awaitable[Any], what: str) -> Any:
     try:
@@ -76,6 +79,7 @@ class AddressSource:
     def __init__(self, dsn: str, *, size: int, connect_timeout: float) -> None:
         driver_address(dsn)
         self._dsn = dsn
+        self._size = size
         self._names = True
         self._connect_timeout = connect_timeout
         self._free: list[Connection] = []
@@ -136,6 +140,11 @@ class AddressSource:
         for connection in free:
             await _farewell(connection)
 
+    def elsewhere(self) -> Source:
+        source = AddressSource(self._dsn, size=self._size, connect_timeout=self._connect_timeout)
+        source._names = self._names
+        return source
+
 
 async def _farewell(connection: Connection) -> None:
     try:
@@ -168,6 +177,9 @@ class PoolSource:
 
     async def close(self) -> None:
         return None
+
+    def elsewhere(self) -> Source:
+        raise errors.InvalidArgument(_OF_ONE_LOOP)
 
 
 class EngineSource:
@@ -210,6 +222,15 @@ class EngineSource:
 
     async def close(self) -> None:
         return None
+
+    def elsewhere(self) -> Source:
+        raise errors.InvalidArgument(_OF_ONE_LOOP)
+
+
+_OF_ONE_LOOP = (
+    "a pool or an engine belongs to one event loop, so that this state serves no other and no synchronous calls beside "
+    "it: connect with a dsn"
+)
 
 
 class RoutedSource:
@@ -268,6 +289,10 @@ class RoutedSource:
         await self._source.close()
         if self._listening is not self._source:
             await self._listening.close()
+
+    def elsewhere(self) -> Source:
+        source = self._source.elsewhere()
+        return RoutedSource(source, source if self._listening is self._source else self._listening.elsewhere())
 
 
 _DEAF = (
