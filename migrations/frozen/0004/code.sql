@@ -4118,6 +4118,35 @@ $$;
 comment on function pgstate._store_checkpoint(pgstate._actor, text, boolean, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
   'Internal: stores a checkpoint.';
 
+-- functions/threads/_chunks.sql
+-- The chunks that roots reach, level by level, each once.
+create function pgstate._chunks(p_stores bigint[], p_types text[], p_data bytea[], out hashes bytea[], out types text[], out data bytea[])
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_wanted bytea[] := array(select distinct r from pgstate._refs(p_types, p_data) r);
+  v_hashes bytea[];
+  v_types text[];
+  v_data bytea[];
+begin
+  hashes := '{}';
+  types := '{}';
+  data := '{}';
+  while cardinality(v_wanted) > 0 loop
+    -- a fork may have sent again what it has from where it came from: once
+    select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
+      from unnest(v_wanted) w (hash)
+      cross join lateral (select x.hash, x.type, x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k;
+    hashes := hashes || v_hashes;
+    types := types || v_types;
+    data := data || v_data;
+    v_wanted := array(select r from pgstate._refs(v_types, v_data) r except select h from unnest(hashes) h);
+  end loop;
+end
+$$;
+comment on function pgstate._chunks(bigint[], text[], bytea[]) is 'Internal: the chunks that roots reach.';
+
 -- functions/threads/_full_checkpoint.sql
 -- A checkpoint with the chunks that it reaches, level by level, and the writes that came after it.
 create function pgstate._full_checkpoint(p_key text, p_bases bigint[], p_checkpoint pgstate.checkpoint) returns pgstate.checkpoint_full
@@ -4179,11 +4208,88 @@ end
 $$;
 comment on function pgstate._get_checkpoints(text, text[], text) is 'Internal: checkpoints of one thread.';
 
+-- functions/threads/_checkpoint_parts.sql
+-- Of a thread that the caller may read.
+create function pgstate._checkpoint_parts(p_key text, p_ids text[], p_ns text) returns pgstate.checkpoint_parts
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_thread pgstate.thread := pgstate._live_thread(p_key);
+  v_types text[];
+  v_data bytea[];
+  v_parts pgstate.checkpoint_parts;
+begin
+  select array_agg(r.type), array_agg(r.data) into v_types, v_data
+    from pgstate.checkpoint c cross join lateral unnest(c.types, c.data) r (type, data)
+   where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids) and (r.type = '@' or r.type ^@ '#');
+  select k.hashes, k.types, k.data into v_parts.chunk_hashes, v_parts.chunk_types, v_parts.chunk_data
+    from pgstate._chunks(v_thread.bases || v_thread.id, v_types, v_data) k;
+  select array_agg(w.checkpoint::text), array_agg(w.task_id::text), array_agg(w.task_path::text), array_agg(w.idx), array_agg(w.channel),
+         array_agg(w.type::text), array_agg(w.data)
+    into v_parts.write_checkpoints, v_parts.write_task_ids, v_parts.write_task_paths, v_parts.write_idxs, v_parts.write_channels,
+         v_parts.write_types, v_parts.write_data
+    from (select w.* from pgstate.pending_write w
+           where w.thread_id = v_thread.id and w.ns = p_ns and w.checkpoint = any (p_ids)
+           order by w.task_path, w.task_id, w.idx) w;
+  return v_parts;
+end
+$$;
+comment on function pgstate._checkpoint_parts(text, text[], text) is 'Internal: what checkpoints of one thread reach.';
+
+-- functions/threads/_channel_history.sql
+-- Up the chain of parents, from p_id (without it the latest), for each channel to the first that has a value of it. A row of
+-- the walk that comes again ends it: parents may be made to go round. Rows come in the order of the walk.
+create function pgstate._channel_history(p_key text, p_channels text[], p_id text, p_ns text) returns pgstate.channel_history
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_thread pgstate.thread := pgstate._live_thread(p_key);
+  v_ids text[];
+  v_places bigint[];
+  v_channels text[];
+  v_out pgstate.channel_history;
+begin
+  with recursive walk (parent, id, wanted, left_over, names, types, data) as (
+    (select c.parent::text, null::text collate "C", null::text[], p_channels, null::text[], null::text[], null::bytea[]
+       from pgstate.checkpoint c
+      where c.thread_id = v_thread.id and c.ns = p_ns and (p_id is null or c.id = p_id) order by c.id desc limit 1)
+    union
+    select a.parent::text, a.id::text, w.left_over,
+           array(select o from unnest(w.left_over) o where a.types[array_position(a.names, o)] is null), a.names, a.types, a.data
+      from walk w join pgstate.checkpoint a on a.thread_id = v_thread.id and a.ns = p_ns and a.id = w.parent
+     where cardinality(w.left_over) > 0
+  ), placed as (
+    select row_number() over () as place, w.* from walk w
+  ), ended as (
+    select o as channel, p.types[array_position(p.names, o)] as type, p.data[array_position(p.names, o)] as data
+      from placed p cross join lateral unnest(p.wanted) o where p.types[array_position(p.names, o)] is not null
+  )
+  select (select array_agg(e.channel) from ended e), (select array_agg(e.type) from ended e), (select array_agg(e.data) from ended e),
+         array_agg(p.id), array_agg(p.place), array_agg(o)
+    into v_out.seed_channels, v_out.seed_types, v_out.seed_data, v_ids, v_places, v_channels
+    from placed p cross join lateral unnest(p.wanted) o;
+  select k.hashes, k.types, k.data into v_out.chunk_hashes, v_out.chunk_types, v_out.chunk_data
+    from pgstate._chunks(v_thread.bases || v_thread.id, v_out.seed_types, v_out.seed_data) k;
+  select array_agg(w.channel), array_agg(w.task_id), array_agg(w.type), array_agg(w.data)
+    into v_out.write_channels, v_out.write_task_ids, v_out.write_types, v_out.write_data
+    from (select w.channel, w.task_id::text, w.type::text, w.data
+            from unnest(v_ids, v_places, v_channels) a (id, place, channel)
+            join pgstate.pending_write w on w.thread_id = v_thread.id and w.ns = p_ns and w.checkpoint = a.id and w.channel = a.channel
+           order by a.place desc, w.task_path, w.task_id, w.idx) w;
+  return v_out;
+end
+$$;
+comment on function pgstate._channel_history(text, text[], text, text) is 'Internal: what channels of a thread are made of.';
+
 -- functions/threads/_checkpoints.sql
 -- Of one thread along the index, newest first, else those of all threads within the ranges. A page of one thread costs what
--- it returns. p_ranges: the keys that the caller may read.
+-- it returns. p_after_key and p_after_ns: of those with the id p_before (forks have the ids of what they come from) the ones
+-- behind these. p_ranges: the keys that the caller may read.
 create function pgstate._checkpoints(
-  p_key text, p_ranges pgstate.keymultirange, p_regex text, p_ns text, p_before text, p_limit int, p_filter jsonb, p_run_id text
+  p_key text, p_ranges pgstate.keymultirange, p_regex text, p_ns text, p_before text, p_limit int, p_filter jsonb, p_run_id text,
+  p_after_key text, p_after_ns text
 ) returns setof pgstate.checkpoint_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
@@ -4205,7 +4311,8 @@ begin
         from space s
         cross join lateral (
           select c.* from pgstate.checkpoint c
-           where c.thread_id = v_thread.id and c.ns = s.ns and (p_before is null or c.id < p_before)
+           where c.thread_id = v_thread.id and c.ns = s.ns and (p_before is null or c.id <= p_before)
+             and (p_before is null or c.id < p_before or (p_key, c.ns) > (p_after_key, p_after_ns))
              and (p_filter is null or c.metadata @> p_filter)
            order by c.id desc limit p_limit) m
        order by m.id desc, m.ns limit p_limit;
@@ -4216,13 +4323,14 @@ begin
         from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
        where p_ranges @> t.key and (p_key is null or t.key = p_key) and (p_regex is null or t.key ~ p_regex)
          and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
-         and (p_run_id is null or c.run_id = p_run_id) and (p_ns is null or c.ns = p_ns) and (p_before is null or c.id < p_before)
+         and (p_run_id is null or c.run_id = p_run_id) and (p_ns is null or c.ns = p_ns) and (p_before is null or c.id <= p_before)
+         and (p_before is null or c.id < p_before or (t.key, c.ns) > (p_after_key, p_after_ns))
          and (p_filter is null or c.metadata @> p_filter)
        order by c.id desc, t.key, c.ns limit p_limit;
   end if;
 end
 $$;
-comment on function pgstate._checkpoints(text, pgstate.keymultirange, text, text, text, int, jsonb, text) is 'Internal: checkpoints of threads within ranges.';
+comment on function pgstate._checkpoints(text, pgstate.keymultirange, text, text, text, int, jsonb, text, text, text) is 'Internal: checkpoints of threads within ranges.';
 
 -- functions/threads/_put_writes.sql
 -- The thread is locked against being deleted meanwhile, which would leave these writes behind for ever; several tasks may
@@ -8940,7 +9048,7 @@ create function pgstate.save_checkpoint(
   chunk_data bytea[] default null, metadata jsonb default null, id text default null, parent text default null, ns text default '',
   header bytea default null, whole boolean default true, expect_head text default null, guard text[] default null,
   ttl interval default null, run_id text default null, token bigint default null, lane uuid default null, turn bigint default null,
-  wake boolean default true, lock_timeout text default null, agent text default null
+  wake boolean default true, lock_timeout text default null, may_begin boolean default true, agent text default null
 ) returns pgstate.saved
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -8972,7 +9080,7 @@ begin
     v_done := set_config('lock_timeout', coalesce(save_checkpoint.lock_timeout, current_setting('lock_timeout')), true)
            || set_config('pgstate.wake', case when save_checkpoint.wake then v_wake else 'off' end, true);
   end if;
-  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '');
+  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true));
   if v_head.status is null then
     v_stored := pgstate._store_checkpoint(
       v_actor, save_checkpoint.key, v_head.live, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
@@ -9002,8 +9110,8 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, text) is
-  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced. parent null: the latest; '''': none, which begins a thread. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: it cannot be read without its parent. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: it cannot be read without its parent. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
 
 -- functions/threads/put_writes.sql
 -- No change of the thread, and no version of its entry.
@@ -9080,7 +9188,7 @@ comment on function pgstate.get_checkpoints(text, text[], text, text) is 'get_ch
 -- functions/threads/checkpoints.sql
 create function pgstate.checkpoints(
   pattern text default '', ns text default null, before text default null, "limit" int default 1000, filter jsonb default null,
-  run_id text default null, agent text default null
+  run_id text default null, after_key text default null, after_ns text default null, agent text default null
 ) returns setof pgstate.checkpoint_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -9099,11 +9207,50 @@ begin
   end if;
   return query
     select c.* from pgstate._checkpoints(v_key, v_ranges, pgstate._pattern_regex(checkpoints.pattern), checkpoints.ns, checkpoints.before,
-                                         checkpoints."limit", checkpoints.filter, checkpoints.run_id) c;
+                                         checkpoints."limit", checkpoints.filter, checkpoints.run_id,
+                                         checkpoints.after_key, checkpoints.after_ns) c;
 end
 $$;
-comment on function pgstate.checkpoints(text, text, text, int, jsonb, text, text) is
-  'Checkpoints of a thread, or of all threads that match a pattern and that the caller may read, the highest id first, without what their chunks hold. ns: only this namespace; before: only ids below this one, for the next page; filter: metadata that contains this; run_id: of this run. limit 1 to 100000 (null: all). PS002 PS007 PS010.';
+comment on function pgstate.checkpoints(text, text, text, int, jsonb, text, text, text, text) is
+  'Checkpoints of a thread, or of all threads that match a pattern and that the caller may read, the highest id first, without what their chunks hold. ns: only this namespace; before: only ids below this one, for the next page (with after_key and after_ns, those of the last row, also those with the same id behind it: forks have the ids of what they come from); filter: metadata that contains this; run_id: of this run. limit 1 to 100000 (null: all). PS002 PS007 PS010.';
+
+-- functions/threads/checkpoint_parts.sql
+create function pgstate.checkpoint_parts(key text, ids text[], ns text default '', agent text default null) returns pgstate.checkpoint_parts
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(checkpoint_parts.agent, checkpoint_parts.key);
+begin
+  if checkpoint_parts.key is null or not pgstate._key_ok(checkpoint_parts.key) then
+    perform pgstate._bad_key(checkpoint_parts.key);
+  elsif v_actor.readable is not true then
+    perform pgstate._deny();
+  end if;
+  return pgstate._checkpoint_parts(checkpoint_parts.key, checkpoint_parts.ids, checkpoint_parts.ns);
+end
+$$;
+comment on function pgstate.checkpoint_parts(text, text[], text, text) is
+  'What checkpoints of a namespace hold, for those that checkpoints() lists: the chunks that their roots reach, each once however many share it, and the writes that came after each. Ids that are not there are passed over. PS001 PS010.';
+
+-- functions/threads/channel_history.sql
+create function pgstate.channel_history(
+  key text, channels text[], id text default null, ns text default '', agent text default null
+) returns pgstate.channel_history
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(channel_history.agent, channel_history.key);
+begin
+  if channel_history.key is null or not pgstate._key_ok(channel_history.key) then
+    perform pgstate._bad_key(channel_history.key);
+  elsif v_actor.readable is not true then
+    perform pgstate._deny();
+  end if;
+  return pgstate._channel_history(channel_history.key, channel_history.channels, channel_history.id, channel_history.ns);
+end
+$$;
+comment on function pgstate.channel_history(text, text[], text, text, text) is
+  'What channels are made of that a checkpoint (the latest, unless an id is given) does not hold itself: going up its parents, the first value of each, with the chunks that these reach, and the writes to it that came after that one and later ones, the oldest first. A channel that nobody has a value of has no seed, and all writes to it. PS001 PS010.';
 
 -- functions/threads/checkpoint_state.sql
 create function pgstate.checkpoint_state(key text, id text default null, ns text default '', agent text default null) returns setof pgstate.channel_row

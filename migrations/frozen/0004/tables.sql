@@ -12,6 +12,12 @@ comment on type pgstate._stored is 'Internal: what became of a checkpoint that w
 create type pgstate._thread_head as (status text, version bigint, value jsonb, live boolean, at timestamptz);
 comment on type pgstate._thread_head is 'Internal: a thread''s entry, locked; status is null when it may be written.';
 
+create type pgstate.channel_history as (
+  seed_channels text[], seed_types text[], seed_data bytea[], chunk_hashes bytea[], chunk_types text[], chunk_data bytea[],
+  write_channels text[], write_task_ids text[], write_types text[], write_data bytea[]
+);
+comment on type pgstate.channel_history is 'What channels are made of at a checkpoint: of each the value that its nearest ancestor with one has, and what was written to it since, the oldest first.';
+
 create type pgstate.channel_row as (channel text, type text, version text, value jsonb);
 comment on type pgstate.channel_row is 'A channel of a checkpoint: its value where that is JSON, its serializer''s type.';
 
@@ -22,6 +28,12 @@ create type pgstate.checkpoint_full as (
   write_task_ids text[], write_task_paths text[], write_idxs int[], write_channels text[], write_types text[], write_data bytea[]
 );
 comment on type pgstate.checkpoint_full is 'A checkpoint with the chunks that it reaches and the writes that came after it, ordered by path, task and idx.';
+
+create type pgstate.checkpoint_parts as (
+  chunk_hashes bytea[], chunk_types text[], chunk_data bytea[], write_checkpoints text[], write_task_ids text[],
+  write_task_paths text[], write_idxs int[], write_channels text[], write_types text[], write_data bytea[]
+);
+comment on type pgstate.checkpoint_parts is 'What several checkpoints reach, each chunk once, and the writes that came after each, in their order.';
 
 create type pgstate.checkpoint_row as (
   status text, key text, ns text, id text, parent text, metadata jsonb, run_id text, header bytea, whole boolean,
