@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -72,13 +72,18 @@ async def save(
     ttl: timedelta | None = None,
     run_id: str | None = None,
     token: int | None = None,
+    may_begin: bool = True,
+    have: Collection[bytes] | None = None,
 ) -> Row:
     """Saves a checkpoint of a full key and returns its outcome, which is not incomplete; the arguments are those of
     pgstate.save_checkpoint(). Chunks that the server is thought to have are not sent, unless it says that they are
-    missing."""
+    missing. Who knows itself what it has says so by `have`; then the root may name chunks that `encoded` does not have,
+    and the outcome is incomplete if the server has not either."""
     known = Known.of(core)
     place = (agent, key, ns)
-    have = known.get(place)
+    named = have is not None
+    if have is None:
+        have = known.get(place)
     chunks = encoded.chunks
     wanted = [digest for digest in chunks if digest not in have]
     versions = encoded.versions if any(version is not None for version in encoded.versions) else None
@@ -110,6 +115,7 @@ async def save(
                 lane.id,
                 lane.turn,
                 agent,
+                may_begin,
                 timeout=left,
             ),
             agent,
@@ -121,12 +127,15 @@ async def save(
         # asked for again
         wanted = [digest for digest in row["missing"] if digest in chunks]
         if len(wanted) < len(row["missing"]):
+            if named:
+                return row
             raise errors.InvalidArgument("the root or a page names a chunk that is not there")
     else:
         raise errors.DatabaseError("chunks of the checkpoint went missing again and again", None)
     if row["status"] == "ok":
         core.stats.writes += 1
-        known.set(place, frozenset(chunks))
+        if not named:
+            known.set(place, frozenset(chunks))
         if row["watched"]:
             core.wake([key], agent)
     elif row["status"] == "missing":
