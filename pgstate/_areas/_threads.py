@@ -123,13 +123,13 @@ async def save(
         )
         if row["status"] != "incomplete":
             break
-        # those that were sent are there; unless others collect meanwhile what no checkpoint names yet: then they are
-        # asked for again
-        wanted = [digest for digest in row["missing"] if digest in chunks]
-        if len(wanted) < len(row["missing"]):
+        # what was sent is there by now, unless others collect what no checkpoint names yet: then it is asked for again.
+        # With a page comes what it names, which is most likely missing too
+        if not chunks.keys() >= set(row["missing"]):
             if named:
                 return row
             raise errors.InvalidArgument("the root or a page names a chunk that is not there")
+        wanted = list({inner: None for digest in row["missing"] for inner in encoded.under(digest)})
     else:
         raise errors.DatabaseError("chunks of the checkpoint went missing again and again", None)
     if row["status"] == "ok":

@@ -241,3 +241,10 @@ async def rollback_thread(
 ) -> Row:
     sql = f"select {_SAVED} from pgstate.rollback_thread($1, $2, $3, $4::text::jsonb, $5, $6, $7, $8)"
     return await fetch_row(connection, sql, key, id, ns, metadata, token, lane, turn, agent, timeout=timeout)
+
+
+async def checkpoint_state(
+    connection: Connection, key: str, id: str | None, ns: str, agent: str | None, *, timeout: float
+) -> Sequence[Row]:
+    sql = "select channel, type, version, value::text as value from pgstate.checkpoint_state($1, $2, $3, $4)"
+    return await fetch(connection, sql, key, id, ns, agent, timeout=timeout)

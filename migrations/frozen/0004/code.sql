@@ -346,14 +346,15 @@ declare
 begin
   if p_pattern in ('', '**') then
     return pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
-  elsif p_pattern !~ '[*?]' then
+  elsif translate(p_pattern, '*?', '') = p_pattern then
     return pgstate.keymultirange(pgstate.keyrange(p_pattern, p_pattern, '[]'));
   end if;
-  v_stem := substring(p_pattern from '^[^*?]*');
-  if p_pattern = v_stem || '**' then
-    v_stem := left(v_stem, -1);
+  v_stem := left(p_pattern, -3);
+  if p_pattern = v_stem || '/**' and translate(v_stem, '*?', '') = v_stem then
     return pgstate.keymultirange(pgstate.keyrange(v_stem, v_stem, '[]'), pgstate.keyrange(v_stem || '/', v_stem || '0', '[)'));
-  elsif p_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
+  end if;
+  v_stem := substring(p_pattern from '^[^*?]*');
+  if p_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
     -- everything below a key
     return pgstate.keymultirange(pgstate.keyrange(v_stem, left(v_stem, -1) || '0', '[)'));
   elsif p_pattern ~ '^[^*?]+/\*\*(?:/\*\*)+$' then
@@ -4018,7 +4019,7 @@ create function pgstate._store_checkpoint(
   p_metadata jsonb, p_run_id text, p_expect_head text, p_guard text[]
 ) returns pgstate._stored
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
   v_thread record;
@@ -4076,7 +4077,8 @@ begin
     v_missing := array(
       select distinct r.hash
         from (select pgstate._refs(p_types, p_data) union all select pgstate._refs(p_chunk_types, p_chunk_data)) r (hash)
-       where not exists (select from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash));
+       -- not as a join, of which the planner may make one that goes through all chunks of the thread
+       where (select true from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash) is null);
     if cardinality(v_missing) > 0 and v_thread.bases <> '{}' then
       v_stores := v_thread.bases || v_thread.id;
       with recursive reached (hash) as (
@@ -4188,7 +4190,7 @@ comment on function pgstate._full_checkpoint(text, bigint[], pgstate.checkpoint)
 -- Of a thread that the caller may read: p_ids, or without them the latest.
 create function pgstate._get_checkpoints(p_key text, p_ids text[], p_ns text) returns setof pgstate.checkpoint_full
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
   v_thread pgstate.thread := pgstate._live_thread(p_key);
@@ -4392,7 +4394,7 @@ comment on function pgstate._keys_of_runs(text[], pgstate.keymultirange) is 'Int
 create function pgstate._fork_thread(
   p_key text, p_target text, p_id text, p_ns text, p_history boolean, p_now timestamptz
 ) returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_source pgstate.thread := pgstate._live_thread(p_key);
@@ -4458,6 +4460,7 @@ comment on function pgstate._fork_thread(text, text, text, text, boolean, timest
 -- written after it, so the new one has the same parent.
 create function pgstate._repeat_checkpoint(p_actor pgstate._actor, p_key text, p_id text, p_ns text, p_metadata jsonb, p_now timestamptz) returns pgstate._stored
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_id bigint := (select t.id from pgstate.thread t where t.key = p_key);
@@ -4570,6 +4573,7 @@ comment on function pgstate._channel_value(bigint[], text, text, text, bytea) is
 -- functions/threads/_checkpoint_state.sql
 create function pgstate._checkpoint_state(p_key text, p_id text, p_ns text) returns setof pgstate.channel_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_thread pgstate.thread := pgstate._live_thread(p_key);
@@ -5103,6 +5107,84 @@ end
 $$;
 comment on function pgstate._put_existing(pgstate._actor, text[], jsonb[], bigint[], interval[], int[], timestamptz[]) is
   'Internal: puts on existing, unclaimed keys.';
+
+-- functions/values/_merge_existing.sql
+-- Merges by built-in reducers on keys that all exist, hold small values and that nobody has claimed: as in _put_existing(),
+-- and with the same result: their versions, or null, with nothing done and no lock kept, when any of them is otherwise. What
+-- grows by operands (or begins to, above 2000 bytes) is for _write_each(). A key may occur again with first, which typed
+-- states send before another merge, for a field that is not stored: with one that is, it changes nothing.
+--
+-- The entries are locked first, in key order (see there); what the reducers make of them is computed from the rows as
+-- locked. The second statement has a snapshot and a time from after the waiting.
+create function pgstate._merge_existing(p_actor pgstate._actor, p_keys text[], p_operands jsonb[], p_reducers text[])
+returns bigint[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_versions bigint[];
+  v_changed text[];
+  v_values jsonb[];
+  v_expires_at timestamptz;
+  v_fit boolean;
+  v_now timestamptz;
+begin
+  begin
+    with input as materialized (
+      select u.*
+        from unnest(p_keys, p_operands, p_reducers) with ordinality as u (key, operand, reducer, ord)
+       where (select count(*) = count(distinct k collate "C") from unnest(p_keys, p_reducers) as o (k, reducer)
+               where reducer <> 'first')
+         and p_actor.writes @> u.key and pg_column_size(u.operand) <= p_actor.value_limit and pgstate._built_in(u.reducer)
+       order by u.key collate "C"
+    ), merged as (
+      select i.ord, e.key, e.version, e.expires_at, e.value,
+             -- those that need no call, which takes 10 us
+             case i.reducer when 'replace' then i.operand when 'first' then e.value
+                            else pgstate._reduce(i.reducer, e.value, i.operand) end as merged
+        from input i
+        cross join lateral (
+          select x.key, x.version, x.expires_at, x.value from pgstate.entry x
+           where x.key = i.key and x.value is not null and x.kind = 'value' and x.full_version is null and pg_column_size(x.value) <= 2000
+             for no key update
+        ) e
+    )
+    select array_agg(case when p_actor.reads @> m.key then m.version + m.changes end order by m.ord),
+           array_agg(m.key) filter (where m.merged <> m.value), array_agg(m.merged) filter (where m.merged <> m.value),
+           min(m.expires_at), bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
+      into v_versions, v_changed, v_values, v_expires_at, v_fit
+      from (select *, sum((merged <> value)::int) over (partition by key order by ord) as changes from merged) m;
+    v_now := pgstate._now();
+    if not v_fit or cardinality(v_versions) is distinct from cardinality(p_keys) or v_expires_at <= v_now then
+      raise exception using errcode = 'PS998';
+    end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_claims_seen(p_keys);
+    end if;
+    with held as materialized (
+      select from pgstate.claim c where c.key = any (p_keys) and c.lease_until > v_now limit 1
+    ), changed as (
+      update pgstate.entry e
+         set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now
+        from unnest(v_changed, v_values) as n (key, value)
+       where e.key = n.key and not exists (select from held)
+      returning e.key, e.version, n.value, e.expires_at
+    ), recorded as (
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
+      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at from changed c
+    )
+    select not exists (select from held) into v_fit;
+    if not v_fit then
+      raise exception using errcode = 'PS998';
+    end if;
+  exception when sqlstate 'PS998' then
+    return null;
+  end;
+  return v_versions;
+end
+$$;
+comment on function pgstate._merge_existing(pgstate._actor, text[], jsonb[], text[]) is 'Internal: merges on existing, small, unclaimed entries.';
 
 -- functions/values/_complete_existing.sql
 -- Completing different keys whose claims the caller holds, in three statements; with places to move their values or results
@@ -6199,6 +6281,11 @@ begin
      and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                         write_many.priorities, write_many.not_befores);
+  elsif v_states is null and write_many.expects is null and write_many.expect_values is null and write_many.ttls is null
+        and write_many.tokens is null and write_many.priorities is null and write_many.not_befores is null
+        and write_many.return_values is null and 'merge' = all (v_ops)
+        and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
+    v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
   elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then
     v_versions := pgstate._complete_existing(v_actor, write_many.keys, write_many.tokens, null, null);
   end if;
@@ -9064,8 +9151,8 @@ declare
 begin
   if v_actor.kept is not null then
     return row('ok', v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, v_actor.kept ->> 2, null, true)::pgstate.saved;
-  elsif v_count is null or v_count <> all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data),
-                                                 coalesce(cardinality(save_checkpoint.versions), v_count)])
+  elsif (v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data),
+                              coalesce(cardinality(save_checkpoint.versions), v_count)])) is not true
      or array_position(save_checkpoint.names, null) is not null
      or cardinality(save_checkpoint.chunk_types) is distinct from cardinality(save_checkpoint.chunk_data)
      or array_position(save_checkpoint.chunk_types, null) is not null or array_position(save_checkpoint.chunk_data, null) is not null then
@@ -9129,7 +9216,7 @@ begin
     perform pgstate._bad_key(put_writes.key);
   elsif (v_actor.readable and v_actor.writable) is not true then
     perform pgstate._deny();
-  elsif v_count is null or v_count <> all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data)]) then
+  elsif (v_count = all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data)])) is not true then
     raise exception using errcode = 'PS007', message = 'idxs, channels, types and data must be of equal length';
   elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
          and octet_length(put_writes.ns) <= 1900) is not true then

@@ -21,8 +21,8 @@ declare
 begin
   if v_actor.kept is not null then
     return row('ok', v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, v_actor.kept ->> 2, null, true)::pgstate.saved;
-  elsif v_count is null or v_count <> all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data),
-                                                 coalesce(cardinality(save_checkpoint.versions), v_count)])
+  elsif (v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data),
+                              coalesce(cardinality(save_checkpoint.versions), v_count)])) is not true
      or array_position(save_checkpoint.names, null) is not null
      or cardinality(save_checkpoint.chunk_types) is distinct from cardinality(save_checkpoint.chunk_data)
      or array_position(save_checkpoint.chunk_types, null) is not null or array_position(save_checkpoint.chunk_data, null) is not null then
