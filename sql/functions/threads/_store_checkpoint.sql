@@ -25,9 +25,11 @@ declare
   v_out pgstate._stored;
 begin
   select t.id, t.bases, t.pruned, t.begun_at is not null as begun,
-         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head
+         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
+         exists (select from pgstate.watcher) as watching
     into v_thread from pgstate.thread t where t.key = p_key;
   v_out.head := v_thread.head;
+  v_out.watching := v_thread.watching;
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
   -- but for one that is sent again
   if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
