@@ -15,6 +15,7 @@ from pgstate.cli import (
     _search,
     _servers,
     _tasks,
+    _threads,
     _watch,
 )
 from pgstate.cli._command import AgentOption, Common, CsvOption, DsnOption, JsonOption, ListenDsnOption
@@ -48,6 +49,7 @@ def _options(
 _entries.register(app)
 _history.register(app)
 _search.register(app)
+_threads.register(app)
 _watch.register(app)
 _claims.register(app)
 _tasks.register(app)
