@@ -1,4 +1,7 @@
-"""Threads and checkpoints, runs and steps."""
+"""Threads and checkpoints, and the LangGraph store.
+
+Adds tables for threads, checkpoints and their chunks; changes none that there is.
+"""
 
 from __future__ import annotations
 
