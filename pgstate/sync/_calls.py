@@ -376,6 +376,147 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         kept, InvalidKey."""
         return TypedState(lambda: self._its.typed(type_, path, fallback=fallback))
 
+    def search(
+        self,
+        pattern: str = "",
+        query: str | None = None,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        limit: int = 10,
+        after: str | None = None,
+        mode: Literal["text", "vector", "hybrid"] | None = None,
+        vector: Sequence[float] | None = None,
+        vectors: str | None = None,
+        offset: int = 0,
+        order: Literal["newest"] | None = None,
+    ) -> FoundPage:
+        """Entries that match a pattern and that the agent may read, best first: by a query as people type it (words,
+        "a phrase", or, -not), by a vector, or by both; without either those that fit the filter, in key order.
+
+        `filter` is an object of fields and what they are: `{"status": "open", "author.name": "ana", "tries":
+        {"$gt": 3}, "$or": [{"tags[*]": "x"}, {"due": {"$exists": False}}]}`; operators are $eq $ne $gt $gte $lt
+        $lte $in $nin $exists $contains $not, and types that differ never compare. `limit` is 1 to 10,000; `after`
+        goes on behind a page (`page.after`), `offset` passes over as many. With `order` newest, where nothing
+        else gives one, those written last come first. `mode` is text (ts_rank_cd), vector (distance), or hybrid
+        (reciprocal rank fusion of both); unless given, what there is. With `connect(embed=...)` queries are
+        embedded, and entries under the pattern that wait for their vectors too, up to 64 at a time. `vectors`
+        names the vector index where the pattern reaches several. Raises InvalidPattern, InvalidArgument,
+        AccessDenied when the pattern reaches nothing that the agent may read, VectorsUnavailable, and what the
+        embedding function raises."""
+        return self._run(
+            self._its.search(
+                pattern,
+                query,
+                filter=filter,
+                limit=limit,
+                after=after,
+                mode=mode,
+                vector=vector,
+                vectors=vectors,
+                offset=offset,
+                order=order,
+            )
+        )
+
+    def set_search(
+        self,
+        subtree: str,
+        *,
+        fields: Sequence[str] = ("$",),
+        config: str = "english",
+        vectors: str | None = None,
+        vector_fields: Sequence[str] | None = None,
+    ) -> None:
+        """Has what is written to a key, a subtree (research/**) or everything (**), named in full also in a
+        namespace, indexed for `search`; for each key the nearest subtree decides, and alone.
+
+        `fields` are paths whose strings and numbers are searched (title, author.name, items[*].text; "$" is all
+        of the value), `config` is Postgres's text search configuration. `vectors` names a vector index
+        (`create_vectors`) that entries are embedded for, with a vector for each match of `vector_fields`, or one
+        for all of the value; an empty list leaves it to writers to give them, with `put_embedded`. What is there
+        already is found meanwhile, slower, until any connected client has indexed it. Raises InvalidPattern,
+        InvalidArgument, AccessDenied (needs admin on all of the subtree, the first one admin on everything,
+        because all writes wait while the database begins to follow them), DatabaseError when another transaction
+        that has written stays open."""
+        self._run(
+            self._its.set_search(subtree, fields=fields, config=config, vectors=vectors, vector_fields=vector_fields)
+        )
+
+    def drop_search(self, subtree: str) -> None:
+        """Takes away what `set_search` set for a key or subtree. Raises InvalidPattern, InvalidArgument when there
+        is none, AccessDenied."""
+        self._run(self._its.drop_search(subtree))
+
+    def searches(self) -> builtins.list[SearchRule]:
+        """What is indexed for `search`, of what holds for keys within the acting agent's grants."""
+        return self._run(self._its.searches())
+
+    def create_vectors(
+        self,
+        name: str,
+        dims: int,
+        *,
+        model: str | None = None,
+        distance: Literal["cosine", "l2", "inner_product"] = "cosine",
+        method: Literal["hnsw", "ivfflat", "exact"] = "hnsw",
+        type: Literal["vector", "halfvec"] | None = None,
+        options: Mapping[str, int] | None = None,
+    ) -> None:
+        """Makes a vector index, which `set_search` names: it holds vectors of one model (that of
+        `connect(embed=...)` unless given) with `dims` dimensions.
+
+        `method` exact makes no index and compares every vector. `type` is that of the index: vector up to 2,000
+        dimensions, halfvec up to 4,000. `options`: m, ef_construction (hnsw), lists (ivfflat). Asked again with
+        the same settings it restores an index that went with the extension. Raises VectorsUnavailable without
+        pgvector (it says what is missing), InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(
+            self._its.create_vectors(
+                name, dims, model=model, distance=distance, method=method, type=type, options=options
+            )
+        )
+
+    def drop_vectors(self, name: str) -> None:
+        """Removes a vector index that no `set_search` names, with its vectors. Raises InvalidArgument, AccessDenied."""
+        self._run(self._its.drop_vectors(name))
+
+    def vectors(self) -> builtins.list[VectorIndex]:
+        """The vector indexes of the installation."""
+        return self._run(self._its.vectors())
+
+    def unembedded(self, pattern: str = "", *, limit: int = 100, after: str | None = None) -> builtins.list[Unembedded]:
+        """Entries under a pattern that the agent may read and write and whose vectors are missing, or were of an
+        older text, in key order. `search` finds them by words. `limit` is 1 to 10,000. Raises InvalidPattern,
+        InvalidArgument, AccessDenied."""
+        return self._run(self._its.unembedded(pattern, limit=limit, after=after))
+
+    def set_vectors(self, entry: Unembedded, vectors: Sequence[Sequence[float]], *, model: str | None = None) -> str:
+        """Stores the vectors of an entry as `unembedded` gave it, one for each of its texts: "ok", "stale" when its
+        text has changed meanwhile or they are there already (then nothing is stored), "denied" without read and
+        write. Raises InvalidArgument."""
+        return self._run(self._its.set_vectors(entry, vectors, model=model))
+
+    def put_embedded(
+        self,
+        key: str,
+        value: Any,
+        vectors: Sequence[Sequence[float]],
+        *,
+        model: str | None = None,
+        expect: int | None = None,
+        ttl: Seconds | None = None,
+    ) -> int:
+        """`put`, with the vectors that the entry is found by, until its next version: in one statement, so that no
+        search finds it by an older text. For subtrees whose `set_search` has `vector_fields=[]`. `model` is that
+        of the vectors, of the client unless given. Calls that come together share a statement. Raises
+        InvalidArgument, and what `put` raises."""
+        return self._run(self._its.put_embedded(key, value, vectors, model=model, expect=expect, ttl=ttl))
+
+    def embed(self, pattern: str = "", *, limit: int | None = None) -> int:
+        """Embeds entries under a pattern that wait for vectors of the client's model, all or at most `limit`, and
+        returns how many. Connected clients do it by themselves now and then. Raises InvalidArgument without
+        `connect(embed=...)`, InvalidPattern, AccessDenied, and what the embedding function raises."""
+        return self._run(self._its.embed(pattern, limit=limit))
+
     @overload
     def get(self, key: str, *, as_of: AsOf | None = ...) -> Entry[Any] | None: ...
 
@@ -473,6 +614,28 @@ class StateCalls(Proxy[client.BoundState | client.State]):
                 not_before=not_before,
             )
         )
+
+    def touch(self, *keys: str) -> int:
+        """Lets the time to live of entries begin anew: each lives on for as long as its last write let it. Returns
+        how many did: those without a time to live, that have expired, or that the agent may not read and write
+        stay as they are. It makes no version. Raises InvalidKey."""
+        return self._run(self._its.touch(*keys))
+
+    def namespaces(
+        self,
+        pattern: str = "",
+        *,
+        matching: Sequence[str] = (),
+        depth: int | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> builtins.list[str]:
+        """Keys under which there are entries (theirs without the last segment) that match a pattern and all of
+        `matching`, of entries that the agent may read. `depth` cuts them short, each once, to that many segments.
+        `limit` is 1 to 100,000, `offset` how many are passed over. Costs what it returns, however many entries
+        there are. Raises InvalidPattern, InvalidArgument, AccessDenied when the pattern reaches nothing that the
+        agent may read."""
+        return self._run(self._its.namespaces(pattern, matching=matching, depth=depth, limit=limit, offset=offset))
 
     @overload
     def merge(
@@ -574,118 +737,6 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         guard, then per operation. Raises VersionConflict, ClaimHeld or StaleToken for the first that failed
         (nothing was done then), InvalidArgument for a misspelt one, and what `put` raises."""
         return self._run(self._its.apply(guards=guards, operations=operations, op_id=op_id))
-
-    def search(
-        self,
-        pattern: str = "",
-        query: str | None = None,
-        *,
-        filter: Mapping[str, Any] | None = None,
-        limit: int = 10,
-        after: str | None = None,
-        mode: Literal["text", "vector", "hybrid"] | None = None,
-        vector: Sequence[float] | None = None,
-        vectors: str | None = None,
-    ) -> FoundPage:
-        """Entries that match a pattern and that the agent may read, best first: by a query as people type it (words,
-        "a phrase", or, -not), by a vector, or by both; without either those that fit the filter, in key order.
-
-        `filter` is an object of fields and what they are: `{"status": "open", "author.name": "ana", "tries":
-        {"$gt": 3}, "$or": [{"tags[*]": "x"}, {"due": {"$exists": False}}]}`; operators are $eq $ne $gt $gte $lt
-        $lte $in $nin $exists $contains $not, and types that differ never compare. `limit` is 1 to 10,000; `after`
-        goes on behind a page (`page.after`). `mode` is text (ts_rank_cd), vector (distance), or hybrid
-        (reciprocal rank fusion of both); unless given, what there is. With `connect(embed=...)` queries are
-        embedded, and entries under the pattern that wait for their vectors too, up to 64 at a time. `vectors`
-        names the vector index where the pattern reaches several. Raises InvalidPattern, InvalidArgument,
-        AccessDenied when the pattern reaches nothing that the agent may read, VectorsUnavailable, and what the
-        embedding function raises."""
-        return self._run(
-            self._its.search(
-                pattern, query, filter=filter, limit=limit, after=after, mode=mode, vector=vector, vectors=vectors
-            )
-        )
-
-    def set_search(
-        self,
-        subtree: str,
-        *,
-        fields: Sequence[str] = ("$",),
-        config: str = "english",
-        vectors: str | None = None,
-        vector_fields: Sequence[str] | None = None,
-    ) -> None:
-        """Has what is written to a key, a subtree (research/**) or everything (**), named in full also in a
-        namespace, indexed for `search`; for each key the nearest subtree decides, and alone.
-
-        `fields` are paths whose strings and numbers are searched (title, author.name, items[*].text; "$" is all
-        of the value), `config` is Postgres's text search configuration. `vectors` names a vector index
-        (`create_vectors`) that entries are embedded for, with a vector for each match of `vector_fields`, or one
-        for all of the value. What is there already is found meanwhile, slower, until any connected client has
-        indexed it. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of the subtree, the
-        first one admin on everything, because all writes wait while the database begins to follow them),
-        DatabaseError when another transaction that has written stays open."""
-        self._run(
-            self._its.set_search(subtree, fields=fields, config=config, vectors=vectors, vector_fields=vector_fields)
-        )
-
-    def drop_search(self, subtree: str) -> None:
-        """Takes away what `set_search` set for a key or subtree. Raises InvalidPattern, InvalidArgument when there
-        is none, AccessDenied."""
-        self._run(self._its.drop_search(subtree))
-
-    def searches(self) -> builtins.list[SearchRule]:
-        """What is indexed for `search`, of what holds for keys within the acting agent's grants."""
-        return self._run(self._its.searches())
-
-    def create_vectors(
-        self,
-        name: str,
-        dims: int,
-        *,
-        model: str | None = None,
-        distance: Literal["cosine", "l2", "inner_product"] = "cosine",
-        method: Literal["hnsw", "ivfflat", "exact"] = "hnsw",
-        type: Literal["vector", "halfvec"] | None = None,
-        options: Mapping[str, int] | None = None,
-    ) -> None:
-        """Makes a vector index, which `set_search` names: it holds vectors of one model (that of
-        `connect(embed=...)` unless given) with `dims` dimensions.
-
-        `method` exact makes no index and compares every vector. `type` is that of the index: vector up to 2,000
-        dimensions, halfvec up to 4,000. `options`: m, ef_construction (hnsw), lists (ivfflat). Asked again with
-        the same settings it restores an index that went with the extension. Raises VectorsUnavailable without
-        pgvector (it says what is missing), InvalidArgument, AccessDenied (needs admin on everything)."""
-        self._run(
-            self._its.create_vectors(
-                name, dims, model=model, distance=distance, method=method, type=type, options=options
-            )
-        )
-
-    def drop_vectors(self, name: str) -> None:
-        """Removes a vector index that no `set_search` names, with its vectors. Raises InvalidArgument, AccessDenied."""
-        self._run(self._its.drop_vectors(name))
-
-    def vectors(self) -> builtins.list[VectorIndex]:
-        """The vector indexes of the installation."""
-        return self._run(self._its.vectors())
-
-    def unembedded(self, pattern: str = "", *, limit: int = 100, after: str | None = None) -> builtins.list[Unembedded]:
-        """Entries under a pattern that the agent may read and write and whose vectors are missing, or were of an
-        older text, in key order. `search` finds them by words. `limit` is 1 to 10,000. Raises InvalidPattern,
-        InvalidArgument, AccessDenied."""
-        return self._run(self._its.unembedded(pattern, limit=limit, after=after))
-
-    def set_vectors(self, entry: Unembedded, vectors: Sequence[Sequence[float]], *, model: str | None = None) -> str:
-        """Stores the vectors of an entry as `unembedded` gave it, one for each of its texts: "ok", "stale" when its
-        text has changed meanwhile or they are there already (then nothing is stored), "denied" without read and
-        write. Raises InvalidArgument."""
-        return self._run(self._its.set_vectors(entry, vectors, model=model))
-
-    def embed(self, pattern: str = "", *, limit: int | None = None) -> int:
-        """Embeds entries under a pattern that wait for vectors of the client's model, all or at most `limit`, and
-        returns how many. Connected clients do it by themselves now and then. Raises InvalidArgument without
-        `connect(embed=...)`, InvalidPattern, AccessDenied, and what the embedding function raises."""
-        return self._run(self._its.embed(pattern, limit=limit))
 
 
 class TypedState(Proxy[typed.TypedState[T]], Generic[T]):
