@@ -31,6 +31,8 @@ class BoundCore:
     def __init__(self, link: Link, embedding: Embedding | None = None) -> None:
         self.embedding = embedding
         self.stats = Stats()
+        # what the areas keep for this transaction
+        self.kept: dict[object, Any] = {}
         self._link = link
         self._turn = asyncio.Lock()
         self._updates: WeakValueDictionary[str, asyncio.Lock] | None = None

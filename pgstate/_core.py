@@ -63,6 +63,8 @@ class Core:
         self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._finished: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        # what ends before it closes, as long as it still answers
+        self.before_close: list[Callable[[], Awaitable[None]]] = []
         # what closes along with it
         self.at_close: list[Callable[[], Awaitable[None]]] = []
         self.loop = loop = asyncio.get_running_loop()
@@ -271,12 +273,14 @@ class Core:
 
     async def close(self) -> None:
         """Finishes what is under way, then closes the connections. Whoever calls it again waits for the same end."""
-        self.closed = True
+        self.closed = self.closed or not self.before_close
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="pgstate-close")
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        await asyncio.gather(*(end() for end in self.before_close), return_exceptions=True)
+        self.closed = True
         for beat in self._beats:
             beat.cancel()
         await asyncio.gather(*self._beats, return_exceptions=True)

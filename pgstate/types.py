@@ -405,6 +405,62 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadInfo:
+    """A thread: the checkpoint that was saved last and its namespace, how many there are in all, and the bytes that
+    were sent for them. `forked_from` is the key that it was forked from, `forked_id` the checkpoint (None: all)."""
+
+    key: str
+    checkpoint: str | None
+    ns: str | None
+    checkpoints: int
+    bytes: int
+    version: int
+    writer: str
+    via: str
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    forked_from: str | None
+    forked_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointInfo:
+    """A checkpoint without its values. `id` rises with time within a namespace; `parent` is the one that it came
+    after, `channels` the names of its values, `size` the bytes that were sent for it."""
+
+    key: str
+    namespace: str
+    id: str
+    parent: str | None
+    metadata: Any
+    channels: list[str]
+    size: int
+    created_at: datetime
+    writer: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class PendingWrite:
+    """What a task wrote to a channel after a checkpoint, and no later one holds yet."""
+
+    task_id: str
+    channel: str
+    value: Any
+    idx: int
+    task_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(CheckpointInfo):
+    """A checkpoint: `state` has its channels, `writes` what tasks wrote after it."""
+
+    state: dict[str, Any]
+    writes: list[PendingWrite]
+
+
+@dataclass(frozen=True, slots=True)
 class FieldChange:
     """A field of a typed state at two points in the feed; UNSET where nothing is stored for it."""
 

@@ -1,25 +1,30 @@
-"""Written by `python -m pgstate.sync._generate` from the asynchronous classes."""
+"""Written by `python pgstate/sync/_generate.py` from the asynchronous classes."""
 
 from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Self, TypeVar, overload
 
+from pydantic import BaseModel
+
 from pgstate import client, errors
-from pgstate._areas import _held, typed
+from pgstate._areas import _held, threads, typed
 from pgstate._areas._held import Loss
 from pgstate._areas.typed import _ATTEMPTS, _Row
+from pgstate._codec import JSON, Serializer
 from pgstate.sync._kinds import Claiming, Locking, TypedWatch, Watch
 from pgstate.sync._loop import called_in_thread
-from pgstate.sync._proxy import Proxy
+from pgstate.sync._proxy import Proxy, moved
 from pgstate.types import (
     UNSET,
     Agent,
     AsOf,
     ChangePage,
+    Checkpoint,
+    CheckpointInfo,
     Claim,
     Entry,
     Failed,
@@ -39,6 +44,7 @@ from pgstate.types import (
     Seconds,
     Stats,
     TaskState,
+    ThreadInfo,
     Unembedded,
     VectorIndex,
     Version,
@@ -738,6 +744,25 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         (nothing was done then), InvalidArgument for a misspelt one, and what `put` raises."""
         return self._run(self._its.apply(guards=guards, operations=operations, op_id=op_id))
 
+    def thread(self, key: str, *, namespace: str = "", serializer: Serializer = JSON) -> Thread:
+        """The thread under a key, whether or not there is one. `namespace` is that of a nested agent within it;
+        `serializer` turns values into bytes and back, and what it was saved with must read it."""
+        return Thread(lambda: self._its.thread(key, namespace=namespace, serializer=serializer))
+
+    def threads(
+        self, pattern: str = "", *, limit: int | None = 1000, after: str | None = None
+    ) -> builtins.list[ThreadInfo]:
+        """Threads that match a pattern and that the agent may read, in key order; `after` is the last key of the
+        page before. Raises InvalidPattern, InvalidKey, InvalidArgument, AccessDenied when the pattern reaches
+        nothing that the agent may read."""
+        return self._run(self._its.threads(pattern, limit=limit, after=after))
+
+    def delete_runs(self, run_ids: Iterable[str]) -> int:
+        """Removes the checkpoints that these runs made (their metadata's `run_id`), of all threads that the agent
+        may read and write, but those that others cannot be read without. Returns how many. Raises ClaimHeld when
+        a thread that somebody has claimed was left out."""
+        return self._run(self._its.delete_runs(run_ids))
+
 
 class TypedState(Proxy[typed.TypedState[T]], Generic[T]):
     """One object of type T in the shared state. Made by `State.typed`; cheap, and safe to use from any number of
@@ -852,6 +877,105 @@ class TypedState(Proxy[typed.TypedState[T]], Generic[T]):
 
         Raises CursorInvalid when `until` lies before `since`, CursorExpired, InvalidValue, AccessDenied."""
         return self._run(self._its.diff(since, until))
+
+
+class Thread(Proxy[threads.Thread]):
+    """A recorded execution. Its checkpoints are points to go on from, by namespace; the head of it is the entry
+    under its key, which the same grants guard and watches see.
+
+    One object follows one line: what it saves comes after what it saved or read last (`latest`). So who goes
+    on after the thread was deleted is refused, and who saves after somebody else saved has made a branch,
+    unless `expect_head` refuses that."""
+
+    @property
+    def key(self) -> str:
+        """The key."""
+        return self._its.key
+
+    def namespace(self, name: str) -> Self:
+        """A namespace of the same thread, for a nested agent; it has checkpoints of its own."""
+        return type(self)(lambda: self._its.namespace(name))
+
+    def save(
+        self,
+        state: Mapping[str, Any] | BaseModel | Any,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        expect_head: str | _Unset | None = UNSET,
+        parent: str | _Unset | None = UNSET,
+        ttl: Seconds | None = None,
+        token: int | None = None,
+    ) -> str:
+        """Saves a checkpoint and returns its id. `state` is a mapping of channels to values, a Pydantic model or a
+        dataclass. Of a list, and of what did not change, only what is new is sent and stored.
+
+        `expect_head` refuses unless this is the latest checkpoint (None: unless there is none). `parent` is the
+        one that it comes after: what this object saved or read last, else the latest; None begins a thread, also
+        one that was deleted. `ttl` is how long the thread stays after this and every later save, 0 for ever;
+        without it, what it was, or what a policy says. `token` is that of a claim of the thread.
+
+        Raises CheckpointConflict (with `.head`), CheckpointMissing when the parent is not there, as in a thread
+        that was deleted, ClaimHeld, StaleToken, InvalidKey, InvalidValue, WrongKind, AccessDenied (takes read and
+        write), Timeout, Unreachable."""
+        return self._run(
+            self._its.save(state, metadata=metadata, expect_head=expect_head, parent=parent, ttl=ttl, token=token)
+        )
+
+    def latest(self) -> Checkpoint | None:
+        """The latest checkpoint of the namespace, None if there is none. Raises AccessDenied (takes read),
+        InvalidKey, InvalidValue for one that was saved with another serializer."""
+        return self._run(self._its.latest())
+
+    def get(self, id: str) -> Checkpoint | None:
+        """A checkpoint by its id, None if it is not there. Raises as `latest`."""
+        return self._run(self._its.get(id))
+
+    def history(
+        self, limit: int | None = None, *, before: str | None = None, where: Mapping[str, Any] | None = None
+    ) -> Iterator[CheckpointInfo]:
+        """The checkpoints of the namespace without their values, newest first, in pages as they are asked for.
+        `before` leaves out those from this id on, `where` those whose metadata does not contain this. Raises as
+        `latest`."""
+        return self._each(self._its.history(limit, before=before, where=where))
+
+    def fork(self, id: str | None, key: str, *, history: bool = False, ttl: Seconds | None = None) -> Thread:
+        """Makes a thread under another key from a checkpoint of this one (None: the latest), with the writes after
+        it, and returns it; with `history` from all checkpoints of all namespaces. Values are not copied. Raises
+        CheckpointConflict when there is a thread under that key, CheckpointMissing, WrongKind, AccessDenied
+        (takes read here, read and write there)."""
+        made = self._run(self._its.fork(id, key, history=history, ttl=ttl))
+        return Thread(lambda: moved(made, self._its))
+
+    def rollback(self, id: str, *, metadata: Mapping[str, Any] | None = None, token: int | None = None) -> str:
+        """Goes back to a checkpoint by a new one with its values, which becomes the latest, and returns the id of
+        that. Those between stay. Raises CheckpointMissing, ClaimHeld, StaleToken, AccessDenied (takes read and
+        write)."""
+        return self._run(self._its.rollback(id, metadata=metadata, token=token))
+
+    def delete(self, *, token: int | None = None) -> bool:
+        """Deletes the thread, all namespaces of it; was there one? Who goes on saving to it is refused. Raises
+        ClaimHeld, StaleToken, WrongKind, AccessDenied (takes read and write)."""
+        return self._run(self._its.delete(token=token))
+
+    def prune(self, keep: int = 1, *, everywhere: bool = False, token: int | None = None) -> int:
+        """Removes all but the newest `keep` checkpoints of the namespace, or of each namespace with `everywhere`,
+        and returns how many went. Raises InvalidArgument, ClaimHeld, StaleToken, WrongKind, AccessDenied (takes
+        read and write)."""
+        return self._run(self._its.prune(keep, everywhere=everywhere, token=token))
+
+    def put_writes(
+        self,
+        checkpoint: str,
+        task_id: str,
+        writes: Sequence[tuple[str, Any]],
+        *,
+        task_path: str = "",
+        replace: bool = False,
+    ) -> None:
+        """Keeps what a task wrote after a checkpoint, as (channel, value), until the next checkpoint holds it: who
+        resumes finds it in `Checkpoint.writes`. Writing it again changes nothing, unless `replace`. Raises
+        InvalidValue, WrongKind, AccessDenied (takes read and write)."""
+        self._run(self._its.put_writes(checkpoint, task_id, writes, task_path=task_path, replace=replace))
 
 
 class Task(Proxy[_held.Task]):
