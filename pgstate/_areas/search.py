@@ -218,18 +218,18 @@ class Search(Values):
         search finds it by an older text. For subtrees whose `set_search` has `vector_fields=[]`. `model` is that of the
         vectors, of the client unless given. Calls that come together share a statement. Raises InvalidArgument, and
         what `put` raises."""
-        text = encode(value)
-        (row,) = await self._put_embedded([("put", key, text, expect, ttl, vectors)], self._model(model))
+        (row,) = await self._put_embedded([("put", key, value, expect, ttl, vectors)], self._model(model))
         return int(row["version"] or 0)
 
     async def _put_embedded(
         self,
-        writes: Sequence[tuple[str, str, str | None, int | None, Seconds | None, Sequence[Sequence[float]]]],
+        writes: Sequence[tuple[str, str, Any, int | None, Seconds | None, Sequence[Sequence[float]]]],
         model: str,
     ) -> list[Row]:
         """Puts and deletes with their vectors, each by itself; raises the first error when all have been tried."""
         sent, prepared = [], []
-        for op, key, text, expect, ttl, vectors in writes:
+        for op, key, value, expect, ttl, vectors in writes:
+            text = None if op == "delete" else encode(value)
             args = self._arguments(op, key, text, expect, UNSET, ttl, None, None, None, None, None, None)
             numbers = [[float(number) for number in vector] for vector in vectors]
             sent.append((args[1], (args, numbers), len(args[1]) + len(text or "") + 16 * sum(map(len, numbers))))
