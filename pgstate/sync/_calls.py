@@ -1,25 +1,30 @@
-"""Written by `python -m pgstate.sync._generate` from the asynchronous classes."""
+"""Written by `python pgstate/sync/_generate.py` from the asynchronous classes."""
 
 from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Self, TypeVar, overload
 
+from pydantic import BaseModel
+
 from pgstate import client, errors
-from pgstate._areas import _held, typed
+from pgstate._areas import _held, threads, typed
 from pgstate._areas._held import Loss
 from pgstate._areas.typed import _ATTEMPTS, _Row
+from pgstate._codec import JSON, Serializer
 from pgstate.sync._kinds import Claiming, Locking, TypedWatch, Watch
 from pgstate.sync._loop import called_in_thread
-from pgstate.sync._proxy import Proxy
+from pgstate.sync._proxy import Proxy, moved
 from pgstate.types import (
     UNSET,
     Agent,
     AsOf,
     ChangePage,
+    Checkpoint,
+    CheckpointInfo,
     Claim,
     Entry,
     Failed,
@@ -39,6 +44,7 @@ from pgstate.types import (
     Seconds,
     Stats,
     TaskState,
+    ThreadInfo,
     Unembedded,
     VectorIndex,
     Version,
@@ -376,6 +382,147 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         kept, InvalidKey."""
         return TypedState(lambda: self._its.typed(type_, path, fallback=fallback))
 
+    def search(
+        self,
+        pattern: str = "",
+        query: str | None = None,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        limit: int = 10,
+        after: str | None = None,
+        mode: Literal["text", "vector", "hybrid"] | None = None,
+        vector: Sequence[float] | None = None,
+        vectors: str | None = None,
+        offset: int = 0,
+        order: Literal["newest"] | None = None,
+    ) -> FoundPage:
+        """Entries that match a pattern and that the agent may read, best first: by a query as people type it (words,
+        "a phrase", or, -not), by a vector, or by both; without either those that fit the filter, in key order.
+
+        `filter` is an object of fields and what they are: `{"status": "open", "author.name": "ana", "tries":
+        {"$gt": 3}, "$or": [{"tags[*]": "x"}, {"due": {"$exists": False}}]}`; operators are $eq $ne $gt $gte $lt
+        $lte $in $nin $exists $contains $not, and types that differ never compare. `limit` is 1 to 10,000; `after`
+        goes on behind a page (`page.after`), `offset` passes over as many. With `order` newest, where nothing
+        else gives one, those written last come first. `mode` is text (ts_rank_cd), vector (distance), or hybrid
+        (reciprocal rank fusion of both); unless given, what there is. With `connect(embed=...)` queries are
+        embedded, and entries under the pattern that wait for their vectors too, up to 64 at a time. `vectors`
+        names the vector index where the pattern reaches several. Raises InvalidPattern, InvalidArgument,
+        AccessDenied when the pattern reaches nothing that the agent may read, VectorsUnavailable, and what the
+        embedding function raises."""
+        return self._run(
+            self._its.search(
+                pattern,
+                query,
+                filter=filter,
+                limit=limit,
+                after=after,
+                mode=mode,
+                vector=vector,
+                vectors=vectors,
+                offset=offset,
+                order=order,
+            )
+        )
+
+    def set_search(
+        self,
+        subtree: str,
+        *,
+        fields: Sequence[str] = ("$",),
+        config: str = "english",
+        vectors: str | None = None,
+        vector_fields: Sequence[str] | None = None,
+    ) -> None:
+        """Has what is written to a key, a subtree (research/**) or everything (**), named in full also in a
+        namespace, indexed for `search`; for each key the nearest subtree decides, and alone.
+
+        `fields` are paths whose strings and numbers are searched (title, author.name, items[*].text; "$" is all
+        of the value), `config` is Postgres's text search configuration. `vectors` names a vector index
+        (`create_vectors`) that entries are embedded for, with a vector for each match of `vector_fields`, or one
+        for all of the value; an empty list leaves it to writers to give them, with `put_embedded`. What is there
+        already is found meanwhile, slower, until any connected client has indexed it. Raises InvalidPattern,
+        InvalidArgument, AccessDenied (needs admin on all of the subtree, the first one admin on everything,
+        because all writes wait while the database begins to follow them), DatabaseError when another transaction
+        that has written stays open."""
+        self._run(
+            self._its.set_search(subtree, fields=fields, config=config, vectors=vectors, vector_fields=vector_fields)
+        )
+
+    def drop_search(self, subtree: str) -> None:
+        """Takes away what `set_search` set for a key or subtree. Raises InvalidPattern, InvalidArgument when there
+        is none, AccessDenied."""
+        self._run(self._its.drop_search(subtree))
+
+    def searches(self) -> builtins.list[SearchRule]:
+        """What is indexed for `search`, of what holds for keys within the acting agent's grants."""
+        return self._run(self._its.searches())
+
+    def create_vectors(
+        self,
+        name: str,
+        dims: int,
+        *,
+        model: str | None = None,
+        distance: Literal["cosine", "l2", "inner_product"] = "cosine",
+        method: Literal["hnsw", "ivfflat", "exact"] = "hnsw",
+        type: Literal["vector", "halfvec"] | None = None,
+        options: Mapping[str, int] | None = None,
+    ) -> None:
+        """Makes a vector index, which `set_search` names: it holds vectors of one model (that of
+        `connect(embed=...)` unless given) with `dims` dimensions.
+
+        `method` exact makes no index and compares every vector. `type` is that of the index: vector up to 2,000
+        dimensions, halfvec up to 4,000. `options`: m, ef_construction (hnsw), lists (ivfflat). Asked again with
+        the same settings it restores an index that went with the extension. Raises VectorsUnavailable without
+        pgvector (it says what is missing), InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(
+            self._its.create_vectors(
+                name, dims, model=model, distance=distance, method=method, type=type, options=options
+            )
+        )
+
+    def drop_vectors(self, name: str) -> None:
+        """Removes a vector index that no `set_search` names, with its vectors. Raises InvalidArgument, AccessDenied."""
+        self._run(self._its.drop_vectors(name))
+
+    def vectors(self) -> builtins.list[VectorIndex]:
+        """The vector indexes of the installation."""
+        return self._run(self._its.vectors())
+
+    def unembedded(self, pattern: str = "", *, limit: int = 100, after: str | None = None) -> builtins.list[Unembedded]:
+        """Entries under a pattern that the agent may read and write and whose vectors are missing, or were of an
+        older text, in key order. `search` finds them by words. `limit` is 1 to 10,000. Raises InvalidPattern,
+        InvalidArgument, AccessDenied."""
+        return self._run(self._its.unembedded(pattern, limit=limit, after=after))
+
+    def set_vectors(self, entry: Unembedded, vectors: Sequence[Sequence[float]], *, model: str | None = None) -> str:
+        """Stores the vectors of an entry as `unembedded` gave it, one for each of its texts: "ok", "stale" when its
+        text has changed meanwhile or they are there already (then nothing is stored), "denied" without read and
+        write. Raises InvalidArgument."""
+        return self._run(self._its.set_vectors(entry, vectors, model=model))
+
+    def put_embedded(
+        self,
+        key: str,
+        value: Any,
+        vectors: Sequence[Sequence[float]],
+        *,
+        model: str | None = None,
+        expect: int | None = None,
+        ttl: Seconds | None = None,
+    ) -> int:
+        """`put`, with the vectors that the entry is found by, until its next version: in one statement, so that no
+        search finds it by an older text. For subtrees whose `set_search` has `vector_fields=[]`. `model` is that
+        of the vectors, of the client unless given. Calls that come together share a statement. Raises
+        InvalidArgument, and what `put` raises."""
+        return self._run(self._its.put_embedded(key, value, vectors, model=model, expect=expect, ttl=ttl))
+
+    def embed(self, pattern: str = "", *, limit: int | None = None) -> int:
+        """Embeds entries under a pattern that wait for vectors of the client's model, all or at most `limit`, and
+        returns how many. Connected clients do it by themselves now and then. Raises InvalidArgument without
+        `connect(embed=...)`, InvalidPattern, AccessDenied, and what the embedding function raises."""
+        return self._run(self._its.embed(pattern, limit=limit))
+
     @overload
     def get(self, key: str, *, as_of: AsOf | None = ...) -> Entry[Any] | None: ...
 
@@ -473,6 +620,28 @@ class StateCalls(Proxy[client.BoundState | client.State]):
                 not_before=not_before,
             )
         )
+
+    def touch(self, *keys: str) -> int:
+        """Lets the time to live of entries begin anew: each lives on for as long as its last write let it. Returns
+        how many did: those without a time to live, that have expired, or that the agent may not read and write
+        stay as they are. It makes no version. Raises InvalidKey."""
+        return self._run(self._its.touch(*keys))
+
+    def namespaces(
+        self,
+        pattern: str = "",
+        *,
+        matching: Sequence[str] = (),
+        depth: int | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> builtins.list[str]:
+        """Keys under which there are entries (theirs without the last segment) that match a pattern and all of
+        `matching`, of entries that the agent may read. `depth` cuts them short, each once, to that many segments.
+        `limit` is 1 to 100,000, `offset` how many are passed over. Costs what it returns, however many entries
+        there are. Raises InvalidPattern, InvalidArgument, AccessDenied when the pattern reaches nothing that the
+        agent may read."""
+        return self._run(self._its.namespaces(pattern, matching=matching, depth=depth, limit=limit, offset=offset))
 
     @overload
     def merge(
@@ -575,117 +744,24 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         (nothing was done then), InvalidArgument for a misspelt one, and what `put` raises."""
         return self._run(self._its.apply(guards=guards, operations=operations, op_id=op_id))
 
-    def search(
-        self,
-        pattern: str = "",
-        query: str | None = None,
-        *,
-        filter: Mapping[str, Any] | None = None,
-        limit: int = 10,
-        after: str | None = None,
-        mode: Literal["text", "vector", "hybrid"] | None = None,
-        vector: Sequence[float] | None = None,
-        vectors: str | None = None,
-    ) -> FoundPage:
-        """Entries that match a pattern and that the agent may read, best first: by a query as people type it (words,
-        "a phrase", or, -not), by a vector, or by both; without either those that fit the filter, in key order.
+    def thread(self, key: str, *, namespace: str = "", serializer: Serializer = JSON) -> Thread:
+        """The thread under a key, whether or not there is one. `namespace` is that of a nested agent within it;
+        `serializer` turns values into bytes and back, and what it was saved with must read it."""
+        return Thread(lambda: self._its.thread(key, namespace=namespace, serializer=serializer))
 
-        `filter` is an object of fields and what they are: `{"status": "open", "author.name": "ana", "tries":
-        {"$gt": 3}, "$or": [{"tags[*]": "x"}, {"due": {"$exists": False}}]}`; operators are $eq $ne $gt $gte $lt
-        $lte $in $nin $exists $contains $not, and types that differ never compare. `limit` is 1 to 10,000; `after`
-        goes on behind a page (`page.after`). `mode` is text (ts_rank_cd), vector (distance), or hybrid
-        (reciprocal rank fusion of both); unless given, what there is. With `connect(embed=...)` queries are
-        embedded, and entries under the pattern that wait for their vectors too, up to 64 at a time. `vectors`
-        names the vector index where the pattern reaches several. Raises InvalidPattern, InvalidArgument,
-        AccessDenied when the pattern reaches nothing that the agent may read, VectorsUnavailable, and what the
-        embedding function raises."""
-        return self._run(
-            self._its.search(
-                pattern, query, filter=filter, limit=limit, after=after, mode=mode, vector=vector, vectors=vectors
-            )
-        )
+    def threads(
+        self, pattern: str = "", *, limit: int | None = 1000, after: str | None = None
+    ) -> builtins.list[ThreadInfo]:
+        """Threads that match a pattern and that the agent may read, in key order; `after` is the last key of the
+        page before. Raises InvalidPattern, InvalidKey, InvalidArgument, AccessDenied when the pattern reaches
+        nothing that the agent may read."""
+        return self._run(self._its.threads(pattern, limit=limit, after=after))
 
-    def set_search(
-        self,
-        subtree: str,
-        *,
-        fields: Sequence[str] = ("$",),
-        config: str = "english",
-        vectors: str | None = None,
-        vector_fields: Sequence[str] | None = None,
-    ) -> None:
-        """Has what is written to a key, a subtree (research/**) or everything (**), named in full also in a
-        namespace, indexed for `search`; for each key the nearest subtree decides, and alone.
-
-        `fields` are paths whose strings and numbers are searched (title, author.name, items[*].text; "$" is all
-        of the value), `config` is Postgres's text search configuration. `vectors` names a vector index
-        (`create_vectors`) that entries are embedded for, with a vector for each match of `vector_fields`, or one
-        for all of the value. What is there already is found meanwhile, slower, until any connected client has
-        indexed it. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of the subtree, the
-        first one admin on everything, because all writes wait while the database begins to follow them),
-        DatabaseError when another transaction that has written stays open."""
-        self._run(
-            self._its.set_search(subtree, fields=fields, config=config, vectors=vectors, vector_fields=vector_fields)
-        )
-
-    def drop_search(self, subtree: str) -> None:
-        """Takes away what `set_search` set for a key or subtree. Raises InvalidPattern, InvalidArgument when there
-        is none, AccessDenied."""
-        self._run(self._its.drop_search(subtree))
-
-    def searches(self) -> builtins.list[SearchRule]:
-        """What is indexed for `search`, of what holds for keys within the acting agent's grants."""
-        return self._run(self._its.searches())
-
-    def create_vectors(
-        self,
-        name: str,
-        dims: int,
-        *,
-        model: str | None = None,
-        distance: Literal["cosine", "l2", "inner_product"] = "cosine",
-        method: Literal["hnsw", "ivfflat", "exact"] = "hnsw",
-        type: Literal["vector", "halfvec"] | None = None,
-        options: Mapping[str, int] | None = None,
-    ) -> None:
-        """Makes a vector index, which `set_search` names: it holds vectors of one model (that of
-        `connect(embed=...)` unless given) with `dims` dimensions.
-
-        `method` exact makes no index and compares every vector. `type` is that of the index: vector up to 2,000
-        dimensions, halfvec up to 4,000. `options`: m, ef_construction (hnsw), lists (ivfflat). Asked again with
-        the same settings it restores an index that went with the extension. Raises VectorsUnavailable without
-        pgvector (it says what is missing), InvalidArgument, AccessDenied (needs admin on everything)."""
-        self._run(
-            self._its.create_vectors(
-                name, dims, model=model, distance=distance, method=method, type=type, options=options
-            )
-        )
-
-    def drop_vectors(self, name: str) -> None:
-        """Removes a vector index that no `set_search` names, with its vectors. Raises InvalidArgument, AccessDenied."""
-        self._run(self._its.drop_vectors(name))
-
-    def vectors(self) -> builtins.list[VectorIndex]:
-        """The vector indexes of the installation."""
-        return self._run(self._its.vectors())
-
-    def unembedded(self, pattern: str = "", *, limit: int = 100, after: str | None = None) -> builtins.list[Unembedded]:
-        """Entries under a pattern that the agent may read and write and whose vectors are missing, or were of an
-        older text, in key order. `search` finds them by words. `limit` is 1 to 10,000. Raises InvalidPattern,
-        InvalidArgument, AccessDenied."""
-        return self._run(self._its.unembedded(pattern, limit=limit, after=after))
-
-    def set_vectors(self, entry: Unembedded, vectors: Sequence[Sequence[float]], *, model: str | None = None) -> str:
-        """Stores the vectors of an entry as `unembedded` gave it, one for each of its texts: "ok", "stale" when its
-        text has changed meanwhile or they are there already (then nothing is stored), "denied" without read and
-        write. Raises InvalidArgument."""
-        return self._run(self._its.set_vectors(entry, vectors, model=model))
-
-    def embed(self, pattern: str = "", *, limit: int | None = None) -> int:
-        """Embeds entries under a pattern that wait for vectors of the client's model, all or at most `limit`, and
-        returns how many. Connected clients do it by themselves now and then. Raises InvalidArgument without
-        `connect(embed=...)`, InvalidPattern, AccessDenied, and what the embedding function raises."""
-        return self._run(self._its.embed(pattern, limit=limit))
+    def delete_runs(self, run_ids: Iterable[str]) -> int:
+        """Removes the checkpoints that these runs made (their metadata's `run_id`), of all threads that the agent
+        may read and write, but those that others cannot be read without. Returns how many. Raises ClaimHeld when
+        a thread that somebody has claimed was left out."""
+        return self._run(self._its.delete_runs(run_ids))
 
 
 class TypedState(Proxy[typed.TypedState[T]], Generic[T]):
@@ -801,6 +877,105 @@ class TypedState(Proxy[typed.TypedState[T]], Generic[T]):
 
         Raises CursorInvalid when `until` lies before `since`, CursorExpired, InvalidValue, AccessDenied."""
         return self._run(self._its.diff(since, until))
+
+
+class Thread(Proxy[threads.Thread]):
+    """A recorded execution. Its checkpoints are points to go on from, by namespace; the head of it is the entry
+    under its key, which the same grants guard and watches see.
+
+    One object follows one line: what it saves comes after what it saved or read last (`latest`). So who goes
+    on after the thread was deleted is refused, and who saves after somebody else saved has made a branch,
+    unless `expect_head` refuses that."""
+
+    @property
+    def key(self) -> str:
+        """The key."""
+        return self._its.key
+
+    def namespace(self, name: str) -> Self:
+        """A namespace of the same thread, for a nested agent; it has checkpoints of its own."""
+        return type(self)(lambda: self._its.namespace(name))
+
+    def save(
+        self,
+        state: Mapping[str, Any] | BaseModel | Any,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        expect_head: str | _Unset | None = UNSET,
+        parent: str | _Unset | None = UNSET,
+        ttl: Seconds | None = None,
+        token: int | None = None,
+    ) -> str:
+        """Saves a checkpoint and returns its id. `state` is a mapping of channels to values, a Pydantic model or a
+        dataclass. Of a list, and of what did not change, only what is new is sent and stored.
+
+        `expect_head` refuses unless this is the latest checkpoint (None: unless there is none). `parent` is the
+        one that it comes after: what this object saved or read last, else the latest; None begins a thread, also
+        one that was deleted. `ttl` is how long the thread stays after this and every later save, 0 for ever;
+        without it, what it was, or what a policy says. `token` is that of a claim of the thread.
+
+        Raises CheckpointConflict (with `.head`), CheckpointMissing when the parent is not there, as in a thread
+        that was deleted, ClaimHeld, StaleToken, InvalidKey, InvalidValue, WrongKind, AccessDenied (takes read and
+        write), Timeout, Unreachable."""
+        return self._run(
+            self._its.save(state, metadata=metadata, expect_head=expect_head, parent=parent, ttl=ttl, token=token)
+        )
+
+    def latest(self) -> Checkpoint | None:
+        """The latest checkpoint of the namespace, None if there is none. Raises AccessDenied (takes read),
+        InvalidKey, InvalidValue for one that was saved with another serializer."""
+        return self._run(self._its.latest())
+
+    def get(self, id: str) -> Checkpoint | None:
+        """A checkpoint by its id, None if it is not there. Raises as `latest`."""
+        return self._run(self._its.get(id))
+
+    def history(
+        self, limit: int | None = None, *, before: str | None = None, where: Mapping[str, Any] | None = None
+    ) -> Iterator[CheckpointInfo]:
+        """The checkpoints of the namespace without their values, newest first, in pages as they are asked for.
+        `before` leaves out those from this id on, `where` those whose metadata does not contain this. Raises as
+        `latest`."""
+        return self._each(self._its.history(limit, before=before, where=where))
+
+    def fork(self, id: str | None, key: str, *, history: bool = False, ttl: Seconds | None = None) -> Thread:
+        """Makes a thread under another key from a checkpoint of this one (None: the latest), with the writes after
+        it, and returns it; with `history` from all checkpoints of all namespaces. Values are not copied. Raises
+        CheckpointConflict when there is a thread under that key, CheckpointMissing, WrongKind, AccessDenied
+        (takes read here, read and write there)."""
+        made = self._run(self._its.fork(id, key, history=history, ttl=ttl))
+        return Thread(lambda: moved(made, self._its))
+
+    def rollback(self, id: str, *, metadata: Mapping[str, Any] | None = None, token: int | None = None) -> str:
+        """Goes back to a checkpoint by a new one with its values, which becomes the latest, and returns the id of
+        that. Those between stay. Raises CheckpointMissing, ClaimHeld, StaleToken, AccessDenied (takes read and
+        write)."""
+        return self._run(self._its.rollback(id, metadata=metadata, token=token))
+
+    def delete(self, *, token: int | None = None) -> bool:
+        """Deletes the thread, all namespaces of it; was there one? Who goes on saving to it is refused. Raises
+        ClaimHeld, StaleToken, WrongKind, AccessDenied (takes read and write)."""
+        return self._run(self._its.delete(token=token))
+
+    def prune(self, keep: int = 1, *, everywhere: bool = False, token: int | None = None) -> int:
+        """Removes all but the newest `keep` checkpoints of the namespace, or of each namespace with `everywhere`,
+        and returns how many went. Raises InvalidArgument, ClaimHeld, StaleToken, WrongKind, AccessDenied (takes
+        read and write)."""
+        return self._run(self._its.prune(keep, everywhere=everywhere, token=token))
+
+    def put_writes(
+        self,
+        checkpoint: str,
+        task_id: str,
+        writes: Sequence[tuple[str, Any]],
+        *,
+        task_path: str = "",
+        replace: bool = False,
+    ) -> None:
+        """Keeps what a task wrote after a checkpoint, as (channel, value), until the next checkpoint holds it: who
+        resumes finds it in `Checkpoint.writes`. Writing it again changes nothing, unless `replace`. Raises
+        InvalidValue, WrongKind, AccessDenied (takes read and write)."""
+        self._run(self._its.put_writes(checkpoint, task_id, writes, task_path=task_path, replace=replace))
 
 
 class Task(Proxy[_held.Task]):

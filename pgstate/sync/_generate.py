@@ -1,4 +1,4 @@
-"""Writes `_calls.py`, the synchronous classes, from the asynchronous ones: `python -m pgstate.sync._generate`.
+"""Writes `_calls.py`, the synchronous classes, from the asynchronous ones: `python pgstate/sync/_generate.py`.
 
 A method keeps its signature and its docstring; what it does is to run the asynchronous one. A test compares."""
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pgstate import client, types
 from pgstate._areas import _held
+from pgstate._areas.threads import Thread
 from pgstate._areas.typed import TypedState
 
 TARGET = Path(__file__).with_name("_calls.py")
@@ -24,6 +25,7 @@ TARGET = Path(__file__).with_name("_calls.py")
 _CLASSES: list[tuple[type, str, str, set[str]]] = [
     (client.State, "StateCalls", "Proxy[client.BoundState | client.State]", {"bind", "close", "work"}),
     (TypedState, "TypedState", "Proxy[typed.TypedState[T]], Generic[T]", set()),
+    (Thread, "Thread", "Proxy[threads.Thread]", set()),
     (_held.Task, "Task", "Proxy[_held.Task]", set()),
     (_held.Lock, "Lock", "Proxy[_held.Lock]", set()),
 ]
@@ -31,6 +33,7 @@ _CLASSES: list[tuple[type, str, str, set[str]]] = [
 _SHOWN = {
     "Self": "type(self)(lambda: {})",
     "TypedState": "TypedState(lambda: {})",
+    "Thread": "Thread(lambda: {})",
     "Watch": "Watch(lambda: {})",
     "TypedWatch": "TypedWatch(lambda: {})",
     "Claiming": "Claiming({}, Task)",
@@ -50,7 +53,7 @@ _WORDS = [
     (r"the\s+block\s+is\s+cancelled,?\s+and\s+LeaseLost\s+raised", "LeaseLost is raised when the block ends"),
     (r"the\s+block\s+is\s+cancelled\.", "LeaseLost is raised when the block ends."),
 ]
-_HEADER = '''"""Written by `python -m pgstate.sync._generate` from the asynchronous classes."""
+_HEADER = '''"""Written by `python pgstate/sync/_generate.py` from the asynchronous classes."""
 
 from __future__ import annotations
 
@@ -60,13 +63,16 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Self, TypeVar, overload
 
+from pydantic import BaseModel
+
 from pgstate import client, errors
-from pgstate._areas import _held, typed
+from pgstate._areas import _held, threads, typed
 from pgstate._areas._held import Loss
 from pgstate._areas.typed import _ATTEMPTS, _Row
+from pgstate._codec import JSON, Serializer
 from pgstate.sync._kinds import Claiming, Locking, TypedWatch, Watch
 from pgstate.sync._loop import called_in_thread
-from pgstate.sync._proxy import Proxy
+from pgstate.sync._proxy import Proxy, moved
 from pgstate.types import {types}
 
 T = TypeVar("T")
@@ -136,7 +142,10 @@ def _method(method: _Method, overloaded: bool) -> str:
         # which of the overloads is meant only the caller knows
         text += "    its: Any = self._its\n"
     call = f"{'its' if overloaded else 'self._its'}.{method.name}({_arguments(method.args)})"
-    if kind in _SHOWN:
+    if kind in _SHOWN and isinstance(method, ast.AsyncFunctionDef):
+        text += f"    made = self._run({call})\n"
+        result = _SHOWN[kind].format("moved(made, self._its)")
+    elif kind in _SHOWN:
         result = _SHOWN[kind].format(call)
     elif kind in ("Iterator", "Generator"):
         result = f"self._each({call})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -11,10 +12,12 @@ from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pgstate import errors
+from pgstate._areas._base import Area
 from pgstate.sync import _loop
 
 A = TypeVar("A")
 H = TypeVar("H")
+M = TypeVar("M", bound=Area)
 T = TypeVar("T")
 
 MOST_AHEAD = 64
@@ -104,6 +107,15 @@ async def _next(items: AsyncIterator[T]) -> T | _End:
         return await anext(items)
     except StopAsyncIteration:
         return _END
+
+
+def moved(made: M, beside: Area) -> M:
+    """A view that was made, on the connections that another has: the same unless the process was forked since."""
+    if made._core is beside._core:
+        return made
+    there = copy.copy(made)
+    there._core = beside._core
+    return there
 
 
 class Stream(Proxy[A], Generic[A, T]):

@@ -42,6 +42,7 @@ def test_what_is_generated_is_up_to_date() -> None:
     [
         (pgstate.sync.State, pgstate.State),
         (pgstate.sync.TypedState, pgstate.TypedState),
+        (pgstate.sync.Thread, pgstate.Thread),
         (pgstate.sync.Task, pgstate.Task),
         (pgstate.sync.Lock, pgstate.Lock),
     ],
@@ -242,6 +243,17 @@ def test_typed_state(sync: pgstate.sync.State) -> None:
     assert view.path == "research/7"
 
 
+def test_threads(sync: pgstate.sync.State) -> None:
+    thread = sync.thread("research/t-1")
+    ids = [thread.save({"step": step}) for step in range(5)]
+    latest = thread.latest()
+    assert latest is not None and latest.id == ids[-1]
+    assert [info.id for info in thread.history()] == ids[::-1]
+    other = thread.fork(ids[2], "research/t-2")
+    assert (other.key, [info.id for info in other.history(limit=1)]) == ("research/t-2", [ids[2]])
+    assert sorted(info.key for info in sync.threads("research/*")) == ["research/t-1", "research/t-2"]
+
+
 @pytest.mark.parametrize("told_by", ["event", "signal"])
 def test_work(sync: pgstate.sync.State, told_by: str) -> None:
     sync.put_many({f"tasks/{n}": n for n in range(8)})
@@ -440,7 +452,7 @@ async def test_a_state_on_a_pool_is_of_one_loop(database: Database) -> None:
 
 def test_names_of_the_package() -> None:
     assert sorted(pgstate.sync.__all__) == [
-        "Claiming", "Lock", "Locking", "State", "Task", "TypedState", "TypedWatch", "Watch", "connect",
+        "Claiming", "Lock", "Locking", "State", "Task", "Thread", "TypedState", "TypedWatch", "Watch", "connect",
     ]  # fmt: skip
     assert [name for name in pgstate.sync.__all__ if not inspect.getdoc(getattr(pgstate.sync, name))] == []
     assert _loop.current() is _loop.current()

@@ -15,3 +15,6 @@ drop type pgstate.checkpoint_row;
 drop type pgstate.pruned;
 drop type pgstate.saved;
 drop type pgstate.thread_row;
+
+-- Stores.
+comment on column pgstate.version.meta is 'Reserved.';

@@ -169,3 +169,6 @@ comment on column pgstate.pending_write.task_path is 'Where the task stands; wri
 comment on column pgstate.pending_write.channel is 'The channel that it is for.';
 comment on column pgstate.pending_write.type is 'The serializer''s type of data.';
 comment on column pgstate.pending_write.data is 'The serialized value.';
+
+-- Stores.
+comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time.';
