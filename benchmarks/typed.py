@@ -76,7 +76,7 @@ async def measure(server: Server, quick: bool) -> Report:
         await pool.execute("analyze")
         await server.settle()
         comparisons = [
-            Comparison("update, 1 task", update, upsert, 1),
+            Comparison("update, 1 task", update, upsert, 1, 0.6),
             Comparison(f"update, {_TASKS} tasks", update, upsert, _TASKS, 0.6),
             Comparison(f"update of one state, {_TASKS} tasks", lambda _: update(0), lambda _: upsert(0), _TASKS, 0.6),
             Comparison(

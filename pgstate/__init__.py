@@ -4,12 +4,15 @@ from pgstate import errors, ops, reducers
 from pgstate._areas._held import Lock, Task
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas._watch import Watch
+from pgstate._areas.threads import Thread
 from pgstate._areas.typed import TypedState
 from pgstate._embedding import Embedding
 from pgstate._keys import key
 from pgstate.client import BoundState, State, connect
 from pgstate.errors import (
     AccessDenied,
+    CheckpointConflict,
+    CheckpointMissing,
     ClaimHeld,
     CursorExpired,
     LeaseLost,
@@ -22,6 +25,9 @@ from pgstate.types import (
     Agent,
     Change,
     ChangePage,
+    Channel,
+    Checkpoint,
+    CheckpointInfo,
     Claim,
     Entry,
     Failed,
@@ -34,6 +40,7 @@ from pgstate.types import (
     Info,
     Maintained,
     Page,
+    PendingWrite,
     Policy,
     PolicySetting,
     Result,
@@ -41,6 +48,7 @@ from pgstate.types import (
     SearchRule,
     Stats,
     TaskState,
+    ThreadInfo,
     Unembedded,
     VectorIndex,
     Version,
@@ -53,6 +61,11 @@ __all__ = [
     "BoundState",
     "Change",
     "ChangePage",
+    "Channel",
+    "Checkpoint",
+    "CheckpointConflict",
+    "CheckpointInfo",
+    "CheckpointMissing",
     "Claim",
     "ClaimHeld",
     "CursorExpired",
@@ -70,6 +83,7 @@ __all__ = [
     "Lock",
     "Maintained",
     "Page",
+    "PendingWrite",
     "PgStateError",
     "Policy",
     "PolicySetting",
@@ -81,6 +95,8 @@ __all__ = [
     "Stats",
     "Task",
     "TaskState",
+    "Thread",
+    "ThreadInfo",
     "TypedState",
     "TypedWatch",
     "Unembedded",

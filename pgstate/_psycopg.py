@@ -144,4 +144,5 @@ _TEXT: dict[type, Callable[[Any], str]] = {
     timedelta: lambda span: f"{span // timedelta(microseconds=1)} microseconds",
     datetime: lambda moment: moment.astimezone().isoformat(),
     UUID: str,
+    bytes: lambda data: "\\x" + data.hex(),
 }

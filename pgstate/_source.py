@@ -49,6 +49,9 @@ class Source(Protocol):
     async def close(self) -> None:
         """Closes what this source opened itself."""
 
+    def elsewhere(self) -> Source:
+        """Another source of the same connections, for another event loop. Raises InvalidArgument if there is none."""
+
 
 async def _reach(connecting: Awaitable[Any], what: str) -> Any:
     try:
@@ -80,6 +83,7 @@ class AddressSource:
     def __init__(self, dsn: str, *, size: int, connect_timeout: float) -> None:
         driver_address(dsn)
         self._dsn = dsn
+        self._size = size
         self._names = True
         self._connect_timeout = connect_timeout
         self._free: list[Connection] = []
@@ -139,6 +143,11 @@ class AddressSource:
         free, self._free = self._free, []
         await asyncio.gather(*map(_farewell, free))
 
+    def elsewhere(self) -> Source:
+        source = AddressSource(self._dsn, size=self._size, connect_timeout=self._connect_timeout)
+        source._names = self._names
+        return source
+
 
 async def _farewell(connection: Connection) -> None:
     try:
@@ -173,6 +182,9 @@ class PoolSource:
 
     async def close(self) -> None:
         return None
+
+    def elsewhere(self) -> Source:
+        raise errors.InvalidArgument(_OF_ONE_LOOP)
 
 
 class EngineSource:
@@ -218,6 +230,15 @@ class EngineSource:
 
     async def close(self) -> None:
         return None
+
+    def elsewhere(self) -> Source:
+        raise errors.InvalidArgument(_OF_ONE_LOOP)
+
+
+_OF_ONE_LOOP = (
+    "a pool or an engine belongs to one event loop, so that this state serves no other and no synchronous calls beside "
+    "it: connect with a dsn"
+)
 
 
 class RoutedSource:
@@ -277,6 +298,10 @@ class RoutedSource:
         if self._listening is not self._source:
             await self._listening.close()
 
+    def elsewhere(self) -> Source:
+        source = self._source.elsewhere()
+        return RoutedSource(source, source if self._listening is self._source else self._listening.elsewhere())
+
 
 _DEAF = (
     "their connection leads through a pooler in transaction mode, where LISTEN hears nothing. "
@@ -314,6 +339,7 @@ _NAMES = (
 async def using(source: Source, run: Callable[[Connection], Awaitable[T]], timeout: float | None = None) -> T:
     """Runs something with a connection of a source, which comes within `timeout` seconds."""
     connection = await source.take(timeout)
+    # without a task for what most often takes no time: that is a tenth of a small call
     try:
         done = await run(connection)
     except asyncio.CancelledError:

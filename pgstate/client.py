@@ -17,6 +17,7 @@ from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
 from pgstate._areas.policies import Policies
 from pgstate._areas.search import Search
+from pgstate._areas.threads import Threads
 from pgstate._areas.typed import Typed
 from pgstate._bound import BoundCore
 from pgstate._calls import access
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pgstate")
 
 
-class _Views(Claims, Feed, History, Access, Policies, Typed, Search):
+class _Views(Claims, Feed, History, Access, Policies, Typed, Search, Threads):
     """All areas, and views of them."""
 
     def namespace(self, prefix: str) -> Self:

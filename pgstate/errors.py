@@ -22,7 +22,9 @@ PgStateError
  │   ├─ VersionConflict           the entry is not at the expected version or value: .current has it
  │   ├─ ClaimHeld                 somebody else holds the claim
  │   ├─ StaleToken                the token is not the current claim's, or its lease has ended
- │   └─ LeaseLost                 a claim that renews itself was lost: its body was cancelled
+ │   ├─ LeaseLost                 a claim that renews itself was lost: its body was cancelled
+ │   ├─ CheckpointConflict        another checkpoint is the latest of the thread: .head
+ │   └─ CheckpointMissing         the checkpoint that was to be gone on from is not there any more
  ├─ SchemaError                   the database's schema does not fit this client
  │   ├─ SchemaMissing             pgstate is not installed there
  │   ├─ SchemaTooOld              pgstate migrate brings it up to date
@@ -194,6 +196,23 @@ class StaleToken(Conflict):
 class LeaseLost(Conflict):
     """A claim that was to renew itself was lost: its lease ended, somebody released it by force, or the entry is gone.
     The body under it was cancelled; what it writes with its token is refused."""
+
+
+class CheckpointConflict(Conflict):
+    """Another checkpoint is the latest than the one that was expected, or there is a thread already. `head` is the
+    latest, None if there is none."""
+
+    def __init__(self, message: str, key: str, head: str | None) -> None:
+        super().__init__(message, key)
+        self.head = head
+
+    def __reduce__(self) -> tuple[type[Conflict], tuple[Any, ...]]:
+        return type(self), (str(self), self.key, self.head)
+
+
+class CheckpointMissing(Conflict):
+    """The checkpoint that was to be gone on from is not there: the thread was deleted, or never was. Nothing was
+    saved."""
 
 
 class SchemaError(PgStateError):

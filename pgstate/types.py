@@ -3,6 +3,7 @@ a thousand entries costs what fetching them costs."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -78,8 +79,12 @@ class _Decoded(Generic[T]):
         return f"{type(self).__name__}(key={self.key!r}, version={self.version}, value={self.value!r})"
 
 
-def _moment(time: datetime | float) -> datetime:
-    return _EPOCH + timedelta(microseconds=round(time * 1e6)) if isinstance(time, float) else time
+@overload
+def _moment(time: datetime | float) -> datetime: ...
+@overload
+def _moment(time: datetime | float | None) -> datetime | None: ...
+def _moment(time: datetime | float | None) -> datetime | None:
+    return _EPOCH + timedelta(microseconds=round(time * 1e6)) if isinstance(time, float | int) else time
 
 
 class Entry(_Decoded[T]):
@@ -94,14 +99,23 @@ class Entry(_Decoded[T]):
         except KeyError:
             raise AttributeError(f"of a past entry {column} is not known") from None
 
+    def _rare(self, column: str) -> Any:
+        """What few entries have: all of it comes together, as JSON, when there is any."""
+        try:
+            extra = self._row["extra"]
+        except KeyError:
+            return self._kept(column)
+        return None if extra is None else json.loads(extra)[column]
+
     @property
     def kind(self) -> str:
         """value, thread or run."""
-        return str(self._kept("kind") or "value")
+        return str(self._rare("kind") or "value")
 
     @property
     def created_at(self) -> datetime:
-        return _moment(self._kept("created_at"))
+        at: datetime | float = self._kept("created_at")
+        return _moment(at)
 
     @property
     def updated_at(self) -> datetime:
@@ -110,17 +124,19 @@ class Entry(_Decoded[T]):
     @property
     def expires_at(self) -> datetime | None:
         """When it becomes invisible; None for never."""
-        return self._row["expires_at"]  # type: ignore[no-any-return]
+        at: datetime | float | None = self._rare("expires_at")
+        return _moment(at)
 
     @property
     def priority(self) -> int:
         """Higher ones are claimed first."""
-        return int(self._kept("priority") or 0)
+        return int(self._rare("priority") or 0)
 
     @property
     def not_before(self) -> datetime | None:
         """Not claimable before this time."""
-        return self._kept("not_before")  # type: ignore[no-any-return]
+        at: datetime | float | None = self._rare("not_before")
+        return _moment(at)
 
 
 class Version(_Decoded[Any]):
@@ -386,6 +402,73 @@ class Result:
     @property
     def ok(self) -> bool:
         return self.status == "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadInfo:
+    """A thread: the checkpoint that was saved last and its namespace, how many there are in all, and the bytes that
+    were sent for them. `forked_from` is the key that it was forked from, `forked_id` the checkpoint (None: all)."""
+
+    key: str
+    checkpoint: str | None
+    ns: str | None
+    checkpoints: int
+    bytes: int
+    version: int
+    writer: str
+    via: str
+    created_at: datetime
+    updated_at: datetime
+    expires_at: datetime | None
+    forked_from: str | None
+    forked_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointInfo:
+    """A checkpoint without its values. `id` rises with time within a namespace; `parent` is the one that it came
+    after, `channels` the names of its values, `size` the bytes that were sent for it."""
+
+    key: str
+    namespace: str
+    id: str
+    parent: str | None
+    metadata: Any
+    channels: list[str]
+    size: int
+    created_at: datetime
+    writer: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel of a checkpoint, as anybody can read it: `value` where it is JSON, else None and the serializer's
+    `type` (None: the channel has no value). `version` is as the caller counts, None where none is told."""
+
+    name: str
+    type: str | None
+    version: str | None
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class PendingWrite:
+    """What a task wrote to a channel after a checkpoint, and no later one holds yet."""
+
+    task_id: str
+    channel: str
+    value: Any
+    idx: int
+    task_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(CheckpointInfo):
+    """A checkpoint: `state` has its channels, `writes` what tasks wrote after it."""
+
+    state: dict[str, Any]
+    writes: list[PendingWrite]
 
 
 @dataclass(frozen=True, slots=True)

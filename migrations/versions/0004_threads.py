@@ -1,4 +1,7 @@
-"""Threads and checkpoints, runs and steps."""
+"""Threads and checkpoints, and the LangGraph store.
+
+Adds tables for threads, checkpoints and their chunks; changes none that there is.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,11 @@ branch_labels = None
 depends_on = None
 
 # What going back loses: what it is, and a query for how many there are, run as the owner.
-LOSSES: list[tuple[str, str]] = []
+LOSSES: list[tuple[str, str]] = [
+    ("threads", "select count(*) from pgstate.thread where begun_at is not null and key is not null"),
+    ("checkpoints", "select count(*) from pgstate.checkpoint"),
+    ("pending writes of threads", "select count(*) from pgstate.pending_write"),
+]
 
 
 def upgrade() -> None:

@@ -9,13 +9,15 @@ from uuid import UUID
 from pgstate._calls._run import Connection, fetch, fetch_row
 from pgstate.types import Row
 
-# Sending and decoding its columns is two thirds of a listing's cost, so times travel as seconds (asyncpg's datetimes,
-# which few look at, were a quarter of it), and what is as usual as null (a seventh): types.Entry gives it back.
+# Sending and decoding its columns is two thirds of a listing's cost, each column a thirtieth of it. So times travel as
+# seconds (asyncpg's datetimes, which few look at, were a quarter), and what few entries have travels together as JSON,
+# null for all others: types.Entry gives it back.
 _COLUMNS = (
-    "key, value::text as value, version, nullif(kind, 'value') as kind, writer, via, "
-    "pg_catalog.date_part('epoch', created_at) as created_at, "
+    "key, value::text as value, version, writer, via, pg_catalog.date_part('epoch', created_at) as created_at, "
     "pg_catalog.date_part('epoch', nullif(updated_at, created_at)) as updated_at, "
-    "expires_at, nullif(priority, 0) as priority, not_before"
+    "case when kind <> 'value' or expires_at is not null or priority <> 0 or not_before is not null then "
+    "pg_catalog.jsonb_build_object('kind', kind, 'expires_at', pg_catalog.date_part('epoch', expires_at), "
+    "'priority', priority, 'not_before', pg_catalog.date_part('epoch', not_before))::text end as extra"
 )
 
 
@@ -40,10 +42,11 @@ async def list_(
     *,
     timeout: float,
 ) -> tuple[str, Sequence[Row]]:
-    # the cursor in a row of its own: in every row it is a third of a small entry's bytes
-    sql = f"select {_COLUMNS}, cursor from pgstate.list($1, $2, $3, bookmark => true, agent => $4, claimed => $5)"
+    # the cursor in a row of its own, which has no value: in every row it is a third of a small entry's bytes
+    columns = _COLUMNS.replace("value::text", "coalesce(value::text, cursor)", 1)
+    sql = f"select {columns} from pgstate.list($1, $2, $3, bookmark => true, agent => $4, claimed => $5)"
     *rows, bookmark = await fetch(connection, sql, pattern, limit, after, agent, claimed, timeout=timeout)
-    return bookmark["cursor"], rows
+    return bookmark["value"], rows
 
 
 async def history(
@@ -159,3 +162,24 @@ async def end_lane(connection: Connection, lane: UUID, agent: str | None, *, tim
 
 async def expire(connection: Connection, *, timeout: float) -> None:
     await fetch(connection, "select pgstate.expire()", timeout=timeout)
+
+
+async def touch(connection: Connection, keys: list[str], agent: str | None, *, timeout: float) -> int:
+    row = await fetch_row(connection, "select pgstate.touch($1, $2) as count", keys, agent, timeout=timeout)
+    return int(row["count"])
+
+
+async def namespaces(
+    connection: Connection,
+    pattern: str,
+    matching: list[str] | None,
+    depth: int | None,
+    limit: int,
+    offset: int,
+    agent: str | None,
+    *,
+    timeout: float,
+) -> list[str]:
+    sql = "select namespaces from pgstate.namespaces($1, $2, $3, $4, $5, $6)"
+    rows = await fetch(connection, sql, pattern, matching, depth, limit, offset, agent, timeout=timeout)
+    return [row["namespaces"] for row in rows]

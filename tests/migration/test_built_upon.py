@@ -9,7 +9,7 @@ import pytest
 
 from _server import SUPERUSER
 from conftest import INSTALLER, Database
-from migration._catalogue import dump, psql
+from migration._catalogue import REVISIONS, dump, psql
 from pgstate import migrate
 
 THEIRS = """
@@ -63,18 +63,18 @@ def test_what_people_built_goes_through_an_upgrade_and_back(empty: Callable[[], 
         if printed:
             psql(database, migrate.sql(to, start=start))
         elif to > start:
-            assert migrate.upgrade_dsn(database.dsn(), to) == [to]
+            assert migrate.upgrade_dsn(database.dsn(), to) == REVISIONS[2:]
         else:
-            assert migrate.downgrade_dsn(database.dsn(), to) == [start]
+            assert migrate.downgrade_dsn(database.dsn(), to) == REVISIONS[:1:-1]
 
-    move("0003", "0002")
+    move(migrate.HEAD, "0002")
     assert theirs(database) == before
-    move("0002", "0003")
+    move("0002", migrate.HEAD)
     assert theirs(database) == before
     assert sorted(dump(database).splitlines()) == sorted(
         clean.splitlines()
     )  # privileges come in the order of being given
-    move("0003", "0002")
+    move(migrate.HEAD, "0002")
     # the views are whole again, and what stands on them sees what is written now
     database.sql("select pgstate.put('shop/1', '2', token => (select token from pgstate.claims))", INSTALLER)
     assert database.sql("select id, value from app.open") == [(1, 2)]

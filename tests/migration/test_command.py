@@ -8,7 +8,7 @@ import pytest
 
 from client._cli import invoke, lines
 from conftest import INSTALLER, Database
-from migration._catalogue import dump, psql
+from migration._catalogue import REVISIONS, dump, psql
 from pgstate import migrate
 
 
@@ -26,9 +26,9 @@ def test_says_what_it_will_do_and_what_it_did(empty: Callable[[], Database]) -> 
     assert (back.code, back.out) == (0, "undid 0002\n")
     assert back.err == "undo 0002: Reading the past, going back to it, and policies.\n"
     (row,) = lines(invoke("migrate", "--json", dsn=database.dsn()).out)
-    assert row == {"applied": ["0002", "0003"], "revision": migrate.HEAD}
+    assert row == {"applied": REVISIONS[1:], "revision": migrate.HEAD}
     (row,) = lines(invoke("migrate", "--downgrade", "--to", "0002", "--json", dsn=database.dsn()).out)
-    assert row == {"undone": ["0003"], "revision": "0002"}
+    assert row == {"undone": REVISIONS[:1:-1], "revision": "0002"}
 
 
 def test_check_and_dry_run_change_nothing(empty: Callable[[], Database]) -> None:
@@ -40,9 +40,9 @@ def test_check_and_dry_run_change_nothing(empty: Callable[[], Database]) -> None
     would = invoke("migrate", "--dry-run", dsn=database.dsn())
     assert would.code == 0
     assert "apply 0001: The blackboard" in would.out and "Makes the schema pgstate, the roles" in would.out
-    assert "apply 0003" in would.out
+    assert f"apply {migrate.HEAD}" in would.out
     rows = lines(invoke("migrate", "--dry-run", "--json", dsn=database.dsn()).out)
-    assert [(row["revision"], row["down"]) for row in rows] == [("0001", False), ("0002", False), ("0003", False)]
+    assert [(row["revision"], row["down"]) for row in rows] == [(revision, False) for revision in REVISIONS]
     assert dump(database) == before
     migrate.upgrade_dsn(database.dsn())
     before = dump(database)
@@ -52,14 +52,16 @@ def test_check_and_dry_run_change_nothing(empty: Callable[[], Database]) -> None
     ]
     assert invoke("migrate", "--check", "--to", "0002", dsn=database.dsn()).code == 1
     assert invoke("migrate", "--dry-run", dsn=database.dsn()).out == f"nothing to do, the schema is at {migrate.HEAD}\n"
-    assert "undo 0003" in invoke("migrate", "--dry-run", "--downgrade", "--to", "0002", dsn=database.dsn()).out
+    assert (
+        f"undo {migrate.HEAD}" in invoke("migrate", "--dry-run", "--downgrade", "--to", "0002", dsn=database.dsn()).out
+    )
     assert dump(database) == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--to", "0001"), "the schema is at 0003, after 0001: --downgrade goes back"),
+        (("--to", "0001"), f"the schema is at {migrate.HEAD}, after 0001: --downgrade goes back"),
         (("--downgrade",), "--downgrade goes back to a revision: name it with --to"),
         (("--downgrade", "--to", "0999"), "no revision 0999; there are 0001"),
         (("--from", "0001"), "--from goes with --sql"),

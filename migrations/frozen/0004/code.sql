@@ -346,14 +346,15 @@ declare
 begin
   if p_pattern in ('', '**') then
     return pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
-  elsif p_pattern !~ '[*?]' then
+  elsif translate(p_pattern, '*?', '') = p_pattern then
     return pgstate.keymultirange(pgstate.keyrange(p_pattern, p_pattern, '[]'));
   end if;
-  v_stem := substring(p_pattern from '^[^*?]*');
-  if p_pattern = v_stem || '**' then
-    v_stem := left(v_stem, -1);
+  v_stem := left(p_pattern, -3);
+  if p_pattern = v_stem || '/**' and translate(v_stem, '*?', '') = v_stem then
     return pgstate.keymultirange(pgstate.keyrange(v_stem, v_stem, '[]'), pgstate.keyrange(v_stem || '/', v_stem || '0', '[)'));
-  elsif p_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
+  end if;
+  v_stem := substring(p_pattern from '^[^*?]*');
+  if p_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
     -- everything below a key
     return pgstate.keymultirange(pgstate.keyrange(v_stem, left(v_stem, -1) || '0', '[)'));
   elsif p_pattern ~ '^[^*?]+/\*\*(?:/\*\*)+$' then
@@ -1395,7 +1396,7 @@ declare
   v_stays boolean;
 begin
   -- the chain of a thread or run is never cut
-  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key and e.kind = 'value';
+  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key;
   if v_cut > 1 then
     -- OFFSET 0: by the key, of which few versions go at a time, and not by the transaction, which may have written many
     -- others. The first: a transaction may have begun after another and written before it.
@@ -1455,9 +1456,9 @@ declare
   v_last record;
   v_purged pgstate._purged;
 begin
-  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind = 'value' for update skip locked;
+  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null for update skip locked;
   if not found then
-    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind = 'value') then
+    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null) then
       v_purged.removed := 0;
     end if;
     return v_purged;
@@ -1755,6 +1756,7 @@ begin
     end if;
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
+  v_done.more := pgstate._collect_threads(p_limit) or v_done.more;
   -- indexing one key takes about as long as looking at ten versions
   v_done.more := pgstate._build_search(greatest(p_limit / 10, 1)) or v_done.more;
   if not v_all then
@@ -1766,7 +1768,7 @@ begin
   return v_done;
 end
 $$;
-comment on function pgstate._maintain(int, int) is 'Internal: retention, and indexing for search.';
+comment on function pgstate._maintain(int, int) is 'Internal: retention, what is left of threads, and indexing for search.';
 
 -- functions/values/_expire.sql
 -- Writes the expiry version of entries whose time has come; they were invisible since. Any client may ask: which keys
@@ -1777,6 +1779,7 @@ as $$
 declare
   v_now timestamptz := pgstate._now();
   v_keys text[];
+  v_threads text[];
 begin
   -- callers' idempotency keys are kept for a week
   delete from pgstate.op o where o.at < v_now - interval '7 days';
@@ -1784,6 +1787,11 @@ begin
     select e.key from pgstate.entry e
      where e.live and e.expires_at <= v_now
      order by e.expires_at limit p_limit for update skip locked);
+  -- a thread that somebody has locked, to fork it or to add writes, expires with the next call: nobody waits for that here
+  v_threads := array(select t.key from pgstate.thread t where t.key = any (v_keys) for update skip locked);
+  v_keys := array(
+    select k from unnest(v_keys) k
+     where k = any (v_threads) or not exists (select from pgstate.thread t where t.key = k));
   if cardinality(v_keys) = 0 then
     return;
   end if;
@@ -1800,6 +1808,9 @@ begin
   select e.key, e.version, i.epoch, 'expire', 'pgstate', session_user, v_now
     from pgstate.entry e cross join pgstate.install i where e.key = any (v_keys) order by e.key;
   delete from pgstate.claim c where c.key = any (v_keys);
+  if cardinality(v_threads) > 0 then
+    perform pgstate._detach_threads(v_threads);
+  end if;
 end
 $$;
 comment on function pgstate._expire(int) is 'Internal: writes expiry versions.';
@@ -3062,6 +3073,12 @@ begin
         on conflict on constraint search_doc_pkey do update
        set rule_id = excluded.rule_id, version = excluded.version, words = excluded.words, scoped = excluded.scoped, digest = excluded.digest
      where d.rule_id <> excluded.rule_id or d.version < excluded.version;
+    if found and v_doc.version is not null and cardinality(v_rule.vector_fields) = 0 then
+      -- the writer gives the vectors, those of this version next
+      delete from pgstate.embedding_wanted w where w.key = v_key;
+      delete from pgstate.embedding m where m.key = v_key;
+      continue;
+    end if;
     continue when not found or v_digest is not distinct from v_doc.digest;
     -- first what set_vectors() locks, so that what it has stored meanwhile is seen below
     if v_digest is null then
@@ -3746,6 +3763,923 @@ end
 $$;
 comment on function pgstate._set_vectors(pgstate._actor, text[], text[], int[], real[], text) is 'Internal: set_vectors().';
 
+-- functions/search/_keep_vectors.sql
+-- Vectors that a writer gave along with its values, in its transaction: p_owners tells for each of them which key it is of. Only
+-- those of the version that the entry is at, so that a statement that is sent again changes nothing.
+create function pgstate._keep_vectors(p_actor pgstate._actor, p_keys text[], p_versions bigint[], p_owners int[], p_vectors real[], p_model text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_key record;
+  v_rule pgstate.search_rule;
+  v_index pgstate.vector_index;
+  v_vector real[];
+begin
+  for v_key in
+    select p_keys[o.owner] as key, p_versions[o.owner] as version, o.places
+      from (select u.owner, array_agg(u.ord order by u.ord) as places from unnest(p_owners) with ordinality as u (owner, ord) group by u.owner) o
+     order by p_keys[o.owner] collate "C"
+  loop
+    continue when v_key.version is null;
+    if not (p_actor.reads @> v_key.key and p_actor.writes @> v_key.key) then
+      perform pgstate._deny();
+    end if;
+    v_rule := pgstate._rule_of(v_key.key);
+    if v_rule.vectors is null or cardinality(v_rule.vector_fields) > 0 then
+      raise exception using errcode = 'PS007', message = format('no vectors are given by writers of %s', v_key.key),
+        hint = 'set_search(subtree, vectors => name, vector_fields => ''{}'') leaves it to them.';
+    end if;
+    if v_index.name is distinct from v_rule.vectors then
+      select v.* into v_index from pgstate.vector_index v where v.name = v_rule.vectors;
+    end if;
+    continue when not exists (select from pgstate.entry e where e.key = v_key.key and e.version = v_key.version and e.value is not null);
+    delete from pgstate.embedding m where m.key = v_key.key;
+    for v_at in 1 .. cardinality(v_key.places) loop
+      v_vector := array(select unnest(p_vectors[v_key.places[v_at]:v_key.places[v_at]]));
+      perform pgstate._check_vector(v_index, p_model, v_vector);
+      insert into pgstate.embedding (key, index_id, chunk, digest, vector) values (v_key.key, v_index.id, v_at - 1, '', v_vector);
+    end loop;
+  end loop;
+end
+$$;
+comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], int[], real[], text) is 'Internal: vectors of what was just written.';
+
+-- functions/values/_touch.sql
+-- The version row of an entry follows: how long it was to live is what readers of the past go by, and it lived on. Nothing of the
+-- past becomes otherwise: a moment before is one at which the entry was there already. As the owner, who alone may.
+create function pgstate._touch(p_actor pgstate._actor, p_keys text[]) returns int
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+  v_count int;
+begin
+  with input as materialized (
+    select distinct u.key from unnest(p_keys) as u (key) where p_actor.reads @> u.key and p_actor.writes @> u.key
+  ), locked as materialized (
+    select e.key, e.version
+      from (select i.key from input i order by i.key collate "C") i
+      join pgstate.entry e on e.key = i.key
+     where e.value is not null and e.expires_at > v_now
+     for update of e
+  ), lasting as materialized (
+    select l.key, l.version, coalesce((v.meta ->> 'ttl')::interval, v.expires_at - v.at) as ttl
+      from locked l join pgstate.version v on v.key = l.key and v.version = l.version
+     where v.expires_at > v.at
+  ), recorded as (
+    update pgstate.version v
+       set expires_at = v_now + l.ttl, meta = coalesce(v.meta, '{}') || jsonb_build_object('ttl', l.ttl)
+      from lasting l where v.key = l.key and v.version = l.version
+  ), kept as (
+    update pgstate.entry e set expires_at = v_now + l.ttl from lasting l where e.key = l.key and e.version = l.version returning e.key
+  )
+  select count(*) into v_count from kept;
+  return v_count;
+end
+$$;
+comment on function pgstate._touch(pgstate._actor, text[]) is 'Internal: touch().';
+
+-- functions/threads/_refs.sql
+-- The hashes that a root or pages name. In SQL, so that it is inlined.
+create function pgstate._refs(p_types text[], p_data bytea[]) returns setof bytea
+language sql immutable
+as $$
+  select pg_catalog.substr(u.data, 16 * i + 1, 16)
+    from rows from (pg_catalog.unnest(p_types), pg_catalog.unnest(p_data)) u (type, data)
+    cross join pg_catalog.generate_series(0, pg_catalog.octet_length(u.data) / 16 - 1) i
+   where u.type = '@' or u.type ^@ '#'
+$$;
+comment on function pgstate._refs(text[], bytea[]) is 'Internal: the chunks that a root or pages name.';
+
+-- functions/threads/_checkpoint_id.sql
+-- An id for a checkpoint whose caller has none: a UUID of version 6 (RFC 9562), whose text is in the order of time, above
+-- the one given, though clocks may go back.
+create function pgstate._checkpoint_id(p_after text) returns text
+language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  -- in 100 ns since 1582-10-15
+  v_ticks bigint := (extract(epoch from pgstate._now()) * 1000000)::bigint * 10 + 122192928000000000;
+  v_hex text;
+begin
+  if p_after collate "C" >= left(to_hex(v_ticks), 8) then
+    if p_after !~ '^[0-9a-f]{8}-[0-9a-f]{4}-6[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+      raise exception using errcode = 'PS007',
+        message = format('the ids of this namespace are the caller''s own: give one above %L', left(p_after, 80));
+    end if;
+    v_ticks := greatest(v_ticks, ('x0' || left(p_after, 8) || substr(p_after, 10, 4) || substr(p_after, 16, 3))::bit(64)::bigint + 1);
+  end if;
+  v_hex := lpad(to_hex(v_ticks), 15, '0');
+  return left(v_hex, 8) || '-' || substr(v_hex, 9, 4) || '-6' || right(v_hex, 3) || right(gen_random_uuid()::text, 18);
+end
+$$;
+comment on function pgstate._checkpoint_id(text) is 'Internal: an id for a checkpoint, above another.';
+
+-- functions/threads/_live_thread.sql
+-- The thread of a key, if it is there for readers: one that has expired, or holds writes only, is not.
+create function pgstate._live_thread(p_key text) returns pgstate.thread
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_thread pgstate.thread;
+begin
+  select t.* into v_thread
+    from pgstate.thread t join pgstate.entry e on e.key = t.key
+   where t.key = p_key and t.begun_at is not null and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now());
+  return v_thread;
+end
+$$;
+comment on function pgstate._live_thread(text) is 'Internal: the thread of a key.';
+
+-- functions/threads/_thread_value.sql
+-- What the entry of a thread says: the checkpoint that was saved last, how many there are, and the bytes that they hold.
+create function pgstate._thread_value(p_id bigint) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+    select jsonb_build_object('checkpoint', l.id, 'ns', l.ns, 'checkpoints', n.count, 'bytes', n.bytes + k.bytes)
+      from (select count(*) as count, coalesce(sum(coalesce(octet_length(c.header), 0) + (select coalesce(sum(octet_length(d)), 0) from unnest(c.data) d)), 0) as bytes
+              from pgstate.checkpoint c where c.thread_id = p_id) n
+      cross join (select coalesce(sum(octet_length(x.data)), 0) as bytes from pgstate.chunk x where x.thread_id = p_id) k
+      left join lateral (select c.id, c.ns from pgstate.checkpoint c where c.thread_id = p_id order by c.created_at desc, c.id desc limit 1) l on true);
+end
+$$;
+comment on function pgstate._thread_value(bigint) is 'Internal: what the entry of a thread says of its checkpoints, counted anew.';
+
+-- functions/threads/_detach_threads.sql
+-- The entries of these keys are no threads any more: what they held is collected. Called with the entries locked. Waits for
+-- who forks one of them or adds writes to it.
+create function pgstate._detach_threads(p_keys text[]) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.thread t set key = null, collect_at = pgstate._now() where t.key = any (p_keys);
+end
+$$;
+comment on function pgstate._detach_threads(text[]) is 'Internal: takes threads off their keys.';
+
+-- functions/threads/_collect_thread.sql
+-- Removes what a thread does not need any more: all that it held when it is gone, else the chunks that no checkpoint reaches,
+-- of its own or of a fork. At most p_limit rows of a kind; is there more to do?
+--
+-- Nothing that a save under way refers to is lost. Its own thread's entry it has locked, so this is not at work there. Of the
+-- thread that it was forked from it refers only to what its parent checkpoint reaches, which was there for this to see, or
+-- what a fork has begun with: and a fork keeps the thread that it is made from locked until it is there to be seen. Under
+-- REPEATABLE READ a fork might be missed: then this is left to others. Nobody waits for this, and this waits for nobody.
+create function pgstate._collect_thread(p_id bigint, p_limit int) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+as $$
+declare
+  v_key text := (select t.key from pgstate.thread t where t.id = p_id);
+  v_thread pgstate.thread;
+  v_forks bigint[];
+  v_stores bigint[];
+  v_count int;
+  v_told int;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return false;
+  elsif v_key is not null then
+    perform from pgstate.entry e where e.key = v_key for no key update skip locked;
+    if not found and exists (select from pgstate.entry e where e.key = v_key) then
+      return false;
+    end if;
+  end if;
+  select t.* into v_thread from pgstate.thread t where t.id = p_id and t.key is not distinct from v_key for update skip locked;
+  if not found or v_thread.collect_at is null or v_thread.collect_at > pgstate._now() then
+    return false;
+  elsif v_key is not null and v_thread.begun_at is null then
+    -- nobody has begun what these writes were for
+    update pgstate.thread t set key = null where t.id = p_id;
+    v_key := null;
+  end if;
+
+  v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id]);
+  if v_key is null then
+    delete from pgstate.pending_write w
+     where w.ctid = any (array(select x.ctid from pgstate.pending_write x where x.thread_id = p_id limit p_limit));
+    get diagnostics v_count = row_count;
+    if v_count < p_limit then
+      delete from pgstate.checkpoint c
+       where c.ctid = any (array(select x.ctid from pgstate.checkpoint x where x.thread_id = p_id limit p_limit));
+      get diagnostics v_count = row_count;
+    end if;
+    if v_count < p_limit and v_forks = '{}' then
+      delete from pgstate.chunk c
+       where c.ctid = any (array(select x.ctid from pgstate.chunk x where x.thread_id = p_id limit p_limit));
+      get diagnostics v_count = row_count;
+    end if;
+    if v_count >= p_limit then
+      return true;
+    end if;
+  end if;
+  if v_key is not null or v_forks <> '{}' then
+    v_stores := array(select distinct s from pgstate.thread t cross join unnest(t.bases || t.id) s where t.id = p_id or t.id = any (v_forks));
+    with recursive reached (hash) as (
+      select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = p_id or c.thread_id = any (v_forks)
+      union
+      select pgstate._refs(array[k.type], array[k.data])
+        from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+       where k.type ^@ '#'
+    )
+    delete from pgstate.chunk c
+     where c.ctid = any (array(
+       select x.ctid from pgstate.chunk x where x.thread_id = p_id and x.hash not in (select r.hash from reached r) limit p_limit));
+    get diagnostics v_count = row_count;
+    if v_count >= p_limit then
+      return true;
+    end if;
+  end if;
+
+  if v_thread.bases <> '{}' then
+    -- what only this one reached there
+    update pgstate.thread t set collect_at = pgstate._now()
+     where t.id in (select b.id from pgstate.thread b where b.id = any (v_thread.bases) for update skip locked);
+    get diagnostics v_told = row_count;
+    if v_told < (select count(*) from pgstate.thread b where b.id = any (v_thread.bases)) then
+      return false;
+    end if;
+  end if;
+  if v_key is null and v_forks = '{}' then
+    delete from pgstate.thread t where t.id = p_id;
+  else
+    update pgstate.thread t set collect_at = null where t.id = p_id;
+  end if;
+  return false;
+end
+$$;
+comment on function pgstate._collect_thread(bigint, int) is 'Internal: removes what a thread does not need any more.';
+
+-- functions/threads/_collect_threads.sql
+create function pgstate._collect_threads(p_limit int) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  v_ids bigint[] := array(select t.id from pgstate.thread t where t.collect_at <= pgstate._now() order by t.collect_at limit 100);
+  v_more boolean := false;
+begin
+  for v_index in 1 .. cardinality(v_ids) loop
+    v_more := pgstate._collect_thread(v_ids[v_index], p_limit);
+    -- one long one at a time
+    exit when v_more;
+  end loop;
+  return v_more or cardinality(v_ids) = 100;
+end
+$$;
+comment on function pgstate._collect_threads(int) is 'Internal: removes what threads do not need any more; is there more to do?';
+
+-- functions/threads/_drop_thread.sql
+create function pgstate._drop_thread(p_key text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id bigint := (select t.id from pgstate.thread t where t.key = p_key);
+begin
+  perform pgstate._detach_threads(array[p_key]);
+  -- the rest is maintain()'s
+  perform pgstate._collect_thread(v_id, 10000);
+end
+$$;
+comment on function pgstate._drop_thread(text) is 'Internal: removes a thread whose entry was deleted.';
+
+-- functions/threads/_remove_checkpoints.sql
+-- Removes checkpoints of a thread whose entry the caller has locked, and the writes after them, but not what those that stay
+-- cannot be read without. What the thread does not need any more is collected. Returns how many went, and what its entry says
+-- from then on (null when none went).
+create function pgstate._remove_checkpoints(p_key text, p_ns text, p_keep int, p_run_ids text[]) returns pgstate._removed
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+as $$
+declare
+  v_id bigint := (select t.id from pgstate.thread t where t.key = p_key for no key update);
+  v_out pgstate._removed;
+begin
+  with recursive given as materialized (
+    select c.ns, c.id
+      from (select x.ns, x.id, x.run_id, row_number() over (partition by x.ns order by x.id desc) as place
+              from pgstate.checkpoint x where x.thread_id = v_id and (p_ns is null or x.ns = p_ns)) c
+     where case when p_run_ids is null then c.place > p_keep else c.run_id = any (p_run_ids) end
+  ), needed (ns, id) as (
+    select c.ns, c.parent from pgstate.checkpoint c
+     where c.thread_id = v_id and not c.whole and not exists (select from given g where g.ns = c.ns and g.id = c.id)
+    union
+    select c.ns, c.parent from needed n join pgstate.checkpoint c on c.thread_id = v_id and c.ns = n.ns and c.id = n.id
+     where not c.whole
+  ), gone as (
+    delete from pgstate.checkpoint c using given g
+     where c.thread_id = v_id and c.ns = g.ns and c.id = g.id
+       and not exists (select from needed n where n.ns = g.ns and n.id = g.id)
+    returning c.ns, c.id
+  ), writes as (
+    delete from pgstate.pending_write w using gone g where w.thread_id = v_id and w.ns = g.ns and w.checkpoint = g.id
+  )
+  select count(*) into v_out.removed from gone;
+  if v_out.removed = 0 then
+    return v_out;
+  end if;
+  update pgstate.thread t set pruned = true, collect_at = pgstate._now() where t.id = v_id;
+  perform pgstate._collect_thread(v_id, 10000);
+  v_out.value := pgstate._thread_value(v_id);
+  return v_out;
+end
+$$;
+comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
+
+-- functions/threads/_store_checkpoint.sql
+-- Stores a checkpoint of a thread whose entry the caller has locked (p_live: and which is there), unless it may not be. As the
+-- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
+--
+-- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
+-- out by a hash what else the thread that it came from holds. What was sent stays, though others are missing: the next call
+-- brings those. The same checkpoint saved again, as it is when a reply was lost, changes nothing: added is null then.
+--
+-- Order of locks: the entry, the thread, and nothing else. Chunks are removed under the entry's lock only, so what is found
+-- here stays; chunks of another thread stay while a checkpoint of this one reaches them, see _collect_thread().
+create function pgstate._store_checkpoint(
+  p_actor pgstate._actor, p_key text, p_live boolean, p_now timestamptz, p_ns text, p_id text, p_parent text, p_names text[],
+  p_versions text[], p_types text[], p_data bytea[], p_chunk_types text[], p_chunk_data bytea[], p_header bytea, p_whole boolean,
+  p_metadata jsonb, p_run_id text, p_expect_head text, p_guard text[]
+) returns pgstate._stored
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
+as $$
+declare
+  v_thread record;
+  v_parent text;
+  v_found boolean;
+  v_missing bytea[];
+  v_reached bytea[];
+  v_stores bigint[];
+  v_out pgstate._stored;
+begin
+  select t.id, t.bases, t.pruned, t.begun_at is not null as begun,
+         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
+         exists (select from pgstate.watcher) as watching
+    into v_thread from pgstate.thread t where t.key = p_key;
+  v_out.head := v_thread.head;
+  v_out.watching := v_thread.watching;
+  v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
+  -- but for one that is sent again
+  if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
+    v_out.status := 'conflict';
+    return v_out;
+  elsif v_parent is distinct from v_thread.head then
+    v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
+    if v_parent is not null and not v_found and v_thread.pruned is not true then
+      -- the thread that it belonged to was deleted
+      v_out.status := 'missing';
+      return v_out;
+    elsif p_guard is not null and exists (
+            select from unnest(p_guard) g (name)
+              left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
+              left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
+             where case when h.versions[array_position(h.names, g.name)] is not null
+                        then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
+                        else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
+                             is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+      v_out.status := 'conflict';
+      return v_out;
+    end if;
+  end if;
+  v_out.id := coalesce(p_id, pgstate._checkpoint_id(v_thread.head));
+  if v_thread.begun is not true then
+    -- until all of it is there, it is one of those that hold writes only
+    insert into pgstate.thread as t (key, collect_at) values (p_key, p_now + interval '1 hour')
+        on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
+    returning t.id, t.bases into v_thread.id, v_thread.bases;
+  elsif current_setting('transaction_isolation') <> 'read committed' then
+    -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
+    perform from pgstate.thread t where t.id = v_thread.id for no key update;
+  end if;
+
+  if p_chunk_data is not null then
+    insert into pgstate.chunk (thread_id, hash, type, data)
+    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data
+      from unnest(p_chunk_types, p_chunk_data) c (type, data)
+        on conflict on constraint chunk_pkey do nothing;
+  end if;
+  if p_chunk_data is not null or translate(array_to_string(p_types, ''), '@#', '') <> array_to_string(p_types, '') then
+    v_missing := array(
+      select distinct r.hash
+        from (select pgstate._refs(p_types, p_data) union all select pgstate._refs(p_chunk_types, p_chunk_data)) r (hash)
+       -- not as a join, of which the planner may make one that goes through all chunks of the thread
+       where (select true from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash) is null);
+    if cardinality(v_missing) > 0 and v_thread.bases <> '{}' then
+      v_stores := v_thread.bases || v_thread.id;
+      with recursive reached (hash) as (
+        select pgstate._refs(c.types, c.data)
+          from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent
+        union
+        select pgstate._refs(array[k.type], array[k.data])
+          from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+         -- a page that is named as it is need not be opened
+         where k.type ^@ '#' and r.hash <> all (v_missing)
+      )
+      select array_agg(m) into v_missing from unnest(v_missing) m where m not in (select r.hash from reached r);
+    end if;
+    if cardinality(v_missing) > 0 then
+      v_out.status := 'incomplete';
+      v_out.missing := v_missing;
+      return v_out;
+    end if;
+  end if;
+
+  v_out.bytes := coalesce(octet_length(p_header), 0)
+    + (select coalesce(sum(octet_length(d)), 0) from unnest(p_data || coalesce(p_chunk_data, '{}')) d);
+  insert into pgstate.checkpoint as c (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size,
+                                       created_at, writer, via)
+  values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
+          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, p_now, p_actor.name, session_user)
+      on conflict on constraint checkpoint_pkey do update
+     set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
+         header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
+         size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via
+   where (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
+         is distinct from (excluded.parent, excluded.names, excluded.versions, excluded.types, excluded.data, excluded.header,
+                           excluded.whole, excluded.metadata, excluded.run_id)
+  returning (c.xmax = 0)::int into v_out.added;
+  if v_thread.begun is not true then
+    update pgstate.thread t set begun_at = p_now, collect_at = null where t.id = v_thread.id;
+  end if;
+  v_out.head := greatest(v_thread.head collate "C", v_out.id);
+  return v_out;
+end
+$$;
+comment on function pgstate._store_checkpoint(pgstate._actor, text, boolean, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
+  'Internal: stores a checkpoint.';
+
+-- functions/threads/_chunks.sql
+-- The chunks that roots reach, level by level, each once.
+create function pgstate._chunks(p_stores bigint[], p_types text[], p_data bytea[], out hashes bytea[], out types text[], out data bytea[])
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_wanted bytea[] := array(select distinct r from pgstate._refs(p_types, p_data) r);
+  v_hashes bytea[];
+  v_types text[];
+  v_data bytea[];
+begin
+  hashes := '{}';
+  types := '{}';
+  data := '{}';
+  while cardinality(v_wanted) > 0 loop
+    -- a fork may have sent again what it has from where it came from: once
+    select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
+      from unnest(v_wanted) w (hash)
+      cross join lateral (select x.hash, x.type, x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k;
+    hashes := hashes || v_hashes;
+    types := types || v_types;
+    data := data || v_data;
+    v_wanted := array(select r from pgstate._refs(v_types, v_data) r except select h from unnest(hashes) h);
+  end loop;
+end
+$$;
+comment on function pgstate._chunks(bigint[], text[], bytea[]) is 'Internal: the chunks that roots reach.';
+
+-- functions/threads/_full_checkpoint.sql
+-- A checkpoint with the chunks that it reaches, level by level, and the writes that came after it.
+create function pgstate._full_checkpoint(p_key text, p_bases bigint[], p_checkpoint pgstate.checkpoint) returns pgstate.checkpoint_full
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  c alias for p_checkpoint;
+  v_full pgstate.checkpoint_full;
+  v_stores bigint[] := p_bases || c.thread_id;
+  v_wanted bytea[] := array(select distinct r from pgstate._refs(c.types, c.data) r);
+  v_hashes bytea[];
+  v_types text[];
+  v_data bytea[];
+begin
+  v_full := row('ok', p_key, c.ns, c.id, c.parent, c.metadata, c.run_id, c.header, c.whole, c.names, c.versions, c.types, c.data, c.size,
+                c.created_at, c.writer, c.via, '{}', '{}', '{}', null, null, null, null, null, null)::pgstate.checkpoint_full;
+  while cardinality(v_wanted) > 0 loop
+    -- a fork may have sent again what it has from where it came from: once
+    select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
+      from unnest(v_wanted) w (hash)
+      cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = w.hash limit 1) k;
+    v_full.chunk_hashes := v_full.chunk_hashes || v_hashes;
+    v_full.chunk_types := v_full.chunk_types || v_types;
+    v_full.chunk_data := v_full.chunk_data || v_data;
+    v_wanted := array(select distinct r from pgstate._refs(v_types, v_data) r);
+  end loop;
+  select array_agg(w.task_id order by w.task_path, w.task_id, w.idx), array_agg(w.task_path order by w.task_path, w.task_id, w.idx),
+         array_agg(w.idx order by w.task_path, w.task_id, w.idx), array_agg(w.channel order by w.task_path, w.task_id, w.idx),
+         array_agg(w.type order by w.task_path, w.task_id, w.idx), array_agg(w.data order by w.task_path, w.task_id, w.idx)
+    into v_full.write_task_ids, v_full.write_task_paths, v_full.write_idxs, v_full.write_channels, v_full.write_types, v_full.write_data
+    from pgstate.pending_write w where w.thread_id = c.thread_id and w.ns = c.ns and w.checkpoint = c.id;
+  return v_full;
+end
+$$;
+comment on function pgstate._full_checkpoint(text, bigint[], pgstate.checkpoint) is 'Internal: a checkpoint with its chunks and writes.';
+
+-- functions/threads/_get_checkpoints.sql
+-- Of a thread that the caller may read: p_ids, or without them the latest.
+create function pgstate._get_checkpoints(p_key text, p_ids text[], p_ns text) returns setof pgstate.checkpoint_full
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
+as $$
+declare
+  v_thread pgstate.thread := pgstate._live_thread(p_key);
+begin
+  if p_ids is null then
+    return query
+      select f.*
+        from (select c from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns order by c.id desc limit 1) l
+        cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, l.c) f;
+  else
+    return query
+      select f.*
+        from pgstate.checkpoint c cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, c) f
+       where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids);
+  end if;
+end
+$$;
+comment on function pgstate._get_checkpoints(text, text[], text) is 'Internal: checkpoints of one thread.';
+
+-- functions/threads/_checkpoint_parts.sql
+-- Of a thread that the caller may read.
+create function pgstate._checkpoint_parts(p_key text, p_ids text[], p_ns text) returns pgstate.checkpoint_parts
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_thread pgstate.thread := pgstate._live_thread(p_key);
+  v_types text[];
+  v_data bytea[];
+  v_parts pgstate.checkpoint_parts;
+begin
+  select array_agg(r.type), array_agg(r.data) into v_types, v_data
+    from pgstate.checkpoint c cross join lateral unnest(c.types, c.data) r (type, data)
+   where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids) and (r.type = '@' or r.type ^@ '#');
+  select k.hashes, k.types, k.data into v_parts.chunk_hashes, v_parts.chunk_types, v_parts.chunk_data
+    from pgstate._chunks(v_thread.bases || v_thread.id, v_types, v_data) k;
+  select array_agg(w.checkpoint::text), array_agg(w.task_id::text), array_agg(w.task_path::text), array_agg(w.idx), array_agg(w.channel),
+         array_agg(w.type::text), array_agg(w.data)
+    into v_parts.write_checkpoints, v_parts.write_task_ids, v_parts.write_task_paths, v_parts.write_idxs, v_parts.write_channels,
+         v_parts.write_types, v_parts.write_data
+    from (select w.* from pgstate.pending_write w
+           where w.thread_id = v_thread.id and w.ns = p_ns and w.checkpoint = any (p_ids)
+           order by w.task_path, w.task_id, w.idx) w;
+  return v_parts;
+end
+$$;
+comment on function pgstate._checkpoint_parts(text, text[], text) is 'Internal: what checkpoints of one thread reach.';
+
+-- functions/threads/_channel_history.sql
+-- Up the chain of parents, from p_id (without it the latest), for each channel to the first that has a value of it. A row of
+-- the walk that comes again ends it: parents may be made to go round. Rows come in the order of the walk.
+create function pgstate._channel_history(p_key text, p_channels text[], p_id text, p_ns text) returns pgstate.channel_history
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_thread pgstate.thread := pgstate._live_thread(p_key);
+  v_ids text[];
+  v_places bigint[];
+  v_channels text[];
+  v_out pgstate.channel_history;
+begin
+  with recursive walk (parent, id, wanted, left_over, names, types, data) as (
+    (select c.parent::text, null::text collate "C", null::text[], p_channels, null::text[], null::text[], null::bytea[]
+       from pgstate.checkpoint c
+      where c.thread_id = v_thread.id and c.ns = p_ns and (p_id is null or c.id = p_id) order by c.id desc limit 1)
+    union
+    select a.parent::text, a.id::text, w.left_over,
+           array(select o from unnest(w.left_over) o where a.types[array_position(a.names, o)] is null), a.names, a.types, a.data
+      from walk w join pgstate.checkpoint a on a.thread_id = v_thread.id and a.ns = p_ns and a.id = w.parent
+     where cardinality(w.left_over) > 0
+  ), placed as (
+    select row_number() over () as place, w.* from walk w
+  ), ended as (
+    select o as channel, p.types[array_position(p.names, o)] as type, p.data[array_position(p.names, o)] as data
+      from placed p cross join lateral unnest(p.wanted) o where p.types[array_position(p.names, o)] is not null
+  )
+  select (select array_agg(e.channel) from ended e), (select array_agg(e.type) from ended e), (select array_agg(e.data) from ended e),
+         array_agg(p.id), array_agg(p.place), array_agg(o)
+    into v_out.seed_channels, v_out.seed_types, v_out.seed_data, v_ids, v_places, v_channels
+    from placed p cross join lateral unnest(p.wanted) o;
+  select k.hashes, k.types, k.data into v_out.chunk_hashes, v_out.chunk_types, v_out.chunk_data
+    from pgstate._chunks(v_thread.bases || v_thread.id, v_out.seed_types, v_out.seed_data) k;
+  select array_agg(w.channel), array_agg(w.task_id), array_agg(w.type), array_agg(w.data)
+    into v_out.write_channels, v_out.write_task_ids, v_out.write_types, v_out.write_data
+    from (select w.channel, w.task_id::text, w.type::text, w.data
+            from unnest(v_ids, v_places, v_channels) a (id, place, channel)
+            join pgstate.pending_write w on w.thread_id = v_thread.id and w.ns = p_ns and w.checkpoint = a.id and w.channel = a.channel
+           order by a.place desc, w.task_path, w.task_id, w.idx) w;
+  return v_out;
+end
+$$;
+comment on function pgstate._channel_history(text, text[], text, text) is 'Internal: what channels of a thread are made of.';
+
+-- functions/threads/_checkpoints.sql
+-- Of one thread along the index, newest first, else those of all threads within the ranges. A page of one thread costs what
+-- it returns. p_after_key and p_after_ns: of those with the id p_before (forks have the ids of what they come from) the ones
+-- behind these. p_ranges: the keys that the caller may read.
+create function pgstate._checkpoints(
+  p_key text, p_ranges pgstate.keymultirange, p_regex text, p_ns text, p_before text, p_limit int, p_filter jsonb, p_run_id text,
+  p_after_key text, p_after_ns text
+) returns setof pgstate.checkpoint_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+  v_thread pgstate.thread := pgstate._live_thread(p_key);
+begin
+  if p_key is not null and p_run_id is null then
+    return query
+      with recursive space (ns) as (
+        -- the namespaces of the thread, each by a look at the index
+        select (select min(c.ns) from pgstate.checkpoint c where c.thread_id = v_thread.id and (p_ns is null or c.ns = p_ns))
+        union all
+        select (select min(c.ns) from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns > s.ns)
+          from space s where p_ns is null and s.ns is not null
+      )
+      select 'ok', p_key, m.ns::text, m.id::text, m.parent::text, m.metadata, m.run_id::text, m.header, m.whole, m.names, m.versions,
+             m.types, m.data, m.size, m.created_at, m.writer, m.via
+        from space s
+        cross join lateral (
+          select c.* from pgstate.checkpoint c
+           where c.thread_id = v_thread.id and c.ns = s.ns and (p_before is null or c.id <= p_before)
+             and (p_before is null or c.id < p_before or (p_key, c.ns) > (p_after_key, p_after_ns))
+             and (p_filter is null or c.metadata @> p_filter)
+           order by c.id desc limit p_limit) m
+       order by m.id desc, m.ns limit p_limit;
+  else
+    return query
+      select 'ok', t.key::text, c.ns::text, c.id::text, c.parent::text, c.metadata, c.run_id::text, c.header, c.whole, c.names, c.versions,
+             c.types, c.data, c.size, c.created_at, c.writer, c.via
+        from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
+       where p_ranges @> t.key and (p_key is null or t.key = p_key) and (p_regex is null or t.key ~ p_regex)
+         and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
+         and (p_run_id is null or c.run_id = p_run_id) and (p_ns is null or c.ns = p_ns) and (p_before is null or c.id <= p_before)
+         and (p_before is null or c.id < p_before or (t.key, c.ns) > (p_after_key, p_after_ns))
+         and (p_filter is null or c.metadata @> p_filter)
+       order by c.id desc, t.key, c.ns limit p_limit;
+  end if;
+end
+$$;
+comment on function pgstate._checkpoints(text, pgstate.keymultirange, text, text, text, int, jsonb, text, text, text) is 'Internal: checkpoints of threads within ranges.';
+
+-- functions/threads/_put_writes.sql
+-- The thread is locked against being deleted meanwhile, which would leave these writes behind for ever; several tasks may
+-- be at it at once.
+create function pgstate._put_writes(
+  p_key text, p_ns text, p_checkpoint text, p_task_id text, p_task_path text, p_idxs int[], p_channels text[], p_types text[], p_data bytea[],
+  p_replace boolean
+) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id bigint;
+begin
+  loop
+    select t.id into v_id from pgstate.thread t where t.key = p_key for key share;
+    exit when v_id is not null;
+    if exists (select from pgstate.entry e where e.key = p_key and e.value is not null and e.kind <> 'thread') then
+      perform pgstate._raise('PS040', p_key);
+    end if;
+    insert into pgstate.thread (key, collect_at) values (p_key, pgstate._now() + interval '1 hour')
+        on conflict on constraint thread_key_key do nothing;
+  end loop;
+  if p_replace then
+    insert into pgstate.pending_write as w (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
+    select distinct on (i.idx) v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data
+      from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
+     order by i.idx, i.ord desc
+        on conflict on constraint pending_write_pkey do update
+       set task_path = excluded.task_path, channel = excluded.channel, type = excluded.type, data = excluded.data;
+  else
+    insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
+    select v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data
+      from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
+     order by i.ord
+        on conflict on constraint pending_write_pkey do nothing;
+  end if;
+  return 'ok';
+end
+$$;
+comment on function pgstate._put_writes(text, text, text, text, text, int[], text[], text[], bytea[], boolean) is 'Internal: keeps what a task wrote.';
+
+-- functions/threads/_keys_of_runs.sql
+create function pgstate._keys_of_runs(p_run_ids text[], p_ranges pgstate.keymultirange) returns text[]
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+begin
+  return array(
+    select distinct t.key
+      from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id
+     where c.run_id = any (p_run_ids) and p_ranges @> t.key order by t.key);
+end
+$$;
+comment on function pgstate._keys_of_runs(text[], pgstate.keymultirange) is 'Internal: threads that hold checkpoints of runs.';
+
+-- functions/threads/_fork_thread.sql
+-- Makes a thread of another's checkpoints, whose chunks it then reads: nothing is copied but their roots. Too long a line of
+-- forks would make reading slow, so the chunks are copied then. The target's entry is locked by the caller; the other thread
+-- is locked against being deleted or pruned until the fork is there to be seen: see _collect_thread().
+create function pgstate._fork_thread(
+  p_key text, p_target text, p_id text, p_ns text, p_history boolean, p_now timestamptz
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_source pgstate.thread := pgstate._live_thread(p_key);
+  v_id bigint;
+  v_from text;
+begin
+  perform from pgstate.thread t where t.id = v_source.id and t.key = p_key for share;
+  if not found then
+    return null;
+  end if;
+  v_from := coalesce(p_id, (select c.id from pgstate.checkpoint c where c.thread_id = v_source.id and c.ns = p_ns order by c.id desc limit 1));
+  if not p_history and not exists (select from pgstate.checkpoint c where c.thread_id = v_source.id and c.ns = p_ns and c.id = v_from) then
+    return null;
+  end if;
+  insert into pgstate.thread as t (key, bases, begun_at, pruned, forked_from, forked_id)
+  values (p_target, v_source.bases || v_source.id, p_now, v_source.pruned and p_history, p_key, case when not p_history then v_from end)
+      on conflict on constraint thread_key_key do update
+     set bases = excluded.bases, begun_at = excluded.begun_at, pruned = excluded.pruned, forked_from = excluded.forked_from,
+         forked_id = excluded.forked_id, collect_at = null
+  returning t.id into v_id;
+  with recursive line (id, parent, whole) as (
+    select c.id, c.parent, c.whole from pgstate.checkpoint c
+     where not p_history and c.thread_id = v_source.id and c.ns = p_ns and c.id = v_from
+    union all
+    select c.id, c.parent, c.whole
+      from line l join pgstate.checkpoint c on c.thread_id = v_source.id and c.ns = p_ns and c.id = l.parent
+     where not l.whole
+  ), copied as (
+    insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
+                                    writer, via)
+    select v_id, c.ns, c.id, case when p_history or exists (select from line l where l.id = c.parent) then c.parent end, c.names, c.versions,
+           c.types, c.data, c.header, c.whole, c.metadata, c.run_id, c.size, c.created_at, c.writer, c.via
+      from pgstate.checkpoint c
+     where c.thread_id = v_source.id and (p_history or c.ns = p_ns and c.id in (select l.id from line l))
+    returning ns, id
+  )
+  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
+  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data
+    from copied c join pgstate.pending_write w on w.thread_id = v_source.id and w.ns = c.ns and w.checkpoint = c.id
+      on conflict on constraint pending_write_pkey do nothing;
+  if cardinality(v_source.bases) >= 7 then
+    with recursive reached (hash) as (
+      select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = v_id
+      union
+      select pgstate._refs(array[k.type], array[k.data])
+        from reached r join pgstate.chunk k on k.thread_id = any (v_source.bases || v_source.id) and k.hash = r.hash
+       where k.type ^@ '#'
+    )
+    insert into pgstate.chunk (thread_id, hash, type, data)
+    select v_id, k.hash, k.type, k.data
+      from reached r
+      cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_source.bases || v_source.id) and x.hash = r.hash limit 1) k
+        on conflict on constraint chunk_pkey do nothing;
+    update pgstate.thread t set bases = '{}' where t.id = v_id;
+  end if;
+  return pgstate._thread_value(v_id) || case when p_history then '{}' else jsonb_build_object('checkpoint', v_from, 'ns', p_ns) end;
+end
+$$;
+comment on function pgstate._fork_thread(text, text, text, text, boolean, timestamptz) is 'Internal: makes a thread of another''s checkpoints.';
+
+-- functions/threads/_repeat_checkpoint.sql
+-- A checkpoint with the channels of an earlier one. One that cannot be read without its parent is read without what was
+-- written after it, so the new one has the same parent.
+create function pgstate._repeat_checkpoint(p_actor pgstate._actor, p_key text, p_id text, p_ns text, p_metadata jsonb, p_now timestamptz) returns pgstate._stored
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_id bigint := (select t.id from pgstate.thread t where t.key = p_key);
+  v_head text := (select c.id from pgstate.checkpoint c where c.thread_id = v_id and c.ns = p_ns order by c.id desc limit 1);
+  v_out pgstate._stored;
+begin
+  insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
+                                  writer, via)
+  select c.thread_id, c.ns, pgstate._checkpoint_id(v_head), case when c.whole then c.id else c.parent end, c.names, c.versions, c.types,
+         c.data, c.header, c.whole, coalesce(p_metadata, jsonb_build_object('source', 'rollback', 'checkpoint', c.id)),
+         p_metadata ->> 'run_id', b.bytes, p_now, p_actor.name, session_user
+    from pgstate.checkpoint c
+    cross join lateral (select coalesce(sum(octet_length(d)), 0) + coalesce(octet_length(c.header), 0) as bytes from unnest(c.data) d) b
+   where c.thread_id = v_id and c.ns = p_ns and c.id = p_id
+  returning id, size into v_out.id, v_out.bytes;
+  if v_out.id is null then
+    v_out.status := 'missing';
+  end if;
+  v_out.head := coalesce(v_out.id, v_head);
+  v_out.added := 1;
+  return v_out;
+end
+$$;
+comment on function pgstate._repeat_checkpoint(pgstate._actor, text, text, text, jsonb, timestamptz) is 'Internal: appends a copy of a checkpoint.';
+
+-- functions/threads/_threads.sql
+create function pgstate._threads(p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns setof pgstate.thread_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  -- as in list()
+  return query
+    with span as materialized (
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(p_ranges) r
+    )
+    select m.*
+      from span
+      cross join lateral (
+        select t.key::text, e.value ->> 'checkpoint', e.value ->> 'ns', (e.value -> 'checkpoints')::bigint, (e.value -> 'bytes')::bigint,
+               e.version, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, t.forked_from::text, t.forked_id::text
+          from pgstate.thread t join pgstate.entry e on e.key = t.key
+         where t.key >= span.low and t.key < span.high and e.value is not null and t.begun_at is not null
+           and (e.expires_at is null or e.expires_at > v_now) and (p_regex is null or t.key ~ p_regex)
+         order by t.key limit p_limit
+      ) m
+     limit p_limit;
+end
+$$;
+comment on function pgstate._threads(pgstate.keymultirange, text, int) is 'Internal: threads within ranges, in key order.';
+
+-- functions/threads/_json_of.sql
+-- Null for what jsonb cannot hold: U+0000, lone surrogates, NaN.
+create function pgstate._json_of(p_data bytea) returns jsonb
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return convert_from(p_data, 'UTF8')::jsonb;
+exception when data_exception or program_limit_exceeded then
+  return null;
+end
+$$;
+comment on function pgstate._json_of(bytea) is 'Internal: the value of a JSON text, if Postgres can hold it.';
+
+-- functions/threads/_channel_value.sql
+-- A channel of a checkpoint, put together from its chunks where it is JSON.
+create function pgstate._channel_value(p_stores bigint[], p_name text, p_version text, p_type text, p_data bytea) returns pgstate.channel_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_row pgstate.channel_row;
+  v_data bytea := p_data;
+  v_hashes bytea[];
+begin
+  v_row.channel := p_name;
+  v_row.version := p_version;
+  v_row.type := p_type;
+  if p_type = '@' then
+    select k.type, k.data into v_row.type, v_data
+      from pgstate.chunk k where k.thread_id = any (p_stores) and k.hash = p_data limit 1;
+  elsif p_type ^@ '#' then
+    v_hashes := array(select r.hash from pgstate._refs(array[p_type], array[p_data]) with ordinality r (hash, ord) order by r.ord);
+    for v_level in 1 .. substr(p_type, 2)::int loop
+      v_hashes := array(
+        select substr(k.data, 16 * i + 1, 16)
+          from unnest(v_hashes) with ordinality w (hash, ord)
+          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k
+          cross join generate_series(0, octet_length(k.data) / 16 - 1) i
+         order by w.ord, i);
+    end loop;
+    -- one type, or the lowest name of several: then it is not all JSON
+    select case when bool_and(ltrim(k.type, '+') = 'json') then 'json' else min(ltrim(k.type, '+')) filter (where ltrim(k.type, '+') <> 'json') end,
+           '[' || string_agg(case when k.type ^@ '+' then substr(k.data, 2, octet_length(k.data) - 2) else k.data end, ',' order by w.ord) || ']'
+      into v_row.type, v_data
+      from unnest(v_hashes) with ordinality w (hash, ord)
+      cross join lateral (select x.type, x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k;
+  end if;
+  if v_row.type = 'json' then
+    v_row.value := pgstate._json_of(v_data);
+  end if;
+  return v_row;
+end
+$$;
+comment on function pgstate._channel_value(bigint[], text, text, text, bytea) is 'Internal: a channel of a checkpoint with its value.';
+
+-- functions/threads/_checkpoint_state.sql
+create function pgstate._checkpoint_state(p_key text, p_id text, p_ns text) returns setof pgstate.channel_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_thread pgstate.thread := pgstate._live_thread(p_key);
+begin
+  return query
+    select v.*
+      from (select x.* from pgstate.checkpoint x
+             where x.thread_id = v_thread.id and x.ns = p_ns and (p_id is null or x.id = p_id) order by x.id desc limit 1) c
+      cross join lateral unnest(c.names, c.versions, c.types, c.data) with ordinality u (name, version, type, data, ord)
+      cross join lateral pgstate._channel_value(v_thread.bases || v_thread.id, u.name, u.version, u.type, u.data) v
+     order by u.ord;
+end
+$$;
+comment on function pgstate._checkpoint_state(text, text, text) is 'Internal: the channels of a checkpoint.';
+
 -- functions/as_api.sql
 -- What follows belongs to pgstate_api, which owns no table: row-level security binds it.
 set local role pgstate_api;
@@ -4265,6 +5199,84 @@ $$;
 comment on function pgstate._put_existing(pgstate._actor, text[], jsonb[], bigint[], interval[], int[], timestamptz[]) is
   'Internal: puts on existing, unclaimed keys.';
 
+-- functions/values/_merge_existing.sql
+-- Merges by built-in reducers on keys that all exist, hold small values and that nobody has claimed: as in _put_existing(),
+-- and with the same result: their versions, or null, with nothing done and no lock kept, when any of them is otherwise. What
+-- grows by operands (or begins to, above 2000 bytes) is for _write_each(). A key may occur again with first, which typed
+-- states send before another merge, for a field that is not stored: with one that is, it changes nothing.
+--
+-- The entries are locked first, in key order (see there); what the reducers make of them is computed from the rows as
+-- locked. The second statement has a snapshot and a time from after the waiting.
+create function pgstate._merge_existing(p_actor pgstate._actor, p_keys text[], p_operands jsonb[], p_reducers text[])
+returns bigint[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_versions bigint[];
+  v_changed text[];
+  v_values jsonb[];
+  v_expires_at timestamptz;
+  v_fit boolean;
+  v_now timestamptz;
+begin
+  begin
+    with input as materialized (
+      select u.*
+        from unnest(p_keys, p_operands, p_reducers) with ordinality as u (key, operand, reducer, ord)
+       where (select count(*) = count(distinct k collate "C") from unnest(p_keys, p_reducers) as o (k, reducer)
+               where reducer <> 'first')
+         and p_actor.writes @> u.key and pg_column_size(u.operand) <= p_actor.value_limit and pgstate._built_in(u.reducer)
+       order by u.key collate "C"
+    ), merged as (
+      select i.ord, e.key, e.version, e.expires_at, e.value,
+             -- those that need no call, which takes 10 us
+             case i.reducer when 'replace' then i.operand when 'first' then e.value
+                            else pgstate._reduce(i.reducer, e.value, i.operand) end as merged
+        from input i
+        cross join lateral (
+          select x.key, x.version, x.expires_at, x.value from pgstate.entry x
+           where x.key = i.key and x.value is not null and x.kind = 'value' and x.full_version is null and pg_column_size(x.value) <= 2000
+             for no key update
+        ) e
+    )
+    select array_agg(case when p_actor.reads @> m.key then m.version + m.changes end order by m.ord),
+           array_agg(m.key) filter (where m.merged <> m.value), array_agg(m.merged) filter (where m.merged <> m.value),
+           min(m.expires_at), bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
+      into v_versions, v_changed, v_values, v_expires_at, v_fit
+      from (select *, sum((merged <> value)::int) over (partition by key order by ord) as changes from merged) m;
+    v_now := pgstate._now();
+    if not v_fit or cardinality(v_versions) is distinct from cardinality(p_keys) or v_expires_at <= v_now then
+      raise exception using errcode = 'PS998';
+    end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_claims_seen(p_keys);
+    end if;
+    with held as materialized (
+      select from pgstate.claim c where c.key = any (p_keys) and c.lease_until > v_now limit 1
+    ), changed as (
+      update pgstate.entry e
+         set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now
+        from unnest(v_changed, v_values) as n (key, value)
+       where e.key = n.key and not exists (select from held)
+      returning e.key, e.version, n.value, e.expires_at
+    ), recorded as (
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
+      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at from changed c
+    )
+    select not exists (select from held) into v_fit;
+    if not v_fit then
+      raise exception using errcode = 'PS998';
+    end if;
+  exception when sqlstate 'PS998' then
+    return null;
+  end;
+  return v_versions;
+end
+$$;
+comment on function pgstate._merge_existing(pgstate._actor, text[], jsonb[], text[]) is 'Internal: merges on existing, small, unclaimed entries.';
+
 -- functions/values/_complete_existing.sql
 -- Completing different keys whose claims the caller holds, in three statements; with places to move their values or results
 -- to where nothing was ever. Returns the keys' new versions; or null, with nothing done and no lock kept, when anything is
@@ -4409,6 +5421,7 @@ declare
   v_tails pgstate.entry[];
   v_versions pgstate.version[];
   v_unclaim text[];
+  v_threads text[];
   v_now timestamptz;
   v_via text := session_user;
   v_failed boolean;
@@ -4504,6 +5517,7 @@ begin
   v_tails := '{}';
   v_versions := '{}';
   v_unclaim := '{}';
+  v_threads := '{}';
   v_failed := false;
   v_key := null;
   v_last := cardinality(v_slots);
@@ -4659,6 +5673,9 @@ begin
         v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, 'expire', false, null, 'pgstate', v_via,
                                         v_now, null, null, null)::pgstate.version;
         v_unclaim := v_unclaim || v_key;
+        if s.kind = 'thread' then
+          v_threads := v_threads || v_key;
+        end if;
         v_lapsed := false;
       end if;
       v_version := v_version + 1;
@@ -4783,6 +5800,9 @@ begin
   end if;
   if cardinality(v_unclaim) > 0 then
     delete from pgstate.claim c where c.key = any (v_unclaim);
+  end if;
+  if cardinality(v_threads) > 0 then
+    perform pgstate._detach_threads(v_threads);
   end if;
   return v_out;
 end
@@ -5200,6 +6220,111 @@ $$;
 comment on function pgstate.list(text, int, text, boolean, text, boolean) is
   'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement; with bookmark only one more row does, the last, whose key is null: it comes even when nothing is listed. claimed: only those that somebody holds (true), or that nobody does (false). An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
 
+-- functions/values/namespaces.sql
+-- Where there are entries: the index on parents is jumped through, from each to the next, however many entries each has. Only
+-- parents of keys that the caller reads are looked at: such a key lies in one of the ranges that the pattern and the grants have in
+-- common, so its parent does, or is the directory that the range begins in.
+create function pgstate.namespaces(
+  pattern text, matching text[] default null, depth int default null, "limit" int default 100, "offset" int default 0, agent text default null
+) returns setof text
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(namespaces.agent);
+  v_now timestamptz := pgstate._now();
+  v_ranges pgstate.keymultirange;
+  v_regexes text[];
+  v_within pgstate.keymultirange[];
+  v_low text;
+  v_high text;
+  v_next text;
+  v_out text;
+  v_one text;
+  v_cut boolean;
+  -- shortened ones that were returned and that may come again
+  v_open text[] := '{}';
+  v_passed int := 0;
+begin
+  v_ranges := pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
+  foreach v_one in array namespaces.pattern || coalesce(namespaces.matching, '{}') loop
+    perform pgstate._check_pattern(v_one);
+    v_regexes := v_regexes || coalesce(pgstate._pattern_regex(v_one), '');
+    v_within := v_within || pgstate._pattern_ranges(v_one);
+    -- of the keys below
+    v_ranges := v_ranges * pgstate._pattern_ranges(case when v_one = '' or v_one ~ '(^|/)\*\*$' then v_one else v_one || '/**' end);
+  end loop;
+  if namespaces."limit" is null or namespaces."limit" not between 1 and 100000 or namespaces."offset" is null or namespaces."offset" < 0 or namespaces.depth < 1 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, offset 0 or more, depth 1 or more';
+  end if;
+  if namespaces.pattern <> '' and isempty(pgstate._pattern_ranges(namespaces.pattern || case when namespaces.pattern ~ '(^|/)\*\*$' then '' else '/**' end) * v_actor.reads) then
+    perform pgstate._deny();
+  end if;
+  v_ranges := v_ranges * v_actor.reads;
+  for v_low, v_high in
+    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
+           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
+      from unnest(v_ranges) r order by r
+  loop
+    -- the directory that the range begins in comes before it
+    v_next := left(v_low, -greatest(strpos(reverse(v_low), '/'), 1));
+    loop
+      if v_next = '' or not exists (
+        select from pgstate.entry e
+         where e.parent = v_next and e.live and (e.expires_at is null or e.expires_at > v_now) and e.key >= v_low and e.key < v_high)
+      then
+        v_out := null;
+      else
+        v_out := v_next;
+        for v_place in 1 .. cardinality(v_regexes) loop
+          if not v_within[v_place] @> v_next or v_next !~ v_regexes[v_place] then
+            v_out := null;
+          end if;
+        end loop;
+      end if;
+      v_cut := false;
+      if v_out is not null and namespaces.depth is not null then
+        v_out := array_to_string((string_to_array(v_next, '/'))[:namespaces.depth], '/');
+        v_cut := v_out <> v_next;
+        v_open := array(select o from unnest(v_open) o where (o || '0') collate "C" > v_next);
+        if v_out = any (v_open) then
+          v_out := null;
+        else
+          v_open := v_open || v_out;
+        end if;
+      end if;
+      if v_out is not null then
+        v_passed := v_passed + 1;
+        if v_passed > namespaces."offset" then
+          return next v_out;
+          if v_passed - namespaces."offset" = namespaces."limit" then
+            return;
+          end if;
+        end if;
+      end if;
+      -- behind it; of those that are cut short alike one is enough
+      v_next := case when v_cut then array_to_string((string_to_array(v_next, '/'))[:namespaces.depth], '/') || '0' else v_next || chr(1) end;
+      v_next := (select e.parent from pgstate.entry e where e.live and e.parent >= greatest(v_next, v_low) and e.parent < v_high order by e.parent limit 1);
+      exit when v_next is null;
+    end loop;
+  end loop;
+end
+$$;
+comment on function pgstate.namespaces(text, text[], int, int, int, text) is
+  'Keys under which there are entries (their keys without the last segment), that match a pattern and all of matching, of entries that the caller may read. depth cuts them short, each once, to that many segments. limit 1 to 100000, offset: how many to pass over. PS002 PS007 PS010.';
+
+-- functions/values/touch.sql
+create function pgstate.touch(keys text[], agent text default null) returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._touch(pgstate._enter(touch.agent), touch.keys);
+end
+$$;
+comment on function pgstate.touch(text[], text) is
+  'Lets the time to live of entries begin anew: each lives on for as long as its last write let it. Returns how many did; those without a time to live, those that have expired, and those that the caller may not read and write stay as they are. No new version: nothing else about the entry changes. PS010.';
+
 -- functions/values/merge.sql
 -- Never conflicts: concurrent merges into one key all take effect.
 create function pgstate.merge(
@@ -5352,6 +6477,11 @@ begin
      and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                         write_many.priorities, write_many.not_befores);
+  elsif v_states is null and write_many.expects is null and write_many.expect_values is null and write_many.ttls is null
+        and write_many.tokens is null and write_many.priorities is null and write_many.not_befores is null
+        and write_many.return_values is null and 'merge' = all (v_ops)
+        and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
+    v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
   elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then
     v_versions := pgstate._complete_existing(v_actor, write_many.keys, write_many.tokens, null, null);
   end if;
@@ -6992,7 +8122,7 @@ begin
     return;
   end if;
 
-  if v_single and exists (select from pgstate.entry e where e.key = rollback.pattern and e.value is not null and e.kind <> 'value') then
+  if v_single and exists (select from pgstate.entry e where e.key = rollback.pattern and e.kind <> 'value') then
     perform pgstate._raise('PS040', rollback.pattern);
   end if;
   if rollback.version is null then
@@ -7544,8 +8674,8 @@ $$;
 comment on function pgstate._value_matches(pgstate._search_part[], text, text) is 'Internal: keys whose values match a query.';
 
 -- functions/search/_found_listed.sql
--- Without a query: entries that fit a filter, in key order, as list().
-create function pgstate._found_listed(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_limit int, p_after text)
+-- Without a query: entries that fit a filter, in key order, as list(), or those first that were written last.
+create function pgstate._found_listed(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_limit int, p_after text, p_offset int, p_newest boolean)
 returns setof pgstate.found
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -7559,6 +8689,26 @@ begin
       perform pgstate._bad_key(p_after);
     end if;
     p_ranges := p_ranges * pgstate.keymultirange(pgstate.keyrange(p_after, null, '()'));
+  end if;
+  if p_newest then
+    return query
+      select e.key, v.value, e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, null::float8, null::real, null::float8, null::text
+        from (select x.*
+                from (select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+                             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+                        from unnest(p_ranges) r offset 0) s
+                cross join lateral (
+                  select n.key, n.updated_at from pgstate.entry n
+                   where n.key >= s.low and n.key < s.high and n.live and (n.expires_at is null or n.expires_at > v_now)
+                     and (p_regex is null or n.key ~ p_regex)
+                     and (p_path is null or case when n.full_version < n.version then pgstate._grown(n.key, n.value, n.full_version, n.version) else n.value end @@ p_path)
+                  offset 0) x
+               order by x.updated_at desc, x.key limit p_limit offset p_offset) f
+        join pgstate.entry e on e.key = f.key
+        cross join lateral (
+          select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value) v
+       order by f.updated_at desc, f.key;
+    return;
   end if;
   return query
     with span as materialized (
@@ -7577,12 +8727,12 @@ begin
             select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value) v
          where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > v_now)
            and (p_regex is null or e.key ~ p_regex) and (p_path is null or v.value @@ p_path)
-         order by e.key limit p_limit
+         order by e.key limit p_limit + p_offset
       ) m
-     limit p_limit;
+     limit p_limit offset p_offset;
 end
 $$;
-comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath, int, text) is 'Internal: search() without a query.';
+comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath, int, text, int, boolean) is 'Internal: search() without a query.';
 
 -- functions/search/_found_ranked.sql
 -- By words, by vectors, or both. Ranks come first, entries are looked up from the best one down until the page is full. Both
@@ -7591,7 +8741,7 @@ comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath,
 -- needs no more of them than come before its end, and the order is the same whatever the page.
 create function pgstate._found_ranked(
   p_mode text, p_parts pgstate._search_part[], p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_query text,
-  p_index pgstate.vector_index, p_vector real[], p_limit int, p_after text[]
+  p_index pgstate.vector_index, p_vector real[], p_limit int, p_after text[], p_offset int
 ) returns setof pgstate.found
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -7609,7 +8759,7 @@ begin
       union all
       select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex) w where p_mode <> 'vector'
     ), near as (
-      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int) n
+      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_offset + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int) n
        where p_mode <> 'text' and n.distance is not null
     ), ranked as (
       select w.key, w.version, w.rank::float8 as score, w.rank, null::float8 as distance from worded w where p_mode = 'text'
@@ -7652,14 +8802,14 @@ begin
              and (r.version is null or x.version = r.version)
              and (p_regex is null or x.key ~ p_regex) and (p_path is null or v.value @@ p_path)
           offset 0) e
-       limit p_limit
+       limit p_limit offset p_offset
     )
     select p.key, p.value, p.version, p.kind, p.writer, p.via, p.created_at, p.updated_at, p.expires_at, p.score, p.rank, p.distance,
-           format('%s %s %s', p.score, v_seen + row_number() over (), p.key)
+           format('%s %s %s', p.score, v_seen + p_offset + row_number() over (), p.key)
       from page p;
 end
 $$;
-comment on function pgstate._found_ranked(text, pgstate._search_part[], pgstate.keymultirange, text, jsonpath, text, pgstate.vector_index, real[], int, text[]) is
+comment on function pgstate._found_ranked(text, pgstate._search_part[], pgstate.keymultirange, text, jsonpath, text, pgstate.vector_index, real[], int, text[], int) is
   'Internal: search() by words, vectors, or both.';
 
 -- functions/search/matches.sql
@@ -7678,7 +8828,8 @@ comment on function pgstate.matches(jsonb, jsonb) is
 -- functions/search/search.sql
 create function pgstate.search(
   pattern text default '', query text default null, filter jsonb default null, "limit" int default 10, after text default null,
-  mode text default null, vector real[] default null, vectors text default null, model text default null, agent text default null
+  mode text default null, vector real[] default null, vectors text default null, model text default null, agent text default null,
+  "offset" int default 0, "order" text default null
 ) returns setof pgstate.found
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -7695,6 +8846,10 @@ begin
   perform pgstate._check_pattern(search.pattern);
   if search."limit" is null or search."limit" not between 1 and 10000 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
+  elsif search."offset" is null or search."offset" not between 0 and 1000000 then
+    raise exception using errcode = 'PS007', message = 'offset is 0 to 1000000';
+  elsif (search."order" is null or search."order" = 'newest' and v_query is null and search.vector is null and search.after is null) is not true then
+    raise exception using errcode = 'PS007', message = 'order is newest or null; nothing else may give one, and pages go on by offset';
   elsif octet_length(v_query) > 8192 then
     raise exception using errcode = 'PS007', message = 'a query has 8 kB at most';
   end if;
@@ -7722,7 +8877,8 @@ begin
     raise exception using errcode = 'PS007', message = 'there are no vectors where the pattern reaches',
       hint = 'set_search(subtree, vectors => name) has entries embedded; create_vectors(name, dims, model) makes the index.';
   elsif v_mode is null then
-    return query select f.* from pgstate._found_listed(v_ranges, pgstate._pattern_regex(search.pattern), v_path, search."limit", search.after) f;
+    return query select f.* from pgstate._found_listed(v_ranges, pgstate._pattern_regex(search.pattern), v_path, search."limit", search.after,
+                                                   search."offset", search."order" is not null) f;
     return;
   end if;
   if search.after is not null then
@@ -7736,11 +8892,11 @@ begin
   end if;
   return query
     select f.* from pgstate._found_ranked(v_mode, v_parts, v_ranges, pgstate._pattern_regex(search.pattern), v_path, v_query, v_index,
-                                          search.vector, search."limit", v_after) f;
+                                          search.vector, search."limit", v_after, search."offset") f;
 end
 $$;
-comment on function pgstate.search(text, text, jsonb, int, text, text, real[], text, text, text) is
-  'Entries that match a pattern and that the caller may read, by a query as people type it (words, "a phrase", or, -not), by a vector, or both; without either those that fit the filter, in key order. filter: see matches(). limit 1 to 10000; after: the column of that name in the last row of the page before. mode: text (ts_rank_cd), vector (distance; score is 1 - distance for cosine, else its opposite), hybrid (reciprocal rank fusion: the sum of 1 / (60 + rank)); unless given, what the arguments allow. vectors names the vector index where the pattern reaches several, model the model that the vector is of. Works anywhere; set_search() makes it fast, and finds vectors. PS002 PS007 PS010 PS050.';
+comment on function pgstate.search(text, text, jsonb, int, text, text, real[], text, text, text, int, text) is
+  'Entries that match a pattern and that the caller may read, by a query as people type it (words, "a phrase", or, -not), by a vector, or both; without either those that fit the filter, in key order. filter: see matches(). limit 1 to 10000; after: the column of that name in the last row of the page before; offset: how many to pass over. order newest: by the time of the last write instead of the key. mode: text (ts_rank_cd), vector (distance; score is 1 - distance for cosine, else its opposite), hybrid (reciprocal rank fusion: the sum of 1 / (60 + rank)); unless given, what the arguments allow. vectors names the vector index where the pattern reaches several, model the model that the vector is of. Works anywhere; set_search() makes it fast, and finds vectors. PS002 PS007 PS010 PS050.';
 
 -- functions/search/set_search.sql
 create function pgstate.set_search(
@@ -7758,7 +8914,7 @@ begin
 end
 $$;
 comment on function pgstate.set_search(text, text[], text, text, text[], text) is
-  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree, the first one admin on everything. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
+  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given); an empty array leaves it to the writers to give vectors, with put_embedded(). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree, the first one admin on everything. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
 
 -- functions/search/drop_search.sql
 create function pgstate.drop_search(subtree text, agent text default null) returns void
@@ -7870,6 +9026,39 @@ end
 $$;
 comment on function pgstate.set_vectors(text[], text[], int[], real[], text, text) is
   'Stores vectors of entries as unembedded() listed them: a row of vectors for each text, chunk from 0, all texts of a key in one call. A row for each key: ok, stale (its text has changed meanwhile, or they are there already: nothing is stored), or denied. Needs read and write. PS007 PS010.';
+
+-- functions/search/write_embedded.sql
+-- write_many(), and the vectors of what it writes: both or neither, so that a search never finds a value by an older text.
+create function pgstate.write_embedded(
+  ops text[], keys text[], "values" jsonb[], expects bigint[] default null, ttls interval[] default null, owners int[] default null,
+  "vectors" real[] default null, model text default null, lane uuid default null, turn bigint default null, wake boolean default true,
+  lock_timeout text default null, agent text default null
+) returns setof pgstate.outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_out pgstate.outcome[];
+begin
+  v_out := array(
+    select o from pgstate.write_many(write_embedded.ops, write_embedded.keys, write_embedded."values", write_embedded.expects, ttls => write_embedded.ttls,
+                                     lane => write_embedded.lane, turn => write_embedded.turn, wake => write_embedded.wake,
+                                     lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent) o order by o.ord);
+  if coalesce(cardinality(write_embedded.owners), 0) > 0 then
+    if array_ndims(write_embedded.owners) <> 1 or array_ndims(write_embedded."vectors") is distinct from 2 or array_lower(write_embedded."vectors", 1) <> 1
+       or array_length(write_embedded."vectors", 1) <> cardinality(write_embedded.owners) or write_embedded.model is null
+       or exists (select from unnest(write_embedded.owners) o where o is null or o not between 1 and cardinality(write_embedded.keys)) then
+      raise exception using errcode = 'PS007', message = 'owners has for each row of vectors the place of its key, and the model is named';
+    end if;
+    perform pgstate._keep_vectors(
+      pgstate._enter(write_embedded.agent), write_embedded.keys,
+      array(select case when o.status = 'ok' and write_embedded.ops[o.ord] = 'put' then o.version end from unnest(v_out) o order by o.ord),
+      write_embedded.owners, write_embedded."vectors", write_embedded.model);
+  end if;
+  return query select o.* from unnest(v_out) o;
+end
+$$;
+comment on function pgstate.write_embedded(text[], text[], jsonb[], bigint[], interval[], int[], real[], text, uuid, bigint, boolean, text, text) is
+  'write_many() for entries whose vectors their writers give (set_search() with vector_fields => {}): vectors are rows of numbers, owners has for each the place of its key in keys. Needs read and write. A vector goes with the version that it came with. PS007 PS010, else as write_many().';
 
 -- functions/policy/_reduce_by.sql
 -- Any reducer, built in or registered, as _reduce(): null when the operand does not fit. The only SQL here that is put
@@ -8082,6 +9271,582 @@ end
 $$;
 comment on function pgstate.undelegate(text, text) is 'Ends a delegation. PS007 PS010.';
 
+-- functions/threads/_thread_lock.sql
+-- Start of every change of a thread: may the caller, and is there one? Locks the thread's entry, before all else that
+-- belongs to it. A status says that it may not be changed: missing, held or stale. p_create: one that is absent is locked by
+-- a tombstone, and comes back with live false.
+create function pgstate._thread_lock(p_actor pgstate._actor, p_key text, p_token bigint, p_create boolean) returns pgstate._thread_head
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_entry record;
+  v_head pgstate._thread_head;
+  v_claim record;
+begin
+  if p_key is null or not pgstate._key_ok(p_key) then
+    perform pgstate._bad_key(p_key);
+  elsif (p_actor.readable and p_actor.writable) is not true then
+    perform pgstate._deny();
+  end if;
+  for v_try in 1 .. 3 loop
+    select e.version, e.value, e.kind, e.expires_at into v_entry from pgstate.entry e where e.key = p_key for no key update;
+    exit when v_entry.version is not null or not p_create;
+    insert into pgstate.entry (key, parent, version, live, writer, via, created_at, updated_at)
+    values (p_key, left(p_key, -strpos(reverse(p_key), '/')), 0, false, p_actor.name, session_user, pgstate._now(), pgstate._now())
+        on conflict on constraint entry_pkey do nothing;
+  end loop;
+  v_head.at := pgstate._now();
+  v_head.version := v_entry.version;
+  v_head.live := v_entry.value is not null;
+  if v_head.live and v_entry.expires_at <= v_head.at then
+    -- what stood here has expired: history says so first
+    update pgstate.entry e
+       set version = e.version + 1, live = false, value = null, writer = 'pgstate', via = session_user, updated_at = v_head.at,
+           expires_at = null, full_version = null
+     where e.key = p_key returning e.version into v_head.version;
+    insert into pgstate.version (key, version, epoch, op, writer, via, at)
+    values (p_key, v_head.version, p_actor.epoch, 'expire', 'pgstate', session_user, v_head.at);
+    delete from pgstate.claim c where c.key = p_key;
+    perform pgstate._detach_threads(array[p_key]);
+    v_head.live := false;
+  end if;
+  if not v_head.live then
+    if not p_create then
+      v_head.status := 'missing';
+    elsif v_head.version = 0 then
+      -- see _insert_entries()
+      v_head.version := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
+    end if;
+    if p_token is not null then
+      v_head.status := 'stale';
+    end if;
+    return v_head;
+  elsif v_entry.kind <> 'thread' then
+    perform pgstate._raise('PS040', p_key);
+  end if;
+  v_head.value := v_entry.value;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_claims_seen(array[p_key]);
+  end if;
+  -- in a statement of its own: see _put_existing()
+  select c.token, c.holder_id into v_claim from pgstate.claim c where c.key = p_key and c.lease_until > v_head.at;
+  if p_token is not null then
+    if (v_claim.token = p_token and v_claim.holder_id = p_actor.id) is not true then
+      v_head.status := 'stale';
+    end if;
+  elsif v_claim.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
+    v_head.status := 'held';
+  end if;
+  return v_head;
+end
+$$;
+comment on function pgstate._thread_lock(pgstate._actor, text, bigint, boolean) is 'Internal: locks a thread''s entry for a change.';
+
+-- functions/threads/_thread_write.sql
+-- End of every change of a thread: its entry says what it is now, in a new version, which it returns. A time to live begins
+-- anew with each change: the one given, else the thread's own, else the policy's.
+create function pgstate._thread_write(p_actor pgstate._actor, p_key text, p_head pgstate._thread_head, p_value jsonb, p_ttl interval) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_value jsonb := p_value;
+  v_ttl interval := p_ttl;
+  v_version bigint;
+begin
+  if v_ttl is not null then
+    if v_ttl <> interval '0' then
+      if not pgstate._span_ok(v_ttl) then
+        perform pgstate._raise('PS007', p_key);
+      end if;
+      v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
+    end if;
+  elsif p_head.value ? 'ttl' then
+    v_ttl := make_interval(secs => (p_head.value ->> 'ttl')::float8);
+    v_value := v_value || jsonb_build_object('ttl', p_head.value -> 'ttl');
+  end if;
+  if p_actor.policies and v_ttl is null then
+    v_ttl := (pgstate._policy_of(p_key)).ttl;
+  end if;
+  with changed as (
+    update pgstate.entry e
+       set kind = 'thread', version = p_head.version + 1, live = true, value = v_value, writer = p_actor.name, via = session_user,
+           created_at = case when p_head.live then e.created_at else p_head.at end, updated_at = p_head.at,
+           expires_at = p_head.at + nullif(v_ttl, interval '0'), priority = case when p_head.live then e.priority else 0 end,
+           not_before = case when p_head.live then e.not_before end, full_version = null
+     where e.key = p_key
+    returning e.version, e.expires_at
+  )
+  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
+  select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at from changed c
+  returning version into v_version;
+  return v_version;
+end
+$$;
+comment on function pgstate._thread_write(pgstate._actor, text, pgstate._thread_head, jsonb, interval) is 'Internal: writes a thread''s entry.';
+
+-- functions/threads/save_checkpoint.sql
+-- A save is one statement: the new chunks, the checkpoint, the thread's entry, its version in the feed. lane, turn, wake
+-- and lock_timeout as in write_one().
+create function pgstate.save_checkpoint(
+  key text, names text[], types text[], data bytea[], versions text[] default null, chunk_types text[] default null,
+  chunk_data bytea[] default null, metadata jsonb default null, id text default null, parent text default null, ns text default '',
+  header bytea default null, whole boolean default true, expect_head text default null, guard text[] default null,
+  ttl interval default null, run_id text default null, token bigint default null, lane uuid default null, turn bigint default null,
+  wake boolean default true, lock_timeout text default null, may_begin boolean default true, agent text default null
+) returns pgstate.saved
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(save_checkpoint.agent, save_checkpoint.lane, save_checkpoint.turn, save_checkpoint.key);
+  v_head pgstate._thread_head;
+  v_stored pgstate._stored;
+  v_out pgstate.saved;
+  v_count int := cardinality(save_checkpoint.names);
+  v_wake text;
+  v_tell boolean;
+  -- assigning is an expression, PERFORM is a query: 5 us
+  v_done text;
+begin
+  if v_actor.kept is not null then
+    return row('ok', v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, v_actor.kept ->> 2, null, true)::pgstate.saved;
+  elsif (v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data),
+                              coalesce(cardinality(save_checkpoint.versions), v_count)])) is not true
+     or array_position(save_checkpoint.names, null) is not null
+     or cardinality(save_checkpoint.chunk_types) is distinct from cardinality(save_checkpoint.chunk_data)
+     or array_position(save_checkpoint.chunk_types, null) is not null or array_position(save_checkpoint.chunk_data, null) is not null then
+    raise exception using errcode = 'PS007', message = 'names, types, data and versions must be of equal length, and so must chunk_types and chunk_data';
+  elsif save_checkpoint.ns is null or octet_length(save_checkpoint.ns) > 1900
+     or octet_length(save_checkpoint.id) not between 1 and 256 or octet_length(save_checkpoint.parent) > 256 then
+    raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace at most 1900';
+  end if;
+  if save_checkpoint.lock_timeout is not null then
+    -- not before: a statement that is sent again must wait for the first to end
+    v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
+  end if;
+  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true));
+  if v_head.status is null then
+    v_stored := pgstate._store_checkpoint(
+      v_actor, save_checkpoint.key, v_head.live, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
+      save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
+      save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
+      save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
+    -- where nobody watches, nothing needs to be kept from waking anybody
+    v_tell := v_stored.watching and save_checkpoint.wake is not true;
+    v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
+  else
+    v_out.status := v_head.status;
+  end if;
+  if v_out.status = 'ok' and v_stored.added is null then
+    v_out.version := v_head.version;
+  elsif v_out.status = 'ok' then
+    if v_tell then
+      v_wake := coalesce(current_setting('pgstate.wake', true), '');
+      v_done := set_config('pgstate.wake', 'off', true);
+    end if;
+    v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
+      'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
+      'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+      'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    if save_checkpoint.lane is not null or v_tell then
+      v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
+                                       case when v_tell then array[save_checkpoint.key] end,
+                                       save_checkpoint.wake is null, v_head.at);
+    end if;
+    if v_tell then
+      v_done := set_config('pgstate.wake', v_wake, true);
+    end if;
+  else
+    v_out.id := null;
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: it cannot be read without its parent. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+
+-- functions/threads/put_writes.sql
+-- No change of the thread, and no version of its entry.
+create function pgstate.put_writes(
+  key text, checkpoint text, task_id text, idxs int[], channels text[], types text[], data bytea[], ns text default '',
+  task_path text default '', "replace" boolean default false, agent text default null
+) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(put_writes.agent, put_writes.key);
+  v_count int := cardinality(put_writes.idxs);
+begin
+  if put_writes.key is null or not pgstate._key_ok(put_writes.key) then
+    perform pgstate._bad_key(put_writes.key);
+  elsif (v_actor.readable and v_actor.writable) is not true then
+    perform pgstate._deny();
+  elsif (v_count = all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data)])) is not true then
+    raise exception using errcode = 'PS007', message = 'idxs, channels, types and data must be of equal length';
+  elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
+         and octet_length(put_writes.ns) <= 1900) is not true then
+    raise exception using errcode = 'PS007', message = 'ids have 1 to 256 bytes, a namespace at most 1900';
+  end if;
+  return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
+    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false));
+end
+$$;
+comment on function pgstate.put_writes(text, text, text, int[], text[], text[], bytea[], text, text, boolean, text) is
+  'Keeps what a task wrote after a checkpoint: idxs[i], channels[i], types[i] (a serializer''s) and data[i]. A write that is there already stays as it is, with replace the new one stays. The checkpoint may come later; without a thread it is kept for an hour, for a save that begins one. Returns ok. Needs read and write. PS001 PS007 PS010 PS040.';
+
+-- functions/threads/get_checkpoint.sql
+create function pgstate.get_checkpoint(key text, id text default null, ns text default '', agent text default null) returns pgstate.checkpoint_full
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(get_checkpoint.agent, get_checkpoint.key);
+  v_full pgstate.checkpoint_full;
+begin
+  if get_checkpoint.key is null or not pgstate._key_ok(get_checkpoint.key) then
+    perform pgstate._bad_key(get_checkpoint.key);
+  elsif v_actor.readable is not true then
+    perform pgstate._deny();
+  end if;
+  select c.* into v_full
+    from pgstate._get_checkpoints(get_checkpoint.key, case when get_checkpoint.id is not null then array[get_checkpoint.id] end,
+                                  get_checkpoint.ns) c;
+  if v_full.status is null then
+    v_full.status := 'missing';
+    v_full.key := get_checkpoint.key;
+  end if;
+  return v_full;
+end
+$$;
+comment on function pgstate.get_checkpoint(text, text, text, text) is
+  'A checkpoint of a thread, the latest unless an id is given, of the namespace ns: its root, all chunks that it reaches, and the writes that came after it. Status ok, or missing. checkpoint_state() shows its values. PS001 PS010.';
+
+-- functions/threads/get_checkpoints.sql
+create function pgstate.get_checkpoints(key text, ids text[], ns text default '', agent text default null) returns setof pgstate.checkpoint_full
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(get_checkpoints.agent, get_checkpoints.key);
+begin
+  if get_checkpoints.key is null or not pgstate._key_ok(get_checkpoints.key) then
+    perform pgstate._bad_key(get_checkpoints.key);
+  elsif v_actor.readable is not true then
+    perform pgstate._deny();
+  end if;
+  return query select c.* from pgstate._get_checkpoints(get_checkpoints.key, coalesce(get_checkpoints.ids, '{}'), get_checkpoints.ns) c;
+end
+$$;
+comment on function pgstate.get_checkpoints(text, text[], text, text) is 'get_checkpoint() for several of a namespace: those that are there, in no order. PS001 PS010.';
+
+-- functions/threads/checkpoints.sql
+create function pgstate.checkpoints(
+  pattern text default '', ns text default null, before text default null, "limit" int default 1000, filter jsonb default null,
+  run_id text default null, after_key text default null, after_ns text default null, agent text default null
+) returns setof pgstate.checkpoint_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(checkpoints.agent);
+  v_ranges pgstate.keymultirange;
+  v_key text := case when pgstate._key_ok(checkpoints.pattern) and checkpoints.pattern !~ '[*?]' then checkpoints.pattern end;
+begin
+  perform pgstate._check_pattern(checkpoints.pattern);
+  if checkpoints."limit" not between 1 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
+  end if;
+  v_ranges := pgstate._pattern_ranges(checkpoints.pattern) * v_actor.reads;
+  if isempty(v_ranges) and checkpoints.pattern <> '' then
+    perform pgstate._deny();
+  end if;
+  return query
+    select c.* from pgstate._checkpoints(v_key, v_ranges, pgstate._pattern_regex(checkpoints.pattern), checkpoints.ns, checkpoints.before,
+                                         checkpoints."limit", checkpoints.filter, checkpoints.run_id,
+                                         checkpoints.after_key, checkpoints.after_ns) c;
+end
+$$;
+comment on function pgstate.checkpoints(text, text, text, int, jsonb, text, text, text, text) is
+  'Checkpoints of a thread, or of all threads that match a pattern and that the caller may read, the highest id first, without what their chunks hold. ns: only this namespace; before: only ids below this one, for the next page (with after_key and after_ns, those of the last row, also those with the same id behind it: forks have the ids of what they come from); filter: metadata that contains this; run_id: of this run. limit 1 to 100000 (null: all). PS002 PS007 PS010.';
+
+-- functions/threads/checkpoint_parts.sql
+create function pgstate.checkpoint_parts(key text, ids text[], ns text default '', agent text default null) returns pgstate.checkpoint_parts
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(checkpoint_parts.agent, checkpoint_parts.key);
+begin
+  if checkpoint_parts.key is null or not pgstate._key_ok(checkpoint_parts.key) then
+    perform pgstate._bad_key(checkpoint_parts.key);
+  elsif v_actor.readable is not true then
+    perform pgstate._deny();
+  end if;
+  return pgstate._checkpoint_parts(checkpoint_parts.key, checkpoint_parts.ids, checkpoint_parts.ns);
+end
+$$;
+comment on function pgstate.checkpoint_parts(text, text[], text, text) is
+  'What checkpoints of a namespace hold, for those that checkpoints() lists: the chunks that their roots reach, each once however many share it, and the writes that came after each. Ids that are not there are passed over. PS001 PS010.';
+
+-- functions/threads/channel_history.sql
+create function pgstate.channel_history(
+  key text, channels text[], id text default null, ns text default '', agent text default null
+) returns pgstate.channel_history
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(channel_history.agent, channel_history.key);
+begin
+  if channel_history.key is null or not pgstate._key_ok(channel_history.key) then
+    perform pgstate._bad_key(channel_history.key);
+  elsif v_actor.readable is not true then
+    perform pgstate._deny();
+  end if;
+  return pgstate._channel_history(channel_history.key, channel_history.channels, channel_history.id, channel_history.ns);
+end
+$$;
+comment on function pgstate.channel_history(text, text[], text, text, text) is
+  'What channels are made of that a checkpoint (the latest, unless an id is given) does not hold itself: going up its parents, the first value of each, with the chunks that these reach, and the writes to it that came after that one and later ones, the oldest first. A channel that nobody has a value of has no seed, and all writes to it. PS001 PS010.';
+
+-- functions/threads/checkpoint_state.sql
+create function pgstate.checkpoint_state(key text, id text default null, ns text default '', agent text default null) returns setof pgstate.channel_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(checkpoint_state.agent, checkpoint_state.key);
+begin
+  if checkpoint_state.key is null or not pgstate._key_ok(checkpoint_state.key) then
+    perform pgstate._bad_key(checkpoint_state.key);
+  elsif v_actor.readable is not true then
+    perform pgstate._deny();
+  end if;
+  return query select s.* from pgstate._checkpoint_state(checkpoint_state.key, checkpoint_state.id, coalesce(checkpoint_state.ns, '')) s;
+end
+$$;
+comment on function pgstate.checkpoint_state(text, text, text, text) is
+  'The channels of a checkpoint, the latest of the namespace unless an id is given: the value of each where it is JSON, else null and its serializer''s type. No rows when there is no such checkpoint. PS001 PS010.';
+
+-- functions/threads/delete_thread.sql
+create function pgstate.delete_thread(
+  key text, token bigint default null, lane uuid default null, turn bigint default null, agent text default null
+) returns pgstate.written
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(delete_thread.agent, delete_thread.lane, delete_thread.turn, delete_thread.key);
+  v_head pgstate._thread_head;
+  v_out pgstate.written;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    return row(v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, null)::pgstate.written;
+  end if;
+  v_head := pgstate._thread_lock(v_actor, delete_thread.key, delete_thread.token, false);
+  v_out.status := coalesce(v_head.status, 'ok');
+  v_out.version := 0;
+  if v_head.status is null then
+    update pgstate.entry e
+       set version = v_head.version + 1, live = false, value = null, writer = v_actor.name, via = session_user, updated_at = v_head.at,
+           expires_at = null, full_version = null
+     where e.key = delete_thread.key returning e.version into v_out.version;
+    insert into pgstate.version (key, version, epoch, op, writer, via, at)
+    values (delete_thread.key, v_out.version, v_actor.epoch, 'delete', v_actor.name, session_user, v_head.at);
+    delete from pgstate.claim c where c.key = delete_thread.key;
+    perform pgstate._drop_thread(delete_thread.key);
+  end if;
+  if delete_thread.lane is not null then
+    v_done := pgstate._lane_end(delete_thread.lane, delete_thread.turn, jsonb_build_array(v_out.status, v_out.version));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.delete_thread(text, bigint, uuid, bigint, text) is
+  'Deletes a thread with all its checkpoints and writes, of all namespaces. Who still saves to it is refused (missing); a save without a parent begins it anew. Chunks that its forks need stay for them. Status ok, missing, held or stale. Needs read and write. PS001 PS010 PS031 PS040.';
+
+-- functions/threads/prune_thread.sql
+create function pgstate.prune_thread(
+  key text, keep int default 1, ns text default null, token bigint default null, lane uuid default null, turn bigint default null,
+  agent text default null
+) returns pgstate.pruned
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(prune_thread.agent, prune_thread.lane, prune_thread.turn, prune_thread.key);
+  v_head pgstate._thread_head;
+  v_removed pgstate._removed;
+  v_out pgstate.pruned;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    return row(v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint)::pgstate.pruned;
+  elsif (prune_thread.keep >= 1) is not true then
+    raise exception using errcode = 'PS007', message = 'keep is at least 1: delete_thread() removes all';
+  end if;
+  v_head := pgstate._thread_lock(v_actor, prune_thread.key, prune_thread.token, false);
+  v_out.status := coalesce(v_head.status, 'ok');
+  if v_head.status is null then
+    v_removed := pgstate._remove_checkpoints(prune_thread.key, prune_thread.ns, prune_thread.keep, null);
+    v_out.removed := v_removed.removed;
+    if v_removed.value is not null then
+      perform pgstate._thread_write(v_actor, prune_thread.key, v_head, v_removed.value, null);
+    end if;
+  end if;
+  if prune_thread.lane is not null then
+    v_done := pgstate._lane_end(prune_thread.lane, prune_thread.turn, jsonb_build_array(v_out.status, v_out.removed));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.prune_thread(text, int, text, bigint, uuid, bigint, text) is
+  'Removes the checkpoints of a thread but the newest keep of each namespace (or of ns alone), those that they cannot be read without, and what is left of no checkpoint. Status ok with the number removed, missing, held or stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+
+-- functions/threads/delete_runs.sql
+create function pgstate.delete_runs(run_ids text[], lane uuid default null, turn bigint default null, agent text default null) returns pgstate.pruned
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(delete_runs.agent, delete_runs.lane, delete_runs.turn);
+  v_head pgstate._thread_head;
+  v_removed pgstate._removed;
+  v_key text;
+  v_out pgstate.pruned := row('ok', 0)::pgstate.pruned;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    return row(v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint)::pgstate.pruned;
+  end if;
+  -- in key order, as everywhere
+  foreach v_key in array pgstate._keys_of_runs(coalesce(delete_runs.run_ids, '{}'), v_actor.reads * v_actor.writes) loop
+    v_actor.readable := true;
+    v_actor.writable := true;
+    v_head := pgstate._thread_lock(v_actor, v_key, null, false);
+    if v_head.status = 'held' then
+      v_out.status := 'held';
+    elsif v_head.status is null then
+      v_removed := pgstate._remove_checkpoints(v_key, null, null, delete_runs.run_ids);
+      v_out.removed := v_out.removed + v_removed.removed;
+      if v_removed.value is not null then
+        perform pgstate._thread_write(v_actor, v_key, v_head, v_removed.value, null);
+      end if;
+    end if;
+  end loop;
+  if delete_runs.lane is not null then
+    v_done := pgstate._lane_end(delete_runs.lane, delete_runs.turn, jsonb_build_array(v_out.status, v_out.removed));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.delete_runs(text[], uuid, bigint, text) is
+  'Removes the checkpoints that these runs made (metadata run_id), of all threads that the caller may read and write, but those that others cannot be read without. Status ok, or held when a thread that somebody has claimed was left out; how many were removed. PS010 PS031.';
+
+-- functions/threads/fork_thread.sql
+create function pgstate.fork_thread(
+  key text, target text, id text default null, ns text default '', history boolean default false, ttl interval default null,
+  lane uuid default null, turn bigint default null, agent text default null
+) returns pgstate.saved
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(fork_thread.agent, fork_thread.lane, fork_thread.turn);
+  v_head pgstate._thread_head;
+  v_value jsonb;
+  v_out pgstate.saved;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    return row(v_actor.kept ->> 0, v_actor.kept ->> 1, (v_actor.kept ->> 2)::bigint, v_actor.kept ->> 1, null, true)::pgstate.saved;
+  elsif fork_thread.key is null or not pgstate._key_ok(fork_thread.key) then
+    perform pgstate._bad_key(fork_thread.key);
+  elsif (v_actor.reads @> fork_thread.key) is not true then
+    perform pgstate._deny();
+  end if;
+  v_actor.readable := v_actor.reads @> fork_thread.target;
+  v_actor.writable := v_actor.writes @> fork_thread.target;
+  v_head := pgstate._thread_lock(v_actor, fork_thread.target, null, true);
+  if v_head.live then
+    v_out.status := 'conflict';
+    v_out.head := v_head.value ->> 'checkpoint';
+  else
+    v_value := pgstate._fork_thread(fork_thread.key, fork_thread.target, fork_thread.id, coalesce(fork_thread.ns, ''),
+                                    coalesce(fork_thread.history, false), v_head.at);
+    v_out.status := case when v_value is null then 'missing' else 'ok' end;
+    if v_value is not null then
+      v_out.id := v_value ->> 'checkpoint';
+      v_out.head := v_out.id;
+      v_out.version := pgstate._thread_write(v_actor, fork_thread.target, v_head, v_value, fork_thread.ttl);
+    end if;
+  end if;
+  if fork_thread.lane is not null then
+    v_done := pgstate._lane_end(fork_thread.lane, fork_thread.turn, jsonb_build_array(v_out.status, v_out.id, v_out.version));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.fork_thread(text, text, text, text, boolean, interval, uuid, bigint, text) is
+  'Makes a thread under another key from a checkpoint of one, the latest of the namespace unless an id is given, with the writes after it; or, with history, from all its checkpoints of all namespaces. Their values are not copied. Status ok, conflict when there is a thread under target, missing. Needs read on key, read and write on target. PS001 PS007 PS010 PS031 PS040.';
+
+-- functions/threads/rollback_thread.sql
+create function pgstate.rollback_thread(
+  key text, id text, ns text default '', metadata jsonb default null, token bigint default null, lane uuid default null,
+  turn bigint default null, agent text default null
+) returns pgstate.saved
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(rollback_thread.agent, rollback_thread.lane, rollback_thread.turn, rollback_thread.key);
+  v_head pgstate._thread_head;
+  v_stored pgstate._stored;
+  v_out pgstate.saved;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    return row(v_actor.kept ->> 0, v_actor.kept ->> 1, (v_actor.kept ->> 2)::bigint, v_actor.kept ->> 1, null, true)::pgstate.saved;
+  end if;
+  v_head := pgstate._thread_lock(v_actor, rollback_thread.key, rollback_thread.token, false);
+  v_out.status := v_head.status;
+  if v_head.status is null then
+    v_stored := pgstate._repeat_checkpoint(v_actor, rollback_thread.key, rollback_thread.id, coalesce(rollback_thread.ns, ''),
+                                           rollback_thread.metadata, v_head.at);
+    v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, null, null)::pgstate.saved;
+    if v_out.status = 'ok' then
+      v_out.version := pgstate._thread_write(v_actor, rollback_thread.key, v_head, jsonb_build_object(
+        'checkpoint', v_out.id, 'ns', coalesce(rollback_thread.ns, ''), 'checkpoints', (v_head.value -> 'checkpoints')::bigint + 1,
+        'bytes', (v_head.value -> 'bytes')::bigint + v_stored.bytes), null);
+    end if;
+  end if;
+  if rollback_thread.lane is not null then
+    v_done := pgstate._lane_end(rollback_thread.lane, rollback_thread.turn, jsonb_build_array(v_out.status, v_out.id, v_out.version));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.rollback_thread(text, text, text, jsonb, bigint, uuid, bigint, text) is
+  'Goes back to a checkpoint of a thread by a new one with the same channels, which becomes the latest; those between stay. Values are not copied. Status ok with its id, missing, held or stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+
+-- functions/threads/threads.sql
+create function pgstate.threads(pattern text default '', "limit" int default 1000, after text default null, agent text default null)
+returns setof pgstate.thread_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(threads.agent);
+  v_ranges pgstate.keymultirange;
+begin
+  perform pgstate._check_pattern(threads.pattern);
+  if threads."limit" not between 1 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
+  elsif threads.after is not null and not pgstate._key_ok(threads.after) then
+    perform pgstate._bad_key(threads.after);
+  end if;
+  v_ranges := pgstate._pattern_ranges(threads.pattern) * v_actor.reads;
+  if isempty(v_ranges) and threads.pattern <> '' then
+    perform pgstate._deny();
+  end if;
+  if threads.after is not null then
+    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(threads.after, null, '()'));
+  end if;
+  return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit") t;
+end
+$$;
+comment on function pgstate.threads(text, int, text, text) is
+  'Threads that match a pattern and that the caller may read, in key order: what was saved last, how many checkpoints there are, the bytes that were sent for them, when it was last changed. limit 1 to 100000 (null: all), after: the last key of the page before. PS001 PS002 PS007 PS010.';
+
 -- functions/as_installer.sql
 -- What follows belongs to whoever installs: it creates roles, which only an administrator can.
 reset role;
@@ -8276,6 +10041,10 @@ create policy claim_change on pgstate.claim for update to pgstate_api
 create policy claim_end on pgstate.claim for delete to pgstate_api using ((select pgstate._reachable('write')) @> key);
 create policy claim_read on pgstate.claim for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
 
+-- The functions reach the tables of threads as their owner, having asked for the key; readers see what belongs to keys they read.
+create policy thread_read on pgstate.thread for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
+create policy checkpoint_read on pgstate.checkpoint for select to pgstate_reader using (thread_id in (select t.id from pgstate.thread t));
+
 -- views/entries.sql
 -- What people with SQL meet. security_invoker: a view of the owner's would go around row-level security.
 create or replace view pgstate.entries with (security_invoker = true) as
@@ -8312,6 +10081,45 @@ comment on column pgstate.versions.expires_at is 'When this version was to expir
 comment on column pgstate.versions.op is 'put, merge, delete, complete or expire.';
 comment on column pgstate.versions.created is 'The key did not exist just before.';
 comment on column pgstate.versions.seq is 'Order within the feed; not a cursor: a lower one may become visible after a higher one.';
+
+-- views/threads.sql
+create or replace view pgstate.threads with (security_invoker = true) as
+select e.key, e.value ->> 'checkpoint' as checkpoint, e.value ->> 'ns' as ns, (e.value -> 'checkpoints')::bigint as checkpoints,
+       (e.value -> 'bytes')::bigint as bytes, e.version, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, t.forked_from, t.forked_id
+  from pgstate.entry e join pgstate.thread t on t.key = e.key
+ where e.live and t.begun_at is not null and (e.expires_at is null or e.expires_at > pgstate._now());
+comment on view pgstate.threads is 'Recorded executions; expired and deleted ones are not here.';
+comment on column pgstate.threads.key is 'The key.';
+comment on column pgstate.threads.checkpoint is 'The checkpoint that was saved last.';
+comment on column pgstate.threads.ns is 'Its namespace.';
+comment on column pgstate.threads.checkpoints is 'How many checkpoints there are, in all namespaces.';
+comment on column pgstate.threads.bytes is 'Bytes that were sent for them, before compression; what an earlier one holds already is not sent again.';
+comment on column pgstate.threads.version is 'Version of the entry.';
+comment on column pgstate.threads.writer is 'The agent that changed it last.';
+comment on column pgstate.threads.via is 'The database login that the writer came through.';
+comment on column pgstate.threads.created_at is 'When it began.';
+comment on column pgstate.threads.updated_at is 'When it was last changed.';
+comment on column pgstate.threads.expires_at is 'When it becomes invisible unless it is changed before; null for never.';
+comment on column pgstate.threads.forked_from is 'The key of the thread that it was forked from.';
+comment on column pgstate.threads.forked_id is 'The checkpoint that it was forked from; null for a copy of all.';
+
+-- views/checkpoints.sql
+create or replace view pgstate.checkpoints with (security_invoker = true) as
+select t.key, c.ns, c.id, c.parent, c.metadata, c.run_id, c.names as channels, c.size, c.created_at, c.writer, c.via
+  from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
+ where e.live and t.begun_at is not null and (e.expires_at is null or e.expires_at > pgstate._now());
+comment on view pgstate.checkpoints is 'Points of threads, without what they hold: see checkpoint_state().';
+comment on column pgstate.checkpoints.key is 'The thread.';
+comment on column pgstate.checkpoints.ns is 'The namespace within the thread: those of nested agents; empty for its own.';
+comment on column pgstate.checkpoints.id is 'Compared as text: the highest of a namespace is its latest.';
+comment on column pgstate.checkpoints.parent is 'The checkpoint that it came after; null for none.';
+comment on column pgstate.checkpoints.metadata is 'What was said of it.';
+comment on column pgstate.checkpoints.run_id is 'The run that made it.';
+comment on column pgstate.checkpoints.channels is 'Names of what it holds.';
+comment on column pgstate.checkpoints.size is 'Bytes that were sent for it.';
+comment on column pgstate.checkpoints.created_at is 'When it was saved.';
+comment on column pgstate.checkpoints.writer is 'The agent that saved it.';
+comment on column pgstate.checkpoints.via is 'The database login that the writer came through.';
 
 -- views/claims.sql
 create or replace view pgstate.claims with (security_invoker = true) as
@@ -8434,6 +10242,7 @@ grant select on sequence pgstate.version_floor to pgstate_api;
 
 grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims, pgstate.tasks,
   pgstate.activity, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
+grant select on pgstate.thread, pgstate.checkpoint, pgstate.threads, pgstate.checkpoints to pgstate_reader;
 
 -- grants/execute.sql
 -- Run as each owner of functions, who alone can grant them. By catalogue, so that none is forgotten: nothing is PUBLIC's;

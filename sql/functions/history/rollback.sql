@@ -67,7 +67,7 @@ begin
     return;
   end if;
 
-  if v_single and exists (select from pgstate.entry e where e.key = rollback.pattern and e.value is not null and e.kind <> 'value') then
+  if v_single and exists (select from pgstate.entry e where e.key = rollback.pattern and e.kind <> 'value') then
     perform pgstate._raise('PS040', rollback.pattern);
   end if;
   if rollback.version is null then

@@ -7,14 +7,15 @@ declare
 begin
   if p_pattern in ('', '**') then
     return pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
-  elsif p_pattern !~ '[*?]' then
+  elsif translate(p_pattern, '*?', '') = p_pattern then
     return pgstate.keymultirange(pgstate.keyrange(p_pattern, p_pattern, '[]'));
   end if;
-  v_stem := substring(p_pattern from '^[^*?]*');
-  if p_pattern = v_stem || '**' then
-    v_stem := left(v_stem, -1);
+  v_stem := left(p_pattern, -3);
+  if p_pattern = v_stem || '/**' and translate(v_stem, '*?', '') = v_stem then
     return pgstate.keymultirange(pgstate.keyrange(v_stem, v_stem, '[]'), pgstate.keyrange(v_stem || '/', v_stem || '0', '[)'));
-  elsif p_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
+  end if;
+  v_stem := substring(p_pattern from '^[^*?]*');
+  if p_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
     -- everything below a key
     return pgstate.keymultirange(pgstate.keyrange(v_stem, left(v_stem, -1) || '0', '[)'));
   elsif p_pattern ~ '^[^*?]+/\*\*(?:/\*\*)+$' then

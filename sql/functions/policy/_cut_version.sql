@@ -12,7 +12,7 @@ declare
   v_stays boolean;
 begin
   -- the chain of a thread or run is never cut
-  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key and e.kind = 'value';
+  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key;
   if v_cut > 1 then
     -- OFFSET 0: by the key, of which few versions go at a time, and not by the transaction, which may have written many
     -- others. The first: a transaction may have begun after another and written before it.

@@ -6,6 +6,7 @@ as $$
 declare
   v_now timestamptz := pgstate._now();
   v_keys text[];
+  v_threads text[];
 begin
   -- callers' idempotency keys are kept for a week
   delete from pgstate.op o where o.at < v_now - interval '7 days';
@@ -13,6 +14,11 @@ begin
     select e.key from pgstate.entry e
      where e.live and e.expires_at <= v_now
      order by e.expires_at limit p_limit for update skip locked);
+  -- a thread that somebody has locked, to fork it or to add writes, expires with the next call: nobody waits for that here
+  v_threads := array(select t.key from pgstate.thread t where t.key = any (v_keys) for update skip locked);
+  v_keys := array(
+    select k from unnest(v_keys) k
+     where k = any (v_threads) or not exists (select from pgstate.thread t where t.key = k));
   if cardinality(v_keys) = 0 then
     return;
   end if;
@@ -29,6 +35,9 @@ begin
   select e.key, e.version, i.epoch, 'expire', 'pgstate', session_user, v_now
     from pgstate.entry e cross join pgstate.install i where e.key = any (v_keys) order by e.key;
   delete from pgstate.claim c where c.key = any (v_keys);
+  if cardinality(v_threads) > 0 then
+    perform pgstate._detach_threads(v_threads);
+  end if;
 end
 $$;
 comment on function pgstate._expire(int) is 'Internal: writes expiry versions.';

@@ -25,6 +25,7 @@ declare
   v_tails pgstate.entry[];
   v_versions pgstate.version[];
   v_unclaim text[];
+  v_threads text[];
   v_now timestamptz;
   v_via text := session_user;
   v_failed boolean;
@@ -120,6 +121,7 @@ begin
   v_tails := '{}';
   v_versions := '{}';
   v_unclaim := '{}';
+  v_threads := '{}';
   v_failed := false;
   v_key := null;
   v_last := cardinality(v_slots);
@@ -275,6 +277,9 @@ begin
         v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, 'expire', false, null, 'pgstate', v_via,
                                         v_now, null, null, null)::pgstate.version;
         v_unclaim := v_unclaim || v_key;
+        if s.kind = 'thread' then
+          v_threads := v_threads || v_key;
+        end if;
         v_lapsed := false;
       end if;
       v_version := v_version + 1;
@@ -399,6 +404,9 @@ begin
   end if;
   if cardinality(v_unclaim) > 0 then
     delete from pgstate.claim c where c.key = any (v_unclaim);
+  end if;
+  if cardinality(v_threads) > 0 then
+    perform pgstate._detach_threads(v_threads);
   end if;
   return v_out;
 end

@@ -83,6 +83,11 @@ begin
      and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                         write_many.priorities, write_many.not_befores);
+  elsif v_states is null and write_many.expects is null and write_many.expect_values is null and write_many.ttls is null
+        and write_many.tokens is null and write_many.priorities is null and write_many.not_befores is null
+        and write_many.return_values is null and 'merge' = all (v_ops)
+        and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
+    v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
   elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then
     v_versions := pgstate._complete_existing(v_actor, write_many.keys, write_many.tokens, null, null);
   end if;

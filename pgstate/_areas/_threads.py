@@ -1,0 +1,163 @@
+"""Checkpoints as the areas need them: which chunks the server has, and saving without sending those."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TypeAlias
+
+from pgstate import errors
+from pgstate._bound import BoundCore
+from pgstate._calls import threads
+from pgstate._codec import Chunk, Encoded
+from pgstate._core import Core
+from pgstate.types import Row
+
+# Hashes of chunks that are remembered, of all threads of a client: some 100 bytes each.
+_MOST_KNOWN = 200_000
+_ATTEMPTS = 4
+
+_Place: TypeAlias = "tuple[str | None, str, str]"
+
+
+class Known:
+    """Hashes that the server has been seen to have, by agent, thread and namespace; those used last."""
+
+    def __init__(self, most: int = _MOST_KNOWN) -> None:
+        self._most = most
+        self._sets: OrderedDict[_Place, frozenset[bytes]] = OrderedDict()
+        self._count = 0
+
+    @classmethod
+    def of(cls, core: Core | BoundCore) -> Known:
+        """That of a client."""
+        found: Known = core.kept.setdefault(cls, cls())
+        return found
+
+    def get(self, place: _Place) -> frozenset[bytes]:
+        """What is known there."""
+        if place in self._sets:
+            self._sets.move_to_end(place)
+        return self._sets.get(place, frozenset())
+
+    def set(self, place: _Place, hashes: frozenset[bytes]) -> None:
+        """What is there now, in place of what was."""
+        self._count += len(hashes) - len(self._sets.pop(place, ()))
+        self._sets[place] = hashes
+        while self._count > self._most:
+            _, oldest = self._sets.popitem(last=False)
+            self._count -= len(oldest)
+
+    def forget(self, place: _Place) -> None:
+        """Nothing is known there any more."""
+        self.set(place, frozenset())
+
+
+async def save(
+    core: Core | BoundCore,
+    agent: str | None,
+    key: str,
+    encoded: Encoded,
+    *,
+    metadata: str | None,
+    timeout: float,
+    ns: str = "",
+    id: str | None = None,
+    parent: str | None = None,
+    header: bytes | None = None,
+    whole: bool = True,
+    expect_head: str | None = None,
+    guard: Sequence[str] | None = None,
+    ttl: timedelta | None = None,
+    run_id: str | None = None,
+    token: int | None = None,
+    may_begin: bool = True,
+    have: Collection[bytes] | None = None,
+) -> Row:
+    """Saves a checkpoint of a full key and returns its outcome, which is not incomplete; the arguments are those of
+    pgstate.save_checkpoint(). Chunks that the server is thought to have are not sent, unless it says that they are
+    missing. Who knows itself what it has says so by `have`; then the root may name chunks that `encoded` does not have,
+    and the outcome is incomplete if the server has not either."""
+    known = Known.of(core)
+    place = (agent, key, ns)
+    named = have is not None
+    if have is None:
+        have = known.get(place)
+    chunks = encoded.chunks
+    wanted = [digest for digest in chunks if digest not in have]
+    versions = encoded.versions if any(version is not None for version in encoded.versions) else None
+    told = None if guard is None else list(guard)
+
+    async def attempt() -> Row:
+        call: Callable[..., Awaitable[Row]] = partial(
+            threads.save_checkpoint,
+            key=key,
+            names=encoded.names,
+            types=encoded.types,
+            data=encoded.data,
+            versions=versions,
+            chunk_types=[chunks[digest][0] for digest in wanted] or None,
+            chunk_data=[chunks[digest][1] for digest in wanted] or None,
+            metadata=metadata,
+            id=id,
+            parent=parent,
+            ns=ns,
+            header=header,
+            whole=whole,
+            expect_head=expect_head,
+            guard=told,
+            ttl=ttl,
+            run_id=run_id,
+            token=token,
+            agent=agent,
+            may_begin=may_begin,
+            # inside a transaction of the caller's there is no later moment to wake anybody
+            wake=True if isinstance(core, BoundCore) else None,
+        )
+        if id is not None:
+            # sent again, the same checkpoint changes nothing
+            return await core.call(lambda c, left: call(c, lane=None, turn=None, timeout=left), timeout)
+        return await core.call_once(
+            lambda c, lane, left: call(c, lane=lane.id, turn=lane.turn, timeout=left), agent, timeout
+        )
+
+    for _ in range(_ATTEMPTS):
+        row = await attempt()
+        if row["status"] != "incomplete":
+            break
+        # what was sent is there by now, unless others collect what no checkpoint names yet: then it is asked for again.
+        # With a page comes what it names, which is most likely missing too
+        if not chunks.keys() >= set(row["missing"]):
+            if named:
+                return row
+            raise errors.InvalidArgument("the root or a page names a chunk that is not there")
+        wanted = list({inner: None for digest in row["missing"] for inner in encoded.under(digest)})
+    else:
+        raise errors.DatabaseError("chunks of the checkpoint went missing again and again", None)
+    if row["status"] == "ok":
+        core.stats.writes += 1
+        if not named:
+            known.set(place, frozenset(chunks))
+        if row["watched"]:
+            core.wake([key], agent)
+    elif row["status"] == "missing":
+        known.forget(place)
+    return row
+
+
+def chunks_of(row: Row) -> Mapping[bytes, Chunk]:
+    """The chunks of a row of get_checkpoint()."""
+    return dict(zip(row["chunk_hashes"], zip(row["chunk_types"], row["chunk_data"], strict=True), strict=True))
+
+
+def writes_of(row: Row) -> list[tuple[str, str, int, str, Chunk]]:
+    """(task_id, task_path, idx, channel, typed value) of the writes after a checkpoint, in their order."""
+    if row["write_idxs"] is None:
+        return []
+    names = ("write_task_ids", "write_task_paths", "write_idxs", "write_channels", "write_types", "write_data")
+    return [
+        (task, path, idx, channel, (type_, data))
+        for task, path, idx, channel, type_, data in zip(*(row[name] for name in names), strict=True)
+    ]

@@ -1,0 +1,246 @@
+"""Checkpoints as content-addressed chunks, and back.
+
+A checkpoint's root holds small values inline, and hashes of the others. A list becomes leaves, one for each element or
+for several small ones; the list of their hashes becomes pages when it is long, and that of the pages' hashes again.
+Where a leaf or a page ends depends on what is in it and not on its place: appending to a list of a thousand makes a new
+leaf, a new last page and a new root, and removing from its front a new first page. What is there already is not sent
+again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import pydantic_core
+
+from pgstate._json import decode as decode_json
+from pgstate._json import encode as encode_json
+from pgstate.errors import InvalidValue
+
+Chunk: TypeAlias = tuple[str, bytes]
+
+# A reference is 16 bytes, and a chunk costs some 200 more than it holds.
+_INLINE = 200
+# Elements from this size on have a leaf each; smaller ones share leaves of about as much, and of _MOST_LEAF at most.
+_LEAF = 512
+_MOST_LEAF = 4096
+# A page has 32 hashes on average, at most 96: then its row is not compressed in vain.
+_PAGE_MASK = 31
+_MOST_PAGE = 96
+# As many are in the root itself.
+_MOST_ROOT = 48
+_HASH = 16
+
+
+class Serializer(Protocol):
+    """Turns values into typed bytes and back. LangGraph's serializers are of this form."""
+
+    def dumps_typed(self, obj: Any, /) -> tuple[str, bytes]:
+        """The name of a form and the bytes. Names begin with neither @ nor # nor +."""
+
+    def loads_typed(self, data: tuple[str, bytes], /) -> Any:
+        """The value."""
+
+
+class JsonSerializer:
+    """JSON, and what Pydantic makes of other types: what `State.put` takes, and NaN, infinities, U+0000 and lone
+    surrogates besides, which PostgreSQL does not read."""
+
+    def dumps_typed(self, obj: Any, /) -> tuple[str, bytes]:
+        """Always of the form json. Raises InvalidValue."""
+        try:
+            return "json", pydantic_core.to_json(obj)
+        except Exception:  # it knows fewer types than the encoder that calls it for what that does not know
+            pass
+        try:
+            return "json", json.dumps(obj, separators=(",", ":"), default=pydantic_core.to_jsonable_python).encode()
+        except (ValueError, TypeError, RecursionError):
+            # says what is wrong
+            return "json", encode_json(obj).encode()
+
+    def loads_typed(self, data: tuple[str, bytes], /) -> Any:
+        """Raises InvalidValue for another form."""
+        type_, text = data
+        if type_ != "json":
+            raise InvalidValue(f"the checkpoint holds {type_}, not JSON: give the serializer that it was saved with")
+        try:
+            return pydantic_core.from_json(text)
+        except ValueError:
+            return decode_json(text.decode())
+
+
+JSON: Serializer = JsonSerializer()
+
+
+@dataclass(slots=True)
+class Encoded:
+    """A root, as parallel lists of its channels, and the chunks that it reaches."""
+
+    names: list[str] = field(default_factory=list)
+    versions: list[str | None] = field(default_factory=list)
+    types: list[str | None] = field(default_factory=list)
+    data: list[bytes | None] = field(default_factory=list)
+    chunks: dict[bytes, Chunk] = field(default_factory=dict)
+
+    def add(self, name: str, type_: str | None, data: bytes | None, version: str | None) -> None:
+        """One channel; without type and data one that has a version and no value."""
+        self.names.append(name)
+        self.versions.append(version)
+        self.types.append(type_)
+        self.data.append(data)
+
+    def chunk(self, type_: str, data: bytes) -> bytes:
+        """Its hash, which the server computes too."""
+        digest = hashlib.sha256(type_.encode() + b"\0" + data).digest()[:_HASH]
+        self.chunks[digest] = (type_, data)
+        return digest
+
+    def under(self, digest: bytes) -> Iterator[bytes]:
+        """A chunk, and all that it reaches."""
+        yield digest
+        type_, data = self.chunks[digest]
+        if type_.startswith("#"):
+            for inner in _split(data):
+                yield from self.under(inner)
+
+
+def encode(
+    state: Mapping[str, Any], serializer: Serializer = JSON, versions: Mapping[str, str] | None = None
+) -> Encoded:
+    """The root and the chunks of a state. `versions` may name channels that have no value."""
+    encoded = Encoded()
+    told: Mapping[str, str] = versions or {}
+    for name, value in state.items():
+        if type(value) is list and len(value) > 1:
+            type_, data = _list(value, serializer, encoded)
+        else:
+            type_, data = serializer.dumps_typed(value)
+            if len(data) > _INLINE:
+                type_, data = "@", encoded.chunk(type_, data)
+        encoded.add(name, type_, data, told.get(name))
+    for name in told.keys() - state.keys():
+        encoded.add(name, None, None, told[name])
+    return encoded
+
+
+def _list(value: list[Any], serializer: Serializer, encoded: Encoded) -> Chunk:
+    dumps = serializer.dumps_typed
+    parts = [dumps(item) for item in value]
+    if sum(len(data) for _, data in parts) <= _INLINE:
+        return dumps(value)
+    hashes = _leaves(parts, encoded.chunk)
+    depth = 0
+    while len(hashes) > _MOST_ROOT:
+        type_ = f"#{depth}"
+        hashes = [encoded.chunk(type_, b"".join(page)) for page in _pages(hashes)]
+        depth += 1
+    return f"#{depth}", b"".join(hashes)
+
+
+def _leaves(parts: Sequence[Chunk], chunk: Callable[[str, bytes], bytes]) -> list[bytes]:
+    """Hashes of the leaves. An element ends one as probably as it is large, by its own checksum."""
+    hashes: list[bytes] = []
+    group: list[bytes] = []
+    size = 0
+    of = ""
+    for type_, data in parts:
+        length = len(data)
+        if group and (type_ != of or length >= _LEAF):
+            hashes.append(_leaf(of, group, chunk))
+            group, size = [], 0
+        if length >= _LEAF:
+            hashes.append(chunk(type_, data))
+            continue
+        of = type_
+        group.append(data)
+        size += length
+        if size >= _MOST_LEAF or zlib.crc32(data) % _LEAF < length:
+            hashes.append(_leaf(of, group, chunk))
+            group, size = [], 0
+    if group:
+        hashes.append(_leaf(of, group, chunk))
+    return hashes
+
+
+def _leaf(type_: str, group: Sequence[bytes], chunk: Callable[[str, bytes], bytes]) -> bytes:
+    if len(group) == 1:
+        return chunk(type_, group[0])
+    if type_ == "json":
+        return chunk("+json", b"[" + b",".join(group) + b"]")
+    return chunk(f"+{type_}", b"".join(len(data).to_bytes(4, "big") + data for data in group))
+
+
+def _pages(hashes: Sequence[bytes]) -> Iterator[list[bytes]]:
+    page: list[bytes] = []
+    for digest in hashes:
+        page.append(digest)
+        if not digest[0] & _PAGE_MASK or len(page) >= _MOST_PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def decode(
+    names: Sequence[str],
+    types: Sequence[str | None],
+    data: Sequence[bytes | None],
+    chunks: Mapping[bytes, Chunk],
+    serializer: Serializer = JSON,
+) -> dict[str, Any]:
+    """The state that a root and its chunks hold; channels without a value are not in it."""
+    return {
+        name: _value(type_, content, chunks, serializer)
+        for name, type_, content in zip(names, types, data, strict=True)
+        if type_ is not None and content is not None
+    }
+
+
+def _value(type_: str, data: bytes, chunks: Mapping[bytes, Chunk], serializer: Serializer) -> Any:
+    loads = serializer.loads_typed
+    if type_ == "@":
+        return loads(chunks[data])
+    if not type_.startswith("#"):
+        return loads((type_, data))
+    hashes = _split(data)
+    for _ in range(int(type_[1:])):
+        hashes = [digest for page in hashes for digest in _split(chunks[page][1])]
+    value: list[Any] = []
+    for digest in hashes:
+        leaf = chunks[digest]
+        if not leaf[0].startswith("+"):
+            value.append(loads(leaf))
+        elif leaf[0] == "+json":
+            value.extend(loads(("json", leaf[1])))
+        else:
+            value.extend(loads((leaf[0][1:], part)) for part in _unpack(leaf[1]))
+    return value
+
+
+def reached(type_: str, data: bytes, chunks: Mapping[bytes, Chunk]) -> Iterator[bytes]:
+    """The hashes of the chunks that a channel of a root reaches, pages too."""
+    if type_ == "@":
+        yield data
+    elif type_.startswith("#"):
+        hashes = _split(data)
+        yield from hashes
+        for _ in range(int(type_[1:])):
+            hashes = [digest for page in hashes for digest in _split(chunks[page][1])]
+            yield from hashes
+
+
+def _split(data: bytes) -> list[bytes]:
+    return [data[start : start + _HASH] for start in range(0, len(data), _HASH)]
+
+
+def _unpack(data: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(data):
+        end = start + 4 + int.from_bytes(data[start : start + 4], "big")
+        yield data[start + 4 : end]
+        start = end

@@ -1,0 +1,66 @@
+-- Makes a thread of another's checkpoints, whose chunks it then reads: nothing is copied but their roots. Too long a line of
+-- forks would make reading slow, so the chunks are copied then. The target's entry is locked by the caller; the other thread
+-- is locked against being deleted or pruned until the fork is there to be seen: see _collect_thread().
+create function pgstate._fork_thread(
+  p_key text, p_target text, p_id text, p_ns text, p_history boolean, p_now timestamptz
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_source pgstate.thread := pgstate._live_thread(p_key);
+  v_id bigint;
+  v_from text;
+begin
+  perform from pgstate.thread t where t.id = v_source.id and t.key = p_key for share;
+  if not found then
+    return null;
+  end if;
+  v_from := coalesce(p_id, (select c.id from pgstate.checkpoint c where c.thread_id = v_source.id and c.ns = p_ns order by c.id desc limit 1));
+  if not p_history and not exists (select from pgstate.checkpoint c where c.thread_id = v_source.id and c.ns = p_ns and c.id = v_from) then
+    return null;
+  end if;
+  insert into pgstate.thread as t (key, bases, begun_at, pruned, forked_from, forked_id)
+  values (p_target, v_source.bases || v_source.id, p_now, v_source.pruned and p_history, p_key, case when not p_history then v_from end)
+      on conflict on constraint thread_key_key do update
+     set bases = excluded.bases, begun_at = excluded.begun_at, pruned = excluded.pruned, forked_from = excluded.forked_from,
+         forked_id = excluded.forked_id, collect_at = null
+  returning t.id into v_id;
+  with recursive line (id, parent, whole) as (
+    select c.id, c.parent, c.whole from pgstate.checkpoint c
+     where not p_history and c.thread_id = v_source.id and c.ns = p_ns and c.id = v_from
+    union all
+    select c.id, c.parent, c.whole
+      from line l join pgstate.checkpoint c on c.thread_id = v_source.id and c.ns = p_ns and c.id = l.parent
+     where not l.whole
+  ), copied as (
+    insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
+                                    writer, via)
+    select v_id, c.ns, c.id, case when p_history or exists (select from line l where l.id = c.parent) then c.parent end, c.names, c.versions,
+           c.types, c.data, c.header, c.whole, c.metadata, c.run_id, c.size, c.created_at, c.writer, c.via
+      from pgstate.checkpoint c
+     where c.thread_id = v_source.id and (p_history or c.ns = p_ns and c.id in (select l.id from line l))
+    returning ns, id
+  )
+  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
+  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data
+    from copied c join pgstate.pending_write w on w.thread_id = v_source.id and w.ns = c.ns and w.checkpoint = c.id
+      on conflict on constraint pending_write_pkey do nothing;
+  if cardinality(v_source.bases) >= 7 then
+    with recursive reached (hash) as (
+      select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = v_id
+      union
+      select pgstate._refs(array[k.type], array[k.data])
+        from reached r join pgstate.chunk k on k.thread_id = any (v_source.bases || v_source.id) and k.hash = r.hash
+       where k.type ^@ '#'
+    )
+    insert into pgstate.chunk (thread_id, hash, type, data)
+    select v_id, k.hash, k.type, k.data
+      from reached r
+      cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_source.bases || v_source.id) and x.hash = r.hash limit 1) k
+        on conflict on constraint chunk_pkey do nothing;
+    update pgstate.thread t set bases = '{}' where t.id = v_id;
+  end if;
+  return pgstate._thread_value(v_id) || case when p_history then '{}' else jsonb_build_object('checkpoint', v_from, 'ns', p_ns) end;
+end
+$$;
+comment on function pgstate._fork_thread(text, text, text, text, boolean, timestamptz) is 'Internal: makes a thread of another''s checkpoints.';

@@ -1,0 +1,40 @@
+-- Removes checkpoints of a thread whose entry the caller has locked, and the writes after them, but not what those that stay
+-- cannot be read without. What the thread does not need any more is collected. Returns how many went, and what its entry says
+-- from then on (null when none went).
+create function pgstate._remove_checkpoints(p_key text, p_ns text, p_keep int, p_run_ids text[]) returns pgstate._removed
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+as $$
+declare
+  v_id bigint := (select t.id from pgstate.thread t where t.key = p_key for no key update);
+  v_out pgstate._removed;
+begin
+  with recursive given as materialized (
+    select c.ns, c.id
+      from (select x.ns, x.id, x.run_id, row_number() over (partition by x.ns order by x.id desc) as place
+              from pgstate.checkpoint x where x.thread_id = v_id and (p_ns is null or x.ns = p_ns)) c
+     where case when p_run_ids is null then c.place > p_keep else c.run_id = any (p_run_ids) end
+  ), needed (ns, id) as (
+    select c.ns, c.parent from pgstate.checkpoint c
+     where c.thread_id = v_id and not c.whole and not exists (select from given g where g.ns = c.ns and g.id = c.id)
+    union
+    select c.ns, c.parent from needed n join pgstate.checkpoint c on c.thread_id = v_id and c.ns = n.ns and c.id = n.id
+     where not c.whole
+  ), gone as (
+    delete from pgstate.checkpoint c using given g
+     where c.thread_id = v_id and c.ns = g.ns and c.id = g.id
+       and not exists (select from needed n where n.ns = g.ns and n.id = g.id)
+    returning c.ns, c.id
+  ), writes as (
+    delete from pgstate.pending_write w using gone g where w.thread_id = v_id and w.ns = g.ns and w.checkpoint = g.id
+  )
+  select count(*) into v_out.removed from gone;
+  if v_out.removed = 0 then
+    return v_out;
+  end if;
+  update pgstate.thread t set pruned = true, collect_at = pgstate._now() where t.id = v_id;
+  perform pgstate._collect_thread(v_id, 10000);
+  v_out.value := pgstate._thread_value(v_id);
+  return v_out;
+end
+$$;
+comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';

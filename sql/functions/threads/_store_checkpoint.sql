@@ -1,0 +1,121 @@
+-- Stores a checkpoint of a thread whose entry the caller has locked (p_live: and which is there), unless it may not be. As the
+-- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
+--
+-- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
+-- out by a hash what else the thread that it came from holds. What was sent stays, though others are missing: the next call
+-- brings those. The same checkpoint saved again, as it is when a reply was lost, changes nothing: added is null then.
+--
+-- Order of locks: the entry, the thread, and nothing else. Chunks are removed under the entry's lock only, so what is found
+-- here stays; chunks of another thread stay while a checkpoint of this one reaches them, see _collect_thread().
+create function pgstate._store_checkpoint(
+  p_actor pgstate._actor, p_key text, p_live boolean, p_now timestamptz, p_ns text, p_id text, p_parent text, p_names text[],
+  p_versions text[], p_types text[], p_data bytea[], p_chunk_types text[], p_chunk_data bytea[], p_header bytea, p_whole boolean,
+  p_metadata jsonb, p_run_id text, p_expect_head text, p_guard text[]
+) returns pgstate._stored
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
+as $$
+declare
+  v_thread record;
+  v_parent text;
+  v_found boolean;
+  v_missing bytea[];
+  v_reached bytea[];
+  v_stores bigint[];
+  v_out pgstate._stored;
+begin
+  select t.id, t.bases, t.pruned, t.begun_at is not null as begun,
+         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
+         exists (select from pgstate.watcher) as watching
+    into v_thread from pgstate.thread t where t.key = p_key;
+  v_out.head := v_thread.head;
+  v_out.watching := v_thread.watching;
+  v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
+  -- but for one that is sent again
+  if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
+    v_out.status := 'conflict';
+    return v_out;
+  elsif v_parent is distinct from v_thread.head then
+    v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
+    if v_parent is not null and not v_found and v_thread.pruned is not true then
+      -- the thread that it belonged to was deleted
+      v_out.status := 'missing';
+      return v_out;
+    elsif p_guard is not null and exists (
+            select from unnest(p_guard) g (name)
+              left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
+              left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
+             where case when h.versions[array_position(h.names, g.name)] is not null
+                        then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
+                        else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
+                             is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+      v_out.status := 'conflict';
+      return v_out;
+    end if;
+  end if;
+  v_out.id := coalesce(p_id, pgstate._checkpoint_id(v_thread.head));
+  if v_thread.begun is not true then
+    -- until all of it is there, it is one of those that hold writes only
+    insert into pgstate.thread as t (key, collect_at) values (p_key, p_now + interval '1 hour')
+        on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
+    returning t.id, t.bases into v_thread.id, v_thread.bases;
+  elsif current_setting('transaction_isolation') <> 'read committed' then
+    -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
+    perform from pgstate.thread t where t.id = v_thread.id for no key update;
+  end if;
+
+  if p_chunk_data is not null then
+    insert into pgstate.chunk (thread_id, hash, type, data)
+    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data
+      from unnest(p_chunk_types, p_chunk_data) c (type, data)
+        on conflict on constraint chunk_pkey do nothing;
+  end if;
+  if p_chunk_data is not null or translate(array_to_string(p_types, ''), '@#', '') <> array_to_string(p_types, '') then
+    v_missing := array(
+      select distinct r.hash
+        from (select pgstate._refs(p_types, p_data) union all select pgstate._refs(p_chunk_types, p_chunk_data)) r (hash)
+       -- not as a join, of which the planner may make one that goes through all chunks of the thread
+       where (select true from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash) is null);
+    if cardinality(v_missing) > 0 and v_thread.bases <> '{}' then
+      v_stores := v_thread.bases || v_thread.id;
+      with recursive reached (hash) as (
+        select pgstate._refs(c.types, c.data)
+          from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent
+        union
+        select pgstate._refs(array[k.type], array[k.data])
+          from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+         -- a page that is named as it is need not be opened
+         where k.type ^@ '#' and r.hash <> all (v_missing)
+      )
+      select array_agg(m) into v_missing from unnest(v_missing) m where m not in (select r.hash from reached r);
+    end if;
+    if cardinality(v_missing) > 0 then
+      v_out.status := 'incomplete';
+      v_out.missing := v_missing;
+      return v_out;
+    end if;
+  end if;
+
+  v_out.bytes := coalesce(octet_length(p_header), 0)
+    + (select coalesce(sum(octet_length(d)), 0) from unnest(p_data || coalesce(p_chunk_data, '{}')) d);
+  insert into pgstate.checkpoint as c (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size,
+                                       created_at, writer, via)
+  values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
+          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, p_now, p_actor.name, session_user)
+      on conflict on constraint checkpoint_pkey do update
+     set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
+         header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
+         size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via
+   where (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
+         is distinct from (excluded.parent, excluded.names, excluded.versions, excluded.types, excluded.data, excluded.header,
+                           excluded.whole, excluded.metadata, excluded.run_id)
+  returning (c.xmax = 0)::int into v_out.added;
+  if v_thread.begun is not true then
+    update pgstate.thread t set begun_at = p_now, collect_at = null where t.id = v_thread.id;
+  end if;
+  v_out.head := greatest(v_thread.head collate "C", v_out.id);
+  return v_out;
+end
+$$;
+comment on function pgstate._store_checkpoint(pgstate._actor, text, boolean, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
+  'Internal: stores a checkpoint.';

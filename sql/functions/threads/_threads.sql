@@ -1,0 +1,27 @@
+create function pgstate._threads(p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns setof pgstate.thread_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  -- as in list()
+  return query
+    with span as materialized (
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(p_ranges) r
+    )
+    select m.*
+      from span
+      cross join lateral (
+        select t.key::text, e.value ->> 'checkpoint', e.value ->> 'ns', (e.value -> 'checkpoints')::bigint, (e.value -> 'bytes')::bigint,
+               e.version, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, t.forked_from::text, t.forked_id::text
+          from pgstate.thread t join pgstate.entry e on e.key = t.key
+         where t.key >= span.low and t.key < span.high and e.value is not null and t.begun_at is not null
+           and (e.expires_at is null or e.expires_at > v_now) and (p_regex is null or t.key ~ p_regex)
+         order by t.key limit p_limit
+      ) m
+     limit p_limit;
+end
+$$;
+comment on function pgstate._threads(pgstate.keymultirange, text, int) is 'Internal: threads within ranges, in key order.';

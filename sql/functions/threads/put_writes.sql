@@ -1,0 +1,27 @@
+-- No change of the thread, and no version of its entry.
+create function pgstate.put_writes(
+  key text, checkpoint text, task_id text, idxs int[], channels text[], types text[], data bytea[], ns text default '',
+  task_path text default '', "replace" boolean default false, agent text default null
+) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(put_writes.agent, put_writes.key);
+  v_count int := cardinality(put_writes.idxs);
+begin
+  if put_writes.key is null or not pgstate._key_ok(put_writes.key) then
+    perform pgstate._bad_key(put_writes.key);
+  elsif (v_actor.readable and v_actor.writable) is not true then
+    perform pgstate._deny();
+  elsif (v_count = all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data)])) is not true then
+    raise exception using errcode = 'PS007', message = 'idxs, channels, types and data must be of equal length';
+  elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
+         and octet_length(put_writes.ns) <= 1900) is not true then
+    raise exception using errcode = 'PS007', message = 'ids have 1 to 256 bytes, a namespace at most 1900';
+  end if;
+  return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
+    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false));
+end
+$$;
+comment on function pgstate.put_writes(text, text, text, int[], text[], text[], bytea[], text, text, boolean, text) is
+  'Keeps what a task wrote after a checkpoint: idxs[i], channels[i], types[i] (a serializer''s) and data[i]. A write that is there already stays as it is, with replace the new one stays. The checkpoint may come later; without a thread it is kept for an hour, for a save that begins one. Returns ok. Needs read and write. PS001 PS007 PS010 PS040.';

@@ -1,0 +1,76 @@
+-- Merges by built-in reducers on keys that all exist, hold small values and that nobody has claimed: as in _put_existing(),
+-- and with the same result: their versions, or null, with nothing done and no lock kept, when any of them is otherwise. What
+-- grows by operands (or begins to, above 2000 bytes) is for _write_each(). A key may occur again with first, which typed
+-- states send before another merge, for a field that is not stored: with one that is, it changes nothing.
+--
+-- The entries are locked first, in key order (see there); what the reducers make of them is computed from the rows as
+-- locked. The second statement has a snapshot and a time from after the waiting.
+create function pgstate._merge_existing(p_actor pgstate._actor, p_keys text[], p_operands jsonb[], p_reducers text[])
+returns bigint[]
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_versions bigint[];
+  v_changed text[];
+  v_values jsonb[];
+  v_expires_at timestamptz;
+  v_fit boolean;
+  v_now timestamptz;
+begin
+  begin
+    with input as materialized (
+      select u.*
+        from unnest(p_keys, p_operands, p_reducers) with ordinality as u (key, operand, reducer, ord)
+       where (select count(*) = count(distinct k collate "C") from unnest(p_keys, p_reducers) as o (k, reducer)
+               where reducer <> 'first')
+         and p_actor.writes @> u.key and pg_column_size(u.operand) <= p_actor.value_limit and pgstate._built_in(u.reducer)
+       order by u.key collate "C"
+    ), merged as (
+      select i.ord, e.key, e.version, e.expires_at, e.value,
+             -- those that need no call, which takes 10 us
+             case i.reducer when 'replace' then i.operand when 'first' then e.value
+                            else pgstate._reduce(i.reducer, e.value, i.operand) end as merged
+        from input i
+        cross join lateral (
+          select x.key, x.version, x.expires_at, x.value from pgstate.entry x
+           where x.key = i.key and x.value is not null and x.kind = 'value' and x.full_version is null and pg_column_size(x.value) <= 2000
+             for no key update
+        ) e
+    )
+    select array_agg(case when p_actor.reads @> m.key then m.version + m.changes end order by m.ord),
+           array_agg(m.key) filter (where m.merged <> m.value), array_agg(m.merged) filter (where m.merged <> m.value),
+           min(m.expires_at), bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
+      into v_versions, v_changed, v_values, v_expires_at, v_fit
+      from (select *, sum((merged <> value)::int) over (partition by key order by ord) as changes from merged) m;
+    v_now := pgstate._now();
+    if not v_fit or cardinality(v_versions) is distinct from cardinality(p_keys) or v_expires_at <= v_now then
+      raise exception using errcode = 'PS998';
+    end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_claims_seen(p_keys);
+    end if;
+    with held as materialized (
+      select from pgstate.claim c where c.key = any (p_keys) and c.lease_until > v_now limit 1
+    ), changed as (
+      update pgstate.entry e
+         set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now
+        from unnest(v_changed, v_values) as n (key, value)
+       where e.key = n.key and not exists (select from held)
+      returning e.key, e.version, n.value, e.expires_at
+    ), recorded as (
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
+      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at from changed c
+    )
+    select not exists (select from held) into v_fit;
+    if not v_fit then
+      raise exception using errcode = 'PS998';
+    end if;
+  exception when sqlstate 'PS998' then
+    return null;
+  end;
+  return v_versions;
+end
+$$;
+comment on function pgstate._merge_existing(pgstate._actor, text[], jsonb[], text[]) is 'Internal: merges on existing, small, unclaimed entries.';
