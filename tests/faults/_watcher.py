@@ -13,7 +13,15 @@ import pgstate
 
 async def main(dsn: str, cursor: str) -> None:
     logging.getLogger("pgstate").setLevel(logging.ERROR)
-    async with pgstate.connect(dsn, timeout=60) as state, state.watch(since=cursor) as watch:
+    while True:
+        try:
+            state = await pgstate.connect(dsn, timeout=60)
+        except pgstate.errors.Unreachable:
+            # it may be started while the server is down
+            await asyncio.sleep(0.01)
+        else:
+            break
+    async with state, state.watch(since=cursor) as watch:
         async for c in watch:
             told = (c.key, c.version, c.op, c.value, c.previous, c.created, c.writer, c.whole, c.cursor)
             print(json.dumps(told), flush=True)

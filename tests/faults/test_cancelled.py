@@ -92,6 +92,8 @@ CALLS: dict[str, Callable[[State, str], Awaitable[Any]]] = {
     "work": _work,
     "watch": _watched,
     "watch, initial": lambda s, k: _first(s.watch(k, initial=True)),
+    "thread.save": lambda s, k: s.thread(f"{k}/thread").save({"a": [1, 2], "b": "text"}),
+    "thread.latest": lambda s, k: s.thread(f"{k}/thread").latest(),
     "typed.set": lambda s, k: _typed(s, k).set(Research("a")),
     "typed.update": lambda s, k: _typed(s, k).update(topic="b", steps=1),
     "typed.modify": lambda s, k: _typed(s, k).modify(lambda _: Research("c")),
@@ -149,9 +151,10 @@ class Scene:
                 left += [f"places in {kind}: {places}"] if any(places) else []
             if queue._queue or queue._parked or queue._busy or queue._under_way:
                 left.append(f"operations of {kind}: {queue._queue} {queue._parked} {queue._busy} {queue._under_way}")
-        left += [
-            f"{name}: {found}" for name, found in vars(core).items() if name in ("kept", "_calls", "_tasks") and found
-        ]
+        # those who wait for the same claims; other things are kept for good
+        left += [f"waiting {name}" for name in core.kept if isinstance(name, tuple)]
+        if core._calls or core._tasks:
+            left.append(f"{core._calls} calls, {core._tasks}")
         return left + [f"taps {taps}" for taps in (core.hub._taps, core.hub._joining) if taps]
 
     async def _there(self) -> list[str]:

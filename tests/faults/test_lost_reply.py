@@ -53,11 +53,19 @@ CALLS: dict[str, Call] = {
     "fail": lambda s, k, c: s.fail(c.key, c.token, "NOW", retry_in=500),
     "release": lambda s, k, c: s.release(c.key, c.token),
     "release, by force": lambda s, k, c: s.release(c.key, force=True),
+    "thread.save": lambda s, k, _: _saved(s, k),
     "typed.set": lambda s, k, _: s.typed(Research, f"{k}/typed").set(Research("NOW", ["a"])),
     "typed.update": lambda s, k, _: s.typed(Research, f"{k}/typed").update(topic="NOW", findings=["b"], steps=1),
     "typed.modify": lambda s, k, _: s.typed(Research, f"{k}/typed").modify(lambda _: Research("NOW")),
     "typed.delete": lambda s, k, _: s.typed(Research, f"{k}/typed").delete(),
 }  # fmt: skip
+
+
+async def _saved(state: State, key: str) -> Any:
+    """Ids differ between twins: how many checkpoints there are, and whether the last is the one that was saved."""
+    thread = state.thread(f"{key}/thread")
+    saved = [await thread.save({"text": "NOW", "list": [1]}), await thread.save({"text": "then", "list": [1, 2]})]
+    return saved == [one.id async for one in thread.history()][::-1]
 
 
 async def _told(call: Awaitable[Any]) -> Any:

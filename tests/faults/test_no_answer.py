@@ -57,6 +57,7 @@ CALLS: dict[str, Call] = {
     "cursor": lambda s, _: s.cursor(),
     "delegate": lambda s, _: s.delegate("gateway", "alice"),
     "delete": lambda s, _: s.delete("k"),
+    "delete_runs": lambda s, _: s.delete_runs(["run"]),
     "delete_many": lambda s, _: s.delete_many(["k"]),
     "drop_agent": lambda s, _: s.drop_agent("alice"),
     "drop_gateway": lambda s, _: s.drop_gateway("gateway"),
@@ -78,9 +79,11 @@ CALLS: dict[str, Call] = {
     "me": lambda s, _: s.me(),
     "merge": lambda s, _: s.merge("k", 1, "add"),
     "merge_many": lambda s, _: s.merge_many([("k", 1, "add")]),
+    "namespaces": lambda s, _: s.namespaces(),
     "policies": lambda s, _: s.policies(),
     "put": lambda s, _: s.put("k", 1),
     "put_many": lambda s, _: s.put_many({"k": 1, "l": 2}),
+    "put_embedded": lambda s, _: s.put_embedded("k", 1, [[1.0, 2.0, 3.0]]),
     "register_reducer": lambda s, _: s.register_reducer("r", "public.r"),
     "release": lambda s, _: s.release("k", 1),
     "renew": lambda s, _: s.renew("k", 1),
@@ -93,6 +96,8 @@ CALLS: dict[str, Call] = {
     "set_search": lambda s, _: s.set_search("k/**"),
     "set_vectors": lambda s, _: s.set_vectors(_TEXT, [[1.0, 2.0, 3.0]]),
     "tasks": lambda s, _: s.tasks(),
+    "threads": lambda s, _: s.threads(),
+    "touch": lambda s, _: s.touch("k"),
     "undelegate": lambda s, _: s.undelegate("gateway", "alice"),
     "unembedded": lambda s, _: s.unembedded(),
     "update": lambda s, _: s.update("k", lambda value: value),
@@ -111,6 +116,16 @@ CALLS: dict[str, Call] = {
     "watch": lambda s, _: anext(s.watch("k")),
     "watch, entered": lambda s, _: _entered(s.watch("k")),
     "watch, initial": lambda s, _: anext(s.watch("k", initial=True)),
+    "thread.channels": lambda s, _: s.thread("k").channels(),
+    "thread.delete": lambda s, _: s.thread("k").delete(),
+    "thread.fork": lambda s, _: s.thread("k").fork(None, "l"),
+    "thread.get": lambda s, _: s.thread("k").get("1"),
+    "thread.history": lambda s, _: anext(s.thread("k").history()),
+    "thread.latest": lambda s, _: s.thread("k").latest(),
+    "thread.prune": lambda s, _: s.thread("k").prune(),
+    "thread.put_writes": lambda s, _: s.thread("k").put_writes("1", "task", [("a", 1)]),
+    "thread.rollback": lambda s, _: s.thread("k").rollback("1"),
+    "thread.save": lambda s, _: s.thread("k").save({"a": 1}),
     "typed.define": lambda s, _: _typed(s).define(),
     "typed.load": lambda s, _: _typed(s).load(),
     "typed.set": lambda s, _: _typed(s).set(Research("a")),
@@ -130,7 +145,8 @@ def _coroutines(kind: type) -> set[str]:
 
 def test_every_call_is_tried() -> None:
     typed = {f"typed.{name}" for name in _coroutines(pgstate.TypedState)}
-    assert _coroutines(State) - TOLD | typed <= CALLS.keys()
+    thread = {f"thread.{name}" for name in _coroutines(pgstate.Thread)}
+    assert _coroutines(State) - TOLD | typed | thread <= CALLS.keys()
 
 
 # of each way to run statements
