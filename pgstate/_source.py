@@ -342,7 +342,7 @@ async def using(source: Source, run: Callable[[Connection], Awaitable[T]], timeo
     # without a task for what most often takes no time: that is a tenth of a small call
     try:
         done = await run(connection)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, errors.Timeout):
         returning = asyncio.get_running_loop().create_task(_settle(source, connection), name="pgstate-settle")
         _returning[returning] = source
         returning.add_done_callback(_returning.pop)
@@ -355,19 +355,21 @@ async def using(source: Source, run: Callable[[Connection], Awaitable[T]], timeo
 
 
 async def all_given(source: Source) -> None:
-    """Waits for the connections of cancelled statements."""
+    """Waits for the connections of statements that were cut short."""
     await asyncio.gather(*(task for task, own in _returning.items() if own is source), return_exceptions=True)
 
 
-# connections of cancelled statements, on their way back
+# connections of statements that were cut short, on their way back
 _returning: dict[asyncio.Task[None], Source] = {}
 
 
 async def _settle(source: Source, connection: Connection) -> None:
-    """Hands the connection of a cancelled statement back. The statement may be half sent, prepared and no more: its
-    transaction then stays open until the session hears of something else."""
+    """Hands back the connection of a statement that was cut short. It may be half sent, prepared and no more: its
+    transaction then stays open until the session hears of something else. Or the server does not answer, and the next
+    user would wait for the end of it (asyncpg before 0.32 without a limit)."""
     try:
-        await connection.execute("select", timeout=_RETURN)
+        async with asyncio.timeout(_RETURN):
+            await connection.execute("select")
     except Exception:
         # ended already, it is no longer this client's
         with suppress(asyncpg.InterfaceError):
