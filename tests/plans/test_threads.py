@@ -12,12 +12,13 @@ from plans.test_plans import LARGE, MARGIN, RATIO, SMALL
 from sql._caller import Caller, MakeAgent
 from sql._threads import saved
 
-# A long thread, its chunks and writes, and as many threads beside it.
+# A long thread, its chunks and writes, and as many threads beside it, of which some are forks of it.
 _FILL = """
 with long as (select id from pgstate.thread where key = 'long'),
 numbers as (select n, lpad(n::text, 6, '0') as name from generate_series($1::int, $2::int) n),
 threads as (
-  insert into pgstate.thread (key, begun_at) select 'k/' || name, now() from numbers returning id, key),
+  insert into pgstate.thread (key, begun_at, bases)
+  select 'k/' || name, now(), case when n % 10 = 0 then array[id] else '{}' end from numbers cross join long returning id, key),
 entries as (
   insert into pgstate.entry (key, parent, kind, version, live, value, writer, via, created_at, updated_at)
   select 'k/' || name, 'k', 'thread', 1, true, '{"checkpoint": "c", "ns": "", "checkpoints": 1, "bytes": 1}', 'w', 'w', now(), now()
@@ -43,6 +44,10 @@ CALLS = {
     "save with chunks": f"save_checkpoint('long', '{{a,b}}', '{{@,#0}}', array[{_HASH}, {_HASH} || {_HASH}], chunk_types => '{{json}}', chunk_data => array['2']::bytea[])",
     "save on another": "save_checkpoint('k/000777', '{a}', '{json}', array['1']::bytea[])",
     "save that expects": f"save_checkpoint('long', '{{a}}', '{{json}}', array['1']::bytea[], parent => '{_ID}', guard => '{{a}}')",
+    "save on a fork": f"save_checkpoint('k/000780', '{{a}}', '{{@}}', array[{_HASH}])",
+    "get of a fork": "get_checkpoint('k/000780')",
+    "state of a fork": "checkpoint_state('k/000780')",
+    "prune of a fork": "prune_thread('k/000790')",
     "begin": "save_checkpoint('k/new', '{a}', '{json}', array['1']::bytea[])",
     "put_writes": f"put_writes('long', '{_ID}', 'task-2', '{{0}}', '{{a}}', '{{json}}', array['1']::bytea[])",
     "get latest": "get_checkpoint('long')",
