@@ -131,6 +131,10 @@ class Single:
 
     async def submit(self, key: str, args: tuple[Any, ...], size: int, timeout: float) -> Row:
         """Runs one operation and returns its row."""
+        return (await self.submit_all([(key, args, size)], timeout))[0]
+
+    async def submit_all(self, operations: Sequence[tuple[str, tuple[Any, ...], int]], timeout: float) -> Sequence[Row]:
+        """Runs several and returns their rows."""
         loop = asyncio.get_running_loop()
-        operation = Operation(key, args, size, loop.time() + timeout, loop.create_future())
-        return (await self._statement([operation], _NO_LANE, None, timeout))[0]
+        batch = [Operation(*operation, loop.time() + timeout, loop.create_future()) for operation in operations]
+        return await self._statement(batch, _NO_LANE, None, timeout) if batch else []

@@ -239,6 +239,18 @@ def _leaf_chunks(type_: str, data: bytes, chunks: Mapping[bytes, Chunk]) -> Iter
     return (chunks[digest] for digest in hashes)
 
 
+def reached(type_: str, data: bytes, chunks: Mapping[bytes, Chunk]) -> Iterator[bytes]:
+    """The hashes of the chunks that a channel of a root reaches, pages too."""
+    if type_ == "@":
+        yield data
+    elif type_.startswith("#"):
+        hashes = dict.fromkeys(_split(data))
+        yield from hashes
+        for _ in range(min(int(type_[1:]), _MOST_DEPTH)):
+            hashes = dict.fromkeys(digest for page in hashes for digest in _split(chunks[page][1]))
+            yield from hashes
+
+
 def _split(data: bytes) -> list[bytes]:
     return [data[start : start + _HASH] for start in range(0, len(data), _HASH)]
 

@@ -63,11 +63,20 @@ class Core:
         self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._finished: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        loop = asyncio.get_running_loop()
+        # what ends before it closes, as long as it still answers
+        self.before_close: list[Callable[[], Awaitable[None]]] = []
+        # what closes along with it
+        self.at_close: list[Callable[[], Awaitable[None]]] = []
+        self.loop = loop = asyncio.get_running_loop()
         self._beats = [loop.create_task(self._beat(), name="pgstate-pulse")]
         if embedding is not None:
             # apart: a model may take minutes
             self._beats.append(loop.create_task(self._fill_up(), name="pgstate-embed"))
+
+    def elsewhere(self) -> Core:
+        """Another client of the same database with the same settings, for the event loop that runs now. Raises
+        InvalidArgument where the connections are the application's, of its loop."""
+        return Core(self.source.elsewhere(), self.info, self.timeout, self.embedding, self._embeds_as)
 
     def writer(self, agent: str | None) -> Gatherer:
         """The queue of an agent's writes. Two agents never share a statement, and so never each other's rights."""
@@ -264,12 +273,14 @@ class Core:
 
     async def close(self) -> None:
         """Finishes what is under way, then closes the connections. Whoever calls it again waits for the same end."""
-        self.closed = True
+        self.closed = self.closed or not self.before_close
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="pgstate-close")
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        await asyncio.gather(*(end() for end in self.before_close), return_exceptions=True)
+        self.closed = True
         for beat in self._beats:
             beat.cancel()
         await asyncio.gather(*self._beats, return_exceptions=True)
@@ -278,6 +289,7 @@ class Core:
         if self._calls > 0:
             self._finished = asyncio.get_running_loop().create_future()
             await self._finished
+        await asyncio.gather(*(close() for close in self.at_close))
         await self.hub.close()
         await self._waker.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -35,6 +35,9 @@ class Source(Protocol):
     async def give(self, connection: Connection) -> None:
         """Hands a connection back."""
 
+    def give_at_once(self, connection: Connection) -> bool:
+        """Hands a connection back where that takes no waiting; False if it does, and nothing was done."""
+
     async def listener(self, timeout: float) -> Connection:
         """A connection that is kept for LISTEN, and given up with `drop`. Raises Unreachable, Timeout, and
         InvalidArgument if it leads elsewhere than the others."""
@@ -44,6 +47,9 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Closes what this source opened itself."""
+
+    def elsewhere(self) -> Source:
+        """Another source of the same connections, for another event loop. Raises InvalidArgument if there is none."""
 
 
 async def _reach(connecting: Awaitable[Any], what: str) -> Any:
@@ -76,6 +82,7 @@ class AddressSource:
     def __init__(self, dsn: str, *, size: int, connect_timeout: float) -> None:
         driver_address(dsn)
         self._dsn = dsn
+        self._size = size
         self._names = True
         self._connect_timeout = connect_timeout
         self._free: list[Connection] = []
@@ -118,11 +125,17 @@ class AddressSource:
             raise
 
     async def give(self, connection: Connection) -> None:
-        self._room.release()
-        if self._closed:
+        if not self.give_at_once(connection):
+            self._room.release()
             await _farewell(connection)
-        elif not connection.is_closed():
+
+    def give_at_once(self, connection: Connection) -> bool:
+        if self._closed:
+            return False
+        self._room.release()
+        if not connection.is_closed():
             self._free.append(connection)
+        return True
 
     async def listener(self, timeout: float) -> Connection:
         return await self._connect(timeout)
@@ -135,6 +148,11 @@ class AddressSource:
         free, self._free = self._free, []
         for connection in free:
             await _farewell(connection)
+
+    def elsewhere(self) -> Source:
+        source = AddressSource(self._dsn, size=self._size, connect_timeout=self._connect_timeout)
+        source._names = self._names
+        return source
 
 
 async def _farewell(connection: Connection) -> None:
@@ -160,6 +178,9 @@ class PoolSource:
     async def give(self, connection: Connection) -> None:
         await self._pool.release(connection)
 
+    def give_at_once(self, connection: Connection) -> bool:
+        return False
+
     listener = take
 
     async def drop(self, connection: Connection) -> None:
@@ -168,6 +189,9 @@ class PoolSource:
 
     async def close(self) -> None:
         return None
+
+    def elsewhere(self) -> Source:
+        raise errors.InvalidArgument(_OF_ONE_LOOP)
 
 
 class EngineSource:
@@ -195,6 +219,9 @@ class EngineSource:
         self._held[id(connection)] = held
         return connection
 
+    def give_at_once(self, connection: Connection) -> bool:
+        return False
+
     async def give(self, connection: Connection) -> None:
         held = self._held.pop(id(connection))
         if connection.is_closed():
@@ -211,6 +238,15 @@ class EngineSource:
     async def close(self) -> None:
         return None
 
+    def elsewhere(self) -> Source:
+        raise errors.InvalidArgument(_OF_ONE_LOOP)
+
+
+_OF_ONE_LOOP = (
+    "a pool or an engine belongs to one event loop, so that this state serves no other and no synchronous calls beside "
+    "it: connect with a dsn"
+)
+
 
 class RoutedSource:
     """A source for statements, and one for listening: the same if that hears, though it lead through a pooler."""
@@ -221,6 +257,7 @@ class RoutedSource:
         self._hears: bool | None = None
         self.take = source.take
         self.give = source.give
+        self.give_at_once = source.give_at_once
         self.drop = listening.drop
 
     @property
@@ -269,6 +306,10 @@ class RoutedSource:
         if self._listening is not self._source:
             await self._listening.close()
 
+    def elsewhere(self) -> Source:
+        source = self._source.elsewhere()
+        return RoutedSource(source, source if self._listening is self._source else self._listening.elsewhere())
+
 
 _DEAF = (
     "their connection leads through a pooler in transaction mode, where LISTEN hears nothing. "
@@ -307,4 +348,6 @@ async def using(source: Source, run: Callable[[Connection], Awaitable[T]], timeo
     try:
         return await run(connection)
     finally:
-        await asyncio.shield(source.give(connection))
+        # a task for what takes no time is a tenth of a small call
+        if not source.give_at_once(connection):
+            await asyncio.shield(source.give(connection))

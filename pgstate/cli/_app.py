@@ -9,6 +9,7 @@ from pgstate.cli import (
     _claims,
     _entries,
     _history,
+    _langgraph,
     _migrate,
     _policies,
     _search,
@@ -54,5 +55,6 @@ _claims.register(app)
 _tasks.register(app)
 _access.register(app)
 _policies.register(app)
+_langgraph.register(app)
 _migrate.register(app)
 _servers.register(app)

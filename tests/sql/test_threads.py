@@ -177,6 +177,18 @@ async def test_what_is_expected_of_the_head(root: Caller) -> None:
     await saved(root, "t/1", {"n": 1}, expect_head="", ns="sub")
 
 
+async def test_a_checkpoint_that_is_sent_again(root: Caller, inside: Caller) -> None:
+    """With an id of the caller's, as it is when a reply was lost: it is there, and nothing changes."""
+    for again in range(2):
+        row = await save(root, "t/1", {"n": 1}, id="a", parent="", expect_head="", header=b"h")
+        assert (row["status"], row["id"], row["version"], row["head"]) == ("ok", "a", 1, "a"), again
+    row = await save(root, "t/1", {"n": 2}, id="a", parent="", expect_head="", header=b"h")
+    assert (row["status"], row["version"]) == ("ok", 2)
+    await save(root, "t/1", {"n": 3}, id="b", parent="a", expect_head="a")
+    # behind what came after it, it is a conflict as any other
+    assert (await save(root, "t/1", {"n": 2}, id="a", parent="", expect_head=""))["status"] == "conflict"
+
+
 async def test_channels_that_must_not_have_changed(root: Caller) -> None:
     base = await saved(root, "t/1", {"a": 1, "b": 1}, versions=["1", "1"])
     await saved(root, "t/1", {"a": 2, "b": 1}, versions=["2", "1"])

@@ -26,6 +26,9 @@ METHODS = [
     "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "policies", "put",
     "put_many", "register_reducer", "release", "renew", "revoke_access", "rollback", "search", "searches",
     "semaphore", "set_login", "set_policy", "set_search", "set_vectors", "stats", "tasks", "thread", "threads", "typed", "undelegate",
+    "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "namespaces", "policies", "put",
+    "put_embedded", "put_many", "register_reducer", "release", "renew", "revoke_access", "rollback", "search", "searches",
+    "semaphore", "set_login", "set_policy", "set_search", "set_vectors", "stats", "tasks", "touch", "typed", "undelegate",
     "unembedded", "update", "vectors", "watch", "with_timeout", "work",
 ]  # fmt: skip
 TYPED = {

@@ -7,9 +7,14 @@ drop table pgstate.pending_write, pgstate.chunk, pgstate.checkpoint, pgstate.thr
 drop type pgstate._removed;
 drop type pgstate._stored;
 drop type pgstate._thread_head;
+drop type pgstate.channel_history;
 drop type pgstate.channel_row;
 drop type pgstate.checkpoint_full;
+drop type pgstate.checkpoint_parts;
 drop type pgstate.checkpoint_row;
 drop type pgstate.pruned;
 drop type pgstate.saved;
 drop type pgstate.thread_row;
+
+-- Stores.
+comment on column pgstate.version.meta is 'Reserved.';

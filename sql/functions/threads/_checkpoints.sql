@@ -1,7 +1,9 @@
 -- Of one thread along the index, newest first, else those of all threads within the ranges. A page of one thread costs what
--- it returns. p_ranges: the keys that the caller may read.
+-- it returns. p_after_key and p_after_ns: of those with the id p_before (forks have the ids of what they come from) the ones
+-- behind these. p_ranges: the keys that the caller may read.
 create function pgstate._checkpoints(
-  p_key text, p_ranges pgstate.keymultirange, p_regex text, p_ns text, p_before text, p_limit int, p_filter jsonb, p_run_id text
+  p_key text, p_ranges pgstate.keymultirange, p_regex text, p_ns text, p_before text, p_limit int, p_filter jsonb, p_run_id text,
+  p_after_key text, p_after_ns text
 ) returns setof pgstate.checkpoint_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
@@ -26,7 +28,7 @@ begin
            where c.thread_id = v_thread.id and c.ns = s.ns
              -- a bound in any case, so that the index is entered there
              and c.id <= coalesce(p_before, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = s.ns))
-             and (p_before is null or c.id < p_before)
+             and (p_before is null or c.id < p_before or (p_key, c.ns) > (p_after_key, p_after_ns))
              and (p_filter is null or c.metadata @> p_filter)
            order by c.id desc limit p_limit) m
        order by m.id desc, m.ns limit p_limit;
@@ -42,10 +44,11 @@ begin
         join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
        where p_ranges @> t.key and (p_key is null or t.key = p_key) and (p_regex is null or t.key ~ p_regex)
          and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
-         and (p_ns is null or c.ns = p_ns) and (p_before is null or c.id < p_before)
+         and (p_ns is null or c.ns = p_ns) and (p_before is null or c.id <= p_before)
+         and (p_before is null or c.id < p_before or (t.key, c.ns) > (p_after_key, p_after_ns))
          and (p_filter is null or c.metadata @> p_filter)
        order by c.id desc, t.key, c.ns limit p_limit;
   end if;
 end
 $$;
-comment on function pgstate._checkpoints(text, pgstate.keymultirange, text, text, text, int, jsonb, text) is 'Internal: checkpoints of threads within ranges.';
+comment on function pgstate._checkpoints(text, pgstate.keymultirange, text, text, text, int, jsonb, text, text, text) is 'Internal: checkpoints of threads within ranges.';
