@@ -10,6 +10,7 @@ import pytest
 
 from _server import SUPERUSER
 from conftest import Clock
+from pgstate._codec import Encoded
 from sql._caller import Caller, MakeAgent, refused, seconds
 from sql._threads import LONG, hashes, ids, load, save, saved
 
@@ -381,21 +382,35 @@ async def test_prune_keeps_the_newest_of_each_namespace(root: Caller, inside: Ca
     assert await load(root, "t/1") == {"n": 9}
 
 
+async def delta(root: Caller, key: str, number: int, **channels: Any) -> str:
+    """A checkpoint whose channels that are None are to be had from those before it."""
+    data = [None if value is None else str(value).encode() for value in channels.values()]
+    types = [None if value is None else "json" for value in channels.values()]
+    named = {"whole": None not in channels.values(), "metadata": {"run_id": f"r{number}"}}
+    row = await root("save_checkpoint", key, [*channels], types, data, **named)
+    assert row["status"] == "ok"
+    return str(row["id"])
+
+
 async def test_what_others_cannot_be_read_without_is_kept(root: Caller) -> None:
-    c = [
-        await saved(root, "t/1", {"n": n}, whole=n not in (3, 4), metadata={"run_id": f"r{n}"}) for n in range(6)
-    ]  # fmt: skip
-    assert (await root("prune_thread", "t/1", 2))["removed"] == 2
-    assert await ids(root, "t/1") == [c[5], c[4], c[3], c[2]]
-    assert dict(await root("delete_runs", ["r2", "r3", "r5"])) == {"status": "ok", "removed": 1}
-    assert await ids(root, "t/1") == [c[4], c[3], c[2]]
-    await root("fork_thread", "t/1", "t/2")
-    assert await ids(root, "t/2") == [c[4], c[3], c[2]]
-    assert (await root("get_checkpoint", "t/2", c[2]))["parent"] is None
+    # a and b have their values at different places, so that no checkpoint after the first has both
+    values = [(1, 1), (1, 1), (None, 1), (1, None), (None, 1), (None, None), (1, 1)]
+    c = [await delta(root, "t/1", n, a=a, b=b) for n, (a, b) in enumerate(values)]
+    await root("fork_thread", "t/1", "t/2", c[5])
+    # a is had from 3, b from 4
+    assert await ids(root, "t/2") == [c[5], c[4], c[3]]
+    assert (await root("get_checkpoint", "t/2", c[3]))["parent"] is None
+    assert (await root("prune_thread", "t/1", 2))["removed"] == 3
+    assert await ids(root, "t/1") == [c[6], c[5], c[4], c[3]]
+    assert dict(await root("delete_runs", ["r3", "r4", "r6"])) == {"status": "ok", "removed": 1}
+    assert await ids(root, "t/1") == [c[5], c[4], c[3]] == await ids(root, "t/2")
     # back to one of them: it stands on what that stands on, and not on what was written after it
-    again = await root("rollback_thread", "t/2", c[3], metadata={"why": 1})
+    again = await root("rollback_thread", "t/2", c[4], metadata={"why": 1})
     row = await root("get_checkpoint", "t/2", again["id"])
-    assert (row["parent"], row["whole"], row["metadata"]) == (c[2], False, {"why": 1})
+    assert (row["parent"], row["whole"], row["metadata"]) == (c[3], False, {"why": 1})
+    # nothing needs it any more
+    await delta(root, "t/2", 8, a=1, b=1)
+    assert (await root("prune_thread", "t/2", 1))["removed"] == 4
 
 
 async def test_deleting_runs(root: Caller) -> None:
@@ -470,6 +485,26 @@ async def test_the_state_in_sql(root: Caller) -> None:
         ("gone", None, "v2", None),
     ]
     assert await root.rows("checkpoint_state", "t/none") == []
+
+
+async def test_pages_that_nobody_can_have_made(root: Caller) -> None:
+    """They are what a client says they are: reading them ends."""
+    encoded = Encoded()
+    page = encoded.chunk("json", b"1")
+    for depth in range(8):
+        page = encoded.chunk(f"#{depth}", page * 96)
+    types, data = map(list, zip(*encoded.chunks.values(), strict=True))
+    names = ["long", "deep", "wrong"]
+    row = await root("save_checkpoint", "t/1", names, ["#8", "#99999", "#x"], [page, page, page], None, types, data)
+    assert row["status"] == "ok"
+    rows = await root.rows("checkpoint_state", "t/1")
+    assert [(row["channel"], row["type"], row["value"]) for row in rows] == [
+        ("long", "#8", None),
+        ("deep", "#99999", None),
+        ("wrong", "#x", None),
+    ]
+    row = await root("get_checkpoint", "t/1")
+    assert len(row["chunk_hashes"]) == 9
 
 
 async def test_a_time_to_live_begins_anew_with_each_save(root: Caller, inside: Caller, clock: Clock) -> None:
@@ -561,9 +596,8 @@ async def test_a_statement_that_is_sent_again(root: Caller) -> None:
     ):  # fmt: skip
         once, twice = [await root(*call, lane=lane, turn=turn) for _ in range(2)]
         assert once["status"] == "ok"
-        assert {name: once[name] for name in once.keys() & {"id", "version", "removed"}} == {
-            name: twice[name] for name in twice.keys() & {"id", "version", "removed"}
-        }, call
+        told = {"id", "version", "removed"} & set(once.keys())
+        assert [once[name] for name in told] == [twice[name] for name in told], call
 
 
 async def test_big_threads_are_collected_in_steps(root: Caller, inside: Caller) -> None:
@@ -580,3 +614,35 @@ async def test_big_threads_are_collected_in_steps(root: Caller, inside: Caller) 
         steps += 1
     assert steps > 4
     assert (await count(inside, "chunk"), await count(inside, "checkpoint")) == (0, 0)
+
+
+async def test_readers_see_threads_of_keys_they_read(root: Caller, session: MakeAgent, login_name: Any) -> None:
+    login = login_name("ana")
+    await root("create_reader", login, "a/**")
+    for key in ("a/t", "b/t"):
+        await saved(root, key, {"text": LONG}, metadata={"n": 1})
+    await root("put_writes", "a/none", "c", "task", [0], ["a"], ["json"], [b"1"])
+    ana = await session(login)
+    for view in ("threads", "checkpoints"):
+        assert [row["key"] for row in await ana.fetch(f"select * from pgstate.{view}")] == ["a/t"]
+    (row,) = await ana.fetch("select * from pgstate.checkpoints")
+    assert (row["channels"], row["metadata"], row["writer"]) == (["text"], {"n": 1}, "admin")
+    for table in ("chunk", "pending_write"):
+        with refused("42501"):
+            await ana.fetch(f"select * from pgstate.{table}")
+
+
+async def test_work_functions_leave_threads_alone(root: Caller) -> None:
+    await root("set_policy", "t/**", max_attempts=1, dead_letter="dead")
+    await saved(root, "t/1", {"text": LONG})
+    claim = await root("claim", "t/1", seconds(60))
+    with refused("PS040"):
+        await root("complete", "t/1", claim["token"], move_to="done/1")
+    assert (await root("fail", "t/1", claim["token"], "no"))["moved_to"] is None
+    assert await load(root, "t/1") == {"text": LONG}
+    assert await root.rows("list", "dead/**") == []
+    assert (await root("release", "t/1", force=True))["status"] == "ok"
+    await saved(root, "t/1", {"text": LONG})
+    guards = [{"key": "t/1", "exists": True}, {"key": "t/1", "version": 2}]
+    rows = await root.rows("apply", guards, [{"op": "put", "key": "other", "value": 1}])
+    assert [row["status"] for row in rows] == ["ok"] * 3

@@ -1395,8 +1395,8 @@ declare
   v_newest bigint;
   v_stays boolean;
 begin
-  -- the chain of a thread or run is never cut
-  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key;
+  -- the chain of a run is never cut; that of a thread is in its checkpoints
+  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key and e.kind <> 'run';
   if v_cut > 1 then
     -- OFFSET 0: by the key, of which few versions go at a time, and not by the transaction, which may have written many
     -- others. The first: a transaction may have begun after another and written before it.
@@ -1456,9 +1456,9 @@ declare
   v_last record;
   v_purged pgstate._purged;
 begin
-  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null for update skip locked;
+  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind <> 'run' for update skip locked;
   if not found then
-    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null) then
+    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind <> 'run') then
       v_purged.removed := 0;
     end if;
     return v_purged;
@@ -3878,6 +3878,17 @@ end
 $$;
 comment on function pgstate._checkpoint_id(text) is 'Internal: an id for a checkpoint, above another.';
 
+-- functions/threads/_wanted_channels.sql
+-- Those of the wanted channels that a checkpoint lists without a value: an ancestor may have it.
+create function pgstate._wanted_channels(p_names text[], p_types text[], p_wanted text[]) returns text[]
+language sql immutable
+as $$
+  select array(
+    select w from pg_catalog.unnest(p_wanted) w
+     where pg_catalog.array_position(p_names, w) is not null and p_types[pg_catalog.array_position(p_names, w)] is null)
+$$;
+comment on function pgstate._wanted_channels(text[], text[], text[]) is 'Internal: channels whose value is to be had from an ancestor.';
+
 -- functions/threads/_live_thread.sql
 -- The thread of a key, if it is there for readers: one that has expired, or holds writes only, is not.
 create function pgstate._live_thread(p_key text) returns pgstate.thread
@@ -3958,7 +3969,8 @@ begin
     v_key := null;
   end if;
 
-  v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id]);
+  -- as the index has it
+  v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id] and t.bases <> '{}');
   if v_key is null then
     delete from pgstate.pending_write w
      where w.ctid = any (array(select x.ctid from pgstate.pending_write x where x.thread_id = p_id limit p_limit));
@@ -3978,12 +3990,13 @@ begin
     end if;
   end if;
   if v_key is not null or v_forks <> '{}' then
-    v_stores := array(select distinct s from pgstate.thread t cross join unnest(t.bases || t.id) s where t.id = p_id or t.id = any (v_forks));
+    v_stores := array(select distinct s from pgstate.thread t cross join unnest(t.bases || t.id) s where t.id = any (v_forks || p_id));
     with recursive reached (hash) as (
-      select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = p_id or c.thread_id = any (v_forks)
+      select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = any (v_forks || p_id)
       union
       select pgstate._refs(array[k.type], array[k.data])
-        from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+        from reached r
+        cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
        where k.type ^@ '#'
     )
     delete from pgstate.chunk c
@@ -4062,12 +4075,15 @@ begin
       from (select x.ns, x.id, x.run_id, row_number() over (partition by x.ns order by x.id desc) as place
               from pgstate.checkpoint x where x.thread_id = v_id and (p_ns is null or x.ns = p_ns)) c
      where case when p_run_ids is null then c.place > p_keep else c.run_id = any (p_run_ids) end
-  ), needed (ns, id) as (
-    select c.ns, c.parent from pgstate.checkpoint c
+  ), needed (ns, id, wanted) as (
+    select c.ns, c.parent, pgstate._wanted_channels(c.names, c.types, c.names)
+      from pgstate.checkpoint c
      where c.thread_id = v_id and not c.whole and not exists (select from given g where g.ns = c.ns and g.id = c.id)
     union
-    select c.ns, c.parent from needed n join pgstate.checkpoint c on c.thread_id = v_id and c.ns = n.ns and c.id = n.id
-     where not c.whole
+    select c.ns, c.parent, w.left_over
+      from needed n join pgstate.checkpoint c on c.thread_id = v_id and c.ns = n.ns and c.id = n.id
+      cross join lateral pgstate._wanted_channels(c.names, c.types, n.wanted) w (left_over)
+     where w.left_over <> '{}'
   ), gone as (
     delete from pgstate.checkpoint c using given g
      where c.thread_id = v_id and c.ns = g.ns and c.id = g.id
@@ -4089,7 +4105,7 @@ $$;
 comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
 
 -- functions/threads/_store_checkpoint.sql
--- Stores a checkpoint of a thread whose entry the caller has locked (p_live: and which is there), unless it may not be. As the
+-- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. As the
 -- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
@@ -4099,7 +4115,7 @@ comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Int
 -- Order of locks: the entry, the thread, and nothing else. Chunks are removed under the entry's lock only, so what is found
 -- here stays; chunks of another thread stay while a checkpoint of this one reaches them, see _collect_thread().
 create function pgstate._store_checkpoint(
-  p_actor pgstate._actor, p_key text, p_live boolean, p_now timestamptz, p_ns text, p_id text, p_parent text, p_names text[],
+  p_actor pgstate._actor, p_key text, p_now timestamptz, p_ns text, p_id text, p_parent text, p_names text[],
   p_versions text[], p_types text[], p_data bytea[], p_chunk_types text[], p_chunk_data bytea[], p_header bytea, p_whole boolean,
   p_metadata jsonb, p_run_id text, p_expect_head text, p_guard text[]
 ) returns pgstate._stored
@@ -4174,7 +4190,8 @@ begin
           from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent
         union
         select pgstate._refs(array[k.type], array[k.data])
-          from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+          from reached r
+          cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
          -- a page that is named as it is need not be opened
          where k.type ^@ '#' and r.hash <> all (v_missing)
       )
@@ -4208,7 +4225,7 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._store_checkpoint(pgstate._actor, text, boolean, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
+comment on function pgstate._store_checkpoint(pgstate._actor, text, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
   'Internal: stores a checkpoint.';
 
 -- functions/threads/_chunks.sql
@@ -4241,7 +4258,7 @@ $$;
 comment on function pgstate._chunks(bigint[], text[], bytea[]) is 'Internal: the chunks that roots reach.';
 
 -- functions/threads/_full_checkpoint.sql
--- A checkpoint with the chunks that it reaches, level by level, and the writes that came after it.
+-- A checkpoint with the chunks that it reaches, and the writes that came after it.
 create function pgstate._full_checkpoint(p_key text, p_bases bigint[], p_checkpoint pgstate.checkpoint) returns pgstate.checkpoint_full
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -4249,24 +4266,11 @@ as $$
 declare
   c alias for p_checkpoint;
   v_full pgstate.checkpoint_full;
-  v_stores bigint[] := p_bases || c.thread_id;
-  v_wanted bytea[] := array(select distinct r from pgstate._refs(c.types, c.data) r);
-  v_hashes bytea[];
-  v_types text[];
-  v_data bytea[];
 begin
   v_full := row('ok', p_key, c.ns, c.id, c.parent, c.metadata, c.run_id, c.header, c.whole, c.names, c.versions, c.types, c.data, c.size,
-                c.created_at, c.writer, c.via, '{}', '{}', '{}', null, null, null, null, null, null)::pgstate.checkpoint_full;
-  while cardinality(v_wanted) > 0 loop
-    -- a fork may have sent again what it has from where it came from: once
-    select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
-      from unnest(v_wanted) w (hash)
-      cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = w.hash limit 1) k;
-    v_full.chunk_hashes := v_full.chunk_hashes || v_hashes;
-    v_full.chunk_types := v_full.chunk_types || v_types;
-    v_full.chunk_data := v_full.chunk_data || v_data;
-    v_wanted := array(select distinct r from pgstate._refs(v_types, v_data) r);
-  end loop;
+                c.created_at, c.writer, c.via, null, null, null, null, null, null, null, null, null)::pgstate.checkpoint_full;
+  select k.hashes, k.types, k.data into v_full.chunk_hashes, v_full.chunk_types, v_full.chunk_data
+    from pgstate._chunks(p_bases || c.thread_id, c.types, c.data) k;
   select array_agg(w.task_id order by w.task_path, w.task_id, w.idx), array_agg(w.task_path order by w.task_path, w.task_id, w.idx),
          array_agg(w.idx order by w.task_path, w.task_id, w.idx), array_agg(w.channel order by w.task_path, w.task_id, w.idx),
          array_agg(w.type order by w.task_path, w.task_id, w.idx), array_agg(w.data order by w.task_path, w.task_id, w.idx)
@@ -4277,8 +4281,32 @@ end
 $$;
 comment on function pgstate._full_checkpoint(text, bigint[], pgstate.checkpoint) is 'Internal: a checkpoint with its chunks and writes.';
 
+-- functions/threads/_get_checkpoint.sql
+-- Of a thread that the caller may read: the latest, or one by its id. Null status: it is not there. An expression all the way
+-- up, since every query on the way copies what it holds.
+create function pgstate._get_checkpoint(p_key text, p_id text, p_ns text) returns pgstate.checkpoint_full
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
+as $$
+declare
+  v_thread pgstate.thread := pgstate._live_thread(p_key);
+  v_checkpoint pgstate.checkpoint;
+begin
+  if p_id is null then
+    select c.* into v_checkpoint from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns order by c.id desc limit 1;
+  else
+    select c.* into v_checkpoint from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = p_id;
+  end if;
+  if v_checkpoint.id is null then
+    return row('missing', p_key, p_ns, p_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+               null, null, null, null)::pgstate.checkpoint_full;
+  end if;
+  return pgstate._full_checkpoint(p_key, v_thread.bases, v_checkpoint);
+end
+$$;
+comment on function pgstate._get_checkpoint(text, text, text) is 'Internal: a checkpoint of a thread.';
+
 -- functions/threads/_get_checkpoints.sql
--- Of a thread that the caller may read: p_ids, or without them the latest.
 create function pgstate._get_checkpoints(p_key text, p_ids text[], p_ns text) returns setof pgstate.checkpoint_full
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
@@ -4286,17 +4314,10 @@ as $$
 declare
   v_thread pgstate.thread := pgstate._live_thread(p_key);
 begin
-  if p_ids is null then
-    return query
-      select f.*
-        from (select c from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns order by c.id desc limit 1) l
-        cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, l.c) f;
-  else
-    return query
-      select f.*
-        from pgstate.checkpoint c cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, c) f
-       where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids);
-  end if;
+  return query
+    select f.*
+      from pgstate.checkpoint c cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, c) f
+     where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids);
 end
 $$;
 comment on function pgstate._get_checkpoints(text, text[], text) is 'Internal: checkpoints of one thread.';
@@ -4347,11 +4368,15 @@ begin
   with recursive walk (parent, id, wanted, left_over, names, types, data) as (
     (select c.parent::text, null::text collate "C", null::text[], p_channels, null::text[], null::text[], null::bytea[]
        from pgstate.checkpoint c
-      where c.thread_id = v_thread.id and c.ns = p_ns and (p_id is null or c.id = p_id) order by c.id desc limit 1)
+      where c.thread_id = v_thread.id and c.ns = p_ns
+        and c.id = coalesce(p_id, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns)))
     union
     select a.parent::text, a.id::text, w.left_over,
            array(select o from unnest(w.left_over) o where a.types[array_position(a.names, o)] is null), a.names, a.types, a.data
-      from walk w join pgstate.checkpoint a on a.thread_id = v_thread.id and a.ns = p_ns and a.id = w.parent
+      from walk w
+      -- OFFSET: by a look at the index, however many there are
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns and y.id = w.parent offset 0) a
      where cardinality(w.left_over) > 0
   ), placed as (
     select row_number() over () as place, w.* from walk w
@@ -4369,7 +4394,9 @@ begin
     into v_out.write_channels, v_out.write_task_ids, v_out.write_types, v_out.write_data
     from (select w.channel, w.task_id::text, w.type::text, w.data
             from unnest(v_ids, v_places, v_channels) a (id, place, channel)
-            join pgstate.pending_write w on w.thread_id = v_thread.id and w.ns = p_ns and w.checkpoint = a.id and w.channel = a.channel
+            cross join lateral (
+              select y.* from pgstate.pending_write y
+               where y.thread_id = v_thread.id and y.ns = p_ns and y.checkpoint = a.id and y.channel = a.channel offset 0) w
            order by a.place desc, w.task_path, w.task_id, w.idx) w;
   return v_out;
 end
@@ -4404,7 +4431,9 @@ begin
         from space s
         cross join lateral (
           select c.* from pgstate.checkpoint c
-           where c.thread_id = v_thread.id and c.ns = s.ns and (p_before is null or c.id <= p_before)
+           where c.thread_id = v_thread.id and c.ns = s.ns
+             -- a bound in any case, so that the index is entered there
+             and c.id <= coalesce(p_before, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = s.ns))
              and (p_before is null or c.id < p_before or (p_key, c.ns) > (p_after_key, p_after_ns))
              and (p_filter is null or c.metadata @> p_filter)
            order by c.id desc limit p_limit) m
@@ -4413,10 +4442,15 @@ begin
     return query
       select 'ok', t.key::text, c.ns::text, c.id::text, c.parent::text, c.metadata, c.run_id::text, c.header, c.whole, c.names, c.versions,
              c.types, c.data, c.size, c.created_at, c.writer, c.via
-        from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
+        from (
+          select x.* from pgstate.checkpoint x where x.run_id = p_run_id
+          union all
+          select x.* from pgstate.checkpoint x where p_run_id is null
+        ) c
+        join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
        where p_ranges @> t.key and (p_key is null or t.key = p_key) and (p_regex is null or t.key ~ p_regex)
          and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
-         and (p_run_id is null or c.run_id = p_run_id) and (p_ns is null or c.ns = p_ns) and (p_before is null or c.id <= p_before)
+         and (p_ns is null or c.ns = p_ns) and (p_before is null or c.id <= p_before)
          and (p_before is null or c.id < p_before or (t.key, c.ns) > (p_after_key, p_after_ns))
          and (p_filter is null or c.metadata @> p_filter)
        order by c.id desc, t.key, c.ns limit p_limit;
@@ -4506,32 +4540,45 @@ begin
      set bases = excluded.bases, begun_at = excluded.begun_at, pruned = excluded.pruned, forked_from = excluded.forked_from,
          forked_id = excluded.forked_id, collect_at = null
   returning t.id into v_id;
-  with recursive line (id, parent, whole) as (
-    select c.id, c.parent, c.whole from pgstate.checkpoint c
+  with recursive line (id, parent, wanted) as (
+    select c.id, c.parent, case when c.whole then '{}' else pgstate._wanted_channels(c.names, c.types, c.names) end
+      from pgstate.checkpoint c
      where not p_history and c.thread_id = v_source.id and c.ns = p_ns and c.id = v_from
-    union all
-    select c.id, c.parent, c.whole
-      from line l join pgstate.checkpoint c on c.thread_id = v_source.id and c.ns = p_ns and c.id = l.parent
-     where not l.whole
+    union
+    select c.id, c.parent, pgstate._wanted_channels(c.names, c.types, l.wanted)
+      from line l
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_source.id and y.ns = p_ns and y.id = l.parent offset 0) c
+     where l.wanted <> '{}'
   ), copied as (
     insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
                                     writer, via)
     select v_id, c.ns, c.id, case when p_history or exists (select from line l where l.id = c.parent) then c.parent end, c.names, c.versions,
            c.types, c.data, c.header, c.whole, c.metadata, c.run_id, c.size, c.created_at, c.writer, c.via
-      from pgstate.checkpoint c
-     where c.thread_id = v_source.id and (p_history or c.ns = p_ns and c.id in (select l.id from line l))
+      from (
+        -- OFFSET: each by a look at the index, however many there are
+        select x.* from (select distinct l.id from line l) l
+         cross join lateral (
+           select y.* from pgstate.checkpoint y where y.thread_id = v_source.id and y.ns = p_ns and y.id = l.id offset 0) x
+        union all
+        select x.* from pgstate.checkpoint x where p_history and x.thread_id = v_source.id
+      ) c
     returning ns, id
   )
   insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
   select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data
-    from copied c join pgstate.pending_write w on w.thread_id = v_source.id and w.ns = c.ns and w.checkpoint = c.id
+    from copied c
+    cross join lateral (
+      select x.* from pgstate.pending_write x where x.thread_id = v_source.id and x.ns = c.ns and x.checkpoint = c.id offset 0) w
       on conflict on constraint pending_write_pkey do nothing;
   if cardinality(v_source.bases) >= 7 then
     with recursive reached (hash) as (
       select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = v_id
       union
       select pgstate._refs(array[k.type], array[k.data])
-        from reached r join pgstate.chunk k on k.thread_id = any (v_source.bases || v_source.id) and k.hash = r.hash
+        from reached r
+        cross join lateral (
+          select x.* from pgstate.chunk x where x.thread_id = any (v_source.bases || v_source.id) and x.hash = r.hash offset 0) k
        where k.type ^@ '#'
     )
     insert into pgstate.chunk (thread_id, hash, type, data)
@@ -4620,7 +4667,7 @@ $$;
 comment on function pgstate._json_of(bytea) is 'Internal: the value of a JSON text, if Postgres can hold it.';
 
 -- functions/threads/_channel_value.sql
--- A channel of a checkpoint, put together from its chunks where it is JSON.
+-- A channel of a checkpoint, put together from its chunks where it is JSON, and a list of a million elements at most.
 create function pgstate._channel_value(p_stores bigint[], p_name text, p_version text, p_type text, p_data bytea) returns pgstate.channel_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -4629,6 +4676,7 @@ declare
   v_row pgstate.channel_row;
   v_data bytea := p_data;
   v_hashes bytea[];
+  v_length bigint;
 begin
   v_row.channel := p_name;
   v_row.version := p_version;
@@ -4636,9 +4684,17 @@ begin
   if p_type = '@' then
     select k.type, k.data into v_row.type, v_data
       from pgstate.chunk k where k.thread_id = any (p_stores) and k.hash = p_data limit 1;
-  elsif p_type ^@ '#' then
+  elsif p_type ~ '^#[0-9]$' then
     v_hashes := array(select r.hash from pgstate._refs(array[p_type], array[p_data]) with ordinality r (hash, ord) order by r.ord);
     for v_level in 1 .. substr(p_type, 2)::int loop
+      -- pages that name pages many times over would make a list that nobody has saved
+      v_length := (
+        select sum(octet_length(k.data)) / 16
+          from unnest(v_hashes) w (hash)
+          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k);
+      if v_length > 1000000 then
+        return v_row;
+      end if;
       v_hashes := array(
         select substr(k.data, 16 * i + 1, 16)
           from unnest(v_hashes) with ordinality w (hash, ord)
@@ -4672,7 +4728,8 @@ begin
   return query
     select v.*
       from (select x.* from pgstate.checkpoint x
-             where x.thread_id = v_thread.id and x.ns = p_ns and (p_id is null or x.id = p_id) order by x.id desc limit 1) c
+             where x.thread_id = v_thread.id and x.ns = p_ns
+               and x.id = coalesce(p_id, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns))) c
       cross join lateral unnest(c.names, c.versions, c.types, c.data) with ordinality u (name, version, type, data, ord)
       cross join lateral pgstate._channel_value(v_thread.bases || v_thread.id, u.name, u.version, u.type, u.data) v
      order by u.ord;
@@ -9427,7 +9484,7 @@ begin
   v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true));
   if v_head.status is null then
     v_stored := pgstate._store_checkpoint(
-      v_actor, save_checkpoint.key, v_head.live, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
+      v_actor, save_checkpoint.key, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
@@ -9463,7 +9520,7 @@ begin
 end
 $$;
 comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
-  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: it cannot be read without its parent. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
 
 -- functions/threads/put_writes.sql
 -- No change of the thread, and no version of its entry.
@@ -9500,21 +9557,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(get_checkpoint.agent, get_checkpoint.key);
-  v_full pgstate.checkpoint_full;
 begin
   if get_checkpoint.key is null or not pgstate._key_ok(get_checkpoint.key) then
     perform pgstate._bad_key(get_checkpoint.key);
   elsif v_actor.readable is not true then
     perform pgstate._deny();
   end if;
-  select c.* into v_full
-    from pgstate._get_checkpoints(get_checkpoint.key, case when get_checkpoint.id is not null then array[get_checkpoint.id] end,
-                                  get_checkpoint.ns) c;
-  if v_full.status is null then
-    v_full.status := 'missing';
-    v_full.key := get_checkpoint.key;
-  end if;
-  return v_full;
+  return pgstate._get_checkpoint(get_checkpoint.key, get_checkpoint.id, get_checkpoint.ns);
 end
 $$;
 comment on function pgstate.get_checkpoint(text, text, text, text) is
