@@ -31,7 +31,7 @@ _NEAREST = 10
 
 
 class _Model(Embeddings):
-    """Vectors as those of texts are: around some centres. A text's is known beforehand: the store is measured."""
+    """Vectors as those of texts are, around some centres, and known beforehand: it is stores that are measured."""
 
     def __init__(self) -> None:
         chance = random.Random(7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import unquote
 
 from langgraph.store.base import InvalidNamespaceError, MatchCondition
@@ -11,6 +12,11 @@ import pgstate
 
 # no text is quoted so
 _EMPTY = "%"
+
+
+@lru_cache(4096)
+def _quoted(text: str) -> str:
+    return pgstate.key(text)
 
 
 class Names:
@@ -31,12 +37,12 @@ class Names:
         if not namespace:
             raise InvalidNamespaceError("Namespace cannot be empty.")
         self.check(namespace)
-        return f"{self.below(namespace)}/{pgstate.key(key) if key else _EMPTY}"
+        return f"{self.below(namespace)}/{_quoted(key) if key else _EMPTY}"
 
     def below(self, namespace: Sequence[str]) -> str:
         """What the keys of a namespace begin with."""
         self.check(namespace)
-        return "/".join([self.prefix, *map(pgstate.key, namespace)])
+        return "/".join([self.prefix, *map(_quoted, namespace)])
 
     def item(self, key: str) -> tuple[tuple[str, ...], str]:
         """Namespace and key of an item."""
@@ -53,7 +59,7 @@ class Names:
             raise ValueError(f"unknown match_type: {condition.match_type}")
         self.check(condition.path)
         # a label "*" would be quoted
-        path = "/".join("*" if label == "*" else pgstate.key(label) for label in condition.path)
+        path = "/".join("*" if label == "*" else _quoted(label) for label in condition.path)
         if not path:
             return None
         return f"{self.prefix}/{path}/**" if condition.match_type == "prefix" else f"{self.prefix}/**/{path}"

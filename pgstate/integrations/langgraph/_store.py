@@ -325,7 +325,7 @@ class PgStateStore(BaseStore):
 
     async def _write(self, state: State, puts: Sequence[PutOp], expect: int | None) -> None:
         keyed = [(self._names.key(op.namespace, op.key), op) for op in puts]
-        if self._index is not None:
+        if self._index is not None and any(op.value is not None and op.index is not False for op in puts):
             await self._write_embedded(state, self._index, keyed, expect)
         elif len(keyed) == 1:
             ((key, op),) = keyed
