@@ -67,7 +67,7 @@ async def measure(server: Server, quick: bool) -> Report:
     for count in _QUICK if quick else _SIZES:
         await _measure(server, count, effort, report)
     report.notes.append(
-        f"{effort}. {_DIMS} dimensions, HNSW with default settings on both sides, {_CONNECTIONS} connections each; ours "
+        f"{effort}. {_DIMS} dimensions, HNSW with default settings, {_CONNECTIONS} connections on either side; ours "
         f"as an agent with {len(AREAS) + 1} granted subtrees. Recall: how many of the {_NEAREST} that are nearest were "
         f"among the first {_NEAREST}, over {_QUERIES} queries"
     )
