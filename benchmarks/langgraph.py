@@ -29,8 +29,9 @@ _STEPS = 1000
 _END = 50  # steps over which the time at the end is taken
 _LEAST = 1 / 50
 _SIZE = """
-select sum(pg_total_relation_size(oid))::bigint from pg_class
- where relkind = 'r' and relnamespace = any (array['public', 'pgstate']::regnamespace[])
+select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind = 'r' and n.nspname in ('public', 'pgstate')
 """
 
 Saver = BaseCheckpointSaver[Any]

@@ -100,6 +100,14 @@ class Encoded:
         self.chunks[digest] = (type_, data)
         return digest
 
+    def under(self, digest: bytes) -> Iterator[bytes]:
+        """A chunk, and all that it reaches."""
+        yield digest
+        type_, data = self.chunks[digest]
+        if type_.startswith("#"):
+            for inner in _split(data):
+                yield from self.under(inner)
+
 
 def encode(
     state: Mapping[str, Any], serializer: Serializer = JSON, versions: Mapping[str, str] | None = None

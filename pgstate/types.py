@@ -442,6 +442,17 @@ class CheckpointInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Channel:
+    """A channel of a checkpoint, as anybody can read it: `value` where it is JSON, else None and the serializer's
+    `type` (None: the channel has no value). `version` is as the caller counts, None where none is told."""
+
+    name: str
+    type: str | None
+    version: str | None
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class PendingWrite:
     """What a task wrote to a channel after a checkpoint, and no later one holds yet."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TypeAlias
 
 from pgstate import errors
@@ -88,48 +89,51 @@ async def save(
     wanted = [digest for digest in chunks if digest not in have]
     versions = encoded.versions if any(version is not None for version in encoded.versions) else None
     told = None if guard is None else list(guard)
-    for _ in range(_ATTEMPTS):
-        types = [chunks[digest][0] for digest in wanted] or None
-        data = [chunks[digest][1] for digest in wanted] or None
-        row = await core.call_once(
-            lambda c, lane, left, types=types, data=data: threads.save_checkpoint(  # type: ignore[misc]
-                c,
-                key,
-                encoded.names,
-                encoded.types,
-                encoded.data,
-                versions,
-                types,
-                data,
-                metadata,
-                id,
-                parent,
-                ns,
-                header,
-                whole,
-                expect_head,
-                told,
-                ttl,
-                run_id,
-                token,
-                lane.id,
-                lane.turn,
-                agent,
-                may_begin,
-                timeout=left,
-            ),
-            agent,
-            timeout,
+
+    async def attempt() -> Row:
+        call: Callable[..., Awaitable[Row]] = partial(
+            threads.save_checkpoint,
+            key=key,
+            names=encoded.names,
+            types=encoded.types,
+            data=encoded.data,
+            versions=versions,
+            chunk_types=[chunks[digest][0] for digest in wanted] or None,
+            chunk_data=[chunks[digest][1] for digest in wanted] or None,
+            metadata=metadata,
+            id=id,
+            parent=parent,
+            ns=ns,
+            header=header,
+            whole=whole,
+            expect_head=expect_head,
+            guard=told,
+            ttl=ttl,
+            run_id=run_id,
+            token=token,
+            agent=agent,
+            may_begin=may_begin,
+            # inside a transaction of the caller's there is no later moment to wake anybody
+            wake=True if isinstance(core, BoundCore) else None,
         )
+        if id is not None:
+            # sent again, the same checkpoint changes nothing
+            return await core.call(lambda c, left: call(c, lane=None, turn=None, timeout=left), timeout)
+        return await core.call_once(
+            lambda c, lane, left: call(c, lane=lane.id, turn=lane.turn, timeout=left), agent, timeout
+        )
+
+    for _ in range(_ATTEMPTS):
+        row = await attempt()
         if row["status"] != "incomplete":
             break
-        # those that were sent are there; unless others collect meanwhile what no checkpoint names yet: then they are
-        # asked for again
-        wanted = [digest for digest in row["missing"] if digest in chunks]
-        if len(wanted) < len(row["missing"]):
+        # what was sent is there by now, unless others collect what no checkpoint names yet: then it is asked for again.
+        # With a page comes what it names, which is most likely missing too
+        if not chunks.keys() >= set(row["missing"]):
             if named:
                 return row
             raise errors.InvalidArgument("the root or a page names a chunk that is not there")
+        wanted = list({inner: None for digest in row["missing"] for inner in encoded.under(digest)})
     else:
         raise errors.DatabaseError("chunks of the checkpoint went missing again and again", None)
     if row["status"] == "ok":

@@ -12,7 +12,7 @@ from pgstate._areas.values import Values
 from pgstate._bound import Queue, Single
 from pgstate._calls import search
 from pgstate._calls._run import Connection
-from pgstate._core import NoLane
+from pgstate._core import NoLane, by_column
 from pgstate._gather import Gatherer, Lane, Operation
 from pgstate._json import decode, encode
 from pgstate.types import UNSET, FoundPage, Row, SearchRule, Seconds, Unembedded, VectorIndex
@@ -273,7 +273,7 @@ class Search(Values):
     async def _write_embedded(
         self, model: str, batch: Sequence[Operation], lane: Lane | NoLane, lock_timeout: str | None, left: float
     ) -> Sequence[Row]:
-        columns = [[o.args[0][place] for o in batch] for place in (0, 1, 2, 3, 5)]
+        columns = by_column([o.args[0] for o in batch])
         owners = [place for place, o in enumerate(batch, 1) for _ in o.args[1]]
         vectors = [vector for o in batch for vector in o.args[1]]
         rows = await self._core.once(

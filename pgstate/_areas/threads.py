@@ -17,7 +17,7 @@ from pgstate._codec import JSON, Serializer, decode, encode
 from pgstate._core import Core
 from pgstate._json import decode_or_none
 from pgstate._json import encode as encode_json
-from pgstate.types import UNSET, Checkpoint, CheckpointInfo, PendingWrite, Row, Seconds, ThreadInfo, _Unset
+from pgstate.types import UNSET, Channel, Checkpoint, CheckpointInfo, PendingWrite, Row, Seconds, ThreadInfo, _Unset
 
 _PAGE = 200
 
@@ -198,6 +198,16 @@ class Thread(Area):
             "writer": row["writer"],
             "via": row["via"],
         }
+
+    async def channels(self, id: str | None = None) -> list[Channel]:
+        """The channels of a checkpoint, the latest unless an id is given, whatever they were saved with; none if it is
+        not there. Raises AccessDenied (takes read), InvalidKey."""
+        with self._to(f"read checkpoints of {self._full}", "read"):
+            rows = await self._core.call(
+                lambda c, left: threads.checkpoint_state(c, self._full, id, self._ns, self._agent, timeout=left),
+                self._timeout,
+            )
+        return [Channel(row["channel"], row["type"], row["version"], decode_or_none(row["value"])) for row in rows]
 
     async def history(
         self, limit: int | None = None, *, before: str | None = None, where: Mapping[str, Any] | None = None

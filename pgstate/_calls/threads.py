@@ -44,13 +44,13 @@ async def save_checkpoint(
     turn: int | None,
     agent: str | None,
     may_begin: bool = True,
+    wake: bool | None = None,
     *,
     timeout: float,
 ) -> Row:
     sql = (
         f"select {_SAVED} from pgstate.save_checkpoint($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9, $10, $11, $12, "
-        "$13, $14, $15, $16, $17, $18, $19, $20, wake => case when $19::uuid is null then true end, agent => $21, "
-        "may_begin => $22)"
+        "$13, $14, $15, $16, $17, $18, $19, $20, agent => $21, may_begin => $22, wake => $23)"
     )
     return await fetch_row(
         connection,
@@ -77,6 +77,7 @@ async def save_checkpoint(
         turn,
         agent,
         may_begin,
+        wake,
         timeout=timeout,
     )
 
@@ -241,3 +242,10 @@ async def rollback_thread(
 ) -> Row:
     sql = f"select {_SAVED} from pgstate.rollback_thread($1, $2, $3, $4::text::jsonb, $5, $6, $7, $8)"
     return await fetch_row(connection, sql, key, id, ns, metadata, token, lane, turn, agent, timeout=timeout)
+
+
+async def checkpoint_state(
+    connection: Connection, key: str, id: str | None, ns: str, agent: str | None, *, timeout: float
+) -> Sequence[Row]:
+    sql = "select channel, type, version, value::text as value from pgstate.checkpoint_state($1, $2, $3, $4)"
+    return await fetch(connection, sql, key, id, ns, agent, timeout=timeout)

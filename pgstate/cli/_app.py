@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from pgstate.cli import _access, _claims, _entries, _history, _migrate, _policies, _search, _servers, _tasks, _watch
+from pgstate.cli import (
+    _access,
+    _claims,
+    _entries,
+    _history,
+    _langgraph,
+    _migrate,
+    _policies,
+    _search,
+    _servers,
+    _tasks,
+    _threads,
+    _watch,
+)
 from pgstate.cli._command import AgentOption, Common, CsvOption, DsnOption, JsonOption, ListenDsnOption
 
 app = typer.Typer(
@@ -36,10 +49,12 @@ def _options(
 _entries.register(app)
 _history.register(app)
 _search.register(app)
+_threads.register(app)
 _watch.register(app)
 _claims.register(app)
 _tasks.register(app)
 _access.register(app)
 _policies.register(app)
+_langgraph.register(app)
 _migrate.register(app)
 _servers.register(app)

@@ -29,8 +29,16 @@ class Json:
 
 
 Row: TypeAlias = Mapping[str, Any]
-_STYLES = {"key": "bold cyan", "version": "yellow", "op": "magenta", "token": "bold yellow", "agent": "bold"}
-_RIGHT = ("version", "attempts", "token", "priority")
+_STYLES = {
+    "key": "bold cyan",
+    "channel": "bold cyan",
+    "id": "bold cyan",
+    "version": "yellow",
+    "op": "magenta",
+    "token": "bold yellow",
+    "agent": "bold",
+}
+_RIGHT = ("version", "attempts", "token", "priority", "checkpoints", "bytes", "size")
 # Longer values cost more to lay out than anybody reads on one line.
 _LONGEST = 2000
 _LEAST_VALUE = 20

@@ -10,7 +10,7 @@ leave pgstate alone. Relationships are viewonly.
 A login made by `create_reader` may read the views, and the tables under the first three, as far as its grants reach.
 
 Classes named `…Row` are tables, the others views: `Entry`, `Version` and `Claim` without tombstones, expired entries,
-and ended claims; `Activity`, `Agent`, `Grant` and `Policy`.
+and ended claims; `Thread` and `Checkpoint`; `Activity`, `Agent`, `Grant` and `Policy`.
 """
 
 from pgstate.models._access import AccessGrantRow, AgentRow, DelegationRow, FormerAgentRow, LoginRow, ReachRow
@@ -24,6 +24,7 @@ from pgstate.models._base import (
     claim_token_seq,
     metadata,
     search_rule_id_seq,
+    thread_id_seq,
     vector_index_id_seq,
     version_floor,
     version_seq,
@@ -49,6 +50,7 @@ from pgstate.models._search import (
     SearchRuleRow,
     VectorIndexRow,
 )
+from pgstate.models._threads import Checkpoint, CheckpointRow, ChunkRow, PendingWriteRow, Thread, ThreadRow
 from pgstate.models._views import Activity, Agent, Claim, Entry, Grant, Policy, Task, Version
 
 __all__ = [
@@ -57,6 +59,9 @@ __all__ = [
     "Activity",
     "Agent",
     "AgentRow",
+    "Checkpoint",
+    "CheckpointRow",
+    "ChunkRow",
     "Claim",
     "ClaimLogRow",
     "ClaimRow",
@@ -75,6 +80,7 @@ __all__ = [
     "MarkRow",
     "Model",
     "OpRow",
+    "PendingWriteRow",
     "PgSnapshot",
     "Policy",
     "PolicyRow",
@@ -87,6 +93,8 @@ __all__ = [
     "SweepRow",
     "Task",
     "ThinningRow",
+    "Thread",
+    "ThreadRow",
     "VectorIndexRow",
     "Version",
     "VersionRow",
@@ -97,6 +105,7 @@ __all__ = [
     "matching",
     "metadata",
     "search_rule_id_seq",
+    "thread_id_seq",
     "vector_index_id_seq",
     "version_floor",
     "version_seq",

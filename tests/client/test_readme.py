@@ -39,13 +39,13 @@ async def test_sql_snippets(admin: asyncpg.Connection, login_name: Callable[[str
             if statement.strip():
                 rows = await admin.fetch(statement)
                 assert rows or "changes" in statement or statement in ("begin", "commit")
-    assert await admin.fetchval("select count(*) from pgstate.versions where key like 'research/%'") == 3
+    assert await admin.fetchval("select count(*) from pgstate.versions where key like 'research/%'") == 5
 
 
 def scripts(login_name: Callable[[str], str]) -> list[str]:
     """The SQL snippets, with names for roles that no other test uses."""
     found = blocks("sql")
-    assert len(found) == 5
+    assert len(found) == 6
     for name in ("writer_login", "app_server", "eve"):
         own = login_name(name)
         found = [script.replace(name, own) for script in found]
@@ -100,6 +100,16 @@ async def test_work_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: p
     async with pgstate.connect(dsn) as state:
         assert len(await state.list("tasks/done/*")) == 12
         assert await state.claims() == []
+
+
+async def test_threads_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    snippet = python("state.thread(")
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    await run(snippet)
+    latest, point = capsys.readouterr().out.splitlines()
+    assert latest.split()[1:] == [point.split()[0], "2"] and "{'step': 1}" in point
+    async with pgstate.connect(dsn) as state:
+        assert [thread.key for thread in await state.threads()] == ["research/t-2"]
 
 
 async def test_typed_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 from typing import Any
 
+import asyncpg
+import psycopg
 import pytest
+from pydantic import BaseModel
 
 import pgstate
+from client._proxy import Proxy
 from client.conftest import Connect, MakeLogin
 from pgstate import State, errors
 
@@ -36,3 +42,268 @@ async def test_save_and_resume(state: State) -> None:
     assert (info.key, info.checkpoint, info.checkpoints, info.version) == ("research/t-1", second, 2, 2)
     entry = await state.get("research/t-1")
     assert entry is not None and entry.kind == "thread" and entry.value["checkpoint"] == second
+
+
+async def test_lines_and_heads(state: State) -> None:
+    mine, theirs = state.thread("t/1"), state.thread("t/1")
+    base = await mine.save({"n": 1}, expect_head=None)
+    with pytest.raises(errors.CheckpointConflict) as conflict:
+        await theirs.save({"n": 1}, expect_head=None)
+    assert (conflict.value.key, conflict.value.head) == ("t/1", base)
+    await theirs.latest()
+    second = await mine.save({"n": 2}, expect_head=base)
+    with pytest.raises(errors.CheckpointConflict):
+        await theirs.save({"n": 3}, expect_head=base)
+    branch = await theirs.save({"n": 3})
+    found = await theirs.latest()
+    assert found is not None and (found.id, found.parent) == (branch, base)
+    # without a line of its own: after the latest
+    third = await state.thread("t/1").save({"n": 4})
+    assert await ids(mine) == [third, branch, second, base]
+    explicit = await mine.save({"n": 5}, parent=second)
+    found = await mine.get(explicit)
+    assert found is not None and found.parent == second
+
+
+async def test_what_was_deleted_stays_deleted(state: State) -> None:
+    late = state.thread("t/1")
+    old = await late.save({"text": "x" * 500})
+    assert await state.thread("t/1").delete() is True
+    assert await state.thread("t/1").delete() is False
+    with pytest.raises(errors.CheckpointMissing) as missing:
+        await late.save({"text": "x" * 500})
+    assert missing.value.key == "t/1"
+    with pytest.raises(errors.CheckpointMissing):
+        await late.rollback(old)
+    with pytest.raises(errors.CheckpointMissing):
+        await late.fork(old, "t/2")
+    assert await late.prune() == 0
+    assert await late.latest() is None
+    assert await ids(late) == []
+    assert await state.threads() == []
+    # by intent: from nothing, with chunks that this client thought were there
+    await late.save({"text": "x" * 500}, parent=None)
+    assert [row.checkpoints for row in await state.threads()] == [1]
+
+
+async def test_chunks_that_others_removed_are_sent_again(state: State, connect: Connect) -> None:
+    thread, other = state.thread("t/1"), (await connect()).thread("t/1")
+    items = {"items": [f"{n} " * 200 for n in range(200)]}
+    await thread.save(items)
+    await other.save({})
+    assert await other.prune() == 1
+    statements = state.stats.statements
+    await thread.save(items)
+    assert state.stats.statements == statements + 2
+    found = await other.latest()
+    assert found is not None and found.state == items
+    # and not a third time
+    await thread.save({**items, "n": 1})
+    assert state.stats.statements == statements + 3
+
+
+async def test_fork_rollback_prune(state: State) -> None:
+    thread = state.thread("t/1")
+    line = [await thread.save({"n": n, "text": "x" * 500}) for n in range(4)]
+    fork = await thread.fork(line[1], "t/2", ttl=60)
+    assert fork.key == "t/2"
+    found = await fork.latest()
+    assert found is not None and found.state == {"n": 1, "text": "x" * 500}
+    mine = await fork.save({"n": 9})
+    found = await fork.latest()
+    assert found is not None and (found.id, found.parent) == (mine, line[1])
+    with pytest.raises(errors.CheckpointConflict):
+        await thread.fork(None, "t/2")
+    whole = await thread.fork(None, "t/3", history=True)
+    assert await ids(whole) == line[::-1]
+    back = await thread.rollback(line[0], metadata={"why": "wrong"})
+    found = await thread.latest()
+    assert found is not None
+    assert (found.id, found.state["n"], found.parent, found.metadata) == (back, 0, line[0], {"why": "wrong"})
+    assert await thread.prune(2) == 3
+    assert await ids(thread) == [back, line[3]]
+    by_key = {row.key: row for row in await state.threads("t/*")}
+    assert by_key["t/2"].forked_from == "t/1" and by_key["t/2"].expires_at is not None
+    assert await state.delete_runs(["none"]) == 0
+
+
+async def test_nested_agents_have_namespaces(state: State) -> None:
+    thread = state.thread("t/1")
+    await thread.save({"who": "outer"})
+    inner = thread.namespace("researcher").namespace("reader")
+    for n in range(3):
+        await inner.save({"n": n})
+    outer, nested = await thread.latest(), await state.thread("t/1", namespace="researcher|reader").latest()
+    assert outer is not None and outer.state == {"who": "outer"}
+    assert nested is not None and (nested.state, nested.namespace) == ({"n": 2}, "researcher|reader")
+    assert await inner.prune() == 2
+    assert await thread.prune(everywhere=True) == 0
+    assert [row.checkpoints for row in await state.threads()] == [2]
+
+
+async def test_writes_that_a_crash_left(state: State) -> None:
+    thread = state.thread("t/1")
+    id = await thread.save({"n": 1})
+    for _ in range(2):
+        await thread.put_writes(id, "task-2", [("found", ["a"]), ("found", {"b": 1})])
+        await thread.put_writes(id, "task-1", [("n", 2)], task_path="~")
+    await thread.put_writes(id, "task-2", [("found", "other")], replace=True)
+    found = await state.thread("t/1").latest()
+    assert found is not None
+    assert [(write.task_id, write.channel, write.value) for write in found.writes] == [
+        ("task-2", "found", "other"), ("task-2", "found", {"b": 1}), ("task-1", "n", 2)
+    ]  # fmt: skip
+    await thread.save({"n": 2})
+    found = await thread.latest()
+    assert found is not None and found.writes == []
+
+
+async def test_a_long_history_comes_in_pages(state: State) -> None:
+    thread = state.thread("t/1")
+    line = [await thread.save({"n": n}) for n in range(205)]
+    statements = state.stats.statements
+    assert await ids(thread) == line[::-1]
+    assert state.stats.statements == statements + 2
+    async for point in thread.history():
+        assert point.id == line[-1]
+        break
+    assert state.stats.statements == statements + 3
+
+
+class Plan(BaseModel):
+    topic: str
+    steps: list[str]
+
+
+@dataclasses.dataclass
+class Counted:
+    n: int
+    plan: Plan
+
+
+async def test_objects_and_other_serializers(state: State) -> None:
+    plan = Plan(topic="owls", steps=["a", "b"])
+    thread = state.thread("t/1")
+    await thread.save(Counted(1, plan))
+    await thread.save(plan)
+    points = [point async for point in thread.history()]
+    assert [point.channels for point in points] == [["topic", "steps"], ["n", "plan"]]
+    first = await thread.get(points[1].id)
+    assert first is not None and first.state == {"n": 1, "plan": {"topic": "owls", "steps": ["a", "b"]}}
+    for wrong in ([1], 1, Counted, {1: 2}, {"a": object()}):
+        with pytest.raises(errors.InvalidValue):
+            await thread.save(wrong)
+    pickled = state.thread("t/2", serializer=Pickled())
+    await pickled.save({"set": {1, 2}, "many": [{n} for n in range(300)]})
+    found = await pickled.latest()
+    assert found is not None and found.state == {"set": {1, 2}, "many": [{n} for n in range(300)]}
+    channels = await state.thread("t/2").channels()
+    assert [(channel.name, channel.type, channel.value) for channel in channels] == [
+        ("set", "pickle", None),
+        ("many", "pickle", None),
+    ]
+    with pytest.raises(errors.InvalidValue):
+        await state.thread("t/2").latest()
+    assert [channel.value for channel in await thread.channels(points[0].id)] == ["owls", ["a", "b"]]
+    assert await thread.channels("none") == []
+
+
+class Pickled:
+    def dumps_typed(self, obj: Any, /) -> tuple[str, bytes]:
+        return "pickle", pickle.dumps(obj)
+
+    def loads_typed(self, data: tuple[str, bytes], /) -> Any:
+        return pickle.loads(data[1])
+
+
+async def test_grants_guard_them(state: State, connect: Connect, make_agent: MakeLogin) -> None:
+    login = await make_agent("alice", "read ro/**", "read rw/**", "write rw/**", login=True)
+    id = await state.thread("ro/t").save({"n": 1})
+    alice = await connect(login)
+    reader = alice.namespace("ro").thread("t")
+    found = await reader.latest()
+    assert found is not None and found.key == "t" == reader.key
+    fork = await alice.thread("ro/t").fork(id, "rw/t")
+    await fork.save({"n": 2})
+    assert [row.key for row in await alice.namespace("rw").threads()] == ["t"]
+    hidden = alice.thread("hidden/t")
+    calls = [
+        lambda: hidden.latest(), lambda: hidden.save({}), lambda: hidden.delete(), lambda: hidden.prune(), lambda: hidden.channels(),
+        lambda: hidden.rollback(id), lambda: hidden.fork(id, "rw/x"), lambda: reader.save({}), lambda: reader.delete(),
+        lambda: reader.put_writes(id, "task", [("a", 1)]), lambda: alice.thread("ro/t").fork(id, "ro/x"), lambda: alice.threads("hidden/*"),
+        lambda: ids(hidden),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(errors.AccessDenied, match="agent alice may not"):
+            await call()
+    # the installer acts for her
+    with pytest.raises(errors.AccessDenied):
+        await state.as_agent("alice").thread("ro/t").save({})
+    await state.as_agent("alice").thread("rw/t").save({"n": 3})
+    (info,) = await state.threads("rw/*")
+    assert info.writer == "alice"
+    await state.put("rw/value", 1)
+    with pytest.raises(errors.WrongKind):
+        await alice.thread("rw/value").save({})
+
+
+async def test_claims_hold_a_thread(state: State) -> None:
+    thread = state.thread("t/1")
+    await thread.save({"n": 1})
+    claim = await state.claim("t/1", lease=60)
+    with pytest.raises(errors.ClaimHeld):
+        await thread.save({"n": 2})
+    with pytest.raises(errors.ClaimHeld):
+        await thread.delete()
+    with pytest.raises(errors.StaleToken):
+        await thread.save({"n": 2}, token=claim.token + 1)
+    await thread.save({"n": 2}, token=claim.token)
+    assert await thread.prune(token=claim.token) == 1
+    assert await thread.delete(token=claim.token)
+
+
+async def test_a_save_wakes_watchers(state: State) -> None:
+    async with state.watch("t/*") as changes:
+        for n in range(3):
+            id = await state.thread("t/1").save({"n": n})
+            change = await anext(changes)
+            assert (change.key, change.op, change.value["checkpoint"]) == ("t/1", "put", id)
+        await state.thread("t/1").delete()
+        assert (await anext(changes)).op == "delete"
+
+
+async def test_a_lost_reply_does_not_save_twice(connect: Connect, proxy: Proxy) -> None:
+    state = await connect(dsn=proxy.dsn)
+    thread = state.thread("t/1")
+    await thread.save({"n": 1})
+    lost = proxy.lose_reply(b"marker-of-it")
+    await thread.save({"n": "marker-of-it"})
+    assert lost.is_set()
+    assert len(await ids(thread)) == 2
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_in_a_transaction_of_the_callers(state: State, dsn: str, driver: str) -> None:
+    text, items = "x" * 500, [f"{n} " * 200 for n in range(100)]
+    await state.thread("t/1").save({"text": text})
+    connection: Any
+    if driver == "asyncpg":
+        connection = await asyncpg.connect(dsn)
+    else:
+        connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True)
+    try:
+        for commits in (False, True):
+            await connection.execute("begin")
+            thread = state.bind(connection).thread("t/1")
+            id = await thread.save({"text": text, "items": items})
+            await thread.put_writes(id, "task", [("a", b"\x00".decode())])
+            found = await thread.latest()
+            assert found is not None and found.state == {"text": text, "items": items}
+            assert [write.value for write in found.writes] == ["\0"]
+            await thread.fork(id, "t/2")
+            assert await state.threads("t/2") == []
+            await connection.execute("commit" if commits else "rollback")
+        found = await state.thread("t/2").latest()
+        assert found is not None and (found.id, found.state["items"]) == (id, items)
+    finally:
+        await connection.close()

@@ -218,6 +218,7 @@ _OTHERS = (
     "thinning", "claim_log",
     "policy", "reducer", "mark", "sweep", "review", "search_rule", "search_build", "search_doc",
     "vector_index", "embedding", "embedding_wanted", "_acting",
+    "thread", "checkpoint", "chunk", "pending_write",
 )  # fmt: skip
 
 

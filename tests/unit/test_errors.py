@@ -114,6 +114,8 @@ def test_errors_travel(way: Callable[[Exception], Exception]) -> None:
         errors.ClaimHeld: ("what", "k"),
         errors.StaleToken: ("what", "k"),
         errors.LeaseLost: ("what", "k"),
+        errors.CheckpointConflict: ("what", "k", "head"),
+        errors.CheckpointMissing: ("what", "k"),
     }
     for class_ in set(classes().values()) - {errors.DatabaseError}:
         error = class_(*arguments.get(class_, ("what",)))

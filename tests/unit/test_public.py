@@ -10,18 +10,22 @@ import pgstate
 from pgstate import errors, ops, reducers
 
 NAMES = [
-    "UNSET", "AccessDenied", "Agent", "BoundState", "Change", "ChangePage", "Claim", "ClaimHeld", "CursorExpired",
+    "UNSET", "AccessDenied", "Agent", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
+    "CheckpointConflict", "CheckpointInfo", "CheckpointMissing", "Claim", "ClaimHeld", "CursorExpired",
     "Embedding", "Entry", "Failed", "FieldChange", "ForcedRelease", "Found", "FoundPage", "Grant", "HeldClaim",
-    "Info", "LeaseLost", "Lock", "Maintained", "Page", "PgStateError", "Policy", "PolicySetting", "Result",
-    "RolledBack", "SearchRule", "StaleToken", "State", "Stats", "Task", "TaskState", "TypedState", "TypedWatch",
+    "Info", "LeaseLost", "Lock", "Maintained", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting", "Result",
+    "RolledBack", "SearchRule", "StaleToken", "State", "Stats", "Task", "TaskState", "Thread", "ThreadInfo", "TypedState", "TypedWatch",
     "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "connect", "errors", "key", "ops",
     "reducers",
 ]  # fmt: skip
 METHODS = [
     "agents", "apply", "as_agent", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next", "claims",
     "close", "complete", "create_agent", "create_gateway", "create_reader", "create_vectors", "cursor", "delegate",
-    "delete", "delete_many", "drop_agent", "drop_gateway", "drop_policy", "drop_reducer", "drop_search",
+    "delete", "delete_many", "delete_runs", "drop_agent", "drop_gateway", "drop_policy", "drop_reducer", "drop_search",
     "drop_vectors", "embed", "explain_policy", "fail", "get", "get_many", "grant_access", "grants", "history",
+    "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "policies", "put",
+    "put_many", "register_reducer", "release", "renew", "revoke_access", "rollback", "search", "searches",
+    "semaphore", "set_login", "set_policy", "set_search", "set_vectors", "stats", "tasks", "thread", "threads", "typed", "undelegate",
     "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "namespaces", "policies", "put",
     "put_embedded", "put_many", "register_reducer", "release", "renew", "revoke_access", "rollback", "search", "searches",
     "semaphore", "set_login", "set_policy", "set_search", "set_vectors", "stats", "tasks", "touch", "typed", "undelegate",
@@ -30,6 +34,20 @@ METHODS = [
 TYPED = {
     pgstate.TypedState: ["define", "delete", "diff", "load", "modify", "path", "reducers", "set", "update", "watch"],
     pgstate.TypedWatch: ["aclose"],
+    pgstate.Thread: [
+        "channels",
+        "delete",
+        "fork",
+        "get",
+        "history",
+        "key",
+        "latest",
+        "namespace",
+        "prune",
+        "put_writes",
+        "rollback",
+        "save",
+    ],
 }
 REDUCERS = [
     "NAMES", "Reducer", "add", "append", "deep_merge", "first", "max", "merge", "messages", "min", "replace", "union",
@@ -51,7 +69,7 @@ def test_the_methods_of_the_state() -> None:
     assert [name for name in METHODS if not inspect.getdoc(getattr(pgstate.State, name))] == []
 
 
-def test_the_methods_of_typed_states() -> None:
+def test_the_methods_of_typed_states_and_threads() -> None:
     for cls, methods in TYPED.items():
         assert sorted(name for name in dir(cls) if not name.startswith("_")) == methods
         assert [name for name in methods if not inspect.getdoc(getattr(cls, name))] == []
@@ -74,6 +92,8 @@ def test_errors_at_the_top_are_those_of_the_module() -> None:
     at_the_top = [name for name in NAMES if inspect.isclass(getattr(pgstate, name)) and hasattr(errors, name)]
     assert at_the_top == [
         "AccessDenied",
+        "CheckpointConflict",
+        "CheckpointMissing",
         "ClaimHeld",
         "CursorExpired",
         "LeaseLost",

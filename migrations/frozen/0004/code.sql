@@ -4223,7 +4223,7 @@ comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Int
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
 -- out by a hash what else the thread that it came from holds. What was sent stays, though others are missing: the next call
--- brings those.
+-- brings those. The same checkpoint saved again, as it is when a reply was lost, changes nothing: added is null then.
 --
 -- Order of locks: the entry, the thread, and nothing else. Chunks are removed under the entry's lock only, so what is found
 -- here stays; chunks of another thread stay while a checkpoint of this one reaches them, see _collect_thread().
@@ -4233,7 +4233,7 @@ create function pgstate._store_checkpoint(
   p_metadata jsonb, p_run_id text, p_expect_head text, p_guard text[]
 ) returns pgstate._stored
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
   v_thread record;
@@ -4245,11 +4245,14 @@ declare
   v_out pgstate._stored;
 begin
   select t.id, t.bases, t.pruned, t.begun_at is not null as begun,
-         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head
+         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
+         exists (select from pgstate.watcher) as watching
     into v_thread from pgstate.thread t where t.key = p_key;
   v_out.head := v_thread.head;
+  v_out.watching := v_thread.watching;
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
-  if p_expect_head <> coalesce(v_thread.head, '') then
+  -- but for one that is sent again
+  if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
     v_out.status := 'conflict';
     return v_out;
   elsif v_parent is distinct from v_thread.head then
@@ -4291,7 +4294,8 @@ begin
     v_missing := array(
       select distinct r.hash
         from (select pgstate._refs(p_types, p_data) union all select pgstate._refs(p_chunk_types, p_chunk_data)) r (hash)
-       where not exists (select from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash));
+       -- not as a join, of which the planner may make one that goes through all chunks of the thread
+       where (select true from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash) is null);
     if cardinality(v_missing) > 0 and v_thread.bases <> '{}' then
       v_stores := v_thread.bases || v_thread.id;
       with recursive reached (hash) as (
@@ -4322,6 +4326,9 @@ begin
      set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
          header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
          size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via
+   where (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
+         is distinct from (excluded.parent, excluded.names, excluded.versions, excluded.types, excluded.data, excluded.header,
+                           excluded.whole, excluded.metadata, excluded.run_id)
   returning (c.xmax = 0)::int into v_out.added;
   if v_thread.begun is not true then
     update pgstate.thread t set begun_at = p_now, collect_at = null where t.id = v_thread.id;
@@ -4403,7 +4410,7 @@ comment on function pgstate._full_checkpoint(text, bigint[], pgstate.checkpoint)
 -- Of a thread that the caller may read: p_ids, or without them the latest.
 create function pgstate._get_checkpoints(p_key text, p_ids text[], p_ns text) returns setof pgstate.checkpoint_full
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
   v_thread pgstate.thread := pgstate._live_thread(p_key);
@@ -4607,7 +4614,7 @@ comment on function pgstate._keys_of_runs(text[], pgstate.keymultirange) is 'Int
 create function pgstate._fork_thread(
   p_key text, p_target text, p_id text, p_ns text, p_history boolean, p_now timestamptz
 ) returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_source pgstate.thread := pgstate._live_thread(p_key);
@@ -4673,6 +4680,7 @@ comment on function pgstate._fork_thread(text, text, text, text, boolean, timest
 -- written after it, so the new one has the same parent.
 create function pgstate._repeat_checkpoint(p_actor pgstate._actor, p_key text, p_id text, p_ns text, p_metadata jsonb, p_now timestamptz) returns pgstate._stored
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_id bigint := (select t.id from pgstate.thread t where t.key = p_key);
@@ -4785,6 +4793,7 @@ comment on function pgstate._channel_value(bigint[], text, text, text, bytea) is
 -- functions/threads/_checkpoint_state.sql
 create function pgstate._checkpoint_state(p_key text, p_id text, p_ns text) returns setof pgstate.channel_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_thread pgstate.thread := pgstate._live_thread(p_key);
@@ -9459,13 +9468,14 @@ declare
   v_out pgstate.saved;
   v_count int := cardinality(save_checkpoint.names);
   v_wake text;
+  v_tell boolean;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
   if v_actor.kept is not null then
     return row('ok', v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, v_actor.kept ->> 2, null, true)::pgstate.saved;
-  elsif v_count is null or v_count <> all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data),
-                                                 coalesce(cardinality(save_checkpoint.versions), v_count)])
+  elsif (v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data),
+                              coalesce(cardinality(save_checkpoint.versions), v_count)])) is not true
      or array_position(save_checkpoint.names, null) is not null
      or cardinality(save_checkpoint.chunk_types) is distinct from cardinality(save_checkpoint.chunk_data)
      or array_position(save_checkpoint.chunk_types, null) is not null or array_position(save_checkpoint.chunk_data, null) is not null then
@@ -9474,11 +9484,9 @@ begin
      or octet_length(save_checkpoint.id) not between 1 and 256 or octet_length(save_checkpoint.parent) > 256 then
     raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace at most 1900';
   end if;
-  if save_checkpoint.wake is not true or save_checkpoint.lock_timeout is not null then
-    v_wake := coalesce(current_setting('pgstate.wake', true), '');
+  if save_checkpoint.lock_timeout is not null then
     -- not before: a statement that is sent again must wait for the first to end
-    v_done := set_config('lock_timeout', coalesce(save_checkpoint.lock_timeout, current_setting('lock_timeout')), true)
-           || set_config('pgstate.wake', case when save_checkpoint.wake then v_wake else 'off' end, true);
+    v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
   v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true));
   if v_head.status is null then
@@ -9487,31 +9495,39 @@ begin
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
+    -- where nobody watches, nothing needs to be kept from waking anybody
+    v_tell := v_stored.watching and save_checkpoint.wake is not true;
     v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
   else
     v_out.status := v_head.status;
   end if;
-  if v_out.status = 'ok' then
+  if v_out.status = 'ok' and v_stored.added is null then
+    v_out.version := v_head.version;
+  elsif v_out.status = 'ok' then
+    if v_tell then
+      v_wake := coalesce(current_setting('pgstate.wake', true), '');
+      v_done := set_config('pgstate.wake', 'off', true);
+    end if;
     v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
       'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
       'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
       'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
-    if save_checkpoint.lane is not null or save_checkpoint.wake is not true then
+    if save_checkpoint.lane is not null or v_tell then
       v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
-                                       case when save_checkpoint.wake is not true then array[save_checkpoint.key] end,
+                                       case when v_tell then array[save_checkpoint.key] end,
                                        save_checkpoint.wake is null, v_head.at);
+    end if;
+    if v_tell then
+      v_done := set_config('pgstate.wake', v_wake, true);
     end if;
   else
     v_out.id := null;
-  end if;
-  if save_checkpoint.wake is not true then
-    v_done := set_config('pgstate.wake', v_wake, true);
   end if;
   return v_out;
 end
 $$;
 comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
-  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: it cannot be read without its parent. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: it cannot be read without its parent. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
 
 -- functions/threads/put_writes.sql
 -- No change of the thread, and no version of its entry.
@@ -9529,7 +9545,7 @@ begin
     perform pgstate._bad_key(put_writes.key);
   elsif (v_actor.readable and v_actor.writable) is not true then
     perform pgstate._deny();
-  elsif v_count is null or v_count <> all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data)]) then
+  elsif (v_count = all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data)])) is not true then
     raise exception using errcode = 'PS007', message = 'idxs, channels, types and data must be of equal length';
   elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
          and octet_length(put_writes.ns) <= 1900) is not true then

@@ -6,7 +6,7 @@ set local role pgstate_owner;
 create type pgstate._removed as (removed bigint, value jsonb);
 comment on type pgstate._removed is 'Internal: how many checkpoints were removed, and what the entry of the thread says since.';
 
-create type pgstate._stored as (status text, id text, head text, missing bytea[], added int, bytes bigint);
+create type pgstate._stored as (status text, id text, head text, missing bytea[], added int, bytes bigint, watching boolean);
 comment on type pgstate._stored is 'Internal: what became of a checkpoint that was to be stored.';
 
 create type pgstate._thread_head as (status text, version bigint, value jsonb, live boolean, at timestamptz);

@@ -16,6 +16,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 _COUNTERS = "counters_since_delta_snapshot"
+_to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _ELSEWHERE = ("id", "channel_values")
 
 
@@ -47,8 +48,11 @@ def surround(
         return Surroundings(_pack(serde, outside), None, digest(run_id) if isinstance(run_id, str) else None)
     if not _same_in_json(metadata):
         outside["metadata"] = dict(metadata)
-    text = json.dumps(_searchable(metadata), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return Surroundings(_pack(serde, outside), text, _without_zeros(run_id) if isinstance(run_id, str) else None)
+    return Surroundings(
+        _pack(serde, outside),
+        _to_json(_searchable(metadata)),
+        _without_zeros(run_id) if isinstance(run_id, str) else None,
+    )
 
 
 def restore(
@@ -86,7 +90,7 @@ def incomplete(checkpoint: Checkpoint, metadata: Mapping[str, Any]) -> list[str]
 
 def filter_text(wanted: Mapping[str, Any]) -> str:
     """A filter of metadata as JSON: what contains all of it contains this."""
-    return json.dumps(_searchable(wanted), ensure_ascii=True, allow_nan=False)
+    return _to_json(_searchable(wanted))
 
 
 def searchable_run(run_id: Any) -> str | None:

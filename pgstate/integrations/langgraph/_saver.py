@@ -263,6 +263,10 @@ class PgStateSaver(BaseCheckpointSaver[str]):
         """A shallow copy, on the same connections, that makes these types too."""
         return cast(PgStateSaver, super().with_allowlist(extra_allowlist))
 
+    def key(self, thread_id: str) -> str:
+        """The key of a thread: `state.thread(saver.key(thread_id))`, though it takes this saver's `serde` to read."""
+        return self._threads.key_of(thread_id)
+
     def _run(self, work: Callable[[State], Coroutine[Any, Any, T]]) -> T:
         return run_sync(self._opening.state, work)
 

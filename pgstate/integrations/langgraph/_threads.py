@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -52,7 +52,7 @@ class Threads:
         return self.key_of(config["configurable"]["thread_id"])
 
     def key_of(self, thread_id: Any) -> str:
-        return f"{self._prefix}/{pgstate.key(str(thread_id))}"
+        return f"{self._prefix}/{_quoted(str(thread_id))}"
 
     def _thread_id(self, key: str) -> str:
         return unquote(key.rsplit("/", 1)[-1])
@@ -339,6 +339,9 @@ class Threads:
         if self._encrypting is None or self._encrypting.serde is not serde:
             self._encrypting = records.Remembering(serde)
         return self._encrypting
+
+
+_quoted = lru_cache(maxsize=1024)(pgstate.key)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 create function pgstate._fork_thread(
   p_key text, p_target text, p_id text, p_ns text, p_history boolean, p_now timestamptz
 ) returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_source pgstate.thread := pgstate._live_thread(p_key);

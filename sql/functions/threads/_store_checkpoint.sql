@@ -3,7 +3,7 @@
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
 -- out by a hash what else the thread that it came from holds. What was sent stays, though others are missing: the next call
--- brings those.
+-- brings those. The same checkpoint saved again, as it is when a reply was lost, changes nothing: added is null then.
 --
 -- Order of locks: the entry, the thread, and nothing else. Chunks are removed under the entry's lock only, so what is found
 -- here stays; chunks of another thread stay while a checkpoint of this one reaches them, see _collect_thread().
@@ -13,7 +13,7 @@ create function pgstate._store_checkpoint(
   p_metadata jsonb, p_run_id text, p_expect_head text, p_guard text[]
 ) returns pgstate._stored
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
   v_thread record;
@@ -25,11 +25,14 @@ declare
   v_out pgstate._stored;
 begin
   select t.id, t.bases, t.pruned, t.begun_at is not null as begun,
-         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head
+         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
+         exists (select from pgstate.watcher) as watching
     into v_thread from pgstate.thread t where t.key = p_key;
   v_out.head := v_thread.head;
+  v_out.watching := v_thread.watching;
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
-  if p_expect_head <> coalesce(v_thread.head, '') then
+  -- but for one that is sent again
+  if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
     v_out.status := 'conflict';
     return v_out;
   elsif v_parent is distinct from v_thread.head then
@@ -71,7 +74,8 @@ begin
     v_missing := array(
       select distinct r.hash
         from (select pgstate._refs(p_types, p_data) union all select pgstate._refs(p_chunk_types, p_chunk_data)) r (hash)
-       where not exists (select from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash));
+       -- not as a join, of which the planner may make one that goes through all chunks of the thread
+       where (select true from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash) is null);
     if cardinality(v_missing) > 0 and v_thread.bases <> '{}' then
       v_stores := v_thread.bases || v_thread.id;
       with recursive reached (hash) as (
@@ -102,6 +106,9 @@ begin
      set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
          header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
          size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via
+   where (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
+         is distinct from (excluded.parent, excluded.names, excluded.versions, excluded.types, excluded.data, excluded.header,
+                           excluded.whole, excluded.metadata, excluded.run_id)
   returning (c.xmax = 0)::int into v_out.added;
   if v_thread.begun is not true then
     update pgstate.thread t set begun_at = p_now, collect_at = null where t.id = v_thread.id;

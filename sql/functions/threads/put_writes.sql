@@ -13,7 +13,7 @@ begin
     perform pgstate._bad_key(put_writes.key);
   elsif (v_actor.readable and v_actor.writable) is not true then
     perform pgstate._deny();
-  elsif v_count is null or v_count <> all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data)]) then
+  elsif (v_count = all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data)])) is not true then
     raise exception using errcode = 'PS007', message = 'idxs, channels, types and data must be of equal length';
   elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
          and octet_length(put_writes.ns) <= 1900) is not true then

@@ -1,0 +1,175 @@
+"""threads, thread."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from pgstate.cli._command import Cli, command
+from pgstate.cli._exit import MISSING, USAGE
+from pgstate.cli._input import KeyArgument, TokenOption, TtlOption, json_value
+from pgstate.cli._output import Json
+
+_PANEL = "Threads"
+_LISTED = ("key", "checkpoints", "bytes", "checkpoint", "writer", "updated_at")
+_CHANNELS = ("channel", "type", "value")
+_POINTS = ("id", "metadata", "size", "writer", "created_at")
+_MAX_PAGE = 100_000
+
+IdArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Its id: see 'thread history'.")]
+NamespaceOption = Annotated[
+    str, typer.Option("--ns", metavar="NAME", help="The namespace of a nested agent within the thread.")
+]
+
+
+async def list_(
+    cli: Cli,
+    pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="'research/**'; everything readable without.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=_MAX_PAGE, metavar="N", help="At most this many.")] = 1000,
+    after: Annotated[str | None, typer.Option(metavar="KEY", help="Continue behind this key.")] = None,
+) -> None:
+    """Lists threads: how many checkpoints they have, what was sent for them, and when they were last changed."""
+    async with cli.connect() as state:
+        threads = await state.threads(pattern, limit=limit, after=after)
+    rows = [{name: getattr(thread, name) for name in thread.__slots__} for thread in threads]
+    cli.out.table(rows, _LISTED, empty=f"no threads in {pattern or 'anything readable'}")
+    if len(threads) == limit:
+        cli.out.note(f"perhaps more: continue with --after '{threads[-1].key}'")
+
+
+async def show(
+    cli: Cli,
+    key: KeyArgument,
+    checkpoint: Annotated[
+        str | None, typer.Argument(metavar="CHECKPOINT", help="Its id; the latest one without.")
+    ] = None,
+    ns: NamespaceOption = "",
+) -> None:
+    """Shows the channels of a checkpoint: values that are JSON, and of others their type.
+
+    Exit code 3 if it is not there.
+    """
+    async with cli.connect() as state:
+        channels = await state.thread(key, namespace=ns).channels(checkpoint)
+    if not channels:
+        raise cli.fail(MISSING, f"{key} has no checkpoint {checkpoint or 'with channels'}")
+    rows = [
+        {
+            "channel": channel.name,
+            "type": channel.type,
+            "version": channel.version,
+            "value": Json(channel.value) if channel.type == "json" else None,
+        }
+        for channel in channels
+    ]
+    cli.out.table(rows, _CHANNELS)
+
+
+async def history(
+    cli: Cli,
+    key: KeyArgument,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most this many.")] = 100,
+    before: Annotated[str | None, typer.Option(metavar="CHECKPOINT", help="Only older ones than this.")] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="JSON", help="What the metadata must contain: '{\"step\": 3}'.")
+    ] = None,
+    ns: NamespaceOption = "",
+) -> None:
+    """Lists the checkpoints of a thread, newest first."""
+    fits = None if where is None else json_value(where, what="--where")
+    if fits is not None and not isinstance(fits, dict):
+        raise cli.fail(USAGE, '--where takes an object, such as {"step": 3}')
+    async with cli.connect() as state:
+        points = [point async for point in state.thread(key, namespace=ns).history(limit, before=before, where=fits)]
+    rows = [
+        {
+            "id": point.id,
+            "parent": point.parent,
+            "metadata": Json(point.metadata),
+            "channels": point.channels,
+            "size": point.size,
+            "writer": point.writer,
+            "via": point.via,
+            "created_at": point.created_at,
+        }
+        for point in points
+    ]
+    cli.out.table(rows, _POINTS, empty=f"{key} has no such checkpoints")
+
+
+async def fork(
+    cli: Cli,
+    key: KeyArgument,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The key of the new thread.")],
+    checkpoint: Annotated[
+        str | None, typer.Argument(metavar="CHECKPOINT", help="Its id; the latest one without.")
+    ] = None,
+    with_history: Annotated[
+        bool, typer.Option("--history", help="All checkpoints of all namespaces instead of one.")
+    ] = False,
+    ttl: TtlOption = None,
+    ns: NamespaceOption = "",
+) -> None:
+    """Makes a thread under another key from a checkpoint. Its values are not copied.
+
+    Exit code 4 if there is a thread already, or the checkpoint is not there.
+    """
+    async with cli.connect() as state:
+        made = await state.thread(key, namespace=ns).fork(checkpoint, target, history=with_history, ttl=ttl)
+    cli.out.outcome({"key": made.key}, ("key",), f"{made.key} goes on from {key}")
+
+
+async def rollback(
+    cli: Cli, key: KeyArgument, checkpoint: IdArgument, token: TokenOption = None, ns: NamespaceOption = ""
+) -> None:
+    """Goes back to a checkpoint, by a new one with its values, whose id is printed; those between stay.
+
+    Exit code 4 if it is not there, or the thread is claimed.
+    """
+    async with cli.connect() as state:
+        made = await state.thread(key, namespace=ns).rollback(checkpoint, token=token)
+    cli.out.outcome({"id": made}, ("id",), f"{key} is back at {checkpoint}: the latest is {made}")
+
+
+async def remove(cli: Cli, key: KeyArgument, token: TokenOption = None) -> None:
+    """Deletes a thread with all its checkpoints. Who still saves to it is refused.
+
+    Exit code 3 if there is none, 4 if it is claimed.
+    """
+    async with cli.connect() as state:
+        if not await state.thread(key).delete(token=token):
+            raise cli.fail(MISSING, f"there is no thread {key}")
+    cli.out.outcome({"key": key}, ("key",), f"thread {key} is deleted")
+
+
+async def prune(
+    cli: Cli,
+    key: KeyArgument,
+    keep: Annotated[int, typer.Option(min=1, metavar="N", help="How many of each namespace stay.")] = 1,
+    token: TokenOption = None,
+) -> None:
+    """Removes all but the newest checkpoints of a thread, of each of its namespaces.
+
+    Exit code 4 if it is claimed.
+    """
+    async with cli.connect() as state:
+        removed = await state.thread(key).prune(keep, everywhere=True, token=token)
+    cli.out.outcome({"removed": removed}, ("removed",), f"{removed} checkpoints of {key} are removed")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    command(app, "threads", panel=_PANEL)(list_)
+    one = typer.Typer(rich_markup_mode="rich", no_args_is_help=True, help="Shows and changes one thread.")
+    app.add_typer(one, name="thread", rich_help_panel=_PANEL)
+    functions: dict[str, Any] = {
+        "show": show,
+        "history": history,
+        "fork": fork,
+        "rollback": rollback,
+        "rm": remove,
+        "prune": prune,
+    }
+    for name, function in functions.items():
+        command(one, name)(function)
