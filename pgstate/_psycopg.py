@@ -55,6 +55,26 @@ class _Cursor(psycopg.AsyncRawCursor[dict[str, Any]]):
         return _ADAPTERS
 
 
+class _SyncCursor(psycopg.RawCursor[dict[str, Any]]):
+    """The same for a synchronous connection."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        return _ADAPTERS
+
+
+def rows_of(connection: psycopg.Connection[Any], query: str, args: Sequence[object]) -> Sequence[Row]:
+    """Rows of a statement on a synchronous connection. Raises psycopg's errors."""
+    cursor = _SyncCursor(connection, row_factory=dict_row)
+    cursor.execute(query, [_literal(argument) for argument in args], binary=True)
+    return cursor.fetchall()
+
+
+def in_transaction(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Has one been begun?"""
+    return connection.pgconn.transaction_status != TransactionStatus.IDLE
+
+
 class PsycopgStatements:
     """Runs statements as asyncpg does: arguments travel as text, and the server knows their types."""
 
@@ -70,7 +90,7 @@ class PsycopgStatements:
 
     def is_in_transaction(self) -> bool:
         """Has one been begun?"""
-        return self._connection.pgconn.transaction_status != TransactionStatus.IDLE
+        return in_transaction(self._connection)
 
 
 def _literal(value: object) -> str | None:
