@@ -84,15 +84,18 @@ class _Statements:
 
     async def fetch(self, query: str, *args: object, timeout: float | None = None) -> Sequence[Row]:
         """Rows of a statement, which is cancelled when it takes longer or nobody waits for it any more."""
-        from pgstate._psycopg import rows_of
+        from pgstate._psycopg import GRACE, break_off, cancel, rows_of
 
         running = asyncio.ensure_future(_loop.current().in_thread(rows_of, self._connection, query, args))
         try:
             async with asyncio.timeout(timeout):
                 return await asyncio.shield(running)
         except (TimeoutError, asyncio.CancelledError):
-            self._connection.cancel()
-            await asyncio.wait({running})
+            await asyncio.shield(_loop.current().in_thread(cancel, self._connection))
+            done, _ = await asyncio.wait({running}, timeout=GRACE)
+            if not done:
+                break_off(self._connection)
+                await asyncio.wait({running})
             # what the statement says of that is expected
             running.exception()
             raise
