@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
 from pgstate import errors
 from pgstate._areas.values import Values
+from pgstate._bound import Queue, Single
 from pgstate._calls import search
 from pgstate._calls._run import Connection
-from pgstate._core import NoLane
-from pgstate._gather import Lane, Operation
+from pgstate._core import NoLane, by_column
+from pgstate._gather import Gatherer, Lane, Operation
 from pgstate._json import decode, encode
 from pgstate.types import UNSET, FoundPage, Row, SearchRule, Seconds, Unembedded, VectorIndex
 
@@ -227,24 +229,35 @@ class Search(Values):
         model: str,
     ) -> list[Row]:
         """Puts and deletes with their vectors, each by itself; raises the first error when all have been tried."""
-        sent, prepared = [], []
+        plain, given, prepared = [], [], []
         for op, key, value, expect, ttl, vectors in writes:
             text = None if op == "delete" else encode(value)
             args = self._arguments(op, key, text, expect, UNSET, ttl, None, None, None, None, None, None)
             numbers = [[float(number) for number in vector] for vector in vectors]
-            sent.append((args[1], (args, numbers), len(args[1]) + len(text or "") + 16 * sum(map(len, numbers))))
-            prepared.append(args)
-        lengths = {len(vector) for _, (_, numbers), _ in sent for vector in numbers}
+            size = len(args[1]) + len(text or "") + 16 * sum(map(len, numbers))
+            if numbers:
+                given.append((args[1], (args, numbers), size))
+            else:
+                plain.append((args[1], args, size))
+            prepared.append((args, bool(numbers)))
+        lengths = {len(vector) for _, (_, numbers), _ in given for vector in numbers}
         if len(lengths) > 1:
             raise errors.InvalidArgument("vectors of one model have one length")
         # an array is of one width: another would be refused with all that share the statement
-        queue = self._core.queue(
-            f"embedded {model} {max(lengths, default=0)}", self._agent, partial(self._write_embedded, model), lanes=2
-        )
-        self._core.stats.writes += len(sent)
+        self._core.stats.writes += len(prepared)
+        waiting = []
+        if given:
+            kind = f"embedded {model} {max(lengths)}"
+            queue = self._core.queue(kind, self._agent, partial(self._write_embedded, model), lanes=2)
+            waiting.append(_submitted(queue, given, self._timeout))
+        if plain:
+            waiting.append(_submitted(self._core.writer(self._agent), plain, self._timeout))
+        done = [await waiting[0]] if len(waiting) == 1 else await asyncio.gather(*waiting)
+        outcomes = iter(done[0] if given else ()), iter(done[-1] if plain else ())
         rows: list[Row] = []
         failed: Exception | None = None
-        for args, row in zip(prepared, await queue.submit_all(sent, self._timeout), strict=True):
+        for args, embedded in prepared:
+            row = next(outcomes[0 if embedded else 1])
             try:
                 if isinstance(row, Exception):
                     raise row
@@ -260,7 +273,7 @@ class Search(Values):
     async def _write_embedded(
         self, model: str, batch: Sequence[Operation], lane: Lane | NoLane, lock_timeout: str | None, left: float
     ) -> Sequence[Row]:
-        columns = [[o.args[0][place] for o in batch] for place in (0, 1, 2, 3, 5)]
+        columns = by_column([o.args[0] for o in batch])
         owners = [place for place, o in enumerate(batch, 1) for _ in o.args[1]]
         vectors = [vector for o in batch for vector in o.args[1]]
         rows = await self._core.once(
@@ -294,6 +307,17 @@ class Search(Values):
             await call(connection, name, self._agent, timeout=self._timeout)
 
         await self._core.once(run, self._timeout)
+
+
+async def _submitted(
+    queue: Gatherer | Queue | Single, sent: Sequence[tuple[str, Any, int]], timeout: float
+) -> Sequence[Row | Exception]:
+    if len(sent) > 1:
+        return await queue.submit_all(sent, timeout)
+    try:
+        return [await queue.submit(*sent[0], timeout)]
+    except errors.PgStateError as error:
+        return [error]
 
 
 def _meet(subtree: str, pattern: str) -> bool:
