@@ -61,12 +61,13 @@ select checkpoint_id, task_id, task_path, array_agg(idx order by idx) as idxs,
 
 @dataclass
 class Imported:
-    """What was brought over; `present` checkpoints were there already."""
+    """What was brought over; so many checkpoints and items were `present` already."""
 
     threads: int = 0
     checkpoints: int = 0
     writes: int = 0
     present: int = 0
+    items: int = 0
 
 
 # task, path, idx, channel, what the serializer made of the value
