@@ -21,6 +21,7 @@ from sql._caller import Caller, seconds, speak_json
 LANE = "11111111-2222-4333-8444-555555555555"
 # does not compress to less than 2 kB
 BIG = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(60)]
+MESSAGES = [{"id": n, "text": hashlib.sha256(str(n).encode()).hexdigest() * 10} for n in range(201)]
 # what anybody can see, to be the same before and after
 SEEN = (
     "select * from pgstate.entries order by key",
@@ -32,6 +33,9 @@ SEEN = (
     "select * from pgstate.explain_policy('kept/x')",
     "select * from pgstate.history('a/grown', null)",
     "select * from pgstate.history('gone')",
+    "select * from pgstate.threads order by key",
+    "select * from pgstate.checkpoints order by key, ns, id",
+    "select * from pgstate.checkpoint_state('line/t-1')",
 )
 
 
@@ -156,6 +160,11 @@ async def _fill(database: Database, login_name: Callable[[str], str], root: Call
         view = state.typed(Research, "research/task-7")
         await view.define()
         await view.update(topic="owls", findings=["hunt at night"], steps=1)
+        thread = state.thread("line/t-1")
+        for number in (100, 200):
+            id = await thread.save({"messages": MESSAGES[:number], "step": number}, metadata={"run_id": "r"})
+        await thread.put_writes(id, "task", [("step", 201)])
+        await thread.fork(id, "line/t-2")
     assert await inside.fetchval("select count(*) from pgstate.version where reducer is not null") == 30
     return Estate(
         logins, token, cursors, times, states, lost, await look(root), answers,
@@ -178,6 +187,21 @@ async def goes_on(database: Database, estate: Estate, *, migrates: bool) -> None
         view = state.typed(Research, "research/task-7")
         await view.update(findings=["fly without a sound"], steps=1)
         assert await view.load() == Research("owls", ["hunt at night", "fly without a sound"], 2)
+        await _threads(state)
+
+
+async def _threads(state: pgstate.State) -> None:
+    thread = state.thread("line/t-1")
+    found = await thread.latest()
+    assert found is not None
+    assert (found.state["messages"], [write.value for write in found.writes]) == (MESSAGES[:200], [201])
+    size = (await state.threads("line/t-1"))[0].bytes
+    await thread.save({"messages": MESSAGES[:201], "step": 201})
+    assert (await state.threads("line/t-1"))[0].bytes < size + 4000
+    await thread.delete()
+    fork = await state.thread("line/t-2").latest()
+    assert fork is not None and fork.state["messages"] == MESSAGES[:200]
+    await state.thread("line/t-3").save({"new": True})
 
 
 async def _begins(database: Database, estate: Estate, root: Caller, inside: Caller, migrates: bool) -> None:

@@ -42,6 +42,26 @@ def test_what_would_be_lost_is_named(empty: Callable[[], Database]) -> None:
     assert migrate.downgrade_dsn(database.dsn(), "base", data_loss=True) == ["0001"]
 
 
+def test_threads_that_are_lost_leave_plain_values(empty: Callable[[], Database]) -> None:
+    database = empty()
+    migrate.upgrade_dsn(database.dsn())
+    save = "select status, version from pgstate.save_checkpoint('t/{}', '{{a}}', '{{json}}', array['1']::bytea[])"
+    assert [database.sql(save.format(n), INSTALLER) for n in (1, 2)] == [[("ok", 1)]] * 2
+    database.sql(
+        "select pgstate.put_writes('t/1', 'c', 'task', '{0}', '{a}', '{json}', array['1']::bytea[])", INSTALLER
+    )
+    database.sql("select pgstate.delete_thread('t/2')", INSTALLER)
+    lost = r"threads \(1\), checkpoints \(1\), pending writes of threads \(1\)\."
+    with pytest.raises(errors.DataLoss, match=lost):
+        migrate.downgrade_dsn(database.dsn(), "0003")
+    assert migrate.downgrade_dsn(database.dsn(), "0003", data_loss=True) == ["0004"]
+    listed = database.sql("select key, kind, value ->> 'checkpoints' from pgstate.list()", INSTALLER)
+    assert listed == [("t/1", "value", "1")]
+    assert database.sql("select status from pgstate.delete('t/1')", INSTALLER) == [("ok",)]
+    assert migrate.upgrade_dsn(database.dsn(), "0004") == ["0004"]
+    assert [database.sql(save.format(n), INSTALLER) for n in (1, 2)] == [[("ok", 3)]] * 2
+
+
 def test_an_installation_that_nobody_used_has_nothing_to_lose(empty: Callable[[], Database]) -> None:
     database = empty()
     before = dump(database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 import shlex
@@ -19,7 +20,7 @@ from _server import SUPERUSER, Cluster
 from conftest import INSTALLER, Database, clone, prepare
 from migration._catalogue import REVISIONS
 from migration._estate import fill, goes_on
-from pgstate import _postmaster, migrate
+from pgstate import _postmaster, errors, migrate
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 Restore = Callable[[Database, Database, Path], None]
@@ -203,6 +204,9 @@ async def test_pg_upgrade(two_majors: tuple[Cluster, Cluster], login_name: Calla
     await goes_on(upgraded, estate, migrates=option == "--link")
     # and it is a database like any other: a revision down and up
     before = upgraded.sql("select * from pgstate.versions order by seq", INSTALLER)
-    assert await asyncio.to_thread(migrate.downgrade_dsn, upgraded.dsn(), "0002") == REVISIONS[:1:-1]
+    with pytest.raises(errors.DataLoss, match=r"threads \(2\), checkpoints \(2\)"):
+        await asyncio.to_thread(migrate.downgrade_dsn, upgraded.dsn(), "0002")
+    down = functools.partial(migrate.downgrade_dsn, upgraded.dsn(), "0002", data_loss=True)
+    assert await asyncio.to_thread(down) == REVISIONS[:1:-1]
     assert await migrate.upgrade_async(upgraded.dsn()) == REVISIONS[2:]
     assert upgraded.sql("select * from pgstate.versions order by seq", INSTALLER) == before

@@ -9,6 +9,7 @@ import pytest
 from _server import SUPERUSER
 from conftest import Clock
 from sql._caller import Caller, MakeAgent, refused, seconds
+from sql._threads import save, saved
 from sql.test_retention import HOUR, drain
 
 Settle = Callable[..., Awaitable[int]]
@@ -244,12 +245,27 @@ async def test_in_small_steps_and_by_another_policy(root: Caller, settle: Settle
 
 
 @pytest.mark.core
-async def test_threads_and_runs_stay(root: Caller, settle: Settle, inside: Caller) -> None:
+async def test_runs_stay(root: Caller, settle: Settle, inside: Caller) -> None:
     await root("set_policy", "**", keep="1 version")
-    await write_and_delete(root, "a/value", "a/thread")
-    await inside.execute("update pgstate.entry set kind = 'thread' where key = 'a/thread'")
+    await write_and_delete(root, "a/value", "a/run")
+    await inside.execute("update pgstate.entry set kind = 'run' where key = 'a/run'")
     await settle()
-    assert await keys(inside) == ["a/thread"]
+    assert await keys(inside) == ["a/run"]
+
+
+@pytest.mark.core
+async def test_a_deleted_thread_goes_and_stays_deleted(root: Caller, settle: Settle, inside: Caller) -> None:
+    await root("set_policy", "a/**", keep="1 version")
+    old = await saved(root, "a/t", {"n": 1})
+    await saved(root, "a/t", {"n": 2})
+    await root("delete_thread", "a/t")
+    await settle()
+    assert await keys(inside) == []
+    assert (await save(root, "a/t", {"n": 3}, parent=old))["status"] == "missing"
+    assert await keys(inside) == []
+    await saved(root, "a/t", {"n": 4})
+    # above what it had
+    assert (await root("get", "a/t"))["version"] == 4
 
 
 @pytest.mark.core

@@ -1395,8 +1395,8 @@ declare
   v_newest bigint;
   v_stays boolean;
 begin
-  -- the chain of a thread or run is never cut
-  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key;
+  -- the chain of a run is never cut; that of a thread is in its checkpoints
+  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key and e.kind <> 'run';
   if v_cut > 1 then
     -- OFFSET 0: by the key, of which few versions go at a time, and not by the transaction, which may have written many
     -- others. The first: a transaction may have begun after another and written before it.
@@ -1456,9 +1456,9 @@ declare
   v_last record;
   v_purged pgstate._purged;
 begin
-  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null for update skip locked;
+  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind <> 'run' for update skip locked;
   if not found then
-    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null) then
+    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind <> 'run') then
       v_purged.removed := 0;
     end if;
     return v_purged;
@@ -3878,6 +3878,17 @@ end
 $$;
 comment on function pgstate._checkpoint_id(text) is 'Internal: an id for a checkpoint, above another.';
 
+-- functions/threads/_wanted_channels.sql
+-- Those of the wanted channels that a checkpoint lists without a value: an ancestor may have it.
+create function pgstate._wanted_channels(p_names text[], p_types text[], p_wanted text[]) returns text[]
+language sql immutable
+as $$
+  select array(
+    select w from pg_catalog.unnest(p_wanted) w
+     where pg_catalog.array_position(p_names, w) is not null and p_types[pg_catalog.array_position(p_names, w)] is null)
+$$;
+comment on function pgstate._wanted_channels(text[], text[], text[]) is 'Internal: channels whose value is to be had from an ancestor.';
+
 -- functions/threads/_live_thread.sql
 -- The thread of a key, if it is there for readers: one that has expired, or holds writes only, is not.
 create function pgstate._live_thread(p_key text) returns pgstate.thread
@@ -4062,12 +4073,15 @@ begin
       from (select x.ns, x.id, x.run_id, row_number() over (partition by x.ns order by x.id desc) as place
               from pgstate.checkpoint x where x.thread_id = v_id and (p_ns is null or x.ns = p_ns)) c
      where case when p_run_ids is null then c.place > p_keep else c.run_id = any (p_run_ids) end
-  ), needed (ns, id) as (
-    select c.ns, c.parent from pgstate.checkpoint c
+  ), needed (ns, id, wanted) as (
+    select c.ns, c.parent, pgstate._wanted_channels(c.names, c.types, c.names)
+      from pgstate.checkpoint c
      where c.thread_id = v_id and not c.whole and not exists (select from given g where g.ns = c.ns and g.id = c.id)
     union
-    select c.ns, c.parent from needed n join pgstate.checkpoint c on c.thread_id = v_id and c.ns = n.ns and c.id = n.id
-     where not c.whole
+    select c.ns, c.parent, w.left_over
+      from needed n join pgstate.checkpoint c on c.thread_id = v_id and c.ns = n.ns and c.id = n.id
+      cross join lateral pgstate._wanted_channels(c.names, c.types, n.wanted) w (left_over)
+     where w.left_over <> '{}'
   ), gone as (
     delete from pgstate.checkpoint c using given g
      where c.thread_id = v_id and c.ns = g.ns and c.id = g.id
@@ -4258,10 +4272,15 @@ begin
   v_full := row('ok', p_key, c.ns, c.id, c.parent, c.metadata, c.run_id, c.header, c.whole, c.names, c.versions, c.types, c.data, c.size,
                 c.created_at, c.writer, c.via, '{}', '{}', '{}', null, null, null, null, null, null)::pgstate.checkpoint_full;
   while cardinality(v_wanted) > 0 loop
-    -- a fork may have sent again what it has from where it came from: once
-    select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
-      from unnest(v_wanted) w (hash)
-      cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = w.hash limit 1) k;
+    if p_bases = '{}' then
+      select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
+        from unnest(v_wanted) w (hash) join pgstate.chunk k on k.thread_id = c.thread_id and k.hash = w.hash;
+    else
+      -- a fork may have sent again what it has from where it came from: once
+      select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
+        from unnest(v_wanted) w (hash)
+        cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = w.hash limit 1) k;
+    end if;
     v_full.chunk_hashes := v_full.chunk_hashes || v_hashes;
     v_full.chunk_types := v_full.chunk_types || v_types;
     v_full.chunk_data := v_full.chunk_data || v_data;
@@ -4277,8 +4296,32 @@ end
 $$;
 comment on function pgstate._full_checkpoint(text, bigint[], pgstate.checkpoint) is 'Internal: a checkpoint with its chunks and writes.';
 
+-- functions/threads/_get_checkpoint.sql
+-- Of a thread that the caller may read: the latest, or one by its id. Null status: it is not there. An expression all the way
+-- up, since every query on the way copies what it holds.
+create function pgstate._get_checkpoint(p_key text, p_id text, p_ns text) returns pgstate.checkpoint_full
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
+as $$
+declare
+  v_thread pgstate.thread := pgstate._live_thread(p_key);
+  v_checkpoint pgstate.checkpoint;
+begin
+  if p_id is null then
+    select c.* into v_checkpoint from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns order by c.id desc limit 1;
+  else
+    select c.* into v_checkpoint from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = p_id;
+  end if;
+  if v_checkpoint.id is null then
+    return row('missing', p_key, p_ns, p_id, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null, null,
+               null, null, null, null)::pgstate.checkpoint_full;
+  end if;
+  return pgstate._full_checkpoint(p_key, v_thread.bases, v_checkpoint);
+end
+$$;
+comment on function pgstate._get_checkpoint(text, text, text) is 'Internal: a checkpoint of a thread.';
+
 -- functions/threads/_get_checkpoints.sql
--- Of a thread that the caller may read: p_ids, or without them the latest.
 create function pgstate._get_checkpoints(p_key text, p_ids text[], p_ns text) returns setof pgstate.checkpoint_full
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
@@ -4286,17 +4329,10 @@ as $$
 declare
   v_thread pgstate.thread := pgstate._live_thread(p_key);
 begin
-  if p_ids is null then
-    return query
-      select f.*
-        from (select c from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns order by c.id desc limit 1) l
-        cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, l.c) f;
-  else
-    return query
-      select f.*
-        from pgstate.checkpoint c cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, c) f
-       where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids);
-  end if;
+  return query
+    select f.*
+      from pgstate.checkpoint c cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, c) f
+     where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids);
 end
 $$;
 comment on function pgstate._get_checkpoints(text, text[], text) is 'Internal: checkpoints of one thread.';
@@ -4506,13 +4542,14 @@ begin
      set bases = excluded.bases, begun_at = excluded.begun_at, pruned = excluded.pruned, forked_from = excluded.forked_from,
          forked_id = excluded.forked_id, collect_at = null
   returning t.id into v_id;
-  with recursive line (id, parent, whole) as (
-    select c.id, c.parent, c.whole from pgstate.checkpoint c
+  with recursive line (id, parent, wanted) as (
+    select c.id, c.parent, case when c.whole then '{}' else pgstate._wanted_channels(c.names, c.types, c.names) end
+      from pgstate.checkpoint c
      where not p_history and c.thread_id = v_source.id and c.ns = p_ns and c.id = v_from
-    union all
-    select c.id, c.parent, c.whole
+    union
+    select c.id, c.parent, pgstate._wanted_channels(c.names, c.types, l.wanted)
       from line l join pgstate.checkpoint c on c.thread_id = v_source.id and c.ns = p_ns and c.id = l.parent
-     where not l.whole
+     where l.wanted <> '{}'
   ), copied as (
     insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
                                     writer, via)
@@ -9460,7 +9497,7 @@ begin
 end
 $$;
 comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
-  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: it cannot be read without its parent. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
 
 -- functions/threads/put_writes.sql
 -- No change of the thread, and no version of its entry.
@@ -9497,21 +9534,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(get_checkpoint.agent, get_checkpoint.key);
-  v_full pgstate.checkpoint_full;
 begin
   if get_checkpoint.key is null or not pgstate._key_ok(get_checkpoint.key) then
     perform pgstate._bad_key(get_checkpoint.key);
   elsif v_actor.readable is not true then
     perform pgstate._deny();
   end if;
-  select c.* into v_full
-    from pgstate._get_checkpoints(get_checkpoint.key, case when get_checkpoint.id is not null then array[get_checkpoint.id] end,
-                                  get_checkpoint.ns) c;
-  if v_full.status is null then
-    v_full.status := 'missing';
-    v_full.key := get_checkpoint.key;
-  end if;
-  return v_full;
+  return pgstate._get_checkpoint(get_checkpoint.key, get_checkpoint.id, get_checkpoint.ns);
 end
 $$;
 comment on function pgstate.get_checkpoint(text, text, text, text) is

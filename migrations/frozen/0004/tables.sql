@@ -119,7 +119,7 @@ comment on column pgstate.checkpoint.versions is 'Their versions, as the caller 
 comment on column pgstate.checkpoint.types is 'What data holds of each: a serializer''s type, @ or #; null for no value.';
 comment on column pgstate.checkpoint.data is 'The value of each, or the hashes of its chunks.';
 comment on column pgstate.checkpoint.header is 'What the caller keeps beside the channels.';
-comment on column pgstate.checkpoint.whole is 'False for one that cannot be read without its parent.';
+comment on column pgstate.checkpoint.whole is 'False for one whose channels without a value are to be had from the checkpoints that it came after.';
 comment on column pgstate.checkpoint.metadata is 'What the caller says of it, to be filtered by.';
 comment on column pgstate.checkpoint.run_id is 'The run that made it.';
 comment on column pgstate.checkpoint.size is 'Bytes that were sent for it: of its root and of the chunks that were new.';

@@ -25,13 +25,14 @@ begin
      set bases = excluded.bases, begun_at = excluded.begun_at, pruned = excluded.pruned, forked_from = excluded.forked_from,
          forked_id = excluded.forked_id, collect_at = null
   returning t.id into v_id;
-  with recursive line (id, parent, whole) as (
-    select c.id, c.parent, c.whole from pgstate.checkpoint c
+  with recursive line (id, parent, wanted) as (
+    select c.id, c.parent, case when c.whole then '{}' else pgstate._wanted_channels(c.names, c.types, c.names) end
+      from pgstate.checkpoint c
      where not p_history and c.thread_id = v_source.id and c.ns = p_ns and c.id = v_from
-    union all
-    select c.id, c.parent, c.whole
+    union
+    select c.id, c.parent, pgstate._wanted_channels(c.names, c.types, l.wanted)
       from line l join pgstate.checkpoint c on c.thread_id = v_source.id and c.ns = p_ns and c.id = l.parent
-     where not l.whole
+     where l.wanted <> '{}'
   ), copied as (
     insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
                                     writer, via)

@@ -13,12 +13,15 @@ begin
       from (select x.ns, x.id, x.run_id, row_number() over (partition by x.ns order by x.id desc) as place
               from pgstate.checkpoint x where x.thread_id = v_id and (p_ns is null or x.ns = p_ns)) c
      where case when p_run_ids is null then c.place > p_keep else c.run_id = any (p_run_ids) end
-  ), needed (ns, id) as (
-    select c.ns, c.parent from pgstate.checkpoint c
+  ), needed (ns, id, wanted) as (
+    select c.ns, c.parent, pgstate._wanted_channels(c.names, c.types, c.names)
+      from pgstate.checkpoint c
      where c.thread_id = v_id and not c.whole and not exists (select from given g where g.ns = c.ns and g.id = c.id)
     union
-    select c.ns, c.parent from needed n join pgstate.checkpoint c on c.thread_id = v_id and c.ns = n.ns and c.id = n.id
-     where not c.whole
+    select c.ns, c.parent, w.left_over
+      from needed n join pgstate.checkpoint c on c.thread_id = v_id and c.ns = n.ns and c.id = n.id
+      cross join lateral pgstate._wanted_channels(c.names, c.types, n.wanted) w (left_over)
+     where w.left_over <> '{}'
   ), gone as (
     delete from pgstate.checkpoint c using given g
      where c.thread_id = v_id and c.ns = g.ns and c.id = g.id

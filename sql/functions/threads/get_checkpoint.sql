@@ -3,21 +3,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(get_checkpoint.agent, get_checkpoint.key);
-  v_full pgstate.checkpoint_full;
 begin
   if get_checkpoint.key is null or not pgstate._key_ok(get_checkpoint.key) then
     perform pgstate._bad_key(get_checkpoint.key);
   elsif v_actor.readable is not true then
     perform pgstate._deny();
   end if;
-  select c.* into v_full
-    from pgstate._get_checkpoints(get_checkpoint.key, case when get_checkpoint.id is not null then array[get_checkpoint.id] end,
-                                  get_checkpoint.ns) c;
-  if v_full.status is null then
-    v_full.status := 'missing';
-    v_full.key := get_checkpoint.key;
-  end if;
-  return v_full;
+  return pgstate._get_checkpoint(get_checkpoint.key, get_checkpoint.id, get_checkpoint.ns);
 end
 $$;
 comment on function pgstate.get_checkpoint(text, text, text, text) is
