@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
 from pgstate import errors
 from pgstate._areas.values import Values
+from pgstate._bound import Queue, Single
 from pgstate._calls import search
 from pgstate._calls._run import Connection
 from pgstate._core import NoLane
-from pgstate._gather import Lane, Operation
+from pgstate._gather import Gatherer, Lane, Operation
 from pgstate._json import decode, encode
 from pgstate.types import UNSET, FoundPage, Row, SearchRule, Seconds, Unembedded, VectorIndex
 
@@ -227,24 +229,33 @@ class Search(Values):
         model: str,
     ) -> list[Row]:
         """Puts and deletes with their vectors, each by itself; raises the first error when all have been tried."""
-        sent, prepared = [], []
+        plain, given, prepared = [], [], []
         for op, key, value, expect, ttl, vectors in writes:
             text = None if op == "delete" else encode(value)
             args = self._arguments(op, key, text, expect, UNSET, ttl, None, None, None, None, None, None)
             numbers = [[float(number) for number in vector] for vector in vectors]
-            sent.append((args[1], (args, numbers), len(args[1]) + len(text or "") + 16 * sum(map(len, numbers))))
-            prepared.append(args)
-        lengths = {len(vector) for _, (_, numbers), _ in sent for vector in numbers}
+            size = len(args[1]) + len(text or "") + 16 * sum(map(len, numbers))
+            if numbers:
+                given.append((args[1], (args, numbers), size))
+            else:
+                plain.append((args[1], args, size))
+            prepared.append((args, bool(numbers)))
+        lengths = {len(vector) for _, (_, numbers), _ in given for vector in numbers}
         if len(lengths) > 1:
             raise errors.InvalidArgument("vectors of one model have one length")
         # an array is of one width: another would be refused with all that share the statement
         queue = self._core.queue(
             f"embedded {model} {max(lengths, default=0)}", self._agent, partial(self._write_embedded, model), lanes=2
         )
-        self._core.stats.writes += len(sent)
+        self._core.stats.writes += len(prepared)
+        one, others = await asyncio.gather(
+            _submitted(queue, given, self._timeout), _submitted(self._core.writer(self._agent), plain, self._timeout)
+        )
+        outcomes = iter(one), iter(others)
         rows: list[Row] = []
         failed: Exception | None = None
-        for args, row in zip(prepared, await queue.submit_all(sent, self._timeout), strict=True):
+        for args, embedded in prepared:
+            row = next(outcomes[0 if embedded else 1])
             try:
                 if isinstance(row, Exception):
                     raise row
@@ -294,6 +305,17 @@ class Search(Values):
             await call(connection, name, self._agent, timeout=self._timeout)
 
         await self._core.once(run, self._timeout)
+
+
+async def _submitted(
+    queue: Gatherer | Queue | Single, sent: Sequence[tuple[str, Any, int]], timeout: float
+) -> Sequence[Row | Exception]:
+    if len(sent) != 1:
+        return await queue.submit_all(sent, timeout) if sent else ()
+    try:
+        return [await queue.submit(*sent[0], timeout)]
+    except errors.PgStateError as error:
+        return [error]
 
 
 def _meet(subtree: str, pattern: str) -> bool:

@@ -3074,7 +3074,7 @@ begin
        set rule_id = excluded.rule_id, version = excluded.version, words = excluded.words, scoped = excluded.scoped, digest = excluded.digest
      where d.rule_id <> excluded.rule_id or d.version < excluded.version;
     if found and v_doc.version is not null and cardinality(v_rule.vector_fields) = 0 then
-      -- the writer gives the vectors, those of this version next
+      -- the writer gives the vectors: those of this version come next
       delete from pgstate.embedding_wanted w where w.key = v_key;
       delete from pgstate.embedding m where m.key = v_key;
       continue;
@@ -3097,13 +3097,36 @@ comment on function pgstate._index_keys(text[]) is 'Internal: indexes what keys 
 -- Made a trigger by _follow_writes() while there are rules for search: its transition table costs every write 25 us.
 create function pgstate._on_version_search() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
+declare
+  v_keys text[];
+  v_given text[];
+  v_ranges pgstate.keymultirange;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     -- a snapshot from before the rules changed does not show them: then this is a serialization failure
     perform from pgstate.install for share;
   end if;
-  perform pgstate._index_keys(array(select distinct w.key from written w order by w.key));
+  v_keys := array(select distinct w.key from written w order by w.key);
+  -- where there are no words and writers give the vectors there is nothing to index: what there is goes, and no key has a
+  -- document. Where rules lie within each other, _index_keys() tells which decides.
+  v_ranges := (
+    select range_agg(r.ranges) - coalesce(
+             (select range_agg(o.ranges) from pgstate.search_rule o where o.fields <> '{}' or o.vector_fields is distinct from '{}'), '{}')
+      from pgstate.search_rule r where r.fields = '{}' and r.vector_fields = '{}');
+  if v_ranges is not null then
+    v_given := array(select k from unnest(v_keys) k where v_ranges @> k);
+    if cardinality(v_given) > 0 then
+      delete from pgstate.search_doc d where d.key = any (v_given);
+      delete from pgstate.embedding_wanted w where w.key = any (v_given);
+      delete from pgstate.embedding m where m.key = any (v_given);
+      v_keys := array(select k from unnest(v_keys) k where not v_ranges @> k);
+    end if;
+  end if;
+  if cardinality(v_keys) > 0 then
+    perform pgstate._index_keys(v_keys);
+  end if;
   return null;
 end
 $$;
@@ -3153,6 +3176,24 @@ end
 $$;
 comment on function pgstate._rules_changed(text) is 'Internal: what follows from a change of a rule for search.';
 
+-- functions/search/_forget_given.sql
+-- Vectors that writers gave go with their rule: no document tells of them, so whatever comes next would not know them.
+create function pgstate._forget_given(p_subtree text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  delete from pgstate.embedding m
+   using (select coalesce(case when lower_inc(x) then lower(x) else lower(x) || chr(1) end, '') as low,
+                 coalesce(case when upper_inc(x) then upper(x) || chr(1) else upper(x) end, chr(127)) as high
+            from pgstate.search_rule r, unnest(r.ranges) x
+           where r.subtree = p_subtree and r.vector_fields = '{}' offset 0) s
+   where m.key >= s.low and m.key < s.high and not exists (select from pgstate.search_doc d where d.key = m.key);
+end
+$$;
+comment on function pgstate._forget_given(text) is 'Internal: removes the vectors that writers gave under a rule.';
+
 -- functions/search/_set_search.sql
 create function pgstate._set_search(
   p_actor pgstate._actor, p_subtree text, p_fields text[], p_config text, p_vectors text, p_vector_fields text[]
@@ -3195,6 +3236,7 @@ begin
   if v_same then
     return;
   end if;
+  perform pgstate._forget_given(p_subtree);
   insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,
           case when p_subtree = '**' then 0
@@ -3221,6 +3263,7 @@ as $$
 begin
   perform pgstate._check_admin(p_actor, p_subtree);
   perform pgstate._lock_policies();
+  perform pgstate._forget_given(p_subtree);
   delete from pgstate.search_rule r where r.subtree = p_subtree;
   if not found then
     raise exception using errcode = 'PS007', message = format('there is no search on %s to drop', p_subtree), hint = 'pgstate.searches() lists them.';
@@ -3841,6 +3884,89 @@ begin
 end
 $$;
 comment on function pgstate._touch(pgstate._actor, text[]) is 'Internal: touch().';
+
+-- functions/values/_namespaces.sql
+-- The index on parents is jumped through, from each to the next, however many entries each has. Only parents of keys that the
+-- caller reads are looked at: such a key lies in one of the ranges that the patterns and the grants have in common, so its
+-- parent does, or is the directory that the range begins in. As the owner, because row-level security would cost each jump
+-- more than the jump; the second wall stands here as a comparison of every key with what the caller reads.
+create function pgstate._namespaces(p_ranges pgstate.keymultirange, p_patterns text[], p_depth int, p_limit int, p_offset int) returns setof text
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_reads pgstate.keymultirange := pgstate._reachable('read');
+  v_now timestamptz := pgstate._now();
+  v_regexes text[] := array(select coalesce(pgstate._pattern_regex(p), '') from unnest(p_patterns) p);
+  v_within pgstate.keymultirange[] := array(select pgstate._pattern_ranges(p) from unnest(p_patterns) p);
+  v_low text;
+  v_high text;
+  v_next text;
+  v_out text;
+  -- shortened ones that were returned and that may come again
+  v_open text[] := '{}';
+  v_passed int := 0;
+begin
+  for v_low, v_high in
+    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
+           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
+      from unnest(p_ranges) r order by r
+  loop
+    -- the directory that the range begins in comes before it
+    v_next := left(v_low, -greatest(strpos(reverse(v_low), '/'), 1));
+    v_next := (select e.parent from pgstate.entry e
+                where e.parent = v_next and e.live and (e.expires_at is null or e.expires_at > v_now)
+                  and e.key >= v_low and e.key < v_high and v_reads @> e.key limit 1);
+    v_out := v_low;
+    loop
+      if v_next is null then
+        exit when v_out is null;
+      elsif v_next <> '' then
+        v_out := v_next;
+        for v_place in 1 .. cardinality(v_regexes) loop
+          if not v_within[v_place] @> v_next or v_next !~ v_regexes[v_place] then
+            v_out := null;
+            exit;
+          end if;
+        end loop;
+        if v_out is null then
+          v_out := v_next || chr(1);
+        elsif p_depth is null then
+          v_passed := v_passed + 1;
+          if v_passed > p_offset then
+            return next v_next;
+          end if;
+          v_out := v_next || chr(1);
+        else
+          v_out := array_to_string((string_to_array(v_next, '/'))[:p_depth], '/');
+          v_open := array(select o from unnest(v_open) o where (o || '0') collate "C" > v_next);
+          if v_out <> all (v_open) then
+            v_open := v_open || v_out;
+            v_passed := v_passed + 1;
+            if v_passed > p_offset then
+              return next v_out;
+            end if;
+          end if;
+          -- of those that are cut short alike one is enough
+          v_out := case when v_out = v_next then v_next || chr(1) else v_out || '0' end;
+        end if;
+        if v_passed - p_offset >= p_limit then
+          return;
+        end if;
+      else
+        v_out := chr(1);
+      end if;
+      v_next := (select e.parent from pgstate.entry e
+                  where e.live and e.parent >= greatest(v_out, v_low) and e.parent < v_high and (e.expires_at is null or e.expires_at > v_now)
+                    and e.key >= v_low and e.key < v_high and v_reads @> e.key
+                  order by e.parent limit 1);
+      v_out := null;
+    end loop;
+  end loop;
+end
+$$;
+comment on function pgstate._namespaces(pgstate.keymultirange, text[], int, int, int) is 'Internal: namespaces().';
 
 -- functions/threads/_refs.sql
 -- The hashes that a root or pages name. In SQL, so that it is inlined.
@@ -6258,94 +6384,31 @@ comment on function pgstate.list(text, int, text, boolean, text, boolean) is
   'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement; with bookmark only one more row does, the last, whose key is null: it comes even when nothing is listed. claimed: only those that somebody holds (true), or that nobody does (false). An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
 
 -- functions/values/namespaces.sql
--- Where there are entries: the index on parents is jumped through, from each to the next, however many entries each has. Only
--- parents of keys that the caller reads are looked at: such a key lies in one of the ranges that the pattern and the grants have in
--- common, so its parent does, or is the directory that the range begins in.
 create function pgstate.namespaces(
   pattern text, matching text[] default null, depth int default null, "limit" int default 100, "offset" int default 0, agent text default null
 ) returns setof text
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_sort = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(namespaces.agent);
-  v_now timestamptz := pgstate._now();
-  v_ranges pgstate.keymultirange;
-  v_regexes text[];
-  v_within pgstate.keymultirange[];
-  v_low text;
-  v_high text;
-  v_next text;
-  v_out text;
+  v_ranges pgstate.keymultirange := pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
   v_one text;
-  v_cut boolean;
-  -- shortened ones that were returned and that may come again
-  v_open text[] := '{}';
-  v_passed int := 0;
 begin
-  v_ranges := pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
+  if namespaces."limit" is null or namespaces."limit" not between 1 and 100000 or namespaces."offset" is null or namespaces."offset" < 0
+     or namespaces.depth < 1 or cardinality(namespaces.matching) > 32 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, offset 0 or more, depth 1 or more, and 32 patterns at most';
+  end if;
   foreach v_one in array namespaces.pattern || coalesce(namespaces.matching, '{}') loop
     perform pgstate._check_pattern(v_one);
-    v_regexes := v_regexes || coalesce(pgstate._pattern_regex(v_one), '');
-    v_within := v_within || pgstate._pattern_ranges(v_one);
     -- of the keys below
     v_ranges := v_ranges * pgstate._pattern_ranges(case when v_one = '' or v_one ~ '(^|/)\*\*$' then v_one else v_one || '/**' end);
+    if v_one = namespaces.pattern and v_one <> '' and isempty(v_ranges * v_actor.reads) then
+      perform pgstate._deny();
+    end if;
   end loop;
-  if namespaces."limit" is null or namespaces."limit" not between 1 and 100000 or namespaces."offset" is null or namespaces."offset" < 0 or namespaces.depth < 1 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, offset 0 or more, depth 1 or more';
-  end if;
-  if namespaces.pattern <> '' and isempty(pgstate._pattern_ranges(namespaces.pattern || case when namespaces.pattern ~ '(^|/)\*\*$' then '' else '/**' end) * v_actor.reads) then
-    perform pgstate._deny();
-  end if;
-  v_ranges := v_ranges * v_actor.reads;
-  for v_low, v_high in
-    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
-           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
-      from unnest(v_ranges) r order by r
-  loop
-    -- the directory that the range begins in comes before it
-    v_next := left(v_low, -greatest(strpos(reverse(v_low), '/'), 1));
-    loop
-      if v_next = '' or not exists (
-        select from pgstate.entry e
-         where e.parent = v_next and e.live and (e.expires_at is null or e.expires_at > v_now) and e.key >= v_low and e.key < v_high)
-      then
-        v_out := null;
-      else
-        v_out := v_next;
-        for v_place in 1 .. cardinality(v_regexes) loop
-          if not v_within[v_place] @> v_next or v_next !~ v_regexes[v_place] then
-            v_out := null;
-          end if;
-        end loop;
-      end if;
-      v_cut := false;
-      if v_out is not null and namespaces.depth is not null then
-        v_out := array_to_string((string_to_array(v_next, '/'))[:namespaces.depth], '/');
-        v_cut := v_out <> v_next;
-        v_open := array(select o from unnest(v_open) o where (o || '0') collate "C" > v_next);
-        if v_out = any (v_open) then
-          v_out := null;
-        else
-          v_open := v_open || v_out;
-        end if;
-      end if;
-      if v_out is not null then
-        v_passed := v_passed + 1;
-        if v_passed > namespaces."offset" then
-          return next v_out;
-          if v_passed - namespaces."offset" = namespaces."limit" then
-            return;
-          end if;
-        end if;
-      end if;
-      -- behind it; of those that are cut short alike one is enough
-      v_next := case when v_cut then array_to_string((string_to_array(v_next, '/'))[:namespaces.depth], '/') || '0' else v_next || chr(1) end;
-      v_next := (select e.parent from pgstate.entry e where e.live and e.parent >= greatest(v_next, v_low) and e.parent < v_high order by e.parent limit 1);
-      exit when v_next is null;
-    end loop;
-  end loop;
+  return query
+    select n from pgstate._namespaces(v_ranges * v_actor.reads, namespaces.pattern || coalesce(namespaces.matching, '{}'), namespaces.depth,
+                                      namespaces."limit", namespaces."offset") n;
 end
 $$;
 comment on function pgstate.namespaces(text, text[], int, int, int, text) is

@@ -41,7 +41,7 @@ begin
        set rule_id = excluded.rule_id, version = excluded.version, words = excluded.words, scoped = excluded.scoped, digest = excluded.digest
      where d.rule_id <> excluded.rule_id or d.version < excluded.version;
     if found and v_doc.version is not null and cardinality(v_rule.vector_fields) = 0 then
-      -- the writer gives the vectors, those of this version next
+      -- the writer gives the vectors: those of this version come next
       delete from pgstate.embedding_wanted w where w.key = v_key;
       delete from pgstate.embedding m where m.key = v_key;
       continue;
