@@ -593,3 +593,35 @@ async def test_big_threads_are_collected_in_steps(root: Caller, inside: Caller) 
         steps += 1
     assert steps > 4
     assert (await count(inside, "chunk"), await count(inside, "checkpoint")) == (0, 0)
+
+
+async def test_readers_see_threads_of_keys_they_read(root: Caller, session: MakeAgent, login_name: Any) -> None:
+    login = login_name("ana")
+    await root("create_reader", login, "a/**")
+    for key in ("a/t", "b/t"):
+        await saved(root, key, {"text": LONG}, metadata={"n": 1})
+    await root("put_writes", "a/none", "c", "task", [0], ["a"], ["json"], [b"1"])
+    ana = await session(login)
+    for view in ("threads", "checkpoints"):
+        assert [row["key"] for row in await ana.fetch(f"select * from pgstate.{view}")] == ["a/t"]
+    (row,) = await ana.fetch("select * from pgstate.checkpoints")
+    assert (row["channels"], row["metadata"], row["writer"]) == (["text"], {"n": 1}, "admin")
+    for table in ("chunk", "pending_write"):
+        with refused("42501"):
+            await ana.fetch(f"select * from pgstate.{table}")
+
+
+async def test_work_functions_leave_threads_alone(root: Caller) -> None:
+    await root("set_policy", "t/**", max_attempts=1, dead_letter="dead")
+    await saved(root, "t/1", {"text": LONG})
+    claim = await root("claim", "t/1", seconds(60))
+    with refused("PS040"):
+        await root("complete", "t/1", claim["token"], move_to="done/1")
+    assert (await root("fail", "t/1", claim["token"], "no"))["moved_to"] is None
+    assert await load(root, "t/1") == {"text": LONG}
+    assert await root.rows("list", "dead/**") == []
+    assert (await root("release", "t/1", force=True))["status"] == "ok"
+    await saved(root, "t/1", {"text": LONG})
+    guards = [{"key": "t/1", "exists": True}, {"key": "t/1", "version": 2}]
+    rows = await root.rows("apply", guards, [{"op": "put", "key": "other", "value": 1}])
+    assert [row["status"] for row in rows] == ["ok"] * 3

@@ -4095,7 +4095,8 @@ begin
     v_key := null;
   end if;
 
-  v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id]);
+  -- as the index has it
+  v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id] and t.bases <> '{}');
   if v_key is null then
     delete from pgstate.pending_write w
      where w.ctid = any (array(select x.ctid from pgstate.pending_write x where x.thread_id = p_id limit p_limit));
@@ -4115,12 +4116,13 @@ begin
     end if;
   end if;
   if v_key is not null or v_forks <> '{}' then
-    v_stores := array(select distinct s from pgstate.thread t cross join unnest(t.bases || t.id) s where t.id = p_id or t.id = any (v_forks));
+    v_stores := array(select distinct s from pgstate.thread t cross join unnest(t.bases || t.id) s where t.id = any (v_forks || p_id));
     with recursive reached (hash) as (
-      select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = p_id or c.thread_id = any (v_forks)
+      select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = any (v_forks || p_id)
       union
       select pgstate._refs(array[k.type], array[k.data])
-        from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+        from reached r
+        cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
        where k.type ^@ '#'
     )
     delete from pgstate.chunk c
@@ -4314,7 +4316,8 @@ begin
           from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent
         union
         select pgstate._refs(array[k.type], array[k.data])
-          from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+          from reached r
+          cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
          -- a page that is named as it is need not be opened
          where k.type ^@ '#' and r.hash <> all (v_missing)
       )
@@ -4398,15 +4401,11 @@ begin
   v_full := row('ok', p_key, c.ns, c.id, c.parent, c.metadata, c.run_id, c.header, c.whole, c.names, c.versions, c.types, c.data, c.size,
                 c.created_at, c.writer, c.via, '{}', '{}', '{}', null, null, null, null, null, null)::pgstate.checkpoint_full;
   while cardinality(v_wanted) > 0 loop
-    if p_bases = '{}' then
-      select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
-        from unnest(v_wanted) w (hash) join pgstate.chunk k on k.thread_id = c.thread_id and k.hash = w.hash;
-    else
-      -- a fork may have sent again what it has from where it came from: once
-      select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
-        from unnest(v_wanted) w (hash)
-        cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = w.hash limit 1) k;
-    end if;
+    -- not as a join, of which the planner may make one that goes through all chunks of the thread. A fork may have sent again what
+    -- it has from where it came from: once
+    select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
+      from unnest(v_wanted) w (hash)
+      cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = w.hash limit 1) k;
     v_full.chunk_hashes := v_full.chunk_hashes || v_hashes;
     v_full.chunk_types := v_full.chunk_types || v_types;
     v_full.chunk_data := v_full.chunk_data || v_data;
@@ -4566,7 +4565,9 @@ begin
         from space s
         cross join lateral (
           select c.* from pgstate.checkpoint c
-           where c.thread_id = v_thread.id and c.ns = s.ns and (p_before is null or c.id <= p_before)
+           where c.thread_id = v_thread.id and c.ns = s.ns
+             -- a bound in any case, so that the index is entered there
+             and c.id <= coalesce(p_before, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = s.ns))
              and (p_before is null or c.id < p_before or (p_key, c.ns) > (p_after_key, p_after_ns))
              and (p_filter is null or c.metadata @> p_filter)
            order by c.id desc limit p_limit) m
@@ -4575,11 +4576,16 @@ begin
     return query
       select 'ok', t.key::text, c.ns::text, c.id::text, c.parent::text, c.metadata, c.run_id::text, c.header, c.whole, c.names, c.versions,
              c.types, c.data, c.size, c.created_at, c.writer, c.via
-        from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
+        from (
+          select x.* from pgstate.checkpoint x where x.run_id = p_run_id
+          union all
+          select x.* from pgstate.checkpoint x where p_run_id is null
+        ) c
+        join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
        where p_ranges @> t.key and (p_key is null or t.key = p_key) and (p_regex is null or t.key ~ p_regex)
          and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
-         and (p_run_id is null or c.run_id = p_run_id) and (p_ns is null or c.ns = p_ns) and (p_before is null or c.id <= p_before)
-         and (p_before is null or c.id < p_before or (t.key, c.ns) > (p_after_key, p_after_ns))
+         and (p_ns is null or c.ns = p_ns)
+         and (p_before is null or c.id < p_before or c.id = p_before and (t.key, c.ns) > (p_after_key, p_after_ns))
          and (p_filter is null or c.metadata @> p_filter)
        order by c.id desc, t.key, c.ns limit p_limit;
   end if;
@@ -4674,27 +4680,39 @@ begin
      where not p_history and c.thread_id = v_source.id and c.ns = p_ns and c.id = v_from
     union
     select c.id, c.parent, pgstate._wanted_channels(c.names, c.types, l.wanted)
-      from line l join pgstate.checkpoint c on c.thread_id = v_source.id and c.ns = p_ns and c.id = l.parent
+      from line l
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_source.id and y.ns = p_ns and y.id = l.parent offset 0) c
      where l.wanted <> '{}'
   ), copied as (
     insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
                                     writer, via)
     select v_id, c.ns, c.id, case when p_history or exists (select from line l where l.id = c.parent) then c.parent end, c.names, c.versions,
            c.types, c.data, c.header, c.whole, c.metadata, c.run_id, c.size, c.created_at, c.writer, c.via
-      from pgstate.checkpoint c
-     where c.thread_id = v_source.id and (p_history or c.ns = p_ns and c.id in (select l.id from line l))
+      from (
+        -- OFFSET: each by a look at the index, however many there are
+        select x.* from (select distinct l.id from line l) l
+         cross join lateral (
+           select y.* from pgstate.checkpoint y where y.thread_id = v_source.id and y.ns = p_ns and y.id = l.id offset 0) x
+        union all
+        select x.* from pgstate.checkpoint x where p_history and x.thread_id = v_source.id
+      ) c
     returning ns, id
   )
   insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
   select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data
-    from copied c join pgstate.pending_write w on w.thread_id = v_source.id and w.ns = c.ns and w.checkpoint = c.id
+    from copied c
+    cross join lateral (
+      select x.* from pgstate.pending_write x where x.thread_id = v_source.id and x.ns = c.ns and x.checkpoint = c.id offset 0) w
       on conflict on constraint pending_write_pkey do nothing;
   if cardinality(v_source.bases) >= 7 then
     with recursive reached (hash) as (
       select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = v_id
       union
       select pgstate._refs(array[k.type], array[k.data])
-        from reached r join pgstate.chunk k on k.thread_id = any (v_source.bases || v_source.id) and k.hash = r.hash
+        from reached r
+        cross join lateral (
+          select x.* from pgstate.chunk x where x.thread_id = any (v_source.bases || v_source.id) and x.hash = r.hash offset 0) k
        where k.type ^@ '#'
     )
     insert into pgstate.chunk (thread_id, hash, type, data)

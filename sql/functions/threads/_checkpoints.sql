@@ -25,7 +25,9 @@ begin
         from space s
         cross join lateral (
           select c.* from pgstate.checkpoint c
-           where c.thread_id = v_thread.id and c.ns = s.ns and (p_before is null or c.id <= p_before)
+           where c.thread_id = v_thread.id and c.ns = s.ns
+             -- a bound in any case, so that the index is entered there
+             and c.id <= coalesce(p_before, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = s.ns))
              and (p_before is null or c.id < p_before or (p_key, c.ns) > (p_after_key, p_after_ns))
              and (p_filter is null or c.metadata @> p_filter)
            order by c.id desc limit p_limit) m
@@ -34,11 +36,16 @@ begin
     return query
       select 'ok', t.key::text, c.ns::text, c.id::text, c.parent::text, c.metadata, c.run_id::text, c.header, c.whole, c.names, c.versions,
              c.types, c.data, c.size, c.created_at, c.writer, c.via
-        from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
+        from (
+          select x.* from pgstate.checkpoint x where x.run_id = p_run_id
+          union all
+          select x.* from pgstate.checkpoint x where p_run_id is null
+        ) c
+        join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
        where p_ranges @> t.key and (p_key is null or t.key = p_key) and (p_regex is null or t.key ~ p_regex)
          and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
-         and (p_run_id is null or c.run_id = p_run_id) and (p_ns is null or c.ns = p_ns) and (p_before is null or c.id <= p_before)
-         and (p_before is null or c.id < p_before or (t.key, c.ns) > (p_after_key, p_after_ns))
+         and (p_ns is null or c.ns = p_ns)
+         and (p_before is null or c.id < p_before or c.id = p_before and (t.key, c.ns) > (p_after_key, p_after_ns))
          and (p_filter is null or c.metadata @> p_filter)
        order by c.id desc, t.key, c.ns limit p_limit;
   end if;

@@ -15,15 +15,11 @@ begin
   v_full := row('ok', p_key, c.ns, c.id, c.parent, c.metadata, c.run_id, c.header, c.whole, c.names, c.versions, c.types, c.data, c.size,
                 c.created_at, c.writer, c.via, '{}', '{}', '{}', null, null, null, null, null, null)::pgstate.checkpoint_full;
   while cardinality(v_wanted) > 0 loop
-    if p_bases = '{}' then
-      select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
-        from unnest(v_wanted) w (hash) join pgstate.chunk k on k.thread_id = c.thread_id and k.hash = w.hash;
-    else
-      -- a fork may have sent again what it has from where it came from: once
-      select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
-        from unnest(v_wanted) w (hash)
-        cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = w.hash limit 1) k;
-    end if;
+    -- not as a join, of which the planner may make one that goes through all chunks of the thread. A fork may have sent again what
+    -- it has from where it came from: once
+    select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
+      from unnest(v_wanted) w (hash)
+      cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = w.hash limit 1) k;
     v_full.chunk_hashes := v_full.chunk_hashes || v_hashes;
     v_full.chunk_types := v_full.chunk_types || v_types;
     v_full.chunk_data := v_full.chunk_data || v_data;

@@ -83,7 +83,8 @@ begin
           from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent
         union
         select pgstate._refs(array[k.type], array[k.data])
-          from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+          from reached r
+          cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
          -- a page that is named as it is need not be opened
          where k.type ^@ '#' and r.hash <> all (v_missing)
       )
