@@ -25,7 +25,7 @@ from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._saver import PgStateSaver
 from pgstate.types import Row
 
-_BATCH = 50  # checkpoints
+_BATCH = 20  # checkpoints, each with all that it holds
 _PAGE = 1000
 
 _THREADS = """
