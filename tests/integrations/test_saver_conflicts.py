@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from pgstate import State, errors
 from pgstate.integrations.langgraph import PgStateSaver
 
 RUNS = 8
+ADDER = Path(__file__).with_name("_adder.py")
 
 
 class Together:
@@ -81,8 +84,7 @@ async def test_waited_for(make_saver: MakeSaver) -> None:
     assert (await graph.aget_state(at("t"))).values == {"n": 1 + RUNS}
 
 
-async def test_waited_for_by_processes(make_saver: MakeSaver, dsn: str) -> None:
-    """Each with a client of its own, as processes have."""
+async def test_waited_for_by_clients(make_saver: MakeSaver, dsn: str) -> None:
     graph = await begun(make_saver(on_conflict="wait"))
 
     async def run() -> None:
@@ -91,6 +93,20 @@ async def test_waited_for_by_processes(make_saver: MakeSaver, dsn: str) -> None:
                 await _graphs.add_one().compile(checkpointer=saver).ainvoke({}, at("t"))
 
     await asyncio.gather(*(run() for _ in range(4)))
+    assert (await graph.aget_state(at("t"))).values == {"n": 9}
+
+
+async def test_waited_for_by_processes(make_saver: MakeSaver, dsn: str) -> None:
+    graph = await begun(make_saver(on_conflict="wait"))
+    pipe = asyncio.subprocess.PIPE
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, ADDER, dsn, "4", stdin=pipe, stdout=pipe) for _ in range(2)
+    ]
+    async with asyncio.timeout(60):
+        for process in processes:
+            assert process.stdout is not None and await process.stdout.readline() == b"ready\n"
+        await asyncio.gather(*(process.communicate(b"\n") for process in processes))
+    assert [process.returncode for process in processes] == [0, 0]
     assert (await graph.aget_state(at("t"))).values == {"n": 9}
 
 
