@@ -17,7 +17,7 @@ from pgstate._calls._run import Connection
 from pgstate._embedding import Embedding, fill
 from pgstate._gather import Gatherer, Lane, Operation, Statement, persist
 from pgstate._hub import Hub, Waker
-from pgstate._source import Source, using
+from pgstate._source import Source, all_given, using
 from pgstate.types import Info, Row, Stats
 
 T = TypeVar("T")
@@ -107,18 +107,18 @@ class Core:
     async def _write(
         self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
     ) -> Sequence[Row]:
-        connection = await self.source.take(left)
-        try:
-            if len(batch) == 1 and self._waker.idle:
+        alone = len(batch) == 1 and self._waker.idle
+
+        async def run(connection: Connection) -> Sequence[Row]:
+            if alone:
                 args = (batch[0].args, lane.id, lane.turn, lock_timeout, agent)
-                rows: Sequence[Row] = [await values.write_and_wake(connection, *args, timeout=left)]
-                if rows[0]["watched"]:
-                    self._waker.woken()
-                return rows
-            rows = await write(connection, [o.args for o in batch], lane, lock_timeout, agent, left)
-        finally:
-            await self.source.give(connection)
-        if rows[0]["watched"]:
+                return [await values.write_and_wake(connection, *args, timeout=left)]
+            return await write(connection, [o.args for o in batch], lane, lock_timeout, agent, left)
+
+        rows = await using(self.source, run, left)
+        if rows[0]["watched"] and alone:
+            self._waker.woken()
+        elif rows[0]["watched"]:
             self._waker.wake([o.key for o, row in zip(batch, rows, strict=True) if row["status"] == "ok"], agent)
         return rows
 
@@ -126,11 +126,7 @@ class Core:
         self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
     ) -> Sequence[Row]:
         writes = [row for operation in batch for row in operation.args]
-        connection = await self.source.take(left)
-        try:
-            rows = await write_together(connection, writes, lane, lock_timeout, agent, left)
-        finally:
-            await self.source.give(connection)
+        rows = await using(self.source, lambda c: write_together(c, writes, lane, lock_timeout, agent, left), left)
         if any(row["status"] != "ok" for row in rows):
             if len(batch) > 1:
                 raise _Refused
@@ -142,11 +138,7 @@ class Core:
     async def _read(
         self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
     ) -> Sequence[Row]:
-        connection = await self.source.take(left)
-        try:
-            return await read(connection, [(o.key, o.args) for o in batch], agent, left)
-        finally:
-            await self.source.give(connection)
+        return await using(self.source, lambda c: read(c, [(o.key, o.args) for o in batch], agent, left), left)
 
     async def call(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
         """Runs a statement that reads, or that may be sent twice, until it is answered or the timeout is over."""
@@ -182,9 +174,15 @@ class Core:
         return self
 
     async def _persist(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
-        deadline = asyncio.get_running_loop().time() + timeout
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
         self.stats.statements += 1
-        return await persist(lambda left: using(self.source, lambda c: run(c, left), left), deadline, self.stats)
+        # what was waited for a connection is not left for the statement
+        return await persist(
+            lambda left: using(self.source, lambda c: run(c, max(deadline - clock(), 0.001)), left),
+            deadline,
+            self.stats,
+        )
 
     @contextmanager
     def _under_way(self) -> Iterator[None]:
@@ -296,6 +294,7 @@ class Core:
         if self.stats.writes > self._pulsed:
             # who reads the past by time finds these too, though nobody else may be connected to record them
             await self._beat_once(min(self.timeout, _LAST_PULSE))
+        await all_given(self.source)
         await self.source.close()
 
 

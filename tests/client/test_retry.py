@@ -15,7 +15,7 @@ from client._proxy import Proxy
 from client.conftest import Connect
 from conftest import Database
 from pgstate import State, _gather, errors, ops
-from pgstate._calls._run import ConnectionLost, LockBusy
+from pgstate._calls._run import ConnectionLost, LockBusy, ReadOnly
 from pgstate.types import Claim
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
@@ -183,6 +183,29 @@ async def test_a_lock_given_up_after_a_lost_reply_proves_nothing(state: State) -
     told.append(LockBusy("a key", "55P03"))
     with pytest.raises(LockBusy):
         await _gather.persist(attempt, deadline, state.stats)
+
+
+async def test_a_standbys_refusal_after_a_lost_reply_proves_nothing(state: State) -> None:
+    """It may have what the first attempt did, and be promoted at any moment."""
+    told: list[Exception] = [ConnectionLost("lost"), ReadOnly("read-only", "25006"), errors.Unreachable("promoting")]
+
+    async def attempt(left: float) -> str:
+        if told:
+            raise told.pop(0)
+        return "the first attempt's outcome"
+
+    deadline = asyncio.get_running_loop().time() + 20
+    assert await _gather.persist(attempt, deadline, state.stats) == "the first attempt's outcome"
+
+    async def never(left: float) -> str:
+        raise told.pop(0) if told else ReadOnly("read-only", "25006")
+
+    told.append(ConnectionLost("lost"))
+    with pytest.raises(errors.Timeout):
+        await _gather.persist(never, asyncio.get_running_loop().time() + 0.2, state.stats)
+    # of a call that was sent nowhere else it is the truth
+    with pytest.raises(ReadOnly):
+        await _gather.persist(never, deadline, state.stats)
 
 
 async def test_a_deadlocks_victim_is_run_again(
