@@ -1,13 +1,39 @@
 """All benchmarks in one run, on one server."""
 
-from benchmarks import bound, claims, footprint, growth, history, langgraph, search, storage, typed, values, watch
+from benchmarks import (
+    bound,
+    checkpoints,
+    claims,
+    footprint,
+    growth,
+    history,
+    langgraph,
+    search,
+    storage,
+    typed,
+    values,
+    watch,
+)
 from benchmarks._run import run
 
 if __name__ == "__main__":
     run(
         [
             area.measure
-            for area in (values, claims, typed, bound, growth, history, search, storage, langgraph, watch, footprint)
+            for area in (
+                values,
+                claims,
+                typed,
+                bound,
+                growth,
+                history,
+                search,
+                storage,
+                checkpoints,
+                langgraph,
+                watch,
+                footprint,
+            )
         ],
         __doc__,
     )

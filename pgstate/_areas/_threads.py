@@ -36,6 +36,11 @@ class Known:
         found: Known = core.kept.setdefault(cls, cls())
         return found
 
+    @classmethod
+    def share(cls, core: Core, bound: BoundCore) -> None:
+        """A transaction goes by what its client knows. If it is rolled back, the server says what is missing."""
+        bound.kept[cls] = cls.of(core)
+
     def get(self, place: _Place) -> frozenset[bytes]:
         """What is known there."""
         if place in self._sets:

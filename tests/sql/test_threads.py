@@ -10,6 +10,7 @@ import pytest
 
 from _server import SUPERUSER
 from conftest import Clock
+from pgstate._codec import Encoded
 from sql._caller import Caller, MakeAgent, refused, seconds
 from sql._threads import LONG, hashes, ids, load, save, saved
 
@@ -484,6 +485,26 @@ async def test_the_state_in_sql(root: Caller) -> None:
         ("gone", None, "v2", None),
     ]
     assert await root.rows("checkpoint_state", "t/none") == []
+
+
+async def test_pages_that_nobody_can_have_made(root: Caller) -> None:
+    """They are what a client says they are: reading them ends."""
+    encoded = Encoded()
+    page = encoded.chunk("json", b"1")
+    for depth in range(8):
+        page = encoded.chunk(f"#{depth}", page * 96)
+    types, data = map(list, zip(*encoded.chunks.values(), strict=True))
+    names = ["long", "deep", "wrong"]
+    row = await root("save_checkpoint", "t/1", names, ["#8", "#99999", "#x"], [page, page, page], None, types, data)
+    assert row["status"] == "ok"
+    rows = await root.rows("checkpoint_state", "t/1")
+    assert [(row["channel"], row["type"], row["value"]) for row in rows] == [
+        ("long", "#8", None),
+        ("deep", "#99999", None),
+        ("wrong", "#x", None),
+    ]
+    row = await root("get_checkpoint", "t/1")
+    assert len(row["chunk_hashes"]) == 9
 
 
 async def test_a_time_to_live_begins_anew_with_each_save(root: Caller, inside: Caller, clock: Clock) -> None:

@@ -4231,7 +4231,7 @@ $$;
 comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
 
 -- functions/threads/_store_checkpoint.sql
--- Stores a checkpoint of a thread whose entry the caller has locked (p_live: and which is there), unless it may not be. As the
+-- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. As the
 -- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
@@ -4241,7 +4241,7 @@ comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Int
 -- Order of locks: the entry, the thread, and nothing else. Chunks are removed under the entry's lock only, so what is found
 -- here stays; chunks of another thread stay while a checkpoint of this one reaches them, see _collect_thread().
 create function pgstate._store_checkpoint(
-  p_actor pgstate._actor, p_key text, p_live boolean, p_now timestamptz, p_ns text, p_id text, p_parent text, p_names text[],
+  p_actor pgstate._actor, p_key text, p_now timestamptz, p_ns text, p_id text, p_parent text, p_names text[],
   p_versions text[], p_types text[], p_data bytea[], p_chunk_types text[], p_chunk_data bytea[], p_header bytea, p_whole boolean,
   p_metadata jsonb, p_run_id text, p_expect_head text, p_guard text[]
 ) returns pgstate._stored
@@ -4351,7 +4351,7 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._store_checkpoint(pgstate._actor, text, boolean, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
+comment on function pgstate._store_checkpoint(pgstate._actor, text, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
   'Internal: stores a checkpoint.';
 
 -- functions/threads/_chunks.sql
@@ -4384,7 +4384,7 @@ $$;
 comment on function pgstate._chunks(bigint[], text[], bytea[]) is 'Internal: the chunks that roots reach.';
 
 -- functions/threads/_full_checkpoint.sql
--- A checkpoint with the chunks that it reaches, level by level, and the writes that came after it.
+-- A checkpoint with the chunks that it reaches, and the writes that came after it.
 create function pgstate._full_checkpoint(p_key text, p_bases bigint[], p_checkpoint pgstate.checkpoint) returns pgstate.checkpoint_full
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -4392,25 +4392,11 @@ as $$
 declare
   c alias for p_checkpoint;
   v_full pgstate.checkpoint_full;
-  v_stores bigint[] := p_bases || c.thread_id;
-  v_wanted bytea[] := array(select distinct r from pgstate._refs(c.types, c.data) r);
-  v_hashes bytea[];
-  v_types text[];
-  v_data bytea[];
 begin
   v_full := row('ok', p_key, c.ns, c.id, c.parent, c.metadata, c.run_id, c.header, c.whole, c.names, c.versions, c.types, c.data, c.size,
-                c.created_at, c.writer, c.via, '{}', '{}', '{}', null, null, null, null, null, null)::pgstate.checkpoint_full;
-  while cardinality(v_wanted) > 0 loop
-    -- not as a join, of which the planner may make one that goes through all chunks of the thread. A fork may have sent again what
-    -- it has from where it came from: once
-    select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
-      from unnest(v_wanted) w (hash)
-      cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = w.hash limit 1) k;
-    v_full.chunk_hashes := v_full.chunk_hashes || v_hashes;
-    v_full.chunk_types := v_full.chunk_types || v_types;
-    v_full.chunk_data := v_full.chunk_data || v_data;
-    v_wanted := array(select distinct r from pgstate._refs(v_types, v_data) r);
-  end loop;
+                c.created_at, c.writer, c.via, null, null, null, null, null, null, null, null, null)::pgstate.checkpoint_full;
+  select k.hashes, k.types, k.data into v_full.chunk_hashes, v_full.chunk_types, v_full.chunk_data
+    from pgstate._chunks(p_bases || c.thread_id, c.types, c.data) k;
   select array_agg(w.task_id order by w.task_path, w.task_id, w.idx), array_agg(w.task_path order by w.task_path, w.task_id, w.idx),
          array_agg(w.idx order by w.task_path, w.task_id, w.idx), array_agg(w.channel order by w.task_path, w.task_id, w.idx),
          array_agg(w.type order by w.task_path, w.task_id, w.idx), array_agg(w.data order by w.task_path, w.task_id, w.idx)
@@ -4508,11 +4494,15 @@ begin
   with recursive walk (parent, id, wanted, left_over, names, types, data) as (
     (select c.parent::text, null::text collate "C", null::text[], p_channels, null::text[], null::text[], null::bytea[]
        from pgstate.checkpoint c
-      where c.thread_id = v_thread.id and c.ns = p_ns and (p_id is null or c.id = p_id) order by c.id desc limit 1)
+      where c.thread_id = v_thread.id and c.ns = p_ns
+        and c.id = coalesce(p_id, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns)))
     union
     select a.parent::text, a.id::text, w.left_over,
            array(select o from unnest(w.left_over) o where a.types[array_position(a.names, o)] is null), a.names, a.types, a.data
-      from walk w join pgstate.checkpoint a on a.thread_id = v_thread.id and a.ns = p_ns and a.id = w.parent
+      from walk w
+      -- OFFSET: by a look at the index, however many there are
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns and y.id = w.parent offset 0) a
      where cardinality(w.left_over) > 0
   ), placed as (
     select row_number() over () as place, w.* from walk w
@@ -4530,7 +4520,9 @@ begin
     into v_out.write_channels, v_out.write_task_ids, v_out.write_types, v_out.write_data
     from (select w.channel, w.task_id::text, w.type::text, w.data
             from unnest(v_ids, v_places, v_channels) a (id, place, channel)
-            join pgstate.pending_write w on w.thread_id = v_thread.id and w.ns = p_ns and w.checkpoint = a.id and w.channel = a.channel
+            cross join lateral (
+              select y.* from pgstate.pending_write y
+               where y.thread_id = v_thread.id and y.ns = p_ns and y.checkpoint = a.id and y.channel = a.channel offset 0) w
            order by a.place desc, w.task_path, w.task_id, w.idx) w;
   return v_out;
 end
@@ -4809,7 +4801,7 @@ $$;
 comment on function pgstate._json_of(bytea) is 'Internal: the value of a JSON text, if Postgres can hold it.';
 
 -- functions/threads/_channel_value.sql
--- A channel of a checkpoint, put together from its chunks where it is JSON.
+-- A channel of a checkpoint, put together from its chunks where it is JSON, and a list of a million elements at most.
 create function pgstate._channel_value(p_stores bigint[], p_name text, p_version text, p_type text, p_data bytea) returns pgstate.channel_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -4818,6 +4810,7 @@ declare
   v_row pgstate.channel_row;
   v_data bytea := p_data;
   v_hashes bytea[];
+  v_length bigint;
 begin
   v_row.channel := p_name;
   v_row.version := p_version;
@@ -4825,9 +4818,17 @@ begin
   if p_type = '@' then
     select k.type, k.data into v_row.type, v_data
       from pgstate.chunk k where k.thread_id = any (p_stores) and k.hash = p_data limit 1;
-  elsif p_type ^@ '#' then
+  elsif p_type ~ '^#[0-9]$' then
     v_hashes := array(select r.hash from pgstate._refs(array[p_type], array[p_data]) with ordinality r (hash, ord) order by r.ord);
     for v_level in 1 .. substr(p_type, 2)::int loop
+      -- pages that name pages many times over would make a list that nobody has saved
+      v_length := (
+        select sum(octet_length(k.data)) / 16
+          from unnest(v_hashes) w (hash)
+          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k);
+      if v_length > 1000000 then
+        return v_row;
+      end if;
       v_hashes := array(
         select substr(k.data, 16 * i + 1, 16)
           from unnest(v_hashes) with ordinality w (hash, ord)
@@ -4861,7 +4862,8 @@ begin
   return query
     select v.*
       from (select x.* from pgstate.checkpoint x
-             where x.thread_id = v_thread.id and x.ns = p_ns and (p_id is null or x.id = p_id) order by x.id desc limit 1) c
+             where x.thread_id = v_thread.id and x.ns = p_ns
+               and x.id = coalesce(p_id, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns))) c
       cross join lateral unnest(c.names, c.versions, c.types, c.data) with ordinality u (name, version, type, data, ord)
       cross join lateral pgstate._channel_value(v_thread.bases || v_thread.id, u.name, u.version, u.type, u.data) v
      order by u.ord;
@@ -9553,7 +9555,7 @@ begin
   v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true));
   if v_head.status is null then
     v_stored := pgstate._store_checkpoint(
-      v_actor, save_checkpoint.key, v_head.live, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
+      v_actor, save_checkpoint.key, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);

@@ -14,11 +14,15 @@ begin
   with recursive walk (parent, id, wanted, left_over, names, types, data) as (
     (select c.parent::text, null::text collate "C", null::text[], p_channels, null::text[], null::text[], null::bytea[]
        from pgstate.checkpoint c
-      where c.thread_id = v_thread.id and c.ns = p_ns and (p_id is null or c.id = p_id) order by c.id desc limit 1)
+      where c.thread_id = v_thread.id and c.ns = p_ns
+        and c.id = coalesce(p_id, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns)))
     union
     select a.parent::text, a.id::text, w.left_over,
            array(select o from unnest(w.left_over) o where a.types[array_position(a.names, o)] is null), a.names, a.types, a.data
-      from walk w join pgstate.checkpoint a on a.thread_id = v_thread.id and a.ns = p_ns and a.id = w.parent
+      from walk w
+      -- OFFSET: by a look at the index, however many there are
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns and y.id = w.parent offset 0) a
      where cardinality(w.left_over) > 0
   ), placed as (
     select row_number() over () as place, w.* from walk w
@@ -36,7 +40,9 @@ begin
     into v_out.write_channels, v_out.write_task_ids, v_out.write_types, v_out.write_data
     from (select w.channel, w.task_id::text, w.type::text, w.data
             from unnest(v_ids, v_places, v_channels) a (id, place, channel)
-            join pgstate.pending_write w on w.thread_id = v_thread.id and w.ns = p_ns and w.checkpoint = a.id and w.channel = a.channel
+            cross join lateral (
+              select y.* from pgstate.pending_write y
+               where y.thread_id = v_thread.id and y.ns = p_ns and y.checkpoint = a.id and y.channel = a.channel offset 0) w
            order by a.place desc, w.task_path, w.task_id, w.idx) w;
   return v_out;
 end
