@@ -122,6 +122,15 @@ async def test_typed_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert said.endswith("{'topic': FieldChange(old='owls', new='Owls')}\n")
 
 
+async def test_langgraph_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    snippet = python("PgStateSaver(state, on_conflict")
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    async with asyncio.timeout(20):
+        await run(snippet)
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["{'text': 'owls hunt at night', 'approved': True}", "threads/draft%207 admin"]
+
+
 async def test_search_snippet(
     superuser_dsn: str, dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

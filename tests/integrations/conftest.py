@@ -48,12 +48,12 @@ async def reference(dsn: str) -> AsyncIterator[AsyncPostgresSaver]:
 
 @pytest.fixture
 def size(database: Database) -> Callable[[], int]:
-    """`size()`: bytes of everything that the pgstate schema holds, indexes and what is out of line included."""
+    """`size()`: bytes of all tables, indexes and what is out of line included."""
 
     def measure() -> int:
         ((bytes_,),) = database.sql(
             "select sum(pg_total_relation_size(oid))::bigint from pg_class "
-            "where relnamespace = 'pgstate'::regnamespace and relkind = 'r'"
+            "where relnamespace = any (array['pgstate', 'public']::regnamespace[]) and relkind = 'r'"
         )
         return int(bytes_)
 

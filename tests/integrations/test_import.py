@@ -16,6 +16,8 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import TASKS
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.store.base import GetOp, PutOp
+from langgraph.store.postgres.aio import AsyncPostgresStore
 from langgraph.types import Command
 
 from client._cli import invoke, on_terminal
@@ -23,7 +25,7 @@ from conftest import INSTALLER
 from integrations import _graphs
 from integrations._checkpoints import at, id_of, ids, make, put, read
 from pgstate import State, errors
-from pgstate.integrations.langgraph import PgStateSaver, _msgpack
+from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _msgpack
 from pgstate.integrations.langgraph._import import Imported, NotTheSame, import_threads
 
 Connect = Callable[..., Any]
@@ -154,12 +156,36 @@ async def test_by_the_command_line(reference: AsyncPostgresSaver, saver: PgState
         await put(reference, at(thread), {"n": 1})
     said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--thread", "a", "--json", dsn=dsn)
     assert said.code == 0, said
-    assert json.loads(said.out) == {"threads": 1, "checkpoints": 1, "writes": 0, "present": 0}
+    assert json.loads(said.out) == {"threads": 1, "checkpoints": 1, "writes": 0, "present": 0, "items": 0}
     shown = await asyncio.to_thread(on_terminal, "import-langgraph", "--from", dsn, dsn=dsn)
-    assert "3 threads: 2 checkpoints and 0 writes brought over and read back, 1 checkpoints were here already" in shown
+    assert "3 threads: 2 checkpoints and 0 writes brought over and read back, 0 items of the store" in shown
+    assert "1 of all were here already" in " ".join(shown.split())
     said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--prefix", "old", dsn=dsn)
-    assert said.out == "3\t3\t0\t0\n"
+    assert said.out == "3\t3\t0\t0\t0\n"
     assert len(await ids(saver, None)) == 3
+
+
+async def test_items_of_the_store(reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect) -> None:
+    values = {f"key {n}": {"n": n, "text": "ü" * n, "deep": [1.5, None, {"a": True}]} for n in range(600)}
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        await theirs.abatch([PutOp(("users", "ana"), key, value) for key, value in values.items()])
+        await theirs.aput(("other",), "lives", {"n": 1}, ttl=60)
+        await theirs.aput(("other",), "gone", {"n": 2}, ttl=60)
+        await (await connect_as(INSTALLER)).execute("update store set expires_at = now() where key = 'gone'")
+    mine = PgStateStore(state)
+    # what is here already stays
+    await mine.aput(("users", "ana"), "key 7", {"mine": True})
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--json", dsn=dsn)
+    assert said.code == 0, said
+    assert json.loads(said.out) == {"threads": 0, "checkpoints": 0, "writes": 0, "present": 1, "items": 600}
+    found = await mine.abatch([GetOp(("users", "ana"), key) for key in values])
+    assert [item.value for item in found] == [{"mine": True} if n == 7 else v for n, v in enumerate(values.values())]
+    entry = await state.get("store/other/lives")
+    assert entry is not None and 3000 < (entry.expires_at - entry.updated_at).total_seconds() <= 3600
+    assert await mine.aget(("other",), "gone") is None
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--json", dsn=dsn)
+    assert json.loads(said.out)["present"] == 601
 
 
 def test_without_checkpoints_there(dsn: str) -> None:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import json
+import pickle
 import secrets
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 import pytest
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.serde.base import CipherProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, TASKS, _DeltaSnapshot
+from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgstate
-from conftest import Database
+from client._proxy import Proxy
+from conftest import INSTALLER, Database
 from integrations._checkpoints import at, id_of, ids, make, put, read
 from integrations.conftest import MakeSaver
 from pgstate import State, errors
-from pgstate.integrations.langgraph import PgStateSaver
+from pgstate.integrations.langgraph import PgStateSaver, _memory
+from pgstate.integrations.langgraph._records import contains
 
 # what a saver keeps of a thread, read through its interface
 Told = list[tuple[Any, ...]]
@@ -58,8 +65,8 @@ async def test_what_was_remembered_may_be_gone(saver: PgStateSaver, dsn: str) ->
     big = [secrets.token_hex(8) for _ in range(200)]
     await put(saver, at("t"), {"big": big})
     async with pgstate.connect(dsn) as other:
+        # its chunks go with it
         await PgStateSaver(other).adelete_thread("t")
-        await other.maintain() if hasattr(other, "maintain") else None
     config = await put(saver, at("t"), {"big": [*big, "more"]})
     assert (await read(saver, config)).checkpoint["channel_values"] == {"big": [*big, "more"]}
 
@@ -323,7 +330,7 @@ async def chain(saver: BaseCheckpointSaver[Any], thread: str) -> list[dict[str, 
     return [*made, fork]
 
 
-async def test_delta_histories_are_those_of_the_interface(saver: PgStateSaver, reference: Any) -> None:
+async def test_delta_histories_are_those_of_the_interface(saver: PgStateSaver) -> None:
     channels = ["log", "plain", "none", "unknown"]
     made = await chain(saver, "t")
     for config in (*made, at("t"), at("other"), at("t", "1f000000-0000-6000-8000-000000000000")):
@@ -438,6 +445,24 @@ async def test_encrypted_metadata_is_filtered(encrypted: PgStateSaver) -> None:
     assert await ids(encrypted, at("t")) == [id_of(second)]
 
 
+async def test_what_grows_is_encrypted_once(
+    encrypted: PgStateSaver, make_saver: MakeSaver, size: Callable[[], int]
+) -> None:
+    """Also by a process that has not encrypted it itself, but read it."""
+    lines = [secrets.token_hex(500)]
+    config = await put(encrypted, at("t"), {"lines": lines})
+    before = size()
+    for number in range(60):
+        if number == 30:
+            encrypted = make_saver(serde=EncryptedSerializer(Reverse()))
+            await read(encrypted, at("t"))
+        lines = [*lines, secrets.token_hex(500)]
+        config = await put(encrypted, config, {"lines": lines}, {"lines": number + 2})
+    # 60 kB of lines; written anew each time, 1.8 MB
+    assert size() - before < 600_000
+    assert (await read(encrypted, at("t"))).checkpoint["channel_values"] == {"lines": lines}
+
+
 async def test_encryption_may_begin_later(saver: PgStateSaver, encrypted: PgStateSaver) -> None:
     first = await put(saver, at("t"), {"l": [1, "a"], "s": "x"}, user="ana")
     second = await put(encrypted, first, {"l": [1, "a", "b"], "s": "x"}, {"l": 2, "s": 1}, new={"l": 2}, user="bo")
@@ -526,3 +551,106 @@ async def test_agents_see_their_own_threads(saver: PgStateSaver, state: State, d
             await refused
     await others.adelete_for_runs(["x"])
     assert [t.config["configurable"]["thread_id"] async for t in hers.alist(None)] == ["t"]
+
+
+async def test_on_a_pool_and_an_engine(dsn: str) -> None:
+    """Their connections are of one loop: what is not on it says so, in place of waiting for ever."""
+    engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://"))
+    async with (
+        asyncpg.create_pool(dsn, min_size=1, max_size=3) as pool,
+        pgstate.connect(pool=pool) as on_pool,
+        pgstate.connect(engine=engine) as on_engine,
+    ):
+        for thread, state in (("pool", on_pool), ("engine", on_engine)):
+            saver = PgStateSaver(state)
+            config = await put(saver, at(thread), {"n": 1})
+            with pytest.raises(errors.InvalidArgument, match="dsn"):
+                saver.get_tuple(config)
+            with pytest.raises(errors.InvalidArgument, match="dsn"):
+                await asyncio.to_thread(saver.get_tuple, config)
+            assert (await read(saver, at(thread))).config == config
+    await engine.dispose()
+
+
+async def test_from_another_loop(saver: PgStateSaver) -> None:
+    config = await put(saver, at("t"), {"n": 1})
+
+    async def elsewhere() -> Any:
+        found = await saver.aget_tuple(at("t"))
+        assert found is not None
+        await put(saver, found.config, {"n": 2}, {"n": 2})
+        return [t.checkpoint["channel_values"] async for t in saver.alist(at("t"))]
+
+    assert await asyncio.to_thread(asyncio.run, elsewhere()) == [{"n": 2}, {"n": 1}]
+    assert (await read(saver, at("t"))).parent_config == config
+
+
+async def test_a_save_whose_reply_was_lost_is_done_once(database: Database, state: State) -> None:
+    proxy = Proxy(database.cluster.data / f".s.PGSQL.{database.cluster.port}", INSTALLER, database.name)
+    await proxy.start()
+    try:
+        for way in (None, "refuse"):
+            thread = f"t-{way}"
+            async with pgstate.connect(proxy.dsn) as other:
+                saver = PgStateSaver(other, on_conflict=way)
+                config = await put(saver, at(thread), {"n": 1})
+                for marker, number in ((b"one", 2), (b"two", 3)):
+                    lost = proxy.lose_reply(marker)
+                    config = await put(
+                        saver, config, {"text": marker.decode() * 100, "n": number}, {"text": number, "n": number}
+                    )
+                    assert lost.is_set()
+                lost = proxy.lose_reply(b"three")
+                await saver.aput_writes(config, [("n", "three" * 100)], "task")
+                assert lost.is_set()
+                assert (await read(saver, config)).pending_writes == [("task", "n", "three" * 100)]
+            history = await state.history(f"threads/{thread}")
+            assert [version.value["checkpoints"] for version in history] == [3, 2, 1]
+    finally:
+        await proxy.stop()
+
+
+async def test_what_is_listed_is_loaded_when_it_is_looked_at(saver: PgStateSaver) -> None:
+    config = await put(saver, at("t"), {"l": [1, 2], "own": Own(1)})
+    await saver.aput_writes(config, [("l", 3)], "task")
+    whole = await read(saver, config)
+    (found,) = [t async for t in saver.alist(at("t"))]
+    assert found.config == whole.config and found.metadata == whole.metadata and "_loaded" not in vars(found)
+    assert found == whole and whole == found and found != whole._replace(metadata={})
+    assert tuple(found) == tuple(whole) and found[1] == whole.checkpoint and found[:] == tuple(whole)
+    assert type(found.checkpoint) is dict and type(found.checkpoint["channel_values"]) is dict
+    for made in (copy.copy(found), copy.deepcopy(found), pickle.loads(pickle.dumps(found)), found._replace()):
+        assert type(made) is CheckpointTuple and made == whole
+    assert repr(found) == repr(whole) and found._asdict() == whole._asdict()
+
+
+CONTAINED = [
+    ({"a": 1}, {"a": 1}), ({"a": 1}, {"a": 1.0}), ({"a": 1}, {"a": True}), ({"a": True}, {"a": 1}), ({"a": None}, {"a": None}),
+    ({}, {"a": None}), ({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}), ({"a": {"b": 1}}, {"a": {}}), ({"a": [1, 2]}, {"a": [2]}),
+    ({"a": [1, 2]}, {"a": [2, 2, 1]}), ({"a": [1, 2]}, {"a": []}), ({"a": [1]}, {"a": [1, 2]}), ({"a": [{"b": 1, "c": 2}]}, {"a": [{"c": 2}]}),
+    ({"a": [[1, 2], [3]]}, {"a": [[2]]}), ({"a": [[1, 2], [3]]}, {"a": [[1, 3]]}), ({"a": {"b": [1]}}, {"a": [1]}), ({"a": "x"}, {"a": "xy"}),
+    ({"a": [1]}, {"a": {}}), ({"a": {}}, {"a": []}), ({"a": "1"}, {"a": 1}), ({"a": [None]}, {"a": [None]}), ({"a": False}, {"a": None}),
+]  # fmt: skip
+
+
+async def test_filters_here_are_those_of_the_database(admin: asyncpg.Connection) -> None:
+    for found, wanted in CONTAINED:
+        there = await admin.fetchval("select $1::text::jsonb @> $2::text::jsonb", json.dumps(found), json.dumps(wanted))
+        assert contains(found, wanted) == there, (found, wanted)
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_memory, "_HASHES", 50)
+    memory = _memory.Memory()
+    root = _memory.Root(1, "@", b"x", frozenset(bytes([n]) * 16 for n in range(10)))
+    for number in range(20):
+        memory.keep((None, f"t/{number}", ""), _memory.Seen(str(number), {"a": root}))
+    kept = [number for number in range(20) if memory.last((None, f"t/{number}", "")).id]
+    assert kept == [16, 17, 18, 19]
+    memory.keep((None, "t/19", ""), _memory.Seen("again", {}))
+    memory.forget((None, "t/18", ""))
+    memory.forget((None, "t/18", ""))
+    assert memory._count == 2 * 12 + 1
+    # one that is larger than all is kept as long as it is the last
+    memory.keep((None, "large", ""), _memory.Seen("l", {str(n): root for n in range(9)}))
+    assert memory.last((None, "large", "")).id == "l" and not memory.last((None, "t/19", "")).id

@@ -25,7 +25,7 @@ from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._saver import PgStateSaver
 from pgstate.types import Row
 
-_BATCH = 50  # checkpoints
+_BATCH = 20  # checkpoints, each with all that it holds
 _PAGE = 1000
 
 _THREADS = """
@@ -61,12 +61,13 @@ select checkpoint_id, task_id, task_path, array_agg(idx order by idx) as idxs,
 
 @dataclass
 class Imported:
-    """What was brought over; `present` checkpoints were there already."""
+    """What was brought over; so many checkpoints and items were `present` already."""
 
     threads: int = 0
     checkpoints: int = 0
     writes: int = 0
     present: int = 0
+    items: int = 0
 
 
 # task, path, idx, channel, what the serializer made of the value

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any, TypeAlias
 
 _HASHES = 200_000  # some 100 bytes each
@@ -38,6 +39,8 @@ class Memory:
     def __init__(self) -> None:
         self._seen: OrderedDict[Place, Seen] = OrderedDict()
         self._count = 0
+        # synchronous callers are served on a loop in another thread
+        self._guard = RLock()
 
     def last(self, place: Place) -> Seen:
         """The checkpoint seen last."""
@@ -45,15 +48,17 @@ class Memory:
 
     def keep(self, place: Place, seen: Seen) -> None:
         """One that was read or saved."""
-        self.forget(place)
-        self._seen[place] = seen
-        self._count += _size(seen)
-        while self._count > _HASHES and len(self._seen) > 1:
-            self.forget(next(iter(self._seen)))
+        with self._guard:
+            self.forget(place)
+            self._seen[place] = seen
+            self._count += _size(seen)
+            while self._count > _HASHES and len(self._seen) > 1:
+                self.forget(next(iter(self._seen)))
 
     def forget(self, place: Place) -> None:
         """What is known there is so no more."""
-        self._count -= _size(self._seen.pop(place, None))
+        with self._guard:
+            self._count -= _size(self._seen.pop(place, None))
 
 
 def _size(seen: Seen | None) -> int:

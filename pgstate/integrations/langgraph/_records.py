@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -154,6 +155,7 @@ class Remembering:
         self._size = 0
         # the plaintext's digest, which stays in this process
         self._known: dict[bytes, tuple[str, bytes]] = {}
+        self._guard = Lock()
 
     def dumps_typed(self, value: Any) -> tuple[str, bytes]:
         plain = self.serde.serde.dumps_typed(value)
@@ -175,13 +177,14 @@ class Remembering:
         return self.serde.serde.loads_typed((plain_kind, plain))
 
     def _keep(self, key: bytes, typed: tuple[str, bytes]) -> None:
-        if key in self._known:
-            return
-        self._known[key] = typed
-        self._size += len(typed[1])
-        while self._size > self._limit and len(self._known) > 1:
-            oldest = next(iter(self._known))
-            self._size -= len(self._known.pop(oldest)[1])
+        with self._guard:
+            if key in self._known:
+                return
+            self._known[key] = typed
+            self._size += len(typed[1])
+            while self._size > self._limit and len(self._known) > 1:
+                oldest = next(iter(self._known))
+                self._size -= len(self._known.pop(oldest)[1])
 
 
 def _mark(kind: str, data: bytes) -> bytes:

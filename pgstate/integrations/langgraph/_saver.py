@@ -176,7 +176,7 @@ class PgStateSaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> Callable[[State], Coroutine[Any, Any, RunnableConfig]]:
         key = self._threads.key(config)
-        expected = self._turns.expected(config, key)
+        expected = self._turns.expected(config, key, metadata.get("source"))
         known = get_serializable_checkpoint_metadata(config, metadata)
 
         async def put(state: State) -> RunnableConfig:

@@ -81,9 +81,9 @@ class Turns:
             run.turn = await Turn.take(state, key, self._lease, self._wait)
             finalize(writer, run.turn.end).atexit = False
 
-    def expected(self, config: RunnableConfig, key: str) -> str | None:
+    def expected(self, config: RunnableConfig, key: str, source: object) -> str | None:
         """The checkpoint that has to be the latest when what comes behind it is saved, '' for none at all; None if any
-        may. In the caller's own context."""
+        may: a `source` that is a fork begins a branch on purpose. In the caller's own context."""
         named = config["configurable"]
         if self.how is None or named.get("checkpoint_ns"):
             return None
@@ -93,7 +93,7 @@ class Turns:
             pointed, run.pointed = run.pointed, False
         else:
             pointed = _read.get() == (key, parent)
-        return None if pointed else parent
+        return None if pointed or source == "fork" else parent
 
     @asynccontextmanager
     async def for_save(self, state: State, config: RunnableConfig, key: str) -> AsyncIterator[None]:

@@ -32,20 +32,28 @@ begin
              and (p_filter is null or c.metadata @> p_filter)
            order by c.id desc limit p_limit) m
        order by m.id desc, m.ns limit p_limit;
+  elsif p_run_id is not null then
+    return query
+      select 'ok', t.key::text, c.ns::text, c.id::text, c.parent::text, c.metadata, c.run_id::text, c.header, c.whole, c.names, c.versions,
+             c.types, c.data, c.size, c.created_at, c.writer, c.via
+        from pgstate.checkpoint c
+        -- a limit, so that this is looked up for each and the planner does not begin with all threads
+        cross join lateral (
+          select x.key from pgstate.thread x join pgstate.entry e on e.key = x.key
+           where x.id = c.thread_id and e.value is not null and (e.expires_at is null or e.expires_at > v_now) limit 1) t
+       where c.run_id = p_run_id and p_ranges @> t.key and (p_key is null or t.key = p_key) and (p_regex is null or t.key ~ p_regex)
+         and (p_ns is null or c.ns = p_ns)
+         and (p_before is null or c.id < p_before or c.id = p_before and (t.key, c.ns) > (p_after_key, p_after_ns))
+         and (p_filter is null or c.metadata @> p_filter)
+       order by c.id desc, t.key, c.ns limit p_limit;
   else
     return query
       select 'ok', t.key::text, c.ns::text, c.id::text, c.parent::text, c.metadata, c.run_id::text, c.header, c.whole, c.names, c.versions,
              c.types, c.data, c.size, c.created_at, c.writer, c.via
-        from (
-          select x.* from pgstate.checkpoint x where x.run_id = p_run_id
-          union all
-          select x.* from pgstate.checkpoint x where p_run_id is null
-        ) c
-        join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
-       where p_ranges @> t.key and (p_key is null or t.key = p_key) and (p_regex is null or t.key ~ p_regex)
-         and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
-         and (p_ns is null or c.ns = p_ns) and (p_before is null or c.id <= p_before)
-         and (p_before is null or c.id < p_before or (t.key, c.ns) > (p_after_key, p_after_ns))
+        from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
+       where p_ranges @> t.key and (p_regex is null or t.key ~ p_regex)
+         and e.value is not null and (e.expires_at is null or e.expires_at > v_now) and (p_ns is null or c.ns = p_ns)
+         and (p_before is null or c.id < p_before or c.id = p_before and (t.key, c.ns) > (p_after_key, p_after_ns))
          and (p_filter is null or c.metadata @> p_filter)
        order by c.id desc, t.key, c.ns limit p_limit;
   end if;
