@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 from pgstate import errors
-from pgstate._calls._run import Connection
+from pgstate._calls._run import Connection, translate
 from pgstate._core import NoLane, read, write, write_together
 from pgstate._embedding import Embedding
 from pgstate._gather import MAX_BATCH, Operation, Statement
@@ -75,10 +75,15 @@ class BoundCore:
         return await self.once(lambda c: run(c, _NO_LANE, timeout), timeout)
 
     async def once(self, run: Callable[[Connection], Awaitable[T]], timeout: float) -> T:
-        """Runs statements, each for `timeout` seconds at most."""
+        """Runs statements, each for `timeout` seconds at most, when those before them are done."""
         async with self._turn:
             self.stats.statements += 1
-            return await run(await self._link.statements())
+            try:
+                async with asyncio.timeout(timeout):
+                    statements = await self._link.statements()
+            except TimeoutError as error:
+                raise translate(error) from error
+            return await run(statements)
 
     async def fill(self, pattern: str, agent: str | None, timeout: float, limit: int | None) -> int:
         """Embeds nothing: a model is slow, and the transaction open. A client does it after the commit."""
@@ -131,6 +136,10 @@ class Single:
 
     async def submit(self, key: str, args: tuple[Any, ...], size: int, timeout: float) -> Row:
         """Runs one operation and returns its row."""
+        return (await self.submit_all([(key, args, size)], timeout))[0]
+
+    async def submit_all(self, operations: Sequence[tuple[str, tuple[Any, ...], int]], timeout: float) -> Sequence[Row]:
+        """Runs several and returns their rows."""
         loop = asyncio.get_running_loop()
-        operation = Operation(key, args, size, loop.time() + timeout, loop.create_future())
-        return (await self._statement([operation], _NO_LANE, None, timeout))[0]
+        batch = [Operation(*operation, loop.time() + timeout, loop.create_future()) for operation in operations]
+        return await self._statement(batch, _NO_LANE, None, timeout) if batch else []

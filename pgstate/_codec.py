@@ -35,6 +35,9 @@ _MOST_PAGE = 96
 # As many are in the root itself.
 _MOST_ROOT = 48
 _HASH = 16
+# What a list can be, whoever made the pages: reading ends there.
+_MOST_DEPTH = 8
+_MOST_LEAVES = 10_000_000
 
 
 class Serializer(Protocol):
@@ -204,22 +207,48 @@ def decode(
 def _value(type_: str, data: bytes, chunks: Mapping[bytes, Chunk], serializer: Serializer) -> Any:
     loads = serializer.loads_typed
     if type_ == "@":
+        if data not in chunks:
+            raise InvalidValue("the checkpoint names a chunk that it does not have")
         return loads(chunks[data])
     if not type_.startswith("#"):
         return loads((type_, data))
-    hashes = _split(data)
-    for _ in range(int(type_[1:])):
-        hashes = [digest for page in hashes for digest in _split(chunks[page][1])]
+    try:
+        leaves = list(_leaf_chunks(type_, data, chunks))
+    except (KeyError, ValueError) as error:
+        raise InvalidValue(f"the checkpoint names chunks that it does not have, or no depth: {error!r:.80}") from error
     value: list[Any] = []
-    for digest in hashes:
-        leaf = chunks[digest]
-        if not leaf[0].startswith("+"):
-            value.append(loads(leaf))
-        elif leaf[0] == "+json":
-            value.extend(loads(("json", leaf[1])))
+    for form, content in leaves:
+        if not form.startswith("+"):
+            value.append(loads((form, content)))
+        elif form == "+json":
+            value.extend(loads(("json", content)))
         else:
-            value.extend(loads((leaf[0][1:], part)) for part in _unpack(leaf[1]))
+            value.extend(loads((form[1:], part)) for part in _unpack(content))
     return value
+
+
+def _leaf_chunks(type_: str, data: bytes, chunks: Mapping[bytes, Chunk]) -> Iterator[Chunk]:
+    """The leaves of a list. Raises InvalidValue where pages that name pages many times over make too long a list, which
+    nobody can have saved."""
+    hashes = _split(data)
+    for _ in range(min(int(type_[1:]), _MOST_DEPTH)):
+        pages = [chunks[digest][1] for digest in hashes]
+        if sum(map(len, pages)) > _MOST_LEAVES * _HASH:
+            raise InvalidValue("the checkpoint's list is longer than any can be")
+        hashes = [digest for page in pages for digest in _split(page)]
+    return (chunks[digest] for digest in hashes)
+
+
+def reached(type_: str, data: bytes, chunks: Mapping[bytes, Chunk]) -> Iterator[bytes]:
+    """The hashes of the chunks that a channel of a root reaches, pages too."""
+    if type_ == "@":
+        yield data
+    elif type_.startswith("#"):
+        hashes = dict.fromkeys(_split(data))
+        yield from hashes
+        for _ in range(min(int(type_[1:]), _MOST_DEPTH)):
+            hashes = dict.fromkeys(digest for page in hashes for digest in _split(chunks[page][1]))
+            yield from hashes
 
 
 def _split(data: bytes) -> list[bytes]:

@@ -17,7 +17,7 @@ from pgstate._calls._run import Connection
 from pgstate._embedding import Embedding, fill
 from pgstate._gather import Gatherer, Lane, Operation, Statement, persist
 from pgstate._hub import Hub, Waker
-from pgstate._source import Source, using
+from pgstate._source import Source, all_given, using
 from pgstate.types import Info, Row, Stats
 
 T = TypeVar("T")
@@ -63,11 +63,20 @@ class Core:
         self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._finished: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        loop = asyncio.get_running_loop()
+        # what ends before it closes, as long as it still answers
+        self.before_close: list[Callable[[], Awaitable[None]]] = []
+        # what closes along with it
+        self.at_close: list[Callable[[], Awaitable[None]]] = []
+        self.loop = loop = asyncio.get_running_loop()
         self._beats = [loop.create_task(self._beat(), name="pgstate-pulse")]
         if embedding is not None:
             # apart: a model may take minutes
             self._beats.append(loop.create_task(self._fill_up(), name="pgstate-embed"))
+
+    def elsewhere(self) -> Core:
+        """Another client of the same database with the same settings, for the event loop that runs now. Raises
+        InvalidArgument where the connections are the application's, of its loop."""
+        return Core(self.source.elsewhere(), self.info, self.timeout, self.embedding, self._embeds_as)
 
     def writer(self, agent: str | None) -> Gatherer:
         """The queue of an agent's writes. Two agents never share a statement, and so never each other's rights."""
@@ -98,18 +107,18 @@ class Core:
     async def _write(
         self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
     ) -> Sequence[Row]:
-        connection = await self.source.take(left)
-        try:
-            if len(batch) == 1 and self._waker.idle:
+        alone = len(batch) == 1 and self._waker.idle
+
+        async def run(connection: Connection) -> Sequence[Row]:
+            if alone:
                 args = (batch[0].args, lane.id, lane.turn, lock_timeout, agent)
-                rows: Sequence[Row] = [await values.write_and_wake(connection, *args, timeout=left)]
-                if rows[0]["watched"]:
-                    self._waker.woken()
-                return rows
-            rows = await write(connection, [o.args for o in batch], lane, lock_timeout, agent, left)
-        finally:
-            await self.source.give(connection)
-        if rows[0]["watched"]:
+                return [await values.write_and_wake(connection, *args, timeout=left)]
+            return await write(connection, [o.args for o in batch], lane, lock_timeout, agent, left)
+
+        rows = await using(self.source, run, left)
+        if rows[0]["watched"] and alone:
+            self._waker.woken()
+        elif rows[0]["watched"]:
             self._waker.wake([o.key for o, row in zip(batch, rows, strict=True) if row["status"] == "ok"], agent)
         return rows
 
@@ -117,11 +126,7 @@ class Core:
         self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
     ) -> Sequence[Row]:
         writes = [row for operation in batch for row in operation.args]
-        connection = await self.source.take(left)
-        try:
-            rows = await write_together(connection, writes, lane, lock_timeout, agent, left)
-        finally:
-            await self.source.give(connection)
+        rows = await using(self.source, lambda c: write_together(c, writes, lane, lock_timeout, agent, left), left)
         if any(row["status"] != "ok" for row in rows):
             if len(batch) > 1:
                 raise _Refused
@@ -133,11 +138,7 @@ class Core:
     async def _read(
         self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
     ) -> Sequence[Row]:
-        connection = await self.source.take(left)
-        try:
-            return await read(connection, [(o.key, o.args) for o in batch], agent, left)
-        finally:
-            await self.source.give(connection)
+        return await using(self.source, lambda c: read(c, [(o.key, o.args) for o in batch], agent, left), left)
 
     async def call(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
         """Runs a statement that reads, or that may be sent twice, until it is answered or the timeout is over."""
@@ -173,9 +174,15 @@ class Core:
         return self
 
     async def _persist(self, run: Callable[[Connection, float], Awaitable[T]], timeout: float) -> T:
-        deadline = asyncio.get_running_loop().time() + timeout
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout
         self.stats.statements += 1
-        return await persist(lambda left: using(self.source, lambda c: run(c, left), left), deadline, self.stats)
+        # what was waited for a connection is not left for the statement
+        return await persist(
+            lambda left: using(self.source, lambda c: run(c, max(deadline - clock(), 0.001)), left),
+            deadline,
+            self.stats,
+        )
 
     @contextmanager
     def _under_way(self) -> Iterator[None]:
@@ -264,12 +271,14 @@ class Core:
 
     async def close(self) -> None:
         """Finishes what is under way, then closes the connections. Whoever calls it again waits for the same end."""
-        self.closed = True
+        self.closed = self.closed or not self.before_close
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="pgstate-close")
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        await asyncio.gather(*(end() for end in self.before_close), return_exceptions=True)
+        self.closed = True
         for beat in self._beats:
             beat.cancel()
         await asyncio.gather(*self._beats, return_exceptions=True)
@@ -278,12 +287,14 @@ class Core:
         if self._calls > 0:
             self._finished = asyncio.get_running_loop().create_future()
             await self._finished
+        await asyncio.gather(*(close() for close in self.at_close))
         await self.hub.close()
         await self._waker.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.stats.writes > self._pulsed:
             # who reads the past by time finds these too, though nobody else may be connected to record them
             await self._beat_once(min(self.timeout, _LAST_PULSE))
+        await all_given(self.source)
         await self.source.close()
 
 
@@ -320,7 +331,7 @@ async def write(
     """Writes, each by itself, in one statement; a row for each."""
     if len(rows) == 1:
         return [await values.write_one(connection, rows[0], lane.id, lane.turn, lock_timeout, agent, timeout=left)]
-    return await values.write_many(connection, _columns(rows), lane.id, lane.turn, lock_timeout, agent, timeout=left)
+    return await values.write_many(connection, by_column(rows), lane.id, lane.turn, lock_timeout, agent, timeout=left)
 
 
 async def write_together(
@@ -332,11 +343,11 @@ async def write_together(
     left: float,
 ) -> Sequence[Row]:
     """Writes, all or nothing."""
-    columns = _columns(rows)
+    columns = by_column(rows)
     return await values.write_together(connection, columns, lane.id, lane.turn, lock_timeout, agent, timeout=left)
 
 
-def _columns(writes: Sequence[Sequence[Any]]) -> list[Sequence[Any] | None]:
+def by_column(writes: Sequence[Sequence[Any]]) -> list[Sequence[Any] | None]:
     """Arguments of writes by column, None for an optional one that nobody gave."""
     columns = [list(column) for column in zip(*writes, strict=True)]
     return [column if index < 2 or column.count(None) < len(column) else None for index, column in enumerate(columns)]

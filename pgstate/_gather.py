@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from pgstate import errors
-from pgstate._calls._run import ConnectionLost, LockBusy, Rerun
+from pgstate._calls._run import ConnectionLost, LockBusy, ReadOnly, Rerun
 from pgstate.types import Row, Stats
 
 MAX_BATCH = 256
@@ -86,8 +86,8 @@ async def persist(
     """Runs a statement that may safely be sent again until it is answered, or the deadline is over.
 
     A lost connection and a rollback forced by others are tried again, with back-off and jitter. `attempt` gets the
-    seconds that are left. Raises Unreachable or Timeout at the deadline, and LockBusy at once unless a connection was
-    lost before: only without that it means that nothing was done.
+    seconds that are left. Raises Unreachable or Timeout at the deadline, and LockBusy and ReadOnly at once unless a
+    connection was lost before: only without that they mean that nothing was done.
     """
     clock = asyncio.get_running_loop().time
     pause = 0.02
@@ -98,14 +98,15 @@ async def persist(
             raise errors.Timeout(_LATE)
         try:
             return await attempt(left)
-        except (ConnectionLost, Rerun, LockBusy, errors.Unreachable) as error:
+        except (ConnectionLost, Rerun, LockBusy, ReadOnly, errors.Unreachable) as error:
             lost = lost or isinstance(error, ConnectionLost)
-            if isinstance(error, LockBusy) and not lost:
+            if isinstance(error, LockBusy | ReadOnly) and not lost:
                 raise
-            # after a lost connection it may be the lane that is locked, by the first attempt: still under way
+            # after a lost connection it may be the lane that is locked, by the first attempt: still under way; and a
+            # standby may have what the first attempt did
             left = deadline - clock()
             if left <= pause or not patient:
-                if isinstance(error, LockBusy):
+                if isinstance(error, LockBusy | ReadOnly):
                     # not as what it is: that would be taken to mean that nothing was done
                     raise errors.Timeout(_LATE) from error
                 raise

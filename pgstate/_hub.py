@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,7 +37,7 @@ _LINGER = 10.0
 class Tap:
     """What a watch hangs into the hub: agent, patterns, and where changes go."""
 
-    __slots__ = ("agent", "broken", "deliver", "held", "joined", "matches", "patterns", "split", "woken")
+    __slots__ = ("agent", "begins", "broken", "deliver", "held", "joined", "matches", "patterns", "split", "woken")
 
     def __init__(
         self,
@@ -56,6 +56,8 @@ class Tap:
         # it got changes of a transaction that may go on
         self.split = False
         self.broken: Callable[[Exception], None] | None = None
+        # told when the feed is not served here, which those under way outlast
+        self.begins = False
         # what must live as long as this tap
         self.held: object = None
 
@@ -137,7 +139,9 @@ class Hub:
         self._break(errors.Closed("the client was closed"))
 
     def _break(self, error: Exception, agent: str | None = None) -> None:
-        broken = [tap for tap in [*self._taps, *self._joining] if agent is None or tap.agent == agent]
+        self._end([tap for tap in [*self._taps, *self._joining] if agent is None or tap.agent == agent], error)
+
+    def _end(self, broken: Sequence[Tap], error: Exception) -> None:
         for tap in broken:
             self.detach(tap)
             if not tap.joined.done():
@@ -166,6 +170,8 @@ class Hub:
                     _log.debug("the feed reader begins anew: %s", error)
                 else:
                     self._outage.lost(error)
+                    if isinstance(error, errors.FeedUnavailable):
+                        self._end([tap for tap in self._joining if tap.begins], error)
                 pause = 0.05 if reader is not None and reader.has_read else min(pause * 2, 2.0)
                 await asyncio.sleep(pause)
             except Exception as error:
@@ -289,8 +295,15 @@ class _Reader:
         channel = await feed.subscribe(self._connection, *wanted, self._channel, timeout=self._timeout)
         if channel != self._channel:
             try:
-                await self._connection.add_listener(channel, self._heard)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+                async with asyncio.timeout(self._timeout):
+                    await self._connection.add_listener(channel, self._heard)
+            except (
+                TimeoutError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
+                OSError,
+            ) as error:
                 raise translate(error) from error
             self._channel = channel
         if set(zip(*wanted, strict=True)) - set(zip(*self._registered, strict=True)):

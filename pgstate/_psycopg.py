@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -55,6 +58,78 @@ class _Cursor(psycopg.AsyncRawCursor[dict[str, Any]]):
         return _ADAPTERS
 
 
+class _SyncCursor(psycopg.RawCursor[dict[str, Any]]):
+    """The same for a synchronous connection."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        return _ADAPTERS
+
+
+def rows_of(connection: psycopg.Connection[Any], query: str, args: Sequence[object]) -> Sequence[Row]:
+    """Rows of a statement on a synchronous connection. Raises psycopg's errors."""
+    cursor = _SyncCursor(connection, row_factory=dict_row)
+    cursor.execute(query, [_literal(argument) for argument in args], binary=True)
+    return cursor.fetchall()
+
+
+def in_transaction(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Has one been begun?"""
+    return connection.pgconn.transaction_status != TransactionStatus.IDLE
+
+
+# seconds that a server may take to cancel a statement
+GRACE = 1.0
+
+
+@asynccontextmanager
+async def _within(connection: psycopg.AsyncConnection[Any], timeout: float | None) -> AsyncIterator[None]:
+    """Around a statement: raises TimeoutError when it takes longer. Not by cancelling the task: psycopg then waits for
+    the server's word on it, without end from one that is gone."""
+    if timeout is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    over = asyncio.Event()
+    ending: list[asyncio.Task[None]] = []
+    timer = loop.call_later(timeout, lambda: ending.append(loop.create_task(_end(connection, over))))
+    try:
+        yield
+    except psycopg.Error as error:
+        if ending:
+            raise TimeoutError from error
+        raise
+    finally:
+        timer.cancel()
+        over.set()
+        if ending:
+            # else its request might meet the next statement
+            await ending[0]
+
+
+async def _end(connection: psycopg.AsyncConnection[Any], over: asyncio.Event) -> None:
+    """Has the server cancel a statement, or breaks the connection to one that does not answer."""
+    with suppress(psycopg.Error, OSError):
+        await connection.cancel_safe(timeout=GRACE)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GRACE):
+            await over.wait()
+    if not over.is_set():
+        break_off(connection)
+
+
+def break_off(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+    """Breaks a connection: whoever waits for it hears so."""
+    with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.pgconn.socket)) as own:
+        own.shutdown(socket.SHUT_RDWR)
+
+
+def cancel(connection: psycopg.Connection[Any]) -> None:
+    """Has the server cancel the statement that runs on a synchronous connection, if it answers soon."""
+    with suppress(psycopg.Error, OSError):
+        connection.cancel_safe(timeout=GRACE)
+
+
 class PsycopgStatements:
     """Runs statements as asyncpg does: arguments travel as text, and the server knows their types."""
 
@@ -63,14 +138,14 @@ class PsycopgStatements:
 
     async def fetch(self, query: str, *args: object, timeout: float | None = None) -> Sequence[Row]:
         """Rows of a statement. Raises psycopg's errors, and TimeoutError when it took longer and was cancelled."""
-        async with asyncio.timeout(timeout):
+        async with _within(self._connection, timeout):
             cursor = _Cursor(self._connection, row_factory=dict_row)
             await cursor.execute(query, [_literal(argument) for argument in args], binary=True)
             return await cursor.fetchall()
 
     def is_in_transaction(self) -> bool:
         """Has one been begun?"""
-        return self._connection.pgconn.transaction_status != TransactionStatus.IDLE
+        return in_transaction(self._connection)
 
 
 def _literal(value: object) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import asyncpg
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _log = logging.getLogger("pgstate")
 
+# seconds that a connection may take to be ready for others, or to end
+_RETURN = 1.0
+
 
 class Source(Protocol):
     """Connections for statements, each used for one at a time, and one apart for listening."""
@@ -33,7 +37,7 @@ class Source(Protocol):
         Timeout, Closed."""
 
     async def give(self, connection: Connection) -> None:
-        """Hands a connection back."""
+        """Hands a connection back; also if this is cancelled meanwhile."""
 
     async def listener(self, timeout: float) -> Connection:
         """A connection that is kept for LISTEN, and given up with `drop`. Raises Unreachable, Timeout, and
@@ -44,6 +48,9 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Closes what this source opened itself."""
+
+    def elsewhere(self) -> Source:
+        """Another source of the same connections, for another event loop. Raises InvalidArgument if there is none."""
 
 
 async def _reach(connecting: Awaitable[Any], what: str) -> Any:
@@ -76,6 +83,7 @@ class AddressSource:
     def __init__(self, dsn: str, *, size: int, connect_timeout: float) -> None:
         driver_address(dsn)
         self._dsn = dsn
+        self._size = size
         self._names = True
         self._connect_timeout = connect_timeout
         self._free: list[Connection] = []
@@ -120,7 +128,7 @@ class AddressSource:
     async def give(self, connection: Connection) -> None:
         self._room.release()
         if self._closed:
-            await _farewell(connection)
+            await asyncio.shield(_farewell(connection))
         elif not connection.is_closed():
             self._free.append(connection)
 
@@ -133,13 +141,17 @@ class AddressSource:
     async def close(self) -> None:
         self._closed = True
         free, self._free = self._free, []
-        for connection in free:
-            await _farewell(connection)
+        await asyncio.gather(*map(_farewell, free))
+
+    def elsewhere(self) -> Source:
+        source = AddressSource(self._dsn, size=self._size, connect_timeout=self._connect_timeout)
+        source._names = self._names
+        return source
 
 
 async def _farewell(connection: Connection) -> None:
     try:
-        await connection.close(timeout=2)
+        await connection.close(timeout=_RETURN)
     except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
         connection.terminate()
 
@@ -158,16 +170,21 @@ class PoolSource:
         return connection
 
     async def give(self, connection: Connection) -> None:
-        await self._pool.release(connection)
+        # it resets the connection, for which a server that is gone would be waited for; the pool ends it then
+        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await self._pool.release(connection, timeout=_RETURN)
 
     listener = take
 
     async def drop(self, connection: Connection) -> None:
         connection.terminate()
-        await self._pool.release(connection)
+        await self.give(connection)
 
     async def close(self) -> None:
         return None
+
+    def elsewhere(self) -> Source:
+        raise errors.InvalidArgument(_OF_ONE_LOOP)
 
 
 class EngineSource:
@@ -196,6 +213,9 @@ class EngineSource:
         return connection
 
     async def give(self, connection: Connection) -> None:
+        await asyncio.shield(self._give(connection))
+
+    async def _give(self, connection: Connection) -> None:
         held = self._held.pop(id(connection))
         if connection.is_closed():
             # SQLAlchemy saw no error, and would hand out the broken connection for ever
@@ -210,6 +230,15 @@ class EngineSource:
 
     async def close(self) -> None:
         return None
+
+    def elsewhere(self) -> Source:
+        raise errors.InvalidArgument(_OF_ONE_LOOP)
+
+
+_OF_ONE_LOOP = (
+    "a pool or an engine belongs to one event loop, so that this state serves no other and no synchronous calls beside "
+    "it: connect with a dsn"
+)
 
 
 class RoutedSource:
@@ -269,6 +298,10 @@ class RoutedSource:
         if self._listening is not self._source:
             await self._listening.close()
 
+    def elsewhere(self) -> Source:
+        source = self._source.elsewhere()
+        return RoutedSource(source, source if self._listening is self._source else self._listening.elsewhere())
+
 
 _DEAF = (
     "their connection leads through a pooler in transaction mode, where LISTEN hears nothing. "
@@ -279,18 +312,20 @@ _DEAF = (
 async def examined(source: Source, listening: Source | None, timeout: float) -> Source:
     """The source as it has to be used, which its first connection tells. Raises InvalidArgument for connections that
     cannot be used through their pooler."""
-    connection = await source.take(timeout)
-    try:
+
+    async def through(connection: Connection) -> bool:
         if not await pooler.leads_through(connection, timeout=timeout):
-            return source if listening is None else RoutedSource(source, listening)
+            return False
         if not await pooler.keeps_statements(connection, timeout=timeout):
             if isinstance(source, AddressSource):
                 source.use_no_names()
                 connection.terminate()
             elif not await using(source, lambda c: pooler.has_session(connection, c, timeout=timeout), timeout):
                 raise errors.InvalidArgument(_NAMES)
-    finally:
-        await asyncio.shield(source.give(connection))
+        return True
+
+    if not await using(source, through, timeout):
+        return source if listening is None else RoutedSource(source, listening)
     return RoutedSource(source, listening or source)
 
 
@@ -304,7 +339,40 @@ _NAMES = (
 async def using(source: Source, run: Callable[[Connection], Awaitable[T]], timeout: float | None = None) -> T:
     """Runs something with a connection of a source, which comes within `timeout` seconds."""
     connection = await source.take(timeout)
+    # without a task for what most often takes no time: that is a tenth of a small call
     try:
-        return await run(connection)
+        done = await run(connection)
+    except (asyncio.CancelledError, errors.Timeout):
+        returning = asyncio.get_running_loop().create_task(_settle(source, connection), name="pgstate-settle")
+        _returning[returning] = source
+        returning.add_done_callback(_returning.pop)
+        raise
+    except BaseException:
+        await source.give(connection)
+        raise
+    await source.give(connection)
+    return done
+
+
+async def all_given(source: Source) -> None:
+    """Waits for the connections of statements that were cut short."""
+    await asyncio.gather(*(task for task, own in _returning.items() if own is source), return_exceptions=True)
+
+
+# connections of statements that were cut short, on their way back
+_returning: dict[asyncio.Task[None], Source] = {}
+
+
+async def _settle(source: Source, connection: Connection) -> None:
+    """Hands back the connection of a statement that was cut short. It may be half sent, prepared and no more: its
+    transaction then stays open until the session hears of something else. Or the server does not answer, and the next
+    user would wait for the end of it (asyncpg before 0.32 without a limit)."""
+    try:
+        async with asyncio.timeout(_RETURN):
+            await connection.execute("select")
+    except Exception:
+        # ended already, it is no longer this client's
+        with suppress(asyncpg.InterfaceError):
+            connection.terminate()
     finally:
-        await asyncio.shield(source.give(connection))
+        await source.give(connection)

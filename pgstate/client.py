@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pgstate import errors, migrate
 from pgstate._areas._base import seconds, sqlstate_of
+from pgstate._areas._threads import Known
+from pgstate._areas._workflow import connector
 from pgstate._areas.access import Access
 from pgstate._areas.claims import Claims
 from pgstate._areas.feed import Feed
@@ -76,7 +78,9 @@ class State(_Views):
 
         The login of that connection decides which agent acts, or this view's agent if it names one. See BoundState.
         """
-        return BoundState(BoundCore(link(connection), self._core.embedding), self._agent, self._prefix, self._timeout)
+        core = BoundCore(link(connection), self._core.embedding)
+        Known.share(self._core, core)
+        return BoundState(core, self._agent, self._prefix, self._timeout)
 
     async def close(self) -> None:
         """Finishes what is under way and closes the connections that this client opened. Idempotent."""
@@ -255,3 +259,6 @@ def connect(
     elif engine is not None:
         source = EngineSource(engine)
     return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed)
+
+
+connector.append(connect)

@@ -10,6 +10,7 @@ connect_as     opens connections of any login, closed after the test
 login_name     names for login roles, which all databases of a server share; dropped after the test
 clock          moves the time that pgstate sees: pgstate_clock
 new_cluster    makes servers that this test may kill
+at_length      whether fault tests run at full length (--long)
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ def clone(cluster: Cluster) -> Database:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pg", default=os.environ.get("PGSTATE_TEST_PG", ""), help="PostgreSQL version, or `all`")
+    long = bool(os.environ.get("PGSTATE_TEST_LONG"))
+    parser.addoption("--long", action="store_true", default=long, help="fault tests at full length: some minutes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -208,6 +211,11 @@ class Clock:
 @pytest.fixture
 async def clock(pgstate_clock: testing.Clock, connect_as: Callable[..., Awaitable[asyncpg.Connection]]) -> Clock:
     return Clock(await connect_as(SUPERUSER))
+
+
+@pytest.fixture
+def at_length(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--long"))
 
 
 @pytest.fixture

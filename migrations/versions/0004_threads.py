@@ -19,6 +19,7 @@ LOSSES: list[tuple[str, str]] = [
     ("pending writes of threads", "select count(*) from pgstate.pending_write"),
     ("runs", "select count(*) from pgstate.run where key is not null"),
     ("steps of runs", "select count(*) from pgstate.step"),
+    ("vectors that writers gave with their values", "select count(*) from pgstate.embedding where digest = ''"),
 ]
 
 

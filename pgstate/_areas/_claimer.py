@@ -182,7 +182,11 @@ class Claimer:
             return
 
     def _end(self, error: Exception) -> None:
-        self._broken = error
+        if isinstance(error, errors.CursorExpired):
+            # what it waits for is there or not, whatever was told before: it looks, and joins again
+            self._leave()
+        else:
+            self._broken = error
         self._stirred.set()
 
     def _leave(self) -> None:

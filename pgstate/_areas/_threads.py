@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TypeAlias
 
 from pgstate import errors
@@ -34,6 +35,11 @@ class Known:
         """That of a client."""
         found: Known = core.kept.setdefault(cls, cls())
         return found
+
+    @classmethod
+    def share(cls, core: Core, bound: BoundCore) -> None:
+        """A transaction goes by what its client knows. If it is rolled back, the server says what is missing."""
+        bound.kept[cls] = cls.of(core)
 
     def get(self, place: _Place) -> frozenset[bytes]:
         """What is known there."""
@@ -72,61 +78,73 @@ async def save(
     ttl: timedelta | None = None,
     run_id: str | None = None,
     token: int | None = None,
+    may_begin: bool = True,
+    have: Collection[bytes] | None = None,
 ) -> Row:
     """Saves a checkpoint of a full key and returns its outcome, which is not incomplete; the arguments are those of
     pgstate.save_checkpoint(). Chunks that the server is thought to have are not sent, unless it says that they are
-    missing."""
+    missing. Who knows itself what it has says so by `have`; then the root may name chunks that `encoded` does not have,
+    and the outcome is incomplete if the server has not either."""
     known = Known.of(core)
     place = (agent, key, ns)
-    have = known.get(place)
+    named = have is not None
+    if have is None:
+        have = known.get(place)
     chunks = encoded.chunks
     wanted = [digest for digest in chunks if digest not in have]
     versions = encoded.versions if any(version is not None for version in encoded.versions) else None
     told = None if guard is None else list(guard)
-    for _ in range(_ATTEMPTS):
-        types = [chunks[digest][0] for digest in wanted] or None
-        data = [chunks[digest][1] for digest in wanted] or None
-        row = await core.call_once(
-            lambda c, lane, left, types=types, data=data: threads.save_checkpoint(  # type: ignore[misc]
-                c,
-                key,
-                encoded.names,
-                encoded.types,
-                encoded.data,
-                versions,
-                types,
-                data,
-                metadata,
-                id,
-                parent,
-                ns,
-                header,
-                whole,
-                expect_head,
-                told,
-                ttl,
-                run_id,
-                token,
-                lane.id,
-                lane.turn,
-                agent,
-                timeout=left,
-            ),
-            agent,
-            timeout,
+
+    async def attempt() -> Row:
+        call: Callable[..., Awaitable[Row]] = partial(
+            threads.save_checkpoint,
+            key=key,
+            names=encoded.names,
+            types=encoded.types,
+            data=encoded.data,
+            versions=versions,
+            chunk_types=[chunks[digest][0] for digest in wanted] or None,
+            chunk_data=[chunks[digest][1] for digest in wanted] or None,
+            metadata=metadata,
+            id=id,
+            parent=parent,
+            ns=ns,
+            header=header,
+            whole=whole,
+            expect_head=expect_head,
+            guard=told,
+            ttl=ttl,
+            run_id=run_id,
+            token=token,
+            agent=agent,
+            may_begin=may_begin,
+            # inside a transaction of the caller's there is no later moment to wake anybody
+            wake=True if isinstance(core, BoundCore) else None,
         )
+        if id is not None:
+            # sent again, the same checkpoint changes nothing
+            return await core.call(lambda c, left: call(c, lane=None, turn=None, timeout=left), timeout)
+        return await core.call_once(
+            lambda c, lane, left: call(c, lane=lane.id, turn=lane.turn, timeout=left), agent, timeout
+        )
+
+    for _ in range(_ATTEMPTS):
+        row = await attempt()
         if row["status"] != "incomplete":
             break
         # what was sent is there by now, unless others collect what no checkpoint names yet: then it is asked for again.
         # With a page comes what it names, which is most likely missing too
         if not chunks.keys() >= set(row["missing"]):
+            if named:
+                return row
             raise errors.InvalidArgument("the root or a page names a chunk that is not there")
         wanted = list({inner: None for digest in row["missing"] for inner in encoded.under(digest)})
     else:
         raise errors.DatabaseError("chunks of the checkpoint went missing again and again", None)
     if row["status"] == "ok":
         core.stats.writes += 1
-        known.set(place, frozenset(chunks))
+        if not named:
+            known.set(place, frozenset(chunks))
         if row["watched"]:
             core.wake([key], agent)
     elif row["status"] == "missing":

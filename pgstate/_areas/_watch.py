@@ -9,11 +9,9 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import asyncpg
-
 from pgstate import errors
 from pgstate._calls import feed, values
-from pgstate._calls._run import Connection, translate
+from pgstate._calls._run import Connection, transaction
 from pgstate._core import Core
 from pgstate._hub import Outage, Tap
 from pgstate._json import decode
@@ -67,6 +65,8 @@ class Watch:
         self._error: Exception | None = None
         self._closed = False
         self._awaited = False
+        # the hub has delivered to it
+        self._begun = False
 
     async def __aenter__(self) -> Self:
         if self.cursor is None and not self._initial:
@@ -182,12 +182,14 @@ class Watch:
     async def _join(self) -> None:
         tap = Tap(self._name, self._patterns, _weakly(self._deliver))
         tap.broken = _weakly(self._break)
+        tap.begins = not self._begun
         self._tap = tap
         # a consumer that just stops iterating ends the watch too
         self._dropped = weakref.finalize(self, self._core.hub.detach, tap)
         self._dropped.atexit = False
         try:
             self._upto = await self._core.hub.attach(tap)
+            self._begun = True
         except BaseException:
             self._leave()
             raise
@@ -235,15 +237,8 @@ async def at_one_moment(core: Core, read: Callable[[Connection, float], Awaitabl
     """Runs statements that read, all of them on one snapshot."""
 
     async def run(connection: Connection, left: float) -> A:
-        try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                return await read(connection, left)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-            raise translate(error) from error
-        except asyncio.CancelledError:
-            # it may be inside the transaction still, whose snapshot the next user of it must not get
-            connection.terminate()
-            raise
+        async with transaction(connection, left, isolation="repeatable_read", readonly=True):
+            return await read(connection, left)
 
     return await core.call(run, timeout)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgstate import errors
 from pgstate._areas._held import Task
+from pgstate._calls._run import ReadOnly
 from pgstate._hub import Outage
 from pgstate.types import Seconds
 
@@ -82,7 +83,7 @@ class Work:
                 if self._stop.is_set() and me.uncancel() == 0:
                     return
                 raise
-            except (errors.Unreachable, errors.Timeout) as error:
+            except (errors.Unreachable, errors.Timeout, ReadOnly) as error:
                 self._outage.lost(error)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):

@@ -16,6 +16,9 @@ from pgstate.types import Seconds
 if TYPE_CHECKING:
     from pgstate._areas.runs import Durable
 
+# how run_sync() connects: the client says, which is above this
+connector: list[Callable[[str | None], Any]] = []
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -53,10 +56,9 @@ class Workflow(Generic[P, R]):
     def run_sync(self, dsn: str | None, key: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """As a call, for code without an event loop: connects, runs, and returns the result. Raises RuntimeError inside
         of one."""
-        from pgstate.client import connect
 
         async def work() -> R:
-            async with connect(dsn) as state:
+            async with connector[0](dsn) as state:
                 return await self(state, key, *args, **kwargs)
 
         return asyncio.run(work())

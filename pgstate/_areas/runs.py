@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 _BOTH = "read and write"
 # a method of Runs is called list
-Steps: TypeAlias = list[StepInfo]
 Columns: TypeAlias = list[Sequence[Any] | None]
 
 
@@ -149,7 +149,7 @@ class Runs(Area):
         told = {"result": decode_or_none(row["result"]), "input": decode_or_none(row["input"])}
         return RunInfo(**{**row, **told, "key": row["key"][self._skip :]})
 
-    async def steps(self, key: str) -> Steps:
+    async def steps(self, key: str) -> builtins.list[StepInfo]:
         """The steps of a run, in the order of its code; none if there is no run. Raises InvalidKey, AccessDenied."""
         full = self._key(key)
         with self._to(f"read run {full}", "read"):

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from pgstate import errors
-from pgstate._areas._base import Area
+from pgstate._areas.values import Values
+from pgstate._bound import Queue, Single
 from pgstate._calls import search
 from pgstate._calls._run import Connection
+from pgstate._core import NoLane, by_column
+from pgstate._gather import Gatherer, Lane, Operation
 from pgstate._json import decode, encode
-from pgstate.types import FoundPage, SearchRule, Unembedded, VectorIndex
+from pgstate.types import UNSET, FoundPage, Row, SearchRule, Seconds, Unembedded, VectorIndex
 
 _FRESH = 64  # entries that a search embeds at most before it looks
 
 
-class Search(Area):
-    """search, set_search, drop_search, searches, vector indexes, embed."""
+class Search(Values):
+    """search, set_search, drop_search, searches, vector indexes, embed, put_embedded."""
 
     async def search(
         self,
@@ -29,6 +34,8 @@ class Search(Area):
         mode: Literal["text", "vector", "hybrid"] | None = None,
         vector: Sequence[float] | None = None,
         vectors: str | None = None,
+        offset: int = 0,
+        order: Literal["newest"] | None = None,
     ) -> FoundPage:
         """Entries that match a pattern and that the agent may read, best first: by a query as people type it (words,
         "a phrase", or, -not), by a vector, or by both; without either those that fit the filter, in key order.
@@ -36,7 +43,8 @@ class Search(Area):
         `filter` is an object of fields and what they are: `{"status": "open", "author.name": "ana", "tries":
         {"$gt": 3}, "$or": [{"tags[*]": "x"}, {"due": {"$exists": False}}]}`; operators are $eq $ne $gt $gte $lt $lte
         $in $nin $exists $contains $not, and types that differ never compare. `limit` is 1 to 10,000; `after` goes on
-        behind a page (`page.after`). `mode` is text (ts_rank_cd), vector (distance), or hybrid (reciprocal rank fusion
+        behind a page (`page.after`), `offset` passes over as many. With `order` newest, where nothing else gives one,
+        those written last come first. `mode` is text (ts_rank_cd), vector (distance), or hybrid (reciprocal rank fusion
         of both); unless given, what there is. With `connect(embed=...)` queries are embedded, and entries under the
         pattern that wait for their vectors too, up to 64 at a time. `vectors` names the vector index where the pattern
         reaches several.
@@ -60,11 +68,25 @@ class Search(Area):
         with self._to(f"search {full or 'everything'}", "read"):
             rows = await self._core.call(
                 lambda c, left: search.search(
-                    c, full, sent, fits, limit, start, mode, wanted, vectors, model, self._agent, timeout=left
+                    c,
+                    full,
+                    sent,
+                    fits,
+                    limit,
+                    start,
+                    mode,
+                    wanted,
+                    vectors,
+                    model,
+                    self._agent,
+                    offset,
+                    order,
+                    timeout=left,
                 ),
                 self._timeout,
             )
-        more = _moved(rows[-1]["after"], lambda key: key[self._skip :]) if len(rows) >= limit else None
+        last = rows[-1]["after"] if len(rows) >= limit else None
+        more = None if last is None else _moved(last, lambda key: key[self._skip :])
         return FoundPage(rows, more, decode, self._skip)
 
     async def _embeds(self, pattern: str, vectors: str | None) -> bool:
@@ -88,7 +110,8 @@ class Search(Area):
 
         `fields` are paths whose strings and numbers are searched (title, author.name, items[*].text; "$" is all of the
         value), `config` is Postgres's text search configuration. `vectors` names a vector index (`create_vectors`) that
-        entries are embedded for, with a vector for each match of `vector_fields`, or one for all of the value. What is
+        entries are embedded for, with a vector for each match of `vector_fields`, or one for all of the value; an
+        empty list leaves it to writers to give them, with `put_embedded`. What is
         there already is found meanwhile, slower, until any connected client has indexed it. Raises InvalidPattern,
         InvalidArgument, AccessDenied (needs admin on all of the subtree, the first one admin on everything, because all
         writes wait while the database begins to follow them), DatabaseError when another transaction that has written
@@ -131,9 +154,7 @@ class Search(Area):
         same settings it restores an index that went with the extension. Raises VectorsUnavailable without pgvector (it
         says what is missing), InvalidArgument, AccessDenied (needs admin on everything).
         """
-        if model is None and self._core.embedding is None:
-            raise errors.InvalidArgument("name the model: this client was connected without embed")
-        named = self._core.embedding.model if model is None and self._core.embedding is not None else model or ""
+        named = self._model(model)
         given = None if options is None else encode(options)
         await self._core.call(
             lambda c, left: search.create_vectors(
@@ -185,6 +206,91 @@ class Search(Area):
         )
         return str(rows[0]["status"]) if rows else "stale"
 
+    async def put_embedded(
+        self,
+        key: str,
+        value: Any,
+        vectors: Sequence[Sequence[float]],
+        *,
+        model: str | None = None,
+        expect: int | None = None,
+        ttl: Seconds | None = None,
+    ) -> int:
+        """`put`, with the vectors that the entry is found by, until its next version: in one statement, so that no
+        search finds it by an older text. For subtrees whose `set_search` has `vector_fields=[]`. `model` is that of the
+        vectors, of the client unless given. Calls that come together share a statement. Raises InvalidArgument, and
+        what `put` raises."""
+        (row,) = await self._put_embedded([("put", key, value, expect, ttl, vectors)], self._model(model))
+        return int(row["version"] or 0)
+
+    async def _put_embedded(
+        self,
+        writes: Sequence[tuple[str, str, Any, int | None, Seconds | None, Sequence[Sequence[float]]]],
+        model: str,
+    ) -> list[Row]:
+        """Puts and deletes with their vectors, each by itself; raises the first error when all have been tried."""
+        plain, given, prepared = [], [], []
+        for op, key, value, expect, ttl, vectors in writes:
+            text = None if op == "delete" else encode(value)
+            args = self._arguments(op, key, text, expect, UNSET, ttl, None, None, None, None, None, None)
+            numbers = [[float(number) for number in vector] for vector in vectors]
+            size = len(args[1]) + len(text or "") + 16 * sum(map(len, numbers))
+            if numbers:
+                given.append((args[1], (args, numbers), size))
+            else:
+                plain.append((args[1], args, size))
+            prepared.append((args, bool(numbers)))
+        lengths = {len(vector) for _, (_, numbers), _ in given for vector in numbers}
+        if len(lengths) > 1:
+            raise errors.InvalidArgument("vectors of one model have one length")
+        # an array is of one width: another would be refused with all that share the statement
+        self._core.stats.writes += len(prepared)
+        waiting = []
+        if given:
+            kind = f"embedded {model} {max(lengths)}"
+            queue = self._core.queue(kind, self._agent, partial(self._write_embedded, model), lanes=2)
+            waiting.append(_submitted(queue, given, self._timeout))
+        if plain:
+            waiting.append(_submitted(self._core.writer(self._agent), plain, self._timeout))
+        done = [await waiting[0]] if len(waiting) == 1 else await asyncio.gather(*waiting)
+        outcomes = iter(done[0] if given else ()), iter(done[-1] if plain else ())
+        rows: list[Row] = []
+        failed: Exception | None = None
+        for args, embedded in prepared:
+            row = next(outcomes[0 if embedded else 1])
+            try:
+                if isinstance(row, Exception):
+                    raise row
+                rows.append(self._written(row, args))
+            except errors.AccessDenied as error:
+                failed = failed or self._write_denied(error, args)
+            except errors.PgStateError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return rows
+
+    async def _write_embedded(
+        self, model: str, batch: Sequence[Operation], lane: Lane | NoLane, lock_timeout: str | None, left: float
+    ) -> Sequence[Row]:
+        columns = by_column([o.args[0] for o in batch])
+        owners = [place for place, o in enumerate(batch, 1) for _ in o.args[1]]
+        vectors = [vector for o in batch for vector in o.args[1]]
+        rows = await self._core.once(
+            lambda c: search.write_embedded(
+                c, columns, owners, vectors, model, lane.id, lane.turn, lock_timeout, self._agent, timeout=left
+            ),
+            left,
+        )
+        if rows[0]["watched"]:
+            self._core.wake([o.key for o, row in zip(batch, rows, strict=True) if row["status"] == "ok"], self._agent)
+        return rows
+
+    def _model(self, model: str | None) -> str:
+        if model is None and self._core.embedding is None:
+            raise errors.InvalidArgument("name the model: this client was connected without embed")
+        return self._core.embedding.model if model is None and self._core.embedding is not None else model or ""
+
     async def embed(self, pattern: str = "", *, limit: int | None = None) -> int:
         """Embeds entries under a pattern that wait for vectors of the client's model, all or at most `limit`, and
         returns how many. Connected clients do it by themselves now and then. Raises InvalidArgument without
@@ -201,6 +307,17 @@ class Search(Area):
             await call(connection, name, self._agent, timeout=self._timeout)
 
         await self._core.once(run, self._timeout)
+
+
+async def _submitted(
+    queue: Gatherer | Queue | Single, sent: Sequence[tuple[str, Any, int]], timeout: float
+) -> Sequence[Row | Exception]:
+    if len(sent) > 1:
+        return await queue.submit_all(sent, timeout)
+    try:
+        return [await queue.submit(*sent[0], timeout)]
+    except errors.PgStateError as error:
+        return [error]
 
 
 def _meet(subtree: str, pattern: str) -> bool:

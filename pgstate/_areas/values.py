@@ -180,6 +180,38 @@ class Values(Area):
         )
         return row["version"] or 0
 
+    async def touch(self, *keys: str) -> int:
+        """Lets the time to live of entries begin anew: each lives on for as long as its last write let it. Returns how
+        many did: those without a time to live, that have expired, or that the agent may not read and write stay as they
+        are. It makes no version. Raises InvalidKey."""
+        full = [self._key(key) for key in keys]
+        return await self._core.call(lambda c, left: values.touch(c, full, self._agent, timeout=left), self._timeout)
+
+    async def namespaces(
+        self,
+        pattern: str = "",
+        *,
+        matching: Sequence[str] = (),
+        depth: int | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> builtins.list[str]:
+        """Keys under which there are entries (theirs without the last segment) that match a pattern and all of
+        `matching`, of entries that the agent may read. `depth` cuts them short, each once, to that many segments.
+        `limit` is 1 to 100,000, `offset` how many are passed over. Costs what it returns, however many entries there
+        are. Raises InvalidPattern, InvalidArgument, AccessDenied when the pattern reaches nothing that the agent may
+        read."""
+        full, others = self._pattern(pattern), [self._pattern(other) for other in matching]
+        deep = None if depth is None else depth + self._prefix.count("/")
+        with self._to(f"list namespaces of {full or 'everything'}", "read"):
+            found = await self._core.call(
+                lambda c, left: values.namespaces(
+                    c, full, others or None, deep, limit, offset, self._agent, timeout=left
+                ),
+                self._timeout,
+            )
+        return [key[self._skip :] for key in found]
+
     @overload
     async def merge(
         self,

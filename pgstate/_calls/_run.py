@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -28,6 +29,10 @@ class LockBusy(errors.DatabaseError):
     """A lock was not to be had within lock_timeout: the statement did nothing."""
 
 
+class ReadOnly(errors.DatabaseError):
+    """The server takes no writes, as a standby that is about to be promoted: the statement did nothing."""
+
+
 async def fetch(connection: Connection, sql: str, *args: object, timeout: float | None) -> Sequence[Row]:
     """Rows of a statement."""
     try:
@@ -42,6 +47,32 @@ async def fetch(connection: Connection, sql: str, *args: object, timeout: float 
 async def fetch_row(connection: Connection, sql: str, *args: object, timeout: float | None) -> Row:
     """The one row of a statement."""
     return (await fetch(connection, sql, *args, timeout=timeout))[0]
+
+
+@asynccontextmanager
+async def transaction(connection: Connection, timeout: float, **options: Any) -> AsyncIterator[None]:
+    """A transaction of `timeout` seconds at most; `options` are those of asyncpg's `transaction()`.
+
+    One that runs out of time or is cancelled takes its connection with it: the next user of that must not get its
+    snapshot, and a rollback waits as long as a server that is gone does not answer.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            own = connection.transaction(**options)
+            await own.start()
+            try:
+                yield
+            except Exception:
+                await own.rollback()
+                raise
+            await own.commit()
+    except BaseException as error:
+        if not isinstance(error, Exception) or isinstance(error, TimeoutError | errors.Timeout):
+            connection.terminate()
+        known = translate(error)
+        if known is error:
+            raise
+        raise known from error
 
 
 def translate(error: BaseException) -> BaseException:
@@ -76,6 +107,8 @@ def _from_postgres(code: str | None, message: str, hint: str | None) -> errors.P
         return Rerun(message, code)
     if code == "55P03":
         return LockBusy(message, code)
+    if code == "25006":
+        return ReadOnly(message, code)
     if code[:2] in ("08", "57") and code != "57014":
         return ConnectionLost(f"the server closed the connection: {message}")
     if code in ("3F000", "42883") or (code == "42P01" and "pgstate" in message):

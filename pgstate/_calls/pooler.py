@@ -11,13 +11,11 @@ Nothing is known of a connection that is examined: its statements stand in a tra
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
 from typing import Any
 
-from pgstate._calls._run import Connection, translate
+from pgstate._calls._run import Connection, transaction
 
 _log = logging.getLogger("pgstate")
 
@@ -39,7 +37,7 @@ async def keeps_statements(connection: Connection, *, timeout: float) -> bool:
         f"select name from pg_catalog.pg_prepared_statements where statement like '%{secrets.token_hex(8)}%' "
         r"and name like '\_\_asyncpg\_%'"
     )
-    async with _transaction(connection, timeout):
+    async with transaction(connection, timeout):
         passed_on = await connection.fetchval(sql)
         if passed_on is not None:
             await connection.execute(f'deallocate "{passed_on}"')
@@ -48,7 +46,7 @@ async def keeps_statements(connection: Connection, *, timeout: float) -> bool:
 
 async def learn_types(connection: Connection, *, timeout: float) -> None:
     """Has asyncpg look up types now: for that it changes a setting, which must come back to the same server process."""
-    async with _transaction(connection, timeout):
+    async with transaction(connection, timeout):
         await connection.prepare(_TYPES, name="")
 
 
@@ -60,7 +58,7 @@ async def has_session(connection: Connection, other: Connection, *, timeout: flo
     """
     for _ in range(_ROUNDS):
         mine = await _backend(connection, timeout)
-        async with _transaction(other, timeout):
+        async with transaction(other, timeout):
             if await _value(other, "select pg_catalog.pg_backend_pid()") == mine:
                 return False
             if await _backend(connection, timeout) != mine:
@@ -70,7 +68,7 @@ async def has_session(connection: Connection, other: Connection, *, timeout: flo
 
 async def place(connection: Connection, *, timeout: float) -> tuple[object, object]:
     """Which database of which running server this is."""
-    async with _transaction(connection, timeout):
+    async with transaction(connection, timeout):
         return (
             await _value(
                 connection, "select oid::int8 from pg_catalog.pg_database where datname = pg_catalog.current_database()"
@@ -86,34 +84,25 @@ async def _hears(connection: Connection, other: Connection, timeout: float) -> b
     def hear(*_: object) -> None:
         heard.set()
 
-    async with _transaction(connection, timeout):
+    async with transaction(connection, timeout):
         await connection.add_listener(channel, hear)
-    async with _transaction(other, timeout):
+    async with transaction(other, timeout):
         await _value(other, "select pg_catalog.pg_notify($1, '')", channel)
     try:
         async with asyncio.timeout(_HEARING):
             await heard.wait()
     except TimeoutError:
         _log.debug("nothing was heard on %s", channel)
-    async with _transaction(connection, timeout):
+    async with transaction(connection, timeout):
         await connection.remove_listener(channel, hear)
     return heard.is_set()
 
 
 async def _backend(connection: Connection, timeout: float) -> Any:
-    async with _transaction(connection, timeout):
+    async with transaction(connection, timeout):
         return await _value(connection, "select pg_catalog.pg_backend_pid()")
 
 
 async def _value(connection: Connection, sql: str, *args: object) -> Any:
     statement = await connection.prepare(sql, name="")
     return await statement.fetchval(*args)
-
-
-@contextlib.asynccontextmanager
-async def _transaction(connection: Connection, timeout: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(timeout), connection.transaction():
-            yield
-    except Exception as error:
-        raise translate(error) from error

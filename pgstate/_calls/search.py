@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
 from pgstate._calls._run import Connection, fetch
 from pgstate.types import Row
@@ -10,7 +12,7 @@ from pgstate.types import Row
 _SEARCH = """
 select key, value::text as value, version, kind, writer, via, created_at, updated_at, expires_at, score,
        text_rank, distance, after
-  from pgstate.search($1, $2, $3::text::jsonb, $4, $5, $6, $7, $8, $9, $10)
+  from pgstate.search($1, $2, $3::text::jsonb, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 """
 
 
@@ -26,10 +28,12 @@ async def search(
     vectors: str | None,
     model: str | None,
     agent: str | None,
+    offset: int,
+    order: str | None,
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    args = (pattern, query, filter, limit, after, mode, vector, vectors, model, agent)
+    args = (pattern, query, filter, limit, after, mode, vector, vectors, model, agent, offset, order)
     return await fetch(connection, _SEARCH, *args, timeout=timeout)
 
 
@@ -103,3 +107,28 @@ async def set_vectors(
 ) -> Sequence[Row]:
     sql = "select key, status from pgstate.set_vectors($1, $2, $3, $4, $5, $6)"
     return await fetch(connection, sql, keys, digests, chunks, vectors, model, agent, timeout=timeout)
+
+
+_WRITE_EMBEDDED = """
+select status, version, value::text as value, code, message, watched
+  from pgstate.write_embedded($1, $2, $3::text[]::jsonb[], $4, $5, $6, $7, $8, lane => $9, turn => $10,
+                              wake => $9::uuid is null, lock_timeout => $11, agent => $12)
+"""
+
+
+async def write_embedded(
+    connection: Connection,
+    columns: Sequence[Sequence[Any] | None],
+    owners: list[int],
+    vectors: list[list[float]],
+    model: str,
+    lane: UUID | None,
+    turn: int | None,
+    lock_timeout: str | None,
+    agent: str | None,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    """`columns` are those of `values.write_many`, of which op, key, value, expect and ttl count."""
+    args = (*columns[:4], columns[5], owners, vectors, model, lane, turn, lock_timeout, agent)
+    return await fetch(connection, _WRITE_EMBEDDED, *args, timeout=timeout)

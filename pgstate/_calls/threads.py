@@ -43,12 +43,14 @@ async def save_checkpoint(
     lane: UUID | None,
     turn: int | None,
     agent: str | None,
+    may_begin: bool = True,
+    wake: bool | None = None,
     *,
     timeout: float,
 ) -> Row:
     sql = (
         f"select {_SAVED} from pgstate.save_checkpoint($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9, $10, $11, $12, "
-        "$13, $14, $15, $16, $17, $18, $19, $20, wake => case when $19::uuid is null then true end, agent => $21)"
+        "$13, $14, $15, $16, $17, $18, $19, $20, agent => $21, may_begin => $22, wake => $23)"
     )
     return await fetch_row(
         connection,
@@ -74,6 +76,8 @@ async def save_checkpoint(
         lane,
         turn,
         agent,
+        may_begin,
+        wake,
         timeout=timeout,
     )
 
@@ -122,11 +126,34 @@ async def checkpoints(
     filter: str | None,
     run_id: str | None,
     agent: str | None,
+    after_key: str | None = None,
+    after_ns: str | None = None,
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    sql = f"select {_ROW} from pgstate.checkpoints($1, $2, $3, $4, $5::text::jsonb, $6, $7)"
-    return await fetch(connection, sql, pattern, ns, before, limit, filter, run_id, agent, timeout=timeout)
+    sql = f"select {_ROW} from pgstate.checkpoints($1, $2, $3, $4, $5::text::jsonb, $6, $7, $8, $9)"
+    arguments = (pattern, ns, before, limit, filter, run_id, after_key, after_ns, agent)
+    return await fetch(connection, sql, *arguments, timeout=timeout)
+
+
+async def checkpoint_parts(
+    connection: Connection, key: str, ids: list[str], ns: str, agent: str | None, *, timeout: float
+) -> Row:
+    sql = (
+        "select chunk_hashes, chunk_types, chunk_data, write_checkpoints, write_task_ids, write_channels, write_types, "
+        "write_data from pgstate.checkpoint_parts($1, $2, $3, $4)"
+    )
+    return await fetch_row(connection, sql, key, ids, ns, agent, timeout=timeout)
+
+
+async def channel_history(
+    connection: Connection, key: str, channels: list[str], id: str | None, ns: str, agent: str | None, *, timeout: float
+) -> Row:
+    sql = (
+        "select seed_channels, seed_types, seed_data, chunk_hashes, chunk_types, chunk_data, write_channels, "
+        "write_task_ids, write_types, write_data from pgstate.channel_history($1, $2, $3, $4, $5)"
+    )
+    return await fetch_row(connection, sql, key, channels, id, ns, agent, timeout=timeout)
 
 
 async def threads(

@@ -162,3 +162,24 @@ async def end_lane(connection: Connection, lane: UUID, agent: str | None, *, tim
 
 async def expire(connection: Connection, *, timeout: float) -> None:
     await fetch(connection, "select pgstate.expire()", timeout=timeout)
+
+
+async def touch(connection: Connection, keys: list[str], agent: str | None, *, timeout: float) -> int:
+    row = await fetch_row(connection, "select pgstate.touch($1, $2) as count", keys, agent, timeout=timeout)
+    return int(row["count"])
+
+
+async def namespaces(
+    connection: Connection,
+    pattern: str,
+    matching: list[str] | None,
+    depth: int | None,
+    limit: int,
+    offset: int,
+    agent: str | None,
+    *,
+    timeout: float,
+) -> list[str]:
+    sql = "select namespaces from pgstate.namespaces($1, $2, $3, $4, $5, $6)"
+    rows = await fetch(connection, sql, pattern, matching, depth, limit, offset, agent, timeout=timeout)
+    return [row["namespaces"] for row in rows]

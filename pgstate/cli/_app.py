@@ -9,6 +9,7 @@ from pgstate.cli import (
     _claims,
     _entries,
     _history,
+    _langgraph,
     _migrate,
     _policies,
     _runs,
@@ -56,5 +57,6 @@ _tasks.register(app)
 _runs.register(app)
 _access.register(app)
 _policies.register(app)
+_langgraph.register(app)
 _migrate.register(app)
 _servers.register(app)

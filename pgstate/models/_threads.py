@@ -69,7 +69,13 @@ class ThreadRow(Model):
     __table_args__ = (
         PrimaryKeyConstraint("id", name="thread_pkey"),
         UniqueConstraint("key", name="thread_key_key"),
-        Index("thread_bases_idx", "bases", postgresql_using="gin", postgresql_where=text("bases <> '{}'")),
+        Index(
+            "thread_bases_idx",
+            "bases",
+            postgresql_using="gin",
+            postgresql_with={"fastupdate": "off"},
+            postgresql_where=text("bases <> '{}'"),
+        ),
         Index("thread_collect_idx", "collect_at", postgresql_where=text("collect_at is not null")),
     )
 

@@ -16,7 +16,8 @@ create table pgstate.thread (
   constraint thread_key_key unique (key)
 );
 alter sequence pgstate.thread_id_seq owned by pgstate.thread.id;
-create index thread_bases_idx on pgstate.thread using gin (bases) where bases <> '{}';
+-- looked at by whoever collects, and written by forks alone
+create index thread_bases_idx on pgstate.thread using gin (bases) with (fastupdate = off) where bases <> '{}';
 create index thread_collect_idx on pgstate.thread (collect_at) where collect_at is not null;
 alter table pgstate.thread enable row level security;
 comment on table pgstate.thread is 'Threads: recorded executions. Read the view threads.';

@@ -38,5 +38,5 @@ comment on column pgstate.version.value is 'The value, or the operand of reducer
 comment on column pgstate.version.writer is 'The agent that wrote it; pgstate for an expiry.';
 comment on column pgstate.version.via is 'The database login that the writer came through.';
 comment on column pgstate.version.at is 'When it was written.';
-comment on column pgstate.version.meta is 'Reserved.';
+comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time.';
 comment on sequence pgstate.version_seq is 'Order within the feed.';

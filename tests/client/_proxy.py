@@ -19,6 +19,7 @@ class Proxy:
         self._pairs: set[_Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._traps: list[tuple[bytes, bool, asyncio.Event]] = []
+        self._silent = False
         self.dsn = ""
         self._port = 0
 
@@ -41,6 +42,27 @@ class Proxy:
             pair.cut()
         return len(pairs)
 
+    def lead_to(self, socket: Path) -> None:
+        """New connections lead to another server, and the old ones break."""
+        self._socket = socket
+        self.cut()
+
+    def fall_silent(self) -> None:
+        """From now on nothing passes, and nobody is told: a host that is gone, a network that drops packets. Connecting
+        still works."""
+        self._silent = True
+        for pair in self._pairs:
+            pair.silent = True
+
+    def let_in(self) -> None:
+        """New connections work again; the old ones stay silent."""
+        self._silent = False
+
+    def speak(self) -> None:
+        """New connections work again, and the old ones break."""
+        self._silent = False
+        self.cut()
+
     def lose_reply(self, marker: bytes) -> asyncio.Event:
         """The next request that holds these bytes is carried out, and its connection breaks instead of a reply; the
         event is set when that has happened."""
@@ -62,7 +84,7 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        pair = _Pair(writer, upstream[1])
+        pair = _Pair(writer, upstream[1], self._silent)
         self._pairs.add(pair)
         try:
             await asyncio.gather(self._requests(pair, reader), self._replies(pair, upstream[0]))
@@ -76,6 +98,8 @@ class Proxy:
     async def _requests(self, pair: _Pair, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
+                if pair.silent:
+                    continue
                 for trap in [trap for trap in self._traps if trap[0] in data]:
                     self._traps.remove(trap)
                     _, arrives, happened = trap
@@ -92,6 +116,8 @@ class Proxy:
         swallowed = b""
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
+                if pair.silent:
+                    continue
                 if pair.doomed is None:
                     pair.client.write(data)
                     continue
@@ -106,9 +132,10 @@ class Proxy:
 class _Pair:
     """A client's connection and the one to the server."""
 
-    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter, silent: bool) -> None:
         self.client = client
         self.server = server
+        self.silent = silent
         self.doomed: asyncio.Event | None = None
 
     def cut(self) -> None:

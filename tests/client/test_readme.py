@@ -139,6 +139,15 @@ async def test_typed_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert said.endswith("{'topic': FieldChange(old='owls', new='Owls')}\n")
 
 
+async def test_langgraph_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    snippet = python("PgStateSaver(state, on_conflict")
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    async with asyncio.timeout(20):
+        await run(snippet)
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["{'text': 'owls hunt at night', 'approved': True}", "threads/draft%207 admin"]
+
+
 async def test_search_snippet(
     superuser_dsn: str, dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,10 +158,11 @@ async def test_search_snippet(
     await superuser.close()
     if not there:
         pytest.skip("this PostgreSQL has no pgvector")
-    snippet = python("Embedding(")
     monkeypatch.setenv("PGSTATE_DSN", dsn)
-    await run(snippet)
+    await run(python("Embedding("))
     assert capsys.readouterr().out.startswith("memory/ana/1 0.0")
+    await run(python("PgStateStore("))
+    assert capsys.readouterr().out == "[(2, 4), (1, 3)]\na bag of beef\n"
 
 
 async def test_transactions_snippet(

@@ -15,7 +15,7 @@ from client._proxy import Proxy
 from client.conftest import Connect
 from conftest import Database
 from pgstate import State, _gather, errors, ops
-from pgstate._calls._run import ConnectionLost, LockBusy
+from pgstate._calls._run import ConnectionLost, LockBusy, ReadOnly, transaction
 from pgstate.types import Claim
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
@@ -185,6 +185,29 @@ async def test_a_lock_given_up_after_a_lost_reply_proves_nothing(state: State) -
         await _gather.persist(attempt, deadline, state.stats)
 
 
+async def test_a_standbys_refusal_after_a_lost_reply_proves_nothing(state: State) -> None:
+    """It may have what the first attempt did, and be promoted at any moment."""
+    told: list[Exception] = [ConnectionLost("lost"), ReadOnly("read-only", "25006"), errors.Unreachable("promoting")]
+
+    async def attempt(left: float) -> str:
+        if told:
+            raise told.pop(0)
+        return "the first attempt's outcome"
+
+    deadline = asyncio.get_running_loop().time() + 20
+    assert await _gather.persist(attempt, deadline, state.stats) == "the first attempt's outcome"
+
+    async def never(left: float) -> str:
+        raise told.pop(0) if told else ReadOnly("read-only", "25006")
+
+    told.append(ConnectionLost("lost"))
+    with pytest.raises(errors.Timeout):
+        await _gather.persist(never, asyncio.get_running_loop().time() + 0.2, state.stats)
+    # of a call that was sent nowhere else it is the truth
+    with pytest.raises(ReadOnly):
+        await _gather.persist(never, deadline, state.stats)
+
+
 async def test_a_deadlocks_victim_is_run_again(
     database: Database, connect: Connect, locks: Locks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,3 +299,11 @@ async def test_lanes_change_now_and_then(state: State, database: Database, monke
         while (found := await asyncio.to_thread(database.sql, lanes))[0][0] > 4:
             await asyncio.sleep(0.01)
     assert found[0][1] <= 3
+
+
+async def test_a_transaction_on_a_connection_that_is_closed_is_a_lost_one(admin: asyncpg.Connection) -> None:
+    """As an engine may hand out: the caller takes another."""
+    await admin.close()
+    with pytest.raises(ConnectionLost):
+        async with transaction(admin, 1):
+            raise AssertionError("it began")

@@ -14,27 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import psutil
 import pytest
 
 import pgstate
-from _server import SUPERUSER, Cluster
-from client._promises import Logged, check, check_cursors, drain, read_log
-from conftest import Database, clone, prepare
+from client._promises import check, check_cursors, drain
+from conftest import Database
+from faults._server import crash, log_of
 from pgstate import Change, State, errors, ops
 
 END = "end"
 KILLS = 15
-# as a server is run: a commit is on disk before it is acknowledged
-SAFE = {"fsync": "on", "full_page_writes": "on", "wal_sync_method": "fdatasync", "checkpoint_timeout": "30s"}
-
-
-@pytest.fixture
-async def doomed(new_cluster: Callable[..., Cluster]) -> Database:
-    """A database on a server that may be killed."""
-    cluster = await asyncio.to_thread(new_cluster, settings=SAFE)
-    await asyncio.to_thread(prepare, cluster)
-    return await asyncio.to_thread(clone, cluster)
 
 
 @dataclass
@@ -168,20 +157,6 @@ async def connect(doomed: Database) -> AsyncIterator[Callable[[], Any]]:
         await state.close()
 
 
-def crash(cluster: Cluster) -> None:
-    # stopped first, so that it cannot start a child that nobody kills, which would keep the next server from starting
-    psutil.Process(cluster.pid).suspend()
-    cluster.kill()
-
-
-async def _log(database: Database) -> list[Logged]:
-    connection = await asyncpg.connect(database.dsn(SUPERUSER))
-    try:
-        return await read_log(connection)
-    finally:
-        await connection.close()
-
-
 async def test_a_server_killed_again_and_again(doomed: Database, connect: Callable[[], Any]) -> None:
     load = Load(doomed, random.Random(1))
     writer, worker, other, reader = [await connect() for _ in range(4)]
@@ -205,7 +180,7 @@ async def test_a_server_killed_again_and_again(doomed: Database, connect: Callab
         await load.stop()
         await asyncio.wait(writers)
         await writer.put(END, True)
-    log = await _log(doomed)
+    log = await log_of(doomed)
     by_id = {row.id: row for row in log}
     assert len(by_id) == len(log)
     # each acknowledged write is in the history, as it was acknowledged, and no other has its value
@@ -269,7 +244,7 @@ async def test_writers_killed(database: Database) -> None:
         await state.put(END, True)
         async with asyncio.timeout(60):
             received = await following
-        check(received, await _log(database))
+        check(received, await log_of(database))
 
 
 async def _start(dsn: str, name: str) -> asyncio.subprocess.Process:

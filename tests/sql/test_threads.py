@@ -10,6 +10,7 @@ import pytest
 
 from _server import SUPERUSER
 from conftest import Clock
+from pgstate._codec import Encoded
 from sql._caller import Caller, MakeAgent, refused, seconds
 from sql._threads import LONG, hashes, ids, load, save, saved
 
@@ -174,6 +175,18 @@ async def test_what_is_expected_of_the_head(root: Caller) -> None:
     assert await load(root, "t/1") == {"n": 2}
     # another namespace has a head of its own
     await saved(root, "t/1", {"n": 1}, expect_head="", ns="sub")
+
+
+async def test_a_checkpoint_that_is_sent_again(root: Caller, inside: Caller) -> None:
+    """With an id of the caller's, as it is when a reply was lost: it is there, and nothing changes."""
+    for again in range(2):
+        row = await save(root, "t/1", {"n": 1}, id="a", parent="", expect_head="", header=b"h")
+        assert (row["status"], row["id"], row["version"], row["head"]) == ("ok", "a", 1, "a"), again
+    row = await save(root, "t/1", {"n": 2}, id="a", parent="", expect_head="", header=b"h")
+    assert (row["status"], row["version"]) == ("ok", 2)
+    await save(root, "t/1", {"n": 3}, id="b", parent="a", expect_head="a")
+    # behind what came after it, it is a conflict as any other
+    assert (await save(root, "t/1", {"n": 2}, id="a", parent="", expect_head=""))["status"] == "conflict"
 
 
 async def test_channels_that_must_not_have_changed(root: Caller) -> None:
@@ -474,6 +487,26 @@ async def test_the_state_in_sql(root: Caller) -> None:
     assert await root.rows("checkpoint_state", "t/none") == []
 
 
+async def test_pages_that_nobody_can_have_made(root: Caller) -> None:
+    """They are what a client says they are: reading them ends."""
+    encoded = Encoded()
+    page = encoded.chunk("json", b"1")
+    for depth in range(8):
+        page = encoded.chunk(f"#{depth}", page * 96)
+    types, data = map(list, zip(*encoded.chunks.values(), strict=True))
+    names = ["long", "deep", "wrong"]
+    row = await root("save_checkpoint", "t/1", names, ["#8", "#99999", "#x"], [page, page, page], None, types, data)
+    assert row["status"] == "ok"
+    rows = await root.rows("checkpoint_state", "t/1")
+    assert [(row["channel"], row["type"], row["value"]) for row in rows] == [
+        ("long", "#8", None),
+        ("deep", "#99999", None),
+        ("wrong", "#x", None),
+    ]
+    row = await root("get_checkpoint", "t/1")
+    assert len(row["chunk_hashes"]) == 9
+
+
 async def test_a_time_to_live_begins_anew_with_each_save(root: Caller, inside: Caller, clock: Clock) -> None:
     first = await saved(root, "t/1", {"text": LONG}, ttl=seconds(60))
     await clock.advance(50)
@@ -581,3 +614,35 @@ async def test_big_threads_are_collected_in_steps(root: Caller, inside: Caller) 
         steps += 1
     assert steps > 4
     assert (await count(inside, "chunk"), await count(inside, "checkpoint")) == (0, 0)
+
+
+async def test_readers_see_threads_of_keys_they_read(root: Caller, session: MakeAgent, login_name: Any) -> None:
+    login = login_name("ana")
+    await root("create_reader", login, "a/**")
+    for key in ("a/t", "b/t"):
+        await saved(root, key, {"text": LONG}, metadata={"n": 1})
+    await root("put_writes", "a/none", "c", "task", [0], ["a"], ["json"], [b"1"])
+    ana = await session(login)
+    for view in ("threads", "checkpoints"):
+        assert [row["key"] for row in await ana.fetch(f"select * from pgstate.{view}")] == ["a/t"]
+    (row,) = await ana.fetch("select * from pgstate.checkpoints")
+    assert (row["channels"], row["metadata"], row["writer"]) == (["text"], {"n": 1}, "admin")
+    for table in ("chunk", "pending_write"):
+        with refused("42501"):
+            await ana.fetch(f"select * from pgstate.{table}")
+
+
+async def test_work_functions_leave_threads_alone(root: Caller) -> None:
+    await root("set_policy", "t/**", max_attempts=1, dead_letter="dead")
+    await saved(root, "t/1", {"text": LONG})
+    claim = await root("claim", "t/1", seconds(60))
+    with refused("PS040"):
+        await root("complete", "t/1", claim["token"], move_to="done/1")
+    assert (await root("fail", "t/1", claim["token"], "no"))["moved_to"] is None
+    assert await load(root, "t/1") == {"text": LONG}
+    assert await root.rows("list", "dead/**") == []
+    assert (await root("release", "t/1", force=True))["status"] == "ok"
+    await saved(root, "t/1", {"text": LONG})
+    guards = [{"key": "t/1", "exists": True}, {"key": "t/1", "version": 2}]
+    rows = await root.rows("apply", guards, [{"op": "put", "key": "other", "value": 1}])
+    assert [row["status"] for row in rows] == ["ok"] * 3

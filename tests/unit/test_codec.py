@@ -158,3 +158,25 @@ def test_what_was_saved_otherwise() -> None:
 def test_json_that_python_wrote_is_read() -> None:
     text = json.dumps({"a": ["\ud800"], "b": float("nan")}).encode()
     assert JSON.loads_typed(("json", text))["a"] == ["\ud800"]
+
+
+def test_what_nobody_can_have_saved() -> None:
+    """Roots and pages are what a client says they are: reading them ends, and says what is wrong."""
+    encoded = Encoded()
+    page = encoded.chunk("json", b"1")
+    for depth in range(8):
+        page = encoded.chunk(f"#{depth}", page * 96)
+    for type_, data in (
+        ("#8", page),
+        ("#0", b"x" * 16),
+        ("@", b"x" * 16),
+        ("#2", page),
+        ("#0", b"x" * 17),
+        ("#99999999999", page),
+    ):
+        with pytest.raises(InvalidValue):
+            decode(["a"], [type_], [data], encoded.chunks)
+    for type_ in ("#", "#x", "#-1 "):
+        with pytest.raises(InvalidValue):
+            decode(["a"], [type_], [page], {})
+    assert decode(["a"], ["#99999999999"], [b""], {}) == {"a": []}

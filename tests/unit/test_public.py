@@ -25,10 +25,11 @@ METHODS = [
     "close", "complete", "create_agent", "create_gateway", "create_reader", "create_vectors", "cursor", "delegate",
     "delete", "delete_many", "delete_runs", "drop_agent", "drop_gateway", "drop_policy", "drop_reducer",
     "drop_search", "drop_vectors", "embed", "explain_policy", "fail", "get", "get_many", "grant_access", "grants",
-    "history", "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "policies",
-    "put", "put_many", "register_reducer", "release", "renew", "revoke_access", "rollback", "run", "runs", "search",
-    "searches", "semaphore", "set_login", "set_policy", "set_search", "set_vectors", "stats", "tasks", "thread",
-    "threads", "typed", "undelegate", "unembedded", "update", "vectors", "watch", "with_timeout", "work",
+    "history", "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "namespaces",
+    "policies", "put", "put_embedded", "put_many", "register_reducer", "release", "renew", "revoke_access",
+    "rollback", "run", "runs", "search", "searches", "semaphore", "set_login", "set_policy", "set_search",
+    "set_vectors", "stats", "tasks", "thread", "threads", "touch", "typed", "undelegate", "unembedded", "update",
+    "vectors", "watch", "with_timeout", "work",
 ]  # fmt: skip
 TYPED = {
     pgstate.Workflow: ["handle", "run_sync", "start"],

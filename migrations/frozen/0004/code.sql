@@ -3072,6 +3072,12 @@ begin
         on conflict on constraint search_doc_pkey do update
        set rule_id = excluded.rule_id, version = excluded.version, words = excluded.words, scoped = excluded.scoped, digest = excluded.digest
      where d.rule_id <> excluded.rule_id or d.version < excluded.version;
+    if found and v_doc.version is not null and cardinality(v_rule.vector_fields) = 0 then
+      -- the writer gives the vectors: those of this version come next
+      delete from pgstate.embedding_wanted w where w.key = v_key;
+      delete from pgstate.embedding m where m.key = v_key;
+      continue;
+    end if;
     continue when not found or v_digest is not distinct from v_doc.digest;
     -- first what set_vectors() locks, so that what it has stored meanwhile is seen below
     if v_digest is null then
@@ -3090,13 +3096,39 @@ comment on function pgstate._index_keys(text[]) is 'Internal: indexes what keys 
 -- Made a trigger by _follow_writes() while there are rules for search: its transition table costs every write 25 us.
 create function pgstate._on_version_search() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
+declare
+  v_keys text[];
+  v_given text[];
+  v_ranges pgstate.keymultirange;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     -- a snapshot from before the rules changed does not show them: then this is a serialization failure
     perform from pgstate.install for share;
   end if;
-  perform pgstate._index_keys(array(select distinct w.key from written w order by w.key));
+  v_keys := array(select distinct w.key from written w order by w.key);
+  -- where there are no words and writers give the vectors there is nothing to index: what there is goes, and no key has a
+  -- document. Where rules lie within each other, _index_keys() tells which decides.
+  v_ranges := (
+    select range_agg(r.ranges) - coalesce(
+             (select range_agg(o.ranges) from pgstate.search_rule o where o.fields <> '{}' or o.vector_fields is distinct from '{}'), '{}')
+      from pgstate.search_rule r where r.fields = '{}' and r.vector_fields = '{}');
+  if v_ranges is not null then
+    v_given := array(select k from unnest(v_keys) k where v_ranges @> k);
+    if cardinality(v_given) > 0 then
+      with documents as (
+        delete from pgstate.search_doc d where d.key = any (v_given)
+      ), wanted as (
+        delete from pgstate.embedding_wanted w where w.key = any (v_given)
+      )
+      delete from pgstate.embedding m where m.key = any (v_given);
+      v_keys := array(select k from unnest(v_keys) k where not v_ranges @> k);
+    end if;
+  end if;
+  if cardinality(v_keys) > 0 then
+    perform pgstate._index_keys(v_keys);
+  end if;
   return null;
 end
 $$;
@@ -3146,6 +3178,24 @@ end
 $$;
 comment on function pgstate._rules_changed(text) is 'Internal: what follows from a change of a rule for search.';
 
+-- functions/search/_forget_given.sql
+-- Vectors that writers gave go with their rule: no document tells of them, so whatever comes next would not know them.
+create function pgstate._forget_given(p_subtree text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  delete from pgstate.embedding m
+   using (select coalesce(case when lower_inc(x) then lower(x) else lower(x) || chr(1) end, '') as low,
+                 coalesce(case when upper_inc(x) then upper(x) || chr(1) else upper(x) end, chr(127)) as high
+            from pgstate.search_rule r, unnest(r.ranges) x
+           where r.subtree = p_subtree and r.vector_fields = '{}' offset 0) s
+   where m.key >= s.low and m.key < s.high and not exists (select from pgstate.search_doc d where d.key = m.key);
+end
+$$;
+comment on function pgstate._forget_given(text) is 'Internal: removes the vectors that writers gave under a rule.';
+
 -- functions/search/_set_search.sql
 create function pgstate._set_search(
   p_actor pgstate._actor, p_subtree text, p_fields text[], p_config text, p_vectors text, p_vector_fields text[]
@@ -3188,6 +3238,7 @@ begin
   if v_same then
     return;
   end if;
+  perform pgstate._forget_given(p_subtree);
   insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,
           case when p_subtree = '**' then 0
@@ -3214,6 +3265,7 @@ as $$
 begin
   perform pgstate._check_admin(p_actor, p_subtree);
   perform pgstate._lock_policies();
+  perform pgstate._forget_given(p_subtree);
   delete from pgstate.search_rule r where r.subtree = p_subtree;
   if not found then
     raise exception using errcode = 'PS007', message = format('there is no search on %s to drop', p_subtree), hint = 'pgstate.searches() lists them.';
@@ -3616,7 +3668,7 @@ begin
           from pgstate.embedding m join pgstate.entry e on e.key = m.key
          where m.index_id = %5$s and $2 @> m.key and ($3 is null or m.key ~ $3)
            and e.live and (e.expires_at is null or e.expires_at > $4)
-           and ($5 is null or pgstate._held_value(e) @@ $5)
+           and ($5 is null or case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ $5)
          order by %1$s operator(%2$I.%3$s) %4$s limit $6) n
       $sql$, v_column, p_schema, case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end,
       pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id)
@@ -3676,6 +3728,36 @@ begin
 end
 $$;
 comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int) is 'Internal: entries by the distance of their vectors.';
+
+-- functions/search/_newest.sql
+-- Which entries in some ranges were written last. All of them have to be looked at, so by the pages of the table rather than in
+-- the order of their keys. As the owner, because row-level security would cost more than all the rest; the second wall stands
+-- here: what the caller reads, as the ranges.
+create function pgstate._newest(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_limit int, p_offset int)
+returns table (key text, place bigint)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_indexscan = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  return query
+    select f.key, row_number() over (order by f.updated_at desc, f.key) from (
+      select x.key, x.updated_at
+        from (select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+                     coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+                from unnest(p_ranges * pgstate._reachable('read')) r offset 0) s
+        cross join lateral (
+          select n.key, n.updated_at from pgstate.entry n
+           where n.key >= s.low and n.key < s.high and n.live and (n.expires_at is null or n.expires_at > v_now)
+             and (p_regex is null or n.key ~ p_regex)
+             and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ p_path)
+          offset 0) x
+       order by x.updated_at desc, x.key limit p_limit offset p_offset) f;
+end
+$$;
+comment on function pgstate._newest(pgstate.keymultirange, text, jsonpath, int, int) is 'Internal: the entries that were written last.';
 
 -- functions/search/_unembedded.sql
 -- In key order: nested loops over the ranges in theirs.
@@ -3755,6 +3837,177 @@ begin
 end
 $$;
 comment on function pgstate._set_vectors(pgstate._actor, text[], text[], int[], real[], text) is 'Internal: set_vectors().';
+
+-- functions/search/_keep_vectors.sql
+-- Vectors that a writer gave along with its values, in its transaction: p_owners tells for each of them which key it is of. Only
+-- those of the version that the entry is at, so that a statement that is sent again changes nothing.
+create function pgstate._keep_vectors(p_actor pgstate._actor, p_keys text[], p_versions bigint[], p_owners int[], p_vectors real[], p_model text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_key record;
+  v_rule pgstate.search_rule;
+  v_index pgstate.vector_index;
+  -- rows of p_vectors that are stored, and where: one statement for all, since each opens the indexes anew
+  v_places bigint[] := '{}';
+  v_keys text[] := '{}';
+  v_ids int[] := '{}';
+  v_chunks bigint[] := '{}';
+begin
+  for v_key in
+    select p_keys[o.owner] as key, p_versions[o.owner] as version, o.places
+      from (select u.owner, array_agg(u.ord order by u.ord) as places from unnest(p_owners) with ordinality as u (owner, ord) group by u.owner) o
+     order by p_keys[o.owner] collate "C"
+  loop
+    continue when v_key.version is null;
+    if not (p_actor.reads @> v_key.key and p_actor.writes @> v_key.key) then
+      perform pgstate._deny();
+    end if;
+    v_rule := pgstate._rule_of(v_key.key);
+    if v_rule.vectors is null or cardinality(v_rule.vector_fields) > 0 then
+      raise exception using errcode = 'PS007', message = format('no vectors are given by writers of %s', v_key.key),
+        hint = 'set_search(subtree, vectors => name, vector_fields => ''{}'') leaves it to them.';
+    end if;
+    if v_index.name is distinct from v_rule.vectors then
+      select v.* into v_index from pgstate.vector_index v where v.name = v_rule.vectors;
+    end if;
+    continue when not exists (select from pgstate.entry e where e.key = v_key.key and e.version = v_key.version and e.value is not null);
+    for v_at in 1 .. cardinality(v_key.places) loop
+      perform pgstate._check_vector(v_index, p_model, array(select unnest(p_vectors[v_key.places[v_at]:v_key.places[v_at]])));
+      v_places := v_places || v_key.places[v_at];
+      v_keys := v_keys || v_key.key;
+      v_ids := v_ids || v_index.id;
+      v_chunks := v_chunks || v_at - 1::bigint;
+    end loop;
+  end loop;
+  delete from pgstate.embedding m where m.key = any (v_keys);
+  insert into pgstate.embedding (key, index_id, chunk, digest, vector)
+  select u.key, u.id, u.chunk, '', array(select unnest(p_vectors[u.place:u.place]))
+    from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk);
+end
+$$;
+comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], int[], real[], text) is 'Internal: vectors of what was just written.';
+
+-- functions/values/_touch.sql
+-- The version row of an entry follows: how long it was to live is what readers of the past go by, and it lived on. Nothing of the
+-- past becomes otherwise: a moment before is one at which the entry was there already. As the owner, who alone may.
+create function pgstate._touch(p_actor pgstate._actor, p_keys text[]) returns int
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+  v_count int;
+begin
+  with input as materialized (
+    select distinct u.key from unnest(p_keys) as u (key) where p_actor.reads @> u.key and p_actor.writes @> u.key
+  ), locked as materialized (
+    select e.key, e.version
+      from (select i.key from input i order by i.key collate "C") i
+      join pgstate.entry e on e.key = i.key
+     where e.value is not null and e.expires_at > v_now
+     for update of e
+  ), lasting as materialized (
+    select l.key, l.version, coalesce((v.meta ->> 'ttl')::interval, v.expires_at - v.at) as ttl
+      from locked l join pgstate.version v on v.key = l.key and v.version = l.version
+     where v.expires_at > v.at
+  ), recorded as (
+    update pgstate.version v
+       set expires_at = v_now + l.ttl, meta = coalesce(v.meta, '{}') || jsonb_build_object('ttl', l.ttl)
+      from lasting l where v.key = l.key and v.version = l.version
+  ), kept as (
+    update pgstate.entry e set expires_at = v_now + l.ttl from lasting l where e.key = l.key and e.version = l.version returning e.key
+  )
+  select count(*) into v_count from kept;
+  return v_count;
+end
+$$;
+comment on function pgstate._touch(pgstate._actor, text[]) is 'Internal: touch().';
+
+-- functions/values/_namespaces.sql
+-- The index on parents is jumped through, from each to the next, however many entries each has. Only parents of keys that the
+-- caller reads are looked at: such a key lies in one of the ranges that the patterns and the grants have in common, so its
+-- parent does, or is the directory that the range begins in. As the owner, because row-level security would cost each jump
+-- more than the jump; the second wall stands here as a comparison of every key with what the caller reads.
+create function pgstate._namespaces(p_ranges pgstate.keymultirange, p_patterns text[], p_depth int, p_limit int, p_offset int) returns setof text
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_reads pgstate.keymultirange := pgstate._reachable('read');
+  v_now timestamptz := pgstate._now();
+  v_regexes text[] := array(select coalesce(pgstate._pattern_regex(p), '') from unnest(p_patterns) p);
+  v_within pgstate.keymultirange[] := array(select pgstate._pattern_ranges(p) from unnest(p_patterns) p);
+  v_low text;
+  v_high text;
+  v_next text;
+  v_out text;
+  -- shortened ones that were returned and that may come again
+  v_open text[] := '{}';
+  v_passed int := 0;
+begin
+  for v_low, v_high in
+    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
+           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
+      from unnest(p_ranges) r order by r
+  loop
+    -- the directory that the range begins in comes before it
+    v_next := left(v_low, -greatest(strpos(reverse(v_low), '/'), 1));
+    v_next := (select e.parent from pgstate.entry e
+                where e.parent = v_next and e.live and (e.expires_at is null or e.expires_at > v_now)
+                  and e.key >= v_low and e.key < v_high and v_reads @> e.key limit 1);
+    v_out := v_low;
+    loop
+      if v_next is null then
+        exit when v_out is null;
+      elsif v_next <> '' then
+        v_out := v_next;
+        for v_place in 1 .. cardinality(v_regexes) loop
+          if not v_within[v_place] @> v_next or v_next !~ v_regexes[v_place] then
+            v_out := null;
+            exit;
+          end if;
+        end loop;
+        if v_out is null then
+          v_out := v_next || chr(1);
+        elsif p_depth is null then
+          v_passed := v_passed + 1;
+          if v_passed > p_offset then
+            return next v_next;
+          end if;
+          v_out := v_next || chr(1);
+        else
+          v_out := array_to_string((string_to_array(v_next, '/'))[:p_depth], '/');
+          v_open := array(select o from unnest(v_open) o where (o || '0') collate "C" > v_next);
+          if v_out <> all (v_open) then
+            v_open := v_open || v_out;
+            v_passed := v_passed + 1;
+            if v_passed > p_offset then
+              return next v_out;
+            end if;
+          end if;
+          -- of those that are cut short alike one is enough
+          v_out := case when v_out = v_next then v_next || chr(1) else v_out || '0' end;
+        end if;
+        if v_passed - p_offset >= p_limit then
+          return;
+        end if;
+      else
+        v_out := chr(1);
+      end if;
+      v_next := (select e.parent from pgstate.entry e
+                  where e.live and e.parent >= greatest(v_out, v_low) and e.parent < v_high and (e.expires_at is null or e.expires_at > v_now)
+                    and e.key >= v_low and e.key < v_high and v_reads @> e.key
+                  order by e.parent limit 1);
+      v_out := null;
+    end loop;
+  end loop;
+end
+$$;
+comment on function pgstate._namespaces(pgstate.keymultirange, text[], int, int, int) is 'Internal: namespaces().';
 
 -- functions/threads/_refs.sql
 -- The hashes that a root or pages name. In SQL, so that it is inlined.
@@ -3884,7 +4137,8 @@ begin
     v_key := null;
   end if;
 
-  v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id]);
+  -- as the index has it
+  v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id] and t.bases <> '{}');
   if v_key is null then
     delete from pgstate.pending_write w
      where w.ctid = any (array(select x.ctid from pgstate.pending_write x where x.thread_id = p_id limit p_limit));
@@ -3904,12 +4158,13 @@ begin
     end if;
   end if;
   if v_key is not null or v_forks <> '{}' then
-    v_stores := array(select distinct s from pgstate.thread t cross join unnest(t.bases || t.id) s where t.id = p_id or t.id = any (v_forks));
+    v_stores := array(select distinct s from pgstate.thread t cross join unnest(t.bases || t.id) s where t.id = any (v_forks || p_id));
     with recursive reached (hash) as (
-      select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = p_id or c.thread_id = any (v_forks)
+      select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = any (v_forks || p_id)
       union
       select pgstate._refs(array[k.type], array[k.data])
-        from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+        from reached r
+        cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
        where k.type ^@ '#'
     )
     delete from pgstate.chunk c
@@ -4018,17 +4273,17 @@ $$;
 comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
 
 -- functions/threads/_store_checkpoint.sql
--- Stores a checkpoint of a thread whose entry the caller has locked (p_live: and which is there), unless it may not be. As the
+-- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. As the
 -- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
 -- out by a hash what else the thread that it came from holds. What was sent stays, though others are missing: the next call
--- brings those.
+-- brings those. The same checkpoint saved again, as it is when a reply was lost, changes nothing: added is null then.
 --
 -- Order of locks: the entry, the thread, and nothing else. Chunks are removed under the entry's lock only, so what is found
 -- here stays; chunks of another thread stay while a checkpoint of this one reaches them, see _collect_thread().
 create function pgstate._store_checkpoint(
-  p_actor pgstate._actor, p_key text, p_live boolean, p_now timestamptz, p_ns text, p_id text, p_parent text, p_names text[],
+  p_actor pgstate._actor, p_key text, p_now timestamptz, p_ns text, p_id text, p_parent text, p_names text[],
   p_versions text[], p_types text[], p_data bytea[], p_chunk_types text[], p_chunk_data bytea[], p_header bytea, p_whole boolean,
   p_metadata jsonb, p_run_id text, p_expect_head text, p_guard text[]
 ) returns pgstate._stored
@@ -4045,11 +4300,14 @@ declare
   v_out pgstate._stored;
 begin
   select t.id, t.bases, t.pruned, t.begun_at is not null as begun,
-         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head
+         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
+         exists (select from pgstate.watcher) as watching
     into v_thread from pgstate.thread t where t.key = p_key;
   v_out.head := v_thread.head;
+  v_out.watching := v_thread.watching;
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
-  if p_expect_head <> coalesce(v_thread.head, '') then
+  -- but for one that is sent again
+  if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
     v_out.status := 'conflict';
     return v_out;
   elsif v_parent is distinct from v_thread.head then
@@ -4100,7 +4358,8 @@ begin
           from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent
         union
         select pgstate._refs(array[k.type], array[k.data])
-          from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+          from reached r
+          cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
          -- a page that is named as it is need not be opened
          where k.type ^@ '#' and r.hash <> all (v_missing)
       )
@@ -4123,6 +4382,9 @@ begin
      set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
          header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
          size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via
+   where (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
+         is distinct from (excluded.parent, excluded.names, excluded.versions, excluded.types, excluded.data, excluded.header,
+                           excluded.whole, excluded.metadata, excluded.run_id)
   returning (c.xmax = 0)::int into v_out.added;
   if v_thread.begun is not true then
     update pgstate.thread t set begun_at = p_now, collect_at = null where t.id = v_thread.id;
@@ -4131,11 +4393,40 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._store_checkpoint(pgstate._actor, text, boolean, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
+comment on function pgstate._store_checkpoint(pgstate._actor, text, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
   'Internal: stores a checkpoint.';
 
+-- functions/threads/_chunks.sql
+-- The chunks that roots reach, level by level, each once.
+create function pgstate._chunks(p_stores bigint[], p_types text[], p_data bytea[], out hashes bytea[], out types text[], out data bytea[])
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_wanted bytea[] := array(select distinct r from pgstate._refs(p_types, p_data) r);
+  v_hashes bytea[];
+  v_types text[];
+  v_data bytea[];
+begin
+  hashes := '{}';
+  types := '{}';
+  data := '{}';
+  while cardinality(v_wanted) > 0 loop
+    -- a fork may have sent again what it has from where it came from: once
+    select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
+      from unnest(v_wanted) w (hash)
+      cross join lateral (select x.hash, x.type, x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k;
+    hashes := hashes || v_hashes;
+    types := types || v_types;
+    data := data || v_data;
+    v_wanted := array(select r from pgstate._refs(v_types, v_data) r except select h from unnest(hashes) h);
+  end loop;
+end
+$$;
+comment on function pgstate._chunks(bigint[], text[], bytea[]) is 'Internal: the chunks that roots reach.';
+
 -- functions/threads/_full_checkpoint.sql
--- A checkpoint with the chunks that it reaches, level by level, and the writes that came after it.
+-- A checkpoint with the chunks that it reaches, and the writes that came after it.
 create function pgstate._full_checkpoint(p_key text, p_bases bigint[], p_checkpoint pgstate.checkpoint) returns pgstate.checkpoint_full
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -4143,29 +4434,11 @@ as $$
 declare
   c alias for p_checkpoint;
   v_full pgstate.checkpoint_full;
-  v_stores bigint[] := p_bases || c.thread_id;
-  v_wanted bytea[] := array(select distinct r from pgstate._refs(c.types, c.data) r);
-  v_hashes bytea[];
-  v_types text[];
-  v_data bytea[];
 begin
   v_full := row('ok', p_key, c.ns, c.id, c.parent, c.metadata, c.run_id, c.header, c.whole, c.names, c.versions, c.types, c.data, c.size,
-                c.created_at, c.writer, c.via, '{}', '{}', '{}', null, null, null, null, null, null)::pgstate.checkpoint_full;
-  while cardinality(v_wanted) > 0 loop
-    if p_bases = '{}' then
-      select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
-        from unnest(v_wanted) w (hash) join pgstate.chunk k on k.thread_id = c.thread_id and k.hash = w.hash;
-    else
-      -- a fork may have sent again what it has from where it came from: once
-      select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
-        from unnest(v_wanted) w (hash)
-        cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = w.hash limit 1) k;
-    end if;
-    v_full.chunk_hashes := v_full.chunk_hashes || v_hashes;
-    v_full.chunk_types := v_full.chunk_types || v_types;
-    v_full.chunk_data := v_full.chunk_data || v_data;
-    v_wanted := array(select distinct r from pgstate._refs(v_types, v_data) r);
-  end loop;
+                c.created_at, c.writer, c.via, null, null, null, null, null, null, null, null, null)::pgstate.checkpoint_full;
+  select k.hashes, k.types, k.data into v_full.chunk_hashes, v_full.chunk_types, v_full.chunk_data
+    from pgstate._chunks(p_bases || c.thread_id, c.types, c.data) k;
   select array_agg(w.task_id order by w.task_path, w.task_id, w.idx), array_agg(w.task_path order by w.task_path, w.task_id, w.idx),
          array_agg(w.idx order by w.task_path, w.task_id, w.idx), array_agg(w.channel order by w.task_path, w.task_id, w.idx),
          array_agg(w.type order by w.task_path, w.task_id, w.idx), array_agg(w.data order by w.task_path, w.task_id, w.idx)
@@ -4217,11 +4490,94 @@ end
 $$;
 comment on function pgstate._get_checkpoints(text, text[], text) is 'Internal: checkpoints of one thread.';
 
+-- functions/threads/_checkpoint_parts.sql
+-- Of a thread that the caller may read.
+create function pgstate._checkpoint_parts(p_key text, p_ids text[], p_ns text) returns pgstate.checkpoint_parts
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_thread pgstate.thread := pgstate._live_thread(p_key);
+  v_types text[];
+  v_data bytea[];
+  v_parts pgstate.checkpoint_parts;
+begin
+  select array_agg(r.type), array_agg(r.data) into v_types, v_data
+    from pgstate.checkpoint c cross join lateral unnest(c.types, c.data) r (type, data)
+   where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids) and (r.type = '@' or r.type ^@ '#');
+  select k.hashes, k.types, k.data into v_parts.chunk_hashes, v_parts.chunk_types, v_parts.chunk_data
+    from pgstate._chunks(v_thread.bases || v_thread.id, v_types, v_data) k;
+  select array_agg(w.checkpoint::text), array_agg(w.task_id::text), array_agg(w.task_path::text), array_agg(w.idx), array_agg(w.channel),
+         array_agg(w.type::text), array_agg(w.data)
+    into v_parts.write_checkpoints, v_parts.write_task_ids, v_parts.write_task_paths, v_parts.write_idxs, v_parts.write_channels,
+         v_parts.write_types, v_parts.write_data
+    from (select w.* from pgstate.pending_write w
+           where w.thread_id = v_thread.id and w.ns = p_ns and w.checkpoint = any (p_ids)
+           order by w.task_path, w.task_id, w.idx) w;
+  return v_parts;
+end
+$$;
+comment on function pgstate._checkpoint_parts(text, text[], text) is 'Internal: what checkpoints of one thread reach.';
+
+-- functions/threads/_channel_history.sql
+-- Up the chain of parents, from p_id (without it the latest), for each channel to the first that has a value of it. A row of
+-- the walk that comes again ends it: parents may be made to go round. Rows come in the order of the walk.
+create function pgstate._channel_history(p_key text, p_channels text[], p_id text, p_ns text) returns pgstate.channel_history
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_thread pgstate.thread := pgstate._live_thread(p_key);
+  v_ids text[];
+  v_places bigint[];
+  v_channels text[];
+  v_out pgstate.channel_history;
+begin
+  with recursive walk (parent, id, wanted, left_over, names, types, data) as (
+    (select c.parent::text, null::text collate "C", null::text[], p_channels, null::text[], null::text[], null::bytea[]
+       from pgstate.checkpoint c
+      where c.thread_id = v_thread.id and c.ns = p_ns
+        and c.id = coalesce(p_id, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns)))
+    union
+    select a.parent::text, a.id::text, w.left_over,
+           array(select o from unnest(w.left_over) o where a.types[array_position(a.names, o)] is null), a.names, a.types, a.data
+      from walk w
+      -- OFFSET: by a look at the index, however many there are
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns and y.id = w.parent offset 0) a
+     where cardinality(w.left_over) > 0
+  ), placed as (
+    select row_number() over () as place, w.* from walk w
+  ), ended as (
+    select o as channel, p.types[array_position(p.names, o)] as type, p.data[array_position(p.names, o)] as data
+      from placed p cross join lateral unnest(p.wanted) o where p.types[array_position(p.names, o)] is not null
+  )
+  select (select array_agg(e.channel) from ended e), (select array_agg(e.type) from ended e), (select array_agg(e.data) from ended e),
+         array_agg(p.id), array_agg(p.place), array_agg(o)
+    into v_out.seed_channels, v_out.seed_types, v_out.seed_data, v_ids, v_places, v_channels
+    from placed p cross join lateral unnest(p.wanted) o;
+  select k.hashes, k.types, k.data into v_out.chunk_hashes, v_out.chunk_types, v_out.chunk_data
+    from pgstate._chunks(v_thread.bases || v_thread.id, v_out.seed_types, v_out.seed_data) k;
+  select array_agg(w.channel), array_agg(w.task_id), array_agg(w.type), array_agg(w.data)
+    into v_out.write_channels, v_out.write_task_ids, v_out.write_types, v_out.write_data
+    from (select w.channel, w.task_id::text, w.type::text, w.data
+            from unnest(v_ids, v_places, v_channels) a (id, place, channel)
+            cross join lateral (
+              select y.* from pgstate.pending_write y
+               where y.thread_id = v_thread.id and y.ns = p_ns and y.checkpoint = a.id and y.channel = a.channel offset 0) w
+           order by a.place desc, w.task_path, w.task_id, w.idx) w;
+  return v_out;
+end
+$$;
+comment on function pgstate._channel_history(text, text[], text, text) is 'Internal: what channels of a thread are made of.';
+
 -- functions/threads/_checkpoints.sql
 -- Of one thread along the index, newest first, else those of all threads within the ranges. A page of one thread costs what
--- it returns. p_ranges: the keys that the caller may read.
+-- it returns. p_after_key and p_after_ns: of those with the id p_before (forks have the ids of what they come from) the ones
+-- behind these. p_ranges: the keys that the caller may read.
 create function pgstate._checkpoints(
-  p_key text, p_ranges pgstate.keymultirange, p_regex text, p_ns text, p_before text, p_limit int, p_filter jsonb, p_run_id text
+  p_key text, p_ranges pgstate.keymultirange, p_regex text, p_ns text, p_before text, p_limit int, p_filter jsonb, p_run_id text,
+  p_after_key text, p_after_ns text
 ) returns setof pgstate.checkpoint_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
@@ -4243,24 +4599,41 @@ begin
         from space s
         cross join lateral (
           select c.* from pgstate.checkpoint c
-           where c.thread_id = v_thread.id and c.ns = s.ns and (p_before is null or c.id < p_before)
+           where c.thread_id = v_thread.id and c.ns = s.ns
+             -- a bound in any case, so that the index is entered there
+             and c.id <= coalesce(p_before, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = s.ns))
+             and (p_before is null or c.id < p_before or (p_key, c.ns) > (p_after_key, p_after_ns))
              and (p_filter is null or c.metadata @> p_filter)
            order by c.id desc limit p_limit) m
        order by m.id desc, m.ns limit p_limit;
+  elsif p_run_id is not null then
+    return query
+      select 'ok', t.key::text, c.ns::text, c.id::text, c.parent::text, c.metadata, c.run_id::text, c.header, c.whole, c.names, c.versions,
+             c.types, c.data, c.size, c.created_at, c.writer, c.via
+        from pgstate.checkpoint c
+        -- a limit, so that this is looked up for each and the planner does not begin with all threads
+        cross join lateral (
+          select x.key from pgstate.thread x join pgstate.entry e on e.key = x.key
+           where x.id = c.thread_id and e.value is not null and (e.expires_at is null or e.expires_at > v_now) limit 1) t
+       where c.run_id = p_run_id and p_ranges @> t.key and (p_key is null or t.key = p_key) and (p_regex is null or t.key ~ p_regex)
+         and (p_ns is null or c.ns = p_ns)
+         and (p_before is null or c.id < p_before or c.id = p_before and (t.key, c.ns) > (p_after_key, p_after_ns))
+         and (p_filter is null or c.metadata @> p_filter)
+       order by c.id desc, t.key, c.ns limit p_limit;
   else
     return query
       select 'ok', t.key::text, c.ns::text, c.id::text, c.parent::text, c.metadata, c.run_id::text, c.header, c.whole, c.names, c.versions,
              c.types, c.data, c.size, c.created_at, c.writer, c.via
         from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id join pgstate.entry e on e.key = t.key
-       where p_ranges @> t.key and (p_key is null or t.key = p_key) and (p_regex is null or t.key ~ p_regex)
-         and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
-         and (p_run_id is null or c.run_id = p_run_id) and (p_ns is null or c.ns = p_ns) and (p_before is null or c.id < p_before)
+       where p_ranges @> t.key and (p_regex is null or t.key ~ p_regex)
+         and e.value is not null and (e.expires_at is null or e.expires_at > v_now) and (p_ns is null or c.ns = p_ns)
+         and (p_before is null or c.id < p_before or c.id = p_before and (t.key, c.ns) > (p_after_key, p_after_ns))
          and (p_filter is null or c.metadata @> p_filter)
        order by c.id desc, t.key, c.ns limit p_limit;
   end if;
 end
 $$;
-comment on function pgstate._checkpoints(text, pgstate.keymultirange, text, text, text, int, jsonb, text) is 'Internal: checkpoints of threads within ranges.';
+comment on function pgstate._checkpoints(text, pgstate.keymultirange, text, text, text, int, jsonb, text, text, text) is 'Internal: checkpoints of threads within ranges.';
 
 -- functions/threads/_put_writes.sql
 -- The thread is locked against being deleted meanwhile, which would leave these writes behind for ever; several tasks may
@@ -4349,27 +4722,39 @@ begin
      where not p_history and c.thread_id = v_source.id and c.ns = p_ns and c.id = v_from
     union
     select c.id, c.parent, pgstate._wanted_channels(c.names, c.types, l.wanted)
-      from line l join pgstate.checkpoint c on c.thread_id = v_source.id and c.ns = p_ns and c.id = l.parent
+      from line l
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_source.id and y.ns = p_ns and y.id = l.parent offset 0) c
      where l.wanted <> '{}'
   ), copied as (
     insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
                                     writer, via)
     select v_id, c.ns, c.id, case when p_history or exists (select from line l where l.id = c.parent) then c.parent end, c.names, c.versions,
            c.types, c.data, c.header, c.whole, c.metadata, c.run_id, c.size, c.created_at, c.writer, c.via
-      from pgstate.checkpoint c
-     where c.thread_id = v_source.id and (p_history or c.ns = p_ns and c.id in (select l.id from line l))
+      from (
+        -- OFFSET: each by a look at the index, however many there are
+        select x.* from (select distinct l.id from line l) l
+         cross join lateral (
+           select y.* from pgstate.checkpoint y where y.thread_id = v_source.id and y.ns = p_ns and y.id = l.id offset 0) x
+        union all
+        select x.* from pgstate.checkpoint x where p_history and x.thread_id = v_source.id
+      ) c
     returning ns, id
   )
   insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
   select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data
-    from copied c join pgstate.pending_write w on w.thread_id = v_source.id and w.ns = c.ns and w.checkpoint = c.id
+    from copied c
+    cross join lateral (
+      select x.* from pgstate.pending_write x where x.thread_id = v_source.id and x.ns = c.ns and x.checkpoint = c.id offset 0) w
       on conflict on constraint pending_write_pkey do nothing;
   if cardinality(v_source.bases) >= 7 then
     with recursive reached (hash) as (
       select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = v_id
       union
       select pgstate._refs(array[k.type], array[k.data])
-        from reached r join pgstate.chunk k on k.thread_id = any (v_source.bases || v_source.id) and k.hash = r.hash
+        from reached r
+        cross join lateral (
+          select x.* from pgstate.chunk x where x.thread_id = any (v_source.bases || v_source.id) and x.hash = r.hash offset 0) k
        where k.type ^@ '#'
     )
     insert into pgstate.chunk (thread_id, hash, type, data)
@@ -4458,7 +4843,7 @@ $$;
 comment on function pgstate._json_of(bytea) is 'Internal: the value of a JSON text, if Postgres can hold it.';
 
 -- functions/threads/_channel_value.sql
--- A channel of a checkpoint, put together from its chunks where it is JSON.
+-- A channel of a checkpoint, put together from its chunks where it is JSON, and a list of a million elements at most.
 create function pgstate._channel_value(p_stores bigint[], p_name text, p_version text, p_type text, p_data bytea) returns pgstate.channel_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -4467,6 +4852,7 @@ declare
   v_row pgstate.channel_row;
   v_data bytea := p_data;
   v_hashes bytea[];
+  v_length bigint;
 begin
   v_row.channel := p_name;
   v_row.version := p_version;
@@ -4474,9 +4860,17 @@ begin
   if p_type = '@' then
     select k.type, k.data into v_row.type, v_data
       from pgstate.chunk k where k.thread_id = any (p_stores) and k.hash = p_data limit 1;
-  elsif p_type ^@ '#' then
+  elsif p_type ~ '^#[0-9]$' then
     v_hashes := array(select r.hash from pgstate._refs(array[p_type], array[p_data]) with ordinality r (hash, ord) order by r.ord);
     for v_level in 1 .. substr(p_type, 2)::int loop
+      -- pages that name pages many times over would make a list that nobody has saved
+      v_length := (
+        select sum(octet_length(k.data)) / 16
+          from unnest(v_hashes) w (hash)
+          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k);
+      if v_length > 1000000 then
+        return v_row;
+      end if;
       v_hashes := array(
         select substr(k.data, 16 * i + 1, 16)
           from unnest(v_hashes) with ordinality w (hash, ord)
@@ -4510,7 +4904,8 @@ begin
   return query
     select v.*
       from (select x.* from pgstate.checkpoint x
-             where x.thread_id = v_thread.id and x.ns = p_ns and (p_id is null or x.id = p_id) order by x.id desc limit 1) c
+             where x.thread_id = v_thread.id and x.ns = p_ns
+               and x.id = coalesce(p_id, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns))) c
       cross join lateral unnest(c.names, c.versions, c.types, c.data) with ordinality u (name, version, type, data, ord)
       cross join lateral pgstate._channel_value(v_thread.bases || v_thread.id, u.name, u.version, u.type, u.data) v
      order by u.ord;
@@ -6418,6 +6813,48 @@ end
 $$;
 comment on function pgstate.list(text, int, text, boolean, text, boolean) is
   'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement; with bookmark only one more row does, the last, whose key is null: it comes even when nothing is listed. claimed: only those that somebody holds (true), or that nobody does (false). An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
+
+-- functions/values/namespaces.sql
+create function pgstate.namespaces(
+  pattern text, matching text[] default null, depth int default null, "limit" int default 100, "offset" int default 0, agent text default null
+) returns setof text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(namespaces.agent);
+  v_ranges pgstate.keymultirange := pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
+  v_one text;
+begin
+  if namespaces."limit" is null or namespaces."limit" not between 1 and 100000 or namespaces."offset" is null or namespaces."offset" < 0
+     or namespaces.depth < 1 or cardinality(namespaces.matching) > 32 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, offset 0 or more, depth 1 or more, and 32 patterns at most';
+  end if;
+  foreach v_one in array namespaces.pattern || coalesce(namespaces.matching, '{}') loop
+    perform pgstate._check_pattern(v_one);
+    -- of the keys below
+    v_ranges := v_ranges * pgstate._pattern_ranges(case when v_one = '' or v_one ~ '(^|/)\*\*$' then v_one else v_one || '/**' end);
+    if v_one = namespaces.pattern and v_one <> '' and isempty(v_ranges * v_actor.reads) then
+      perform pgstate._deny();
+    end if;
+  end loop;
+  return query
+    select n from pgstate._namespaces(v_ranges * v_actor.reads, namespaces.pattern || coalesce(namespaces.matching, '{}'), namespaces.depth,
+                                      namespaces."limit", namespaces."offset") n;
+end
+$$;
+comment on function pgstate.namespaces(text, text[], int, int, int, text) is
+  'Keys under which there are entries (their keys without the last segment), that match a pattern and all of matching, of entries that the caller may read. depth cuts them short, each once, to that many segments. limit 1 to 100000, offset: how many to pass over. PS002 PS007 PS010.';
+
+-- functions/values/touch.sql
+create function pgstate.touch(keys text[], agent text default null) returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._touch(pgstate._enter(touch.agent), touch.keys);
+end
+$$;
+comment on function pgstate.touch(text[], text) is
+  'Lets the time to live of entries begin anew: each lives on for as long as its last write let it. Returns how many did; those without a time to live, those that have expired, and those that the caller may not read and write stay as they are. No new version: nothing else about the entry changes. PS010.';
 
 -- functions/values/merge.sql
 -- Never conflicts: concurrent merges into one key all take effect.
@@ -8520,13 +8957,16 @@ begin
     raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1';
   elsif subscribe.channel !~ '^pgstate_[0-9a-f]{32}$' then
     raise exception using errcode = 'PS007', message = 'not a channel that subscribe() returned';
+  elsif pg_is_in_recovery() then
+    -- nothing can be registered there, and there is nothing to be woken for: see _feed_place()
+    raise exception using errcode = 'PS022', message = 'the feed is not served on a standby', hint = 'Watch on the primary.';
   end if;
   perform pgstate._enter_for(v_names);
   return pgstate._subscribe(subscribe.agents, subscribe.patterns, subscribe.channel);
 end
 $$;
 comment on function pgstate.subscribe(text[], text[], text) is
-  'Registers for wake-ups: returns the channel to LISTEN on. agents and patterns side by side. Register again within 90 seconds, with the channel. PS002 PS007 PS010.';
+  'Registers for wake-ups: returns the channel to LISTEN on. agents and patterns side by side. Register again within 90 seconds, with the channel. PS002 PS007 PS010 PS022.';
 
 -- functions/feed/unsubscribe.sql
 create function pgstate.unsubscribe(channel text) returns void
@@ -8765,12 +9205,12 @@ $$;
 comment on function pgstate._value_matches(pgstate._search_part[], text, text) is 'Internal: keys whose values match a query.';
 
 -- functions/search/_found_listed.sql
--- Without a query: entries that fit a filter, in key order, as list().
-create function pgstate._found_listed(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_limit int, p_after text)
+-- Without a query: entries that fit a filter, in key order, as list(), or those first that were written last.
+create function pgstate._found_listed(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_limit int, p_after text, p_offset int, p_newest boolean)
 returns setof pgstate.found
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_sort = off
+set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
@@ -8780,6 +9220,17 @@ begin
       perform pgstate._bad_key(p_after);
     end if;
     p_ranges := p_ranges * pgstate.keymultirange(pgstate.keyrange(p_after, null, '()'));
+  end if;
+  if p_newest then
+    return query
+      select e.key, v.value, e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, null::float8, null::real, null::float8, null::text
+        from pgstate._newest(p_ranges, p_regex, p_path, p_limit, p_offset) f
+        join pgstate.entry e on e.key = f.key
+        cross join lateral (
+          select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value) v
+       where e.live
+       order by f.place;
+    return;
   end if;
   return query
     with span as materialized (
@@ -8798,12 +9249,12 @@ begin
             select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value) v
          where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > v_now)
            and (p_regex is null or e.key ~ p_regex) and (p_path is null or v.value @@ p_path)
-         order by e.key limit p_limit
+         order by e.key limit p_limit + p_offset
       ) m
-     limit p_limit;
+     limit p_limit offset p_offset;
 end
 $$;
-comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath, int, text) is 'Internal: search() without a query.';
+comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath, int, text, int, boolean) is 'Internal: search() without a query.';
 
 -- functions/search/_found_ranked.sql
 -- By words, by vectors, or both. Ranks come first, entries are looked up from the best one down until the page is full. Both
@@ -8812,7 +9263,7 @@ comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath,
 -- needs no more of them than come before its end, and the order is the same whatever the page.
 create function pgstate._found_ranked(
   p_mode text, p_parts pgstate._search_part[], p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_query text,
-  p_index pgstate.vector_index, p_vector real[], p_limit int, p_after text[]
+  p_index pgstate.vector_index, p_vector real[], p_limit int, p_after text[], p_offset int
 ) returns setof pgstate.found
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -8830,7 +9281,7 @@ begin
       union all
       select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex) w where p_mode <> 'vector'
     ), near as (
-      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int) n
+      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_offset + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int) n
        where p_mode <> 'text' and n.distance is not null
     ), ranked as (
       select w.key, w.version, w.rank::float8 as score, w.rank, null::float8 as distance from worded w where p_mode = 'text'
@@ -8873,14 +9324,14 @@ begin
              and (r.version is null or x.version = r.version)
              and (p_regex is null or x.key ~ p_regex) and (p_path is null or v.value @@ p_path)
           offset 0) e
-       limit p_limit
+       limit p_limit offset p_offset
     )
     select p.key, p.value, p.version, p.kind, p.writer, p.via, p.created_at, p.updated_at, p.expires_at, p.score, p.rank, p.distance,
-           format('%s %s %s', p.score, v_seen + row_number() over (), p.key)
+           format('%s %s %s', p.score, v_seen + p_offset + row_number() over (), p.key)
       from page p;
 end
 $$;
-comment on function pgstate._found_ranked(text, pgstate._search_part[], pgstate.keymultirange, text, jsonpath, text, pgstate.vector_index, real[], int, text[]) is
+comment on function pgstate._found_ranked(text, pgstate._search_part[], pgstate.keymultirange, text, jsonpath, text, pgstate.vector_index, real[], int, text[], int) is
   'Internal: search() by words, vectors, or both.';
 
 -- functions/search/matches.sql
@@ -8899,7 +9350,8 @@ comment on function pgstate.matches(jsonb, jsonb) is
 -- functions/search/search.sql
 create function pgstate.search(
   pattern text default '', query text default null, filter jsonb default null, "limit" int default 10, after text default null,
-  mode text default null, vector real[] default null, vectors text default null, model text default null, agent text default null
+  mode text default null, vector real[] default null, vectors text default null, model text default null, agent text default null,
+  "offset" int default 0, "order" text default null
 ) returns setof pgstate.found
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -8916,6 +9368,10 @@ begin
   perform pgstate._check_pattern(search.pattern);
   if search."limit" is null or search."limit" not between 1 and 10000 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
+  elsif search."offset" is null or search."offset" not between 0 and 1000000 then
+    raise exception using errcode = 'PS007', message = 'offset is 0 to 1000000';
+  elsif (search."order" is null or search."order" = 'newest' and v_query is null and search.vector is null and search.after is null) is not true then
+    raise exception using errcode = 'PS007', message = 'order is newest or null; nothing else may give one, and pages go on by offset';
   elsif octet_length(v_query) > 8192 then
     raise exception using errcode = 'PS007', message = 'a query has 8 kB at most';
   end if;
@@ -8943,7 +9399,8 @@ begin
     raise exception using errcode = 'PS007', message = 'there are no vectors where the pattern reaches',
       hint = 'set_search(subtree, vectors => name) has entries embedded; create_vectors(name, dims, model) makes the index.';
   elsif v_mode is null then
-    return query select f.* from pgstate._found_listed(v_ranges, pgstate._pattern_regex(search.pattern), v_path, search."limit", search.after) f;
+    return query select f.* from pgstate._found_listed(v_ranges, pgstate._pattern_regex(search.pattern), v_path, search."limit", search.after,
+                                                   search."offset", search."order" is not null) f;
     return;
   end if;
   if search.after is not null then
@@ -8957,11 +9414,11 @@ begin
   end if;
   return query
     select f.* from pgstate._found_ranked(v_mode, v_parts, v_ranges, pgstate._pattern_regex(search.pattern), v_path, v_query, v_index,
-                                          search.vector, search."limit", v_after) f;
+                                          search.vector, search."limit", v_after, search."offset") f;
 end
 $$;
-comment on function pgstate.search(text, text, jsonb, int, text, text, real[], text, text, text) is
-  'Entries that match a pattern and that the caller may read, by a query as people type it (words, "a phrase", or, -not), by a vector, or both; without either those that fit the filter, in key order. filter: see matches(). limit 1 to 10000; after: the column of that name in the last row of the page before. mode: text (ts_rank_cd), vector (distance; score is 1 - distance for cosine, else its opposite), hybrid (reciprocal rank fusion: the sum of 1 / (60 + rank)); unless given, what the arguments allow. vectors names the vector index where the pattern reaches several, model the model that the vector is of. Works anywhere; set_search() makes it fast, and finds vectors. PS002 PS007 PS010 PS050.';
+comment on function pgstate.search(text, text, jsonb, int, text, text, real[], text, text, text, int, text) is
+  'Entries that match a pattern and that the caller may read, by a query as people type it (words, "a phrase", or, -not), by a vector, or both; without either those that fit the filter, in key order. filter: see matches(). limit 1 to 10000; after: the column of that name in the last row of the page before; offset: how many to pass over. order newest: by the time of the last write instead of the key. mode: text (ts_rank_cd), vector (distance; score is 1 - distance for cosine, else its opposite), hybrid (reciprocal rank fusion: the sum of 1 / (60 + rank)); unless given, what the arguments allow. vectors names the vector index where the pattern reaches several, model the model that the vector is of. Works anywhere; set_search() makes it fast, and finds vectors. PS002 PS007 PS010 PS050.';
 
 -- functions/search/set_search.sql
 create function pgstate.set_search(
@@ -8979,7 +9436,7 @@ begin
 end
 $$;
 comment on function pgstate.set_search(text, text[], text, text, text[], text) is
-  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree, the first one admin on everything. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
+  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given); an empty array leaves it to the writers to give vectors, with put_embedded(). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree, the first one admin on everything. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
 
 -- functions/search/drop_search.sql
 create function pgstate.drop_search(subtree text, agent text default null) returns void
@@ -9091,6 +9548,40 @@ end
 $$;
 comment on function pgstate.set_vectors(text[], text[], int[], real[], text, text) is
   'Stores vectors of entries as unembedded() listed them: a row of vectors for each text, chunk from 0, all texts of a key in one call. A row for each key: ok, stale (its text has changed meanwhile, or they are there already: nothing is stored), or denied. Needs read and write. PS007 PS010.';
+
+-- functions/search/write_embedded.sql
+-- write_many(), and the vectors of what it writes: both or neither, so that a search never finds a value by an older text.
+create function pgstate.write_embedded(
+  ops text[], keys text[], "values" jsonb[], expects bigint[] default null, ttls interval[] default null, owners int[] default null,
+  "vectors" real[] default null, model text default null, lane uuid default null, turn bigint default null, wake boolean default true,
+  lock_timeout text default null, agent text default null
+) returns setof pgstate.outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_out pgstate.outcome[];
+begin
+  v_out := array(
+    select o from pgstate.write_many(write_embedded.ops, write_embedded.keys, write_embedded."values", write_embedded.expects, ttls => write_embedded.ttls,
+                                     lane => write_embedded.lane, turn => write_embedded.turn, wake => write_embedded.wake,
+                                     lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent) o order by o.ord);
+  if coalesce(cardinality(write_embedded.owners), 0) > 0 then
+    if array_ndims(write_embedded.owners) <> 1 or array_ndims(write_embedded."vectors") is distinct from 2 or array_lower(write_embedded."vectors", 1) <> 1
+       or array_length(write_embedded."vectors", 1) <> cardinality(write_embedded.owners) or write_embedded.model is null
+       or exists (select from unnest(write_embedded.owners) o where o is null or o not between 1 and cardinality(write_embedded.keys)) then
+      raise exception using errcode = 'PS007', message = 'owners has for each row of vectors the place of its key, and the model is named';
+    end if;
+    perform pgstate._keep_vectors(
+      pgstate._enter(write_embedded.agent), write_embedded.keys,
+      -- who may not read is told no version, and is denied there
+      array(select case when o.status = 'ok' and write_embedded.ops[o.ord] = 'put' then coalesce(o.version, 0) end from unnest(v_out) o order by o.ord),
+      write_embedded.owners, write_embedded."vectors", write_embedded.model);
+  end if;
+  return query select o.* from unnest(v_out) o;
+end
+$$;
+comment on function pgstate.write_embedded(text[], text[], jsonb[], bigint[], interval[], int[], real[], text, uuid, bigint, boolean, text, text) is
+  'write_many() for entries whose vectors their writers give (set_search() with vector_fields => {}): vectors are rows of numbers, owners has for each the place of its key in keys. Needs read and write. A vector goes with the version that it came with. PS007 PS010, else as write_many().';
 
 -- functions/policy/_reduce_by.sql
 -- Any reducer, built in or registered, as _reduce(): null when the operand does not fit. The only SQL here that is put
@@ -9427,7 +9918,7 @@ create function pgstate.save_checkpoint(
   chunk_data bytea[] default null, metadata jsonb default null, id text default null, parent text default null, ns text default '',
   header bytea default null, whole boolean default true, expect_head text default null, guard text[] default null,
   ttl interval default null, run_id text default null, token bigint default null, lane uuid default null, turn bigint default null,
-  wake boolean default true, lock_timeout text default null, agent text default null
+  wake boolean default true, lock_timeout text default null, may_begin boolean default true, agent text default null
 ) returns pgstate.saved
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -9438,6 +9929,7 @@ declare
   v_out pgstate.saved;
   v_count int := cardinality(save_checkpoint.names);
   v_wake text;
+  v_tell boolean;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -9453,44 +9945,50 @@ begin
      or octet_length(save_checkpoint.id) not between 1 and 256 or octet_length(save_checkpoint.parent) > 256 then
     raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace at most 1900';
   end if;
-  if save_checkpoint.wake is not true or save_checkpoint.lock_timeout is not null then
-    v_wake := coalesce(current_setting('pgstate.wake', true), '');
+  if save_checkpoint.lock_timeout is not null then
     -- not before: a statement that is sent again must wait for the first to end
-    v_done := set_config('lock_timeout', coalesce(save_checkpoint.lock_timeout, current_setting('lock_timeout')), true)
-           || set_config('pgstate.wake', case when save_checkpoint.wake then v_wake else 'off' end, true);
+    v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
-  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '');
+  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true));
   if v_head.status is null then
     v_stored := pgstate._store_checkpoint(
-      v_actor, save_checkpoint.key, v_head.live, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
+      v_actor, save_checkpoint.key, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
+    -- where nobody watches, nothing needs to be kept from waking anybody
+    v_tell := v_stored.watching and save_checkpoint.wake is not true;
     v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
   else
     v_out.status := v_head.status;
   end if;
-  if v_out.status = 'ok' then
+  if v_out.status = 'ok' and v_stored.added is null then
+    v_out.version := v_head.version;
+  elsif v_out.status = 'ok' then
+    if v_tell then
+      v_wake := coalesce(current_setting('pgstate.wake', true), '');
+      v_done := set_config('pgstate.wake', 'off', true);
+    end if;
     v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
       'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
       'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
       'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
-    if save_checkpoint.lane is not null or save_checkpoint.wake is not true then
+    if save_checkpoint.lane is not null or v_tell then
       v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
-                                       case when save_checkpoint.wake is not true then array[save_checkpoint.key] end,
+                                       case when v_tell then array[save_checkpoint.key] end,
                                        save_checkpoint.wake is null, v_head.at);
+    end if;
+    if v_tell then
+      v_done := set_config('pgstate.wake', v_wake, true);
     end if;
   else
     v_out.id := null;
   end if;
-  if save_checkpoint.wake is not true then
-    v_done := set_config('pgstate.wake', v_wake, true);
-  end if;
   return v_out;
 end
 $$;
-comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, text) is
-  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced. parent null: the latest; '''': none, which begins a thread. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
 
 -- functions/threads/put_writes.sql
 -- No change of the thread, and no version of its entry.
@@ -9559,7 +10057,7 @@ comment on function pgstate.get_checkpoints(text, text[], text, text) is 'get_ch
 -- functions/threads/checkpoints.sql
 create function pgstate.checkpoints(
   pattern text default '', ns text default null, before text default null, "limit" int default 1000, filter jsonb default null,
-  run_id text default null, agent text default null
+  run_id text default null, after_key text default null, after_ns text default null, agent text default null
 ) returns setof pgstate.checkpoint_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -9578,11 +10076,50 @@ begin
   end if;
   return query
     select c.* from pgstate._checkpoints(v_key, v_ranges, pgstate._pattern_regex(checkpoints.pattern), checkpoints.ns, checkpoints.before,
-                                         checkpoints."limit", checkpoints.filter, checkpoints.run_id) c;
+                                         checkpoints."limit", checkpoints.filter, checkpoints.run_id,
+                                         checkpoints.after_key, checkpoints.after_ns) c;
 end
 $$;
-comment on function pgstate.checkpoints(text, text, text, int, jsonb, text, text) is
-  'Checkpoints of a thread, or of all threads that match a pattern and that the caller may read, the highest id first, without what their chunks hold. ns: only this namespace; before: only ids below this one, for the next page; filter: metadata that contains this; run_id: of this run. limit 1 to 100000 (null: all). PS002 PS007 PS010.';
+comment on function pgstate.checkpoints(text, text, text, int, jsonb, text, text, text, text) is
+  'Checkpoints of a thread, or of all threads that match a pattern and that the caller may read, the highest id first, without what their chunks hold. ns: only this namespace; before: only ids below this one, for the next page (with after_key and after_ns, those of the last row, also those with the same id behind it: forks have the ids of what they come from); filter: metadata that contains this; run_id: of this run. limit 1 to 100000 (null: all). PS002 PS007 PS010.';
+
+-- functions/threads/checkpoint_parts.sql
+create function pgstate.checkpoint_parts(key text, ids text[], ns text default '', agent text default null) returns pgstate.checkpoint_parts
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(checkpoint_parts.agent, checkpoint_parts.key);
+begin
+  if checkpoint_parts.key is null or not pgstate._key_ok(checkpoint_parts.key) then
+    perform pgstate._bad_key(checkpoint_parts.key);
+  elsif v_actor.readable is not true then
+    perform pgstate._deny();
+  end if;
+  return pgstate._checkpoint_parts(checkpoint_parts.key, checkpoint_parts.ids, checkpoint_parts.ns);
+end
+$$;
+comment on function pgstate.checkpoint_parts(text, text[], text, text) is
+  'What checkpoints of a namespace hold, for those that checkpoints() lists: the chunks that their roots reach, each once however many share it, and the writes that came after each. Ids that are not there are passed over. PS001 PS010.';
+
+-- functions/threads/channel_history.sql
+create function pgstate.channel_history(
+  key text, channels text[], id text default null, ns text default '', agent text default null
+) returns pgstate.channel_history
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(channel_history.agent, channel_history.key);
+begin
+  if channel_history.key is null or not pgstate._key_ok(channel_history.key) then
+    perform pgstate._bad_key(channel_history.key);
+  elsif v_actor.readable is not true then
+    perform pgstate._deny();
+  end if;
+  return pgstate._channel_history(channel_history.key, channel_history.channels, channel_history.id, channel_history.ns);
+end
+$$;
+comment on function pgstate.channel_history(text, text[], text, text, text) is
+  'What channels are made of that a checkpoint (the latest, unless an id is given) does not hold itself: going up its parents, the first value of each, with the chunks that these reach, and the writes to it that came after that one and later ones, the oldest first. A channel that nobody has a value of has no seed, and all writes to it. PS001 PS010.';
 
 -- functions/threads/checkpoint_state.sql
 create function pgstate.checkpoint_state(key text, id text default null, ns text default '', agent text default null) returns setof pgstate.channel_row

@@ -7,8 +7,10 @@ drop table pgstate.pending_write, pgstate.chunk, pgstate.checkpoint, pgstate.thr
 drop type pgstate._removed;
 drop type pgstate._stored;
 drop type pgstate._thread_head;
+drop type pgstate.channel_history;
 drop type pgstate.channel_row;
 drop type pgstate.checkpoint_full;
+drop type pgstate.checkpoint_parts;
 drop type pgstate.checkpoint_row;
 drop type pgstate.pruned;
 drop type pgstate.saved;
@@ -23,3 +25,7 @@ drop type pgstate.run_row;
 drop type pgstate.signalled;
 drop type pgstate.step_outcome;
 drop type pgstate.step_row;
+
+-- Stores. 0003 would keep vectors that writers gave beside values that have changed since.
+delete from pgstate.embedding m where m.digest = '';
+comment on column pgstate.version.meta is 'Reserved.';

@@ -6,11 +6,17 @@ set local role pgstate_owner;
 create type pgstate._removed as (removed bigint, value jsonb);
 comment on type pgstate._removed is 'Internal: how many checkpoints were removed, and what the entry of the thread says since.';
 
-create type pgstate._stored as (status text, id text, head text, missing bytea[], added int, bytes bigint);
+create type pgstate._stored as (status text, id text, head text, missing bytea[], added int, bytes bigint, watching boolean);
 comment on type pgstate._stored is 'Internal: what became of a checkpoint that was to be stored.';
 
 create type pgstate._thread_head as (status text, version bigint, value jsonb, live boolean, at timestamptz);
 comment on type pgstate._thread_head is 'Internal: a thread''s entry, locked; status is null when it may be written.';
+
+create type pgstate.channel_history as (
+  seed_channels text[], seed_types text[], seed_data bytea[], chunk_hashes bytea[], chunk_types text[], chunk_data bytea[],
+  write_channels text[], write_task_ids text[], write_types text[], write_data bytea[]
+);
+comment on type pgstate.channel_history is 'What channels are made of at a checkpoint: of each the value that its nearest ancestor with one has, and what was written to it since, the oldest first.';
 
 create type pgstate.channel_row as (channel text, type text, version text, value jsonb);
 comment on type pgstate.channel_row is 'A channel of a checkpoint: its value where that is JSON, its serializer''s type.';
@@ -22,6 +28,12 @@ create type pgstate.checkpoint_full as (
   write_task_ids text[], write_task_paths text[], write_idxs int[], write_channels text[], write_types text[], write_data bytea[]
 );
 comment on type pgstate.checkpoint_full is 'A checkpoint with the chunks that it reaches and the writes that came after it, ordered by path, task and idx.';
+
+create type pgstate.checkpoint_parts as (
+  chunk_hashes bytea[], chunk_types text[], chunk_data bytea[], write_checkpoints text[], write_task_ids text[],
+  write_task_paths text[], write_idxs int[], write_channels text[], write_types text[], write_data bytea[]
+);
+comment on type pgstate.checkpoint_parts is 'What several checkpoints reach, each chunk once, and the writes that came after each, in their order.';
 
 create type pgstate.checkpoint_row as (
   status text, key text, ns text, id text, parent text, metadata jsonb, run_id text, header bytea, whole boolean,
@@ -59,7 +71,8 @@ create table pgstate.thread (
   constraint thread_key_key unique (key)
 );
 alter sequence pgstate.thread_id_seq owned by pgstate.thread.id;
-create index thread_bases_idx on pgstate.thread using gin (bases) where bases <> '{}';
+-- looked at by whoever collects, and written by forks alone
+create index thread_bases_idx on pgstate.thread using gin (bases) with (fastupdate = off) where bases <> '{}';
 create index thread_collect_idx on pgstate.thread (collect_at) where collect_at is not null;
 alter table pgstate.thread enable row level security;
 comment on table pgstate.thread is 'Threads: recorded executions. Read the view threads.';
@@ -313,3 +326,6 @@ comment on column pgstate.signal.via is 'The database login that it came through
 comment on column pgstate.signal.sent_at is 'When it was sent.';
 comment on column pgstate.signal.taken_by is 'The step that has taken it.';
 comment on sequence pgstate.signal_no_seq is 'Order of arrival of signals.';
+
+-- Stores.
+comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time.';

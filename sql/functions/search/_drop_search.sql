@@ -4,6 +4,7 @@ as $$
 begin
   perform pgstate._check_admin(p_actor, p_subtree);
   perform pgstate._lock_policies();
+  perform pgstate._forget_given(p_subtree);
   delete from pgstate.search_rule r where r.subtree = p_subtree;
   if not found then
     raise exception using errcode = 'PS007', message = format('there is no search on %s to drop', p_subtree), hint = 'pgstate.searches() lists them.';

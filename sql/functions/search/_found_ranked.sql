@@ -4,7 +4,7 @@
 -- needs no more of them than come before its end, and the order is the same whatever the page.
 create function pgstate._found_ranked(
   p_mode text, p_parts pgstate._search_part[], p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_query text,
-  p_index pgstate.vector_index, p_vector real[], p_limit int, p_after text[]
+  p_index pgstate.vector_index, p_vector real[], p_limit int, p_after text[], p_offset int
 ) returns setof pgstate.found
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -22,7 +22,7 @@ begin
       union all
       select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex) w where p_mode <> 'vector'
     ), near as (
-      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int) n
+      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_offset + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int) n
        where p_mode <> 'text' and n.distance is not null
     ), ranked as (
       select w.key, w.version, w.rank::float8 as score, w.rank, null::float8 as distance from worded w where p_mode = 'text'
@@ -65,12 +65,12 @@ begin
              and (r.version is null or x.version = r.version)
              and (p_regex is null or x.key ~ p_regex) and (p_path is null or v.value @@ p_path)
           offset 0) e
-       limit p_limit
+       limit p_limit offset p_offset
     )
     select p.key, p.value, p.version, p.kind, p.writer, p.via, p.created_at, p.updated_at, p.expires_at, p.score, p.rank, p.distance,
-           format('%s %s %s', p.score, v_seen + row_number() over (), p.key)
+           format('%s %s %s', p.score, v_seen + p_offset + row_number() over (), p.key)
       from page p;
 end
 $$;
-comment on function pgstate._found_ranked(text, pgstate._search_part[], pgstate.keymultirange, text, jsonpath, text, pgstate.vector_index, real[], int, text[]) is
+comment on function pgstate._found_ranked(text, pgstate._search_part[], pgstate.keymultirange, text, jsonpath, text, pgstate.vector_index, real[], int, text[], int) is
   'Internal: search() by words, vectors, or both.';

@@ -40,6 +40,12 @@ begin
         on conflict on constraint search_doc_pkey do update
        set rule_id = excluded.rule_id, version = excluded.version, words = excluded.words, scoped = excluded.scoped, digest = excluded.digest
      where d.rule_id <> excluded.rule_id or d.version < excluded.version;
+    if found and v_doc.version is not null and cardinality(v_rule.vector_fields) = 0 then
+      -- the writer gives the vectors: those of this version come next
+      delete from pgstate.embedding_wanted w where w.key = v_key;
+      delete from pgstate.embedding m where m.key = v_key;
+      continue;
+    end if;
     continue when not found or v_digest is not distinct from v_doc.digest;
     -- first what set_vectors() locks, so that what it has stored meanwhile is seen below
     if v_digest is null then

@@ -39,6 +39,7 @@ begin
   if v_same then
     return;
   end if;
+  perform pgstate._forget_given(p_subtree);
   insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,
           case when p_subtree = '**' then 0

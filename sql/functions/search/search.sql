@@ -1,6 +1,7 @@
 create function pgstate.search(
   pattern text default '', query text default null, filter jsonb default null, "limit" int default 10, after text default null,
-  mode text default null, vector real[] default null, vectors text default null, model text default null, agent text default null
+  mode text default null, vector real[] default null, vectors text default null, model text default null, agent text default null,
+  "offset" int default 0, "order" text default null
 ) returns setof pgstate.found
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -17,6 +18,10 @@ begin
   perform pgstate._check_pattern(search.pattern);
   if search."limit" is null or search."limit" not between 1 and 10000 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
+  elsif search."offset" is null or search."offset" not between 0 and 1000000 then
+    raise exception using errcode = 'PS007', message = 'offset is 0 to 1000000';
+  elsif (search."order" is null or search."order" = 'newest' and v_query is null and search.vector is null and search.after is null) is not true then
+    raise exception using errcode = 'PS007', message = 'order is newest or null; nothing else may give one, and pages go on by offset';
   elsif octet_length(v_query) > 8192 then
     raise exception using errcode = 'PS007', message = 'a query has 8 kB at most';
   end if;
@@ -44,7 +49,8 @@ begin
     raise exception using errcode = 'PS007', message = 'there are no vectors where the pattern reaches',
       hint = 'set_search(subtree, vectors => name) has entries embedded; create_vectors(name, dims, model) makes the index.';
   elsif v_mode is null then
-    return query select f.* from pgstate._found_listed(v_ranges, pgstate._pattern_regex(search.pattern), v_path, search."limit", search.after) f;
+    return query select f.* from pgstate._found_listed(v_ranges, pgstate._pattern_regex(search.pattern), v_path, search."limit", search.after,
+                                                   search."offset", search."order" is not null) f;
     return;
   end if;
   if search.after is not null then
@@ -58,8 +64,8 @@ begin
   end if;
   return query
     select f.* from pgstate._found_ranked(v_mode, v_parts, v_ranges, pgstate._pattern_regex(search.pattern), v_path, v_query, v_index,
-                                          search.vector, search."limit", v_after) f;
+                                          search.vector, search."limit", v_after, search."offset") f;
 end
 $$;
-comment on function pgstate.search(text, text, jsonb, int, text, text, real[], text, text, text) is
-  'Entries that match a pattern and that the caller may read, by a query as people type it (words, "a phrase", or, -not), by a vector, or both; without either those that fit the filter, in key order. filter: see matches(). limit 1 to 10000; after: the column of that name in the last row of the page before. mode: text (ts_rank_cd), vector (distance; score is 1 - distance for cosine, else its opposite), hybrid (reciprocal rank fusion: the sum of 1 / (60 + rank)); unless given, what the arguments allow. vectors names the vector index where the pattern reaches several, model the model that the vector is of. Works anywhere; set_search() makes it fast, and finds vectors. PS002 PS007 PS010 PS050.';
+comment on function pgstate.search(text, text, jsonb, int, text, text, real[], text, text, text, int, text) is
+  'Entries that match a pattern and that the caller may read, by a query as people type it (words, "a phrase", or, -not), by a vector, or both; without either those that fit the filter, in key order. filter: see matches(). limit 1 to 10000; after: the column of that name in the last row of the page before; offset: how many to pass over. order newest: by the time of the last write instead of the key. mode: text (ts_rank_cd), vector (distance; score is 1 - distance for cosine, else its opposite), hybrid (reciprocal rank fusion: the sum of 1 / (60 + rank)); unless given, what the arguments allow. vectors names the vector index where the pattern reaches several, model the model that the vector is of. Works anywhere; set_search() makes it fast, and finds vectors. PS002 PS007 PS010 PS050.';

@@ -1,4 +1,4 @@
--- A channel of a checkpoint, put together from its chunks where it is JSON.
+-- A channel of a checkpoint, put together from its chunks where it is JSON, and a list of a million elements at most.
 create function pgstate._channel_value(p_stores bigint[], p_name text, p_version text, p_type text, p_data bytea) returns pgstate.channel_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -7,6 +7,7 @@ declare
   v_row pgstate.channel_row;
   v_data bytea := p_data;
   v_hashes bytea[];
+  v_length bigint;
 begin
   v_row.channel := p_name;
   v_row.version := p_version;
@@ -14,9 +15,17 @@ begin
   if p_type = '@' then
     select k.type, k.data into v_row.type, v_data
       from pgstate.chunk k where k.thread_id = any (p_stores) and k.hash = p_data limit 1;
-  elsif p_type ^@ '#' then
+  elsif p_type ~ '^#[0-9]$' then
     v_hashes := array(select r.hash from pgstate._refs(array[p_type], array[p_data]) with ordinality r (hash, ord) order by r.ord);
     for v_level in 1 .. substr(p_type, 2)::int loop
+      -- pages that name pages many times over would make a list that nobody has saved
+      v_length := (
+        select sum(octet_length(k.data)) / 16
+          from unnest(v_hashes) w (hash)
+          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k);
+      if v_length > 1000000 then
+        return v_row;
+      end if;
       v_hashes := array(
         select substr(k.data, 16 * i + 1, 16)
           from unnest(v_hashes) with ordinality w (hash, ord)

@@ -8,7 +8,8 @@ begin
   return query
     select v.*
       from (select x.* from pgstate.checkpoint x
-             where x.thread_id = v_thread.id and x.ns = p_ns and (p_id is null or x.id = p_id) order by x.id desc limit 1) c
+             where x.thread_id = v_thread.id and x.ns = p_ns
+               and x.id = coalesce(p_id, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = p_ns))) c
       cross join lateral unnest(c.names, c.versions, c.types, c.data) with ordinality u (name, version, type, data, ord)
       cross join lateral pgstate._channel_value(v_thread.bases || v_thread.id, u.name, u.version, u.type, u.data) v
      order by u.ord;

@@ -33,7 +33,8 @@ begin
     v_key := null;
   end if;
 
-  v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id]);
+  -- as the index has it
+  v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id] and t.bases <> '{}');
   if v_key is null then
     delete from pgstate.pending_write w
      where w.ctid = any (array(select x.ctid from pgstate.pending_write x where x.thread_id = p_id limit p_limit));
@@ -53,12 +54,13 @@ begin
     end if;
   end if;
   if v_key is not null or v_forks <> '{}' then
-    v_stores := array(select distinct s from pgstate.thread t cross join unnest(t.bases || t.id) s where t.id = p_id or t.id = any (v_forks));
+    v_stores := array(select distinct s from pgstate.thread t cross join unnest(t.bases || t.id) s where t.id = any (v_forks || p_id));
     with recursive reached (hash) as (
-      select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = p_id or c.thread_id = any (v_forks)
+      select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = any (v_forks || p_id)
       union
       select pgstate._refs(array[k.type], array[k.data])
-        from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+        from reached r
+        cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
        where k.type ^@ '#'
     )
     delete from pgstate.chunk c

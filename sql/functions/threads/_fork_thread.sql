@@ -31,27 +31,39 @@ begin
      where not p_history and c.thread_id = v_source.id and c.ns = p_ns and c.id = v_from
     union
     select c.id, c.parent, pgstate._wanted_channels(c.names, c.types, l.wanted)
-      from line l join pgstate.checkpoint c on c.thread_id = v_source.id and c.ns = p_ns and c.id = l.parent
+      from line l
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_source.id and y.ns = p_ns and y.id = l.parent offset 0) c
      where l.wanted <> '{}'
   ), copied as (
     insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
                                     writer, via)
     select v_id, c.ns, c.id, case when p_history or exists (select from line l where l.id = c.parent) then c.parent end, c.names, c.versions,
            c.types, c.data, c.header, c.whole, c.metadata, c.run_id, c.size, c.created_at, c.writer, c.via
-      from pgstate.checkpoint c
-     where c.thread_id = v_source.id and (p_history or c.ns = p_ns and c.id in (select l.id from line l))
+      from (
+        -- OFFSET: each by a look at the index, however many there are
+        select x.* from (select distinct l.id from line l) l
+         cross join lateral (
+           select y.* from pgstate.checkpoint y where y.thread_id = v_source.id and y.ns = p_ns and y.id = l.id offset 0) x
+        union all
+        select x.* from pgstate.checkpoint x where p_history and x.thread_id = v_source.id
+      ) c
     returning ns, id
   )
   insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
   select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data
-    from copied c join pgstate.pending_write w on w.thread_id = v_source.id and w.ns = c.ns and w.checkpoint = c.id
+    from copied c
+    cross join lateral (
+      select x.* from pgstate.pending_write x where x.thread_id = v_source.id and x.ns = c.ns and x.checkpoint = c.id offset 0) w
       on conflict on constraint pending_write_pkey do nothing;
   if cardinality(v_source.bases) >= 7 then
     with recursive reached (hash) as (
       select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = v_id
       union
       select pgstate._refs(array[k.type], array[k.data])
-        from reached r join pgstate.chunk k on k.thread_id = any (v_source.bases || v_source.id) and k.hash = r.hash
+        from reached r
+        cross join lateral (
+          select x.* from pgstate.chunk x where x.thread_id = any (v_source.bases || v_source.id) and x.hash = r.hash offset 0) k
        where k.type ^@ '#'
     )
     insert into pgstate.chunk (thread_id, hash, type, data)

@@ -1,4 +1,4 @@
--- A checkpoint with the chunks that it reaches, level by level, and the writes that came after it.
+-- A checkpoint with the chunks that it reaches, and the writes that came after it.
 create function pgstate._full_checkpoint(p_key text, p_bases bigint[], p_checkpoint pgstate.checkpoint) returns pgstate.checkpoint_full
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -6,29 +6,11 @@ as $$
 declare
   c alias for p_checkpoint;
   v_full pgstate.checkpoint_full;
-  v_stores bigint[] := p_bases || c.thread_id;
-  v_wanted bytea[] := array(select distinct r from pgstate._refs(c.types, c.data) r);
-  v_hashes bytea[];
-  v_types text[];
-  v_data bytea[];
 begin
   v_full := row('ok', p_key, c.ns, c.id, c.parent, c.metadata, c.run_id, c.header, c.whole, c.names, c.versions, c.types, c.data, c.size,
-                c.created_at, c.writer, c.via, '{}', '{}', '{}', null, null, null, null, null, null)::pgstate.checkpoint_full;
-  while cardinality(v_wanted) > 0 loop
-    if p_bases = '{}' then
-      select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
-        from unnest(v_wanted) w (hash) join pgstate.chunk k on k.thread_id = c.thread_id and k.hash = w.hash;
-    else
-      -- a fork may have sent again what it has from where it came from: once
-      select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
-        from unnest(v_wanted) w (hash)
-        cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = w.hash limit 1) k;
-    end if;
-    v_full.chunk_hashes := v_full.chunk_hashes || v_hashes;
-    v_full.chunk_types := v_full.chunk_types || v_types;
-    v_full.chunk_data := v_full.chunk_data || v_data;
-    v_wanted := array(select distinct r from pgstate._refs(v_types, v_data) r);
-  end loop;
+                c.created_at, c.writer, c.via, null, null, null, null, null, null, null, null, null)::pgstate.checkpoint_full;
+  select k.hashes, k.types, k.data into v_full.chunk_hashes, v_full.chunk_types, v_full.chunk_data
+    from pgstate._chunks(p_bases || c.thread_id, c.types, c.data) k;
   select array_agg(w.task_id order by w.task_path, w.task_id, w.idx), array_agg(w.task_path order by w.task_path, w.task_id, w.idx),
          array_agg(w.idx order by w.task_path, w.task_id, w.idx), array_agg(w.channel order by w.task_path, w.task_id, w.idx),
          array_agg(w.type order by w.task_path, w.task_id, w.idx), array_agg(w.data order by w.task_path, w.task_id, w.idx)

@@ -1,14 +1,14 @@
--- Stores a checkpoint of a thread whose entry the caller has locked (p_live: and which is there), unless it may not be. As the
+-- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. As the
 -- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
 -- out by a hash what else the thread that it came from holds. What was sent stays, though others are missing: the next call
--- brings those.
+-- brings those. The same checkpoint saved again, as it is when a reply was lost, changes nothing: added is null then.
 --
 -- Order of locks: the entry, the thread, and nothing else. Chunks are removed under the entry's lock only, so what is found
 -- here stays; chunks of another thread stay while a checkpoint of this one reaches them, see _collect_thread().
 create function pgstate._store_checkpoint(
-  p_actor pgstate._actor, p_key text, p_live boolean, p_now timestamptz, p_ns text, p_id text, p_parent text, p_names text[],
+  p_actor pgstate._actor, p_key text, p_now timestamptz, p_ns text, p_id text, p_parent text, p_names text[],
   p_versions text[], p_types text[], p_data bytea[], p_chunk_types text[], p_chunk_data bytea[], p_header bytea, p_whole boolean,
   p_metadata jsonb, p_run_id text, p_expect_head text, p_guard text[]
 ) returns pgstate._stored
@@ -25,11 +25,14 @@ declare
   v_out pgstate._stored;
 begin
   select t.id, t.bases, t.pruned, t.begun_at is not null as begun,
-         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head
+         (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
+         exists (select from pgstate.watcher) as watching
     into v_thread from pgstate.thread t where t.key = p_key;
   v_out.head := v_thread.head;
+  v_out.watching := v_thread.watching;
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
-  if p_expect_head <> coalesce(v_thread.head, '') then
+  -- but for one that is sent again
+  if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
     v_out.status := 'conflict';
     return v_out;
   elsif v_parent is distinct from v_thread.head then
@@ -80,7 +83,8 @@ begin
           from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent
         union
         select pgstate._refs(array[k.type], array[k.data])
-          from reached r join pgstate.chunk k on k.thread_id = any (v_stores) and k.hash = r.hash
+          from reached r
+          cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
          -- a page that is named as it is need not be opened
          where k.type ^@ '#' and r.hash <> all (v_missing)
       )
@@ -103,6 +107,9 @@ begin
      set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
          header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
          size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via
+   where (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
+         is distinct from (excluded.parent, excluded.names, excluded.versions, excluded.types, excluded.data, excluded.header,
+                           excluded.whole, excluded.metadata, excluded.run_id)
   returning (c.xmax = 0)::int into v_out.added;
   if v_thread.begun is not true then
     update pgstate.thread t set begun_at = p_now, collect_at = null where t.id = v_thread.id;
@@ -111,5 +118,5 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._store_checkpoint(pgstate._actor, text, boolean, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
+comment on function pgstate._store_checkpoint(pgstate._actor, text, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
   'Internal: stores a checkpoint.';

@@ -5,7 +5,7 @@ create function pgstate.save_checkpoint(
   chunk_data bytea[] default null, metadata jsonb default null, id text default null, parent text default null, ns text default '',
   header bytea default null, whole boolean default true, expect_head text default null, guard text[] default null,
   ttl interval default null, run_id text default null, token bigint default null, lane uuid default null, turn bigint default null,
-  wake boolean default true, lock_timeout text default null, agent text default null
+  wake boolean default true, lock_timeout text default null, may_begin boolean default true, agent text default null
 ) returns pgstate.saved
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -16,6 +16,7 @@ declare
   v_out pgstate.saved;
   v_count int := cardinality(save_checkpoint.names);
   v_wake text;
+  v_tell boolean;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -31,41 +32,47 @@ begin
      or octet_length(save_checkpoint.id) not between 1 and 256 or octet_length(save_checkpoint.parent) > 256 then
     raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace at most 1900';
   end if;
-  if save_checkpoint.wake is not true or save_checkpoint.lock_timeout is not null then
-    v_wake := coalesce(current_setting('pgstate.wake', true), '');
+  if save_checkpoint.lock_timeout is not null then
     -- not before: a statement that is sent again must wait for the first to end
-    v_done := set_config('lock_timeout', coalesce(save_checkpoint.lock_timeout, current_setting('lock_timeout')), true)
-           || set_config('pgstate.wake', case when save_checkpoint.wake then v_wake else 'off' end, true);
+    v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
-  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '');
+  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true));
   if v_head.status is null then
     v_stored := pgstate._store_checkpoint(
-      v_actor, save_checkpoint.key, v_head.live, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
+      v_actor, save_checkpoint.key, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
+    -- where nobody watches, nothing needs to be kept from waking anybody
+    v_tell := v_stored.watching and save_checkpoint.wake is not true;
     v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
   else
     v_out.status := v_head.status;
   end if;
-  if v_out.status = 'ok' then
+  if v_out.status = 'ok' and v_stored.added is null then
+    v_out.version := v_head.version;
+  elsif v_out.status = 'ok' then
+    if v_tell then
+      v_wake := coalesce(current_setting('pgstate.wake', true), '');
+      v_done := set_config('pgstate.wake', 'off', true);
+    end if;
     v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
       'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
       'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
       'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
-    if save_checkpoint.lane is not null or save_checkpoint.wake is not true then
+    if save_checkpoint.lane is not null or v_tell then
       v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
-                                       case when save_checkpoint.wake is not true then array[save_checkpoint.key] end,
+                                       case when v_tell then array[save_checkpoint.key] end,
                                        save_checkpoint.wake is null, v_head.at);
+    end if;
+    if v_tell then
+      v_done := set_config('pgstate.wake', v_wake, true);
     end if;
   else
     v_out.id := null;
   end if;
-  if save_checkpoint.wake is not true then
-    v_done := set_config('pgstate.wake', v_wake, true);
-  end if;
   return v_out;
 end
 $$;
-comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, text) is
-  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced. parent null: the latest; '''': none, which begins a thread. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';

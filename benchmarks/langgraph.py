@@ -1,0 +1,233 @@
+"""LangGraph's checkpoints beside AsyncPostgresSaver and InMemorySaver: `python -m benchmarks.langgraph`."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.base import BaseCheckpointSaver, Checkpoint
+from langgraph.checkpoint.base.id import uuid6
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.graph import START, MessagesState, StateGraph
+
+import pgstate
+from benchmarks._measure import Comparison, Effort, compare, median
+from benchmarks._run import run
+from benchmarks._server import Server
+from benchmarks._table import Line, Report
+from pgstate.integrations.langgraph import PgStateSaver
+
+_STEPS = 1000
+_END = 50  # steps over which the time at the end is taken
+_LEAST = 1 / 50
+_SIZE = """
+select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+ where c.relkind = 'r' and n.nspname in ('public', 'pgstate')
+"""
+
+Saver = BaseCheckpointSaver[Any]
+
+
+@dataclass
+class Grown:
+    """What a thread of so many messages cost."""
+
+    saver: Saver
+    bytes: int = 0
+    wal: int = 0
+    steps: list[float] = field(default_factory=list)
+    listing: float = 0.0
+
+    @property
+    def last(self) -> float:
+        return median(self.steps[-_END:])
+
+
+async def measure(server: Server, quick: bool) -> Report:
+    """A thread that grows by a message of 1 KiB a step; small states; lists."""
+    steps = 200 if quick else _STEPS
+    effort = Effort(3, 0.25) if quick else Effort(7, 0.5)
+    report = Report("langgraph: checkpoints", "AsyncPostgresSaver")
+    async with AsyncExitStack() as stack:
+        ours, theirs = await _savers(stack, server)
+        mine, other, memory = Grown(ours[0]), Grown(theirs[0]), Grown(InMemorySaver())
+        for grown, dsn in ((mine, ours[1]), (other, theirs[1]), (memory, None)):
+            await _grow(grown, dsn, steps)
+        for grown in (mine, other):
+            grown.listing = await _list(grown.saver, steps)
+        report.lines += _lines(mine, other, memory, steps)
+        await server.settle()
+        comparisons = _small(ours[0], theirs[0])
+        await compare(comparisons, effort)
+    for comparison in comparisons:
+        report.add(comparison)
+    report.notes.append(
+        f"A graph of one node that adds a message of 1 KiB {steps:,} times in one run, each step saved before the next "
+        "(durability sync); tables with indexes and WAL right after, default settings; a step at the end is the median "
+        f"of the last {_END}. The list takes metadata, ids and parents of all of its checkpoints. Small states: three "
+        f"channels, 64 bytes each. {effort}. AsyncPostgresSaver is made by from_conn_string; as it holds a lock around "
+        "each call, a pool of connections would not help it."
+    )
+    return report
+
+
+async def _savers(stack: AsyncExitStack, server: Server) -> tuple[tuple[Saver, str], tuple[Saver, str]]:
+    mine = await stack.enter_async_context(server.database())
+    state = await stack.enter_async_context(pgstate.connect(mine.dsn))
+    theirs = await stack.enter_async_context(server.empty())
+    reference = await stack.enter_async_context(AsyncPostgresSaver.from_conn_string(theirs))
+    await reference.setup()
+    return (PgStateSaver(state), mine.dsn), (reference, theirs)
+
+
+async def _grow(grown: Grown, dsn: str | None, steps: int) -> None:
+    chance = random.Random(7)
+    marks: list[float] = []
+
+    def add(state: MessagesState) -> dict[str, Any]:
+        marks.append(time.perf_counter())
+        return {"messages": [AIMessage(chance.randbytes(512).hex(), id=str(len(state["messages"])))]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("add", add)
+    graph.add_edge(START, "add")
+    graph.add_conditional_edges("add", lambda state: "add" if len(state["messages"]) < steps else "__end__")
+    size, wal = await _measured(dsn)
+    await graph.compile(checkpointer=grown.saver).ainvoke(
+        {"messages": []}, {**_at("grown"), "recursion_limit": steps + 10}, durability="sync"
+    )
+    after, written = await _measured(dsn)
+    grown.bytes, grown.wal = after - size, written - wal
+    grown.steps = [end - begin for begin, end in itertools.pairwise(marks)]
+
+
+async def _measured(dsn: str | None) -> tuple[int, int]:
+    """Bytes of tables, and of WAL so far."""
+    if dsn is None:
+        return 0, 0
+    connection = await asyncpg.connect(dsn)
+    try:
+        return tuple(await connection.fetchrow(f"select ({_SIZE}), (pg_current_wal_lsn() - '0/0')::bigint"))
+    finally:
+        await connection.close()
+
+
+async def _list(saver: Saver, steps: int) -> float:
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        found = [(t.metadata, t.config, t.parent_config) async for t in saver.alist(_at("grown"))]
+        times.append(time.perf_counter() - began)
+        assert len(found) > steps
+    return median(times)
+
+
+def _lines(mine: Grown, other: Grown, memory: Grown, steps: int) -> list[Line]:
+    def line(
+        name: str, measured: float, peer: float, at_most: float, show: Callable[[float], str], wanted: str
+    ) -> Line:
+        return Line(name, show(measured), show(peer), f"{measured / peer:.3f}", wanted, measured / peer <= at_most)
+
+    def megabytes(size: float) -> str:
+        return f"{size / 1e6:.1f} MB"
+
+    def milliseconds(span: float) -> str:
+        return f"{span * 1e3:.2f} ms"
+
+    return [
+        line(f"{steps:,} steps: tables", mine.bytes, other.bytes, _LEAST, megabytes, "at most 1/50"),
+        line(f"{steps:,} steps: WAL", mine.wal, other.wal, _LEAST, megabytes, "at most 1/50"),
+        line("a step at the end", mine.last, other.last, 1 / 3, milliseconds, "at most 1/3"),
+        line("a step at the end; peer: InMemorySaver", mine.last, memory.last, 2, milliseconds, "at most 2"),
+        line(f"list of {steps + 2:,}, metadata", mine.listing, other.listing, _LEAST, milliseconds, "at most 1/50"),
+    ]
+
+
+def _small(mine: Saver, other: Saver) -> list[Comparison]:
+    comparisons = []
+    for tasks, at_least in ((1, 1.0), (64, 1.5)):
+        for name, call in (("put", _put), ("get_tuple", _get), ("put_writes", _write)):
+            called = f"{name}, {tasks} thread{'s' if tasks > 1 else ''}"
+            comparisons.append(Comparison(called, call(mine, tasks), call(other, tasks), tasks, at_least))
+    return comparisons
+
+
+_TEXTS = [random.Random(n).randbytes(32).hex() for n in range(1000)]
+
+
+def _at(thread: str, checkpoint: str | None = None) -> Any:
+    named = {"thread_id": thread, "checkpoint_ns": ""}
+    return {"configurable": named if checkpoint is None else {**named, "checkpoint_id": checkpoint}}
+
+
+def _checkpoint(number: int) -> Checkpoint:
+    versions: Any = dict.fromkeys(("topic", "notes", "answer"), f"{number + 1:032}.0.5")
+    return Checkpoint(
+        v=4,
+        id=str(uuid6(clock_seq=number)),
+        ts="2026-11-25T00:00:00+00:00",
+        channel_values={
+            "topic": _TEXTS[number % 1000],
+            "notes": [_TEXTS[(number + 1) % 1000]],
+            "answer": {"text": _TEXTS[(number + 2) % 1000]},
+        },
+        channel_versions=versions,
+        versions_seen={"node": versions},
+        updated_channels=None,
+    )
+
+
+class _Threads:
+    """As many threads as tasks; the tasks take turns, so that each has one to itself."""
+
+    def __init__(self, saver: Saver, tasks: int) -> None:
+        self._saver = saver
+        self._free = [_at(f"small-{number}") for number in range(tasks)]
+
+    async def put(self, number: int) -> None:
+        config, checkpoint = self._free.pop(0), _checkpoint(number)
+        metadata: Any = {"source": "loop", "step": number, "parents": {}}
+        saved = await self._saver.aput(config, checkpoint, metadata, checkpoint["channel_versions"])
+        self._free.append(saved)
+
+    async def get(self, _: int) -> None:
+        config = self._free.pop(0)
+        assert await self._saver.aget_tuple(_at(config["configurable"]["thread_id"])) is not None
+        self._free.append(config)
+
+    async def write(self, number: int) -> None:
+        config = self._free.pop(0)
+        await self._saver.aput_writes(config, [("topic", _TEXTS[number % 1000]), ("branch:to:node", None)], str(number))
+        self._free.append(config)
+
+
+_made: dict[tuple[int, int], _Threads] = {}
+
+
+def _threads(saver: Saver, tasks: int) -> _Threads:
+    return _made.setdefault((id(saver), tasks), _Threads(saver, tasks))
+
+
+def _put(saver: Saver, tasks: int) -> Any:
+    return _threads(saver, tasks).put
+
+
+def _get(saver: Saver, tasks: int) -> Any:
+    return _threads(saver, tasks).get
+
+
+def _write(saver: Saver, tasks: int) -> Any:
+    return _threads(saver, tasks).write
+
+
+if __name__ == "__main__":
+    run([measure], __doc__)

@@ -1,0 +1,81 @@
+"""import-langgraph."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from pgstate.cli._command import Cli, command
+from pgstate.cli._exit import FAILED
+
+_PANEL = "Threads"
+
+
+async def import_langgraph(
+    cli: Cli,
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="ADDRESS", help="The database that LangGraph's saver and store use.", show_default=False
+        ),
+    ],
+    prefix: Annotated[
+        str, typer.Option(metavar="KEY", help="Where the threads go: the prefix of PgStateSaver.")
+    ] = "threads",
+    store_prefix: Annotated[
+        str, typer.Option(metavar="KEY", help="Where the store's items go: the prefix of PgStateStore.")
+    ] = "store",
+    thread: Annotated[
+        list[str] | None,
+        typer.Option(metavar="THREAD_ID", help="Only this thread, and no items; may be given several times."),
+    ] = None,
+) -> None:
+    """Brings threads and items of langgraph-checkpoint-postgres over, and reads them back.
+
+    They stay where they are. It may be stopped and run again: what is here already is passed over, and what was added
+    there meanwhile comes along. Graphs then go on with PgStateSaver where they were, interrupted ones too.
+    """
+    try:
+        from pgstate.integrations.langgraph._import import Imported, NotTheSame, import_threads
+        from pgstate.integrations.langgraph._import_items import import_items
+    except ModuleNotFoundError as error:
+        raise cli.fail(FAILED, f"{error}: pip install 'pgstate[langgraph]'") from None
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+
+    def shown(what: str) -> Any:
+        task = bar.add_task(what, total=None)
+        return {
+            "begin": lambda total: bar.update(task, total=total),
+            "step": lambda count: bar.advance(task, count),
+        }
+
+    done = Imported()
+    async with cli.connect() as state:
+        with bar:
+            try:
+                done = await import_threads(
+                    source, state, prefix=prefix, thread_ids=thread or None, **shown("checkpoints")
+                )
+                if not thread:
+                    await import_items(source, state, done, prefix=store_prefix, **shown("items"))
+            except NotTheSame as error:
+                raise cli.fail(FAILED, str(error)) from None
+    row = asdict(done)
+    cli.out.outcome(
+        row,
+        [*row],
+        f"{done.threads} threads: {done.checkpoints} checkpoints and {done.writes} writes brought over and read back, "
+        f"{done.items} items of the store; {done.present} of all were here already",
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    command(app, "import-langgraph", panel=_PANEL)(import_langgraph)

@@ -1,0 +1,253 @@
+"""Threads of langgraph-checkpoint-postgres, brought over as they are stored: no value is made of its bytes and back, so
+nothing needs the types that they are of, and what is read back is compared byte by byte.
+
+It may be stopped and begun again: checkpoints that are there already are passed over, and those that were added there
+meanwhile come along.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias, cast
+
+import asyncpg
+from langgraph.checkpoint.base import Checkpoint
+
+from pgstate import State, errors
+from pgstate._address import open_connection
+from pgstate._areas._threads import chunks_of, save, writes_of
+from pgstate._calls import threads as calls
+from pgstate._codec import decode, encode
+from pgstate.integrations.langgraph import _msgpack as msgpack
+from pgstate.integrations.langgraph import _records as records
+from pgstate.integrations.langgraph._saver import PgStateSaver
+from pgstate.types import Row
+
+_BATCH = 20  # checkpoints, each with all that it holds
+_PAGE = 1000
+
+_THREADS = """
+select thread_id, count(*) as checkpoints from checkpoints where $1::text[] is null or thread_id = any ($1)
+ group by 1 order by 1
+"""
+_IDS = """
+select checkpoint_ns, array_agg(checkpoint_id order by checkpoint_id) as ids from checkpoints where thread_id = $1
+ group by 1 order by 1
+"""
+_CHECKPOINTS = """
+select c.checkpoint_id, c.parent_checkpoint_id, c.checkpoint::text as checkpoint, c.metadata::text as metadata,
+       b.channels, b.types, b.blobs
+  from checkpoints c
+  cross join lateral (
+    select array_agg(b.channel) as channels, array_agg(b.type) as types, array_agg(b.blob) as blobs
+      from jsonb_each_text(c.checkpoint -> 'channel_versions') v
+      join checkpoint_blobs b on b.thread_id = c.thread_id and b.checkpoint_ns = c.checkpoint_ns
+                             and b.channel = v.key and b.version = v.value
+     where b.type <> 'empty') b
+ where c.thread_id = $1 and c.checkpoint_ns = $2 and c.checkpoint_id = any ($3)
+ order by c.checkpoint_id
+"""
+_WRITES = """
+select checkpoint_id, task_id, task_path, array_agg(idx order by idx) as idxs,
+       array_agg(channel order by idx) as channels, array_agg(type order by idx) as types,
+       array_agg(blob order by idx) as blobs
+  from checkpoint_writes
+ where thread_id = $1 and checkpoint_ns = $2 and checkpoint_id = any ($3)
+ group by 1, 2, 3
+"""
+
+
+@dataclass
+class Imported:
+    """What was brought over; so many checkpoints and items were `present` already."""
+
+    threads: int = 0
+    checkpoints: int = 0
+    writes: int = 0
+    present: int = 0
+    items: int = 0
+
+
+# task, path, idx, channel, what the serializer made of the value
+Write: TypeAlias = tuple[str, str, int, str, tuple[str, bytes]]
+
+
+class NotTheSame(Exception):
+    """What was read back is not what was brought over."""
+
+
+class Typed(NamedTuple):
+    """A value as a serializer has made it."""
+
+    type: str
+    data: bytes
+
+
+class _AsItIs:
+    """The serializer of values that are serialized already."""
+
+    def dumps_typed(self, value: Any) -> tuple[str, bytes]:
+        return ("msgpack", msgpack.array([part.data for part in value])) if isinstance(value, list) else tuple(value)
+
+    def loads_typed(self, typed: tuple[str, bytes]) -> Any:
+        return Typed(*typed)
+
+
+_AS_IT_IS = _AsItIs()
+
+
+async def import_threads(
+    source: str,
+    state: State,
+    *,
+    prefix: str = "threads",
+    thread_ids: Sequence[str] | None = None,
+    begin: Callable[[int], object] = lambda total: None,
+    step: Callable[[int], object] = lambda count: None,
+) -> Imported:
+    """Brings threads over from the database at the address `source`, all unless some are named, under a prefix, and
+    reads them back. `begin` is told how many checkpoints there are, `step` of each that is done.
+
+    Raises NotTheSame, InvalidArgument when there are no checkpoints of LangGraph, AccessDenied, Unreachable.
+    """
+    connection = await open_connection(source)
+    try:
+        threads = await connection.fetch(_THREADS, None if thread_ids is None else list(thread_ids))
+        begin(sum(thread["checkpoints"] for thread in threads))
+        importing = _Importing(connection, state, PgStateSaver(state, prefix=prefix), step)
+        for thread in threads:
+            await importing.thread(thread["thread_id"])
+        return importing.done
+    except asyncpg.UndefinedTableError as error:
+        raise errors.InvalidArgument(f"no checkpoints of LangGraph there: {error}") from error
+    finally:
+        await connection.close()
+
+
+class _Importing:
+    def __init__(
+        self, source: asyncpg.Connection[Any], state: State, saver: PgStateSaver, step: Callable[[int], object]
+    ) -> None:
+        self._source = source
+        self._state = state
+        self._saver = saver
+        self._step = step
+        self.done = Imported()
+
+    async def thread(self, thread_id: str) -> None:
+        key = self._state._key(self._saver.key(thread_id))
+        for space in await self._source.fetch(_IDS, thread_id):
+            await self._space(thread_id, key, space["checkpoint_ns"], space["ids"])
+        self.done.threads += 1
+
+    async def _space(self, thread_id: str, key: str, ns: str, ids: Sequence[str]) -> None:
+        there = await self._there(key, ns)
+        missing = [id_ for id_ in ids if id_ not in there]
+        self.done.present += len(ids) - len(missing)
+        self._step(len(ids) - len(missing))
+        if there:
+            # the latest may have been gone on from since
+            await self._writes(thread_id, key, ns, [max(there)])
+        for start in range(0, len(missing), _BATCH):
+            batch = missing[start : start + _BATCH]
+            # first, so that no checkpoint is taken for done without them
+            writes = await self._writes(thread_id, key, ns, batch)
+            for row in await self._source.fetch(_CHECKPOINTS, thread_id, ns, batch):
+                await self._checkpoint(key, ns, row, set(ids), writes.get(row["checkpoint_id"], []))
+                self.done.checkpoints += 1
+                self._step(1)
+
+    async def _there(self, key: str, ns: str) -> set[str]:
+        found: set[str] = set()
+        before: str | None = None
+        while True:
+            rows = await self._call(calls.checkpoints, key, ns, before, _PAGE, None, None)
+            found.update(row["id"] for row in rows)
+            if len(rows) < _PAGE:
+                return found
+            before = rows[-1]["id"]
+
+    async def _writes(self, thread_id: str, key: str, ns: str, ids: Sequence[str]) -> dict[str, list[Write]]:
+        written: dict[str, list[Write]] = {}
+        for task in await self._source.fetch(_WRITES, thread_id, ns, ids):
+            columns = (task["idxs"], task["channels"], task["types"], task["blobs"])
+            place = (key, task["checkpoint_id"], task["task_id"], *columns, ns, task["task_path"], False)
+            await self._call(calls.put_writes, *place)
+            self.done.writes += len(task["idxs"])
+            written.setdefault(task["checkpoint_id"], []).extend(
+                (task["task_id"], task["task_path"], idx, channel, (type_, blob))
+                for idx, channel, type_, blob in zip(*columns, strict=True)
+            )
+        return written
+
+    async def _checkpoint(self, key: str, ns: str, row: Row, ids: set[str], writes: list[Write]) -> None:
+        around = json.loads(row["checkpoint"])
+        values = self._values(row, around.pop("channel_values", None) or {})
+        checkpoint = cast(Checkpoint, {**around, "id": row["checkpoint_id"], "channel_values": values})
+        metadata = json.loads(row["metadata"])
+        serde = self._saver.serde
+        outside = records.surround(serde, checkpoint, metadata, encrypted=records.encrypts(serde))
+        open_ = records.incomplete(checkpoint, metadata)
+        encoded = encode(values, _AS_IT_IS)
+        for name in open_:
+            encoded.add(name, None, None, None)
+        saved = await save(
+            self._state._core,
+            self._state._agent,
+            key,
+            encoded,
+            metadata=outside.metadata,
+            timeout=self._state._timeout,
+            ns=ns,
+            id=row["checkpoint_id"],
+            # one that was deleted there is not to be gone on from
+            parent=row["parent_checkpoint_id"] if row["parent_checkpoint_id"] in ids else "",
+            header=outside.header,
+            whole=not open_,
+            run_id=outside.run_id,
+        )
+        if saved["status"] != "ok":
+            raise errors.CheckpointMissing(
+                f"{key} holds some of this thread, which was deleted or claimed here meanwhile ({saved['status']})", key
+            )
+        around = {name: value for name, value in around.items() if name != "id"}
+        await self._compare(key, ns, row["checkpoint_id"], values, (around, metadata), writes)
+
+    def _values(self, row: Row, inline: Mapping[str, Any]) -> dict[str, Any]:
+        blobs = {
+            name: Typed(type_, blob)
+            for name, type_, blob in zip(row["channels"] or (), row["types"] or (), row["blobs"] or (), strict=True)
+        }
+        found: dict[str, Any] = {}
+        # where there is a blob, a marker stands for it
+        for name, typed in {
+            **{n: Typed(*self._saver.serde.dumps_typed(v)) for n, v in inline.items()},
+            **blobs,
+        }.items():
+            parts = msgpack.elements(typed.data) if typed.type == "msgpack" else None
+            found[name] = typed if parts is None else [Typed("msgpack", part) for part in parts]
+        return found
+
+    async def _compare(
+        self, key: str, ns: str, id_: str, values: Mapping[str, Any], told: tuple[Any, Any], writes: list[Write]
+    ) -> None:
+        """Reads a checkpoint back."""
+        found = await self._call(calls.get_checkpoint, key, id_, ns)
+        back = decode(found["names"], found["types"], found["data"], chunks_of(found), _AS_IT_IS)
+        around, metadata = records.restore(self._saver.serde, id_, found["header"], found["metadata"])
+        around.pop("id")
+        if (
+            {name: _AS_IT_IS.dumps_typed(value) for name, value in values.items()}
+            != {name: _AS_IT_IS.dumps_typed(value) for name, value in back.items()}
+            or (around, metadata) != told
+            or sorted(writes_of(found)) != sorted(writes)
+        ):
+            raise NotTheSame(f"checkpoint {id_} of {key} is not what it was")
+
+    async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        state = self._state
+        return await state._core.call(
+            lambda c, left: function(c, *arguments, state._agent, timeout=left), state._timeout
+        )

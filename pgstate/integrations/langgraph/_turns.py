@@ -1,0 +1,188 @@
+"""Runs on one thread at the same time. Each reads the latest checkpoint, computes, and saves what comes after it; of
+two that have read the same, LangGraph itself keeps what is saved last, and the other's update is lost.
+
+A save that does not come after the latest checkpoint is a conflict, unless its run was pointed at an older one on
+purpose (time travel). To wait in place of that, a run takes a turn, before it reads: the lock `turn` under the thread's
+key.
+
+LangGraph does not say when a run ends. But all that a run does it does with one stream writer, which nothing else has
+and which goes when the run is over; a run that ends by an interrupt or an error leaves cycles of references behind, and
+says so in its writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+from weakref import WeakKeyDictionary, finalize
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
+
+from pgstate import State, errors
+
+OnConflict: TypeAlias = Literal["refuse", "wait"] | None
+
+_RUNTIME = "__pregel_runtime"  # of LangGraph: in the configuration of all that a run calls
+_FIRST_LOOK = 1.0  # seconds
+
+_log = logging.getLogger("pgstate")
+# what was read outside of a run: (thread's key, the checkpoint that was asked for)
+_read: ContextVar[tuple[str, str | None] | None] = ContextVar("pgstate_langgraph_read", default=None)
+
+
+@dataclass
+class _Run:
+    """A run of a graph on a thread."""
+
+    # it was pointed at a checkpoint, and has not saved anything behind it yet
+    pointed: bool
+    turn: Turn | None = None
+
+
+class Turns:
+    """What a saver and its shallow copies know of the runs that they serve."""
+
+    def __init__(self, how: OnConflict, lease: float, wait: float) -> None:
+        if how not in (None, "refuse", "wait"):
+            raise errors.InvalidArgument(f"on_conflict is None, 'refuse' or 'wait', not {how!r}")
+        self.how = how
+        self._lease = lease
+        self._wait = wait
+        self._runs: WeakKeyDictionary[Callable[..., Any], dict[str, _Run]] = WeakKeyDictionary()
+
+    def note(self, config: RunnableConfig, key: str) -> _Run | None:
+        """Before a read of a thread, in the caller's own context. Returns the run if it has just begun."""
+        if self.how is None or config["configurable"].get("checkpoint_ns"):
+            return None
+        named = config["configurable"]
+        if "checkpoint_id" in named and named["checkpoint_id"] is None:
+            return None  # LangGraph only looks whether what it has read is still the latest
+        asked = named.get("checkpoint_id")
+        writer = _writer(config)
+        if writer is None:
+            _read.set((key, asked))
+            return None
+        runs = self._runs.setdefault(writer, {})
+        if key in runs:
+            return None
+        runs[key] = run = _Run(asked is not None)
+        return run
+
+    async def begin(self, state: State, key: str, run: _Run | None, writer: Any) -> None:
+        """Waits for the run's turn, before it reads. Raises ClaimHeld."""
+        if run is not None and self.how == "wait":
+            run.turn = await Turn.take(state, key, self._lease, self._wait)
+            finalize(writer, run.turn.end).atexit = False
+
+    def expected(self, config: RunnableConfig, key: str, source: object) -> str | None:
+        """The checkpoint that has to be the latest when what comes behind it is saved, '' for none at all; None if any
+        may: a `source` that is a fork begins a branch on purpose. In the caller's own context."""
+        named = config["configurable"]
+        if self.how is None or named.get("checkpoint_ns"):
+            return None
+        parent: str = named.get("checkpoint_id") or ""
+        run = self._run(config, key)
+        if run is not None:
+            pointed, run.pointed = run.pointed, False
+        else:
+            pointed = _read.get() == (key, parent)
+        return None if pointed or source == "fork" else parent
+
+    @asynccontextmanager
+    async def for_save(self, state: State, config: RunnableConfig, key: str) -> AsyncIterator[None]:
+        """Around a save: one outside of a run takes a turn of its own."""
+        if self.how != "wait" or config["configurable"].get("checkpoint_ns") or self._run(config, key) is not None:
+            yield
+            return
+        turn = await Turn.take(state, key, self._lease, self._wait)
+        try:
+            yield
+        finally:
+            turn.end()
+
+    def wrote(self, config: RunnableConfig, key: str, channels: list[str]) -> None:
+        """After writes were saved: those by which a run says that it ends."""
+        if self.how == "wait" and not config["configurable"].get("checkpoint_ns"):
+            run = self._run(config, key)
+            if run is not None and run.turn is not None and (INTERRUPT in channels or ERROR in channels):
+                run.turn.end()
+
+    def _run(self, config: RunnableConfig, key: str) -> _Run | None:
+        writer = _writer(config)
+        return None if writer is None else self._runs.get(writer, {}).get(key)
+
+
+def _writer(config: RunnableConfig) -> Any:
+    """What stands for the run that a call is of; None for a call outside of any."""
+    return getattr(config["configurable"].get(_RUNTIME), "stream_writer", None)
+
+
+def writer_of(config: RunnableConfig) -> Any:
+    return _writer(config)
+
+
+class Turn:
+    """A turn on a thread, held until its end by a task of the state's own loop."""
+
+    def __init__(self, state: State, name: str, lease: float, wait: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        self._taken: asyncio.Future[None] = self._loop.create_future()
+        self._core = state._core
+        self._core.before_close.append(self._finish)
+        self._task = self._loop.create_task(self._hold(state, name, lease, wait), name="pgstate-turn")
+
+    @classmethod
+    async def take(cls, state: State, key: str, lease: float, wait: float) -> Turn:
+        """Waits `wait` seconds for the turn. Raises ClaimHeld."""
+        turn = cls(state, f"{key}/turn", lease, wait)
+        try:
+            await turn._taken
+        except BaseException:
+            turn._task.cancel()
+            raise
+        return turn
+
+    def end(self) -> None:
+        """From any thread, any number of times."""
+        with suppress(RuntimeError):  # the loop has ended, and with it the turn
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+    async def _finish(self) -> None:
+        self._ended.set()
+        if not self._taken.done():
+            self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _hold(self, state: State, name: str, lease: float, wait: float) -> None:
+        try:
+            # when it is lost, the run's next save finds that another came before it
+            async with state.leader(name, lease, wait=wait, on_loss=lambda lost: _log.warning("a turn: %s", lost)):
+                self._taken.set_result(None)
+                await self._until_ended()
+        except Exception as error:
+            if self._taken.done():
+                _log.warning("the turn %s is left to the end of its lease: %s", name, error)
+            else:
+                self._taken.set_exception(error)
+        finally:
+            self._core.before_close.remove(self._finish)
+
+    async def _until_ended(self) -> None:
+        look = _FIRST_LOOK
+        while True:
+            try:
+                async with asyncio.timeout(look):
+                    await self._ended.wait()
+                return
+            except TimeoutError:
+                # a run that is over may hang on in a cycle
+                gc.collect()
+                look *= 2

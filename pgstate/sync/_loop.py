@@ -1,0 +1,147 @@
+"""The background event loop of this process, which runs what synchronous callers wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import inspect
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# The application's own functions wait for as long as they like, and for each other.
+_MOST_THREADS = 1000
+_FAREWELL = 5.0  # seconds
+
+
+class Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="pgstate-call")
+        self._thread = threading.Thread(target=self._loop.run_forever, name="pgstate-sync", daemon=True)
+        self._thread.start()
+        # what is to be ended with the process
+        self.at_exit: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine returns or raises. An exception in this thread meanwhile (KeyboardInterrupt) cancels it, and
+        is raised when it has ended."""
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError(
+                "pgstate.sync was called on its own event loop, which cannot wait for itself: "
+                "give it a plain function in place of the coroutine function"
+            )
+        done: Future[T] = Future()
+        task: list[asyncio.Task[T]] = []
+
+        def start() -> None:
+            task.append(self._loop.create_task(work))
+            task[0].add_done_callback(lambda ended: _pass_on(ended, done))
+
+        self._loop.call_soon_threadsafe(start)
+        try:
+            return done.result()
+        except _Passed as passed:
+            raise passed.error from None
+        except BaseException:
+            if not done.done():
+                # called behind start
+                self._loop.call_soon_threadsafe(lambda: task[0].cancel())
+                done.exception()
+            raise
+
+    async def awaited(self, work: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine returns or raises, to a caller on another loop."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        """What a function of the application's returns, called in a thread, where it may wait, for pgstate.sync too."""
+
+        def call() -> T:
+            try:
+                return function(*args)
+            except Exception:
+                raise
+            except BaseException as error:
+                # as it is it would end the loop
+                raise _Passed(error) from None
+
+        return await self._loop.run_in_executor(self._threads, call)
+
+    def end(self) -> None:
+        """At the end of the process: closes what is open, as far as that goes in a few seconds."""
+
+        async def close() -> None:
+            closing = [self._loop.create_task(close()) for close in list(self.at_exit.values())]
+            if closing:
+                await asyncio.wait(closing, timeout=_FAREWELL)
+
+        self.run(close())
+
+
+class _Passed(Exception):
+    """What is no Exception, on its way through the loop."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _pass_on(ended: asyncio.Task[T], done: Future[T]) -> None:
+    if ended.cancelled():
+        done.set_exception(asyncio.CancelledError())
+    elif (error := ended.exception()) is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(ended.result())
+
+
+_current: Loop | None = None
+_guard = threading.Lock()
+# Loops of the processes that this one was forked from, with all that hangs on them. They share their sockets and their
+# epoll with the parent: not even the garbage collector may close them here.
+_left_alone: list[object] = []
+
+
+def current() -> Loop:
+    """The loop of this process, started when it is first needed."""
+    global _current
+    if _current is None:
+        with _guard:
+            if _current is None:
+                _current = Loop()
+                atexit.register(_current.end)
+    return _current
+
+
+def _forked() -> None:
+    global _current, _guard
+    if _current is not None:
+        _left_alone.append(_current)
+        atexit.unregister(_current.end)
+    _current, _guard = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def leave_alone(thing: object) -> None:
+    """Keeps something of the parent's process, unused, for as long as this one lives."""
+    _left_alone.append(thing)
+
+
+def called_in_thread(function: Callable[..., Any] | None) -> Any:
+    """A function of the application's, as the asynchronous client may call it; a coroutine function stays one."""
+    if function is None or inspect.iscoroutinefunction(function):
+        return function
+
+    async def call(*args: Any) -> Any:
+        return await current().in_thread(function, *args)
+
+    return call

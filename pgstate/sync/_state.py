@@ -1,0 +1,141 @@
+"""`connect`, `State` and its `work`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from pgstate import client
+from pgstate._areas import _held
+from pgstate._embedding import Embedding
+from pgstate.sync import _loop
+from pgstate.sync._bind import BoundState, WithRuns, bind
+from pgstate.sync._calls import Task
+from pgstate.types import Seconds
+
+Handler: TypeAlias = Callable[[Task], Any]
+_LOOK = 0.05  # seconds
+
+
+class State(WithRuns):
+    """Shared state, as one agent sees it. Made by `connect`; safe to use from any number of threads, and after a fork.
+
+    Views of it share connections, queues and the feed reader: `namespace` for relative keys, `as_agent` for another
+    agent, `with_timeout` for another patience."""
+
+    def work(
+        self,
+        pattern: str,
+        handler: Handler,
+        *,
+        concurrency: int = 8,
+        lease: Seconds = 30.0,
+        move_to: str | None = None,
+        stop: threading.Event | None = None,
+        signals: Sequence[int] = (signal.SIGTERM,),
+    ) -> int:
+        """Works on what matches, `concurrency` at once, each in a thread, until it is told to stop: by a signal, or by
+        `stop`. Then it claims nothing more, lets the handlers under way end, and returns how many tasks were completed.
+
+        `handler(task)` gets a claimed task, which is renewed and ended as in `claim_next`. What it returns is stored
+        under `move_to` ("tasks/done/*", where `*` stands for the last segment of the task's key), or ignored. A handler
+        that raises fails its task, which is logged; a server that is down is waited for. `signals` do this in place of
+        what they did, meanwhile, where this is the main thread. Raises InvalidPattern, InvalidArgument, AccessDenied.
+        """
+        stopping = stop or threading.Event()
+
+        async def handle(task: _held.Task) -> Any:
+            return await _loop.current().in_thread(lambda: handler(Task(lambda: task)))
+
+        async def work() -> int:
+            loop, told = asyncio.get_running_loop(), asyncio.Event()
+            next_look: list[asyncio.TimerHandle] = []
+
+            def look() -> None:
+                # a thread's event cannot be awaited
+                if stopping.is_set():
+                    told.set()
+                else:
+                    next_look[:] = [loop.call_later(_LOOK, look)]
+
+            look()
+            try:
+                return await self._its.work(
+                    pattern, handle, concurrency=concurrency, lease=lease, move_to=move_to, stop=told, signals=()
+                )
+            finally:
+                for timer in next_look:
+                    timer.cancel()
+
+        with _on_signals(signals, stopping.set):
+            return self._run(work())
+
+    def bind(self, connection: Any) -> BoundState:
+        """The same state inside a transaction of the caller's: what is written commits or rolls back with what else the
+        transaction does. `connection` is a psycopg Connection, or a Session, scoped_session or Connection of SQLAlchemy
+        on psycopg. Raises InvalidArgument for anything else.
+
+        The login of that connection decides which agent acts, or this view's agent if it names one. See BoundState.
+        """
+        return bind(self._its, connection)
+
+    def close(self) -> None:
+        """Finishes what is under way and closes the connections that this client opened. Idempotent."""
+        state = self._its
+        assert isinstance(state, client.State)
+        _loop.current().at_exit.pop(state._core, None)
+        self._run(state.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def _on_signals(signals: Sequence[int], call: Callable[[], None]) -> Iterator[None]:
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            for number in signals:
+                before = signal.signal(number, lambda *_: call())
+                stack.callback(signal.signal, number, signal.SIG_DFL if before is None else before)
+        yield
+
+
+def connect(
+    dsn: str | None = None,
+    *,
+    listen_dsn: str | None = None,
+    agent: str | None = None,
+    timeout: float | timedelta = 10.0,
+    connections: int = 10,
+    embed: Embedding | None = None,
+) -> State:
+    """Connects to a PostgreSQL that has pgstate: `state = connect(...)`, or `with connect(...) as state`.
+
+    As `pgstate.connect`, for synchronous code; a state that is not closed is closed at the end of the process. A child
+    that is forked connects anew when it first uses it. `embed` may have a plain function, which runs in a thread.
+    Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
+    """
+
+    async def open_() -> client.State:
+        return await client.connect(
+            dsn, listen_dsn=listen_dsn, agent=agent, timeout=timeout, connections=connections, embed=embed
+        )
+
+    def make() -> client.State:
+        loop = _loop.current()
+        state = loop.run(open_())
+        loop.at_exit[state._core] = state.close
+        return state
+
+    return State(make)

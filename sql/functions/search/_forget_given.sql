@@ -1,0 +1,16 @@
+-- Vectors that writers gave go with their rule: no document tells of them, so whatever comes next would not know them.
+create function pgstate._forget_given(p_subtree text) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  delete from pgstate.embedding m
+   using (select coalesce(case when lower_inc(x) then lower(x) else lower(x) || chr(1) end, '') as low,
+                 coalesce(case when upper_inc(x) then upper(x) || chr(1) else upper(x) end, chr(127)) as high
+            from pgstate.search_rule r, unnest(r.ranges) x
+           where r.subtree = p_subtree and r.vector_fields = '{}' offset 0) s
+   where m.key >= s.low and m.key < s.high and not exists (select from pgstate.search_doc d where d.key = m.key);
+end
+$$;
+comment on function pgstate._forget_given(text) is 'Internal: removes the vectors that writers gave under a rule.';

@@ -1,0 +1,27 @@
+-- The chunks that roots reach, level by level, each once.
+create function pgstate._chunks(p_stores bigint[], p_types text[], p_data bytea[], out hashes bytea[], out types text[], out data bytea[])
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+  v_wanted bytea[] := array(select distinct r from pgstate._refs(p_types, p_data) r);
+  v_hashes bytea[];
+  v_types text[];
+  v_data bytea[];
+begin
+  hashes := '{}';
+  types := '{}';
+  data := '{}';
+  while cardinality(v_wanted) > 0 loop
+    -- a fork may have sent again what it has from where it came from: once
+    select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
+      from unnest(v_wanted) w (hash)
+      cross join lateral (select x.hash, x.type, x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k;
+    hashes := hashes || v_hashes;
+    types := types || v_types;
+    data := data || v_data;
+    v_wanted := array(select r from pgstate._refs(v_types, v_data) r except select h from unnest(hashes) h);
+  end loop;
+end
+$$;
+comment on function pgstate._chunks(bigint[], text[], bytea[]) is 'Internal: the chunks that roots reach.';

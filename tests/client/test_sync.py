@@ -1,0 +1,528 @@
+"""pgstate.sync: the whole API for synchronous code, from threads, running loops, callbacks, and forked processes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import queue
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from operator import add
+from typing import Annotated, Any
+
+import asyncpg
+import psycopg
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import scoped_session, sessionmaker
+
+import pgstate
+import pgstate.sync
+from conftest import Database
+from pgstate import errors, ops
+from pgstate.sync import _bridge, _generate, _loop, _state
+
+
+@pytest.fixture
+def sync(database: Database) -> Iterator[pgstate.sync.State]:
+    with pgstate.sync.connect(database.dsn("installer")) as state:
+        yield state
+
+
+def test_what_is_generated_is_up_to_date() -> None:
+    assert _generate.TARGET.read_text() == _generate.source()
+
+
+@pytest.mark.parametrize(
+    ("plain", "asynchronous"),
+    [
+        (pgstate.sync.State, pgstate.State),
+        (pgstate.sync.TypedState, pgstate.TypedState),
+        (pgstate.sync.Thread, pgstate.Thread),
+        (pgstate.sync.Task, pgstate.Task),
+        (pgstate.sync.Lock, pgstate.Lock),
+    ],
+)
+def test_it_has_all_that_the_asynchronous_one_has(plain: type, asynchronous: type) -> None:
+    # a run that is under way calls functions in its event loop: Workflow.run_sync() is for those without one
+    names = [name for name in dir(asynchronous) if not name.startswith("_") and name != "run"]
+    assert [name for name in names if not hasattr(plain, name)] == []
+    for name in names:
+        ours, theirs = getattr(plain, name), getattr(asynchronous, name)
+        doc = inspect.getdoc(ours) or ""
+        assert bool(doc) == bool(inspect.getdoc(theirs)), name
+        assert "async " not in doc and "await " not in doc, name
+        if inspect.isfunction(theirs):
+            assert not inspect.iscoroutinefunction(ours)
+            assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters), name
+
+
+@pytest.mark.core
+def test_calls(sync: pgstate.sync.State) -> None:
+    assert sync.put("a/1", {"n": 1}) == 1
+    with pytest.raises(errors.VersionConflict) as caught:
+        sync.put("a/1", {}, expect=7)
+    assert caught.value.current is not None and caught.value.current.value == {"n": 1}
+    sync.merge("a/2", ["x"], "append")
+    assert [entry.key for entry in sync.list("a/*")] == ["a/1", "a/2"]
+    assert sync.namespace("a").get("1").value == {"n": 1}
+    assert sync.namespace("a").as_agent("admin").with_timeout(3).get("2").value == ["x"]
+    assert [version.version for version in sync.history("a/1")] == [1]
+    assert [found.key for found in sync.search("a/**", filter={"n": 1})] == ["a/1"]
+    sync.apply(guards=[ops.version("a/1", 1)], operations=[ops.put("a/3", 3)])
+    assert [entry and entry.value for entry in sync.get_many(["a/3", "a/4"])] == [3, None]
+    assert sync.stats.writes >= 3
+
+
+def test_in_a_running_loop_and_from_many_threads(sync: pgstate.sync.State) -> None:
+    async def cell() -> int:
+        return sync.put("k", 0)
+
+    assert asyncio.run(cell()) == 1
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda _: sync.merge("n", 1, "add"), range(200)))
+    assert sync.get("n").value == 200
+    assert sync.stats.largest_batch > 1
+
+
+def test_a_function_of_the_caller_may_call_it_too(sync: pgstate.sync.State) -> None:
+    sync.put("other", 5)
+    assert sync.update("k", lambda value: (value or 0) + sync.get("other").value).value == 5
+
+    async def coroutine(value: Any) -> Any:
+        return sync.get("other").value
+
+    with pytest.raises(RuntimeError, match="its own event loop"):
+        sync.update("k", coroutine)
+
+    def leave(value: Any) -> Any:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit) as caught:
+        sync.update("k", leave)
+    assert caught.value.code == 3
+    assert sync.get("k").value == 5
+
+
+def test_an_interrupt_cancels_what_is_waited_for(sync: pgstate.sync.State) -> None:
+    main, gone = threading.main_thread(), threading.Event()
+    assert main.ident is not None
+    if threading.current_thread() is not main:
+        pytest.skip("signals reach the main thread only")
+
+    def interrupt(value: Any) -> Any:
+        assert main.ident is not None
+        signal.pthread_kill(main.ident, signal.SIGINT)
+        assert gone.wait(30)
+        return "too late"
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sync.update("k", interrupt)
+    finally:
+        gone.set()
+    assert sync.get("k") is None
+    assert sync.update("k", lambda value: "again").value == "again"
+
+
+def test_claimed_work(sync: pgstate.sync.State) -> None:
+    sync.put_many({f"tasks/{n}": n for n in range(4)})
+    with sync.claim_next("tasks/*") as task:
+        assert (task.key, task.value, task.attempts) == ("tasks/0", 0, 1)
+        sync.put(task.key, "half", token=task.token)
+    assert sync.get("tasks/0") is None
+    with sync.claim_next("tasks/*") as task:
+        task.complete("result", move_to="done/*")
+    assert sync.get("done/1").value == "result"
+    with pytest.raises(ZeroDivisionError) as caught, sync.claim_next("tasks/*") as task:
+        1 / 0  # noqa: B018
+    assert [line.name for line in caught.traceback][-1] == "test_claimed_work"
+    assert [(state.key, state.state, state.error) for state in sync.tasks("tasks/2")] == [
+        ("tasks/2", "waiting", "ZeroDivisionError: division by zero")
+    ]
+    with pytest.raises(StopIteration), sync.claim_next("tasks/*") as task:
+        next(iter(()))
+    with pytest.raises(KeyboardInterrupt), sync.claim_next("tasks/*", wait=30) as task:
+        raise KeyboardInterrupt
+    assert sync.claim_next("none/*").take() is None
+    with sync.claim_next("none/*") as nothing:
+        assert nothing is None
+    sync.put("tasks/9", 9)
+    claim = sync.claim_next("tasks/9").take()
+    assert sync.release(claim.key, claim.token)
+
+
+def test_an_interrupted_block_gives_its_claim_back(sync: pgstate.sync.State) -> None:
+    sync.put("tasks/1", 1)
+    with pytest.raises(KeyboardInterrupt), sync.claim_next("tasks/*"):
+        raise KeyboardInterrupt
+    # to be claimed again at once, and not failed
+    assert [(task.state, task.error) for task in sync.tasks("tasks/*")] == [("waiting", None)]
+    with sync.claim_next("tasks/*") as task:
+        assert task.key == "tasks/1"
+
+
+def test_locks(sync: pgstate.sync.State) -> None:
+    with sync.lock("deploy", lease=30) as lock:
+        sync.put("deploy", {"by": "me"}, token=lock.token)
+        with pytest.raises(errors.ClaimHeld), sync.lock("deploy"):
+            raise AssertionError
+        assert not lock.lost
+    with sync.semaphore("slots", 2), sync.semaphore("slots", 2) as second:
+        assert second.key == "slots/2"
+    holding = sync.lock("deploy")
+    for _ in range(2):
+        with holding as lock:
+            assert lock.key == "deploy"
+
+
+def test_a_lost_lock_is_told_at_the_end_of_the_block(sync: pgstate.sync.State) -> None:
+    def lose(lock: pgstate.sync.Lock) -> None:
+        assert sync.release("deploy", force=True)
+        for _ in range(2000):
+            if lock.lost:
+                return
+            time.sleep(0.005)
+        raise AssertionError("not noticed")
+
+    with pytest.raises(errors.LeaseLost), sync.lock("deploy", lease=0.3) as lock:
+        lose(lock)
+        with pytest.raises(errors.StaleToken):
+            sync.put("deploy", 1, token=lock.token)
+    # what the block raised itself is not hidden
+    with pytest.raises(ZeroDivisionError), sync.lock("deploy", lease=0.3) as lock:
+        lose(lock)
+        1 / 0  # noqa: B018
+    told: queue.Queue[Any] = queue.Queue()
+    with sync.leader("deploy", lease=0.3, on_loss=lambda loss: told.put((loss, sync.get("deploy").value))) as lock:
+        lose(lock)
+        loss, value = told.get(timeout=30)
+    assert isinstance(loss, errors.LeaseLost) and value is None
+
+
+def test_watching(sync: pgstate.sync.State) -> None:
+    sync.put("k/1", 1)
+    with sync.watch("k/*", initial=True) as changes:
+        assert next(changes).value == 1
+        with pytest.raises(TimeoutError):
+            changes.next(timeout=0.01)
+        sync.put("k/2", 2)
+        assert changes.next(timeout=30).value == 2
+        threading.Timer(0.01, sync.put, ("k/3", 3)).start()
+        for change in changes:
+            assert (change.key, change.value) == ("k/3", 3)
+            break
+        assert changes.cursor is not None
+        threading.Timer(0.01, changes.close).start()
+        assert list(changes) == []
+    assert [change.key for change in sync.changes(sync.cursor()).changes] == []
+
+
+@dataclass
+class Research:
+    topic: str = ""
+    findings: Annotated[list[str], add] = field(default_factory=list)
+
+
+def test_typed_state(sync: pgstate.sync.State) -> None:
+    view = sync.typed(Research, "research/7")
+    with view.watch() as states:
+        assert next(states) is None
+        view.update(topic="owls", findings=["a"])
+        assert next(states) == Research("owls", ["a"])
+    view.update(findings="b")
+
+    def shout(old: Research | None) -> Research:
+        assert old is not None and sync.get("research/7/topic").value == "owls"
+        return Research(old.topic.upper(), old.findings)
+
+    view.modify(shout)
+    assert view.load() == Research("OWLS", ["a", "b"])
+    assert view.path == "research/7"
+
+
+def test_threads(sync: pgstate.sync.State) -> None:
+    thread = sync.thread("research/t-1")
+    ids = [thread.save({"step": step}) for step in range(5)]
+    latest = thread.latest()
+    assert latest is not None and latest.id == ids[-1]
+    assert [info.id for info in thread.history()] == ids[::-1]
+    other = thread.fork(ids[2], "research/t-2")
+    assert (other.key, [info.id for info in other.history(limit=1)]) == ("research/t-2", [ids[2]])
+    assert sorted(info.key for info in sync.threads("research/*")) == ["research/t-1", "research/t-2"]
+
+
+@pytest.mark.parametrize("told_by", ["event", "signal"])
+def test_work(sync: pgstate.sync.State, told_by: str) -> None:
+    sync.put_many({f"tasks/{n}": n for n in range(8)})
+    stop, together = threading.Event(), threading.Barrier(4)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def handle(task: pgstate.sync.Task) -> Any:
+        together.wait(30)  # four at once
+        if task.value == 7:
+            raise ValueError("seven")
+        return {"was": task.value, "read": sync.get(task.key).value}
+
+    def end() -> None:
+        with sync.watch("done/*", initial=True) as changes:
+            for number, _ in enumerate(changes):
+                if number == 6:
+                    break
+        if told_by == "event":
+            stop.set()
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    assert sync.work("tasks/*", handle, concurrency=4, move_to="done/*", stop=stop) == 7
+    ending.join()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert [entry.value for entry in sync.list("done/*")] == [{"was": n, "read": n} for n in range(7)]
+    assert [(task.key, task.error) for task in sync.tasks("tasks/*", states=["waiting"])] == [
+        ("tasks/7", "ValueError: seven")
+    ]
+
+
+def test_work_that_is_refused_ends(sync: pgstate.sync.State) -> None:
+    with pytest.raises(errors.InvalidPattern):
+        sync.work("a b", print)
+
+
+@pytest.fixture(params=["psycopg", "connection", "session", "scoped"])
+def begun(request: pytest.FixtureRequest, database: Database) -> Iterator[tuple[Any, Any]]:
+    """A connection of the caller's that is bound, and what runs SQL on it."""
+    if request.param == "psycopg":
+        with psycopg.connect(database.dsn("installer")) as connection:
+            yield connection, connection.execute
+        return
+    engine = create_engine(database.dsn("installer").replace("postgresql:", "postgresql+psycopg:"))
+    if request.param == "connection":
+        with engine.connect() as connection:
+            yield connection, lambda sql: connection.execute(text(sql))
+    else:
+        made = sessionmaker(engine)
+        session = scoped_session(made) if request.param == "scoped" else made()
+        yield session, lambda sql: session.execute(text(sql))
+        session.close()
+    engine.dispose()
+
+
+def test_in_a_transaction_of_the_callers(sync: pgstate.sync.State, begun: tuple[Any, Any]) -> None:
+    connection, execute = begun
+    execute("create table public.orders (id int)")
+    connection.commit()
+    bound = sync.bind(connection)
+    with sync.watch("o/*") as changes:
+        execute("insert into public.orders values (1)")
+        assert bound.put("o/1", {"order": 1}) == 1
+        with pytest.raises(errors.VersionConflict):
+            bound.put("o/1", {}, expect=7)
+        assert bound.get("o/1").value == {"order": 1} and sync.get("o/1") is None
+        assert bound.namespace("o").update("1", lambda value: {**value, "more": True}).version == 2
+        connection.commit()
+        assert [next(changes).version, next(changes).version] == [1, 2]
+        execute("insert into public.orders values (2)")
+        bound.put_many({"o/2": 2, "o/3": 3})
+        assert [entry.key for entry in bound.list("o/*")] == ["o/1", "o/2", "o/3"]
+        connection.rollback()
+    assert [row[0] for row in execute("select id from public.orders")] == [1]
+    assert [entry.key for entry in sync.list("o/*")] == ["o/1"]
+    with pytest.raises(errors.InTransaction):
+        bound.watch("o/*")
+
+
+def test_a_bound_call_that_takes_too_long_is_cancelled(sync: pgstate.sync.State, database: Database) -> None:
+    sync.put("k", 1)
+    with psycopg.connect(database.dsn("installer")) as one, psycopg.connect(database.dsn("installer")) as two:
+        sync.bind(one).put("k", 2)
+        with pytest.raises(errors.Timeout):
+            sync.with_timeout(0.2).bind(two).put("k", 3)
+        two.rollback()
+        one.commit()
+        assert sync.bind(two).get("k").value == 2
+
+
+def test_what_cannot_be_bound(sync: pgstate.sync.State, database: Database) -> None:
+    with pytest.raises(errors.InvalidArgument, match=r"not to a builtins\.str"):
+        sync.bind("postgresql://")
+    engine = create_engine(database.dsn("installer").replace("postgresql:", "postgresql+psycopg2:"))
+    with engine.connect() as connection, pytest.raises(errors.InvalidArgument, match="this one is on psycopg2"):
+        sync.bind(connection).get("k")
+    engine.dispose()
+
+
+def test_after_close(sync: pgstate.sync.State, database: Database) -> None:
+    with pgstate.sync.connect(database.dsn("installer")) as other:
+        view = other.namespace("a")
+    with pytest.raises(errors.Closed):
+        view.put("b", 1)
+    other.close()
+
+
+_FORKING = """
+    import os, sys
+    import pgstate.sync
+
+
+    state = pgstate.sync.connect(sys.argv[1])
+    view = state.namespace("a")
+    view.put("from", "parent")
+    changes = state.watch("a/*")
+    changes.__enter__()
+    with state.lock("held", lease=30) as lock:
+        child = os.fork()
+        if not child:
+            try:
+                assert view.get("from").value == "parent"
+                view.put("from", "child")
+                try:
+                    next(changes)
+                except pgstate.errors.Closed:
+                    pass
+                else:
+                    os._exit(3)
+                try:
+                    lock.token
+                except pgstate.errors.Closed:
+                    pass
+                else:
+                    os._exit(4)
+            except BaseException:
+                import traceback
+                traceback.print_exc()
+                os._exit(5)
+            # the end of the block, and of the process, are the parent's affair
+        else:
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == 0, status
+            assert next(changes).value == "child"
+            state.put("held", 1, token=lock.token)
+            assert view.put("from", "parent again") > 0
+            assert next(changes).value == "parent again"
+    if child:
+        print("whole")
+"""
+
+
+def _script(text: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-W",
+            "ignore:This process:DeprecationWarning",
+            "-c",
+            textwrap.dedent(text),
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
+    )
+
+
+def test_a_forked_child_has_connections_of_its_own(database: Database) -> None:
+    done = _script(_FORKING, database.dsn("installer"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "whole\n", "")
+
+
+def test_what_is_left_open_is_closed_at_the_end(database: Database, sync: pgstate.sync.State) -> None:
+    done = _script(
+        """
+        import sys
+        import pgstate.sync
+        state = pgstate.sync.connect(sys.argv[1])
+        with state.watch("**") as changes:
+            state.put("k", 1)
+            assert next(changes).key == "k"
+        state.watch("**").__enter__()
+        """,
+        database.dsn("installer"),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    # closing records where the feed was
+    assert database.sql("select count(*) from pgstate.feed_point") != [(0,)]
+
+
+async def test_synchronous_work_for_an_asynchronous_state(state: pgstate.State, database: Database) -> None:
+    """On the very loop of the state, and in a thread that this loop waits for."""
+    await state.put("a/k", 1)
+    view = state.namespace("a")
+
+    async def read(other: pgstate.State) -> Any:
+        entry = await other.get("k")
+        assert entry is not None
+        return entry.value, other is view
+
+    assert _bridge.run_sync(view, read) == (1, False)
+    with ThreadPoolExecutor(1) as threads:
+        # the loop is blocked until that thread is done
+        assert threads.submit(_bridge.run_sync, view, read).result() == (1, False)
+    assert await asyncio.to_thread(_bridge.run_sync, view, read) == (1, False)
+    assert await _bridge.run_async(view, read) == (1, True)
+
+    def elsewhere() -> Any:
+        return asyncio.run(_bridge.run_async(view, read))
+
+    assert await asyncio.to_thread(elsewhere) == (1, False)
+    twin = view._core.kept[_bridge._near][1]
+    assert not twin.closed
+    await state.close()
+    assert twin.closed
+    with pytest.raises(errors.Closed):
+        _bridge.run_sync(view, read)
+
+
+async def test_iterating_from_anywhere(state: pgstate.State, sync: pgstate.sync.State) -> None:
+    ended = 0
+
+    async def numbers(other: pgstate.State) -> Any:
+        nonlocal ended
+        try:
+            for number in range(200):
+                yield number, (await other.me())
+        finally:
+            ended += 1
+
+    wanted = [(number, "admin") for number in range(200)]
+    assert list(_bridge.each_sync(state, numbers)) == wanted
+    assert list(_bridge.each_sync(sync, numbers)) == wanted
+    assert [item async for item in _bridge.each_async(state, numbers)] == wanted
+    assert [item async for item in _bridge.each_async(sync, numbers)] == wanted
+    assert ended == 4
+    some = _bridge.each_sync(sync, numbers)
+    assert next(some) == wanted[0]
+    some.close()
+    assert ended == 5
+
+
+async def test_a_state_on_a_pool_is_of_one_loop(database: Database) -> None:
+    async with (
+        asyncpg.create_pool(database.dsn("installer"), min_size=0) as pool,
+        pgstate.connect(pool=pool) as state,
+    ):
+        with pytest.raises(errors.InvalidArgument, match="connect with a dsn"):
+            _bridge.run_sync(state, lambda other: other.me())
+        assert await _bridge.run_async(state, lambda other: other.me()) == "admin"
+
+
+def test_names_of_the_package() -> None:
+    assert sorted(pgstate.sync.__all__) == [
+        "BoundState", "Claiming", "Lock", "Locking", "State", "Task", "Thread", "TypedState", "TypedWatch", "Watch", "connect",
+    ]  # fmt: skip
+    assert [name for name in pgstate.sync.__all__ if not inspect.getdoc(getattr(pgstate.sync, name))] == []
+    assert _loop.current() is _loop.current()
+    assert _state.State is pgstate.sync.State

@@ -1,0 +1,230 @@
+"""Threads of langgraph-checkpoint-postgres brought over: a graph that ran on its saver goes on with this one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.serde.types import TASKS
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.store.base import GetOp, PutOp
+from langgraph.store.postgres.aio import AsyncPostgresStore
+from langgraph.types import Command
+
+from client._cli import invoke, on_terminal
+from conftest import INSTALLER
+from integrations import _graphs
+from integrations._checkpoints import at, id_of, ids, make, put, read
+from pgstate import State, errors
+from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _msgpack
+from pgstate.integrations.langgraph._import import Imported, NotTheSame, import_threads
+
+Connect = Callable[..., Any]
+
+
+async def whole(saver: BaseCheckpointSaver[Any], thread: str) -> list[Any]:
+    """Everything that a saver tells of a thread, in order."""
+    found = [t async for t in saver.alist({"configurable": {"thread_id": thread}})]
+    return sorted(found, key=lambda t: (t.config["configurable"]["checkpoint_ns"], t.checkpoint["id"]))
+
+
+async def test_interrupted_there_and_resumed_here(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str
+) -> None:
+    await _graphs.nested().compile(checkpointer=reference).ainvoke({"topic": "owls", "notes": []}, at("t"))
+    there = await whole(reference, "t")
+    writes = sum(len(found.pending_writes) for found in there)
+    assert await import_threads(dsn, state) == Imported(1, len(there), writes)
+    graph = _graphs.nested().compile(checkpointer=saver)
+    assert (await graph.aget_state(at("t"))).tasks[0].interrupts[0].value == {"review": "draft of owls"}
+    said = await graph.ainvoke(Command(resume="yes"), at("t"))
+    assert said["notes"] == ["before", *said["notes"][1:-1], "after"] and "published" in said["notes"]
+    # it stays there as it was
+    assert await whole(reference, "t") == there
+
+
+async def test_all_that_was_there(saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str) -> None:
+    chat = StateGraph(MessagesState)
+    chat.add_node("answer", lambda s: {"messages": [AIMessage("x" * 600, id=str(len(s["messages"])))]})
+    chat.add_edge(START, "answer")
+    for number in range(5):
+        await chat.compile(checkpointer=reference).ainvoke(
+            {"messages": [HumanMessage("hi" * 300, id=f"h{number}")]}, at("chat")
+        )
+    await _graphs.fan_out().compile(checkpointer=reference).ainvoke({"n": 6, "done": []}, at("a/b *"))
+    for number in range(5):
+        await _graphs.delta().compile(checkpointer=reference).ainvoke({"log": ["in"], "n": number}, at("delta"))
+    values = {
+        "none": None,
+        "true": True,
+        "big": 10**15,
+        "float": 1.5,
+        "text": "ü" * 300,
+        "list": [None, b"x", [1]],
+        "one": [1],
+    }
+    config = await put(reference, at("values"), values, user="ana", run_id="r")
+    await reference.aput_writes(config, [("list", [1]), ("text", "x")], "task", "~p")
+    parent = await reference.aput(at("old"), make({"n": 1}, v=3), {"source": "loop", "step": 0}, {"n": 1})
+    await reference.aput_writes(parent, [(TASKS, "sent")], "task")
+    await reference.aput(parent, make({"n": 2}, {"n": 2}, v=3), {"source": "loop", "step": 1}, {"n": 2})
+
+    done = await import_threads(dsn, state)
+    assert done.threads == 5 and done.present == 0
+    for thread in ("chat", "a/b *", "delta", "values", "old"):
+        assert await whole(saver, thread) == await whole(reference, thread)
+    assert (await read(saver, at("old"))).checkpoint["channel_values"] == {"n": 2, TASKS: ["sent"]}
+    theirs, mine = (_graphs.delta().compile(checkpointer=on) for on in (reference, saver))
+    assert (await mine.aget_state(at("delta"))).values == (await theirs.aget_state(at("delta"))).values
+    # what a client that goes on saves is shared with what was brought over
+    again = chat.compile(checkpointer=saver)
+    await again.ainvoke({"messages": [HumanMessage("more", id="h9")]}, at("chat"))
+    assert len((await again.aget_state(at("chat"))).values["messages"]) == 12
+    await saver.adelete_for_runs(["r"])
+    assert await ids(saver, at("values")) == []
+
+
+async def test_begun_again(saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str) -> None:
+    configs = [at("t")]
+    for number in range(120):
+        configs.append(await put(reference, configs[-1], {"l": [*range(number)]}, {"l": number}))
+        await reference.aput_writes(configs[-1], [("l", number)], "task")
+
+    class Stop(Exception):
+        pass
+
+    steps: list[int] = []
+
+    def stop(count: int) -> None:
+        steps.append(count)
+        if sum(steps) == 70:
+            raise Stop
+
+    with pytest.raises(Stop):
+        await import_threads(dsn, state, step=stop)
+    assert len(await ids(saver, at("t"))) == 70
+    # there it goes on meanwhile
+    await reference.aput_writes(configs[-1], [("m", "late")], "another")
+    configs.append(await put(reference, configs[-1], {"l": [1]}, {"l": 200}))
+    totals: list[int] = []
+    done = await import_threads(dsn, state, begin=totals.append)
+    assert (done.present, done.checkpoints, totals) == (70, 51, [121])
+    assert await whole(saver, "t") == await whole(reference, "t")
+    await reference.aput_writes(configs[-1], [("m", "later still")], "another")
+    done = await import_threads(dsn, state)
+    assert (done.present, done.checkpoints) == (121, 0)
+    assert await whole(saver, "t") == await whole(reference, "t")
+
+
+async def test_what_is_read_back_must_be_the_same(
+    reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect
+) -> None:
+    superuser = await connect_as("postgres")
+    await put(reference, at("t"), {"l": ["x" * 300, "y" * 300]})
+    # as storage that returns something else
+    await superuser.execute(
+        "create function public.spoil() returns trigger language plpgsql as "
+        "$$ begin new.data := 'spoiled'; return new; end $$; "
+        "create trigger spoil before insert on pgstate.chunk for each row execute function public.spoil()"
+    )
+    with pytest.raises((NotTheSame, errors.PgStateError)):
+        await import_threads(dsn, state)
+
+
+async def test_a_chain_that_was_cut_there(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect
+) -> None:
+    first = await put(reference, at("t"), {"n": 1})
+    second = await put(reference, first, {"n": 2}, {"n": 2})
+    await (await connect_as(INSTALLER)).execute("delete from checkpoints where checkpoint_id = $1", id_of(first))
+    await import_threads(dsn, state)
+    found = await read(saver, at("t"))
+    assert found.config == second and found.parent_config is None
+
+
+async def test_by_the_command_line(reference: AsyncPostgresSaver, saver: PgStateSaver, dsn: str) -> None:
+    for thread in ("a", "b", "c"):
+        await put(reference, at(thread), {"n": 1})
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--thread", "a", "--json", dsn=dsn)
+    assert said.code == 0, said
+    assert json.loads(said.out) == {"threads": 1, "checkpoints": 1, "writes": 0, "present": 0, "items": 0}
+    shown = await asyncio.to_thread(on_terminal, "import-langgraph", "--from", dsn, dsn=dsn)
+    assert "3 threads: 2 checkpoints and 0 writes brought over and read back, 0 items of the store" in shown
+    assert "1 of all were here already" in " ".join(shown.split())
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--prefix", "old", dsn=dsn)
+    assert said.out == "3\t3\t0\t0\t0\n"
+    assert len(await ids(saver, None)) == 3
+
+
+async def test_items_of_the_store(reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect) -> None:
+    values = {f"key {n}": {"n": n, "text": "ü" * n, "deep": [1.5, None, {"a": True}]} for n in range(600)}
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        await theirs.abatch([PutOp(("users", "ana"), key, value) for key, value in values.items()])
+        await theirs.aput(("other",), "lives", {"n": 1}, ttl=60)
+        await theirs.aput(("other",), "gone", {"n": 2}, ttl=60)
+        await (await connect_as(INSTALLER)).execute("update store set expires_at = now() where key = 'gone'")
+    mine = PgStateStore(state)
+    # what is here already stays
+    await mine.aput(("users", "ana"), "key 7", {"mine": True})
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--json", dsn=dsn)
+    assert said.code == 0, said
+    assert json.loads(said.out) == {"threads": 0, "checkpoints": 0, "writes": 0, "present": 1, "items": 600}
+    found = await mine.abatch([GetOp(("users", "ana"), key) for key in values])
+    assert [item.value for item in found] == [{"mine": True} if n == 7 else v for n, v in enumerate(values.values())]
+    entry = await state.get("store/other/lives")
+    assert entry is not None and 3000 < (entry.expires_at - entry.updated_at).total_seconds() <= 3600
+    assert await mine.aget(("other",), "gone") is None
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--json", dsn=dsn)
+    assert json.loads(said.out)["present"] == 601
+
+
+def test_without_checkpoints_there(dsn: str) -> None:
+    said = invoke("import-langgraph", "--from", dsn, dsn=dsn)
+    assert said.code == 2 and "no checkpoints of LangGraph there" in said.err
+
+
+async def test_agents_import_where_they_may_write(reference: AsyncPostgresSaver, state: State, dsn: str) -> None:
+    await put(reference, at("t"), {"n": 1})
+    await state.create_agent("ana")
+    with pytest.raises(errors.AccessDenied):
+        await import_threads(dsn, state.as_agent("ana"))
+
+
+nested = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text() | st.integers(-9, 9), inner) | st.sets(st.integers(-9, 9))
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.lists(nested, max_size=40))
+def test_arrays_are_taken_apart(values: list[Any]) -> None:
+    serde = JsonPlusSerializer(allowed_msgpack_modules=None)
+    type_, data = serde.dumps_typed(values)
+    parts = _msgpack.elements(data)
+    assert type_ == "msgpack" and parts is not None
+    assert parts == [serde.dumps_typed([value])[1][1:] for value in values]
+    assert _msgpack.array(parts) == data
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 0xFFFF, 0x10000])
+def test_arrays_of_all_lengths(count: int) -> None:
+    data = JsonPlusSerializer().dumps_typed([7] * count)[1]
+    assert _msgpack.elements(data) == [b"\x07"] * count
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80", b"\xc0", b"\xa1x", b"\xdc\x00\x01\xc0", b"\xdd\x00\x00\x00\x01\xc0"])
+def test_no_array_or_not_as_it_would_be_made(data: bytes) -> None:
+    assert _msgpack.elements(data) is None

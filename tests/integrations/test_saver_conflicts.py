@@ -1,0 +1,263 @@
+"""Runs on one thread at the same time: each adds 1 to what it read. LangGraph's saver lets all of them succeed, and all
+but one are lost; this one too unless told not to."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command
+
+from integrations import _graphs
+from integrations._checkpoints import at, ids, put, read
+from integrations.conftest import MakeSaver
+from pgstate import State, errors
+from pgstate.integrations.langgraph import PgStateSaver
+
+RUNS = 8
+ADDER = Path(__file__).with_name("_adder.py")
+
+
+class Together:
+    """A graph that adds 1, in which runs wait for each other between reading and writing."""
+
+    def __init__(self, parties: int) -> None:
+        self._barrier = asyncio.Barrier(parties)
+
+    async def _add(self, state: _graphs.Count) -> dict[str, int]:
+        await self._barrier.wait()
+        return {"n": state["n"] + 1}
+
+    def compile(self, saver: PgStateSaver) -> Any:
+        graph = StateGraph(_graphs.Count)
+        graph.add_node("add", self._add)
+        graph.add_edge(START, "add")
+        return graph.compile(checkpointer=saver)
+
+
+async def begun(saver: PgStateSaver) -> Any:
+    graph = _graphs.add_one().compile(checkpointer=saver)
+    await graph.aupdate_state(at("t"), {"n": 1})
+    return graph
+
+
+async def test_without_on_conflict_all_but_one_are_lost(saver: PgStateSaver) -> None:
+    await begun(saver)
+    graph = Together(RUNS).compile(saver)
+    await asyncio.gather(*(graph.ainvoke({}, at("t")) for _ in range(RUNS)))
+    assert (await graph.aget_state(at("t"))).values == {"n": 2}
+
+
+async def test_refused(make_saver: MakeSaver) -> None:
+    saver = make_saver(on_conflict="refuse")
+    graph = await begun(saver)
+    ended = await asyncio.gather(*(graph.ainvoke({}, at("t")) for _ in range(RUNS)), return_exceptions=True)
+    won = [end for end in ended if isinstance(end, dict)]
+    lost = [end for end in ended if isinstance(end, errors.Conflict)]
+    assert len(won) + len(lost) == RUNS and won
+    # as many as succeeded have been added, none lost
+    assert (await graph.aget_state(at("t"))).values == {"n": 1 + len(won)}
+
+
+async def test_a_second_run_is_refused_while_one_is_under_way(make_saver: MakeSaver) -> None:
+    saver = make_saver(on_conflict="refuse")
+    await begun(saver)
+    graph = Together(2).compile(saver)
+    first, second = (asyncio.create_task(graph.ainvoke({}, at("t"))) for _ in range(2))
+    ended = await asyncio.gather(first, second, return_exceptions=True)
+    assert sorted(type(end).__name__ for end in ended) == ["CheckpointConflict", "dict"]
+    assert (await graph.aget_state(at("t"))).values == {"n": 2}
+
+
+async def test_waited_for(make_saver: MakeSaver) -> None:
+    saver = make_saver(on_conflict="wait")
+    graph = await begun(saver)
+    ended = await asyncio.gather(*(graph.ainvoke({}, at("t")) for _ in range(RUNS)))
+    assert sorted(end["n"] for end in ended) == [*range(2, 2 + RUNS)]
+    assert (await graph.aget_state(at("t"))).values == {"n": 1 + RUNS}
+
+
+async def test_waited_for_by_clients(make_saver: MakeSaver, dsn: str) -> None:
+    graph = await begun(make_saver(on_conflict="wait"))
+
+    async def run() -> None:
+        async with PgStateSaver.from_conn_string(dsn, on_conflict="wait") as saver:
+            for _ in range(2):
+                await _graphs.add_one().compile(checkpointer=saver).ainvoke({}, at("t"))
+
+    await asyncio.gather(*(run() for _ in range(4)))
+    assert (await graph.aget_state(at("t"))).values == {"n": 9}
+
+
+async def test_waited_for_by_processes(make_saver: MakeSaver, dsn: str) -> None:
+    graph = await begun(make_saver(on_conflict="wait"))
+    pipe = asyncio.subprocess.PIPE
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, ADDER, dsn, "4", stdin=pipe, stdout=pipe) for _ in range(2)
+    ]
+    async with asyncio.timeout(60):
+        for process in processes:
+            assert process.stdout is not None and await process.stdout.readline() == b"ready\n"
+        await asyncio.gather(*(process.communicate(b"\n") for process in processes))
+    assert [process.returncode for process in processes] == [0, 0]
+    assert (await graph.aget_state(at("t"))).values == {"n": 9}
+
+
+async def test_waited_for_in_threads(make_saver: MakeSaver) -> None:
+    saver = make_saver(on_conflict="wait")
+    graph = await begun(saver)
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            graph.invoke({}, at("t"))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(RUNS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    assert failed == []
+    assert (await graph.aget_state(at("t"))).values == {"n": 1 + RUNS}
+
+
+async def test_a_new_thread_is_waited_for(make_saver: MakeSaver) -> None:
+    counting = StateGraph(_graphs.Count)
+    counting.add_node("add", lambda state: {"n": state.get("n", 1) + 1})
+    counting.add_edge(START, "add")
+    graph = counting.compile(checkpointer=make_saver(on_conflict="wait"))
+    await asyncio.gather(*(graph.ainvoke({}, at("new")) for _ in range(RUNS)))
+    assert (await graph.aget_state(at("new"))).values == {"n": 1 + RUNS}
+
+
+async def test_a_turn_ends_however_the_run_does(make_saver: MakeSaver) -> None:
+    """Interrupted, failed, cancelled, stopped before a node: the next run does not wait for it."""
+    saver = make_saver(on_conflict="wait")
+    review = _graphs.review().compile(checkpointer=saver)
+    async with asyncio.timeout(20):
+        for _ in range(3):
+            await review.ainvoke({"topic": "owls", "notes": []}, at("r"))
+            await review.ainvoke(Command(resume="yes"), at("r"))
+            await asyncio.to_thread(review.invoke, {"topic": "owls", "notes": []}, at("r"))
+            await review.ainvoke(None, at("r"), interrupt_before=["publish"])
+            await asyncio.to_thread(review.invoke, None, at("r"), interrupt_after=["write"])
+            await asyncio.to_thread(review.invoke, {"topic": "owls", "notes": []}, at("r"), interrupt_before=["ask"])
+
+        def fail(_: Any) -> Any:
+            raise ValueError("no")
+
+        failing = StateGraph(_graphs.Count)
+        failing.add_node("fail", fail)
+        failing.add_edge(START, "fail")
+        graph = failing.compile(checkpointer=saver)
+        for _ in range(3):
+            with pytest.raises(ValueError, match="no"):
+                await graph.ainvoke({"n": 1}, at("f"))
+            with pytest.raises(ValueError, match="no"):
+                await asyncio.to_thread(graph.invoke, {"n": 1}, at("f"))
+
+        stuck = Together(2).compile(saver)
+        for _ in range(2):
+            run = asyncio.create_task(stuck.ainvoke({"n": 1}, at("c")))
+            while len(await ids(saver, at("c"))) % 2 or not await ids(saver, at("c")):
+                await asyncio.sleep(0.01)
+            run.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await run
+            del run
+            gc.collect()
+
+
+async def take(state: State) -> None:
+    """The turn, as a process that died leaves it."""
+    # the one before is given back behind the scenes
+    async with asyncio.timeout(10):
+        while True:
+            with suppress(errors.ClaimHeld):
+                await state.claim("threads/t/turn", 30)
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_dead_process_is_waited_for_no_longer_than_its_lease(
+    make_saver: MakeSaver, state: State, clock: Any
+) -> None:
+    graph = await begun(make_saver(on_conflict="wait", lease=30))
+    await take(state)
+    run = asyncio.create_task(graph.ainvoke({}, at("t")))
+    async with asyncio.timeout(20):
+        await clock.advance(31)
+        assert await run == {"n": 2}
+
+
+async def test_patience_ends(make_saver: MakeSaver, state: State) -> None:
+    graph = await begun(make_saver(on_conflict="wait", wait=0))
+    await take(state)
+    with pytest.raises(errors.ClaimHeld):
+        await graph.ainvoke({}, at("t"))
+
+
+async def test_a_turn_is_given_back_when_the_client_closes(make_saver: MakeSaver, dsn: str) -> None:
+    graph = await begun(make_saver(on_conflict="wait"))
+    reached = asyncio.Event()
+
+    async def wait(_: Any) -> Any:
+        reached.set()
+        await asyncio.Event().wait()
+
+    waiting = StateGraph(_graphs.Count)
+    waiting.add_node("wait", wait)
+    waiting.add_edge(START, "wait")
+    async with PgStateSaver.from_conn_string(dsn, on_conflict="wait") as other:
+        run = asyncio.create_task(waiting.compile(checkpointer=other).ainvoke({}, at("t")))
+        await reached.wait()
+    async with asyncio.timeout(10):
+        # long before the end of the lease
+        await graph.ainvoke({}, at("t"))
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+
+
+async def test_time_travel_is_no_conflict(make_saver: MakeSaver) -> None:
+    for way in ("refuse", "wait"):
+        saver = make_saver(on_conflict=way, prefix=way)
+        graph = await begun(saver)
+        for _ in range(2):
+            await graph.ainvoke({}, at("t"))
+        old = [s async for s in graph.aget_state_history(at("t"))][2]
+        changed = await graph.aupdate_state(old.config, {"n": 40})
+        assert (await graph.ainvoke({}, changed))["n"] == 41
+        assert (await graph.ainvoke({}, at("t")))["n"] == 42
+        copied = await graph.aupdate_state(old.config, None, as_node="__copy__")
+        assert (await graph.aget_state(copied)).values == old.values
+        forked = await asyncio.to_thread(graph.update_state, old.config, {"n": 50})
+        assert (await asyncio.to_thread(graph.invoke, {}, forked))["n"] == 51
+        await graph.ainvoke(None, old.config)
+
+
+async def test_a_stale_update_is_refused(make_saver: MakeSaver) -> None:
+    saver = make_saver(on_conflict="refuse")
+    first = await put(saver, at("t"), {"n": 1})
+    await put(saver, first, {"n": 2}, {"n": 2})
+    with pytest.raises(errors.Conflict):
+        await put(saver, first, {"n": 3}, {"n": 2})
+    with pytest.raises(errors.Conflict):
+        await put(saver, at("t"), {"n": 3})
+    assert (await read(saver, at("t"))).checkpoint["channel_values"] == {"n": 2}
+    # namespaces have heads of their own
+    await put(saver, at("t", ns="child:1"), {"n": 3})
+    assert len(await ids(saver, {"configurable": {"thread_id": "t"}})) == 3
+
+
+def test_ways_are_checked(make_saver: MakeSaver) -> None:
+    with pytest.raises(errors.InvalidArgument):
+        make_saver(on_conflict="ignore")
