@@ -2,8 +2,13 @@
 
 from pgstate import errors, ops, reducers
 from pgstate._areas._held import Lock, Task
+from pgstate._areas._retry import Retry
+from pgstate._areas._run import Run
+from pgstate._areas._step import Context
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas._watch import Watch
+from pgstate._areas._workflow import Workflow, current_run, step, workflow
+from pgstate._areas.runs import Runs
 from pgstate._areas.threads import Thread
 from pgstate._areas.typed import TypedState
 from pgstate._embedding import Embedding
@@ -17,7 +22,15 @@ from pgstate.errors import (
     CursorExpired,
     LeaseLost,
     PgStateError,
+    RunCancelled,
+    RunEnded,
+    RunHeld,
+    RunMissing,
+    RunTimeout,
+    SignalTimeout,
     StaleToken,
+    StepFailed,
+    StepMismatch,
     VersionConflict,
 )
 from pgstate.types import (
@@ -45,8 +58,10 @@ from pgstate.types import (
     PolicySetting,
     Result,
     RolledBack,
+    RunInfo,
     SearchRule,
     Stats,
+    StepInfo,
     TaskState,
     ThreadInfo,
     Unembedded,
@@ -68,6 +83,7 @@ __all__ = [
     "CheckpointMissing",
     "Claim",
     "ClaimHeld",
+    "Context",
     "CursorExpired",
     "Embedding",
     "Entry",
@@ -88,11 +104,24 @@ __all__ = [
     "Policy",
     "PolicySetting",
     "Result",
+    "Retry",
     "RolledBack",
+    "Run",
+    "RunCancelled",
+    "RunEnded",
+    "RunHeld",
+    "RunInfo",
+    "RunMissing",
+    "RunTimeout",
+    "Runs",
     "SearchRule",
+    "SignalTimeout",
     "StaleToken",
     "State",
     "Stats",
+    "StepFailed",
+    "StepInfo",
+    "StepMismatch",
     "Task",
     "TaskState",
     "Thread",
@@ -104,9 +133,13 @@ __all__ = [
     "Version",
     "VersionConflict",
     "Watch",
+    "Workflow",
     "connect",
+    "current_run",
     "errors",
     "key",
     "ops",
     "reducers",
+    "step",
+    "workflow",
 ]

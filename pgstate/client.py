@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Self
 from pgstate import errors, migrate
 from pgstate._areas._base import seconds, sqlstate_of
 from pgstate._areas._threads import Known
+from pgstate._areas._workflow import connector
 from pgstate._areas.access import Access
 from pgstate._areas.claims import Claims
 from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
 from pgstate._areas.policies import Policies
+from pgstate._areas.runs import Durable
 from pgstate._areas.search import Search
 from pgstate._areas.threads import Threads
 from pgstate._areas.typed import Typed
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pgstate")
 
 
-class _Views(Claims, Feed, History, Access, Policies, Typed, Search, Threads):
+class _Views(Claims, Feed, History, Access, Policies, Typed, Search, Threads, Durable):
     """All areas, and views of them."""
 
     def namespace(self, prefix: str) -> Self:
@@ -50,6 +52,9 @@ class _Views(Claims, Feed, History, Access, Policies, Typed, Search, Threads):
     def with_timeout(self, timeout: Seconds) -> Self:
         """A view whose calls wait this many seconds for their answer."""
         return self._view(timeout=seconds(timeout).total_seconds())
+
+    def _bound(self, core: BoundCore) -> BoundState:
+        return BoundState(core, self._agent, self._prefix, self._timeout)
 
     @property
     def stats(self) -> Stats:
@@ -254,3 +259,6 @@ def connect(
     elif engine is not None:
         source = EngineSource(engine)
     return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed)
+
+
+connector.append(connect)

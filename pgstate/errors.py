@@ -23,8 +23,17 @@ PgStateError
  │   ├─ ClaimHeld                 somebody else holds the claim
  │   ├─ StaleToken                the token is not the current claim's, or its lease has ended
  │   ├─ LeaseLost                 a claim that renews itself was lost: its body was cancelled
+ │   ├─ RunHeld                   another worker has the run
+ │   ├─ RunMissing                there is no run under the key
+ │   ├─ RunEnded                  the run has ended: it takes no signal any more, and does nothing new
  │   ├─ CheckpointConflict        another checkpoint is the latest of the thread: .head
  │   └─ CheckpointMissing         the checkpoint that was to be gone on from is not there any more
+ ├─ RunError                      what ends a run, or a step of one
+ │   ├─ StepFailed                a step has failed for good: .step, .error
+ │   ├─ StepMismatch              the code does other steps than the run has recorded
+ │   ├─ SignalTimeout             no signal came in time
+ │   ├─ RunCancelled              somebody cancelled the run
+ │   └─ RunTimeout                the run took longer than it may
  ├─ SchemaError                   the database's schema does not fit this client
  │   ├─ SchemaMissing             pgstate is not installed there
  │   ├─ SchemaTooOld              pgstate migrate brings it up to date
@@ -198,6 +207,18 @@ class LeaseLost(Conflict):
     The body under it was cancelled; what it writes with its token is refused."""
 
 
+class RunHeld(Conflict):
+    """Another worker has the run, or failed with it and it is not to be tried yet."""
+
+
+class RunMissing(Conflict):
+    """There is no run under the key, or it has no such step."""
+
+
+class RunEnded(Conflict):
+    """The run has ended."""
+
+
 class CheckpointConflict(Conflict):
     """Another checkpoint is the latest than the one that was expected, or there is a thread already. `head` is the
     latest, None if there is none."""
@@ -213,6 +234,47 @@ class CheckpointConflict(Conflict):
 class CheckpointMissing(Conflict):
     """The checkpoint that was to be gone on from is not there: the thread was deleted, or never was. Nothing was
     saved."""
+
+
+class RunError(PgStateError):
+    """Base of what ends a run, or a step of one. `key` is the run, `step` the step, None for the run itself."""
+
+    def __init__(self, message: str, key: str, step: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+        self.step = step
+
+    def __reduce__(self) -> tuple[type[RunError], tuple[Any, ...]]:
+        return type(self), (str(self), self.key, self.step)
+
+
+class StepFailed(RunError):
+    """A step has failed for good. `error` says with what, as it is recorded: a replay raises the same. When it was this
+    process that did the step, `__cause__` is what its function raised."""
+
+    def __init__(self, message: str, key: str, step: str | None = None, error: str = "") -> None:
+        super().__init__(message, key, step)
+        self.error = error
+
+    def __reduce__(self) -> tuple[type[StepFailed], tuple[Any, ...]]:
+        return type(self), (str(self), self.key, self.step, self.error)
+
+
+class StepMismatch(RunError):
+    """The code does other steps, or in another order, than the run has recorded. Nothing was done. Go on with the code
+    that began it, or give another `version` if the change is meant: then steps are known by their names alone."""
+
+
+class SignalTimeout(RunError):
+    """No signal came in time. This is recorded: a replay raises it too."""
+
+
+class RunCancelled(RunError):
+    """Somebody cancelled the run."""
+
+
+class RunTimeout(RunError):
+    """The run took longer than its timeout."""
 
 
 class SchemaError(PgStateError):

@@ -596,6 +596,55 @@ class Maintained:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run. `state` is waiting, running, done, failed or cancelled; `step` the step that was finished last, `steps`
+    how many are; `holder` and `lease_until` who works on it. `result` and `input` where they are JSON."""
+
+    key: str
+    name: str | None
+    state: str
+    step: str | None
+    steps: int
+    holder: str | None
+    lease_until: datetime | None
+    attempts: int
+    priority: int
+    ready_at: datetime | None
+    deadline: datetime | None
+    error: str | None
+    result: Any
+    input: Any
+    code: str | None
+    parent: str | None
+    forked_from: str | None
+    forked_step: str | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepInfo:
+    """A step of a run. `kind` is step, map, sleep, signal, child, now or undo, `state` pending, done or failed;
+    `position` the how many-eth of the code it is; `attempts` how often who finished it tried; `due_at` until when it
+    sleeps, or waits for a signal; `token` that of the worker that recorded it. `result` where it is JSON."""
+
+    step: str
+    name: str
+    kind: str
+    state: str
+    position: int | None
+    result: Any
+    error: str | None
+    attempts: int
+    started_at: datetime
+    finished_at: datetime | None
+    due_at: datetime | None
+    token: int | None
+
+
 @dataclass(slots=True)
 class Stats:
     """What a client did since it connected, in counts."""

@@ -1,6 +1,6 @@
-"""Threads and checkpoints, and the LangGraph store.
+"""Threads and checkpoints, durable runs, and the LangGraph store.
 
-Adds tables for threads, checkpoints and their chunks; changes none that there is.
+Adds tables for threads, checkpoints and their chunks, for runs, their steps and signals; changes none that there is.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ LOSSES: list[tuple[str, str]] = [
     ("threads", "select count(*) from pgstate.thread where begun_at is not null and key is not null"),
     ("checkpoints", "select count(*) from pgstate.checkpoint"),
     ("pending writes of threads", "select count(*) from pgstate.pending_write"),
+    ("runs", "select count(*) from pgstate.run where key is not null"),
+    ("steps of runs", "select count(*) from pgstate.step"),
     ("vectors that writers gave with their values", "select count(*) from pgstate.embedding where digest = ''"),
 ]
 

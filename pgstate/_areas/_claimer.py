@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 
 from pgstate import errors
+from pgstate._areas._stir import LOOK_AGAIN, look_at
 from pgstate._calls import claims
 from pgstate._core import Core
 from pgstate._hub import Tap
@@ -19,8 +20,6 @@ from pgstate.types import Row
 
 _log = logging.getLogger("pgstate")
 
-# Without a wake-up it looks again after this; wake-ups and ends of leases make it look at once.
-_LOOK_AGAIN = 5.0
 _MAX_BATCH = 256
 
 
@@ -173,7 +172,7 @@ class Claimer:
         if self._broken is not None:
             raise self._broken
         nap = min(waiter.deadline for waiter in self._waiters) - loop.time()
-        nap = min(nap, _LOOK_AGAIN if self._joining.done() else 1.0)
+        nap = min(nap, LOOK_AGAIN if self._joining.done() else 1.0)
         if retry_in is not None:
             nap = min(nap, max(retry_in.total_seconds(), 0.0) + 0.001)
         try:
@@ -193,13 +192,7 @@ class Claimer:
     def _leave(self) -> None:
         if self._joining is not None:
             self._joining.cancel()
-            self._joining.add_done_callback(_look_at)
+            self._joining.add_done_callback(look_at)
         if self._tap is not None:
             self._core.hub.detach(self._tap)
         self._tap = self._joining = self._broken = None
-
-
-def _look_at(future: asyncio.Future[str]) -> None:
-    # what went wrong was told already, or nobody waits any more
-    if not future.cancelled():
-        future.exception()

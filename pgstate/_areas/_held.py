@@ -57,6 +57,7 @@ class Held:
 
     @property
     def key(self) -> str:
+        """The key."""
         return self._claim.key
 
     @property

@@ -12,6 +12,7 @@ from pgstate.cli import (
     _langgraph,
     _migrate,
     _policies,
+    _runs,
     _search,
     _servers,
     _tasks,
@@ -53,6 +54,7 @@ _threads.register(app)
 _watch.register(app)
 _claims.register(app)
 _tasks.register(app)
+_runs.register(app)
 _access.register(app)
 _policies.register(app)
 _langgraph.register(app)

@@ -211,7 +211,13 @@ def _run(cli: Cli, work: Coroutine[Any, Any, None]) -> None:
 
 def _lost(error: errors.Conflict) -> dict[str, Any]:
     """The outcome of a write that was not made, with the words that SQL has for it."""
-    status = {errors.ClaimHeld: "held", errors.StaleToken: "stale"}.get(type(error), "conflict")
+    status = {
+        errors.ClaimHeld: "held",
+        errors.StaleToken: "stale",
+        errors.RunHeld: "held",
+        errors.RunMissing: "missing",
+        errors.RunEnded: "ended",
+    }.get(type(error), "conflict")
     row: dict[str, Any] = {"status": status, "key": error.key, "version": None, "value": None}
     if isinstance(error, errors.VersionConflict):
         # version 0 without a value: the key does not exist

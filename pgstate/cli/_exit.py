@@ -26,6 +26,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.NotRecorded, USAGE),
     (errors.OpIdReused, USAGE),
     (errors.WrongKind, USAGE),
+    (errors.RunMissing, MISSING),
     (errors.Conflict, CONFLICT),
     (errors.AccessDenied, DENIED),
     (errors.Unreachable, UNREACHABLE),

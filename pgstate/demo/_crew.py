@@ -9,7 +9,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,25 +57,31 @@ class Worker:
 @asynccontextmanager
 async def crew(agents: Sequence[str], namespace: str, dsn: str | None) -> AsyncIterator[list[Worker]]:
     """Worker processes, which are gone when the block is left, however it is left."""
+    workers: list[Worker] = []
+    async with AsyncExitStack() as stack:
+        for agent in agents:
+            workers.append(await stack.enter_async_context(hired(agent, dsn, "_worker", namespace)))
+        yield workers
+
+
+@asynccontextmanager
+async def hired(agent: str, dsn: str | None, module: str, *arguments: str) -> AsyncIterator[Worker]:
+    """One process, which is gone when the block is left, however it is left."""
     # not in an argument: everybody on the machine can read those, and an address may hold a password
     environment = os.environ | ({} if dsn is None else {"PGSTATE_DSN": dsn})
-    workers: list[Worker] = []
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", f"pgstate.demo.{module}", agent, *arguments),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        env=environment,
+        # Ctrl-C goes to the orchestrator alone, which ends them
+        start_new_session=True,
+    )
     try:
-        for agent in agents:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "pgstate.demo._worker", agent, namespace),
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=PIPE,
-                env=environment,
-                # Ctrl-C goes to the orchestrator alone, which ends them
-                start_new_session=True,
-            )
-            workers.append(Worker(agent, process))
-        yield workers
+        yield Worker(agent, process)
     finally:
-        for worker in workers:
-            if worker.process.returncode is None:
-                worker.process.kill()
-        await asyncio.gather(*(worker.process.wait() for worker in workers))
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

@@ -16,7 +16,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from pgstate import Version
+from pgstate import StepInfo, Version
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +38,21 @@ def opening(console: Console, namespace: str, tasks: int, agents: Sequence[str])
     """What is about to happen."""
     console.print(Text.assemble("run ", (namespace, "bold cyan"), f": {tasks} modules of the standard library"))
     console.print(f"starting {len(agents)} worker processes, which wait on a watch: {', '.join(agents)}")
+
+
+def pipeline_killed(console: Console, agent: str, pid: int, step: int, steps: int) -> None:
+    """The process that did the pipeline is dead."""
+    text = f"SIGKILL  a pipeline of {steps} steps by {agent} (pid {pid}), in step {step}"
+    console.print(Text(text, style="bold red"))
+
+
+def pipeline_done(console: Console, pid: int, steps: Sequence[StepInfo], first: int) -> None:
+    """Another has gone on with it: when each step was done."""
+    if not steps:
+        return
+    began = steps[0].started_at
+    times = [f"{(step.finished_at - began).total_seconds():.2f}" for step in steps if step.finished_at is not None]
+    console.print(f"pid {pid} went on with step {first}; seconds at which steps were recorded: {' '.join(times)}")
 
 
 class Progress:

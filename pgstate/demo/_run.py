@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import tempfile
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgstate import State, errors
-from pgstate.demo import _report
-from pgstate.demo._crew import DemoFailed, Worker, crew
+from pgstate.demo import _pipeline, _report
+from pgstate.demo._crew import DemoFailed, Worker, crew, hired
 from pgstate.demo._modules import analyse, choose, expected
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ async def run(state: State, dsn: str | None, console: Console) -> bool:
         async with asyncio.timeout(LIMIT), _access(state, agents, demo.namespace):
             async with crew(agents, demo.namespace, dsn) as workers:
                 await _work(demo, space, workers, console)
-            return await _judge(demo, space, workers, console)
+            pipeline = await _die_and_go_on(demo, space, agents[0], dsn, console)
+            return await _judge(demo, space, workers, pipeline, console)
     except TimeoutError:
         left = sorted({f"tasks/{module}" for module in modules} - set(demo.completed))
         _report.failure(console, f"not done after {LIMIT:.0f} s; left: {', '.join(left) or 'nothing'}")
@@ -171,7 +173,30 @@ async def _kill_one(demo: Demo, workers: Sequence[Worker], progress: _report.Pro
         await asyncio.gather(*reports, return_exceptions=True)
 
 
-async def _judge(demo: Demo, space: State, workers: Sequence[Worker], console: Console) -> bool:
+async def _die_and_go_on(demo: Demo, space: State, agent: str, dsn: str | None, console: Console) -> _report.Check:
+    """A pipeline of 20 steps: killed in step 14, gone on with in another process when the lease of the first has
+    ended."""
+    key = f"{demo.namespace}/pipeline"
+    with tempfile.TemporaryDirectory(prefix="pgstate-demo-") as folder:
+        effects = Path(folder) / "effects"
+        arguments = (agent, dsn, "_pipeline", key, str(effects))
+        async with hired(*arguments, str(_pipeline.FATAL)) as first:
+            said = await first.report()
+            await first.kill()
+        _report.pipeline_killed(console, agent, first.process.pid, said["step"], _pipeline.STEPS)
+        async with hired(*arguments) as second:
+            await second.ended()
+        found, steps = await space.runs.get("pipeline"), await space.runs.steps("pipeline")
+        pids = (first.process.pid, second.process.pid)
+        faults = _pipeline.faults(effects, pids, steps, None if found is None else found.result)
+    _report.pipeline_done(console, second.process.pid, steps, _pipeline.FATAL)
+    claim = f"by a file outside the database, steps 1 to {_pipeline.FATAL - 1} of {_pipeline.STEPS} were done once"
+    return _report.Check(claim, faults)
+
+
+async def _judge(
+    demo: Demo, space: State, workers: Sequence[Worker], pipeline: _report.Check, console: Console
+) -> bool:
     """Prints what came out, and whether it is right: against a count in this process, and by the database's history."""
     found = [await asyncio.to_thread(analyse, module, path) for module, path in demo.modules.items()]
     wanted = expected(found)
@@ -200,6 +225,7 @@ async def _judge(demo: Demo, space: State, workers: Sequence[Worker], console: C
         )
     )
     checks.append(_report.Check(f"{demo.victim} was killed, and another finished its task", _not_taken_over(demo)))
+    checks.append(pipeline)
     _report.verdict(console, checks, demo.namespace, time.monotonic() - demo.began, embedded=demo.embedded)
     return not any(check.faults for check in checks)
 

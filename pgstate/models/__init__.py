@@ -10,7 +10,7 @@ leave pgstate alone. Relationships are viewonly.
 A login made by `create_reader` may read the views, and the tables under the first three, as far as its grants reach.
 
 Classes named `…Row` are tables, the others views: `Entry`, `Version` and `Claim` without tombstones, expired entries,
-and ended claims; `Thread` and `Checkpoint`; `Activity`, `Agent`, `Grant` and `Policy`.
+and ended claims; `Thread` and `Checkpoint`; `Run` and `Step`; `Activity`, `Agent`, `Grant` and `Policy`.
 """
 
 from pgstate.models._access import AccessGrantRow, AgentRow, DelegationRow, FormerAgentRow, LoginRow, ReachRow
@@ -23,7 +23,9 @@ from pgstate.models._base import (
     agent_id_seq,
     claim_token_seq,
     metadata,
+    run_id_seq,
     search_rule_id_seq,
+    signal_no_seq,
     thread_id_seq,
     vector_index_id_seq,
     version_floor,
@@ -42,6 +44,7 @@ from pgstate.models._entries import (
 )
 from pgstate.models._patterns import matching
 from pgstate.models._policies import MarkRow, PolicyRow, ReducerRow, ReviewRow, SweepRow, ThinningRow
+from pgstate.models._runs import Run, RunRow, SignalRow, Step, StepRow
 from pgstate.models._search import (
     EmbeddingRow,
     EmbeddingWantedRow,
@@ -87,9 +90,14 @@ __all__ = [
     "ReachRow",
     "ReducerRow",
     "ReviewRow",
+    "Run",
+    "RunRow",
     "SearchBuildRow",
     "SearchDocRow",
     "SearchRuleRow",
+    "SignalRow",
+    "Step",
+    "StepRow",
     "SweepRow",
     "Task",
     "ThinningRow",
@@ -104,7 +112,9 @@ __all__ = [
     "claim_token_seq",
     "matching",
     "metadata",
+    "run_id_seq",
     "search_rule_id_seq",
+    "signal_no_seq",
     "thread_id_seq",
     "vector_index_id_seq",
     "version_floor",

@@ -11,13 +11,22 @@ from pgstate._areas._base import Area
 from pgstate._bound import BoundCore
 from pgstate._links import Statements
 from pgstate.sync import _loop
-from pgstate.sync._calls import StateCalls
+from pgstate.sync._calls import Runs, StateCalls
 from pgstate.types import Row
 
 _KINDS = "a psycopg Connection, or a Session, scoped_session or Connection of SQLAlchemy on psycopg"
 
 
-class BoundState(StateCalls):
+class WithRuns(StateCalls):
+    """What stands behind `runs` is made anew each time."""
+
+    @property
+    def runs(self) -> Runs:
+        """Durable runs: start, signal, cancel, retry, fork, delete, list them."""
+        return Runs(lambda: self._its.runs)
+
+
+class BoundState(WithRuns):
     """Shared state inside a transaction of the caller's. Made by `State.bind`; cheap. As `pgstate.BoundState`, for the
     thread that has the transaction."""
 

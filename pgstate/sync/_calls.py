@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, overload
 from pydantic import BaseModel
 
 from pgstate import client, errors
-from pgstate._areas import _held, threads, typed
+from pgstate._areas import _held, runs, threads, typed
 from pgstate._areas._held import Loss
 from pgstate._areas.typed import _ATTEMPTS, _Row
 from pgstate._codec import JSON, Serializer
@@ -41,9 +41,11 @@ from pgstate.types import (
     PolicySetting,
     Result,
     RolledBack,
+    RunInfo,
     SearchRule,
     Seconds,
     Stats,
+    StepInfo,
     TaskState,
     ThreadInfo,
     Unembedded,
@@ -984,6 +986,102 @@ class Thread(Proxy[threads.Thread]):
         self._run(self._its.put_writes(checkpoint, task_id, writes, task_path=task_path, replace=replace))
 
 
+class Runs(Proxy[runs.Runs]):
+    """The runs of a state: `state.runs`."""
+
+    def start(
+        self,
+        key: str,
+        workflow: str,
+        input: Any = None,
+        *,
+        priority: int | None = None,
+        at: datetime | None = None,
+        timeout: Seconds | None = None,
+        ttl: Seconds | None = None,
+        parent: str | None = None,
+    ) -> bool:
+        """Leaves a run to the workers that know its workflow. False if there is a run under the key already, ended
+        or not: nothing is changed then, so starting may be repeated.
+
+        A higher `priority` is taken first; `at` is the earliest time; `timeout` is how long it may take from then
+        on; `ttl` how long it stays after each change. Raises InvalidKey, InvalidArgument, InvalidValue,
+        WrongKind, AccessDenied (takes read and write)."""
+        return self._run(
+            self._its.start(key, workflow, input, priority=priority, at=at, timeout=timeout, ttl=ttl, parent=parent)
+        )
+
+    def get(self, key: str) -> RunInfo | None:
+        """One run, None if there is none. Raises InvalidKey, AccessDenied."""
+        return self._run(self._its.get(key))
+
+    def list(
+        self,
+        pattern: str = "",
+        *,
+        states: Sequence[str] | None = None,
+        limit: int | None = 1000,
+        after: str | None = None,
+    ) -> builtins.list[RunInfo]:
+        """Runs that match a pattern and that the agent may read, in key order. `states`: waiting, running, done,
+        failed, cancelled; `after` is the last key of the page before. Raises InvalidPattern, InvalidArgument,
+        AccessDenied."""
+        return self._run(self._its.list(pattern, states=states, limit=limit, after=after))
+
+    def steps(self, key: str) -> builtins.list[StepInfo]:
+        """The steps of a run, in the order of its code; none if there is no run. Raises InvalidKey, AccessDenied."""
+        return self._run(self._its.steps(key))
+
+    def result(self, key: str, *, wait: Seconds | None = None, as_: Any = None) -> Any:
+        """What a run has returned; waits up to `wait` seconds for its end. Raises Timeout if it has not ended by
+        then, RunMissing, RunCancelled, StepFailed with the error that it failed with, InvalidKey, AccessDenied."""
+        return self._run(self._its.result(key, wait=wait, as_=as_))
+
+    def signal(self, key: str, name: str, payload: Any = None) -> None:
+        """Sends a signal to a run, which keeps it until a `wait_signal` of that name takes it, once, whatever dies
+        meanwhile. Raises RunMissing, RunEnded, InvalidKey, InvalidValue, AccessDenied (takes read and write)."""
+        self._run(self._its.signal(key, name, payload))
+
+    def cancel(self, key: str) -> bool:
+        """Cancels a run. False if somebody works on it: then that is interrupted, undoes what there is to undo, and
+        the run is cancelled when that is done. Raises RunMissing, RunEnded, InvalidKey, AccessDenied (takes read
+        and write)."""
+        return self._run(self._its.cancel(key))
+
+    def retry(self, key: str) -> bool:
+        """Lets a failed or cancelled run go on; the steps that it failed with are done again. One that undid what it
+        had done begins anew. False if it is open. Raises RunMissing, RunEnded for one that is done, InvalidKey,
+        AccessDenied (takes read and write)."""
+        return self._run(self._its.retry(key))
+
+    def fork(self, key: str, target: str, from_step: str | None = None) -> None:
+        """Makes a run under another key with the results that one had before a step (None: all), to go on its own
+        way from there. Raises RunMissing, RunHeld when there is a run under `target`, InvalidKey, AccessDenied
+        (takes read here, read and write there)."""
+        self._run(self._its.fork(key, target, from_step))
+
+    def delete(self, key: str) -> bool:
+        """Deletes a run with its steps; was there one? Raises RunHeld while somebody works on it, InvalidKey,
+        AccessDenied (takes read and write)."""
+        return self._run(self._its.delete(key))
+
+    def schedule(
+        self,
+        key: str,
+        workflow: str,
+        cron: str,
+        input: Any = None,
+        *,
+        timezone: str = "UTC",
+        priority: int | None = None,
+    ) -> datetime:
+        """Has runs of a workflow started by a cron expression ("0 9 * * MON-FRI"), under `key/<time>`, by whichever
+        worker follows `schedules`; returns when the first is due. The schedule is an entry, which `delete` ends;
+        times that nobody was there for are made up for by one run. Needs pgstate[cron]. Raises InvalidArgument,
+        InvalidKey, AccessDenied."""
+        return self._run(self._its.schedule(key, workflow, cron, input, timezone=timezone, priority=priority))
+
+
 class Task(Proxy[_held.Task]):
     """Claimed work: `key`, `value`, `token`, `attempts`. When the block ends it is completed, or fails with what
     was raised, unless it was completed, failed or released in the block, by these methods: what is ended
@@ -1016,6 +1114,7 @@ class Task(Proxy[_held.Task]):
 
     @property
     def key(self) -> str:
+        """The key."""
         return self._its.key
 
     @property
@@ -1046,6 +1145,7 @@ class Lock(Proxy[_held.Lock]):
 
     @property
     def key(self) -> str:
+        """The key."""
         return self._its.key
 
     @property

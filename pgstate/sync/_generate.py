@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pgstate import client, types
 from pgstate._areas import _held
+from pgstate._areas.runs import Runs
 from pgstate._areas.threads import Thread
 from pgstate._areas.typed import TypedState
 
@@ -23,9 +24,11 @@ TARGET = Path(__file__).with_name("_calls.py")
 
 # the asynchronous class, what the synchronous one is called, and what is written by hand instead
 _CLASSES: list[tuple[type, str, str, set[str]]] = [
-    (client.State, "StateCalls", "Proxy[client.BoundState | client.State]", {"bind", "close", "work"}),
+    (client.State, "StateCalls", "Proxy[client.BoundState | client.State]", {"bind", "close", "work", "run", "runs"}),
     (TypedState, "TypedState", "Proxy[typed.TypedState[T]], Generic[T]", set()),
     (Thread, "Thread", "Proxy[threads.Thread]", set()),
+    # steps are functions of a run that is under way in an event loop: Workflow.run_sync() and workers have one
+    (Runs, "Runs", "Proxy[runs.Runs]", {"run", "worker"}),
     (_held.Task, "Task", "Proxy[_held.Task]", set()),
     (_held.Lock, "Lock", "Proxy[_held.Lock]", set()),
 ]
@@ -34,6 +37,7 @@ _SHOWN = {
     "Self": "type(self)(lambda: {})",
     "TypedState": "TypedState(lambda: {})",
     "Thread": "Thread(lambda: {})",
+    "Runs": "Runs(lambda: {})",
     "Watch": "Watch(lambda: {})",
     "TypedWatch": "TypedWatch(lambda: {})",
     "Claiming": "Claiming({}, Task)",
@@ -66,7 +70,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, overload
 from pydantic import BaseModel
 
 from pgstate import client, errors
-from pgstate._areas import _held, threads, typed
+from pgstate._areas import _held, runs, threads, typed
 from pgstate._areas._held import Loss
 from pgstate._areas.typed import _ATTEMPTS, _Row
 from pgstate._codec import JSON, Serializer

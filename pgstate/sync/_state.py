@@ -15,15 +15,15 @@ from pgstate import client
 from pgstate._areas import _held
 from pgstate._embedding import Embedding
 from pgstate.sync import _loop
-from pgstate.sync._bind import BoundState, bind
-from pgstate.sync._calls import StateCalls, Task
+from pgstate.sync._bind import BoundState, WithRuns, bind
+from pgstate.sync._calls import Task
 from pgstate.types import Seconds
 
 Handler: TypeAlias = Callable[[Task], Any]
 _LOOK = 0.05  # seconds
 
 
-class State(StateCalls):
+class State(WithRuns):
     """Shared state, as one agent sees it. Made by `connect`; safe to use from any number of threads, and after a fork.
 
     Views of it share connections, queues and the feed reader: `namespace` for relative keys, `as_agent` for another

@@ -20,7 +20,7 @@ from rich.console import Console
 
 import pgstate
 from conftest import Database
-from pgstate.demo import _modules, _run
+from pgstate.demo import _modules, _pipeline, _run
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "pgstate.cli", "demo")
@@ -50,7 +50,11 @@ def check_run(said: str, database: Database) -> str:
     namespace = re.search(r"^run (demo/\w+):", said, re.MULTILINE)
     assert namespace is not None, said
     run = namespace[1]
-    assert len(re.findall(r"^ok ", said, re.MULTILINE)) == 3, said
+    assert len(re.findall(r"^ok ", said, re.MULTILINE)) == 4, said
+    pipeline = re.findall(r"SIGKILL  a pipeline of 20 steps by (\S+) \(pid \d+\), in step 14", said)
+    assert pipeline == ["demo-worker-1"]
+    steps = f"select state, count(*), count(distinct token) from pgstate.steps where key = '{run}/pipeline' group by 1"
+    assert database.sql(steps) == [("done", 20, 2)]
     assert "FAILED" not in said
     (victim, _, merges, task) = KILLED.findall(said)[0]
     assert len(KILLED.findall(said)) == 1
@@ -178,3 +182,13 @@ def test_what_is_found_in_a_module(tmp_path: Path) -> None:
     assert (wanted["totals/lines"], wanted["totals/longest"], wanted["totals/shortest"]) == (10, 8, 2)
     assert wanted["names"] == ["A", "f", "g"]
     assert (wanted["imports/os"], wanted["imports/json"]) == (2, 1)
+
+
+def test_what_the_pipeline_may_not_have_done(tmp_path: Path) -> None:
+    effects = tmp_path / "effects"
+    right = [f"{n} 7" for n in range(1, 15)] + [f"{n} 8" for n in range(14, 21)]
+    for lines, faults in ((right, 1), (["1 7", *right], 2), (right[:-1], 2)):
+        effects.write_text("\n".join(lines) + "\n")
+        # nothing is recorded, which is a fault too
+        assert len(_pipeline.faults(effects, (7, 8), [], 210)) == faults
+    assert len(_pipeline.faults(effects, (7, 8), [], 209)) == 3

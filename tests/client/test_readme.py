@@ -45,7 +45,7 @@ async def test_sql_snippets(admin: asyncpg.Connection, login_name: Callable[[str
 def scripts(login_name: Callable[[str], str]) -> list[str]:
     """The SQL snippets, with names for roles that no other test uses."""
     found = blocks("sql")
-    assert len(found) == 6
+    assert len(found) == 7
     for name in ("writer_login", "app_server", "eve"):
         own = login_name(name)
         found = [script.replace(name, own) for script in found]
@@ -110,6 +110,23 @@ async def test_threads_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys
     assert latest.split()[1:] == [point.split()[0], "2"] and "{'step': 1}" in point
     async with pgstate.connect(dsn) as state:
         assert [thread.key for thread in await state.threads()] == ["research/t-2"]
+
+
+async def test_runs_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    snippet = python("state.run(")
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    for _ in range(2):
+        # the second time it is over, and a signal is refused
+        await run(
+            snippet.replace("    await state.runs.signal", "    if _ == 0: await state.runs.signal").replace(
+                "async with", f"_ = {_}\nasync with", 1
+            )
+        )
+        assert capsys.readouterr().out.endswith("approved by ana\n")
+    async with pgstate.connect(dsn) as state:
+        assert await state.get("research/count", as_=int) is not None
+        (report,) = await state.runs.list("research/**")
+        assert (report.state, report.steps) == ("done", 5)
 
 
 async def test_typed_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

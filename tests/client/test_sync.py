@@ -52,7 +52,8 @@ def test_what_is_generated_is_up_to_date() -> None:
     ],
 )
 def test_it_has_all_that_the_asynchronous_one_has(plain: type, asynchronous: type) -> None:
-    names = [name for name in dir(asynchronous) if not name.startswith("_")]
+    # a run that is under way calls functions in its event loop: Workflow.run_sync() is for those without one
+    names = [name for name in dir(asynchronous) if not name.startswith("_") and name != "run"]
     assert [name for name in names if not hasattr(plain, name)] == []
     for name in names:
         ours, theirs = getattr(plain, name), getattr(asynchronous, name)

@@ -245,12 +245,13 @@ async def test_in_small_steps_and_by_another_policy(root: Caller, settle: Settle
 
 
 @pytest.mark.core
-async def test_runs_stay(root: Caller, settle: Settle, inside: Caller) -> None:
+async def test_a_deleted_run_goes(root: Caller, settle: Settle, inside: Caller) -> None:
     await root("set_policy", "**", keep="1 version")
-    await write_and_delete(root, "a/value", "a/run")
-    await inside.execute("update pgstate.entry set kind = 'run' where key = 'a/run'")
+    await root("start_run", "a/run")
+    assert (await root("delete_run", "a/run"))["status"] == "ok"
     await settle()
-    assert await keys(inside) == ["a/run"]
+    assert await keys(inside) == []
+    assert (await root("start_run", "a/run"))["created"]
 
 
 @pytest.mark.core

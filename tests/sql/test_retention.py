@@ -172,15 +172,31 @@ async def test_claims_go_on(root: Caller, settle: Settle) -> None:
 
 
 @pytest.mark.core
-async def test_the_chain_of_a_thread_or_run_is_never_cut(root: Caller, settle: Settle, inside: Caller) -> None:
+async def test_what_stands_in_tables_of_its_own_outlives_versions(root: Caller, settle: Settle, inside: Caller) -> None:
     await root("set_policy", "**", keep="1")
-    for key in ("value", "run"):
-        await write(root, key, 4)
-    await inside.execute("update pgstate.entry set kind = key where key <> 'value'")
+    await write(root, "value", 4)
+    run = await root("start_run", "run", seconds(10 * HOUR))
+    for step in ("a", "b", "c"):
+        arguments = [
+            ["run"],
+            [run["token"]],
+            [step],
+            [step],
+            ["step"],
+            [1],
+            [True],
+            ["done"],
+            ["json"],
+            [b"1"],
+            [1],
+            [0.0],
+        ]
+        await root("finish_steps", *arguments)
     line = [await saved(root, "thread", {"n": n, "text": LONG}) for n in range(4)]
-    # of a thread it is not in the versions of its entry
-    assert await settle() == 6
-    assert await inside.fetchval("select count(*) from pgstate.version where key = 'run'") == 4
+    # of threads and runs it is not in the versions of their entries
+    assert await settle() == 9
+    assert (await root("end_run", "run", run["token"], "open"))["status"] == "ok"
+    assert (await root("start_run", "run", seconds(10)))["steps"] == ["a", "b", "c"]
     assert [await load(root, "thread", id) for id in line] == [{"n": n, "text": LONG} for n in range(4)]
 
 

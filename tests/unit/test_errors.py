@@ -116,6 +116,15 @@ def test_errors_travel(way: Callable[[Exception], Exception]) -> None:
         errors.LeaseLost: ("what", "k"),
         errors.CheckpointConflict: ("what", "k", "head"),
         errors.CheckpointMissing: ("what", "k"),
+        errors.RunHeld: ("what", "k"),
+        errors.RunMissing: ("what", "k"),
+        errors.RunEnded: ("what", "k"),
+        errors.RunError: ("what", "k", "step"),
+        errors.StepFailed: ("what", "k", "step", "ValueError: x"),
+        errors.StepMismatch: ("what", "k", "step"),
+        errors.SignalTimeout: ("what", "k", "step"),
+        errors.RunCancelled: ("what", "k"),
+        errors.RunTimeout: ("what", "k"),
     }
     for class_ in set(classes().values()) - {errors.DatabaseError}:
         error = class_(*arguments.get(class_, ("what",)))

@@ -11,12 +11,14 @@ from pgstate import errors, ops, reducers
 
 NAMES = [
     "UNSET", "AccessDenied", "Agent", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
-    "CheckpointConflict", "CheckpointInfo", "CheckpointMissing", "Claim", "ClaimHeld", "CursorExpired",
+    "CheckpointConflict", "CheckpointInfo", "CheckpointMissing", "Claim", "ClaimHeld", "Context", "CursorExpired",
     "Embedding", "Entry", "Failed", "FieldChange", "ForcedRelease", "Found", "FoundPage", "Grant", "HeldClaim",
-    "Info", "LeaseLost", "Lock", "Maintained", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting", "Result",
-    "RolledBack", "SearchRule", "StaleToken", "State", "Stats", "Task", "TaskState", "Thread", "ThreadInfo", "TypedState", "TypedWatch",
-    "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "connect", "errors", "key", "ops",
-    "reducers",
+    "Info", "LeaseLost", "Lock", "Maintained", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting",
+    "Result", "Retry", "RolledBack", "Run", "RunCancelled", "RunEnded", "RunHeld", "RunInfo", "RunMissing",
+    "RunTimeout", "Runs", "SearchRule", "SignalTimeout", "StaleToken", "State", "Stats", "StepFailed", "StepInfo",
+    "StepMismatch", "Task", "TaskState", "Thread", "ThreadInfo", "TypedState", "TypedWatch", "Unembedded",
+    "VectorIndex", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run", "errors", "key",
+    "ops", "reducers", "step", "workflow",
 ]  # fmt: skip
 METHODS = [
     "agents", "apply", "as_agent", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next", "claims",
@@ -25,13 +27,47 @@ METHODS = [
     "drop_search", "drop_vectors", "embed", "explain_policy", "fail", "get", "get_many", "grant_access", "grants",
     "history", "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "namespaces",
     "policies", "put", "put_embedded", "put_many", "register_reducer", "release", "renew", "revoke_access",
-    "rollback", "search", "searches", "semaphore", "set_login", "set_policy", "set_search", "set_vectors", "stats",
-    "tasks", "thread", "threads", "touch", "typed", "undelegate", "unembedded", "update", "vectors", "watch",
-    "with_timeout", "work",
+    "rollback", "run", "runs", "search", "searches", "semaphore", "set_login", "set_policy", "set_search",
+    "set_vectors", "stats", "tasks", "thread", "threads", "touch", "typed", "undelegate", "unembedded", "update",
+    "vectors", "watch", "with_timeout", "work",
 ]  # fmt: skip
 TYPED = {
+    pgstate.Workflow: ["handle", "run_sync", "start"],
     pgstate.TypedState: ["define", "delete", "diff", "load", "modify", "path", "reducers", "set", "update", "watch"],
     pgstate.TypedWatch: ["aclose"],
+    pgstate.Run: [
+        "attempts",
+        "cancelled",
+        "child",
+        "finished",
+        "key",
+        "lease_until",
+        "map",
+        "now",
+        "on_failure",
+        "random",
+        "sleep",
+        "step",
+        "token",
+        "uuid",
+        "wait_signal",
+    ],
+    pgstate.Runs: [
+        "cancel",
+        "delete",
+        "fork",
+        "get",
+        "list",
+        "result",
+        "retry",
+        "run",
+        "schedule",
+        "signal",
+        "start",
+        "steps",
+        "worker",
+    ],
+    pgstate.Context: ["cancelled", "state"],
     pgstate.Thread: [
         "channels",
         "delete",
@@ -67,7 +103,7 @@ def test_the_methods_of_the_state() -> None:
     assert [name for name in METHODS if not inspect.getdoc(getattr(pgstate.State, name))] == []
 
 
-def test_the_methods_of_typed_states_and_threads() -> None:
+def test_the_methods_of_other_classes() -> None:
     for cls, methods in TYPED.items():
         assert sorted(name for name in dir(cls) if not name.startswith("_")) == methods
         assert [name for name in methods if not inspect.getdoc(getattr(cls, name))] == []
@@ -96,7 +132,15 @@ def test_errors_at_the_top_are_those_of_the_module() -> None:
         "CursorExpired",
         "LeaseLost",
         "PgStateError",
+        "RunCancelled",
+        "RunEnded",
+        "RunHeld",
+        "RunMissing",
+        "RunTimeout",
+        "SignalTimeout",
         "StaleToken",
+        "StepFailed",
+        "StepMismatch",
         "VersionConflict",
     ]
     assert all(getattr(pgstate, name) is getattr(errors, name) for name in at_the_top)

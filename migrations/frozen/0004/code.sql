@@ -1395,8 +1395,8 @@ declare
   v_newest bigint;
   v_stays boolean;
 begin
-  -- the chain of a run is never cut; that of a thread is in its checkpoints
-  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key and e.kind <> 'run';
+  -- also of a thread or run: what they stand on is in tables of their own
+  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key;
   if v_cut > 1 then
     -- OFFSET 0: by the key, of which few versions go at a time, and not by the transaction, which may have written many
     -- others. The first: a transaction may have begun after another and written before it.
@@ -1456,9 +1456,9 @@ declare
   v_last record;
   v_purged pgstate._purged;
 begin
-  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind <> 'run' for update skip locked;
+  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null for update skip locked;
   if not found then
-    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind <> 'run') then
+    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null) then
       v_purged.removed := 0;
     end if;
     return v_purged;
@@ -1757,6 +1757,7 @@ begin
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
   v_done.more := pgstate._collect_threads(p_limit) or v_done.more;
+  v_done.more := pgstate._collect_runs(p_limit) or v_done.more;
   -- indexing one key takes about as long as looking at ten versions
   v_done.more := pgstate._build_search(greatest(p_limit / 10, 1)) or v_done.more;
   if not v_all then
@@ -1768,7 +1769,7 @@ begin
   return v_done;
 end
 $$;
-comment on function pgstate._maintain(int, int) is 'Internal: retention, what is left of threads, and indexing for search.';
+comment on function pgstate._maintain(int, int) is 'Internal: retention, what is left of threads and runs, and indexing for search.';
 
 -- functions/values/_expire.sql
 -- Writes the expiry version of entries whose time has come; they were invisible since. Any client may ask: which keys
@@ -1808,9 +1809,7 @@ begin
   select e.key, e.version, i.epoch, 'expire', 'pgstate', session_user, v_now
     from pgstate.entry e cross join pgstate.install i where e.key = any (v_keys) order by e.key;
   delete from pgstate.claim c where c.key = any (v_keys);
-  if cardinality(v_threads) > 0 then
-    perform pgstate._detach_threads(v_threads);
-  end if;
+  perform pgstate._detach_threads(v_keys);
 end
 $$;
 comment on function pgstate._expire(int) is 'Internal: writes expiry versions.';
@@ -4090,16 +4089,17 @@ $$;
 comment on function pgstate._thread_value(bigint) is 'Internal: what the entry of a thread says of its checkpoints, counted anew.';
 
 -- functions/threads/_detach_threads.sql
--- The entries of these keys are no threads any more: what they held is collected. Called with the entries locked. Waits for
+-- The entries of these keys are no threads or runs any more: what they held is collected. Called with the entries locked. Waits for
 -- who forks one of them or adds writes to it.
 create function pgstate._detach_threads(p_keys text[]) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   update pgstate.thread t set key = null, collect_at = pgstate._now() where t.key = any (p_keys);
+  update pgstate.run r set key = null, ended_at = coalesce(r.ended_at, pgstate._now()) where r.key = any (p_keys);
 end
 $$;
-comment on function pgstate._detach_threads(text[]) is 'Internal: takes threads off their keys.';
+comment on function pgstate._detach_threads(text[]) is 'Internal: takes threads and runs off their keys.';
 
 -- functions/threads/_collect_thread.sql
 -- Removes what a thread does not need any more: all that it held when it is gone, else the chunks that no checkpoint reaches,
@@ -4912,6 +4912,367 @@ begin
 end
 $$;
 comment on function pgstate._checkpoint_state(text, text, text) is 'Internal: the channels of a checkpoint.';
+
+-- functions/runs/_run_of.sql
+create function pgstate._run_of(p_key text) returns pgstate.run
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_run pgstate.run;
+begin
+  select r.* into v_run from pgstate.run r where r.key = p_key;
+  return v_run;
+end
+$$;
+comment on function pgstate._run_of(text) is 'Internal: the run of a key.';
+
+-- functions/runs/_add_run.sql
+create function pgstate._add_run(
+  p_key text, p_name text, p_code text, p_type text, p_input bytea, p_priority int, p_ready_at timestamptz, p_timeout interval, p_parent text,
+  p_now timestamptz
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent)
+  values (p_key, p_name, p_code, p_type, p_input, coalesce(p_priority, 0), coalesce(p_ready_at, p_now), p_now,
+          coalesce(p_ready_at, p_now) + p_timeout, p_parent);
+end
+$$;
+comment on function pgstate._add_run(text, text, text, text, bytea, int, timestamptz, interval, text, timestamptz) is 'Internal: makes the run of an entry.';
+
+-- functions/runs/_run_full.sql
+-- A run with all its finished steps and those that wait, in one row: who goes on with it asks once.
+create function pgstate._run_full(p_key text, p_status text, p_claim pgstate.claim, p_created boolean) returns pgstate.run_full
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_out pgstate.run_full;
+begin
+  select p_status, p_key, case when p_status = 'ok' then p_claim.token end, p_claim.lease_until,
+         case when p_status = 'held' and isfinite(greatest(p_claim.lease_until, p_claim.retry_at)) then greatest(p_claim.lease_until, p_claim.retry_at) - pgstate._now() end,
+         p_claim.attempts, p_created, r.state, r.name, r.code, r.seed, pgstate._now(), r.begun_at, r.deadline, r.cancel_at is not null,
+         r.input_type, r.input, r.result_type, r.result, s.*
+    into v_out
+    from pgstate.run r
+    left join lateral (
+      select array_agg(x.id order by x.finished_at, x.position), array_agg(x.position order by x.finished_at, x.position),
+             array_agg(x.main order by x.finished_at, x.position), array_agg(x.kind order by x.finished_at, x.position),
+             array_agg(x.state order by x.finished_at, x.position),
+             array_agg(x.type order by x.finished_at, x.position), array_agg(x.data order by x.finished_at, x.position),
+             array_agg(x.due_at order by x.finished_at, x.position)
+        from pgstate.step x where x.run_id = r.id and p_status in ('ok', 'ended')) s on true
+   where r.key = p_key;
+  return v_out;
+end
+$$;
+comment on function pgstate._run_full(text, text, pgstate.claim, boolean) is 'Internal: a run with its steps.';
+
+-- functions/runs/_reopen_run.sql
+-- An ended run goes on. The steps that it failed with are done again: those of the last place in the code. When it undid
+-- what it had done, it begins anew.
+create function pgstate._reopen_run(p_key text) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_id bigint;
+begin
+  update pgstate.run r set state = 'open', ended_at = null, result = null, result_type = null, cancel_at = null, deadline = null
+   where r.key = p_key returning r.id into v_id;
+  if exists (select from pgstate.step s where s.run_id = v_id and s.kind = 'undo') then
+    delete from pgstate.step s where s.run_id = v_id;
+  else
+    delete from pgstate.step s
+     where s.run_id = v_id and s.state = 'failed'
+       and s.position is not distinct from (select max(l.position) from pgstate.step l where l.run_id = v_id);
+  end if;
+  return (select count(*) from pgstate.step s where s.run_id = v_id and s.state <> 'pending');
+end
+$$;
+comment on function pgstate._reopen_run(text) is 'Internal: lets an ended run go on; how many steps it has.';
+
+-- functions/runs/_new_code.sql
+-- Another version of the code goes on with a run: what was done keeps its name and occurrence, and its order means nothing.
+create function pgstate._new_code(p_key text, p_code text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+begin
+  update pgstate.step s set position = null from pgstate.run r where r.key = p_key and s.run_id = r.id;
+  update pgstate.run r set code = p_code where r.key = p_key;
+end
+$$;
+comment on function pgstate._new_code(text, text) is 'Internal: a run goes on with another version of the code.';
+
+-- functions/runs/_ready_runs.sql
+-- The runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
+-- when the next of the others may be ready.
+create function pgstate._ready_runs(p_names text[], p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns text[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  return array(
+    select e.key
+      from (select distinct n from unnest(p_names) n) w (name)
+      cross join lateral (
+        select r.key, r.priority, r.ready_at, r.id from pgstate.run r
+         where r.name = w.name and r.state = 'open' and r.key is not null and r.ready_at <= v_now
+           and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex)
+           and not exists (select from pgstate.claim c where c.key = r.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)) m
+      join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'run' and (e.expires_at is null or e.expires_at > v_now)
+     order by m.priority desc, m.ready_at, m.id limit p_limit for update of e skip locked);
+end
+$$;
+comment on function pgstate._ready_runs(text[], pgstate.keymultirange, text, int) is 'Internal: locks runs that are ready for a worker.';
+
+-- functions/runs/_next_ready.sql
+create function pgstate._next_ready(p_names text[], p_ranges pgstate.keymultirange, p_regex text) returns interval
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+begin
+  return (
+    select greatest(min(greatest(r.ready_at, c.lease_until, c.retry_at)) - pgstate._now(), interval '0')
+      from pgstate.run r left join pgstate.claim c on c.key = r.key
+     where r.name = any (p_names) and r.state = 'open' and r.key is not null and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex));
+end
+$$;
+comment on function pgstate._next_ready(text[], pgstate.keymultirange, text) is 'Internal: until the first of these runs may be ready.';
+
+-- functions/runs/_close_run.sql
+create function pgstate._close_run(p_key text, p_state text, p_type text, p_data bytea) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.run r set state = p_state, result_type = p_type, result = p_data, ended_at = pgstate._now() where r.key = p_key;
+end
+$$;
+comment on function pgstate._close_run(text, text, text, bytea) is 'Internal: marks a run as ended.';
+
+-- functions/runs/_delay_run.sql
+create function pgstate._delay_run(p_key text, p_by interval) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.run r set ready_at = pgstate._now() + p_by where r.key = p_key;
+end
+$$;
+comment on function pgstate._delay_run(text, interval) is 'Internal: no worker takes a run for a while.';
+
+-- functions/runs/_add_steps.sql
+-- Records steps whose entries the caller has locked: those whose token is that of the run's claim now. In a statement that
+-- begins after the locks were had, so that it sees every claim that there is. What is recorded stays as it is; only what
+-- was pending is finished.
+create function pgstate._add_steps(
+  p_actor pgstate._actor, p_now timestamptz, p_keys text[], p_tokens bigint[], p_steps text[], p_names text[], p_kinds text[], p_positions int[],
+  p_mains boolean[], p_states text[], p_types text[], p_data bytea[], p_attempts int[], p_elapsed float8[], p_due_ats timestamptz[]
+) returns pgstate._step_done[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_done pgstate._step_done[];
+begin
+  with input as materialized (
+    select i.*, r.id as run_id, r.cancel_at is not null as cancelled,
+           case when r.id is null then 'missing' when c.token is null then 'stale' when r.state <> 'open' then 'ended' end as fault
+      from unnest(p_keys, p_tokens, p_steps, p_names, p_kinds, p_positions, p_mains, p_states, p_types, p_data, p_attempts, p_elapsed, p_due_ats)
+           with ordinality as i (key, token, step, name, kind, position, main, state, type, data, attempts, elapsed, due_at, ord)
+      left join pgstate.run r on r.key = i.key
+      left join pgstate.claim c on c.key = i.key and c.token = i.token and c.holder_id = p_actor.id and c.lease_until > p_now
+  ), added as (
+    insert into pgstate.step as s (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token)
+    select i.run_id, i.step, i.name, i.kind, i.position, i.main, i.state, i.type, i.data, i.attempts,
+           p_now - make_interval(secs => coalesce(i.elapsed, 0)), p_now, i.due_at, i.token
+      from input i where i.fault is null order by i.run_id, i.step
+        on conflict on constraint step_pkey do update
+       set state = excluded.state, type = excluded.type, data = excluded.data, attempts = excluded.attempts, finished_at = excluded.finished_at,
+           token = excluded.token
+     where s.state = 'pending'
+    returning s.run_id, s.id
+  )
+  select array_agg(row(i.ord::int, coalesce(i.fault, case when a.id is null then 'exists' else 'ok' end), i.cancelled)::pgstate._step_done order by i.ord)
+    into v_done
+    from input i left join added a on a.run_id = i.run_id and a.id = i.step;
+  return v_done;
+end
+$$;
+comment on function pgstate._add_steps(pgstate._actor, timestamptz, text[], bigint[], text[], text[], text[], int[], boolean[], text[], text[], bytea[], int[], float8[], timestamptz[]) is
+  'Internal: records steps of locked runs.';
+
+-- functions/runs/_add_signal.sql
+create function pgstate._add_signal(p_actor pgstate._actor, p_key text, p_name text, p_type text, p_data bytea, p_now timestamptz) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  insert into pgstate.signal (run_id, name, type, data, sender, via, sent_at)
+  select r.id, p_name, p_type, p_data, p_actor.name, session_user, p_now from pgstate.run r where r.key = p_key and r.state = 'open';
+  return found;
+end
+$$;
+comment on function pgstate._add_signal(pgstate._actor, text, text, text, bytea, timestamptz) is 'Internal: keeps a signal for an open run.';
+
+-- functions/runs/_take_signal.sql
+-- The oldest signal of the name that no step has taken; else the step waits, until a time that is set when it first does.
+create function pgstate._take_signal(
+  p_key text, p_token bigint, p_step text, p_name text, p_position int, p_main boolean, p_timeout interval, p_now timestamptz
+) returns pgstate.signalled
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_run pgstate.run := pgstate._run_of(p_key);
+  v_step pgstate.step;
+  v_signal pgstate.signal;
+  v_out pgstate.signalled;
+begin
+  v_out.cancelled := v_run.cancel_at is not null;
+  select s.* into v_step from pgstate.step s where s.run_id = v_run.id and s.id = p_step;
+  if v_run.state <> 'open' or v_step.state in ('done', 'failed') then
+    v_out.status := case when v_run.state <> 'open' then 'ended' else 'exists' end;
+    return v_out;
+  end if;
+  v_out.due_at := case when v_step.id is null then p_now + p_timeout else v_step.due_at end;
+  select g.* into v_signal from pgstate.signal g
+   where g.run_id = v_run.id and g.name = p_name and g.taken_by is null order by g.no limit 1;
+  if v_signal.no is not null then
+    update pgstate.signal g set taken_by = p_step where g.run_id = v_run.id and g.no = v_signal.no;
+    v_out.status := 'ok';
+    v_out.type := v_signal.type;
+    v_out.data := v_signal.data;
+  elsif v_out.due_at <= p_now then
+    v_out.status := 'timeout';
+  else
+    v_out.status := 'pending';
+  end if;
+  if v_out.status <> 'pending' or v_step.id is null then
+    insert into pgstate.step as s (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token)
+    values (v_run.id, p_step, p_name, 'signal', p_position, p_main,
+            case v_out.status when 'ok' then 'done' when 'timeout' then 'failed' else 'pending' end,
+            case when v_out.status = 'timeout' then 'timeout' else v_out.type end, v_out.data, 1, p_now,
+            case when v_out.status <> 'pending' then p_now end, v_out.due_at, p_token)
+        on conflict on constraint step_pkey do update
+       set state = excluded.state, type = excluded.type, data = excluded.data, finished_at = excluded.finished_at, token = excluded.token,
+           position = excluded.position;
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate._take_signal(text, bigint, text, text, int, boolean, interval, timestamptz) is 'Internal: a step takes a signal, or waits for one.';
+
+-- functions/runs/_cancel_run.sql
+create function pgstate._cancel_run(p_key text, p_now timestamptz) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.run r set cancel_at = coalesce(r.cancel_at, p_now) where r.key = p_key;
+end
+$$;
+comment on function pgstate._cancel_run(text, timestamptz) is 'Internal: tells a run to end.';
+
+-- functions/runs/_fork_run.sql
+-- A run that begins with what another did before a step: what comes before it in the code, and all that no order is known of.
+create function pgstate._fork_run(p_key text, p_target text, p_from text, p_now timestamptz) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_source pgstate.run := pgstate._run_of(p_key);
+  v_from pgstate.step;
+  v_id bigint;
+  v_count bigint;
+begin
+  if p_from is not null then
+    select s.* into v_from from pgstate.step s where s.run_id = v_source.id and s.id = p_from;
+    if v_from.id is null then
+      return null;
+    end if;
+  end if;
+  insert into pgstate.run (key, name, code, seed, input_type, input, priority, ready_at, begun_at, parent, forked_from, forked_step)
+  values (p_target, v_source.name, v_source.code, v_source.seed, v_source.input_type, v_source.input, v_source.priority, p_now, p_now,
+          v_source.parent, p_key, p_from)
+  returning id into v_id;
+  insert into pgstate.step (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token)
+  select v_id, s.id, s.name, s.kind, s.position, s.main, s.state, s.type, s.data, s.attempts, s.started_at, s.finished_at, s.due_at, s.token
+    from pgstate.step s
+   where s.run_id = v_source.id and s.state <> 'pending' and s.kind <> 'undo' and s.id is distinct from p_from
+     -- by the order of the code; by time where that is not known
+     and (p_from is null or case when s.position is not null and v_from.position is not null then s.position < v_from.position
+                                 else s.finished_at < v_from.finished_at end);
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$;
+comment on function pgstate._fork_run(text, text, text, timestamptz) is 'Internal: makes a run of what another has done; how many steps, null when it has no such step.';
+
+-- functions/runs/_collect_runs.sql
+create function pgstate._collect_runs(p_limit int) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
+as $$
+declare
+  v_ids bigint[] := array(select r.id from pgstate.run r where r.key is null order by r.id limit 100 for update skip locked);
+  v_count int;
+  v_signals int;
+begin
+  delete from pgstate.step s where s.ctid = any (array(select x.ctid from pgstate.step x where x.run_id = any (v_ids) limit p_limit));
+  get diagnostics v_count = row_count;
+  delete from pgstate.signal g where g.ctid = any (array(select x.ctid from pgstate.signal x where x.run_id = any (v_ids) limit p_limit));
+  get diagnostics v_signals = row_count;
+  if greatest(v_count, v_signals) >= p_limit then
+    return true;
+  end if;
+  delete from pgstate.run r where r.id = any (v_ids);
+  return cardinality(v_ids) = 100;
+end
+$$;
+comment on function pgstate._collect_runs(int) is 'Internal: removes what deleted runs held; is there more to do?';
+
+-- functions/runs/_runs.sql
+create function pgstate._runs(p_ranges pgstate.keymultirange, p_regex text, p_states text[], p_limit int) returns setof pgstate.run_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  -- as in list()
+  return query
+    with span as materialized (
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(p_ranges) r
+    )
+    select m.*
+      from span
+      cross join lateral (
+        select r.key::text, r.name::text, s.state, e.value ->> 'step', (e.value -> 'steps')::bigint, c.holder, c.lease_until,
+               coalesce(c.attempts, 0), r.priority, case when r.ready_at > v_now then r.ready_at end, r.deadline,
+               case when r.result_type = 'error' then convert_from(r.result, 'UTF8') end,
+               case when r.result_type = 'json' then pgstate._json_of(r.result) end, case when r.input_type = 'json' then pgstate._json_of(r.input) end,
+               r.code, r.parent::text, r.forked_from::text, r.forked_step::text, e.version, r.begun_at, e.updated_at, r.ended_at
+          from pgstate.run r join pgstate.entry e on e.key = r.key
+          left join lateral (select x.holder, x.lease_until, x.attempts from pgstate.claim x where x.key = r.key and x.lease_until > v_now offset 0) c on true
+          cross join lateral (select case when r.state <> 'open' then r.state when c.lease_until is not null then 'running' else 'waiting' end as state) s
+         where r.key >= span.low and r.key < span.high and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
+           and (p_regex is null or r.key ~ p_regex) and (p_states is null or s.state = any (p_states))
+         order by r.key limit p_limit
+      ) m
+     limit p_limit;
+end
+$$;
+comment on function pgstate._runs(pgstate.keymultirange, text, text[], int) is 'Internal: runs within ranges, in key order.';
+
+-- functions/runs/_run_steps.sql
+create function pgstate._run_steps(p_key text) returns setof pgstate.step_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+as $$
+begin
+  return query
+    select s.id::text, s.name::text, s.kind, s.state, s.position, case when s.type = 'json' then pgstate._json_of(s.data) end,
+           case s.type when 'error' then convert_from(s.data, 'UTF8') when 'timeout' then 'no signal in time' end,
+           s.attempts, s.started_at, s.finished_at, s.due_at, s.token
+      from pgstate.run r join pgstate.entry e on e.key = r.key join pgstate.step s on s.run_id = r.id
+     where r.key = p_key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now())
+     order by s.position, s.finished_at, s.id;
+end
+$$;
+comment on function pgstate._run_steps(text) is 'Internal: the steps of a run.';
 
 -- functions/as_api.sql
 -- What follows belongs to pgstate_api, which owns no table: row-level security binds it.
@@ -5906,7 +6267,7 @@ begin
         v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, 'expire', false, null, 'pgstate', v_via,
                                         v_now, null, null, null)::pgstate.version;
         v_unclaim := v_unclaim || v_key;
-        if s.kind = 'thread' then
+        if s.kind <> 'value' then
           v_threads := v_threads || v_key;
         end if;
         v_lapsed := false;
@@ -9434,10 +9795,11 @@ $$;
 comment on function pgstate.undelegate(text, text) is 'Ends a delegation. PS007 PS010.';
 
 -- functions/threads/_thread_lock.sql
--- Start of every change of a thread: may the caller, and is there one? Locks the thread's entry, before all else that
+-- Start of every change of a thread or run: may the caller, and is there one? Locks its entry, before all else that
 -- belongs to it. A status says that it may not be changed: missing, held or stale. p_create: one that is absent is locked by
 -- a tombstone, and comes back with live false.
-create function pgstate._thread_lock(p_actor pgstate._actor, p_key text, p_token bigint, p_create boolean) returns pgstate._thread_head
+create function pgstate._thread_lock(p_actor pgstate._actor, p_key text, p_token bigint, p_create boolean, p_kind pgstate.entry_kind default 'thread')
+returns pgstate._thread_head
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
@@ -9484,7 +9846,7 @@ begin
       v_head.status := 'stale';
     end if;
     return v_head;
-  elsif v_entry.kind <> 'thread' then
+  elsif v_entry.kind <> p_kind then
     perform pgstate._raise('PS040', p_key);
   end if;
   v_head.value := v_entry.value;
@@ -9503,12 +9865,13 @@ begin
   return v_head;
 end
 $$;
-comment on function pgstate._thread_lock(pgstate._actor, text, bigint, boolean) is 'Internal: locks a thread''s entry for a change.';
+comment on function pgstate._thread_lock(pgstate._actor, text, bigint, boolean, pgstate.entry_kind) is 'Internal: locks the entry of a thread or run for a change.';
 
 -- functions/threads/_thread_write.sql
--- End of every change of a thread: its entry says what it is now, in a new version, which it returns. A time to live begins
--- anew with each change: the one given, else the thread's own, else the policy's.
-create function pgstate._thread_write(p_actor pgstate._actor, p_key text, p_head pgstate._thread_head, p_value jsonb, p_ttl interval) returns bigint
+-- End of every change of a thread or run: its entry says what it is now, in a new version, which it returns. A time to live begins
+-- anew with each change: the one given, else its own, else the policy's.
+create function pgstate._thread_write(p_actor pgstate._actor, p_key text, p_head pgstate._thread_head, p_value jsonb, p_ttl interval, p_kind pgstate.entry_kind default 'thread')
+returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
@@ -9532,7 +9895,7 @@ begin
   end if;
   with changed as (
     update pgstate.entry e
-       set kind = 'thread', version = p_head.version + 1, live = true, value = v_value, writer = p_actor.name, via = session_user,
+       set kind = p_kind, version = p_head.version + 1, live = true, value = v_value, writer = p_actor.name, via = session_user,
            created_at = case when p_head.live then e.created_at else p_head.at end, updated_at = p_head.at,
            expires_at = p_head.at + nullif(v_ttl, interval '0'), priority = case when p_head.live then e.priority else 0 end,
            not_before = case when p_head.live then e.not_before end, full_version = null
@@ -9545,7 +9908,7 @@ begin
   return v_version;
 end
 $$;
-comment on function pgstate._thread_write(pgstate._actor, text, pgstate._thread_head, jsonb, interval) is 'Internal: writes a thread''s entry.';
+comment on function pgstate._thread_write(pgstate._actor, text, pgstate._thread_head, jsonb, interval, pgstate.entry_kind) is 'Internal: writes the entry of a thread or run.';
 
 -- functions/threads/save_checkpoint.sql
 -- A save is one statement: the new chunks, the checkpoint, the thread's entry, its version in the feed. lane, turn, wake
@@ -10001,6 +10364,668 @@ $$;
 comment on function pgstate.threads(text, int, text, text) is
   'Threads that match a pattern and that the caller may read, in key order: what was saved last, how many checkpoints there are, the bytes that were sent for them, when it was last changed. limit 1 to 100000 (null: all), after: the last key of the page before. PS001 PS002 PS007 PS010.';
 
+-- functions/runs/_end_run.sql
+-- Writes the end of a run whose entry is locked; the version of that.
+create function pgstate._end_run(p_actor pgstate._actor, p_key text, p_head pgstate._thread_head, p_state text, p_type text, p_data bytea)
+returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_version bigint;
+begin
+  v_version := pgstate._thread_write(p_actor, p_key, p_head, p_head.value - 'cancelling' || jsonb_build_object('status', p_state)
+    || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(convert_from(p_data, 'UTF8'), 2000)) else '{}' end, null, 'run');
+  perform pgstate._close_run(p_key, p_state, p_type, p_data);
+  delete from pgstate.claim c where c.key = p_key;
+  return v_version;
+end
+$$;
+comment on function pgstate._end_run(pgstate._actor, text, pgstate._thread_head, text, text, bytea) is 'Internal: ends a run.';
+
+-- functions/runs/start_run.sql
+-- One statement begins a run or goes on with it: the run, its claim, and all that was done of it.
+create function pgstate.start_run(
+  key text, lease interval default null, name text default null, input_type text default null, input bytea default null, code text default null,
+  priority int default null, ready_at timestamptz default null, timeout interval default null, ttl interval default null, parent text default null,
+  lane uuid default null, turn bigint default null, agent text default null
+) returns pgstate.run_full
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(start_run.agent, start_run.lane, start_run.turn, start_run.key);
+  v_head pgstate._thread_head;
+  v_run pgstate.run;
+  v_claim pgstate.claim;
+  v_status text := 'ok';
+  v_value jsonb;
+  v_created boolean := false;
+  v_out pgstate.run_full;
+  v_done boolean;
+begin
+  if start_run.lease is not null then
+    perform pgstate._check_lease(start_run.lease);
+  end if;
+  if octet_length(start_run.name) not between 1 and 256 or not pgstate._span_ok(start_run.timeout)
+     or start_run.ready_at not between '1970-01-01' and '9999-12-01' then
+    raise exception using errcode = 'PS007', message = 'a name has 1 to 256 bytes, a timeout is positive and at most 100 years, ready_at lies between 1970 and 9999';
+  elsif greatest(octet_length(start_run.input), 0) > v_actor.value_limit then
+    perform pgstate._raise('PS004', start_run.key);
+  elsif v_actor.kept is not null then
+    select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
+    -- not as its own what another worker of the same agent has taken over since
+    v_status := v_actor.kept ->> 0;
+    if v_status = 'ok' and (v_claim.token = (v_actor.kept -> 2)::bigint and v_claim.lease_until > pgstate._now()) is not true then
+      v_status := 'held';
+    end if;
+    return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept -> 1)::boolean);
+  end if;
+  v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
+  v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
+  if not v_head.live then
+    perform pgstate._add_run(start_run.key, start_run.name, start_run.code, start_run.input_type, start_run.input, start_run.priority,
+                             start_run.ready_at, start_run.timeout, start_run.parent, v_head.at);
+    v_created := true;
+    v_value := jsonb_build_object('steps', 0) || case when start_run.name is not null then jsonb_build_object('run', start_run.name) else '{}' end;
+  elsif start_run.lease is null or v_run.state in ('done', 'cancelled') then
+    v_status := case when v_run.state = 'open' then 'exists' else 'ended' end;
+  elsif v_run.state = 'failed' then
+    v_value := v_head.value - 'error' || jsonb_build_object('steps', pgstate._reopen_run(start_run.key));
+  elsif v_head.value ->> 'status' <> 'running' then
+    v_value := v_head.value;
+  end if;
+  if v_status = 'ok' and start_run.lease is not null then
+    v_claim := (pgstate._take(v_actor, array[start_run.key], start_run.lease))[1];
+    if v_claim.key is null then
+      v_status := 'held';
+      select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
+    elsif not v_created and v_run.code is distinct from start_run.code then
+      perform pgstate._new_code(start_run.key, start_run.code);
+    end if;
+  elsif v_created then
+    v_status := 'created';
+  end if;
+  if v_value is not null and v_status <> 'held' then
+    v_done := pgstate._thread_write(v_actor, start_run.key, v_head,
+      v_value || jsonb_build_object('status', case v_status when 'ok' then 'running' else 'waiting' end), start_run.ttl, 'run') is not null;
+  end if;
+  v_out := pgstate._run_full(start_run.key, v_status, v_claim, v_created);
+  if start_run.lane is not null then
+    v_done := pgstate._lane_end(start_run.lane, start_run.turn, jsonb_build_array(v_status, v_created, v_claim.token));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.start_run(text, interval, text, text, bytea, text, int, timestamptz, interval, interval, text, uuid, bigint, text) is
+  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write. PS001 PS004 PS007 PS010 PS031 PS040.';
+
+-- functions/runs/take_runs.sql
+create function pgstate.take_runs(
+  names text[], "limit" int, lease interval, pattern text default '', codes text[] default null, lane uuid default null, turn bigint default null, agent text default null
+) returns setof pgstate.run_full
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(take_runs.agent, take_runs.lane, take_runs.turn);
+  v_ranges pgstate.keymultirange;
+  v_regex text;
+  v_taken jsonb := '[]';
+  v_claims pgstate.claim[];
+  v_claim pgstate.claim;
+  v_out pgstate.run_full;
+  v_outs pgstate.run_full[] := '{}';
+  v_head pgstate._thread_head;
+  v_run pgstate.run;
+  v_rules pgstate._claim_rules;
+  v_done boolean;
+begin
+  perform pgstate._check_lease(take_runs.lease);
+  perform pgstate._check_pattern(take_runs.pattern);
+  if (take_runs."limit" between 1 and 1000) is not true then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 1000';
+  elsif cardinality(take_runs.codes) <> cardinality(take_runs.names) then
+    raise exception using errcode = 'PS007', message = 'the arrays must be of equal length';
+  end if;
+  v_ranges := pgstate._pattern_ranges(take_runs.pattern) * v_actor.reads * v_actor.writes;
+  if isempty(v_ranges) then
+    perform pgstate._deny();
+  end if;
+  v_regex := pgstate._pattern_regex(take_runs.pattern);
+  if v_actor.kept is not null then
+    for v_claim in
+      -- not those that another worker of the same agent has taken over since
+      select c.* from jsonb_array_elements(v_actor.kept) with ordinality k (claim, ord)
+        join pgstate.claim c on c.key = k.claim ->> 0 and c.token = (k.claim -> 1)::bigint and c.lease_until > pgstate._now()
+       order by k.ord
+    loop
+      return next pgstate._run_full(v_claim.key, 'ok', v_claim, false);
+    end loop;
+    return;
+  end if;
+  -- what is ready lies within both
+  v_actor.readable := true;
+  v_actor.writable := true;
+  v_claims := pgstate._take(v_actor, pgstate._ready_runs(take_runs.names, v_ranges, v_regex, take_runs."limit"), take_runs.lease);
+  for v_index in 1 .. coalesce(cardinality(v_claims), 0) loop
+    v_claim := v_claims[v_index];
+    v_head := pgstate._thread_lock(v_actor, v_claim.key, v_claim.token, false, 'run');
+    continue when v_head.status is not null;
+    if v_actor.policies and v_claim.attempts - v_claim.released > 1 then
+      v_rules := pgstate._claim_rules_of(v_claim.key);
+      if v_claim.attempts - v_claim.released > v_rules.max_attempts then
+        v_done := pgstate._end_run(v_actor, v_claim.key, v_head, 'failed', 'error',
+          convert_to('given up after ' || v_rules.max_attempts || ' workers: the lease of the last one ended', 'UTF8')) is not null;
+        continue;
+      end if;
+    end if;
+    if v_head.value ->> 'status' <> 'running' then
+      v_done := pgstate._thread_write(v_actor, v_claim.key, v_head, v_head.value || '{"status": "running"}', null, 'run') is not null;
+    end if;
+    v_run := pgstate._run_of(v_claim.key);
+    if v_run.code is distinct from take_runs.codes[array_position(take_runs.names, v_run.name)] then
+      v_done := pgstate._new_code(v_claim.key, take_runs.codes[array_position(take_runs.names, v_run.name)]) is not null;
+    end if;
+    v_taken := v_taken || jsonb_build_array(jsonb_build_array(v_claim.key, v_claim.token));
+    v_outs := v_outs || pgstate._run_full(v_claim.key, 'ok', v_claim, false);
+  end loop;
+  if jsonb_array_length(v_taken) < take_runs."limit" then
+    v_out.status := 'missing';
+    v_out.retry_in := pgstate._next_ready(take_runs.names, v_ranges, v_regex);
+    v_outs := v_outs || v_out;
+  end if;
+  if take_runs.lane is not null then
+    v_done := pgstate._lane_end(take_runs.lane, take_runs.turn, v_taken);
+  end if;
+  return query select o.* from unnest(v_outs) o;
+end
+$$;
+comment on function pgstate.take_runs(text[], int, interval, text, text[], uuid, bigint, text) is
+  'Claims up to limit open runs of these workflows that match the pattern and that nobody works on, those of a dead worker among them, the highest priority first; as start_run() returns them. codes: the version of the code of each workflow. Fewer: the last row has status missing, and retry_in tells when to look again. A run that its policy''s max_attempts of workers died with fails. Needs read and write. PS002 PS007 PS010 PS031.';
+
+-- functions/runs/finish_steps.sql
+-- Steps of any number of runs in one statement: their records, and for each a version of its run's entry. The entries are
+-- locked in key order; everything after that costs the same however many steps there were before.
+create function pgstate.finish_steps(
+  keys text[], tokens bigint[], steps text[], names text[], kinds text[], positions int[], mains boolean[], states text[], types text[],
+  data bytea[], attempts int[], elapsed float8[], due_ats timestamptz[] default null, lane uuid default null, turn bigint default null,
+  wake boolean default true, agent text default null
+) returns setof pgstate.step_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(finish_steps.agent, finish_steps.lane, finish_steps.turn);
+  v_count int := coalesce(cardinality(finish_steps.keys), 0);
+  v_codes text[];
+  v_locked text[];
+  v_values jsonb[];
+  v_recorded pgstate._step_done[];
+  v_versions bigint[];
+  v_now timestamptz := pgstate._now();
+  v_watched boolean;
+  v_plain boolean := false;
+  v_out pgstate.step_outcome;
+  v_written text[];
+  v_outcome jsonb := v_actor.kept;
+  v_wake text := coalesce(current_setting('pgstate.wake', true), '');
+  -- assigning is an expression, PERFORM is a query: 5 us
+  v_set text;
+begin
+  if v_count <> any (array[
+       coalesce(cardinality(finish_steps.tokens), 0), coalesce(cardinality(finish_steps.steps), 0), coalesce(cardinality(finish_steps.names), 0),
+       coalesce(cardinality(finish_steps.kinds), 0), coalesce(cardinality(finish_steps.positions), 0), coalesce(cardinality(finish_steps.mains), 0),
+       coalesce(cardinality(finish_steps.states), 0), coalesce(cardinality(finish_steps.types), 0), coalesce(cardinality(finish_steps.data), 0),
+       coalesce(cardinality(finish_steps.attempts), 0), coalesce(cardinality(finish_steps.elapsed), 0),
+       coalesce(cardinality(finish_steps.due_ats), v_count)])
+     or array_ndims(finish_steps.keys) <> 1 or array_lower(finish_steps.keys, 1) <> 1 then
+    raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, have one dimension and begin at 1';
+  elsif v_count = 0 then
+    return;
+  elsif v_outcome is not null then
+    return query
+      select o.ord::int, o.item ->> 0, (o.item -> 1)::bigint, (o.item -> 2)::boolean, o.item ->> 3,
+             pgstate._error_text(o.item ->> 3, finish_steps.keys[o.ord]), true
+        from jsonb_array_elements(v_outcome) with ordinality as o (item, ord) order by o.ord;
+    return;
+  end if;
+  if finish_steps.wake is not true then
+    v_set := set_config('pgstate.wake', 'off', true);
+  end if;
+  v_codes := array(
+    select case when i.key is null or not pgstate._key_ok(i.key) then 'PS001'
+                when not (v_actor.reads @> i.key and v_actor.writes @> i.key) then 'PS010'
+                when octet_length(i.data) > v_actor.value_limit then 'PS004'
+                when i.token is null or i.position is null or i.main is null or i.attempts is null or i.attempts < 0
+                     or (octet_length(i.step) between 1 and 512) is not true or (octet_length(i.name) between 1 and 256) is not true
+                     or (i.kind in ('step', 'map', 'sleep', 'signal', 'child', 'now', 'undo')) is not true
+                     or (i.state in ('done', 'failed')) is not true
+                     or (i.elapsed is null or i.elapsed between 0 and 3e9) is not true then 'PS007' end
+      from unnest(finish_steps.keys, finish_steps.tokens, finish_steps.steps, finish_steps.names, finish_steps.kinds, finish_steps.positions,
+                  finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed) with ordinality
+           as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, ord)
+     order by i.ord);
+  select array_agg(e.key order by e.key), array_agg(e.value order by e.key) into v_locked, v_values
+    from (select distinct u.key collate "C" as key from unnest(finish_steps.keys, v_codes) u (key, code) where u.code is null order by 1) i
+    cross join lateral (
+      select x.key, x.value, x.expires_at from pgstate.entry x
+       where x.key = i.key and x.value is not null and x.kind = 'run' for no key update) e
+   where e.expires_at is null or e.expires_at > pgstate._now();
+  if v_locked is not null then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_claims_seen(v_locked);
+    end if;
+    v_now := pgstate._now();
+    v_plain := array_to_string(v_codes, '') = '' and finish_steps.keys <@ v_locked;
+    -- of the others nothing is asked: keys that were not locked go along as null
+    v_recorded := pgstate._add_steps(v_actor, v_now,
+      case when v_plain then finish_steps.keys else array(
+        select case when u.code is null and u.key = any (v_locked) then u.key end
+          from unnest(finish_steps.keys, v_codes) with ordinality u (key, code, ord) order by u.ord) end,
+      finish_steps.tokens, finish_steps.steps, finish_steps.names, finish_steps.kinds, finish_steps.positions, finish_steps.mains,
+      finish_steps.states, finish_steps.types, finish_steps.data, finish_steps.attempts, finish_steps.elapsed, finish_steps.due_ats);
+    with good as materialized (
+      select d.ord, finish_steps.keys[d.ord] as key, finish_steps.steps[d.ord] as step,
+             row_number() over (partition by finish_steps.keys[d.ord] order by d.ord) as n,
+             count(*) over (partition by finish_steps.keys[d.ord]) as total,
+             v_values[array_position(v_locked, finish_steps.keys[d.ord])] as value
+        from unnest(v_recorded) d where d.status = 'ok'
+    ), news as materialized (
+      select g.*, g.value || jsonb_build_object('step', g.step, 'steps', coalesce((g.value -> 'steps')::bigint, 0) + g.n) as new,
+             v_now + case when g.value ? 'ttl' then nullif(make_interval(secs => (g.value -> 'ttl')::float8), interval '0')
+                          when v_actor.policies then (pgstate._policy_of(g.key)).ttl end as expires_at
+        from good g
+    ), heads as (
+      update pgstate.entry e
+         set version = e.version + g.total, value = g.new, writer = v_actor.name, via = session_user, updated_at = v_now, expires_at = g.expires_at
+        from news g where e.key = g.key and g.n = g.total
+      returning e.key, e.version
+    ), recorded as (
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
+      select g.key, h.version - g.total + g.n, v_actor.epoch, 'put', g.new, v_actor.name, session_user, v_now, g.expires_at
+        from news g join heads h on h.key = g.key order by g.key, g.n
+    )
+    select array_agg(h.version - g.total + g.n order by d.ord) into v_versions
+      from unnest(v_recorded) d left join news g on g.ord = d.ord left join heads h on h.key = g.key;
+  end if;
+  if finish_steps.wake is not true then
+    v_set := set_config('pgstate.wake', v_wake, true);
+  end if;
+  if v_plain and v_count = 1 then
+    -- without queries: most steps come alone
+    v_out := row(1, v_recorded[1].status, v_versions[1], v_recorded[1].cancelled, null, null, null)::pgstate.step_outcome;
+    v_outcome := jsonb_build_array(jsonb_build_array(v_out.status, v_out.version, v_out.cancelled, null));
+    v_written := case when v_out.status = 'ok' then finish_steps.keys else '{}' end;
+  elsif finish_steps.lane is not null or finish_steps.wake is not true then
+    v_outcome := (
+      select jsonb_agg(jsonb_build_array(case when u.code is null then coalesce((v_recorded[u.ord]).status, 'missing') when u.code = 'PS010' then 'denied' else 'invalid' end,
+                                         v_versions[u.ord], (v_recorded[u.ord]).cancelled, u.code) order by u.ord)
+        from unnest(v_codes) with ordinality u (code, ord));
+    v_written := array(select finish_steps.keys[d.ord] from unnest(v_recorded) d where d.status = 'ok');
+  end if;
+  if finish_steps.lane is not null or finish_steps.wake is not true then
+    v_watched := pgstate._finish(finish_steps.lane, finish_steps.turn, v_outcome, case when finish_steps.wake is not true then v_written end,
+                                 finish_steps.wake is null, v_now);
+  end if;
+  if v_out.status is not null then
+    v_out.watched := v_watched;
+    return next v_out;
+    return;
+  end if;
+  return query
+    select u.ord::int, case when u.code is null then coalesce((v_recorded[u.ord]).status, 'missing') when u.code = 'PS010' then 'denied' else 'invalid' end,
+           v_versions[u.ord], (v_recorded[u.ord]).cancelled, u.code,
+           case when u.code is not null then pgstate._error_text(u.code, finish_steps.keys[u.ord]) end, v_watched
+      from unnest(v_codes) with ordinality u (code, ord);
+end
+$$;
+comment on function pgstate.finish_steps(text[], bigint[], text[], text[], text[], int[], boolean[], text[], text[], bytea[], int[], float8[], timestamptz[], uuid, bigint, boolean, text) is
+  'Records finished steps of runs that the caller holds by their tokens, each with a version of its run''s entry, in one statement: one outcome per row, in the order of the input; a refused row harms no other. states: done, with data of a serializer''s form types, or failed (type error, data the message). positions and mains: which step of the code it is, and whether its order counts. elapsed: seconds. due_ats: until when a sleep lasts. wake as in write_one(). Status ok, stale, missing, ended, exists (there is a record, which stays). PS007 PS010 PS031.';
+
+-- functions/runs/end_run.sql
+create function pgstate.end_run(
+  key text, token bigint, state text, type text default null, data bytea default null, ready_in interval default null, lane uuid default null,
+  turn bigint default null, agent text default null
+) returns pgstate.step_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(end_run.agent, end_run.lane, end_run.turn, end_run.key);
+  v_head pgstate._thread_head;
+  v_out pgstate.step_outcome;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    v_out.status := v_actor.kept ->> 0;
+    v_out.version := (v_actor.kept ->> 1)::bigint;
+    return v_out;
+  elsif end_run.token is null or end_run.state is null or end_run.state not in ('done', 'failed', 'cancelled', 'open')
+        or end_run.ready_in < interval '0' or end_run.ready_in > interval '36525 days' then
+    raise exception using errcode = 'PS007', message = 'a run ends as done, failed or cancelled, or is given back as open, by its token';
+  elsif octet_length(end_run.data) > v_actor.value_limit then
+    perform pgstate._raise('PS004', end_run.key);
+  end if;
+  v_head := pgstate._thread_lock(v_actor, end_run.key, end_run.token, false, 'run');
+  v_out.status := coalesce(v_head.status, 'ok');
+  if v_head.status is null and end_run.state <> 'open' then
+    v_out.version := pgstate._end_run(v_actor, end_run.key, v_head, end_run.state, end_run.type, end_run.data);
+  elsif v_head.status is null then
+    update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null, released = c.released + 1 where c.key = end_run.key;
+    v_out.version := pgstate._thread_write(v_actor, end_run.key, v_head, v_head.value || '{"status": "waiting"}', null, 'run');
+    if end_run.ready_in > interval '0' then
+      perform pgstate._delay_run(end_run.key, end_run.ready_in);
+    end if;
+  end if;
+  if end_run.lane is not null then
+    v_done := pgstate._lane_end(end_run.lane, end_run.turn, jsonb_build_array(v_out.status, v_out.version));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.end_run(text, bigint, text, text, bytea, interval, uuid, bigint, text) is
+  'Ends a run that the caller holds: state done with its result, failed (type error, data the message), cancelled; or gives it back to other workers (open), for ready_in at the earliest. Status ok with the version of its entry, stale or missing. PS001 PS004 PS007 PS010 PS031 PS040.';
+
+-- functions/runs/signal_run.sql
+create function pgstate.signal_run(
+  key text, name text, type text default null, data bytea default null, lane uuid default null, turn bigint default null, agent text default null
+) returns pgstate.step_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(signal_run.agent, signal_run.lane, signal_run.turn, signal_run.key);
+  v_head pgstate._thread_head;
+  v_out pgstate.step_outcome;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    v_out.status := v_actor.kept ->> 0;
+    v_out.version := (v_actor.kept ->> 1)::bigint;
+    return v_out;
+  elsif (octet_length(signal_run.name) between 1 and 256) is not true then
+    raise exception using errcode = 'PS007', message = 'the name of a signal has 1 to 256 bytes';
+  elsif octet_length(signal_run.data) > v_actor.value_limit then
+    perform pgstate._raise('PS004', signal_run.key);
+  end if;
+  v_head := pgstate._thread_lock(v_actor, signal_run.key, null, false, 'run');
+  if v_head.live is not true then
+    v_out.status := 'missing';
+  elsif pgstate._add_signal(v_actor, signal_run.key, signal_run.name, signal_run.type, signal_run.data, v_head.at) then
+    v_out.status := 'ok';
+    v_out.version := pgstate._thread_write(v_actor, signal_run.key, v_head, v_head.value || jsonb_build_object('signal', signal_run.name), null, 'run');
+  else
+    v_out.status := 'ended';
+  end if;
+  if signal_run.lane is not null then
+    v_done := pgstate._lane_end(signal_run.lane, signal_run.turn, jsonb_build_array(v_out.status, v_out.version));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.signal_run(text, text, text, bytea, uuid, bigint, text) is
+  'Sends a signal to a run, whether or not anybody works on it: kept until a step of that name takes it, once. data is of a serializer''s form type. Status ok, missing, or ended. Needs read and write. PS001 PS004 PS007 PS010 PS031 PS040.';
+
+-- functions/runs/take_signal.sql
+create function pgstate.take_signal(
+  key text, token bigint, step text, name text, "position" int, main boolean, timeout interval default null, lane uuid default null,
+  turn bigint default null, agent text default null
+) returns pgstate.signalled
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(take_signal.agent, take_signal.lane, take_signal.turn, take_signal.key);
+  v_head pgstate._thread_head;
+  v_out pgstate.signalled;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    return jsonb_populate_record(null::pgstate.signalled, v_actor.kept);
+  elsif take_signal.token is null or take_signal.main is null or (octet_length(take_signal.step) between 1 and 512) is not true
+     or (octet_length(take_signal.name) between 1 and 256) is not true
+     or take_signal.timeout is not null and take_signal.timeout <> interval '0' and not pgstate._span_ok(take_signal.timeout) then
+    raise exception using errcode = 'PS007', message = 'a step has 1 to 512 bytes, the name of a signal 1 to 256, a timeout is at most 100 years; a token is needed';
+  end if;
+  v_head := pgstate._thread_lock(v_actor, take_signal.key, take_signal.token, false, 'run');
+  v_out.status := v_head.status;
+  if v_head.status is null then
+    v_out := pgstate._take_signal(take_signal.key, take_signal.token, take_signal.step, take_signal.name, take_signal."position", take_signal.main,
+                                  take_signal.timeout, v_head.at);
+    if v_out.status in ('ok', 'timeout') then
+      v_out.version := pgstate._thread_write(v_actor, take_signal.key, v_head, v_head.value - 'waits' || jsonb_build_object(
+        'step', take_signal.step, 'steps', coalesce((v_head.value -> 'steps')::bigint, 0) + 1), null, 'run');
+    elsif v_out.status = 'pending' and v_head.value ->> 'waits' is distinct from take_signal.name then
+      v_out.version := pgstate._thread_write(v_actor, take_signal.key, v_head, v_head.value || jsonb_build_object('waits', take_signal.name), null, 'run');
+    end if;
+  end if;
+  if take_signal.lane is not null then
+    v_done := pgstate._lane_end(take_signal.lane, take_signal.turn, to_jsonb(v_out));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.take_signal(text, bigint, text, text, int, boolean, interval, uuid, bigint, text) is
+  'A step of a run that the caller holds takes the oldest signal of a name, and is recorded with it: status ok; or waits (pending, until due_at, which timeout sets when it begins to wait), or has waited for too long (timeout). Status also stale, missing, ended, exists. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+
+-- functions/runs/cancel_run.sql
+create function pgstate.cancel_run(key text, lane uuid default null, turn bigint default null, agent text default null) returns pgstate.step_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(cancel_run.agent, cancel_run.lane, cancel_run.turn, cancel_run.key);
+  v_head pgstate._thread_head;
+  v_out pgstate.step_outcome;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    v_out.status := v_actor.kept ->> 0;
+    v_out.version := (v_actor.kept ->> 1)::bigint;
+    return v_out;
+  end if;
+  v_head := pgstate._thread_lock(v_actor, cancel_run.key, null, false, 'run');
+  if v_head.live is not true then
+    v_out.status := 'missing';
+  elsif (pgstate._run_of(cancel_run.key)).state <> 'open' then
+    v_out.status := 'ended';
+  elsif exists (select from pgstate.claim c where c.key = cancel_run.key and c.lease_until > v_head.at) then
+    v_out.status := 'pending';
+    if not v_head.value ? 'cancelling' then
+      perform pgstate._cancel_run(cancel_run.key, v_head.at);
+      v_out.version := pgstate._thread_write(v_actor, cancel_run.key, v_head, v_head.value || '{"cancelling": true}', null, 'run');
+    end if;
+  else
+    v_out.status := 'ok';
+    perform pgstate._cancel_run(cancel_run.key, v_head.at);
+    v_out.version := pgstate._end_run(v_actor, cancel_run.key, v_head, 'cancelled', null, null);
+  end if;
+  if cancel_run.lane is not null then
+    v_done := pgstate._lane_end(cancel_run.lane, cancel_run.turn, jsonb_build_array(v_out.status, v_out.version));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.cancel_run(text, uuid, bigint, text) is
+  'Cancels a run: status ok; or pending while somebody works on it, who is told and undoes what there is to undo; missing, ended. Needs read and write. PS001 PS010 PS031 PS040.';
+
+-- functions/runs/cancelled_runs.sql
+create function pgstate.cancelled_runs(keys text[], agent text default null) returns setof text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(cancelled_runs.agent);
+  v_key text;
+begin
+  for v_key in select k from unnest(cancelled_runs.keys) k where v_actor.reads @> k loop
+    if (pgstate._run_of(v_key)).cancel_at is not null then
+      return next v_key;
+    end if;
+  end loop;
+end
+$$;
+comment on function pgstate.cancelled_runs(text[], text) is 'Which of these runs, of those that the caller may read, have been told to end. For who works on them. PS010.';
+
+-- functions/runs/retry_run.sql
+create function pgstate.retry_run(key text, lane uuid default null, turn bigint default null, agent text default null) returns pgstate.step_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(retry_run.agent, retry_run.lane, retry_run.turn, retry_run.key);
+  v_head pgstate._thread_head;
+  v_out pgstate.step_outcome;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    v_out.status := v_actor.kept ->> 0;
+    v_out.version := (v_actor.kept ->> 1)::bigint;
+    return v_out;
+  end if;
+  v_head := pgstate._thread_lock(v_actor, retry_run.key, null, false, 'run');
+  if v_head.live is not true then
+    v_out.status := 'missing';
+  elsif (pgstate._run_of(retry_run.key)).state in ('open', 'done') then
+    v_out.status := (pgstate._run_of(retry_run.key)).state;
+  else
+    v_out.status := 'ok';
+    v_out.version := pgstate._thread_write(v_actor, retry_run.key, v_head, v_head.value - 'error' - 'cancelling' || jsonb_build_object(
+      'status', 'waiting', 'steps', pgstate._reopen_run(retry_run.key)), null, 'run');
+  end if;
+  if retry_run.lane is not null then
+    v_done := pgstate._lane_end(retry_run.lane, retry_run.turn, jsonb_build_array(v_out.status, v_out.version));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.retry_run(text, uuid, bigint, text) is
+  'Lets a failed or cancelled run go on: its workers take it again. The steps that it failed with are done again; one that undid what it had done begins anew. Status ok, open or done (nothing to retry), missing. Needs read and write. PS001 PS010 PS031 PS040.';
+
+-- functions/runs/fork_run.sql
+create function pgstate.fork_run(
+  key text, target text, from_step text default null, lane uuid default null, turn bigint default null, agent text default null
+) returns pgstate.step_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(fork_run.agent, fork_run.lane, fork_run.turn);
+  v_head pgstate._thread_head;
+  v_run pgstate.run;
+  v_steps bigint;
+  v_out pgstate.step_outcome;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    v_out.status := v_actor.kept ->> 0;
+    v_out.version := (v_actor.kept ->> 1)::bigint;
+    return v_out;
+  elsif fork_run.key is null or not pgstate._key_ok(fork_run.key) then
+    perform pgstate._bad_key(fork_run.key);
+  elsif (v_actor.reads @> fork_run.key) is not true then
+    perform pgstate._deny();
+  end if;
+  v_actor.readable := v_actor.reads @> fork_run.target;
+  v_actor.writable := v_actor.writes @> fork_run.target;
+  v_head := pgstate._thread_lock(v_actor, fork_run.target, null, true, 'run');
+  v_run := pgstate._run_of(fork_run.key);
+  if v_head.live then
+    v_out.status := 'conflict';
+  elsif v_run.id is null or not exists (select from pgstate.entry e where e.key = fork_run.key and (e.expires_at is null or e.expires_at > v_head.at)) then
+    v_out.status := 'missing';
+  else
+    v_steps := pgstate._fork_run(fork_run.key, fork_run.target, fork_run.from_step, v_head.at);
+    v_out.status := case when v_steps is null then 'missing' else 'ok' end;
+    if v_steps is not null then
+      v_out.version := pgstate._thread_write(v_actor, fork_run.target, v_head, jsonb_build_object('status', 'waiting', 'steps', v_steps)
+        || case when v_run.name is not null then jsonb_build_object('run', v_run.name) else '{}' end, null, 'run');
+    end if;
+  end if;
+  if fork_run.lane is not null then
+    v_done := pgstate._lane_end(fork_run.lane, fork_run.turn, jsonb_build_array(v_out.status, v_out.version));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.fork_run(text, text, text, uuid, bigint, text) is
+  'Makes a run under another key with the results that one had before a step (all, when from_step is null), to go on its own way from there. Status ok, conflict when there is a run under target, missing (the run, or its step). Needs read on key, read and write on target. PS001 PS010 PS031 PS040.';
+
+-- functions/runs/delete_run.sql
+create function pgstate.delete_run(
+  key text, token bigint default null, lane uuid default null, turn bigint default null, agent text default null
+) returns pgstate.written
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(delete_run.agent, delete_run.lane, delete_run.turn, delete_run.key);
+  v_head pgstate._thread_head;
+  v_out pgstate.written;
+  v_done boolean;
+begin
+  if v_actor.kept is not null then
+    return row(v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, null)::pgstate.written;
+  end if;
+  v_head := pgstate._thread_lock(v_actor, delete_run.key, delete_run.token, false, 'run');
+  v_out.status := coalesce(v_head.status, 'ok');
+  v_out.version := 0;
+  if v_head.status is null then
+    update pgstate.entry e
+       set version = v_head.version + 1, live = false, value = null, writer = v_actor.name, via = session_user, updated_at = v_head.at,
+           expires_at = null, full_version = null
+     where e.key = delete_run.key returning e.version into v_out.version;
+    insert into pgstate.version (key, version, epoch, op, writer, via, at)
+    values (delete_run.key, v_out.version, v_actor.epoch, 'delete', v_actor.name, session_user, v_head.at);
+    delete from pgstate.claim c where c.key = delete_run.key;
+    perform pgstate._detach_threads(array[delete_run.key]);
+  end if;
+  if delete_run.lane is not null then
+    v_done := pgstate._lane_end(delete_run.lane, delete_run.turn, jsonb_build_array(v_out.status, v_out.version));
+  end if;
+  return v_out;
+end
+$$;
+comment on function pgstate.delete_run(text, bigint, uuid, bigint, text) is
+  'Deletes a run with its steps and signals; maintain() removes them. Status ok, missing, held or stale. Needs read and write. PS001 PS010 PS031 PS040.';
+
+-- functions/runs/runs.sql
+create function pgstate.runs(
+  pattern text default '', "limit" int default 1000, after text default null, states text[] default null, agent text default null
+) returns setof pgstate.run_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(runs.agent);
+  v_ranges pgstate.keymultirange;
+begin
+  perform pgstate._check_pattern(runs.pattern);
+  if runs."limit" not between 1 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
+  elsif runs.after is not null and not pgstate._key_ok(runs.after) then
+    perform pgstate._bad_key(runs.after);
+  elsif not coalesce(runs.states <@ array['waiting', 'running', 'done', 'failed', 'cancelled'], true) then
+    raise exception using errcode = 'PS007', message = 'states are waiting, running, done, failed and cancelled';
+  end if;
+  v_ranges := pgstate._pattern_ranges(runs.pattern) * v_actor.reads;
+  if isempty(v_ranges) and runs.pattern <> '' then
+    perform pgstate._deny();
+  end if;
+  if runs.after is not null then
+    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(runs.after, null, '()'));
+  end if;
+  return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit") r;
+end
+$$;
+comment on function pgstate.runs(text, int, text, text[], text) is
+  'Runs that match a pattern and that the caller may read, in key order: their state, the step that was finished last, who works on them. states: only these. limit 1 to 100000 (null: all), after: the last key of the page before. PS001 PS002 PS007 PS010.';
+
+-- functions/runs/run_steps.sql
+create function pgstate.run_steps(key text, agent text default null) returns setof pgstate.step_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(run_steps.agent, run_steps.key);
+begin
+  if run_steps.key is null or not pgstate._key_ok(run_steps.key) then
+    perform pgstate._bad_key(run_steps.key);
+  elsif v_actor.readable is not true then
+    perform pgstate._deny();
+  end if;
+  return query select s.* from pgstate._run_steps(run_steps.key) s;
+end
+$$;
+comment on function pgstate.run_steps(text, text) is 'The steps of a run in the order of its code, with their results where those are JSON. PS001 PS010.';
+
 -- functions/as_installer.sql
 -- What follows belongs to whoever installs: it creates roles, which only an administrator can.
 reset role;
@@ -10195,9 +11220,11 @@ create policy claim_change on pgstate.claim for update to pgstate_api
 create policy claim_end on pgstate.claim for delete to pgstate_api using ((select pgstate._reachable('write')) @> key);
 create policy claim_read on pgstate.claim for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
 
--- The functions reach the tables of threads as their owner, having asked for the key; readers see what belongs to keys they read.
+-- The functions reach the tables of threads and runs as their owner, having asked for the key; readers see what belongs to keys they read.
 create policy thread_read on pgstate.thread for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
 create policy checkpoint_read on pgstate.checkpoint for select to pgstate_reader using (thread_id in (select t.id from pgstate.thread t));
+create policy run_read on pgstate.run for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
+create policy step_read on pgstate.step for select to pgstate_reader using (run_id in (select r.id from pgstate.run r));
 
 -- views/entries.sql
 -- What people with SQL meet. security_invoker: a view of the owner's would go around row-level security.
@@ -10274,6 +11301,60 @@ comment on column pgstate.checkpoints.size is 'Bytes that were sent for it.';
 comment on column pgstate.checkpoints.created_at is 'When it was saved.';
 comment on column pgstate.checkpoints.writer is 'The agent that saved it.';
 comment on column pgstate.checkpoints.via is 'The database login that the writer came through.';
+
+-- views/runs.sql
+create or replace view pgstate.runs with (security_invoker = true) as
+select e.key, r.name, case when r.state <> 'open' then r.state when c.lease_until > pgstate._now() then 'running' else 'waiting' end as state,
+       e.value ->> 'step' as step, (e.value -> 'steps')::bigint as steps, case when c.lease_until > pgstate._now() then c.holder end as holder,
+       case when c.lease_until > pgstate._now() then c.lease_until end as lease_until, r.priority, r.ready_at, r.deadline,
+       e.value ->> 'error' as error, e.value ->> 'waits' as waits, r.code, r.parent, r.forked_from, r.forked_step, e.version,
+       r.begun_at as created_at, e.updated_at, r.ended_at, e.expires_at
+  from pgstate.run r join pgstate.entry e on e.key = r.key left join pgstate.claim c on c.key = r.key
+ where e.live and (e.expires_at is null or e.expires_at > pgstate._now());
+comment on view pgstate.runs is 'Durable executions; expired and deleted ones are not here.';
+comment on column pgstate.runs.key is 'The key.';
+comment on column pgstate.runs.name is 'The workflow, by which workers find it.';
+comment on column pgstate.runs.state is 'waiting, running, done, failed or cancelled.';
+comment on column pgstate.runs.step is 'The step that was finished last.';
+comment on column pgstate.runs.steps is 'How many are finished.';
+comment on column pgstate.runs.holder is 'The agent that works on it.';
+comment on column pgstate.runs.lease_until is 'Until when, unless it renews its claim.';
+comment on column pgstate.runs.priority is 'Higher ones are taken first.';
+comment on column pgstate.runs.ready_at is 'No worker takes it before.';
+comment on column pgstate.runs.deadline is 'When it fails unless it has ended; null for never.';
+comment on column pgstate.runs.error is 'What it failed with.';
+comment on column pgstate.runs.waits is 'The signal that it waits for.';
+comment on column pgstate.runs.code is 'The version of the code.';
+comment on column pgstate.runs.parent is 'The run that started it.';
+comment on column pgstate.runs.forked_from is 'The run that it was forked from.';
+comment on column pgstate.runs.forked_step is 'The step from which on it goes its own way.';
+comment on column pgstate.runs.version is 'Version of the entry.';
+comment on column pgstate.runs.created_at is 'When it was made.';
+comment on column pgstate.runs.updated_at is 'When it was last changed.';
+comment on column pgstate.runs.ended_at is 'When it ended.';
+comment on column pgstate.runs.expires_at is 'When it becomes invisible unless it is changed before; null for never.';
+
+-- views/steps.sql
+create or replace view pgstate.steps with (security_invoker = true) as
+select r.key, s.id as step, s.name, s.kind, s.state, s.position, case when s.type = 'json' then pgstate._json_of(s.data) end as result,
+       case s.type when 'error' then pg_catalog.convert_from(s.data, 'UTF8') when 'timeout' then 'no signal in time' end as error,
+       s.attempts, s.started_at, s.finished_at, s.due_at, s.token
+  from pgstate.step s join pgstate.run r on r.id = s.run_id join pgstate.entry e on e.key = r.key
+ where e.live and (e.expires_at is null or e.expires_at > pgstate._now());
+comment on view pgstate.steps is 'Steps of runs: what is recorded is not done again.';
+comment on column pgstate.steps.key is 'The run.';
+comment on column pgstate.steps.step is 'The name, with #n for its nth occurrence from the second on, and [i] for the ith element of a map.';
+comment on column pgstate.steps.name is 'The name.';
+comment on column pgstate.steps.kind is 'step, map, sleep, signal, child, now or undo.';
+comment on column pgstate.steps.state is 'pending, done or failed.';
+comment on column pgstate.steps.position is 'The how many-eth step of the code it is; elements of a map share one.';
+comment on column pgstate.steps.result is 'What it returned, where that is JSON.';
+comment on column pgstate.steps.error is 'What it failed with.';
+comment on column pgstate.steps.attempts is 'How often it was tried by who finished it.';
+comment on column pgstate.steps.started_at is 'When it began, for the last time.';
+comment on column pgstate.steps.finished_at is 'When it was recorded; null while it is pending.';
+comment on column pgstate.steps.due_at is 'Until when it sleeps, or waits for a signal.';
+comment on column pgstate.steps.token is 'Fencing token of the worker that recorded it.';
 
 -- views/claims.sql
 create or replace view pgstate.claims with (security_invoker = true) as
@@ -10397,6 +11478,7 @@ grant select on sequence pgstate.version_floor to pgstate_api;
 grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims, pgstate.tasks,
   pgstate.activity, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
 grant select on pgstate.thread, pgstate.checkpoint, pgstate.threads, pgstate.checkpoints to pgstate_reader;
+grant select on pgstate.run, pgstate.step, pgstate.runs, pgstate.steps to pgstate_reader;
 
 -- grants/execute.sql
 -- Run as each owner of functions, who alone can grant them. By catalogue, so that none is forgotten: nothing is PUBLIC's;
@@ -10413,7 +11495,7 @@ begin
   loop
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
-      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
+      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
@@ -10450,7 +11532,7 @@ begin
   loop
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
-      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
+      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
@@ -10487,7 +11569,7 @@ begin
   loop
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
-      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
+      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;

@@ -16,6 +16,16 @@ drop type pgstate.pruned;
 drop type pgstate.saved;
 drop type pgstate.thread_row;
 
+-- Runs and steps. Their heads stay as plain values too.
+update pgstate.entry e set kind = 'value' where e.kind = 'run';
+drop table pgstate.step, pgstate.signal, pgstate.run;
+drop type pgstate._step_done;
+drop type pgstate.run_full;
+drop type pgstate.run_row;
+drop type pgstate.signalled;
+drop type pgstate.step_outcome;
+drop type pgstate.step_row;
+
 -- Stores. 0003 would keep vectors that writers gave beside values that have changed since.
 delete from pgstate.embedding m where m.digest = '';
 comment on column pgstate.version.meta is 'Reserved.';

@@ -171,5 +171,161 @@ comment on column pgstate.pending_write.channel is 'The channel that it is for.'
 comment on column pgstate.pending_write.type is 'The serializer''s type of data.';
 comment on column pgstate.pending_write.data is 'The serialized value.';
 
+-- Runs and steps
+
+create type pgstate._step_done as (ord int, status text, cancelled boolean);
+comment on type pgstate._step_done is 'Internal: what became of a step that was to be recorded.';
+
+create type pgstate.run_full as (
+  status text, key text, token bigint, lease_until timestamptz, retry_in interval, attempts int, created boolean, state text,
+  name text, code text, seed uuid, at timestamptz, begun_at timestamptz, deadline timestamptz, cancelled boolean, input_type text, input bytea,
+  result_type text, result bytea, steps text[], positions int[], mains boolean[], kinds text[], states text[], types text[], data bytea[],
+  due_ats timestamptz[]
+);
+comment on type pgstate.run_full is 'A run and its finished steps, for who goes on with it: token when status is ok, retry_in when it is held; at is the server''s time. state is open, done, failed or cancelled.';
+
+create type pgstate.run_row as (
+  key text, name text, state text, step text, steps bigint, holder text, lease_until timestamptz, attempts int, priority int,
+  ready_at timestamptz, deadline timestamptz, error text, result jsonb, input jsonb, code text, parent text, forked_from text, forked_step text,
+  version bigint, created_at timestamptz, updated_at timestamptz, ended_at timestamptz
+);
+comment on type pgstate.run_row is 'A run: state is waiting, running, done, failed or cancelled.';
+
+create type pgstate.signalled as (status text, type text, data bytea, due_at timestamptz, cancelled boolean, version bigint);
+comment on type pgstate.signalled is 'What waiting for a signal has come to: ok with what was sent, pending until due_at, timeout, stale or missing.';
+
+create type pgstate.step_outcome as (ord int, status text, version bigint, cancelled boolean, code text, message text, watched boolean);
+comment on type pgstate.step_outcome is 'Outcome of recording a step: status ok with the new version of the run''s entry, stale, missing, ended, exists, or why it was refused. cancelled: the run is to end.';
+
+create type pgstate.step_row as (
+  step text, name text, kind text, state text, "position" int, result jsonb, error text, attempts int, started_at timestamptz,
+  finished_at timestamptz, due_at timestamptz, token bigint
+);
+comment on type pgstate.step_row is 'A step of a run: state is pending, done or failed.';
+
+-- A durable execution. Its head is an entry of kind run under the same key, which grants, the feed, claims and times to live
+-- go by; every change of a run locks that entry first. One that was deleted or has expired has lost its key, and what it
+-- held is removed afterwards.
+create sequence pgstate.run_id_seq;
+
+create table pgstate.run (
+  id bigint not null default pg_catalog.nextval('pgstate.run_id_seq'),
+  key text collate "C",
+  name text collate "C",
+  code text,
+  seed uuid not null default pg_catalog.gen_random_uuid(),
+  state text not null default 'open',
+  priority int not null default 0,
+  ready_at timestamptz not null,
+  begun_at timestamptz not null,
+  deadline timestamptz,
+  cancel_at timestamptz,
+  parent text collate "C",
+  forked_from text collate "C",
+  forked_step text collate "C",
+  input_type text,
+  input bytea,
+  result_type text,
+  result bytea,
+  ended_at timestamptz,
+  constraint run_pkey primary key (id),
+  constraint run_key_key unique (key),
+  constraint run_state_known check (state in ('open', 'done', 'failed', 'cancelled'))
+);
+alter sequence pgstate.run_id_seq owned by pgstate.run.id;
+-- what workers look for, and what is left to remove
+create index run_ready_idx on pgstate.run (name, priority desc, ready_at, id) where state = 'open' and key is not null and name is not null;
+create index run_gone_idx on pgstate.run (id) where key is null;
+alter table pgstate.run enable row level security;
+comment on table pgstate.run is 'Runs: durable executions. Read the view runs.';
+comment on column pgstate.run.id is 'Number, never given again; steps and signals name it.';
+comment on column pgstate.run.key is 'The entry that is its head; null once that was deleted or has expired.';
+comment on column pgstate.run.name is 'The workflow, by which workers find it; null for one that is entered by its key only.';
+comment on column pgstate.run.code is 'The version of the code that its steps are in the order of.';
+comment on column pgstate.run.seed is 'What its random numbers and uuids come from.';
+comment on column pgstate.run.state is 'open, done, failed or cancelled.';
+comment on column pgstate.run.priority is 'Higher ones are taken first.';
+comment on column pgstate.run.ready_at is 'No worker takes it before.';
+comment on column pgstate.run.begun_at is 'When it was made.';
+comment on column pgstate.run.deadline is 'When it fails unless it has ended; null for never.';
+comment on column pgstate.run.cancel_at is 'When it was told to end.';
+comment on column pgstate.run.parent is 'The run that started it.';
+comment on column pgstate.run.forked_from is 'The run that it was forked from.';
+comment on column pgstate.run.forked_step is 'The step from which on it goes its own way.';
+comment on column pgstate.run.input_type is 'The form of input.';
+comment on column pgstate.run.input is 'What it was started with.';
+comment on column pgstate.run.result_type is 'The form of result; error when that is the message of what it failed with.';
+comment on column pgstate.run.result is 'What it returned.';
+comment on column pgstate.run.ended_at is 'When it ended.';
+comment on sequence pgstate.run_id_seq is 'Numbers of runs.';
+
+-- What was done of a run and is never done again: a row for each finished step, and for each that waits.
+create table pgstate.step (
+  run_id bigint not null,
+  id text collate "C" not null,
+  name text collate "C" not null,
+  kind text not null,
+  position int,
+  main boolean not null,
+  state text not null,
+  type text,
+  data bytea,
+  attempts int not null,
+  started_at timestamptz not null,
+  finished_at timestamptz,
+  due_at timestamptz,
+  token bigint,
+  constraint step_pkey primary key (run_id, id),
+  constraint step_state_known check (state in ('pending', 'done', 'failed')),
+  constraint step_id_length check (pg_catalog.octet_length(id) between 1 and 512)
+);
+alter table pgstate.step enable row level security;
+comment on table pgstate.step is 'Steps of runs. Read the view steps.';
+comment on column pgstate.step.run_id is 'The run.';
+comment on column pgstate.step.id is 'The name, with #n for its nth occurrence from the second on, and [i] for the ith element of a map.';
+comment on column pgstate.step.name is 'The name.';
+comment on column pgstate.step.kind is 'step, map, sleep, signal, child, now or undo.';
+comment on column pgstate.step.position is 'The how many-eth step of the code it is, where that is told; elements of a map share one. Null for those of an earlier version of the code.';
+comment on column pgstate.step.main is 'Called from the run''s own line, whose order must stay.';
+comment on column pgstate.step.state is 'pending, done or failed.';
+comment on column pgstate.step.type is 'The form of data; error when that is the message of what it failed with.';
+comment on column pgstate.step.data is 'The result.';
+comment on column pgstate.step.attempts is 'How often it was tried by who finished it.';
+comment on column pgstate.step.started_at is 'When it began, for the last time.';
+comment on column pgstate.step.finished_at is 'When it was recorded; null while it is pending.';
+comment on column pgstate.step.due_at is 'Until when it sleeps, or waits for a signal.';
+comment on column pgstate.step.token is 'Fencing token of the worker that recorded it.';
+
+-- What was sent to a run: each is taken by one step.
+create sequence pgstate.signal_no_seq;
+
+create table pgstate.signal (
+  no bigint not null default pg_catalog.nextval('pgstate.signal_no_seq'),
+  run_id bigint not null,
+  name text collate "C" not null,
+  type text,
+  data bytea,
+  sender text not null,
+  via text not null,
+  sent_at timestamptz not null,
+  taken_by text collate "C",
+  constraint signal_pkey primary key (run_id, no),
+  constraint signal_name_length check (pg_catalog.octet_length(name) between 1 and 256)
+);
+alter sequence pgstate.signal_no_seq owned by pgstate.signal.no;
+create index signal_waiting_idx on pgstate.signal (run_id, name, no) where taken_by is null;
+alter table pgstate.signal enable row level security;
+comment on table pgstate.signal is 'Signals to runs.';
+comment on column pgstate.signal.no is 'Order of arrival.';
+comment on column pgstate.signal.run_id is 'The run.';
+comment on column pgstate.signal.name is 'What it is called.';
+comment on column pgstate.signal.type is 'The form of data.';
+comment on column pgstate.signal.data is 'What was sent along.';
+comment on column pgstate.signal.sender is 'The agent that sent it.';
+comment on column pgstate.signal.via is 'The database login that it came through.';
+comment on column pgstate.signal.sent_at is 'When it was sent.';
+comment on column pgstate.signal.taken_by is 'The step that has taken it.';
+comment on sequence pgstate.signal_no_seq is 'Order of arrival of signals.';
+
 -- Stores.
 comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time.';

@@ -11,8 +11,8 @@ declare
   v_newest bigint;
   v_stays boolean;
 begin
-  -- the chain of a run is never cut; that of a thread is in its checkpoints
-  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key and e.kind <> 'run';
+  -- also of a thread or run: what they stand on is in tables of their own
+  select e.version, least(e.version, p_version) into v_newest, v_cut from pgstate.entry e where e.key = p_key;
   if v_cut > 1 then
     -- OFFSET 0: by the key, of which few versions go at a time, and not by the transaction, which may have written many
     -- others. The first: a transaction may have begun after another and written before it.

@@ -43,6 +43,7 @@ begin
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
   v_done.more := pgstate._collect_threads(p_limit) or v_done.more;
+  v_done.more := pgstate._collect_runs(p_limit) or v_done.more;
   -- indexing one key takes about as long as looking at ten versions
   v_done.more := pgstate._build_search(greatest(p_limit / 10, 1)) or v_done.more;
   if not v_all then
@@ -54,4 +55,4 @@ begin
   return v_done;
 end
 $$;
-comment on function pgstate._maintain(int, int) is 'Internal: retention, what is left of threads, and indexing for search.';
+comment on function pgstate._maintain(int, int) is 'Internal: retention, what is left of threads and runs, and indexing for search.';

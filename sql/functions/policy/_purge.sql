@@ -14,9 +14,9 @@ declare
   v_last record;
   v_purged pgstate._purged;
 begin
-  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind <> 'run' for update skip locked;
+  perform from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null for update skip locked;
   if not found then
-    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null and e.kind <> 'run') then
+    if not exists (select from pgstate.entry e where e.key = p_key and e.version = p_version and e.value is null) then
       v_purged.removed := 0;
     end if;
     return v_purged;

@@ -1,7 +1,8 @@
--- Start of every change of a thread: may the caller, and is there one? Locks the thread's entry, before all else that
+-- Start of every change of a thread or run: may the caller, and is there one? Locks its entry, before all else that
 -- belongs to it. A status says that it may not be changed: missing, held or stale. p_create: one that is absent is locked by
 -- a tombstone, and comes back with live false.
-create function pgstate._thread_lock(p_actor pgstate._actor, p_key text, p_token bigint, p_create boolean) returns pgstate._thread_head
+create function pgstate._thread_lock(p_actor pgstate._actor, p_key text, p_token bigint, p_create boolean, p_kind pgstate.entry_kind default 'thread')
+returns pgstate._thread_head
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
@@ -48,7 +49,7 @@ begin
       v_head.status := 'stale';
     end if;
     return v_head;
-  elsif v_entry.kind <> 'thread' then
+  elsif v_entry.kind <> p_kind then
     perform pgstate._raise('PS040', p_key);
   end if;
   v_head.value := v_entry.value;
@@ -67,4 +68,4 @@ begin
   return v_head;
 end
 $$;
-comment on function pgstate._thread_lock(pgstate._actor, text, bigint, boolean) is 'Internal: locks a thread''s entry for a change.';
+comment on function pgstate._thread_lock(pgstate._actor, text, bigint, boolean, pgstate.entry_kind) is 'Internal: locks the entry of a thread or run for a change.';

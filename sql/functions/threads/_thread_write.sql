@@ -1,6 +1,7 @@
--- End of every change of a thread: its entry says what it is now, in a new version, which it returns. A time to live begins
--- anew with each change: the one given, else the thread's own, else the policy's.
-create function pgstate._thread_write(p_actor pgstate._actor, p_key text, p_head pgstate._thread_head, p_value jsonb, p_ttl interval) returns bigint
+-- End of every change of a thread or run: its entry says what it is now, in a new version, which it returns. A time to live begins
+-- anew with each change: the one given, else its own, else the policy's.
+create function pgstate._thread_write(p_actor pgstate._actor, p_key text, p_head pgstate._thread_head, p_value jsonb, p_ttl interval, p_kind pgstate.entry_kind default 'thread')
+returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
@@ -24,7 +25,7 @@ begin
   end if;
   with changed as (
     update pgstate.entry e
-       set kind = 'thread', version = p_head.version + 1, live = true, value = v_value, writer = p_actor.name, via = session_user,
+       set kind = p_kind, version = p_head.version + 1, live = true, value = v_value, writer = p_actor.name, via = session_user,
            created_at = case when p_head.live then e.created_at else p_head.at end, updated_at = p_head.at,
            expires_at = p_head.at + nullif(v_ttl, interval '0'), priority = case when p_head.live then e.priority else 0 end,
            not_before = case when p_head.live then e.not_before end, full_version = null
@@ -37,4 +38,4 @@ begin
   return v_version;
 end
 $$;
-comment on function pgstate._thread_write(pgstate._actor, text, pgstate._thread_head, jsonb, interval) is 'Internal: writes a thread''s entry.';
+comment on function pgstate._thread_write(pgstate._actor, text, pgstate._thread_head, jsonb, interval, pgstate.entry_kind) is 'Internal: writes the entry of a thread or run.';

@@ -35,9 +35,7 @@ begin
   select e.key, e.version, i.epoch, 'expire', 'pgstate', session_user, v_now
     from pgstate.entry e cross join pgstate.install i where e.key = any (v_keys) order by e.key;
   delete from pgstate.claim c where c.key = any (v_keys);
-  if cardinality(v_threads) > 0 then
-    perform pgstate._detach_threads(v_threads);
-  end if;
+  perform pgstate._detach_threads(v_keys);
 end
 $$;
 comment on function pgstate._expire(int) is 'Internal: writes expiry versions.';

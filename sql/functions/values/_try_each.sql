@@ -277,7 +277,7 @@ begin
         v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, 'expire', false, null, 'pgstate', v_via,
                                         v_now, null, null, null)::pgstate.version;
         v_unclaim := v_unclaim || v_key;
-        if s.kind = 'thread' then
+        if s.kind <> 'value' then
           v_threads := v_threads || v_key;
         end if;
         v_lapsed := false;

@@ -1,0 +1,205 @@
+"""What a run has recorded, and which step of the code each call is."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import typing
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from pgstate import errors
+from pgstate._codec import JSON, Serializer
+from pgstate.types import Row
+
+# what JSON gives back as it was
+_PLAIN = (str, int, float, bool, type(None))
+
+
+class Place(NamedTuple):
+    """Which step a call is: its id, the name in it, and how many-eth of the run's own line."""
+
+    id: str
+    name: str
+    position: int
+    main: bool
+
+
+@dataclass(slots=True)
+class Record:
+    """A step that is recorded."""
+
+    id: str
+    position: int | None
+    main: bool
+    state: str
+    type: str | None
+    data: bytes | None
+    due_at: datetime | None
+
+
+class Records:
+    """The steps of a run, and how far the code has come.
+
+    A call is known by its name and how many of that name there were before. Of those that the run's own task makes the
+    order must be as recorded; those of other tasks (`asyncio.gather`, task groups) come as it happens, so theirs does
+    not count."""
+
+    def __init__(self, row: Row, key: str, body: asyncio.Task[Any] | None) -> None:
+        self._key = key
+        self._body = body
+        columns = (
+            row["steps"],
+            row["positions"],
+            row["mains"],
+            row["states"],
+            row["types"],
+            row["data"],
+            row["due_ats"],
+        )
+        self._known = (
+            {} if row["steps"] is None else {record[0]: Record(*record) for record in zip(*columns, strict=True)}
+        )
+        self.open = row["status"] != "ended"
+        self._in_order: dict[int, str] = {}
+        for record in self._known.values():
+            if record.main and record.position is not None and record.state != "pending":
+                self._in_order[record.position] = record.id.partition("[")[0]
+        self._seen: Counter[str] = Counter()
+        self._position = 0
+
+    def count(self, name: str) -> int:
+        """How many calls of this name there have been, this one included."""
+        self._seen[name] += 1
+        return self._seen[name]
+
+    def place(self, name: str) -> Place:
+        """The next call of a name. Raises StepMismatch, InvalidArgument."""
+        if not name or "#" in name or "[" in name or len(name.encode()) > 256:
+            raise errors.InvalidArgument(f"the name of a step has 1 to 256 bytes, and neither # nor [: {name[:80]!r}")
+        count = self.count(name)
+        id = name if count == 1 else f"{name}#{count}"
+        main = self._body is not None and asyncio.current_task() is self._body
+        if main:
+            self._position += 1
+            self._check_order(id)
+        return Place(id, name, self._position, main)
+
+    def _check_order(self, id: str) -> None:
+        there = self._in_order.get(self._position)
+        if there is not None and there != id:
+            raise errors.StepMismatch(
+                f"step {self._position} of run {self._key} is {id} in the code, and recorded is {there}: go on "
+                "with the code that began the run, or give another version",
+                self._key,
+                id,
+            )
+        record = self._known.get(id)
+        if there is None and record is not None and record.main and record.position not in (None, self._position):
+            raise errors.StepMismatch(
+                f"{id} is step {self._position} of the code, and step {record.position} of run {self._key}: go on with "
+                "the code that began the run, or give another version",
+                self._key,
+                id,
+            )
+
+    def find(self, id: str) -> Record | None:
+        """What is recorded of a step, if it is finished. Raises StepMismatch for a new step of a run that has ended."""
+        record = self._known.get(id)
+        if record is not None and record.state != "pending":
+            return record
+        if not self.open:
+            raise errors.StepMismatch(f"run {self._key} has ended, and the code goes on with {id}", self._key, id)
+        return None
+
+    def due(self, id: str) -> datetime | None:
+        """Until when a recorded step sleeps."""
+        record = self._known.get(id)
+        return None if record is None else record.due_at
+
+    def fault_at_end(self) -> errors.StepMismatch | None:
+        """The code has ended: were there more steps?"""
+        last = max(self._in_order, default=0)
+        if last <= self._position:
+            return None
+        return errors.StepMismatch(
+            f"the code has ended after {self._position} steps of run {self._key}, which has recorded {last}, up to "
+            f"{self._in_order[last]}",
+            self._key,
+        )
+
+
+class Values:
+    """Results as bytes, and back."""
+
+    def __init__(self, serializer: Serializer) -> None:
+        self._serializer = serializer
+
+    def dump(self, value: Any) -> tuple[str, bytes]:
+        """Raises InvalidValue."""
+        return self._serializer.dumps_typed(value)
+
+    def load(self, type: str | None, data: bytes | None, wanted: Any = None) -> Any:
+        """The value, validated if a type is wanted. Raises InvalidValue."""
+        if type is None or data is None:
+            return None
+        value = self._serializer.loads_typed((type, data))
+        if wanted is None or type != "json":
+            return value
+        try:
+            return _adapter(wanted).validate_python(value) if value is None else _adapter(wanted).validate_json(data)
+        except ValidationError as error:
+            raise errors.InvalidValue(f"what is recorded does not fit {wanted}: {error}") from error
+
+    @staticmethod
+    def json(value: Any) -> Any:
+        """A value as it will be read back."""
+        return value if isinstance(value, _PLAIN) else JSON.loads_typed(JSON.dumps_typed(value))
+
+    def round(self, value: Any, type: str, data: bytes, wanted: Any) -> Any:
+        """What a replay will give for a value: never anything that only the first time gives."""
+        return value if isinstance(value, _PLAIN) and wanted is None else self.load(type, data, wanted)
+
+
+@lru_cache(512)
+def _adapter(wanted: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(wanted)
+
+
+class Signature(NamedTuple):
+    """What there is to know of a step's function."""
+
+    wants_context: bool
+    result: Any
+
+
+def signature(function: Callable[..., Any]) -> Signature:
+    """Does it take `ctx`, and the type that its annotation says it returns, where that is to be validated."""
+    try:
+        return _signature(function)
+    except TypeError:  # not hashable
+        return _look(function)
+
+
+def _look(function: Callable[..., Any]) -> Signature:
+    try:
+        parameters: Mapping[str, Any] = inspect.signature(function).parameters
+    except (ValueError, TypeError):
+        return Signature(False, None)
+    try:
+        hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+    except Exception:  # names that cannot be looked up now: as if it had none
+        hints = {}
+    wanted = hints.get("return")
+    if wanted in (Any, None, type(None), *_PLAIN, dict, list) or isinstance(wanted, typing.TypeVar):
+        wanted = None
+    return Signature("ctx" in parameters, wanted)
+
+
+_signature = lru_cache(1024)(_look)

@@ -1,0 +1,99 @@
+"""What a step's function is given: who it is, and state that is written with the record of the step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pgstate import errors
+from pgstate._bound import BoundCore
+from pgstate._calls._run import Connection, translate
+from pgstate._core import Core
+from pgstate._links import Statements
+
+if TYPE_CHECKING:
+    from pgstate._areas._run import Run
+
+
+class Transaction:
+    """Begun by the first statement, ended with the step: a connection is taken that long."""
+
+    def __init__(self, core: Core, timeout: float) -> None:
+        self._core = core
+        self._timeout = timeout
+        self._connection: Connection | None = None
+        self._begun: Any = None
+
+    async def connection(self) -> Connection:
+        """Where its statements go. Raises Unreachable, Timeout."""
+        if self._connection is None:
+            self._connection = await self._core.source.take(self._timeout)
+            self._begun = self._connection.transaction()
+            try:
+                await self._begun.start()
+            except BaseException as error:
+                await self._give(whole=False)
+                raise translate(error) from error
+        return self._connection
+
+    async def statements(self) -> Statements:
+        """As a Link."""
+        return await self.connection()
+
+    async def end(self, *, commit: bool) -> None:
+        """Raises Unreachable when the connection is lost: a commit may have happened or not."""
+        if self._connection is None:
+            return
+        whole = False
+        try:
+            await (self._begun.commit() if commit else self._begun.rollback())
+            whole = True
+        except Exception as error:
+            raise translate(error) from error
+        finally:
+            await self._give(whole=whole)
+
+    async def _give(self, *, whole: bool) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if not whole:
+            # it may be in the transaction still: what comes after on it would be answered, and never be committed
+            connection.terminate()
+        await self._core.source.give(connection)
+
+
+class Context:
+    """What a step's function gets as `ctx`."""
+
+    def __init__(self, run: Run, step: str, attempt: int, idempotency_key: str) -> None:
+        self.run = run
+        self.step = step
+        """The id of the step: its name, with #n for its nth occurrence and [i] for the ith element of a map."""
+        self.attempt = attempt
+        """Which attempt this is, from 1."""
+        self.idempotency_key = idempotency_key
+        """The same in every attempt of this step, by whichever worker: for services that take one."""
+        self._transaction: Transaction | None = None
+        self._state: Any = None
+
+    @property
+    def cancelled(self) -> bool:
+        """The run was cancelled: for functions in threads, which are not interrupted."""
+        return self.run.cancelled
+
+    @property
+    def state(self) -> Any:
+        """The state, in one transaction with the record of the step: both, or neither. It begins with the first call,
+        and keeps its locks until the step ends: do what takes long before it."""
+        if self._state is None:
+            area = self.run._runs
+            self._transaction = Transaction(self.run._core, area._timeout)
+            self._state = area._bound(BoundCore(self._transaction, self.run._core.embedding))
+        elif self._transaction is None:
+            raise errors.InTransaction("the step has ended, and its transaction with it")
+        return self._state
+
+    def _close(self) -> Transaction | None:
+        """The step's function has ended: what it wrote with is to be ended, and used no more."""
+        transaction, self._transaction = self._transaction, None
+        return transaction

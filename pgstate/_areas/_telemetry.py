@@ -1,0 +1,40 @@
+"""Spans of runs and steps, where OpenTelemetry is installed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+trace: Any
+try:
+    trace = importlib.import_module("opentelemetry.trace")
+except ImportError:
+    trace = None
+
+# What goes into a span passes through this: secrets are taken out here.
+redact: Callable[[str], str] = str
+
+
+@contextmanager
+def span(name: str, **attributes: Any) -> Iterator[None]:
+    """A span around the block, which tells what the block raised; attributes that are None are left out."""
+    if trace is None:
+        yield
+        return
+    told = {f"pgstate.{key}": redact(value) if isinstance(value, str) else value for key, value in attributes.items()}
+    tracer = trace.get_tracer("pgstate")
+    # what an exception says may hold anything: it is told here, redacted, and not by the library
+    with tracer.start_as_current_span(
+        name,
+        attributes={key: value for key, value in told.items() if value is not None},
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as current:
+        try:
+            yield
+        except BaseException as error:
+            said = redact(f"{type(error).__name__}: {error}")
+            current.set_status(trace.Status(trace.StatusCode.ERROR, said))
+            raise

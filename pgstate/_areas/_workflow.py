@@ -1,0 +1,138 @@
+"""Decorators, for those who prefer them: the same runs underneath."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from pgstate._areas._records import Values
+from pgstate._areas._retry import Retry
+from pgstate._areas._run import Run, current
+from pgstate.types import Seconds
+
+if TYPE_CHECKING:
+    from pgstate._areas.runs import Durable
+
+# how run_sync() connects: the client says, which is above this
+connector: list[Callable[[str | None], Any]] = []
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Workflow(Generic[P, R]):
+    """A function whose calls are runs. Made by `@pgstate.workflow`; `worker([...])` takes it.
+
+    `await report(state, "research/42", topic)` begins the run under that key, or goes on with it, here; `await
+    report.start(state, "research/42", topic)` leaves it to workers; `report.run_sync(...)` is for code without an event
+    loop."""
+
+    def __init__(self, function: Callable[P, Awaitable[R] | R], name: str, version: str | None, lease: Seconds) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self.name = name
+        """What workers know it by."""
+        self.version = version
+        """That of the code."""
+        self._lease = lease
+        self._signature = inspect.signature(function)
+
+    async def __call__(self, state: Durable, key: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        given = self._given(args, kwargs)
+        block = state.run(key, name=self.name, input=given, version=self.version, lease=self._lease)
+        async with block as run:
+            if run.finished:
+                return run.result  # type: ignore[no-any-return]
+            run.result = await self.handle(run, run.input)
+        return run.result  # type: ignore[no-any-return]
+
+    async def start(self, state: Durable, key: str, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Leaves a run to the workers; False if there is one under the key already."""
+        return await state.runs.start(key, self.name, self._given(args, kwargs))
+
+    def run_sync(self, dsn: str | None, key: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """As a call, for code without an event loop: connects, runs, and returns the result. Raises RuntimeError inside
+        of one."""
+
+        async def work() -> R:
+            async with connector[0](dsn) as state:
+                return await self(state, key, *args, **kwargs)
+
+        return asyncio.run(work())
+
+    async def handle(self, run: Run, input: Any) -> Any:
+        """What a worker calls."""
+        bound = self._signature.bind(**input)
+        value = self._function(*bound.args, **bound.kwargs)
+        value = await value if inspect.isawaitable(value) else value
+        # what a replay gives, the first time too
+        return Values.json(value)
+
+    def _given(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by name, so that defaults may change while runs are under way."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+
+def workflow(
+    *, name: str | None = None, version: str | None = None, lease: Seconds = 30.0
+) -> Callable[[Callable[P, Awaitable[R] | R]], Workflow[P, R]]:
+    """Makes a `Workflow` of a coroutine function. Its arguments are recorded, by name, so they are JSON or what
+    Pydantic makes JSON of; in it, functions made by `@pgstate.step` are steps, and `pgstate.current_run()` has the
+    rest."""
+
+    def make(function: Callable[P, Awaitable[R] | R]) -> Workflow[P, R]:
+        return Workflow(function, name or function.__name__, version, lease)
+
+    return make
+
+
+@overload
+def step(function: Callable[P, Awaitable[R]], /) -> Callable[P, Awaitable[R]]: ...
+@overload
+def step(
+    *,
+    name: str | None = None,
+    retry: Retry | None = None,
+    timeout: Seconds | None = None,
+    undo: Callable[[Any], Any] | None = None,
+) -> Callable[[Callable[P, Awaitable[R] | R]], Callable[P, Awaitable[R]]]: ...
+
+
+def step(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    retry: Retry | None = None,
+    timeout: Seconds | None = None,
+    undo: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Makes calls of a function steps of the run that they are made in; outside of one they are plain calls. The result
+    is a coroutine function, of a plain function too. The options are those of `Run.step`."""
+
+    def make(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        @functools.wraps(function)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            run = current.get()
+            if run is None:
+                value = function(*args, **kwargs)
+                return await value if inspect.isawaitable(value) else value
+            own = name or function.__name__
+            return await run.step(own, function, *args, retry=retry, timeout=timeout, undo=undo, **kwargs)
+
+        return call
+
+    return make if function is None else make(function)
+
+
+def current_run() -> Run:
+    """The run that this code is in. Raises LookupError outside of one."""
+    run = current.get()
+    if run is None:
+        raise LookupError("this code is in no run: begin one with state.run(key)")
+    return run

@@ -1,0 +1,10 @@
+create function pgstate._add_signal(p_actor pgstate._actor, p_key text, p_name text, p_type text, p_data bytea, p_now timestamptz) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  insert into pgstate.signal (run_id, name, type, data, sender, via, sent_at)
+  select r.id, p_name, p_type, p_data, p_actor.name, session_user, p_now from pgstate.run r where r.key = p_key and r.state = 'open';
+  return found;
+end
+$$;
+comment on function pgstate._add_signal(pgstate._actor, text, text, text, bytea, timestamptz) is 'Internal: keeps a signal for an open run.';

@@ -1,0 +1,32 @@
+create function pgstate._runs(p_ranges pgstate.keymultirange, p_regex text, p_states text[], p_limit int) returns setof pgstate.run_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  -- as in list()
+  return query
+    with span as materialized (
+      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+        from unnest(p_ranges) r
+    )
+    select m.*
+      from span
+      cross join lateral (
+        select r.key::text, r.name::text, s.state, e.value ->> 'step', (e.value -> 'steps')::bigint, c.holder, c.lease_until,
+               coalesce(c.attempts, 0), r.priority, case when r.ready_at > v_now then r.ready_at end, r.deadline,
+               case when r.result_type = 'error' then convert_from(r.result, 'UTF8') end,
+               case when r.result_type = 'json' then pgstate._json_of(r.result) end, case when r.input_type = 'json' then pgstate._json_of(r.input) end,
+               r.code, r.parent::text, r.forked_from::text, r.forked_step::text, e.version, r.begun_at, e.updated_at, r.ended_at
+          from pgstate.run r join pgstate.entry e on e.key = r.key
+          left join lateral (select x.holder, x.lease_until, x.attempts from pgstate.claim x where x.key = r.key and x.lease_until > v_now offset 0) c on true
+          cross join lateral (select case when r.state <> 'open' then r.state when c.lease_until is not null then 'running' else 'waiting' end as state) s
+         where r.key >= span.low and r.key < span.high and e.value is not null and (e.expires_at is null or e.expires_at > v_now)
+           and (p_regex is null or r.key ~ p_regex) and (p_states is null or s.state = any (p_states))
+         order by r.key limit p_limit
+      ) m
+     limit p_limit;
+end
+$$;
+comment on function pgstate._runs(pgstate.keymultirange, text, text[], int) is 'Internal: runs within ranges, in key order.';

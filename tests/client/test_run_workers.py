@@ -1,0 +1,195 @@
+"""Workers of durable runs: in this process and, after a death, in another."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import pgstate
+from client.conftest import Connect
+from conftest import Clock
+from pgstate import State, errors
+from pgstate._calls import runs
+
+
+class Worker:
+    """A worker under way, which the test stops."""
+
+    def __init__(self, state: State, handlers: Any, **options: Any) -> None:
+        self.stop = asyncio.Event()
+        self.task = asyncio.create_task(
+            state.runs.worker(handlers, stop=self.stop, signals=(), **{"grace": 0, **options})
+        )
+
+    async def end(self) -> int:
+        self.stop.set()
+        return await self.task
+
+
+async def double(number: int) -> int:
+    return number * 2
+
+
+async def workflow(run: pgstate.Run, input: Any) -> Any:
+    return await run.step("double", double, input["number"])
+
+
+@pytest.mark.core
+async def test_a_worker_takes_what_was_started(state: State) -> None:
+    assert await state.runs.start("r/1", "w", {"number": 1})
+    assert not await state.runs.start("r/1", "w", {"number": 7})
+    worker = Worker(state, {"w": workflow})
+    assert await state.runs.result("r/1", wait=30) == 2
+    # one that is started later is heard of
+    await state.runs.start("r/2", "w", {"number": 2})
+    assert await state.runs.result("r/2", wait=30) == 4
+    assert await worker.end() == 2
+    with pytest.raises(errors.Timeout):
+        await state.runs.start("r/3", "w", {"number": 3})
+        await state.runs.result("r/3")
+    with pytest.raises(errors.RunMissing):
+        await state.runs.result("r/none")
+
+
+async def test_a_run_of_a_dead_worker_goes_on(state: State, connect: Connect, clock: Clock) -> None:
+    done: list[str] = []
+
+    async def first() -> None:
+        done.append("first")
+
+    async def second() -> None:
+        done.append("second")
+
+    async def code(run: pgstate.Run, input: Any) -> str:
+        await run.step("first", first)
+        await run.step("second", second)
+        return "done"
+
+    await state.runs.start("r", "w")
+    # taken by somebody who does a step and is not heard of again
+    (row, *_) = await state.runs._take({"w": None}, 1, timedelta(seconds=30), "")
+    columns = [
+        [value] for value in ("r", row["token"], "first", "first", "step", 1, True, "done", "json", b"null", 1, 0.0)
+    ]
+    await state.runs._core.once(
+        lambda c: runs.finish_steps(c, [*columns, None], None, None, None, None, timeout=10), 10
+    )
+    worker = Worker(await connect(), {"w": code})
+    await clock.advance(31)
+    assert await state.runs.result("r", wait=30) == "done"
+    assert done == ["second"]
+    await worker.end()
+
+
+async def test_a_worker_that_stops_gives_its_runs_back(state: State, connect: Connect) -> None:
+    going = asyncio.Event()
+    attempts: list[int] = []
+
+    async def stuck(ctx: pgstate.Context) -> int:
+        attempts.append(len(attempts))
+        if len(attempts) == 1:
+            going.set()
+            await asyncio.Event().wait()
+        return 7
+
+    async def code(run: pgstate.Run, input: Any) -> int:
+        return await run.step("stuck", stuck)
+
+    await state.runs.start("r", "w")
+    first = Worker(state, {"w": code})
+    await going.wait()
+    second = Worker(await connect(), {"w": code})
+    assert await first.end() == 0
+    assert await state.runs.result("r", wait=30) == 7
+    assert await second.end() == 1
+
+
+async def test_what_a_workflow_raises_fails_its_run_alone(state: State) -> None:
+    async def bad(run: pgstate.Run, input: Any) -> None:
+        raise ValueError("no owls")
+
+    await state.runs.start("r/bad", "bad")
+    await state.runs.start("r/good", "w", {"number": 1})
+    worker = Worker(state, {"bad": bad, "w": workflow})
+    with pytest.raises(errors.StepFailed, match="no owls"):
+        await state.runs.result("r/bad", wait=30)
+    assert await state.runs.result("r/good", wait=30) == 2
+    await worker.end()
+    (failed,) = await state.runs.list("r/*", states=["failed"])
+    assert (failed.key, failed.error) == ("r/bad", "ValueError: no owls")
+    # the worker takes it again
+    assert await state.runs.retry("r/bad")
+    (waiting,) = await state.runs.list("r/*", states=["waiting"])
+    assert waiting.key == "r/bad"
+
+
+async def test_children(state: State) -> None:
+    async def parent(run: pgstate.Run, input: Any) -> list[Any]:
+        good = await run.child("w", {"number": 4})
+        with pytest.raises(errors.StepFailed, match="no owls"):
+            await run.child("bad", name="other")
+        return [good]
+
+    async def bad(run: pgstate.Run, input: Any) -> None:
+        raise ValueError("no owls")
+
+    await state.runs.start("r", "parent")
+    worker = Worker(state, {"parent": parent, "bad": bad, "w": workflow})
+    assert await state.runs.result("r", wait=30) == [8]
+    await worker.end()
+    (other, child) = await state.runs.list("r/*")
+    assert (child.key, child.parent, child.state, other.state) == ("r/w", "r", "done", "failed")
+    assert [(step.kind, step.state) for step in await state.runs.steps("r")] == [("child", "done"), ("child", "failed")]
+
+
+async def test_a_schedule_starts_runs(state: State, clock: Clock) -> None:
+    with pytest.raises(errors.InvalidArgument):
+        await state.runs.schedule("plans/a", "w", "61 * * * *")
+    with pytest.raises(errors.InvalidArgument):
+        await state.runs.schedule("plans/a", "w", "* * * * *", timezone="Mars/Olympus")
+    due = await state.runs.schedule("plans/a", "w", "0 9 * * *", {"number": 3}, timezone="Europe/Berlin")
+    worker = Worker(state, {"w": workflow}, schedules="plans/*")
+    await clock.advance(86_400)
+    key = f"plans/a/{due:%Y-%m-%dT%H:%M:%SZ}"
+    async with state.watch(key, initial=True) as changes:
+        async for change in changes:
+            if change.value["status"] == "done":
+                break
+    assert await state.runs.result(key) == 6
+    await worker.end()
+
+
+async def test_no_workflows_no_worker(state: State) -> None:
+    with pytest.raises(errors.InvalidArgument):
+        await state.runs.worker({})
+    with pytest.raises(errors.InvalidArgument):
+        await state.runs.worker({"w": workflow}, concurrency=0)
+
+
+async def test_a_worker_with_other_code_goes_by_the_names_alone(state: State) -> None:
+    async def other(run: pgstate.Run, input: Any) -> int:
+        await run.step("before", double, 1)
+        return await run.step("double", double, 21)
+
+    going = asyncio.Event()
+
+    async def begin() -> None:
+        async with state.run("r", name="w", version="1") as run:
+            assert await run.step("double", double, 5) == 10
+            going.set()
+            await asyncio.Event().wait()
+
+    # it ends as a process does that is told to
+    working = asyncio.create_task(begin())
+    await going.wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    worker = Worker(state, {"w": other}, version="2")
+    assert await state.runs.result("r", wait=30) == 10
+    await worker.end()
+    found = await state.runs.get("r")
+    assert found is not None and (found.code, found.steps) == ("2", 2)

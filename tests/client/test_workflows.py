@@ -1,0 +1,77 @@
+"""@pgstate.workflow and @pgstate.step."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import pgstate
+from pgstate import State, errors
+
+made: list[str] = []
+
+
+@pgstate.step
+async def plan(topic: str) -> list[str]:
+    made.append("plan")
+    return [f"{topic}-{number}" for number in range(2)]
+
+
+@pgstate.step(name="write-it", retry=pgstate.Retry(attempts=2, backoff=0))
+def write(parts: list[str], style: str) -> str:
+    made.append("write")
+    if made.count("write") == 1:
+        raise ValueError("not yet")
+    return style.join(parts)
+
+
+@pgstate.workflow(name="report", version="1")
+async def report(topic: str, style: str = "+") -> str:
+    parts = await plan(topic)
+    assert pgstate.current_run().name == "report"
+    return await write(parts, style)
+
+
+@pytest.fixture(autouse=True)
+def nothing_made() -> None:
+    made.clear()
+
+
+async def test_a_call_is_a_run(state: State) -> None:
+    assert await report(state, "r/1", "owls") == "owls-0+owls-1"
+    assert await report(state, "r/1", "bats") == "owls-0+owls-1"
+    assert made == ["plan", "write", "write"]
+    assert [step.step for step in await state.runs.steps("r/1")] == ["plan", "write-it"]
+    found = await state.runs.get("r/1")
+    assert found is not None and (found.name, found.code) == ("report", "1")
+    assert found.input == {"topic": "owls", "style": "+"}
+
+
+async def test_a_worker_takes_it(state: State) -> None:
+    assert await report.start(state, "r/2", "owls", style="-")
+    assert not await report.start(state, "r/2", "bats")
+    stop = asyncio.Event()
+    working = asyncio.create_task(state.runs.worker([report], stop=stop, signals=()))
+    assert await state.runs.result("r/2", wait=30) == "owls-0-owls-1"
+    stop.set()
+    assert await working == 1
+
+
+async def test_outside_of_a_run_steps_are_calls() -> None:
+    assert await plan("x") == ["x-0", "x-1"]
+    with pytest.raises(LookupError):
+        pgstate.current_run()
+
+
+def test_without_a_loop(dsn: str) -> None:
+    assert report.run_sync(dsn, "r/3", "owls") == "owls-0+owls-1"
+    assert report.run_sync(dsn, "r/3", "owls") == "owls-0+owls-1"
+    assert made == ["plan", "write", "write"]
+
+
+async def test_arguments_are_bound_at_once(state: State) -> None:
+    with pytest.raises(TypeError):
+        await report.start(state, "r/4")  # type: ignore[call-arg]
+    with pytest.raises(errors.RunMissing):
+        await state.runs.result("r/4")
