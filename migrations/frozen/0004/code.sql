@@ -527,7 +527,7 @@ comment on function pgstate._subtrees_of(text) is 'Internal: the subtrees that h
 -- For the write path, once it knows from install.policies that there are any. As the owner: a policy holds for whoever writes.
 create function pgstate._policy_of(p_key text) returns pgstate._policy
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_policy pgstate._policy;
@@ -561,7 +561,7 @@ comment on function pgstate._has_rules(text[]) is 'Internal: do policies bear on
 -- functions/policy/_keep_of.sql
 create function pgstate._keep_of(p_key text) returns pgstate._keep
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_keep pgstate._keep;
@@ -580,7 +580,7 @@ comment on function pgstate._keep_of(text) is 'Internal: how much of a key''s hi
 -- Apart from _policy_of(), which is on the way of every write.
 create function pgstate._claim_rules_of(p_key text) returns pgstate._claim_rules
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_rules pgstate._claim_rules;
@@ -1388,7 +1388,7 @@ comment on function pgstate._mark(pgstate.install) is 'Internal: which transacti
 -- names is still there. What stays back for that goes with the next change of the key.
 create function pgstate._cut_version(p_key text, p_version bigint, p_epoch int, p_xmin xid8, p_top xid8) returns bigint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_cut bigint;
@@ -1449,7 +1449,7 @@ comment on function pgstate._raise_horizon(int, xid8) is 'Internal: cursors that
 -- for who creates the key again as soon as the row is gone: see _insert_entries().
 create function pgstate._purge(p_key text, p_version bigint, p_epoch int, p_last xid8) returns pgstate._purged
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_own record;
@@ -1674,7 +1674,7 @@ comment on function pgstate._review(int, xid8, xid8, xid8, int) is 'Internal: on
 -- history is gone go, and so do lanes that were last used a day ago, which have no statement left to send again. Is there more?
 create function pgstate._thin(p_window interval, p_limit int) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
@@ -1907,7 +1907,7 @@ comment on function pgstate._kept(pg_snapshot, int) is 'Internal: is all that wa
 -- which changes_for() asks _enter(), _position() and _window(), one after the other: each of their conditions is here.
 create function pgstate._look(p_agent text, p_cursor text, p_cap int) returns pgstate._look
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_seen text := split_part(p_cursor, '.', 5);
@@ -2146,7 +2146,7 @@ comment on function pgstate._window(int, xid8, xid8[], int) is 'Internal: how fa
 -- would make the search for it scan everything hidden.
 create function pgstate._last_seen(p_epoch int, p_seen pg_snapshot) returns pgstate.version
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_last pgstate.version;
@@ -2165,7 +2165,7 @@ comment on function pgstate._last_seen(int, pg_snapshot) is 'Internal: seq and t
 -- the time of the last change that it has seen.
 create function pgstate._moment(p_actor pgstate._actor, p_cursor text, p_at timestamptz) returns pgstate._moment
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_moment pgstate._moment;
@@ -2196,7 +2196,7 @@ comment on function pgstate._moment(pgstate._actor, text, timestamptz) is 'Inter
 -- in the wrong order. Of two snapshots the later one has the higher xmax, or the same and less that still ran.
 create function pgstate._point_at(p_at timestamptz) returns pgstate._moment
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_moment pgstate._moment;
@@ -2228,7 +2228,7 @@ comment on function pgstate._point_at(timestamptz) is 'Internal: the past state 
 -- which _point_at() puts right; so nobody has to wait for anybody.
 create function pgstate._record_point() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_last pgstate.feed_point;
@@ -2996,7 +2996,7 @@ comment on function pgstate._texts_of(jsonb, text[]) is 'Internal: the texts of 
 -- functions/search/_rule_of.sql
 create function pgstate._rule_of(p_key text) returns pgstate.search_rule
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_rule pgstate.search_rule;
@@ -3096,7 +3096,7 @@ comment on function pgstate._index_keys(text[]) is 'Internal: indexes what keys 
 -- Made a trigger by _follow_writes() while there are rules for search: its transition table costs every write 25 us.
 create function pgstate._on_version_search() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_keys text[];
@@ -4197,7 +4197,7 @@ comment on function pgstate._collect_thread(bigint, int) is 'Internal: removes w
 
 -- functions/threads/_collect_threads.sql
 create function pgstate._collect_threads(p_limit int) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
   v_ids bigint[] := array(select t.id from pgstate.thread t where t.collect_at <= pgstate._now() order by t.collect_at limit 100);
@@ -4677,7 +4677,7 @@ comment on function pgstate._put_writes(text, text, text, text, text, int[], tex
 
 -- functions/threads/_keys_of_runs.sql
 create function pgstate._keys_of_runs(p_run_ids text[], p_ranges pgstate.keymultirange) returns text[]
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 begin
   return array(
@@ -4774,7 +4774,7 @@ comment on function pgstate._fork_thread(text, text, text, text, boolean, timest
 -- written after it, so the new one has the same parent.
 create function pgstate._repeat_checkpoint(p_actor pgstate._actor, p_key text, p_id text, p_ns text, p_metadata jsonb, p_now timestamptz) returns pgstate._stored
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_id bigint := (select t.id from pgstate.thread t where t.key = p_key);
@@ -4896,7 +4896,7 @@ comment on function pgstate._channel_value(bigint[], text, text, text, bytea) is
 -- functions/threads/_checkpoint_state.sql
 create function pgstate._checkpoint_state(p_key text, p_id text, p_ns text) returns setof pgstate.channel_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_thread pgstate.thread := pgstate._live_thread(p_key);
@@ -5204,7 +5204,7 @@ comment on function pgstate._fork_run(text, text, text, timestamptz) is 'Interna
 
 -- functions/runs/_collect_runs.sql
 create function pgstate._collect_runs(p_limit int) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
   v_ids bigint[] := array(select r.id from pgstate.run r where r.key is null order by r.id limit 100 for update skip locked);
@@ -5614,7 +5614,7 @@ comment on function pgstate._fold_deep(jsonb, jsonb[]) is 'Internal: deep_merge 
 -- of one reducer are taken together, so that the time grows with their sizes and not with their number times the value's.
 create function pgstate._fold(p_value jsonb, p_reducers text[], p_operands jsonb[]) returns jsonb
 language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_hashjoin = on set enable_hashagg = on
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_hashjoin = on set enable_hashagg = on
 as $$
 declare
   v_value jsonb := p_value;

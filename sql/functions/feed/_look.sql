@@ -3,7 +3,7 @@
 -- which changes_for() asks _enter(), _position() and _window(), one after the other: each of their conditions is here.
 create function pgstate._look(p_agent text, p_cursor text, p_cap int) returns pgstate._look
 language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_seen text := split_part(p_cursor, '.', 5);

@@ -2,7 +2,7 @@
 -- would make the search for it scan everything hidden.
 create function pgstate._last_seen(p_epoch int, p_seen pg_snapshot) returns pgstate.version
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_last pgstate.version;

@@ -3,7 +3,7 @@
 -- the time of the last change that it has seen.
 create function pgstate._moment(p_actor pgstate._actor, p_cursor text, p_at timestamptz) returns pgstate._moment
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_moment pgstate._moment;

@@ -2,7 +2,7 @@
 -- in the wrong order. Of two snapshots the later one has the higher xmax, or the same and less that still ran.
 create function pgstate._point_at(p_at timestamptz) returns pgstate._moment
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_moment pgstate._moment;

@@ -3,7 +3,7 @@
 -- which _point_at() puts right; so nobody has to wait for anybody.
 create function pgstate._record_point() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_last pgstate.feed_point;

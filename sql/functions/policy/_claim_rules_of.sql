@@ -1,7 +1,7 @@
 -- Apart from _policy_of(), which is on the way of every write.
 create function pgstate._claim_rules_of(p_key text) returns pgstate._claim_rules
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_rules pgstate._claim_rules;

@@ -4,7 +4,7 @@
 -- names is still there. What stays back for that goes with the next change of the key.
 create function pgstate._cut_version(p_key text, p_version bigint, p_epoch int, p_xmin xid8, p_top xid8) returns bigint
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_cut bigint;

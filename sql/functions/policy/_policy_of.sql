@@ -1,7 +1,7 @@
 -- For the write path, once it knows from install.policies that there are any. As the owner: a policy holds for whoever writes.
 create function pgstate._policy_of(p_key text) returns pgstate._policy
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_policy pgstate._policy;

@@ -7,7 +7,7 @@
 -- for who creates the key again as soon as the row is gone: see _insert_entries().
 create function pgstate._purge(p_key text, p_version bigint, p_epoch int, p_last xid8) returns pgstate._purged
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_own record;

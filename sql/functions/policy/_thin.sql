@@ -2,7 +2,7 @@
 -- history is gone go, and so do lanes that were last used a day ago, which have no statement left to send again. Is there more?
 create function pgstate._thin(p_window interval, p_limit int) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_now timestamptz := pgstate._now();

@@ -1,5 +1,5 @@
 create function pgstate._collect_runs(p_limit int) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
   v_ids bigint[] := array(select r.id from pgstate.run r where r.key is null order by r.id limit 100 for update skip locked);

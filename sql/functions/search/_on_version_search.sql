@@ -1,7 +1,7 @@
 -- Made a trigger by _follow_writes() while there are rules for search: its transition table costs every write 25 us.
 create function pgstate._on_version_search() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_keys text[];

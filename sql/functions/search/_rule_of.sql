@@ -1,6 +1,6 @@
 create function pgstate._rule_of(p_key text) returns pgstate.search_rule
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_rule pgstate.search_rule;

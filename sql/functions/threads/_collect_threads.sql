@@ -1,5 +1,5 @@
 create function pgstate._collect_threads(p_limit int) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
   v_ids bigint[] := array(select t.id from pgstate.thread t where t.collect_at <= pgstate._now() order by t.collect_at limit 100);

@@ -2,7 +2,7 @@
 -- written after it, so the new one has the same parent.
 create function pgstate._repeat_checkpoint(p_actor pgstate._actor, p_key text, p_id text, p_ns text, p_metadata jsonb, p_now timestamptz) returns pgstate._stored
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
+set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_id bigint := (select t.id from pgstate.thread t where t.key = p_key);

@@ -2,7 +2,7 @@
 -- of one reducer are taken together, so that the time grows with their sizes and not with their number times the value's.
 create function pgstate._fold(p_value jsonb, p_reducers text[], p_operands jsonb[]) returns jsonb
 language plpgsql immutable parallel safe
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_hashjoin = on set enable_hashagg = on
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_hashjoin = on set enable_hashagg = on
 as $$
 declare
   v_value jsonb := p_value;
