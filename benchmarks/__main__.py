@@ -10,6 +10,7 @@ from benchmarks import (
     langgraph,
     search,
     storage,
+    store,
     typed,
     values,
     watch,
@@ -31,6 +32,7 @@ if __name__ == "__main__":
                 storage,
                 checkpoints,
                 langgraph,
+                store,
                 watch,
                 footprint,
             )

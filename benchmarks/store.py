@@ -31,7 +31,7 @@ _NEAREST = 10
 
 
 class _Model(Embeddings):
-    """Vectors as those of texts are: around some centres. A text's is known beforehand: the store is measured."""
+    """Vectors as those of texts are, around some centres, and known beforehand: it is stores that are measured."""
 
     def __init__(self) -> None:
         chance = random.Random(7)
@@ -67,7 +67,7 @@ async def measure(server: Server, quick: bool) -> Report:
     for count in _QUICK if quick else _SIZES:
         await _measure(server, count, effort, report)
     report.notes.append(
-        f"{effort}. {_DIMS} dimensions, HNSW with default settings on both sides, {_CONNECTIONS} connections each; ours "
+        f"{effort}. {_DIMS} dimensions, HNSW with default settings, {_CONNECTIONS} connections on either side; ours "
         f"as an agent with {len(AREAS) + 1} granted subtrees. Recall: how many of the {_NEAREST} that are nearest were "
         f"among the first {_NEAREST}, over {_QUERIES} queries"
     )

@@ -331,7 +331,7 @@ async def write(
     """Writes, each by itself, in one statement; a row for each."""
     if len(rows) == 1:
         return [await values.write_one(connection, rows[0], lane.id, lane.turn, lock_timeout, agent, timeout=left)]
-    return await values.write_many(connection, _columns(rows), lane.id, lane.turn, lock_timeout, agent, timeout=left)
+    return await values.write_many(connection, by_column(rows), lane.id, lane.turn, lock_timeout, agent, timeout=left)
 
 
 async def write_together(
@@ -343,11 +343,11 @@ async def write_together(
     left: float,
 ) -> Sequence[Row]:
     """Writes, all or nothing."""
-    columns = _columns(rows)
+    columns = by_column(rows)
     return await values.write_together(connection, columns, lane.id, lane.turn, lock_timeout, agent, timeout=left)
 
 
-def _columns(writes: Sequence[Sequence[Any]]) -> list[Sequence[Any] | None]:
+def by_column(writes: Sequence[Sequence[Any]]) -> list[Sequence[Any] | None]:
     """Arguments of writes by column, None for an optional one that nobody gave."""
     columns = [list(column) for column in zip(*writes, strict=True)]
     return [column if index < 2 or column.count(None) < len(column) else None for index, column in enumerate(columns)]

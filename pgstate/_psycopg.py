@@ -58,8 +58,28 @@ class _Cursor(psycopg.AsyncRawCursor[dict[str, Any]]):
         return _ADAPTERS
 
 
+class _SyncCursor(psycopg.RawCursor[dict[str, Any]]):
+    """The same for a synchronous connection."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        return _ADAPTERS
+
+
+def rows_of(connection: psycopg.Connection[Any], query: str, args: Sequence[object]) -> Sequence[Row]:
+    """Rows of a statement on a synchronous connection. Raises psycopg's errors."""
+    cursor = _SyncCursor(connection, row_factory=dict_row)
+    cursor.execute(query, [_literal(argument) for argument in args], binary=True)
+    return cursor.fetchall()
+
+
+def in_transaction(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Has one been begun?"""
+    return connection.pgconn.transaction_status != TransactionStatus.IDLE
+
+
 # seconds that a server may take to cancel a statement
-_GRACE = 1.0
+GRACE = 1.0
 
 
 @asynccontextmanager
@@ -90,13 +110,24 @@ async def _within(connection: psycopg.AsyncConnection[Any], timeout: float | Non
 async def _end(connection: psycopg.AsyncConnection[Any], over: asyncio.Event) -> None:
     """Has the server cancel a statement, or breaks the connection to one that does not answer."""
     with suppress(psycopg.Error, OSError):
-        await connection.cancel_safe(timeout=_GRACE)
+        await connection.cancel_safe(timeout=GRACE)
     with suppress(TimeoutError):
-        async with asyncio.timeout(_GRACE):
+        async with asyncio.timeout(GRACE):
             await over.wait()
     if not over.is_set():
-        with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.pgconn.socket)) as own:
-            own.shutdown(socket.SHUT_RDWR)
+        break_off(connection)
+
+
+def break_off(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+    """Breaks a connection: whoever waits for it hears so."""
+    with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.pgconn.socket)) as own:
+        own.shutdown(socket.SHUT_RDWR)
+
+
+def cancel(connection: psycopg.Connection[Any]) -> None:
+    """Has the server cancel the statement that runs on a synchronous connection, if it answers soon."""
+    with suppress(psycopg.Error, OSError):
+        connection.cancel_safe(timeout=GRACE)
 
 
 class PsycopgStatements:
@@ -114,7 +145,7 @@ class PsycopgStatements:
 
     def is_in_transaction(self) -> bool:
         """Has one been begun?"""
-        return self._connection.pgconn.transaction_status != TransactionStatus.IDLE
+        return in_transaction(self._connection)
 
 
 def _literal(value: object) -> str | None:

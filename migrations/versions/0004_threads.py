@@ -17,6 +17,7 @@ LOSSES: list[tuple[str, str]] = [
     ("threads", "select count(*) from pgstate.thread where begun_at is not null and key is not null"),
     ("checkpoints", "select count(*) from pgstate.checkpoint"),
     ("pending writes of threads", "select count(*) from pgstate.pending_write"),
+    ("vectors that writers gave with their values", "select count(*) from pgstate.embedding where digest = ''"),
 ]
 
 

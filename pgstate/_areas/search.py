@@ -12,7 +12,7 @@ from pgstate._areas.values import Values
 from pgstate._bound import Queue, Single
 from pgstate._calls import search
 from pgstate._calls._run import Connection
-from pgstate._core import NoLane
+from pgstate._core import NoLane, by_column
 from pgstate._gather import Gatherer, Lane, Operation
 from pgstate._json import decode, encode
 from pgstate.types import UNSET, FoundPage, Row, SearchRule, Seconds, Unembedded, VectorIndex
@@ -244,14 +244,16 @@ class Search(Values):
         if len(lengths) > 1:
             raise errors.InvalidArgument("vectors of one model have one length")
         # an array is of one width: another would be refused with all that share the statement
-        queue = self._core.queue(
-            f"embedded {model} {max(lengths, default=0)}", self._agent, partial(self._write_embedded, model), lanes=2
-        )
         self._core.stats.writes += len(prepared)
-        one, others = await asyncio.gather(
-            _submitted(queue, given, self._timeout), _submitted(self._core.writer(self._agent), plain, self._timeout)
-        )
-        outcomes = iter(one), iter(others)
+        waiting = []
+        if given:
+            kind = f"embedded {model} {max(lengths)}"
+            queue = self._core.queue(kind, self._agent, partial(self._write_embedded, model), lanes=2)
+            waiting.append(_submitted(queue, given, self._timeout))
+        if plain:
+            waiting.append(_submitted(self._core.writer(self._agent), plain, self._timeout))
+        done = [await waiting[0]] if len(waiting) == 1 else await asyncio.gather(*waiting)
+        outcomes = iter(done[0] if given else ()), iter(done[-1] if plain else ())
         rows: list[Row] = []
         failed: Exception | None = None
         for args, embedded in prepared:
@@ -271,7 +273,7 @@ class Search(Values):
     async def _write_embedded(
         self, model: str, batch: Sequence[Operation], lane: Lane | NoLane, lock_timeout: str | None, left: float
     ) -> Sequence[Row]:
-        columns = [[o.args[0][place] for o in batch] for place in (0, 1, 2, 3, 5)]
+        columns = by_column([o.args[0] for o in batch])
         owners = [place for place, o in enumerate(batch, 1) for _ in o.args[1]]
         vectors = [vector for o in batch for vector in o.args[1]]
         rows = await self._core.once(
@@ -310,8 +312,8 @@ class Search(Values):
 async def _submitted(
     queue: Gatherer | Queue | Single, sent: Sequence[tuple[str, Any, int]], timeout: float
 ) -> Sequence[Row | Exception]:
-    if len(sent) != 1:
-        return await queue.submit_all(sent, timeout) if sent else ()
+    if len(sent) > 1:
+        return await queue.submit_all(sent, timeout)
     try:
         return [await queue.submit(*sent[0], timeout)]
     except errors.PgStateError as error:

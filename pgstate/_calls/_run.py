@@ -56,9 +56,9 @@ async def transaction(connection: Connection, timeout: float, **options: Any) ->
     One that runs out of time or is cancelled takes its connection with it: the next user of that must not get its
     snapshot, and a rollback waits as long as a server that is gone does not answer.
     """
-    own = connection.transaction(**options)
     try:
         async with asyncio.timeout(timeout):
+            own = connection.transaction(**options)
             await own.start()
             try:
                 yield

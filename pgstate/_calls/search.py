@@ -129,6 +129,6 @@ async def write_embedded(
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    """`columns` are ops, keys, values, expects and ttls."""
-    args = (*columns, owners, vectors, model, lane, turn, lock_timeout, agent)
+    """`columns` are those of `values.write_many`, of which op, key, value, expect and ttl count."""
+    args = (*columns[:4], columns[5], owners, vectors, model, lane, turn, lock_timeout, agent)
     return await fetch(connection, _WRITE_EMBEDDED, *args, timeout=timeout)

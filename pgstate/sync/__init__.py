@@ -12,8 +12,21 @@ to it (`update`, `modify`, `work`, `on_loss`, an embedding) are called in a thre
 functions run on its loop and may not. Errors and types are those of `pgstate`.
 """
 
+from pgstate.sync._bind import BoundState
 from pgstate.sync._calls import Lock, Task, Thread, TypedState
 from pgstate.sync._kinds import Claiming, Locking, TypedWatch, Watch
 from pgstate.sync._state import State, connect
 
-__all__ = ["Claiming", "Lock", "Locking", "State", "Task", "Thread", "TypedState", "TypedWatch", "Watch", "connect"]
+__all__ = [
+    "BoundState",
+    "Claiming",
+    "Lock",
+    "Locking",
+    "State",
+    "Task",
+    "Thread",
+    "TypedState",
+    "TypedWatch",
+    "Watch",
+    "connect",
+]

@@ -23,6 +23,7 @@ from pgstate.types import (
     Agent,
     AsOf,
     ChangePage,
+    Channel,
     Checkpoint,
     CheckpointInfo,
     Claim,
@@ -929,6 +930,11 @@ class Thread(Proxy[threads.Thread]):
     def get(self, id: str) -> Checkpoint | None:
         """A checkpoint by its id, None if it is not there. Raises as `latest`."""
         return self._run(self._its.get(id))
+
+    def channels(self, id: str | None = None) -> builtins.list[Channel]:
+        """The channels of a checkpoint, the latest unless an id is given, whatever they were saved with; none if it
+        is not there. Raises AccessDenied (takes read), InvalidKey."""
+        return self._run(self._its.channels(id))
 
     def history(
         self, limit: int | None = None, *, before: str | None = None, where: Mapping[str, Any] | None = None

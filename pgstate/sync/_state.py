@@ -15,6 +15,7 @@ from pgstate import client
 from pgstate._areas import _held
 from pgstate._embedding import Embedding
 from pgstate.sync import _loop
+from pgstate.sync._bind import BoundState, bind
 from pgstate.sync._calls import StateCalls, Task
 from pgstate.types import Seconds
 
@@ -74,6 +75,15 @@ class State(StateCalls):
 
         with _on_signals(signals, stopping.set):
             return self._run(work())
+
+    def bind(self, connection: Any) -> BoundState:
+        """The same state inside a transaction of the caller's: what is written commits or rolls back with what else the
+        transaction does. `connection` is a psycopg Connection, or a Session, scoped_session or Connection of SQLAlchemy
+        on psycopg. Raises InvalidArgument for anything else.
+
+        The login of that connection decides which agent acts, or this view's agent if it names one. See BoundState.
+        """
+        return bind(self._its, connection)
 
     def close(self) -> None:
         """Finishes what is under way and closes the connections that this client opened. Idempotent."""

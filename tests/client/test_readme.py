@@ -141,10 +141,11 @@ async def test_search_snippet(
     await superuser.close()
     if not there:
         pytest.skip("this PostgreSQL has no pgvector")
-    snippet = python("Embedding(")
     monkeypatch.setenv("PGSTATE_DSN", dsn)
-    await run(snippet)
+    await run(python("Embedding("))
     assert capsys.readouterr().out.startswith("memory/ana/1 0.0")
+    await run(python("PgStateStore("))
+    assert capsys.readouterr().out == "[(2, 4), (1, 3)]\na bag of beef\n"
 
 
 async def test_transactions_snippet(

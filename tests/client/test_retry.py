@@ -15,7 +15,7 @@ from client._proxy import Proxy
 from client.conftest import Connect
 from conftest import Database
 from pgstate import State, _gather, errors, ops
-from pgstate._calls._run import ConnectionLost, LockBusy, ReadOnly
+from pgstate._calls._run import ConnectionLost, LockBusy, ReadOnly, transaction
 from pgstate.types import Claim
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
@@ -299,3 +299,11 @@ async def test_lanes_change_now_and_then(state: State, database: Database, monke
         while (found := await asyncio.to_thread(database.sql, lanes))[0][0] > 4:
             await asyncio.sleep(0.01)
     assert found[0][1] <= 3
+
+
+async def test_a_transaction_on_a_connection_that_is_closed_is_a_lost_one(admin: asyncpg.Connection) -> None:
+    """As an engine may hand out: the caller takes another."""
+    await admin.close()
+    with pytest.raises(ConnectionLost):
+        async with transaction(admin, 1):
+            raise AssertionError("it began")

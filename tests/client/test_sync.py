@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -18,7 +19,10 @@ from operator import add
 from typing import Annotated, Any
 
 import asyncpg
+import psycopg
 import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import scoped_session, sessionmaker
 
 import pgstate
 import pgstate.sync
@@ -48,7 +52,7 @@ def test_what_is_generated_is_up_to_date() -> None:
     ],
 )
 def test_it_has_all_that_the_asynchronous_one_has(plain: type, asynchronous: type) -> None:
-    names = [name for name in dir(asynchronous) if not name.startswith("_") and name != "bind"]
+    names = [name for name in dir(asynchronous) if not name.startswith("_")]
     assert [name for name in names if not hasattr(plain, name)] == []
     for name in names:
         ours, theirs = getattr(plain, name), getattr(asynchronous, name)
@@ -196,10 +200,11 @@ def test_a_lost_lock_is_told_at_the_end_of_the_block(sync: pgstate.sync.State) -
     with pytest.raises(ZeroDivisionError), sync.lock("deploy", lease=0.3) as lock:
         lose(lock)
         1 / 0  # noqa: B018
-    told: list[Any] = []
-    with sync.leader("deploy", lease=0.3, on_loss=lambda loss: told.append((loss, sync.get("deploy").value))) as lock:
+    told: queue.Queue[Any] = queue.Queue()
+    with sync.leader("deploy", lease=0.3, on_loss=lambda loss: told.put((loss, sync.get("deploy").value))) as lock:
         lose(lock)
-    assert [(type(loss), value) for loss, value in told] == [(errors.LeaseLost, None)]
+        loss, value = told.get(timeout=30)
+    assert isinstance(loss, errors.LeaseLost) and value is None
 
 
 def test_watching(sync: pgstate.sync.State) -> None:
@@ -290,6 +295,69 @@ def test_work(sync: pgstate.sync.State, told_by: str) -> None:
 def test_work_that_is_refused_ends(sync: pgstate.sync.State) -> None:
     with pytest.raises(errors.InvalidPattern):
         sync.work("a b", print)
+
+
+@pytest.fixture(params=["psycopg", "connection", "session", "scoped"])
+def begun(request: pytest.FixtureRequest, database: Database) -> Iterator[tuple[Any, Any]]:
+    """A connection of the caller's that is bound, and what runs SQL on it."""
+    if request.param == "psycopg":
+        with psycopg.connect(database.dsn("installer")) as connection:
+            yield connection, connection.execute
+        return
+    engine = create_engine(database.dsn("installer").replace("postgresql:", "postgresql+psycopg:"))
+    if request.param == "connection":
+        with engine.connect() as connection:
+            yield connection, lambda sql: connection.execute(text(sql))
+    else:
+        made = sessionmaker(engine)
+        session = scoped_session(made) if request.param == "scoped" else made()
+        yield session, lambda sql: session.execute(text(sql))
+        session.close()
+    engine.dispose()
+
+
+def test_in_a_transaction_of_the_callers(sync: pgstate.sync.State, begun: tuple[Any, Any]) -> None:
+    connection, execute = begun
+    execute("create table public.orders (id int)")
+    connection.commit()
+    bound = sync.bind(connection)
+    with sync.watch("o/*") as changes:
+        execute("insert into public.orders values (1)")
+        assert bound.put("o/1", {"order": 1}) == 1
+        with pytest.raises(errors.VersionConflict):
+            bound.put("o/1", {}, expect=7)
+        assert bound.get("o/1").value == {"order": 1} and sync.get("o/1") is None
+        assert bound.namespace("o").update("1", lambda value: {**value, "more": True}).version == 2
+        connection.commit()
+        assert [next(changes).version, next(changes).version] == [1, 2]
+        execute("insert into public.orders values (2)")
+        bound.put_many({"o/2": 2, "o/3": 3})
+        assert [entry.key for entry in bound.list("o/*")] == ["o/1", "o/2", "o/3"]
+        connection.rollback()
+    assert [row[0] for row in execute("select id from public.orders")] == [1]
+    assert [entry.key for entry in sync.list("o/*")] == ["o/1"]
+    with pytest.raises(errors.InTransaction):
+        bound.watch("o/*")
+
+
+def test_a_bound_call_that_takes_too_long_is_cancelled(sync: pgstate.sync.State, database: Database) -> None:
+    sync.put("k", 1)
+    with psycopg.connect(database.dsn("installer")) as one, psycopg.connect(database.dsn("installer")) as two:
+        sync.bind(one).put("k", 2)
+        with pytest.raises(errors.Timeout):
+            sync.with_timeout(0.2).bind(two).put("k", 3)
+        two.rollback()
+        one.commit()
+        assert sync.bind(two).get("k").value == 2
+
+
+def test_what_cannot_be_bound(sync: pgstate.sync.State, database: Database) -> None:
+    with pytest.raises(errors.InvalidArgument, match=r"not to a builtins\.str"):
+        sync.bind("postgresql://")
+    engine = create_engine(database.dsn("installer").replace("postgresql:", "postgresql+psycopg2:"))
+    with engine.connect() as connection, pytest.raises(errors.InvalidArgument, match="this one is on psycopg2"):
+        sync.bind(connection).get("k")
+    engine.dispose()
 
 
 def test_after_close(sync: pgstate.sync.State, database: Database) -> None:
@@ -452,7 +520,7 @@ async def test_a_state_on_a_pool_is_of_one_loop(database: Database) -> None:
 
 def test_names_of_the_package() -> None:
     assert sorted(pgstate.sync.__all__) == [
-        "Claiming", "Lock", "Locking", "State", "Task", "Thread", "TypedState", "TypedWatch", "Watch", "connect",
+        "BoundState", "Claiming", "Lock", "Locking", "State", "Task", "Thread", "TypedState", "TypedWatch", "Watch", "connect",
     ]  # fmt: skip
     assert [name for name in pgstate.sync.__all__ if not inspect.getdoc(getattr(pgstate.sync, name))] == []
     assert _loop.current() is _loop.current()

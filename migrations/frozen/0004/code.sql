@@ -3118,8 +3118,11 @@ begin
   if v_ranges is not null then
     v_given := array(select k from unnest(v_keys) k where v_ranges @> k);
     if cardinality(v_given) > 0 then
-      delete from pgstate.search_doc d where d.key = any (v_given);
-      delete from pgstate.embedding_wanted w where w.key = any (v_given);
+      with documents as (
+        delete from pgstate.search_doc d where d.key = any (v_given)
+      ), wanted as (
+        delete from pgstate.embedding_wanted w where w.key = any (v_given)
+      )
       delete from pgstate.embedding m where m.key = any (v_given);
       v_keys := array(select k from unnest(v_keys) k where not v_ranges @> k);
     end if;
@@ -3666,7 +3669,7 @@ begin
           from pgstate.embedding m join pgstate.entry e on e.key = m.key
          where m.index_id = %5$s and $2 @> m.key and ($3 is null or m.key ~ $3)
            and e.live and (e.expires_at is null or e.expires_at > $4)
-           and ($5 is null or pgstate._held_value(e) @@ $5)
+           and ($5 is null or case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ $5)
          order by %1$s operator(%2$I.%3$s) %4$s limit $6) n
       $sql$, v_column, p_schema, case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end,
       pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id)
@@ -3726,6 +3729,36 @@ begin
 end
 $$;
 comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int) is 'Internal: entries by the distance of their vectors.';
+
+-- functions/search/_newest.sql
+-- Which entries in some ranges were written last. All of them have to be looked at, so by the pages of the table rather than in
+-- the order of their keys. As the owner, because row-level security would cost more than all the rest; the second wall stands
+-- here: what the caller reads, as the ranges.
+create function pgstate._newest(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_limit int, p_offset int)
+returns table (key text, place bigint)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_indexscan = off
+as $$
+declare
+  v_now timestamptz := pgstate._now();
+begin
+  return query
+    select f.key, row_number() over (order by f.updated_at desc, f.key) from (
+      select x.key, x.updated_at
+        from (select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+                     coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+                from unnest(p_ranges * pgstate._reachable('read')) r offset 0) s
+        cross join lateral (
+          select n.key, n.updated_at from pgstate.entry n
+           where n.key >= s.low and n.key < s.high and n.live and (n.expires_at is null or n.expires_at > v_now)
+             and (p_regex is null or n.key ~ p_regex)
+             and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ p_path)
+          offset 0) x
+       order by x.updated_at desc, x.key limit p_limit offset p_offset) f;
+end
+$$;
+comment on function pgstate._newest(pgstate.keymultirange, text, jsonpath, int, int) is 'Internal: the entries that were written last.';
 
 -- functions/search/_unembedded.sql
 -- In key order: nested loops over the ranges in theirs.
@@ -3817,7 +3850,11 @@ declare
   v_key record;
   v_rule pgstate.search_rule;
   v_index pgstate.vector_index;
-  v_vector real[];
+  -- rows of p_vectors that are stored, and where: one statement for all, since each opens the indexes anew
+  v_places bigint[] := '{}';
+  v_keys text[] := '{}';
+  v_ids int[] := '{}';
+  v_chunks bigint[] := '{}';
 begin
   for v_key in
     select p_keys[o.owner] as key, p_versions[o.owner] as version, o.places
@@ -3837,13 +3874,18 @@ begin
       select v.* into v_index from pgstate.vector_index v where v.name = v_rule.vectors;
     end if;
     continue when not exists (select from pgstate.entry e where e.key = v_key.key and e.version = v_key.version and e.value is not null);
-    delete from pgstate.embedding m where m.key = v_key.key;
     for v_at in 1 .. cardinality(v_key.places) loop
-      v_vector := array(select unnest(p_vectors[v_key.places[v_at]:v_key.places[v_at]]));
-      perform pgstate._check_vector(v_index, p_model, v_vector);
-      insert into pgstate.embedding (key, index_id, chunk, digest, vector) values (v_key.key, v_index.id, v_at - 1, '', v_vector);
+      perform pgstate._check_vector(v_index, p_model, array(select unnest(p_vectors[v_key.places[v_at]:v_key.places[v_at]])));
+      v_places := v_places || v_key.places[v_at];
+      v_keys := v_keys || v_key.key;
+      v_ids := v_ids || v_index.id;
+      v_chunks := v_chunks || v_at - 1::bigint;
     end loop;
   end loop;
+  delete from pgstate.embedding m where m.key = any (v_keys);
+  insert into pgstate.embedding (key, index_id, chunk, digest, vector)
+  select u.key, u.id, u.chunk, '', array(select unnest(p_vectors[u.place:u.place]))
+    from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk);
 end
 $$;
 comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], int[], real[], text) is 'Internal: vectors of what was just written.';
@@ -8807,7 +8849,7 @@ create function pgstate._found_listed(p_ranges pgstate.keymultirange, p_regex te
 returns setof pgstate.found
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_sort = off
+set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
@@ -8821,21 +8863,12 @@ begin
   if p_newest then
     return query
       select e.key, v.value, e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, null::float8, null::real, null::float8, null::text
-        from (select x.*
-                from (select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-                             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-                        from unnest(p_ranges) r offset 0) s
-                cross join lateral (
-                  select n.key, n.updated_at from pgstate.entry n
-                   where n.key >= s.low and n.key < s.high and n.live and (n.expires_at is null or n.expires_at > v_now)
-                     and (p_regex is null or n.key ~ p_regex)
-                     and (p_path is null or case when n.full_version < n.version then pgstate._grown(n.key, n.value, n.full_version, n.version) else n.value end @@ p_path)
-                  offset 0) x
-               order by x.updated_at desc, x.key limit p_limit offset p_offset) f
+        from pgstate._newest(p_ranges, p_regex, p_path, p_limit, p_offset) f
         join pgstate.entry e on e.key = f.key
         cross join lateral (
           select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value) v
-       order by f.updated_at desc, f.key;
+       where e.live
+       order by f.place;
     return;
   end if;
   return query
@@ -9179,7 +9212,8 @@ begin
     end if;
     perform pgstate._keep_vectors(
       pgstate._enter(write_embedded.agent), write_embedded.keys,
-      array(select case when o.status = 'ok' and write_embedded.ops[o.ord] = 'put' then o.version end from unnest(v_out) o order by o.ord),
+      -- who may not read is told no version, and is denied there
+      array(select case when o.status = 'ok' and write_embedded.ops[o.ord] = 'put' then coalesce(o.version, 0) end from unnest(v_out) o order by o.ord),
       write_embedded.owners, write_embedded."vectors", write_embedded.model);
   end if;
   return query select o.* from unnest(v_out) o;

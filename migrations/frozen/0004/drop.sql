@@ -16,5 +16,6 @@ drop type pgstate.pruned;
 drop type pgstate.saved;
 drop type pgstate.thread_row;
 
--- Stores.
+-- Stores. 0003 would keep vectors that writers gave beside values that have changed since.
+delete from pgstate.embedding m where m.digest = '';
 comment on column pgstate.version.meta is 'Reserved.';

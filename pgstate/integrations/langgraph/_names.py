@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import unquote
 
 from langgraph.store.base import InvalidNamespaceError, MatchCondition
@@ -13,6 +14,24 @@ import pgstate
 _EMPTY = "%"
 
 
+@lru_cache(4096)
+def _quoted(text: str) -> str:
+    return pgstate.key(text)
+
+
+@lru_cache(4096)
+def _below(prefix: str, namespace: tuple[str, ...]) -> str:
+    _check(namespace)
+    return "/".join([prefix, *map(_quoted, namespace)])
+
+
+def _check(namespace: Sequence[str]) -> None:
+    """Raises InvalidNamespaceError for labels that are empty or no text; dots and any other text are welcome."""
+    for label in namespace:
+        if not isinstance(label, str) or not label:
+            raise InvalidNamespaceError(f"labels of a namespace are texts, and not empty: {tuple(namespace)}")
+
+
 class Names:
     """Keys below a prefix."""
 
@@ -20,23 +39,15 @@ class Names:
         self.prefix = pgstate.key(*prefix.split("/"))
         self._skip = len(self.prefix) + 1
 
-    def check(self, namespace: Sequence[str]) -> None:
-        """Raises InvalidNamespaceError for labels that are empty or no text; dots and any other text are welcome."""
-        for label in namespace:
-            if not isinstance(label, str) or not label:
-                raise InvalidNamespaceError(f"labels of a namespace are texts, and not empty: {tuple(namespace)}")
-
     def key(self, namespace: Sequence[str], key: str) -> str:
         """The key of an item. Raises InvalidNamespaceError, InvalidKey when it is over 512 bytes."""
         if not namespace:
             raise InvalidNamespaceError("Namespace cannot be empty.")
-        self.check(namespace)
-        return f"{self.below(namespace)}/{pgstate.key(key) if key else _EMPTY}"
+        return f"{self.below(namespace)}/{_quoted(key) if key else _EMPTY}"
 
     def below(self, namespace: Sequence[str]) -> str:
-        """What the keys of a namespace begin with."""
-        self.check(namespace)
-        return "/".join([self.prefix, *map(pgstate.key, namespace)])
+        """What the keys of a namespace begin with. Raises InvalidNamespaceError."""
+        return _below(self.prefix, tuple(namespace))
 
     def item(self, key: str) -> tuple[tuple[str, ...], str]:
         """Namespace and key of an item."""
@@ -51,9 +62,9 @@ class Names:
         """Which namespaces fit a condition; None for all."""
         if condition.match_type not in ("prefix", "suffix"):
             raise ValueError(f"unknown match_type: {condition.match_type}")
-        self.check(condition.path)
+        _check(condition.path)
         # a label "*" would be quoted
-        path = "/".join("*" if label == "*" else pgstate.key(label) for label in condition.path)
+        path = "/".join("*" if label == "*" else _quoted(label) for label in condition.path)
         if not path:
             return None
         return f"{self.prefix}/{path}/**" if condition.match_type == "prefix" else f"{self.prefix}/**/{path}"

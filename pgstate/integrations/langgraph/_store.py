@@ -325,14 +325,14 @@ class PgStateStore(BaseStore):
 
     async def _write(self, state: State, puts: Sequence[PutOp], expect: int | None) -> None:
         keyed = [(self._names.key(op.namespace, op.key), op) for op in puts]
-        if self._index is not None:
-            await self._write_embedded(state, self._index, keyed, expect)
-        elif len(keyed) == 1:
+        if len(keyed) == 1 and (self._index is None or puts[0].value is None or puts[0].index is False):
             ((key, op),) = keyed
             if op.value is None:
                 await state.delete(key)
             else:
                 await state.put(key, dict(op.value), expect=expect, ttl=_span(op.ttl))
+        elif self._index is not None and any(op.value is not None and op.index is not False for op in puts):
+            await self._write_embedded(state, self._index, keyed, expect)
         else:
             done = await asyncio.gather(
                 state.put_many(

@@ -3,7 +3,7 @@ create function pgstate._found_listed(p_ranges pgstate.keymultirange, p_regex te
 returns setof pgstate.found
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off set enable_sort = off
+set enable_bitmapscan = off set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
@@ -17,21 +17,12 @@ begin
   if p_newest then
     return query
       select e.key, v.value, e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, null::float8, null::real, null::float8, null::text
-        from (select x.*
-                from (select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-                             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-                        from unnest(p_ranges) r offset 0) s
-                cross join lateral (
-                  select n.key, n.updated_at from pgstate.entry n
-                   where n.key >= s.low and n.key < s.high and n.live and (n.expires_at is null or n.expires_at > v_now)
-                     and (p_regex is null or n.key ~ p_regex)
-                     and (p_path is null or case when n.full_version < n.version then pgstate._grown(n.key, n.value, n.full_version, n.version) else n.value end @@ p_path)
-                  offset 0) x
-               order by x.updated_at desc, x.key limit p_limit offset p_offset) f
+        from pgstate._newest(p_ranges, p_regex, p_path, p_limit, p_offset) f
         join pgstate.entry e on e.key = f.key
         cross join lateral (
           select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value) v
-       order by f.updated_at desc, f.key;
+       where e.live
+       order by f.place;
     return;
   end if;
   return query

@@ -8,7 +8,11 @@ declare
   v_key record;
   v_rule pgstate.search_rule;
   v_index pgstate.vector_index;
-  v_vector real[];
+  -- rows of p_vectors that are stored, and where: one statement for all, since each opens the indexes anew
+  v_places bigint[] := '{}';
+  v_keys text[] := '{}';
+  v_ids int[] := '{}';
+  v_chunks bigint[] := '{}';
 begin
   for v_key in
     select p_keys[o.owner] as key, p_versions[o.owner] as version, o.places
@@ -28,13 +32,18 @@ begin
       select v.* into v_index from pgstate.vector_index v where v.name = v_rule.vectors;
     end if;
     continue when not exists (select from pgstate.entry e where e.key = v_key.key and e.version = v_key.version and e.value is not null);
-    delete from pgstate.embedding m where m.key = v_key.key;
     for v_at in 1 .. cardinality(v_key.places) loop
-      v_vector := array(select unnest(p_vectors[v_key.places[v_at]:v_key.places[v_at]]));
-      perform pgstate._check_vector(v_index, p_model, v_vector);
-      insert into pgstate.embedding (key, index_id, chunk, digest, vector) values (v_key.key, v_index.id, v_at - 1, '', v_vector);
+      perform pgstate._check_vector(v_index, p_model, array(select unnest(p_vectors[v_key.places[v_at]:v_key.places[v_at]])));
+      v_places := v_places || v_key.places[v_at];
+      v_keys := v_keys || v_key.key;
+      v_ids := v_ids || v_index.id;
+      v_chunks := v_chunks || v_at - 1::bigint;
     end loop;
   end loop;
+  delete from pgstate.embedding m where m.key = any (v_keys);
+  insert into pgstate.embedding (key, index_id, chunk, digest, vector)
+  select u.key, u.id, u.chunk, '', array(select unnest(p_vectors[u.place:u.place]))
+    from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk);
 end
 $$;
 comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], int[], real[], text) is 'Internal: vectors of what was just written.';

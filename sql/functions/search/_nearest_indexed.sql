@@ -37,7 +37,7 @@ begin
           from pgstate.embedding m join pgstate.entry e on e.key = m.key
          where m.index_id = %5$s and $2 @> m.key and ($3 is null or m.key ~ $3)
            and e.live and (e.expires_at is null or e.expires_at > $4)
-           and ($5 is null or pgstate._held_value(e) @@ $5)
+           and ($5 is null or case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ $5)
          order by %1$s operator(%2$I.%3$s) %4$s limit $6) n
       $sql$, v_column, p_schema, case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end,
       pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id)

@@ -22,8 +22,11 @@ begin
   if v_ranges is not null then
     v_given := array(select k from unnest(v_keys) k where v_ranges @> k);
     if cardinality(v_given) > 0 then
-      delete from pgstate.search_doc d where d.key = any (v_given);
-      delete from pgstate.embedding_wanted w where w.key = any (v_given);
+      with documents as (
+        delete from pgstate.search_doc d where d.key = any (v_given)
+      ), wanted as (
+        delete from pgstate.embedding_wanted w where w.key = any (v_given)
+      )
       delete from pgstate.embedding m where m.key = any (v_given);
       v_keys := array(select k from unnest(v_keys) k where not v_ranges @> k);
     end if;

@@ -21,7 +21,8 @@ begin
     end if;
     perform pgstate._keep_vectors(
       pgstate._enter(write_embedded.agent), write_embedded.keys,
-      array(select case when o.status = 'ok' and write_embedded.ops[o.ord] = 'put' then o.version end from unnest(v_out) o order by o.ord),
+      -- who may not read is told no version, and is denied there
+      array(select case when o.status = 'ok' and write_embedded.ops[o.ord] = 'put' then coalesce(o.version, 0) end from unnest(v_out) o order by o.ord),
       write_embedded.owners, write_embedded."vectors", write_embedded.model);
   end if;
   return query select o.* from unnest(v_out) o;

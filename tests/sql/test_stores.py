@@ -1,0 +1,313 @@
+"""What stores of key and value need of SQL: time to live that begins anew, namespaces, pages by number, vectors of writers."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from _sync import wait_until_blocked
+from conftest import Clock, Database
+from sql._caller import Caller, MakeAgent, seconds
+from sql.test_vectors import pgvector
+
+__all__ = ["pgvector"]
+
+
+async def expiry(caller: Caller, key: str) -> tuple[Any, Any]:
+    """When the entry expires, and how long after its last write its version says that it does."""
+    row = await caller("get", key)
+    version = await caller.fetchval(
+        "select expires_at - at from pgstate.version where key = $1 order by version desc", key
+    )
+    return row["expires_at"] and row["expires_at"] - row["updated_at"], version
+
+
+@pytest.mark.core
+async def test_touch_begins_the_time_to_live_anew(root: Caller, clock: Clock) -> None:
+    await root("put", "a", 1, ttl=seconds(60))
+    await root("put", "b", 1)
+    assert await root("touch", ["b", "none"]) == 0
+    await clock.advance(40)
+    assert await root("touch", ["a", "a", "b"]) == 1
+    await clock.advance(40)
+    # also a second time it is what the write said
+    assert await root("touch", ["a"]) == 1
+    await clock.advance(40)
+    assert (await root("get", "a"))["status"] == "ok"
+    await clock.advance(20)
+    assert (await root("get", "a"))["status"] == "missing"
+    # gone, though nobody has swept it: nothing brings it back
+    assert await root("touch", ["a"]) == 0
+    assert (await root("get", "a"))["status"] == "missing"
+    await root("put", "a", 2, ttl=seconds(10))
+    await clock.advance(5)
+    await root("touch", ["a"])
+    await clock.advance(10)
+    assert (await root("get", "a"))["status"] == "missing"
+
+
+@pytest.mark.core
+async def test_touch_makes_no_version_and_the_past_agrees(root: Caller, clock: Clock) -> None:
+    await root("put", "a", 1, ttl=seconds(60))
+    begin = await root("cursor")
+    await clock.advance(50)
+    await root("touch", ["a"])
+    await clock.advance(50)
+    late = await root("cursor")
+    assert (await root("get", "a"))["version"] == 1
+    assert [row["op"] for row in await root.rows("history", "a")] == ["put"]
+    for cursor in (begin, late):
+        assert (await root("get_as_of", "a", cursor=cursor))["status"] == "ok"
+        assert [row["key"] for row in await root.rows("list_as_of", "**", cursor=cursor)] == ["a"]
+    entry, version = await expiry(root, "a")
+    assert entry == version > timedelta(seconds=100)
+    # what grows by merges is touched like the rest
+    await root("put", "g", ["x" * 3000], ttl=seconds(60))
+    await root("merge", "g", ["y"], "append", ttl=seconds(60))
+    await clock.advance(30)
+    assert await root("touch", ["g"]) == 1
+    entry, version = await expiry(root, "g")
+    assert entry == version > timedelta(seconds=80)
+    assert (await root("get", "g"))["value"] == ["x" * 3000, "y"]
+
+
+@pytest.mark.core
+async def test_touch_is_for_who_may_read_and_write(root: Caller, agent: MakeAgent) -> None:
+    for key in ("a/1", "b/1", "c/1", "d/1"):
+        await root("put", key, 1, ttl=seconds(60))
+    ana = await agent("ana", "read a/**", "write a/**", "read b/**", "write c/**")
+    before = [await expiry(root, key) for key in ("b/1", "c/1", "d/1")]
+    # nor does the number tell of what is hidden
+    assert await ana("touch", ["a/1", "b/1", "c/1", "d/1", "d/none", None, "not a key"]) == 1
+    assert [await expiry(root, key) for key in ("b/1", "c/1", "d/1")] == before
+
+
+async def test_touch_beside_a_writer(root: Caller, database: Database, session: Any) -> None:
+    """A write that comes between has a time to live of its own, and is not changed."""
+    await root("put", "a", 1, ttl=seconds(60))
+    other = await session()
+    async with root.transaction():
+        await root("put", "a", 2, ttl=seconds(5))
+        touching = asyncio.create_task(other("touch", ["a"]))
+        await wait_until_blocked(root.connection, other.pid)
+    await touching
+    entry, version = await expiry(root, "a")
+    assert entry == version
+    assert (await root("get", "a"))["value"] == 2
+    assert entry < timedelta(seconds=30)
+
+
+async def spaces(caller: Caller, *arguments: Any, **named: Any) -> list[str]:
+    return [row[0] for row in await caller.rows("namespaces", *arguments, **named)]
+
+
+@pytest.mark.core
+async def test_namespaces(root: Caller, clock: Clock) -> None:
+    for key in ("s/a/1", "s/a/2", "s/a/b/1", "s/a-b/1", "s/c/d/e/1", "s/top", "t/1", "one"):
+        await root("put", key, 1)
+    await root("put", "s/x/gone", 1, ttl=seconds(10))
+    await root("put", "s/y/gone", 1)
+    await root("delete", "s/y/gone")
+    assert await spaces(root, "s/*/**") == ["s/a", "s/a-b", "s/a/b", "s/c/d/e", "s/x"]
+    await clock.advance(10)
+    assert await spaces(root, "s/**") == ["s", "s/a", "s/a-b", "s/a/b", "s/c/d/e"]
+    assert await spaces(root, "") == ["s", "s/a", "s/a-b", "s/a/b", "s/c/d/e", "t"]
+    assert await spaces(root, "s/a") == ["s/a"]
+    assert await spaces(root, "s/a/**") == ["s/a", "s/a/b"]
+    assert await spaces(root, "**/b") == ["s/a/b"]
+    assert await spaces(root, "s/**", ["**/b", "s/a/**"]) == ["s/a/b"]
+    assert await spaces(root, "s/**", ["t/**"]) == []
+    assert await spaces(root, "s/*/**", depth=2) == ["s/a", "s/a-b", "s/c"]
+    assert await spaces(root, "s/*/**", ["**/e"], depth=2) == ["s/c"]
+    assert await spaces(root, "**", depth=1) == ["s", "t"]
+    assert await spaces(root, "s/**", limit=2, offset=1) == ["s/a", "s/a-b"]
+    assert await spaces(root, "s/**", depth=2, limit=1, offset=2) == ["s/a-b"]
+    await root.refuses(
+        "PS007",
+        "namespaces('', \"limit\" => 0)",
+        "namespaces('', \"limit\" => null)",
+        "namespaces('', \"offset\" => -1)",
+        "namespaces('', depth => 0)",
+        "namespaces('', array_fill('a'::text, array[33]))",
+    )
+    await root.refuses("PS002", "namespaces('a b')", "namespaces('a', '{a b}')")
+
+
+@pytest.mark.core
+async def test_namespaces_of_what_the_caller_reads(root: Caller, agent: MakeAgent) -> None:
+    for key in ("s/a/1", "s/a/b/1", "s/a-b/1", "s/b/c/1", "s/b/d/1", "s/e/1", "s/e/2"):
+        await root("put", key, 1)
+    ana = await agent("ana", "read s/a/**", "read s/b/d/**", "read s/e/2", "write s/b/c/**")
+    assert await spaces(ana, "s/**") == ["s/a", "s/a/b", "s/b/d", "s/e"]
+    assert await spaces(ana, "s/*/**", depth=2) == ["s/a", "s/b", "s/e"]
+    assert await spaces(ana, "") == ["s/a", "s/a/b", "s/b/d", "s/e"]
+    await ana.refuses("PS010", "namespaces('s/b/c/**')", "namespaces('none/**')", "namespaces('s/a-b')")
+    # nothing that matches is nothing, whatever is hidden there
+    assert await spaces(ana, "s/**", ["s/b/c/**"]) == await spaces(ana, "s/**", ["s/none/**"]) == []
+    nobody = await agent("nobody")
+    assert await spaces(nobody, "") == []
+
+
+@pytest.mark.core
+async def test_search_by_number_of_the_page_and_newest_first(root: Caller) -> None:
+    for n in range(6):
+        await root("put", f"k/{n}", {"n": n, "text": "owl" + " owl" * n})
+    await root("put", "k/1", {"n": 10, "text": "owl owl"})
+
+    async def found(**named: Any) -> list[str]:
+        return [row["key"][2:] for row in await root.rows("search", "k/**", **named)]
+
+    assert await found(order="newest") == ["1", "5", "4", "3", "2", "0"]
+    assert await found(order="newest", limit=2, offset=3) == ["3", "2"]
+    assert await found(order="newest", filter={"n": {"$gt": 3}}) == ["1", "5", "4"]
+    assert await found(limit=2, offset=1) == ["1", "2"]
+    assert await found(query="owl", limit=2, offset=2) == (await found(query="owl"))[2:4]
+    # behind such a page it goes on
+    page = await root.rows("search", "k/**", query="owl", limit=2, offset=2)
+    assert await found(query="owl", after=page[-1]["after"]) == (await found(query="owl"))[4:]
+    await root.refuses(
+        "PS007",
+        "search('', \"offset\" => -1)",
+        "search('', \"offset\" => 1000001)",
+        "search('', \"offset\" => null)",
+        "search('', \"order\" => 'oldest')",
+        "search('', 'owl', \"order\" => 'newest')",
+        "search('', after => 'k/1', \"order\" => 'newest')",
+    )
+
+
+async def near(caller: Caller, vector: list[float], **named: Any) -> list[str]:
+    return [row["key"] for row in await caller.rows("search", "g/**", vector=vector, **named)]
+
+
+async def write(
+    caller: Caller, values: dict[str, Any], vectors: dict[str, list[list[float]]], **named: Any
+) -> list[str]:
+    keys = list(values)
+    rows = [(keys.index(key) + 1, vector) for key, several in vectors.items() for vector in several]
+    done = await caller.rows(
+        "write_embedded",
+        ["delete" if value is None else "put" for value in values.values()],
+        keys,
+        list(values.values()),
+        owners=[owner for owner, _ in rows],
+        vectors=[vector for _, vector in rows],
+        model=named.pop("model", "toy"),
+        **named,
+    )
+    return [row["code"] or row["status"] for row in done]
+
+
+@pytest.fixture
+async def given(pgvector: None, root: Caller) -> Caller:
+    await root("create_vectors", "v", 2, "toy")
+    await root("set_search", "g/**", [], "simple", "v", [])
+    return root
+
+
+async def test_vectors_that_writers_give(given: Caller, database: Database) -> None:
+    assert await write(given, {"g/1": "a", "g/2": "b"}, {"g/1": [[1, 0], [0, 1]], "g/2": [[1, 1]]}) == ["ok", "ok"]
+    assert await near(given, [1, 0]) == ["g/1", "g/2"]
+    assert await near(given, [1, 1]) == ["g/2", "g/1"]
+    assert await given.rows("unembedded") == []
+    # another version, by whatever writes it, has none of them
+    await given("put", "g/1", "a")
+    assert await near(given, [1, 0]) == ["g/2"]
+    assert await write(given, {"g/1": "c", "g/2": None}, {"g/1": [[0, 1]]}) == ["ok", "ok"]
+    assert await near(given, [1, 0]) == ["g/1"]
+    assert database.sql("select count(*) from pgstate.embedding") == [(1,)]
+    # what is not written changes no vectors
+    assert await write(given, {"g/1": "d"}, {"g/1": [[1, 0]]}, expects=[7]) == ["conflict"]
+    assert (await given.rows("search", "g/**", vector=[0, 1]))[0]["distance"] == pytest.approx(0)
+
+
+async def test_a_statement_with_vectors_that_is_sent_again(given: Caller) -> None:
+    lane = "11111111-1111-1111-1111-111111111111"
+    for _ in range(2):
+        assert await write(given, {"g/1": "a"}, {"g/1": [[1, 0]]}, lane=lane, turn=1) == ["ok"]
+    assert (await given("get", "g/1"))["version"] == 1
+    assert await near(given, [1, 0]) == ["g/1"]
+    # late: the entry is another by now, and keeps what it has
+    assert await write(given, {"g/1": "b"}, {"g/1": [[0, 1]]}) == ["ok"]
+    assert await write(given, {"g/1": "a"}, {"g/1": [[1, 0]]}, lane=lane, turn=1) == ["ok"]
+    assert (await given.rows("search", "g/**", vector=[0, 1]))[0]["distance"] == pytest.approx(0)
+
+
+async def test_what_does_not_fit_leaves_nothing(given: Caller, agent: MakeAgent) -> None:
+    for vectors, named in [
+        ([[1, 0, 0]], {}),
+        ([[0, 0]], {}),
+        ([[1, 0]], {"model": "another"}),
+    ]:
+        with pytest.raises(asyncpg.PostgresError) as caught:
+            await write(given, {"g/1": "a"}, {"g/1": vectors}, **named)
+        assert caught.value.sqlstate == "PS007"
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        await write(given, {"other/1": "a"}, {"other/1": [[1, 0]]})
+    assert caught.value.sqlstate == "PS007" and "set_search" in (caught.value.hint or "")
+    one = "'{put}', '{g/1}', array['1'::jsonb]"
+    await given.refuses(
+        "PS007",
+        f"write_embedded({one}, owners => '{{1}}', model => 'toy')",
+        f"write_embedded({one}, owners => '{{2}}', \"vectors\" => '{{{{1,0}}}}', model => 'toy')",
+        f"write_embedded({one}, owners => '{{0}}', \"vectors\" => '{{{{1,0}}}}', model => 'toy')",
+        f"write_embedded({one}, owners => '{{null}}', \"vectors\" => '{{{{1,0}}}}', model => 'toy')",
+        f"write_embedded({one}, owners => '{{1}}', \"vectors\" => '{{1,0}}', model => 'toy')",
+        f"write_embedded({one}, owners => '{{1}}', \"vectors\" => '{{{{1,0}},{{0,1}}}}', model => 'toy')",
+        f"write_embedded({one}, owners => '{{1}}', \"vectors\" => '{{{{1,0}}}}')",
+    )
+    assert await given.rows("list") == []
+    # who may only write has no vectors stored: they would be found by what is read
+    ana = await agent("ana", "write g/**")
+    with pytest.raises(asyncpg.PostgresError) as caught:
+        await write(ana, {"g/1": "a"}, {"g/1": [[1, 0]]})
+    assert caught.value.sqlstate == "PS010"
+    assert await write(ana, {"g/1": "a"}, {}) == ["ok"]
+    assert await write(ana, {"h/1": "a"}, {"h/1": [[1, 0]]}) == ["PS010"]
+
+
+async def test_vectors_that_are_given_and_words_together(pgvector: None, root: Caller) -> None:
+    await root("create_vectors", "v", 2, "toy")
+    await root("set_search", "g/**", ["$"], "simple", "v", [])
+    await write(root, {"g/1": "owl", "g/2": "bat"}, {"g/1": [[1, 0]], "g/2": [[0, 1]]})
+    assert [row["key"] for row in await root.rows("search", "g/**", "owl")] == ["g/1"]
+    assert await near(root, [0, 1]) == ["g/2", "g/1"]
+    await root("put", "g/1", "bat")
+    assert await near(root, [0, 1]) == ["g/2"]
+    assert [row["key"] for row in await root.rows("search", "g/**", "bat")] == ["g/1", "g/2"]
+
+
+async def test_another_rule_knows_nothing_of_them(given: Caller, database: Database) -> None:
+    async def build() -> None:
+        while (await given("maintain", 1000))["more"]:
+            pass
+
+    async def vectors() -> Any:
+        return database.sql("select key, chunk from pgstate.embedding order by key, chunk")
+
+    await build()
+    await given("create_vectors", "w", 2, "toy")
+    await write(given, {"g/1": "a", "g/x/1": "b"}, {"g/1": [[1, 0]], "g/x/1": [[0, 1]]})
+    # one that lies within: its keys get vectors by their texts from now on
+    await given("set_search", "g/x/**", ["$"], "simple", "w", ["$"])
+    await build()
+    assert [row["key"] for row in await given.rows("unembedded")] == ["g/x/1"]
+    await given("put", "g/x/1", "c")
+    assert await vectors() == [("g/1", 0)]
+    # words instead, and then back
+    await given("set_search", "g/**", ["$"], "simple")
+    assert await vectors() == []
+    await build()
+    assert [row["key"] for row in await given.rows("search", "g/*", "a")] == ["g/1"]
+    await given("set_search", "g/**", [], "simple", "v", [])
+    await build()
+    assert await given.rows("search", "g/*", vector=[1, 0], vectors="v") == []
+    await write(given, {"g/1": "a"}, {"g/1": [[1, 0]]})
+    await build()
+    assert await vectors() == [("g/1", 0)]
+    await given("drop_search", "g/**")
+    assert await vectors() == []
