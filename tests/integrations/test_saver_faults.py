@@ -236,6 +236,36 @@ async def test_a_run_on_a_deleted_thread_fails(saver: PgStateSaver) -> None:
     assert await saver.aget_tuple(at("t")) is None
 
 
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_subgraphs_do_not_bring_it_back(saver: PgStateSaver, dsn: str, durability: Any) -> None:
+    reached, deleted = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Any) -> dict[str, Any]:
+        reached.set()
+        await deleted.wait()
+        return {}
+
+    inner = StateGraph(Lines)
+    inner.add_node("inner", lambda _: {"lines": ["inner"]})
+    inner.add_edge(START, "inner")
+    graph = StateGraph(Lines)
+    graph.add_node("wait", wait)
+    graph.add_node("sub", inner.compile())
+    graph.add_edge(START, "wait")
+    graph.add_edge("wait", "sub")
+    compiled = graph.compile(checkpointer=saver)
+    await compiled.aupdate_state(at("t"), {"lines": ["before"], "rules": ""}, as_node="__start__")
+    run = asyncio.create_task(compiled.ainvoke({"lines": [], "rules": ""}, at("t"), durability=durability))
+    async with asyncio.timeout(10):
+        await reached.wait()
+    async with pgstate.connect(dsn) as other:
+        await PgStateSaver(other).adelete_thread("t")
+    deleted.set()
+    with pytest.raises(errors.PgStateError, match="deleted"):
+        await run
+    assert await ids(saver, None) == []
+
+
 # 10: a list without limit reads everything first
 
 

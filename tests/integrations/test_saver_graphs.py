@@ -121,6 +121,18 @@ async def test_subgraphs(both: Compile) -> None:
     await same_history(mine, theirs)
 
 
+@pytest.mark.parametrize("durability", ["sync", "exit"])
+async def test_subgraphs_are_saved_however_late_the_run_is(both: Compile, durability: str) -> None:
+    """On exit they come before the run's own first checkpoint."""
+    mine, theirs = both(_graphs.nested())
+    for graph in (mine, theirs):
+        await graph.invoke({"topic": "owls", "notes": []}, at("t"), durability=durability)
+    inside = [await graph.state(at("t"), subgraphs=True) for graph in (mine, theirs)]
+    assert seen(inside[0]) == seen(inside[1]) and inside[0].tasks[0].state.values["notes"][-1] == "draft of owls"
+    for graph in (mine, theirs):
+        assert (await graph.invoke(Command(resume="yes"), at("t"), durability=durability))["notes"][-1] == "after"
+
+
 async def test_fan_out(both: Compile) -> None:
     mine, theirs = both(_graphs.fan_out())
     for graph in (mine, theirs):

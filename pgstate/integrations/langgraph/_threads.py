@@ -30,7 +30,7 @@ from pgstate._calls import threads as calls
 from pgstate._codec import Chunk, Encoded, decode, encode, reached
 from pgstate._keys import check_key
 from pgstate.integrations.langgraph import _records as records
-from pgstate.integrations.langgraph._memory import Memory, Root, Seen
+from pgstate.integrations.langgraph._memory import Memory, Place, Root, Seen
 from pgstate.types import Row
 
 _SENDS_BELOW = 4  # the format since which a checkpoint holds what was sent
@@ -102,15 +102,17 @@ class Threads:
                     whole=not open_,
                     expect_head=expected,
                     run_id=outside.run_id,
-                    # LangGraph starts subgraphs in a run whose thread was deleted: that must not bring it back
-                    may_begin=not (ns and metadata.get("parents")),
+                    # LangGraph starts subgraphs in a run whose thread was deleted: that must not bring it back. (They
+                    # may be saved before the run itself has been, which then has seen nothing of the thread.)
+                    may_begin=not (ns and metadata.get("parents") and self._memory.last(self._root(state, key)).id),
                     have=() if again else frozenset[bytes]().union(*(root.hashes for root in seen.roots.values())),
                 )
             if row["status"] != "incomplete":
                 break
             # what was taken to be there is not: the thread was pruned, or deleted and begun anew
         if row["status"] != "ok":
-            self._memory.forget(place)
+            # where it was, but not what it had
+            self._memory.keep(place, Seen(seen.id, {}))
             raise _refused(row, key, parent)
         self._memory.keep(place, Seen(checkpoint["id"], roots))
         return self._config(named["thread_id"], ns, checkpoint["id"])
@@ -159,6 +161,8 @@ class Threads:
         ns, id_ = named.get("checkpoint_ns") or "", named.get("checkpoint_id") or None
         row = await self._row(state, key, id_, ns)
         if row["status"] != "ok":
+            if id_ is None:
+                self._memory.forget((state._agent, state._key(key), ns))
             return None
         coder = self._coder(serde)
         chunks = _chunks(row)
@@ -328,6 +332,9 @@ class Threads:
             await state.thread(self.key_of(source)).fork(None, self.key_of(target), history=True)
 
     # what all of them need
+
+    def _root(self, state: State, key: str) -> Place:
+        return state._agent, state._key(key), ""
 
     def _config(self, thread_id: Any, ns: str, id_: str) -> RunnableConfig:
         return {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns, "checkpoint_id": id_}}
