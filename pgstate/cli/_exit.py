@@ -27,6 +27,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.OpIdReused, USAGE),
     (errors.WrongKind, USAGE),
     (errors.RunMissing, MISSING),
+    (errors.CheckpointMissing, MISSING),
     (errors.Conflict, CONFLICT),
     (errors.AccessDenied, DENIED),
     (errors.Unreachable, UNREACHABLE),

@@ -134,10 +134,16 @@ def test_every_error_has_an_exit_code() -> None:
         "FeedUnavailable",
         "InTransaction",
         "LaneOutOfStep",
+        "RunCancelled",
+        "RunError",
+        "RunTimeout",
         "SchemaError",
         "SchemaMissing",
         "SchemaTooOld",
         "SchemaTooNew",
+        "SignalTimeout",
+        "StepFailed",
+        "StepMismatch",
         "SchemaBusy",
         "DataLoss",
         "VectorsUnavailable",
@@ -150,7 +156,11 @@ def test_every_error_has_an_exit_code() -> None:
         "ClaimHeld",
         "LeaseLost",
         "StaleToken",
+        "CheckpointConflict",
+        "RunEnded",
+        "RunHeld",
     }
+    assert {name for name, code in of_kind.items() if code == 3} == {"CheckpointMissing", "RunMissing"}
     assert {name for name, code in of_kind.items() if code == 6} == {"Unreachable", "Timeout", "EmbeddedMissing"}
 
 

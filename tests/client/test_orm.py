@@ -158,6 +158,7 @@ async def test_helpers_are_the_methods_of_a_bound_state() -> None:
         "create_vectors", "drop_search", "drop_vectors", "embed", "searches", "set_search", "set_vectors", "unembedded", "vectors",
         "policies", "register_reducer", "revoke_access", "set_login", "set_policy", "stats", "typed", "undelegate", "watch",
         "with_timeout", "claim_log", "leader", "lock", "semaphore", "work",
+        "delete_runs", "namespaces", "put_embedded", "run", "runs", "thread", "threads", "touch",
     }  # fmt: skip
     for name in names:
         helper, method = getattr(pgstate.orm, name), getattr(BoundState, name)

@@ -41,7 +41,8 @@ async def workflow(run: pgstate.Run, input: Any) -> Any:
 async def test_a_worker_takes_what_was_started(state: State) -> None:
     assert await state.runs.start("r/1", "w", {"number": 1})
     assert not await state.runs.start("r/1", "w", {"number": 7})
-    worker = Worker(state, {"w": workflow})
+    # a result is there before its worker has heard so
+    worker = Worker(state, {"w": workflow}, grace=30)
     assert await state.runs.result("r/1", wait=30) == 2
     # one that is started later is heard of
     await state.runs.start("r/2", "w", {"number": 2})
@@ -101,7 +102,7 @@ async def test_a_worker_that_stops_gives_its_runs_back(state: State, connect: Co
     await state.runs.start("r", "w")
     first = Worker(state, {"w": code})
     await going.wait()
-    second = Worker(await connect(), {"w": code})
+    second = Worker(await connect(), {"w": code}, grace=30)
     assert await first.end() == 0
     assert await state.runs.result("r", wait=30) == 7
     assert await second.end() == 1
