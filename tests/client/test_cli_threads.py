@@ -62,10 +62,10 @@ def test_changing(pg: Callable[..., Result], line: list[str]) -> None:
     assert pg("thread", "fork", "research/t-1", "research/t-2", line[0], "--ttl", "1h").out.strip() == "research/t-2"
     assert rows(pg("thread", "show", "research/t-2", "--json"))[0]["value"] == 0
     assert pg("thread", "fork", "research/t-1", "research/t-2").code == 4
-    assert pg("thread", "fork", "research/t-1", "research/t-3", "none").code == 4
+    assert pg("thread", "fork", "research/t-1", "research/t-3", "none").code == 3
     made = pg("thread", "rollback", "research/t-1", line[0]).out.strip()
     assert rows(pg("thread", "history", "research/t-1", "--limit", "1", "--json"))[0]["id"] == made
-    assert pg("thread", "rollback", "research/t-1", "none").code == 4
+    assert pg("thread", "rollback", "research/t-1", "none").code == 3
     assert pg("thread", "prune", "research/t-1", "--keep", "2").out.strip() == "2"
     assert pg("thread", "rm", "research/t-1").code == 0
     assert pg("thread", "rm", "research/t-1").code == 3
