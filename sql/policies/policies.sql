@@ -40,7 +40,8 @@ create policy claim_end on pgstate.claim for delete to pgstate_api using ((selec
 create policy claim_read on pgstate.claim for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
 
 -- The functions reach the tables of threads and runs as their owner, having asked for the key; readers see what belongs to keys they read.
+-- Each policy names a function of ours, by which clear.sql knows it.
 create policy thread_read on pgstate.thread for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
-create policy checkpoint_read on pgstate.checkpoint for select to pgstate_reader using (thread_id in (select t.id from pgstate.thread t));
+create policy checkpoint_read on pgstate.checkpoint for select to pgstate_reader using (thread_id in (select t.id from pgstate.thread t where (select pgstate._reachable('read')) @> t.key));
 create policy run_read on pgstate.run for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
-create policy step_read on pgstate.step for select to pgstate_reader using (run_id in (select r.id from pgstate.run r));
+create policy step_read on pgstate.step for select to pgstate_reader using (run_id in (select r.id from pgstate.run r where (select pgstate._reachable('read')) @> r.key));

@@ -17,6 +17,7 @@ SUMS = {
     "0001": "4afbee4f4a3e4cca9ec71846a928f1eb8d068a43f2c09436ead1b06a7649074d",
     "0002": "3815d169e6f1d0ff75f922e89f3e2fd8a1bd0986cb11cb0ba37aca20dc4cf218",
     "0003": "8ca453f65057fcf41ccf5c20033e268f5f3ebff9a145c8c78e693e2a1b0826c0",
+    "0004": "bbbde580552786757ab5954b741b2cf6aeb8afd5cfacaf3cda2b6af11d07fa53",
 }
 RELEASED = sorted(SUMS)
 

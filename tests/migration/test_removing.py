@@ -44,7 +44,7 @@ def test_what_would_be_lost_is_named(empty: Callable[[], Database]) -> None:
 
 def test_threads_that_are_lost_leave_plain_values(empty: Callable[[], Database]) -> None:
     database = empty()
-    migrate.upgrade_dsn(database.dsn())
+    migrate.upgrade_dsn(database.dsn(), "0004")
     save = "select status, version from pgstate.save_checkpoint('t/{}', '{{a}}', '{{json}}', array['1']::bytea[])"
     assert [database.sql(save.format(n), INSTALLER) for n in (1, 2)] == [[("ok", 1)]] * 2
     database.sql(
