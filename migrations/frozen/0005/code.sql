@@ -4092,7 +4092,7 @@ comment on function pgstate._thread_value(bigint) is 'Internal: what the entry o
 -- The entries of these keys are no threads or runs any more: what they held is collected. Called with the entries locked. Waits for
 -- who forks one of them or adds writes to it.
 create function pgstate._detach_threads(p_keys text[]) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 begin
   update pgstate.thread t set key = null, collect_at = pgstate._now() where t.key = any (p_keys);
@@ -4484,8 +4484,11 @@ declare
 begin
   return query
     select f.*
-      from pgstate.checkpoint c cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, c) f
-     where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids);
+      from (select distinct i from unnest(p_ids) i) n (id)
+     -- OFFSET: each by a look at the index, which up to 16 the condition = any (…) is not
+     cross join lateral (
+       select x.* from pgstate.checkpoint x where x.thread_id = v_thread.id and x.ns = p_ns and x.id = n.id offset 0) c
+     cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, c) f;
 end
 $$;
 comment on function pgstate._get_checkpoints(text, text[], text) is 'Internal: checkpoints of one thread.';
@@ -4501,18 +4504,25 @@ declare
   v_types text[];
   v_data bytea[];
   v_parts pgstate.checkpoint_parts;
+  v_ids text[] := array(select distinct i from unnest(p_ids) i);
 begin
+  -- OFFSET: each by a look at the index, which up to 16 the condition = any (…) is not
   select array_agg(r.type), array_agg(r.data) into v_types, v_data
-    from pgstate.checkpoint c cross join lateral unnest(c.types, c.data) r (type, data)
-   where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids) and (r.type = '@' or r.type ^@ '#');
+    from unnest(v_ids) n (id)
+   cross join lateral (
+     select x.types, x.data from pgstate.checkpoint x where x.thread_id = v_thread.id and x.ns = p_ns and x.id = n.id offset 0) c
+   cross join lateral unnest(c.types, c.data) r (type, data)
+   where r.type = '@' or r.type ^@ '#';
   select k.hashes, k.types, k.data into v_parts.chunk_hashes, v_parts.chunk_types, v_parts.chunk_data
     from pgstate._chunks(v_thread.bases || v_thread.id, v_types, v_data) k;
   select array_agg(w.checkpoint::text), array_agg(w.task_id::text), array_agg(w.task_path::text), array_agg(w.idx), array_agg(w.channel),
          array_agg(w.type::text), array_agg(w.data)
     into v_parts.write_checkpoints, v_parts.write_task_ids, v_parts.write_task_paths, v_parts.write_idxs, v_parts.write_channels,
          v_parts.write_types, v_parts.write_data
-    from (select w.* from pgstate.pending_write w
-           where w.thread_id = v_thread.id and w.ns = p_ns and w.checkpoint = any (p_ids)
+    from (select w.*
+            from unnest(v_ids) n (id)
+           cross join lateral (
+             select x.* from pgstate.pending_write x where x.thread_id = v_thread.id and x.ns = p_ns and x.checkpoint = n.id offset 0) w
            order by w.task_path, w.task_id, w.idx) w;
   return v_parts;
 end
@@ -4579,7 +4589,7 @@ create function pgstate._checkpoints(
   p_key text, p_ranges pgstate.keymultirange, p_regex text, p_ns text, p_before text, p_limit int, p_filter jsonb, p_run_id text,
   p_after_key text, p_after_ns text
 ) returns setof pgstate.checkpoint_row
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
@@ -4588,10 +4598,11 @@ begin
   if p_key is not null and p_run_id is null then
     return query
       with recursive space (ns) as (
-        -- the namespaces of the thread, each by a look at the index
-        select (select min(c.ns) from pgstate.checkpoint c where c.thread_id = v_thread.id and (p_ns is null or c.ns = p_ns))
+        -- the namespaces of the thread, each by a look at the index: sorting is off, and what a planner of 16 makes of min() on a
+        -- small table reads all of the thread
+        select (select c.ns from pgstate.checkpoint c where c.thread_id = v_thread.id and (p_ns is null or c.ns = p_ns) order by c.ns limit 1)
         union all
-        select (select min(c.ns) from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns > s.ns)
+        select (select c.ns from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns > s.ns order by c.ns limit 1)
           from space s where p_ns is null and s.ns is not null
       )
       select 'ok', p_key, m.ns::text, m.id::text, m.parent::text, m.metadata, m.run_id::text, m.header, m.whole, m.names, m.versions,
@@ -4601,7 +4612,8 @@ begin
           select c.* from pgstate.checkpoint c
            where c.thread_id = v_thread.id and c.ns = s.ns
              -- a bound in any case, so that the index is entered there
-             and c.id <= coalesce(p_before, (select max(y.id) from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = s.ns))
+             and c.id <= coalesce(p_before, (
+               select y.id from pgstate.checkpoint y where y.thread_id = v_thread.id and y.ns = s.ns order by y.id desc limit 1))
              and (p_before is null or c.id < p_before or (p_key, c.ns) > (p_after_key, p_after_ns))
              and (p_filter is null or c.metadata @> p_filter)
            order by c.id desc limit p_limit) m

@@ -8,18 +8,25 @@ declare
   v_types text[];
   v_data bytea[];
   v_parts pgstate.checkpoint_parts;
+  v_ids text[] := array(select distinct i from unnest(p_ids) i);
 begin
+  -- OFFSET: each by a look at the index, which up to 16 the condition = any (…) is not
   select array_agg(r.type), array_agg(r.data) into v_types, v_data
-    from pgstate.checkpoint c cross join lateral unnest(c.types, c.data) r (type, data)
-   where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids) and (r.type = '@' or r.type ^@ '#');
+    from unnest(v_ids) n (id)
+   cross join lateral (
+     select x.types, x.data from pgstate.checkpoint x where x.thread_id = v_thread.id and x.ns = p_ns and x.id = n.id offset 0) c
+   cross join lateral unnest(c.types, c.data) r (type, data)
+   where r.type = '@' or r.type ^@ '#';
   select k.hashes, k.types, k.data into v_parts.chunk_hashes, v_parts.chunk_types, v_parts.chunk_data
     from pgstate._chunks(v_thread.bases || v_thread.id, v_types, v_data) k;
   select array_agg(w.checkpoint::text), array_agg(w.task_id::text), array_agg(w.task_path::text), array_agg(w.idx), array_agg(w.channel),
          array_agg(w.type::text), array_agg(w.data)
     into v_parts.write_checkpoints, v_parts.write_task_ids, v_parts.write_task_paths, v_parts.write_idxs, v_parts.write_channels,
          v_parts.write_types, v_parts.write_data
-    from (select w.* from pgstate.pending_write w
-           where w.thread_id = v_thread.id and w.ns = p_ns and w.checkpoint = any (p_ids)
+    from (select w.*
+            from unnest(v_ids) n (id)
+           cross join lateral (
+             select x.* from pgstate.pending_write x where x.thread_id = v_thread.id and x.ns = p_ns and x.checkpoint = n.id offset 0) w
            order by w.task_path, w.task_id, w.idx) w;
   return v_parts;
 end

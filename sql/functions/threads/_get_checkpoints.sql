@@ -7,8 +7,11 @@ declare
 begin
   return query
     select f.*
-      from pgstate.checkpoint c cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, c) f
-     where c.thread_id = v_thread.id and c.ns = p_ns and c.id = any (p_ids);
+      from (select distinct i from unnest(p_ids) i) n (id)
+     -- OFFSET: each by a look at the index, which up to 16 the condition = any (…) is not
+     cross join lateral (
+       select x.* from pgstate.checkpoint x where x.thread_id = v_thread.id and x.ns = p_ns and x.id = n.id offset 0) c
+     cross join lateral pgstate._full_checkpoint(p_key, v_thread.bases, c) f;
 end
 $$;
 comment on function pgstate._get_checkpoints(text, text[], text) is 'Internal: checkpoints of one thread.';
