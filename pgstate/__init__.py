@@ -35,6 +35,7 @@ from pgstate.errors import (
 )
 from pgstate.types import (
     UNSET,
+    AccessReason,
     Agent,
     AuditCheck,
     AuditRecord,
@@ -44,6 +45,7 @@ from pgstate.types import (
     Checkpoint,
     CheckpointInfo,
     Claim,
+    Effective,
     Entry,
     Failed,
     FieldChange,
@@ -51,6 +53,7 @@ from pgstate.types import (
     Found,
     FoundPage,
     Grant,
+    Group,
     HeldClaim,
     Info,
     Maintained,
@@ -74,6 +77,7 @@ from pgstate.types import (
 __all__ = [
     "UNSET",
     "AccessDenied",
+    "AccessReason",
     "Agent",
     "AuditCheck",
     "AuditRecord",
@@ -89,6 +93,7 @@ __all__ = [
     "ClaimHeld",
     "Context",
     "CursorExpired",
+    "Effective",
     "Embedding",
     "Entry",
     "Failed",
@@ -97,6 +102,7 @@ __all__ = [
     "Found",
     "FoundPage",
     "Grant",
+    "Group",
     "HeldClaim",
     "Info",
     "LeaseLost",

@@ -1,4 +1,4 @@
-"""What the client returns about access: the audit trail."""
+"""What the client returns about access: groups, what an agent may and why, the audit trail."""
 
 from __future__ import annotations
 
@@ -34,3 +34,42 @@ class AuditCheck:
     fault: str | None
     active: bool
     waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group of agents."""
+
+    name: str
+    members: list[str]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """A grant, or a denial, as it holds for one agent. `state` is in force, denied, partly denied or ended; `through`
+    the group that has it, None for the agent's own."""
+
+    right: str
+    subtree: str
+    deny: bool
+    state: str
+    through: str | None
+    until: datetime | None
+    granted_by: str
+    granted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccessReason:
+    """A grant or denial that covers a key; all are None where there is none. `allowed` is the answer, `decides` marks
+    what gives it."""
+
+    allowed: bool
+    decides: bool
+    subtree: str | None
+    deny: bool | None
+    through: str | None
+    until: datetime | None
+    granted_by: str | None
+    granted_at: datetime | None

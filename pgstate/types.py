@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
+from pgstate._access_types import AccessReason as AccessReason
 from pgstate._access_types import AuditCheck as AuditCheck
 from pgstate._access_types import AuditRecord as AuditRecord
+from pgstate._access_types import Effective as Effective
+from pgstate._access_types import Group as Group
 
 T = TypeVar("T")
 Row: TypeAlias = Mapping[str, Any]
@@ -508,13 +511,15 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A right of an agent on a key or subtree."""
+    """A right of an agent or group on a key or subtree, or with `deny` that it has not; `until` when, None for ever."""
 
     agent: str
     subtree: str
     right: str
     granted_by: str
     granted_at: datetime
+    deny: bool
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,15 @@ and ended claims; `Thread` and `Checkpoint`; `Run` and `Step`; `Activity`, `Audi
 `Policy`.
 """
 
-from pgstate.models._access import AccessGrantRow, AgentRow, DelegationRow, FormerAgentRow, LoginRow, ReachRow
+from pgstate.models._access import (
+    AccessGrantRow,
+    AgentRow,
+    DelegationRow,
+    FormerAgentRow,
+    GroupMemberRow,
+    LoginRow,
+    ReachRow,
+)
 from pgstate.models._audit import Audit, AuditChainRow, AuditLinkRow, AuditPendingRow, AuditRow
 from pgstate.models._base import (
     SCHEMA,
@@ -84,6 +92,7 @@ __all__ = [
     "FeedPointRow",
     "FormerAgentRow",
     "Grant",
+    "GroupMemberRow",
     "InstallRow",
     "KeyMultirange",
     "LaneRow",

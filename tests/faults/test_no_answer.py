@@ -42,6 +42,14 @@ async def _entered(held: Any) -> None:
 
 _TEXT = Unembedded("k", 1, "0" * 32, "v", "model", 3, ["text"])
 CALLS: dict[str, Call] = {
+    "add_to_group": lambda s, _: s.add_to_group("crew", "alice"),
+    "create_group": lambda s, _: s.create_group("crew"),
+    "deny_access": lambda s, _: s.deny_access("alice", "k/**", "read"),
+    "drop_group": lambda s, _: s.drop_group("crew"),
+    "effective": lambda s, _: s.effective(),
+    "explain_access": lambda s, _: s.explain_access("alice", "k", "read"),
+    "groups": lambda s, _: s.groups(),
+    "remove_from_group": lambda s, _: s.remove_from_group("crew", "alice"),
     "agents": lambda s, _: s.agents(),
     "apply": lambda s, _: s.apply(operations=[ops.put("k", 1)]),
     "audit": lambda s, _: s.audit(),

@@ -5,3 +5,17 @@ set local role pgstate_owner;
 drop table pgstate.audit_pending, pgstate.audit_link, pgstate.audit_chain, pgstate.audit;
 drop type pgstate.audit_row, pgstate.audit_checked;
 alter table pgstate.install drop constraint install_audit_keep_range, drop column audit_keep;
+
+-- Denials, grants that end, groups. A grant that was to end must not become one for ever.
+delete from pgstate.access_grant g
+ where g.deny or g.until is not null or exists (select from pgstate.agent a where a.id = g.agent_id and a.grouping);
+drop table pgstate.group_member;
+delete from pgstate.agent a where a.grouping;
+drop type pgstate._grant_of, pgstate.group_row, pgstate.effective_row, pgstate.access_reason;
+alter type pgstate.grant_row drop attribute deny, drop attribute until;
+alter table pgstate.reach drop column folded_until;
+alter table pgstate.login drop column folded_until;
+alter table pgstate.access_grant drop constraint access_grant_pkey, drop column deny, drop column until,
+  add constraint access_grant_pkey primary key (agent_id, subtree, "right");
+comment on column pgstate.access_grant.agent_id is 'Who may.';
+alter table pgstate.agent drop column grouping;

@@ -92,3 +92,45 @@ alter table pgstate.audit_pending enable row level security;
 comment on table pgstate.audit_pending is 'Entries of the audit trail that are to be linked.';
 comment on column pgstate.audit_pending.subtree is 'The chain.';
 comment on column pgstate.audit_pending.audit_id is 'The entry.';
+
+-- Denials, grants that end, groups.
+alter table pgstate.agent add column grouping boolean not null default false;
+comment on column pgstate.agent.grouping is 'A group of agents, to which rights are granted; it never acts.';
+alter table pgstate.access_grant add column deny boolean not null default false, add column until timestamptz,
+  drop constraint access_grant_pkey, add constraint access_grant_pkey primary key (agent_id, subtree, "right", deny);
+comment on column pgstate.access_grant.agent_id is 'Who may, or a group of agents.';
+comment on column pgstate.access_grant.deny is 'May not, whatever is granted.';
+comment on column pgstate.access_grant.until is 'When it ends by itself; null for never.';
+alter table pgstate.reach add column folded_until timestamptz;
+alter table pgstate.login add column folded_until timestamptz;
+comment on column pgstate.reach.folded_until is 'When the next of the grants ends, from when on these ranges are not looked at; null for never.';
+comment on column pgstate.login.folded_until is 'When the next of the grants ends, from when on these ranges are not looked at; null for never.';
+alter type pgstate.grant_row add attribute deny boolean, add attribute until timestamptz;
+create type pgstate._grant_of as (agent text, subtree text, "right" text, deny boolean, until timestamptz, through text, granted_by text, granted_at timestamptz);
+comment on type pgstate._grant_of is 'Internal: a grant of an agent, or of a group that it is in.';
+create type pgstate.group_row as (name text, members text[], created_at timestamptz);
+comment on type pgstate.group_row is 'A group of agents.';
+create type pgstate.effective_row as (
+  "right" text, subtree text, deny boolean, state text, through text, until timestamptz, granted_by text, granted_at timestamptz
+);
+comment on type pgstate.effective_row is 'A grant or denial as it holds for one agent: {agent} is its name; state is in force, denied, partly denied or ended; through: the group that has it, null for its own.';
+create type pgstate.access_reason as (
+  allowed boolean, decides boolean, subtree text, deny boolean, through text, until timestamptz, granted_by text, granted_at timestamptz
+);
+comment on type pgstate.access_reason is 'Why an agent has a right on a key or not: a grant or denial that covers it, and whether it decides.';
+create table pgstate.group_member (
+  group_id int not null,
+  agent_id int not null,
+  added_by text not null,
+  added_at timestamptz not null default pg_catalog.now(),
+  constraint group_member_pkey primary key (group_id, agent_id),
+  constraint group_member_group_fkey foreign key (group_id) references pgstate.agent (id) on delete cascade,
+  constraint group_member_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade
+);
+create index group_member_agent_idx on pgstate.group_member (agent_id);
+alter table pgstate.group_member enable row level security;
+comment on table pgstate.group_member is 'Which agents are in which groups: what is granted or denied to a group holds for each of them.';
+comment on column pgstate.group_member.group_id is 'The group.';
+comment on column pgstate.group_member.agent_id is 'The agent, which is no group.';
+comment on column pgstate.group_member.added_by is 'The agent that added it.';
+comment on column pgstate.group_member.added_at is 'When it was added.';
