@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
+from pgstate._access_types import AuditCheck as AuditCheck
+from pgstate._access_types import AuditRecord as AuditRecord
+
 T = TypeVar("T")
 Row: TypeAlias = Mapping[str, Any]
 Seconds: TypeAlias = float | timedelta
