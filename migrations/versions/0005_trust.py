@@ -20,6 +20,7 @@ LOSSES: list[tuple[str, str]] = [
         "grants that were to end: they are gone",
         "select count(*) from pgstate.access_grant where not deny and until is not null",
     ),
+    ("quotas", "select count(*) from pgstate.quota"),
     ("groups of agents, with what they were granted", "select count(*) from pgstate.agent where grouping"),
 ]
 

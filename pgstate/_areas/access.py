@@ -10,7 +10,7 @@ from pgstate import errors
 from pgstate._areas._base import Area, seconds, sqlstate_of
 from pgstate._calls import access
 from pgstate._calls._run import Connection
-from pgstate.types import AccessReason, Agent, Effective, Grant, Group, Info, Seconds
+from pgstate.types import AccessReason, Agent, Effective, Grant, Group, Info, Quota, Seconds
 
 
 class Access(Area):
@@ -141,7 +141,29 @@ class Access(Area):
             )
         return [AccessReason(**row) for row in rows]
 
-    async def _administer(self, call: Any, *args: str | bool | timedelta | datetime | None) -> None:
+    async def set_quota(
+        self,
+        agent: str,
+        *,
+        entries: int | None = None,
+        bytes: int | None = None,
+        writes_per_minute: int | None = None,
+    ) -> None:
+        """How many entries an agent may keep (those whose newest version is its), how many bytes their values may have,
+        and how many versions it may write in a minute of the clock; None for no limit, all None for no quota. Writes
+        beyond it raise QuotaExceeded and write nothing. What several of its transactions write at the same time may
+        come to more. Data of checkpoints and steps is not counted, only their entries. Raises InvalidArgument,
+        AccessDenied (needs admin on everything)."""
+        await self._administer(access.set_quota, agent, entries, bytes, writes_per_minute)
+
+    async def quotas(self) -> list[Quota]:
+        """The quotas of agents, and what they have used at most: what others overwrote or removed is taken off before
+        anything is refused. Without admin on everything, only the acting agent's own."""
+        with self._to("list quotas"):
+            rows = await self._core.call(lambda c, left: access.quotas(c, self._agent, timeout=left), self._timeout)
+        return [Quota(**row) for row in rows]
+
+    async def _administer(self, call: Any, *args: str | bool | int | timedelta | datetime | None) -> None:
         # as the login itself, and once: a second try of what may have happened would say that it exists already
         async def run(connection: Connection) -> None:
             outcome: Awaitable[None] = call(connection, *args, timeout=self._timeout)

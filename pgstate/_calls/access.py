@@ -124,3 +124,24 @@ async def explain_access(connection: Connection, agent: str, key: str, right: st
         "from pgstate.explain_access($1, $2, $3)"
     )
     return await fetch(connection, sql, agent, key, right, timeout=timeout)
+
+
+async def set_quota(
+    connection: Connection,
+    agent: str,
+    entries: int | None,
+    bytes: int | None,
+    writes_per_minute: int | None,
+    *,
+    timeout: float,
+) -> None:
+    sql = "select pgstate.set_quota($1, $2, $3, $4)"
+    await fetch(connection, sql, agent, entries, bytes, writes_per_minute, timeout=timeout)
+
+
+async def quotas(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
+    sql = (
+        "select agent, entries, bytes, writes_per_minute, used_entries, used_bytes, used_writes, set_by, set_at "
+        "from pgstate.quotas($1)"
+    )
+    return await fetch(connection, sql, agent, timeout=timeout)

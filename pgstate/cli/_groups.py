@@ -1,4 +1,4 @@
-"""groups, access."""
+"""groups, access, quota."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pgstate.cli._exit import DENIED, USAGE
 _PANEL = "Access"
 _GROUPS = ("group", "members", "created_at")
 _EFFECTIVE = ("right", "subtree", "deny", "state", "through", "until")
+_QUOTAS = ("agent", "entries", "used_entries", "bytes", "used_bytes", "writes_per_minute", "used_writes")
 _REASONS = ("allowed", "decides", "subtree", "deny", "through", "until", "granted_by")
 
 GroupArgument: TypeAlias = Annotated[str, typer.Argument(metavar="GROUP", help="The group's name.")]
@@ -74,6 +75,30 @@ async def access(
         raise cli.fail(DENIED)
 
 
+async def quotas(cli: Cli) -> None:
+    """Lists the quotas of agents, and what they have used."""
+    async with cli.connect() as state:
+        found = await state.quotas()
+    cli.out.table([{c: getattr(row, c) for c in _QUOTAS} for row in found], _QUOTAS, empty="no quotas")
+
+
+async def set_quota(
+    cli: Cli,
+    name: NameArgument,
+    entries: Annotated[int | None, typer.Option(metavar="N", help="Entries that it may keep.")] = None,
+    bytes_: Annotated[int | None, typer.Option("--bytes", metavar="N", help="Size of their values.")] = None,
+    writes: Annotated[int | None, typer.Option(metavar="N", help="Versions in a minute.")] = None,
+    none: Annotated[bool, typer.Option("--none", help="No quota.")] = False,
+) -> None:
+    """Says what an agent may keep, and how often it may write; what is not given has no limit."""
+    if (entries is None and bytes_ is None and writes is None) is not none:
+        raise cli.fail(USAGE, "give --entries, --bytes or --writes, or --none")
+    async with cli.connect() as state:
+        await state.set_quota(name, entries=entries, bytes=bytes_, writes_per_minute=writes)
+    row = {"agent": name, "entries": entries, "bytes": bytes_, "writes_per_minute": writes}
+    cli.out.outcome(row, ("agent",), f"agent {name} has {'no' if none else 'a'} quota")
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     sub, alone = group(app, "groups", panel=_PANEL)
@@ -83,3 +108,6 @@ def register(app: typer.Typer) -> None:
     command(sub, "add")(add)
     command(sub, "remove")(remove)
     command(app, "access", panel=_PANEL)(access)
+    sub, alone = group(app, "quota", panel=_PANEL)
+    alone(quotas)
+    command(sub, "set")(set_quota)

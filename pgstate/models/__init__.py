@@ -38,6 +38,7 @@ from pgstate.models._base import (
     search_rule_id_seq,
     signal_no_seq,
     thread_id_seq,
+    usage_id_seq,
     vector_index_id_seq,
     version_floor,
     version_seq,
@@ -55,6 +56,7 @@ from pgstate.models._entries import (
 )
 from pgstate.models._patterns import matching
 from pgstate.models._policies import MarkRow, PolicyRow, ReducerRow, ReviewRow, SweepRow, ThinningRow
+from pgstate.models._quota import QuotaRow, UsageRow
 from pgstate.models._runs import Run, RunRow, SignalRow, Step, StepRow
 from pgstate.models._search import (
     EmbeddingRow,
@@ -104,6 +106,7 @@ __all__ = [
     "PgSnapshot",
     "Policy",
     "PolicyRow",
+    "QuotaRow",
     "ReachRow",
     "ReducerRow",
     "ReviewRow",
@@ -120,6 +123,7 @@ __all__ = [
     "ThinningRow",
     "Thread",
     "ThreadRow",
+    "UsageRow",
     "VectorIndexRow",
     "Version",
     "VersionRow",
@@ -134,6 +138,7 @@ __all__ = [
     "search_rule_id_seq",
     "signal_no_seq",
     "thread_id_seq",
+    "usage_id_seq",
     "vector_index_id_seq",
     "version_floor",
     "version_seq",

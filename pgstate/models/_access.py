@@ -65,6 +65,7 @@ class LoginRow(Model):
     writes: Mapped[MaybeReach]
     touches: Mapped[MaybeReach]
     folded_until: Mapped[datetime | None]
+    quota: Mapped[False_]
 
     agent: Mapped[AgentRow | None] = relationship("AgentRow", back_populates="logins", viewonly=True)
 
@@ -139,3 +140,4 @@ class ReachRow(Model):
     admins: Mapped[Reach]
     touches: Mapped[Reach]
     folded_until: Mapped[datetime | None]
+    quota: Mapped[False_]

@@ -44,6 +44,7 @@ from pgstate.types import (
     Page,
     Policy,
     PolicySetting,
+    Quota,
     Result,
     RolledBack,
     RunInfo,
@@ -346,6 +347,21 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         one that decides first. Raises InvalidKey, InvalidArgument, AccessDenied (about others: needs admin on the
         key)."""
         return self._run(self._its.explain_access(agent, key, right))
+
+    def set_quota(
+        self, agent: str, *, entries: int | None = None, bytes: int | None = None, writes_per_minute: int | None = None
+    ) -> None:
+        """How many entries an agent may keep (those whose newest version is its), how many bytes their values may
+        have, and how many versions it may write in a minute of the clock; None for no limit, all None for no
+        quota. Writes beyond it raise QuotaExceeded and write nothing. What several of its transactions write at
+        the same time may come to more. Data of checkpoints and steps is not counted, only their entries. Raises
+        InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(self._its.set_quota(agent, entries=entries, bytes=bytes, writes_per_minute=writes_per_minute))
+
+    def quotas(self) -> builtins.list[Quota]:
+        """The quotas of agents, and what they have used at most: what others overwrote or removed is taken off
+        before anything is refused. Without admin on everything, only the acting agent's own."""
+        return self._run(self._its.quotas())
 
     def audit(
         self,

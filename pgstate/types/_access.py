@@ -1,4 +1,4 @@
-"""What the client returns about access: groups, what an agent may, and why."""
+"""What the client returns about access: groups, quotas, what an agent may, and why."""
 
 from __future__ import annotations
 
@@ -43,3 +43,18 @@ class AccessReason:
     until: datetime | None
     granted_by: str | None
     granted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What an agent may keep, and how often it may write (None: no limit), and what it has used at most."""
+
+    agent: str
+    entries: int | None
+    bytes: int | None
+    writes_per_minute: int | None
+    used_entries: int
+    used_bytes: int
+    used_writes: int
+    set_by: str
+    set_at: datetime

@@ -81,7 +81,7 @@ begin
   -- the login's own agent, named or not: as in _reachable()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, null, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
+         case when i.horizon_epoch = i.epoch then i.horizon end, l.quota into v_actor
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
@@ -111,7 +111,7 @@ begin
   end if;
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
          i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
+         case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i
    where r.folded_until is null or r.folded_until > pgstate._now();
@@ -119,7 +119,7 @@ begin
     -- nobody, or one of its grants has ended
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
-           case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
+           case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
       from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
       cross join pgstate.install i;
   end if;
@@ -176,7 +176,7 @@ begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null into v_actor
+         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota into v_actor
     from pgstate.login l cross join pgstate.install i
     left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
@@ -195,6 +195,10 @@ begin
     if current_setting('synchronous_commit') = 'off' then
       v_done := set_config('synchronous_commit', 'on', true);
     end if;
+  end if;
+  if v_actor.quota then
+    -- what is written is counted then
+    v_done := set_config('pgstate.quota', 'on', true);
   end if;
   return v_actor;
 end
@@ -1798,6 +1802,8 @@ begin
   if v_all then
     -- grants that have ended; who asks for less must not keep the agents' rows locked
     perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() order by 1) r;
+    delete from pgstate.usage u where u.id in (
+      select x.id from pgstate.usage x where not exists (select from pgstate.quota q where q.agent_id = x.agent_id) for update skip locked);
     delete from pgstate.access_grant g where g.until < pgstate._now() - interval '1 day';
   end if;
   return v_done;
@@ -2935,10 +2941,10 @@ comment on function pgstate._folded(int) is 'Internal: what an agent reaches now
 -- themselves are, until somebody folds them anew. Calls do not do that: it takes a lock on the agent's row, which it could keep
 -- in an open transaction, and hold up its own revocation with.
 create or replace view pgstate._reach as
-select r.agent_id, r.reads, r.writes, r.admins, r.touches, r.folded_until
+select r.agent_id, r.reads, r.writes, r.admins, r.touches, r.folded_until, r.quota
   from pgstate.reach r where r.folded_until is null or r.folded_until > pgstate._now()
 union all
-select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until
+select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until, r.quota
   from pgstate.reach r cross join lateral pgstate._folded(r.agent_id) f where r.folded_until <= pgstate._now();
 comment on view pgstate._reach is 'Internal: the reach of agents, as of now.';
 comment on column pgstate._reach.agent_id is 'Whose it is.';
@@ -2947,6 +2953,7 @@ comment on column pgstate._reach.writes is 'Ranges of keys that it may write.';
 comment on column pgstate._reach.admins is 'Ranges of keys that it administers.';
 comment on column pgstate._reach.touches is 'What it may read or write.';
 comment on column pgstate._reach.folded_until is 'When the next of its grants ends.';
+comment on column pgstate._reach.quota is 'There is a quota.';
 
 -- functions/admin/_fold_grants.sql
 -- Locks the group before it looks for members, who are added under the same lock, and members in the order of their ids. Two
@@ -2968,12 +2975,173 @@ begin
       on conflict on constraint reach_pkey do update
      set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches,
          folded_until = excluded.folded_until;
-  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until
+  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until, quota = r.quota
     from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
    where a.id = p_agent_id and l.agent_id = p_agent_id;
 end
 $$;
 comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges, for the agent and for its logins; of a group for each member.';
+
+-- functions/quota/_usage_of.sql
+create function pgstate._usage_of(p_agent_id int) returns pgstate._used
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_used pgstate._used;
+begin
+  select coalesce(sum(u.entries), 0), coalesce(sum(u.bytes), 0),
+         coalesce(sum(u.writes) filter (where u.minute = date_trunc('minute', pgstate._now())), 0) into v_used
+    from pgstate.usage u where u.agent_id = p_agent_id;
+  return v_used;
+end
+$$;
+comment on function pgstate._usage_of(int) is 'Internal: what an agent has used, by its parts.';
+
+-- functions/quota/_count_usage.sql
+-- Counts anew what an agent keeps, by the entries under what it may write, and has the parts add up to that: p_part is
+-- one that this transaction has locked. In one statement, since a write that ends meanwhile changes both.
+create function pgstate._count_usage(p_agent_id int, p_part bigint) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  with kept as (
+    select count(*) as entries, coalesce(sum(pg_column_size(e.value) + coalesce(e.tail_bytes, 0)), 0) as bytes
+      from pgstate._reach r join pgstate.agent a on a.id = r.agent_id
+      cross join lateral (
+        -- half open, exactly: no key holds chr(1)
+        select coalesce(case when lower_inc(s) then lower(s) else lower(s) || chr(1) end, '') as low,
+               coalesce(case when upper_inc(s) then upper(s) || chr(1) else upper(s) end, chr(127)) as high
+          from unnest(r.writes) s) span
+      join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
+           and (e.expires_at is null or e.expires_at > pgstate._now())
+     where r.agent_id = p_agent_id
+  ), others as (
+    select coalesce(sum(u.entries), 0) as entries, coalesce(sum(u.bytes), 0) as bytes
+      from pgstate.usage u where u.agent_id = p_agent_id and u.id <> p_part
+  )
+  update pgstate.usage u set entries = k.entries - o.entries, bytes = k.bytes - o.bytes
+    from kept k cross join others o where u.id = p_part;
+end
+$$;
+comment on function pgstate._count_usage(int, bigint) is 'Internal: counts anew what an agent keeps.';
+
+-- functions/quota/_charge.sql
+-- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much.
+-- What others have under way is not seen: together they may come to more than the quota, by what they are writing.
+create function pgstate._charge() returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_quota pgstate.quota;
+  v_part pgstate.usage;
+  v_name text;
+  v_minute timestamptz := date_trunc('minute', pgstate._now());
+  v_writes int;
+  v_entries bigint;
+  v_bytes bigint;
+  v_seq bigint;
+  v_used pgstate._used;
+begin
+  select q.* into v_quota from pgstate.quota q where q.agent_id = pgstate._acting();
+  if not found then
+    -- taken away since this transaction began to write
+    return;
+  end if;
+  v_name := (select a.name from pgstate.agent a where a.id = v_quota.agent_id);
+  select u.* into v_part from pgstate.usage u where u.agent_id = v_quota.agent_id and u.xid = pg_current_xact_id() for no key update limit 1;
+  if not found then
+    select u.* into v_part from pgstate.usage u where u.agent_id = v_quota.agent_id for no key update skip locked limit 1;
+  end if;
+  if v_part.id is null then
+    insert into pgstate.usage (agent_id) values (v_quota.agent_id) returning * into v_part;
+  end if;
+  -- the transaction's own rows tell how far it has counted: a setting could be forged
+  select count(*), coalesce(sum((v.value is not null)::int - coalesce((b.value is not null and b.writer = v_name)::int, 0)), 0),
+         coalesce(sum(coalesce(pg_column_size(v.value), 0) - case when v.reducer is null and b.writer = v_name then coalesce(pg_column_size(b.value), 0) else 0 end), 0),
+         max(v.seq)
+    into v_writes, v_entries, v_bytes, v_seq
+    from (select x.*, x.version - 1 as prior from pgstate.version x
+           where x.epoch = (select i.epoch from pgstate.install i) and x.xid = pg_current_xact_id()
+             and x.seq > case when v_part.xid = pg_current_xact_id() then v_part.seq else 0 end and x.writer = v_name) v
+    left join lateral (select y.value, y.writer from pgstate.version y where y.key = v.key and y.version = v.prior offset 0) b on true;
+  if v_writes = 0 then
+    return;
+  end if;
+  update pgstate.usage u
+     set entries = u.entries + v_entries, bytes = u.bytes + v_bytes, minute = v_minute,
+         writes = case when u.minute = v_minute then u.writes else 0 end + v_writes, xid = pg_current_xact_id(), seq = v_seq
+   where u.id = v_part.id;
+  v_used := pgstate._usage_of(v_quota.agent_id);
+  if v_used.writes > v_quota.writes_per_minute then
+    raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may write %s times a minute', v_name, v_quota.writes_per_minute),
+      hint = 'Nothing of this statement was written. Wait for the next minute, or ask an administrator for set_quota().';
+  end if;
+  if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes then
+    -- what others have overwritten or removed, and what has expired, is taken off before anything is refused
+    perform pgstate._count_usage(v_quota.agent_id, v_part.id);
+    v_used := pgstate._usage_of(v_quota.agent_id);
+    if v_entries > 0 and v_used.entries > v_quota.entries then
+      raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may keep %s entries', v_name, v_quota.entries),
+        hint = 'Nothing of this statement was written. Delete some of its entries, or ask an administrator for set_quota().';
+    elsif v_bytes > 0 and v_used.bytes > v_quota.bytes then
+      raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may keep %s bytes', v_name, v_quota.bytes),
+        hint = 'Nothing of this statement was written. Delete some of its entries, or ask an administrator for set_quota().';
+    end if;
+  end if;
+end
+$$;
+comment on function pgstate._charge() is 'Internal: counts what an agent with a quota has written; PS060 when it is too much.';
+
+-- functions/quota/_set_quota.sql
+create function pgstate._set_quota(p_agent text, p_entries bigint, p_bytes bigint, p_writes int) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_id int;
+  v_on boolean := num_nonnulls(p_entries, p_bytes, p_writes) > 0;
+  v_part bigint;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  if p_entries < 0 or p_bytes < 0 or p_writes < 0 then
+    raise exception using errcode = 'PS007', message = 'a quota is 0 or more, or null for no limit';
+  end if;
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  if v_on then
+    insert into pgstate.quota (agent_id, entries, bytes, writes_per_minute, set_by, set_at)
+    values (v_id, p_entries, p_bytes, p_writes, v_actor.name, pgstate._now())
+        on conflict on constraint quota_pkey do update
+       set entries = excluded.entries, bytes = excluded.bytes, writes_per_minute = excluded.writes_per_minute, set_by = excluded.set_by, set_at = excluded.set_at;
+    insert into pgstate.usage (agent_id) values (v_id) returning id into v_part;
+    perform pgstate._count_usage(v_id, v_part);
+  else
+    delete from pgstate.quota q where q.agent_id = v_id;
+  end if;
+  update pgstate.reach r set quota = v_on where r.agent_id = v_id and r.quota <> v_on;
+  update pgstate.login l set quota = v_on where l.agent_id = v_id and l.quota <> v_on;
+  perform pgstate._audit(v_actor, 'set_quota', null, jsonb_build_object('agent', p_agent, 'entries', p_entries, 'bytes', p_bytes, 'writes_per_minute', p_writes));
+end
+$$;
+comment on function pgstate._set_quota(text, bigint, bigint, int) is 'Internal: sets the quota of an agent.';
+
+-- functions/quota/_quotas.sql
+create function pgstate._quotas(p_actor pgstate._actor) returns setof pgstate.quota_row
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select a.name, q.entries, q.bytes, q.writes_per_minute, (u.used).entries, (u.used).bytes, (u.used).writes, q.set_by, q.set_at
+      from pgstate.quota q join pgstate.agent a on a.id = q.agent_id cross join lateral (select pgstate._usage_of(q.agent_id) as used offset 0) u
+     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id)
+     order by a.name;
+end
+$$;
+comment on function pgstate._quotas(pgstate._actor) is 'Internal: quotas that the caller may see.';
 
 -- functions/admin/_add_group.sql
 create function pgstate._add_group(p_name text) returns void
@@ -10474,6 +10642,27 @@ $$;
 comment on function pgstate.explain_access(text, text, text) is
   'Why an agent has a right on a key, or not: the grants and denials that cover the key now, the one that decides first (any denial before all grants, then the nearest); without any, one row that says so. About others than the caller: needs admin on the key. PS001 PS007 PS010.';
 
+-- functions/quota/set_quota.sql
+create function pgstate.set_quota(agent text, entries bigint default null, bytes bigint default null, writes_per_minute int default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_quota(set_quota.agent, set_quota.entries, set_quota.bytes, set_quota.writes_per_minute);
+end
+$$;
+comment on function pgstate.set_quota(text, bigint, bigint, int) is
+  'How many entries an agent may keep (those whose newest version is its), how many bytes their values may have, and how many versions it may write in a minute of the clock; null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Data of checkpoints and steps is not counted, only their entries. Needs admin on everything. PS007 PS010.';
+
+-- functions/quota/quotas.sql
+create function pgstate.quotas(agent text default null) returns setof pgstate.quota_row
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._quotas(pgstate._enter(quotas.agent));
+end
+$$;
+comment on function pgstate.quotas(text) is 'The quotas of agents and what they have used, at most: what others overwrote or removed is taken off before anything is refused. Without admin on everything, only the caller''s own. PS010.';
+
 -- functions/admin/deny_access.sql
 create function pgstate.deny_access(agent text, subtree text, "right" text, ttl interval default null, until timestamptz default null) returns void
 language plpgsql volatile security definer
@@ -11932,13 +12121,20 @@ create function pgstate._on_version() returns trigger
 language plpgsql volatile
 as $$
 begin
-  if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off') is not true then
-    perform pgstate._wake_written();
+  if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off'
+      and (pg_catalog.current_setting('pgstate.quota', true) operator(pg_catalog.=) 'on') is not true) is not true then
+    -- which only _enter_write() can have set after the statement began
+    if pg_catalog.current_setting('pgstate.quota', true) operator(pg_catalog.=) 'on' then
+      perform pgstate._charge();
+    end if;
+    if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off') is not true then
+      perform pgstate._wake_written();
+    end if;
   end if;
   return null;
 end
 $$;
-comment on function pgstate._on_version() is 'Internal: wakes the watchers of the keys that a statement wrote.';
+comment on function pgstate._on_version() is 'Internal: counts what a statement wrote where the agent has a quota, and wakes its watchers.';
 
 create trigger version_wake after insert on pgstate.version for each statement execute function pgstate._on_version();
 

@@ -19,3 +19,10 @@ alter table pgstate.access_grant drop constraint access_grant_pkey, drop column 
   add constraint access_grant_pkey primary key (agent_id, subtree, "right");
 comment on column pgstate.access_grant.agent_id is 'Who may.';
 alter table pgstate.agent drop column grouping;
+
+-- Quotas.
+drop table pgstate.usage, pgstate.quota;
+drop type pgstate.quota_row, pgstate._used;
+alter table pgstate.reach drop column quota;
+alter table pgstate.login drop column quota;
+alter type pgstate._actor drop attribute quota;

@@ -17,7 +17,7 @@ begin
       on conflict on constraint reach_pkey do update
      set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches,
          folded_until = excluded.folded_until;
-  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until
+  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until, quota = r.quota
     from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
    where a.id = p_agent_id and l.agent_id = p_agent_id;
 end
