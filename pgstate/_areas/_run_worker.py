@@ -14,6 +14,7 @@ from pgstate import errors, ops
 from pgstate._areas._base import seconds
 from pgstate._areas._cron import next_time
 from pgstate._areas._run import Run
+from pgstate._areas._run_block import RunBlock
 from pgstate._areas._stir import LOOK_AGAIN, Stirred
 from pgstate._areas._work import _on_signal
 from pgstate._core import Core
@@ -126,8 +127,6 @@ class RunWorker:
         self._freed.set()
 
     async def _handle(self, row: Row, sent: float) -> None:
-        from pgstate._areas.runs import RunBlock
-
         try:
             async with RunBlock.of(self._area, row, self._lease, sent) as run:
                 result = self._handlers[row["name"]](run, run.input)

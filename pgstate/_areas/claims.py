@@ -58,7 +58,7 @@ class Claims(Values, Area):
     async def _take(self, pattern: str, lease: Seconds, wait: Seconds | None) -> Row:
         full, span = self._pattern(pattern), seconds(lease)
         patience = None if wait is None else math.inf if wait == math.inf else seconds(wait).total_seconds()
-        with self._to(f"claim any of {full or 'everything'}", _BOTH):
+        with self._to(f"claim any of {full or 'everything'}", _BOTH, full):
             if isinstance(self._core, BoundCore):
                 if wait is not None:
                     self._core.following("claim_next(wait=…)")
@@ -76,7 +76,7 @@ class Claims(Values, Area):
     async def claim_many(self, pattern: str, limit: int, lease: Seconds = 30.0) -> list[Claim]:
         """`claim_next` for up to `limit` entries (1 to 1000) in one statement, best first; as many as there are."""
         full, span = self._pattern(pattern), seconds(lease)
-        with self._to(f"claim any of {full or 'everything'}", _BOTH):
+        with self._to(f"claim any of {full or 'everything'}", _BOTH, full):
             rows = await self._ask(full, limit, span)
         return [claim for row in rows if (claim := self._claimed(row)) is not None]
 
@@ -96,7 +96,7 @@ class Claims(Values, Area):
         InvalidArgument, AccessDenied.
         """
         full, span = self._key(key), seconds(lease)
-        with self._to(f"claim {full}", _BOTH):
+        with self._to(f"claim {full}", _BOTH, full):
             row = await self._core.call_once(
                 lambda c, lane, left: claims.claim(c, full, span, lane.id, lane.turn, self._agent, timeout=left),
                 self._agent,
@@ -109,7 +109,7 @@ class Claims(Values, Area):
     async def renew(self, key: str, token: int, lease: Seconds = 30.0) -> Claim:
         """Lets the lease end `lease` seconds from now. Raises StaleToken once it has ended or somebody else has it."""
         full, span = self._key(key), seconds(lease)
-        with self._to(f"renew a claim of {full}", _BOTH):
+        with self._to(f"renew a claim of {full}", _BOTH, full):
             row = await self._core.call(
                 lambda c, left: claims.renew(c, full, token, span, self._agent, timeout=left), self._timeout
             )
@@ -127,7 +127,7 @@ class Claims(Values, Area):
         if force is (token is not None):
             raise errors.InvalidArgument("release with the claim's token, or by force without one")
         if token is None:
-            with self._to(f"release {full} by force", "admin"):
+            with self._to(f"release {full} by force", "admin", full):
                 row = await self._core.call_once(
                     lambda c, lane, left: claims.release_by_force(
                         c, full, lane.id, lane.turn, self._agent, timeout=left
@@ -136,7 +136,7 @@ class Claims(Values, Area):
                     self._timeout,
                 )
         else:
-            with self._to(f"release {full}", _BOTH):
+            with self._to(f"release {full}", _BOTH, full):
                 row = await self._core.call(
                     lambda c, left: claims.release(c, full, token, self._agent, timeout=left), self._timeout
                 )
@@ -166,7 +166,7 @@ class Claims(Values, Area):
             if row["code"] is not None:
                 error = outcome_error(row["code"], row["message"])
                 if isinstance(error, errors.AccessDenied):
-                    raise self._denied(error, f"complete {full} to {to}", "read and write, and write there")
+                    raise self._denied(error, f"complete {full} to {to}", "read and write, and write there", full)
                 raise error
             if row["status"] == "held":
                 raise self._conflict(row, to)
@@ -191,7 +191,7 @@ class Claims(Values, Area):
         full = self._key(key)
         span = None if retry_in is None else seconds(retry_in)
         queue = self._core.queue("fail", self._agent, self._fail_together)
-        with self._to(f"fail {full}", _BOTH):
+        with self._to(f"fail {full}", _BOTH, full):
             row = await queue.submit(full, (token, error, span, op_id), len(error or ""), self._timeout)
             if row["code"] is not None:
                 raise outcome_error(row["code"], row["message"])
@@ -204,7 +204,7 @@ class Claims(Values, Area):
         """Who holds what now, in key order, of the entries that match and that the agent may read; an empty pattern
         means everything. Raises InvalidPattern, AccessDenied when the pattern reaches nothing that it may read."""
         full = self._pattern(pattern)
-        with self._to(f"list claims of {full or 'everything'}", "read"):
+        with self._to(f"list claims of {full or 'everything'}", "read", full):
             rows = await self._core.call(
                 lambda c, left: claims.list_claims(c, full, self._agent, timeout=left), self._timeout
             )
@@ -224,7 +224,7 @@ class Claims(Values, Area):
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)
         wanted = None if states is None else list(states)
-        with self._to(f"list tasks of {full or 'everything'}", "read"):
+        with self._to(f"list tasks of {full or 'everything'}", "read", full):
             rows = await self._core.call(
                 lambda c, left: claims.tasks(c, full, limit, start, wanted, self._agent, timeout=left), self._timeout
             )
@@ -234,7 +234,7 @@ class Claims(Values, Area):
         """Claims that were ended by force, newest first, of the keys that match and that the agent administers. Raises
         InvalidPattern, AccessDenied."""
         full = self._pattern(pattern)
-        with self._to(f"see the claims of {full or 'everything'} that were ended by force", "admin"):
+        with self._to(f"see the claims of {full or 'everything'} that were ended by force", "admin", full):
             rows = await self._core.call(
                 lambda c, left: claims.claim_log(c, full, limit, self._agent, timeout=left), self._timeout
             )
