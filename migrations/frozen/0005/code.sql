@@ -5262,9 +5262,9 @@ create function pgstate._add_run(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent)
+  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent, asleep)
   values (p_key, p_name, p_code, p_type, p_input, coalesce(p_priority, 0), coalesce(p_ready_at, p_now), p_now,
-          coalesce(p_ready_at, p_now) + p_timeout, p_parent);
+          coalesce(p_ready_at, p_now) + p_timeout, p_parent, coalesce(p_ready_at > p_now, false));
 end
 $$;
 comment on function pgstate._add_run(text, text, text, text, bytea, int, timestamptz, interval, text, timestamptz) is 'Internal: makes the run of an entry.';
@@ -5305,7 +5305,8 @@ as $$
 declare
   v_id bigint;
 begin
-  update pgstate.run r set state = 'open', ended_at = null, result = null, result_type = null, cancel_at = null, deadline = null
+  update pgstate.run r set state = 'open', ended_at = null, result = null, result_type = null, cancel_at = null, deadline = null,
+         asleep = false, awaits = null, ready_at = least(r.ready_at, pgstate._now())
    where r.key = p_key returning r.id into v_id;
   if exists (select from pgstate.step s where s.run_id = v_id and s.kind = 'undo') then
     delete from pgstate.step s where s.run_id = v_id;
@@ -5332,7 +5333,8 @@ $$;
 comment on function pgstate._new_code(text, text) is 'Internal: a run goes on with another version of the code.';
 
 -- functions/runs/_ready_runs.sql
--- The runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
+-- Wakes the runs whose time has come, whoever may take them: which those are, nobody is told. Rows that somebody has locked are left
+-- to the next, so this waits for nobody. Then the runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
 -- when the next of the others may be ready.
 create function pgstate._ready_runs(p_names text[], p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -5340,12 +5342,17 @@ as $$
 declare
   v_now timestamptz := pgstate._now();
 begin
+  update pgstate.run r set asleep = false, awaits = null
+   where r.id = any (array(
+     select x.id from pgstate.run x
+      where x.name = any (p_names) and x.ready_at <= v_now and x.state = 'open' and x.key is not null and x.asleep
+      limit 1000 for no key update skip locked));
   return array(
     select e.key
       from (select distinct n from unnest(p_names) n) w (name)
       cross join lateral (
         select r.key, r.priority, r.ready_at, r.id from pgstate.run r
-         where r.name = w.name and r.state = 'open' and r.key is not null and r.ready_at <= v_now
+         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and r.ready_at <= v_now
            and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex)
            and not exists (select from pgstate.claim c where c.key = r.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)) m
       join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'run' and (e.expires_at is null or e.expires_at > v_now)
@@ -5356,13 +5363,23 @@ comment on function pgstate._ready_runs(text[], pgstate.keymultirange, text, int
 
 -- functions/runs/_next_ready.sql
 create function pgstate._next_ready(p_names text[], p_ranges pgstate.keymultirange, p_regex text) returns interval
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
   return (
-    select greatest(min(greatest(r.ready_at, c.lease_until, c.retry_at)) - pgstate._now(), interval '0')
-      from pgstate.run r left join pgstate.claim c on c.key = r.key
-     where r.name = any (p_names) and r.state = 'open' and r.key is not null and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex));
+    select greatest(min(x.at) - pgstate._now(), interval '0')
+      from (select distinct n from unnest(p_names) n) w (name)
+      cross join lateral (
+        select min(greatest(r.ready_at, c.lease_until, c.retry_at)) as at
+          from pgstate.run r left join pgstate.claim c on c.key = r.key
+         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and p_ranges @> r.key
+           and (p_regex is null or r.key ~ p_regex)
+        union all
+        (select r.ready_at
+           from pgstate.run r
+          where r.name = w.name and r.state = 'open' and r.key is not null and r.asleep and r.ready_at is not null and p_ranges @> r.key
+            and (p_regex is null or r.key ~ p_regex)
+          order by r.ready_at limit 1)) x);
 end
 $$;
 comment on function pgstate._next_ready(text[], pgstate.keymultirange, text) is 'Internal: until the first of these runs may be ready.';
@@ -5382,7 +5399,7 @@ create function pgstate._delay_run(p_key text, p_by interval) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  update pgstate.run r set ready_at = pgstate._now() + p_by where r.key = p_key;
+  update pgstate.run r set ready_at = pgstate._now() + p_by, asleep = true where r.key = p_key;
 end
 $$;
 comment on function pgstate._delay_run(text, interval) is 'Internal: no worker takes a run for a while.';
@@ -5427,6 +5444,60 @@ $$;
 comment on function pgstate._add_steps(pgstate._actor, timestamptz, text[], bigint[], text[], text[], text[], int[], boolean[], text[], text[], bytea[], int[], float8[], timestamptz[]) is
   'Internal: records steps of locked runs.';
 
+-- functions/runs/_wake_run.sql
+-- Workers find it at once, and by its claim when it has one.
+create function pgstate._wake_run(p_key text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.run r set asleep = false, awaits = null, ready_at = least(r.ready_at, pgstate._now()) where r.key = p_key and r.asleep;
+end
+$$;
+comment on function pgstate._wake_run(text) is 'Internal: a run sleeps no more.';
+
+-- functions/runs/_wake_parent.sql
+-- A run ends: the one that started it and waits for that is woken. Its row is locked first, see _set_down_run(), and always
+-- after the entry of the one that ends.
+create function pgstate._wake_parent(p_key text) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_parent text := (pgstate._run_of(p_key)).parent;
+begin
+  if v_parent is null then
+    return false;
+  end if;
+  perform from pgstate.run p where p.key = v_parent for no key update;
+  update pgstate.run p set asleep = false, awaits = null, ready_at = pgstate._now()
+   where p.key = v_parent and p.asleep and p.state = 'open' and p_key = any (p.awaits);
+  return found;
+end
+$$;
+comment on function pgstate._wake_parent(text) is 'Internal: wakes the run that waits for the end of this one; was there one?';
+
+-- functions/runs/_set_down_run.sql
+-- A run whose entry is locked sleeps, unless what it waits for has come meanwhile. Signals come under the lock of the entry. The
+-- end of a child does not: so the row is locked before this looks, as _wake_parent() does, and either this sees that the child
+-- has ended, or the child finds this one asleep.
+create function pgstate._set_down_run(p_key text, p_for interval, p_awaits text[]) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_run pgstate.run;
+begin
+  select r.* into v_run from pgstate.run r where r.key = p_key for no key update;
+  if v_run.cancel_at is not null
+     or exists (select from pgstate.step s join pgstate.signal g on g.run_id = s.run_id and g.name = s.name
+                 where s.run_id = v_run.id and s.kind = 'signal' and s.state = 'pending' and g.taken_by is null)
+     or exists (select from unnest(p_awaits) a (key) where not exists (select from pgstate.run c where c.key = a.key and c.state = 'open')) then
+    return false;
+  end if;
+  update pgstate.run r set asleep = true, ready_at = least(pgstate._now() + p_for, r.deadline), awaits = nullif(p_awaits, '{}') where r.id = v_run.id;
+  return true;
+end
+$$;
+comment on function pgstate._set_down_run(text, interval, text[]) is 'Internal: a run sleeps; false when it has no reason to.';
+
 -- functions/runs/_add_signal.sql
 create function pgstate._add_signal(p_actor pgstate._actor, p_key text, p_name text, p_type text, p_data bytea, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -5434,7 +5505,14 @@ as $$
 begin
   insert into pgstate.signal (run_id, name, type, data, sender, via, sent_at)
   select r.id, p_name, p_type, p_data, p_actor.name, session_user, p_now from pgstate.run r where r.key = p_key and r.state = 'open';
-  return found;
+  if not found then
+    return false;
+  end if;
+  if exists (select from pgstate.run r join pgstate.step s on s.run_id = r.id
+              where r.key = p_key and r.asleep and s.kind = 'signal' and s.state = 'pending' and s.name = p_name) then
+    perform pgstate._wake_run(p_key);
+  end if;
+  return true;
 end
 $$;
 comment on function pgstate._add_signal(pgstate._actor, text, text, text, bytea, timestamptz) is 'Internal: keeps a signal for an open run.';
@@ -5487,14 +5565,18 @@ $$;
 comment on function pgstate._take_signal(text, bigint, text, text, int, boolean, interval, timestamptz) is 'Internal: a step takes a signal, or waits for one.';
 
 -- functions/runs/_cancel_run.sql
-create function pgstate._cancel_run(p_key text, p_now timestamptz) returns void
+create function pgstate._cancel_run(p_key text, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_run pgstate.run;
 begin
-  update pgstate.run r set cancel_at = coalesce(r.cancel_at, p_now) where r.key = p_key;
+  update pgstate.run r set cancel_at = coalesce(r.cancel_at, p_now), asleep = false, awaits = null, ready_at = least(r.ready_at, p_now)
+   where r.key = p_key returning r.* into v_run;
+  return v_run.name is not null and exists (select from pgstate.step s where s.run_id = v_run.id and s.state <> 'pending');
 end
 $$;
-comment on function pgstate._cancel_run(text, timestamptz) is 'Internal: tells a run to end.';
+comment on function pgstate._cancel_run(text, timestamptz) is 'Internal: tells a run to end; may a worker have to undo something first?';
 
 -- functions/runs/_fork_run.sql
 -- A run that begins with what another did before a step: what comes before it in the code, and all that no order is known of.
@@ -10784,9 +10866,12 @@ returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_wakes boolean := pgstate._wake_parent(p_key);
   v_version bigint;
 begin
   v_version := pgstate._thread_write(p_actor, p_key, p_head, p_head.value - 'cancelling' || jsonb_build_object('status', p_state)
+    -- workers look for who waited for this
+    || case when v_wakes then '{"wakes": true}'::jsonb else '{}' end
     || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(convert_from(p_data, 'UTF8'), 2000)) else '{}' end, null, 'run');
   perform pgstate._close_run(p_key, p_state, p_type, p_data);
   delete from pgstate.claim c where c.key = p_key;
@@ -10851,8 +10936,13 @@ begin
     if v_claim.key is null then
       v_status := 'held';
       select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
-    elsif not v_created and v_run.code is distinct from start_run.code then
-      perform pgstate._new_code(start_run.key, start_run.code);
+    elsif not v_created then
+      if v_run.asleep then
+        perform pgstate._wake_run(start_run.key);
+      end if;
+      if v_run.code is distinct from start_run.code then
+        perform pgstate._new_code(start_run.key, start_run.code);
+      end if;
     end if;
   elsif v_created then
     v_status := 'created';
@@ -11095,14 +11185,17 @@ comment on function pgstate.finish_steps(text[], bigint[], text[], text[], text[
 -- functions/runs/end_run.sql
 create function pgstate.end_run(
   key text, token bigint, state text, type text default null, data bytea default null, ready_in interval default null, lane uuid default null,
-  turn bigint default null, agent text default null
+  turn bigint default null, agent text default null, waits_for text[] default null
 ) returns pgstate.step_outcome
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter_write(end_run.agent, end_run.lane, end_run.turn, end_run.key);
+  -- for one key the actor has no ranges, which the runs that it waits for are compared with
+  v_children boolean := coalesce(cardinality(end_run.waits_for), 0) > 0;
+  v_actor pgstate._actor := pgstate._enter_write(end_run.agent, end_run.lane, end_run.turn, case when not v_children then end_run.key end);
   v_head pgstate._thread_head;
   v_out pgstate.step_outcome;
+  v_sleeps boolean;
   v_done boolean;
 begin
   if v_actor.kept is not null then
@@ -11115,14 +11208,21 @@ begin
   elsif octet_length(end_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', end_run.key);
   end if;
+  if v_children then
+    v_actor.readable := v_actor.reads @> end_run.key;
+    v_actor.writable := v_actor.writes @> end_run.key;
+  end if;
   v_head := pgstate._thread_lock(v_actor, end_run.key, end_run.token, false, 'run');
   v_out.status := coalesce(v_head.status, 'ok');
   if v_head.status is null and end_run.state <> 'open' then
     v_out.version := pgstate._end_run(v_actor, end_run.key, v_head, end_run.state, end_run.type, end_run.data);
   elsif v_head.status is null then
     update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null, released = c.released + 1 where c.key = end_run.key;
-    v_out.version := pgstate._thread_write(v_actor, end_run.key, v_head, v_head.value || '{"status": "waiting"}', null, 'run');
-    if end_run.ready_in > interval '0' then
+    v_sleeps := end_run.waits_for is not null and pgstate._set_down_run(end_run.key, end_run.ready_in,
+      array(select k from unnest(end_run.waits_for) k where v_actor.reads @> k));
+    v_out.version := pgstate._thread_write(v_actor, end_run.key, v_head,
+      v_head.value || jsonb_build_object('status', case when v_sleeps then 'asleep' else 'waiting' end), null, 'run');
+    if end_run.waits_for is null and end_run.ready_in > interval '0' then
       perform pgstate._delay_run(end_run.key, end_run.ready_in);
     end if;
   end if;
@@ -11132,8 +11232,8 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate.end_run(text, bigint, text, text, bytea, interval, uuid, bigint, text) is
-  'Ends a run that the caller holds: state done with its result, failed (type error, data the message), cancelled; or gives it back to other workers (open), for ready_in at the earliest. Status ok with the version of its entry, stale or missing. PS001 PS004 PS007 PS010 PS031 PS040.';
+comment on function pgstate.end_run(text, bigint, text, text, bytea, interval, uuid, bigint, text, text[]) is
+  'Ends a run that the caller holds: state done with its result, failed (type error, data the message), cancelled; or gives it back to other workers (open), for ready_in at the earliest. With waits_for it sleeps: until ready_in is over, if it is given, a signal comes that one of its steps waits for, a run of these keys that it has started ends, or it is cancelled. Status ok with the version of its entry, stale or missing. PS001 PS004 PS007 PS010 PS031 PS040.';
 
 -- functions/runs/signal_run.sql
 create function pgstate.signal_run(
@@ -11161,7 +11261,8 @@ begin
     v_out.status := 'missing';
   elsif pgstate._add_signal(v_actor, signal_run.key, signal_run.name, signal_run.type, signal_run.data, v_head.at) then
     v_out.status := 'ok';
-    v_out.version := pgstate._thread_write(v_actor, signal_run.key, v_head, v_head.value || jsonb_build_object('signal', signal_run.name), null, 'run');
+    v_out.version := pgstate._thread_write(v_actor, signal_run.key, v_head, v_head.value || jsonb_build_object('signal', signal_run.name)
+      || case when v_head.value ->> 'status' = 'asleep' and not (pgstate._run_of(signal_run.key)).asleep then '{"status": "waiting"}'::jsonb else '{}' end, null, 'run');
   else
     v_out.status := 'ended';
   end if;
@@ -11238,12 +11339,16 @@ begin
   elsif exists (select from pgstate.claim c where c.key = cancel_run.key and c.lease_until > v_head.at) then
     v_out.status := 'pending';
     if not v_head.value ? 'cancelling' then
-      perform pgstate._cancel_run(cancel_run.key, v_head.at);
+      v_done := pgstate._cancel_run(cancel_run.key, v_head.at);
       v_out.version := pgstate._thread_write(v_actor, cancel_run.key, v_head, v_head.value || '{"cancelling": true}', null, 'run');
+    end if;
+  elsif pgstate._cancel_run(cancel_run.key, v_head.at) then
+    v_out.status := 'pending';
+    if not v_head.value ? 'cancelling' then
+      v_out.version := pgstate._thread_write(v_actor, cancel_run.key, v_head, v_head.value || '{"cancelling": true, "status": "waiting"}', null, 'run');
     end if;
   else
     v_out.status := 'ok';
-    perform pgstate._cancel_run(cancel_run.key, v_head.at);
     v_out.version := pgstate._end_run(v_actor, cancel_run.key, v_head, 'cancelled', null, null);
   end if;
   if cancel_run.lane is not null then
@@ -11253,7 +11358,7 @@ begin
 end
 $$;
 comment on function pgstate.cancel_run(text, uuid, bigint, text) is
-  'Cancels a run: status ok; or pending while somebody works on it, who is told and undoes what there is to undo; missing, ended. Needs read and write. PS001 PS010 PS031 PS040.';
+  'Cancels a run: status ok; or pending while there may be something to undo: who works on it is told, else the next worker that knows its workflow does it. One that has no workflow, or has done nothing, ends at once. Also missing, ended. Needs read and write. PS001 PS010 PS031 PS040.';
 
 -- functions/runs/cancelled_runs.sql
 create function pgstate.cancelled_runs(keys text[], agent text default null) returns setof text
