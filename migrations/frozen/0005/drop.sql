@@ -15,3 +15,5 @@ alter table pgstate.run
   drop awaits;
 create index run_ready_idx on pgstate.run (name, priority desc, ready_at, id) where state = 'open' and key is not null and name is not null;
 comment on column pgstate.run.ready_at is 'No worker takes it before.';
+-- Threads: saves that are gathered.
+drop type pgstate.save_outcome;

@@ -103,3 +103,6 @@ create index run_asleep_idx on pgstate.run (name, ready_at) where state = 'open'
 comment on column pgstate.run.ready_at is 'No worker takes it before; null while it sleeps until something wakes it.';
 comment on column pgstate.run.asleep is 'No worker looks at it until ready_at, or until it is woken: by a signal that it waits for, the end of a run in awaits, or being cancelled.';
 comment on column pgstate.run.awaits is 'The keys of runs whose end it waits for.';
+-- Threads: saves that are gathered.
+create type pgstate.save_outcome as (ord int, status text, id text, version bigint, head text, missing bytea[], code text, message text, watched boolean);
+comment on type pgstate.save_outcome is 'Outcome of one save of several: as saved, or why it was refused.';
