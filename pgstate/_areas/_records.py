@@ -22,6 +22,10 @@ from pgstate.types import Row
 _PLAIN = (str, int, float, bool, type(None))
 
 
+# where a run records that it undoes what it has done, and what it fails with; no step can be called so
+UNDOING = "#undo"
+
+
 class Place(NamedTuple):
     """Which step a call is: its id, the name in it, and how many-eth of the run's own line."""
 
@@ -71,6 +75,13 @@ class Records:
         for record in self._known.values():
             if record.main and record.position is not None and record.state != "pending":
                 self._in_order[record.position] = record.id.partition("[")[0]
+        # in which order they were finished, this process's behind those of the others
+        self._ranks = {id: rank for rank, id in enumerate(self._known, 1)}
+        self.reached = 0
+        """The rank of the latest that the code has come by."""
+        undoing = self._known.get(UNDOING)
+        self.failing = None if undoing is None else (undoing.data or b"").decode()
+        """What a run fails with that has begun to undo what it had done."""
         self._seen: Counter[str] = Counter()
         self._position = 0
 
@@ -117,6 +128,12 @@ class Records:
         if not self.open:
             raise errors.StepMismatch(f"run {self._key} has ended, and the code goes on with {id}", self._key, id)
         return None
+
+    def finished(self, id: str) -> int:
+        """The code has come by a finished step; its rank in the order in which they were finished."""
+        rank = self._ranks.setdefault(id, len(self._ranks) + 1)
+        self.reached = max(self.reached, rank)
+        return rank
 
     def due(self, id: str) -> datetime | None:
         """Until when a recorded step sleeps."""

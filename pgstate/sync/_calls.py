@@ -1079,9 +1079,12 @@ class Runs(Proxy[runs.Runs]):
         self._run(self._its.signal(key, name, payload))
 
     def cancel(self, key: str) -> bool:
-        """Cancels a run. False if somebody works on it: then that is interrupted, undoes what there is to undo, and
-        the run is cancelled when that is done. Raises RunMissing, RunEnded, InvalidKey, AccessDenied (takes read
-        and write)."""
+        """Cancels a run. False while there may be something to undo: then who works on it is interrupted, or else
+        the next worker that knows its workflow takes it up, undoes that, the last first, and the run is cancelled
+        when that is done. A run without a workflow's name that nobody works on ends at once, and nothing is
+        undone.
+
+        Raises RunMissing, RunEnded, InvalidKey, AccessDenied (takes read and write)."""
         return self._run(self._its.cancel(key))
 
     def retry(self, key: str) -> bool:

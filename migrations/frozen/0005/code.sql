@@ -5262,9 +5262,9 @@ create function pgstate._add_run(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent)
+  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent, asleep)
   values (p_key, p_name, p_code, p_type, p_input, coalesce(p_priority, 0), coalesce(p_ready_at, p_now), p_now,
-          coalesce(p_ready_at, p_now) + p_timeout, p_parent);
+          coalesce(p_ready_at, p_now) + p_timeout, p_parent, coalesce(p_ready_at > p_now, false));
 end
 $$;
 comment on function pgstate._add_run(text, text, text, text, bytea, int, timestamptz, interval, text, timestamptz) is 'Internal: makes the run of an entry.';
@@ -5305,7 +5305,8 @@ as $$
 declare
   v_id bigint;
 begin
-  update pgstate.run r set state = 'open', ended_at = null, result = null, result_type = null, cancel_at = null, deadline = null
+  update pgstate.run r set state = 'open', ended_at = null, result = null, result_type = null, cancel_at = null, deadline = null,
+         asleep = false, awaits = null, ready_at = least(r.ready_at, pgstate._now())
    where r.key = p_key returning r.id into v_id;
   if exists (select from pgstate.step s where s.run_id = v_id and s.kind = 'undo') then
     delete from pgstate.step s where s.run_id = v_id;
@@ -5332,7 +5333,8 @@ $$;
 comment on function pgstate._new_code(text, text) is 'Internal: a run goes on with another version of the code.';
 
 -- functions/runs/_ready_runs.sql
--- The runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
+-- Wakes the runs whose time has come, whoever may take them: which those are, nobody is told. Rows that somebody has locked are left
+-- to the next, so this waits for nobody. Then the runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
 -- when the next of the others may be ready.
 create function pgstate._ready_runs(p_names text[], p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -5340,12 +5342,17 @@ as $$
 declare
   v_now timestamptz := pgstate._now();
 begin
+  update pgstate.run r set asleep = false, awaits = null
+   where r.id = any (array(
+     select x.id from pgstate.run x
+      where x.name = any (p_names) and x.ready_at <= v_now and x.state = 'open' and x.key is not null and x.asleep
+      limit 1000 for no key update skip locked));
   return array(
     select e.key
       from (select distinct n from unnest(p_names) n) w (name)
       cross join lateral (
         select r.key, r.priority, r.ready_at, r.id from pgstate.run r
-         where r.name = w.name and r.state = 'open' and r.key is not null and r.ready_at <= v_now
+         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and r.ready_at <= v_now
            and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex)
            and not exists (select from pgstate.claim c where c.key = r.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)) m
       join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'run' and (e.expires_at is null or e.expires_at > v_now)
@@ -5356,13 +5363,23 @@ comment on function pgstate._ready_runs(text[], pgstate.keymultirange, text, int
 
 -- functions/runs/_next_ready.sql
 create function pgstate._next_ready(p_names text[], p_ranges pgstate.keymultirange, p_regex text) returns interval
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
   return (
-    select greatest(min(greatest(r.ready_at, c.lease_until, c.retry_at)) - pgstate._now(), interval '0')
-      from pgstate.run r left join pgstate.claim c on c.key = r.key
-     where r.name = any (p_names) and r.state = 'open' and r.key is not null and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex));
+    select greatest(min(x.at) - pgstate._now(), interval '0')
+      from (select distinct n from unnest(p_names) n) w (name)
+      cross join lateral (
+        select min(greatest(r.ready_at, c.lease_until, c.retry_at)) as at
+          from pgstate.run r left join pgstate.claim c on c.key = r.key
+         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and p_ranges @> r.key
+           and (p_regex is null or r.key ~ p_regex)
+        union all
+        (select r.ready_at
+           from pgstate.run r
+          where r.name = w.name and r.state = 'open' and r.key is not null and r.asleep and r.ready_at is not null and p_ranges @> r.key
+            and (p_regex is null or r.key ~ p_regex)
+          order by r.ready_at limit 1)) x);
 end
 $$;
 comment on function pgstate._next_ready(text[], pgstate.keymultirange, text) is 'Internal: until the first of these runs may be ready.';
@@ -5382,7 +5399,7 @@ create function pgstate._delay_run(p_key text, p_by interval) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  update pgstate.run r set ready_at = pgstate._now() + p_by where r.key = p_key;
+  update pgstate.run r set ready_at = pgstate._now() + p_by, asleep = true where r.key = p_key;
 end
 $$;
 comment on function pgstate._delay_run(text, interval) is 'Internal: no worker takes a run for a while.';
@@ -5427,6 +5444,60 @@ $$;
 comment on function pgstate._add_steps(pgstate._actor, timestamptz, text[], bigint[], text[], text[], text[], int[], boolean[], text[], text[], bytea[], int[], float8[], timestamptz[]) is
   'Internal: records steps of locked runs.';
 
+-- functions/runs/_wake_run.sql
+-- Workers find it at once, and by its claim when it has one.
+create function pgstate._wake_run(p_key text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.run r set asleep = false, awaits = null, ready_at = least(r.ready_at, pgstate._now()) where r.key = p_key and r.asleep;
+end
+$$;
+comment on function pgstate._wake_run(text) is 'Internal: a run sleeps no more.';
+
+-- functions/runs/_wake_parent.sql
+-- A run ends: the one that started it and waits for that is woken. Its row is locked first, see _set_down_run(), and always
+-- after the entry of the one that ends.
+create function pgstate._wake_parent(p_key text) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_parent text := (pgstate._run_of(p_key)).parent;
+begin
+  if v_parent is null then
+    return false;
+  end if;
+  perform from pgstate.run p where p.key = v_parent for no key update;
+  update pgstate.run p set asleep = false, awaits = null, ready_at = pgstate._now()
+   where p.key = v_parent and p.asleep and p.state = 'open' and p_key = any (p.awaits);
+  return found;
+end
+$$;
+comment on function pgstate._wake_parent(text) is 'Internal: wakes the run that waits for the end of this one; was there one?';
+
+-- functions/runs/_set_down_run.sql
+-- A run whose entry is locked sleeps, unless what it waits for has come meanwhile. Signals come under the lock of the entry. The
+-- end of a child does not: so the row is locked before this looks, as _wake_parent() does, and either this sees that the child
+-- has ended, or the child finds this one asleep.
+create function pgstate._set_down_run(p_key text, p_for interval, p_awaits text[]) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_run pgstate.run;
+begin
+  select r.* into v_run from pgstate.run r where r.key = p_key for no key update;
+  if v_run.cancel_at is not null
+     or exists (select from pgstate.step s join pgstate.signal g on g.run_id = s.run_id and g.name = s.name
+                 where s.run_id = v_run.id and s.kind = 'signal' and s.state = 'pending' and g.taken_by is null)
+     or exists (select from unnest(p_awaits) a (key) where not exists (select from pgstate.run c where c.key = a.key and c.state = 'open')) then
+    return false;
+  end if;
+  update pgstate.run r set asleep = true, ready_at = least(pgstate._now() + p_for, r.deadline), awaits = nullif(p_awaits, '{}') where r.id = v_run.id;
+  return true;
+end
+$$;
+comment on function pgstate._set_down_run(text, interval, text[]) is 'Internal: a run sleeps; false when it has no reason to.';
+
 -- functions/runs/_add_signal.sql
 create function pgstate._add_signal(p_actor pgstate._actor, p_key text, p_name text, p_type text, p_data bytea, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -5434,7 +5505,14 @@ as $$
 begin
   insert into pgstate.signal (run_id, name, type, data, sender, via, sent_at)
   select r.id, p_name, p_type, p_data, p_actor.name, session_user, p_now from pgstate.run r where r.key = p_key and r.state = 'open';
-  return found;
+  if not found then
+    return false;
+  end if;
+  if exists (select from pgstate.run r join pgstate.step s on s.run_id = r.id
+              where r.key = p_key and r.asleep and s.kind = 'signal' and s.state = 'pending' and s.name = p_name) then
+    perform pgstate._wake_run(p_key);
+  end if;
+  return true;
 end
 $$;
 comment on function pgstate._add_signal(pgstate._actor, text, text, text, bytea, timestamptz) is 'Internal: keeps a signal for an open run.';
@@ -5487,14 +5565,18 @@ $$;
 comment on function pgstate._take_signal(text, bigint, text, text, int, boolean, interval, timestamptz) is 'Internal: a step takes a signal, or waits for one.';
 
 -- functions/runs/_cancel_run.sql
-create function pgstate._cancel_run(p_key text, p_now timestamptz) returns void
+create function pgstate._cancel_run(p_key text, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_run pgstate.run;
 begin
-  update pgstate.run r set cancel_at = coalesce(r.cancel_at, p_now) where r.key = p_key;
+  update pgstate.run r set cancel_at = coalesce(r.cancel_at, p_now), asleep = false, awaits = null, ready_at = least(r.ready_at, p_now)
+   where r.key = p_key returning r.* into v_run;
+  return v_run.name is not null and exists (select from pgstate.step s where s.run_id = v_run.id and s.state <> 'pending');
 end
 $$;
-comment on function pgstate._cancel_run(text, timestamptz) is 'Internal: tells a run to end.';
+comment on function pgstate._cancel_run(text, timestamptz) is 'Internal: tells a run to end; may a worker have to undo something first?';
 
 -- functions/runs/_fork_run.sql
 -- A run that begins with what another did before a step: what comes before it in the code, and all that no order is known of.
@@ -10403,6 +10485,236 @@ $$;
 comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
   'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
 
+-- functions/threads/save_checkpoints.sql
+-- Checkpoints of any number of threads in one statement: what clients gather into. Each is decided by itself, in the order
+-- of the input, as save_checkpoint() would; what they have in common (entering, locks, claims, entries, versions, the lane)
+-- is done once for all.
+--
+-- Order of locks: the entries that exist in key order, then missing ones in key order by making them, then threads.
+create function pgstate.save_checkpoints(
+  keys text[], counts int[], names text[], types text[], data bytea[], versions text[] default null, chunk_counts int[] default null,
+  chunk_types text[] default null, chunk_data bytea[] default null, metadatas jsonb[] default null, ids text[] default null,
+  parents text[] default null, namespaces text[] default null, headers bytea[] default null, wholes boolean[] default null,
+  expect_heads text[] default null, guard_counts int[] default null, guards text[] default null, ttls interval[] default null,
+  run_ids text[] default null, tokens bigint[] default null, may_begins boolean[] default null, lane uuid default null,
+  turn bigint default null, wake boolean default true, lock_timeout text default null, agent text default null
+) returns setof pgstate.save_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(save_checkpoints.agent, save_checkpoints.lane, save_checkpoints.turn);
+  v_count int := coalesce(cardinality(save_checkpoints.keys), 0);
+  v_codes text[];
+  v_keys text[];
+  v_heads pgstate._thread_head[];
+  v_plain boolean;
+  v_claimed text[];
+  v_claim_tokens bigint[];
+  v_holders int[];
+  v_now timestamptz;
+  v_head pgstate._thread_head;
+  v_stored pgstate._stored;
+  v_row record;
+  v_at int;
+  v_claim int;
+  v_ttl interval;
+  v_status text;
+  v_value jsonb;
+  v_out pgstate.save_outcome[] := '{}';
+  v_written text[] := '{}';
+  v_numbers bigint[] := '{}';
+  v_values jsonb[] := '{}';
+  v_created boolean[] := '{}';
+  v_expiries timestamptz[] := '{}';
+  v_watched boolean;
+  v_wake text := coalesce(current_setting('pgstate.wake', true), '');
+  -- assigning is an expression, PERFORM is a query: 5 us
+  v_done text;
+begin
+  if v_count <> any (array[
+       coalesce(cardinality(save_checkpoints.counts), 0), coalesce(cardinality(save_checkpoints.chunk_counts), v_count),
+       coalesce(cardinality(save_checkpoints.metadatas), v_count), coalesce(cardinality(save_checkpoints.ids), v_count),
+       coalesce(cardinality(save_checkpoints.parents), v_count), coalesce(cardinality(save_checkpoints.namespaces), v_count),
+       coalesce(cardinality(save_checkpoints.headers), v_count), coalesce(cardinality(save_checkpoints.wholes), v_count),
+       coalesce(cardinality(save_checkpoints.expect_heads), v_count), coalesce(cardinality(save_checkpoints.guard_counts), v_count),
+       coalesce(cardinality(save_checkpoints.ttls), v_count), coalesce(cardinality(save_checkpoints.run_ids), v_count),
+       coalesce(cardinality(save_checkpoints.tokens), v_count), coalesce(cardinality(save_checkpoints.may_begins), v_count)])
+     or array_ndims(save_checkpoints.keys) <> 1 or array_lower(save_checkpoints.keys, 1) <> 1
+     or array_position(save_checkpoints.counts, null) is not null or 0 > any (save_checkpoints.counts)
+     or array_position(save_checkpoints.chunk_counts, null) is not null or 0 > any (save_checkpoints.chunk_counts)
+     or 0 > any (save_checkpoints.guard_counts)
+     or (select coalesce(sum(c), 0) from unnest(save_checkpoints.counts) c) <> any (array[
+          coalesce(cardinality(save_checkpoints.names), 0), coalesce(cardinality(save_checkpoints.types), 0),
+          coalesce(cardinality(save_checkpoints.data), 0),
+          coalesce(cardinality(save_checkpoints.versions), cardinality(save_checkpoints.names), 0)])
+     or (select coalesce(sum(c), 0) from unnest(save_checkpoints.chunk_counts) c) <> any (array[
+          coalesce(cardinality(save_checkpoints.chunk_types), 0), coalesce(cardinality(save_checkpoints.chunk_data), 0)])
+     or (select coalesce(sum(c), 0) from unnest(save_checkpoints.guard_counts) c) <> coalesce(cardinality(save_checkpoints.guards), 0) then
+    raise exception using errcode = 'PS007',
+      message = 'the arrays must be of equal length, have one dimension and begin at 1; counts, chunk_counts and guard_counts say how many of the others belong to each';
+  elsif v_count = 0 then
+    return;
+  elsif v_actor.kept is not null then
+    return query
+      select o.ord::int, o.item ->> 0, o.item ->> 1, (o.item -> 2)::bigint, o.item ->> 3,
+             case when jsonb_typeof(o.item -> 4) = 'array' then array(select h::bytea from jsonb_array_elements_text(o.item -> 4) h) end,
+             o.item ->> 5, pgstate._error_text(o.item ->> 5, save_checkpoints.keys[o.ord]), true
+        from jsonb_array_elements(v_actor.kept) with ordinality as o (item, ord) order by o.ord;
+    return;
+  end if;
+  if save_checkpoints.lock_timeout is not null then
+    -- not before: a statement that is sent again must wait for the first to end
+    v_done := set_config('lock_timeout', save_checkpoints.lock_timeout, true);
+  end if;
+  v_codes := array(
+    select case when i.key is null or not pgstate._key_ok(i.key) then 'PS001'
+                when not (v_actor.reads @> i.key and v_actor.writes @> i.key) then 'PS010'
+                when octet_length(i.ns) > 1900 or octet_length(i.id) not between 1 and 256 or octet_length(i.parent) > 256
+                     or i.ttl <> interval '0' and not pgstate._span_ok(i.ttl) then 'PS007' end
+      from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls)
+           with ordinality as i (key, id, parent, ns, ttl, ord)
+     order by i.ord);
+  -- below it is asked no more, and long ranges would be copied from function to function
+  v_actor.reads := null;
+  v_actor.writes := null;
+  v_actor.readable := true;
+  v_actor.writable := true;
+
+  -- of an entry that is there: what it is in place of a status, and when it expires in place of the time
+  select array_agg(i.key order by i.key),
+         array_agg(row(case when e.kind <> 'thread' then 'PS040' end, e.version, e.value, e.value is not null, e.expires_at)::pgstate._thread_head order by i.key),
+         bool_and(e.value is not null and e.kind = 'thread' and e.expires_at is null)
+    into v_keys, v_heads, v_plain
+    from (select distinct u.key collate "C" as key from unnest(save_checkpoints.keys, v_codes) u (key, code) where u.code is null order by 1) i
+    left join lateral (
+      select x.version, x.value, x.kind, x.expires_at from pgstate.entry x where x.key = i.key for no key update) e on true;
+  v_now := pgstate._now();
+  if v_plain is false then
+    for v_index in 1 .. cardinality(v_keys) loop
+      v_head := v_heads[v_index];
+      if v_head.live is not true or v_head.at <= v_now then
+        v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, exists (
+          select from unnest(save_checkpoints.keys, save_checkpoints.parents, save_checkpoints.may_begins) u (key, parent, may_begin)
+           where u.key = v_keys[v_index] and coalesce(u.parent, '') = '' and coalesce(u.may_begin, true)));
+        v_head.status := null;
+        v_heads[v_index] := v_head;
+      end if;
+    end loop;
+    v_now := pgstate._now();
+  end if;
+  if v_keys is not null then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_claims_seen(v_keys);
+    end if;
+    -- in a statement of its own: see _put_existing()
+    select array_agg(c.key), array_agg(c.token), array_agg(c.holder_id) into v_claimed, v_claim_tokens, v_holders
+      from pgstate.claim c where c.key = any (v_keys) and c.lease_until > v_now;
+  end if;
+
+  for v_row in
+    select i.*, coalesce(i.parent, '') = '' and coalesce(i.may_begin, true) as begins, sum(i.count) over w as last,
+           sum(i.chunks) over w as last_chunk, sum(i.guarded) over w as last_guard
+      from unnest(save_checkpoints.keys, save_checkpoints.counts, save_checkpoints.chunk_counts, save_checkpoints.metadatas, save_checkpoints.ids,
+                  save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.headers, save_checkpoints.wholes,
+                  save_checkpoints.expect_heads, save_checkpoints.guard_counts, save_checkpoints.ttls, save_checkpoints.run_ids,
+                  save_checkpoints.tokens, save_checkpoints.may_begins, v_codes) with ordinality
+           as i (key, count, chunks, metadata, id, parent, ns, header, whole, expect_head, guarded, ttl, run_id, token, may_begin, code, ord)
+    window w as (order by i.ord rows unbounded preceding)
+     order by i.ord
+  loop
+    v_at := array_position(v_keys, v_row.key);
+    v_head := v_heads[v_at];
+    v_claim := array_position(v_claimed, v_row.key);
+    v_stored := null;
+    if v_row.code is null then
+      v_row.code := nullif(v_head.status, 'written');
+    end if;
+    if v_row.code is not null then
+      v_status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
+    elsif v_row.token is not null and (v_claim_tokens[v_claim] = v_row.token and v_holders[v_claim] = v_actor.id) is not true then
+      v_status := 'stale';
+    elsif not v_head.live and not v_row.begins then
+      v_status := 'missing';
+    elsif v_row.token is null and v_claim is not null and not (v_actor.policies and pgstate._claimed_writes(v_row.key)) then
+      v_status := 'held';
+    else
+      v_stored := pgstate._store_checkpoint(
+        v_actor, v_row.key, v_now, coalesce(v_row.ns, ''), v_row.id, v_row.parent,
+        coalesce(save_checkpoints.names[v_row.last - v_row.count + 1 : v_row.last], '{}'),
+        case when save_checkpoints.versions is not null
+              and cardinality(array_remove(save_checkpoints.versions[v_row.last - v_row.count + 1 : v_row.last], null)) > 0
+             then save_checkpoints.versions[v_row.last - v_row.count + 1 : v_row.last] end,
+        save_checkpoints.types[v_row.last - v_row.count + 1 : v_row.last], save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last],
+        case when v_row.chunks > 0 then save_checkpoints.chunk_types[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk] end,
+        case when v_row.chunks > 0 then save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk] end,
+        v_row.header, coalesce(v_row.whole, true), v_row.metadata, v_row.run_id, v_row.expect_head,
+        case when v_row.guarded is not null then coalesce(save_checkpoints.guards[v_row.last_guard - v_row.guarded + 1 : v_row.last_guard], '{}') end);
+      v_status := coalesce(v_stored.status, 'ok');
+    end if;
+    if v_status = 'ok' and v_stored.added is not null then
+      -- as _thread_write() does
+      v_ttl := v_row.ttl;
+      v_value := jsonb_build_object(
+        'checkpoint', v_stored.id, 'ns', coalesce(v_row.ns, ''),
+        'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+        'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes);
+      if v_ttl <> interval '0' then
+        v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
+      elsif v_ttl is null and v_head.value ? 'ttl' then
+        v_ttl := make_interval(secs => (v_head.value ->> 'ttl')::float8);
+        v_value := v_value || jsonb_build_object('ttl', v_head.value -> 'ttl');
+      end if;
+      if v_ttl is null and v_actor.policies then
+        v_ttl := (pgstate._policy_of(v_row.key)).ttl;
+      end if;
+      v_written := v_written || v_row.key;
+      v_created := v_created || not v_head.live;
+      v_head := row('written', v_head.version + 1, v_value, true, v_now + nullif(v_ttl, interval '0'))::pgstate._thread_head;
+      v_heads[v_at] := v_head;
+      v_numbers := v_numbers || v_head.version;
+      v_values := v_values || v_value;
+      v_expiries := v_expiries || v_head.at;
+    end if;
+    v_out := v_out || row(v_row.ord, v_status, case when v_status = 'ok' then v_stored.id end, case when v_status = 'ok' then v_head.version end,
+                          v_stored.head, v_stored.missing, v_row.code, null, null)::pgstate.save_outcome;
+  end loop;
+
+  if v_written <> '{}' then
+    if save_checkpoints.wake is not true then
+      v_done := set_config('pgstate.wake', 'off', true);
+    end if;
+    with changed as (
+      update pgstate.entry e
+         set kind = 'thread', version = h.version, live = true, value = h.value, writer = v_actor.name, via = session_user,
+             created_at = case when e.value is not null then e.created_at else v_now end, updated_at = v_now, expires_at = h.expires_at,
+             priority = case when e.value is not null then e.priority else 0 end,
+             not_before = case when e.value is not null then e.not_before end, full_version = null
+        from unnest(v_keys, v_heads) as h (key, status, version, value, live, expires_at)
+       where e.key = h.key and h.status = 'written'
+    )
+    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
+    select n.key, n.version, v_actor.epoch, 'put', n.created, n.value, v_actor.name, session_user, v_now, n.expires_at
+      from unnest(v_written, v_numbers, v_created, v_values, v_expiries) as n (key, version, created, value, expires_at);
+    if save_checkpoints.wake is not true then
+      v_done := set_config('pgstate.wake', v_wake, true);
+    end if;
+  end if;
+  if save_checkpoints.lane is not null or save_checkpoints.wake is not true then
+    v_watched := pgstate._finish(
+      save_checkpoints.lane, save_checkpoints.turn,
+      (select jsonb_agg(jsonb_build_array(o.status, o.id, o.version, o.head, to_jsonb(o.missing), o.code) order by o.ord) from unnest(v_out) o),
+      case when save_checkpoints.wake is not true then v_written end, save_checkpoints.wake is null, v_now);
+  end if;
+  return query
+    select o.ord, o.status, o.id, o.version, o.head, o.missing, o.code,
+           case when o.code = 'PS007' then 'an id has 1 to 256 bytes, a namespace at most 1900, a ttl is positive and at most 100 years, or 0'
+                when o.code is not null then pgstate._error_text(o.code, save_checkpoints.keys[o.ord]) end, v_watched
+      from unnest(v_out) o;
+end
+$$;
+comment on function pgstate.save_checkpoints(text[], int[], text[], text[], bytea[], text[], int[], text[], bytea[], jsonb[], text[], text[], text[], bytea[], boolean[], text[], int[], text[], interval[], text[], bigint[], boolean[], uuid, bigint, boolean, text, text) is
+  'Saves checkpoints of any number of threads in one statement, each as save_checkpoint() would: one outcome per row, in the order of the input; a refused row (code, message) harms no other, and a thread may occur several times. Of names, types, data and versions counts[i] belong to row i, of chunk_types and chunk_data chunk_counts[i], of guards guard_counts[i] (null: no guard). PS007 PS031.';
+
 -- functions/threads/put_writes.sql
 -- No change of the thread, and no version of its entry.
 create function pgstate.put_writes(
@@ -10784,9 +11096,12 @@ returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_wakes boolean := pgstate._wake_parent(p_key);
   v_version bigint;
 begin
   v_version := pgstate._thread_write(p_actor, p_key, p_head, p_head.value - 'cancelling' || jsonb_build_object('status', p_state)
+    -- workers look for who waited for this
+    || case when v_wakes then '{"wakes": true}'::jsonb else '{}' end
     || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(convert_from(p_data, 'UTF8'), 2000)) else '{}' end, null, 'run');
   perform pgstate._close_run(p_key, p_state, p_type, p_data);
   delete from pgstate.claim c where c.key = p_key;
@@ -10851,8 +11166,13 @@ begin
     if v_claim.key is null then
       v_status := 'held';
       select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
-    elsif not v_created and v_run.code is distinct from start_run.code then
-      perform pgstate._new_code(start_run.key, start_run.code);
+    elsif not v_created then
+      if v_run.asleep then
+        perform pgstate._wake_run(start_run.key);
+      end if;
+      if v_run.code is distinct from start_run.code then
+        perform pgstate._new_code(start_run.key, start_run.code);
+      end if;
     end if;
   elsif v_created then
     v_status := 'created';
@@ -11095,14 +11415,17 @@ comment on function pgstate.finish_steps(text[], bigint[], text[], text[], text[
 -- functions/runs/end_run.sql
 create function pgstate.end_run(
   key text, token bigint, state text, type text default null, data bytea default null, ready_in interval default null, lane uuid default null,
-  turn bigint default null, agent text default null
+  turn bigint default null, agent text default null, waits_for text[] default null
 ) returns pgstate.step_outcome
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter_write(end_run.agent, end_run.lane, end_run.turn, end_run.key);
+  -- for one key the actor has no ranges, which the runs that it waits for are compared with
+  v_children boolean := coalesce(cardinality(end_run.waits_for), 0) > 0;
+  v_actor pgstate._actor := pgstate._enter_write(end_run.agent, end_run.lane, end_run.turn, case when not v_children then end_run.key end);
   v_head pgstate._thread_head;
   v_out pgstate.step_outcome;
+  v_sleeps boolean;
   v_done boolean;
 begin
   if v_actor.kept is not null then
@@ -11115,14 +11438,21 @@ begin
   elsif octet_length(end_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', end_run.key);
   end if;
+  if v_children then
+    v_actor.readable := v_actor.reads @> end_run.key;
+    v_actor.writable := v_actor.writes @> end_run.key;
+  end if;
   v_head := pgstate._thread_lock(v_actor, end_run.key, end_run.token, false, 'run');
   v_out.status := coalesce(v_head.status, 'ok');
   if v_head.status is null and end_run.state <> 'open' then
     v_out.version := pgstate._end_run(v_actor, end_run.key, v_head, end_run.state, end_run.type, end_run.data);
   elsif v_head.status is null then
     update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null, released = c.released + 1 where c.key = end_run.key;
-    v_out.version := pgstate._thread_write(v_actor, end_run.key, v_head, v_head.value || '{"status": "waiting"}', null, 'run');
-    if end_run.ready_in > interval '0' then
+    v_sleeps := end_run.waits_for is not null and pgstate._set_down_run(end_run.key, end_run.ready_in,
+      array(select k from unnest(end_run.waits_for) k where v_actor.reads @> k));
+    v_out.version := pgstate._thread_write(v_actor, end_run.key, v_head,
+      v_head.value || jsonb_build_object('status', case when v_sleeps then 'asleep' else 'waiting' end), null, 'run');
+    if end_run.waits_for is null and end_run.ready_in > interval '0' then
       perform pgstate._delay_run(end_run.key, end_run.ready_in);
     end if;
   end if;
@@ -11132,8 +11462,8 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate.end_run(text, bigint, text, text, bytea, interval, uuid, bigint, text) is
-  'Ends a run that the caller holds: state done with its result, failed (type error, data the message), cancelled; or gives it back to other workers (open), for ready_in at the earliest. Status ok with the version of its entry, stale or missing. PS001 PS004 PS007 PS010 PS031 PS040.';
+comment on function pgstate.end_run(text, bigint, text, text, bytea, interval, uuid, bigint, text, text[]) is
+  'Ends a run that the caller holds: state done with its result, failed (type error, data the message), cancelled; or gives it back to other workers (open), for ready_in at the earliest. With waits_for it sleeps: until ready_in is over, if it is given, a signal comes that one of its steps waits for, a run of these keys that it has started ends, or it is cancelled. Status ok with the version of its entry, stale or missing. PS001 PS004 PS007 PS010 PS031 PS040.';
 
 -- functions/runs/signal_run.sql
 create function pgstate.signal_run(
@@ -11161,7 +11491,8 @@ begin
     v_out.status := 'missing';
   elsif pgstate._add_signal(v_actor, signal_run.key, signal_run.name, signal_run.type, signal_run.data, v_head.at) then
     v_out.status := 'ok';
-    v_out.version := pgstate._thread_write(v_actor, signal_run.key, v_head, v_head.value || jsonb_build_object('signal', signal_run.name), null, 'run');
+    v_out.version := pgstate._thread_write(v_actor, signal_run.key, v_head, v_head.value || jsonb_build_object('signal', signal_run.name)
+      || case when v_head.value ->> 'status' = 'asleep' and not (pgstate._run_of(signal_run.key)).asleep then '{"status": "waiting"}'::jsonb else '{}' end, null, 'run');
   else
     v_out.status := 'ended';
   end if;
@@ -11238,12 +11569,16 @@ begin
   elsif exists (select from pgstate.claim c where c.key = cancel_run.key and c.lease_until > v_head.at) then
     v_out.status := 'pending';
     if not v_head.value ? 'cancelling' then
-      perform pgstate._cancel_run(cancel_run.key, v_head.at);
+      v_done := pgstate._cancel_run(cancel_run.key, v_head.at);
       v_out.version := pgstate._thread_write(v_actor, cancel_run.key, v_head, v_head.value || '{"cancelling": true}', null, 'run');
+    end if;
+  elsif pgstate._cancel_run(cancel_run.key, v_head.at) then
+    v_out.status := 'pending';
+    if not v_head.value ? 'cancelling' then
+      v_out.version := pgstate._thread_write(v_actor, cancel_run.key, v_head, v_head.value || '{"cancelling": true, "status": "waiting"}', null, 'run');
     end if;
   else
     v_out.status := 'ok';
-    perform pgstate._cancel_run(cancel_run.key, v_head.at);
     v_out.version := pgstate._end_run(v_actor, cancel_run.key, v_head, 'cancelled', null, null);
   end if;
   if cancel_run.lane is not null then
@@ -11253,7 +11588,7 @@ begin
 end
 $$;
 comment on function pgstate.cancel_run(text, uuid, bigint, text) is
-  'Cancels a run: status ok; or pending while somebody works on it, who is told and undoes what there is to undo; missing, ended. Needs read and write. PS001 PS010 PS031 PS040.';
+  'Cancels a run: status ok; or pending while there may be something to undo: who works on it is told, else the next worker that knows its workflow does it. One that has no workflow, or has done nothing, ends at once. Also missing, ended. Needs read and write. PS001 PS010 PS031 PS040.';
 
 -- functions/runs/cancelled_runs.sql
 create function pgstate.cancelled_runs(keys text[], agent text default null) returns setof text

@@ -53,8 +53,13 @@ begin
     if v_claim.key is null then
       v_status := 'held';
       select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
-    elsif not v_created and v_run.code is distinct from start_run.code then
-      perform pgstate._new_code(start_run.key, start_run.code);
+    elsif not v_created then
+      if v_run.asleep then
+        perform pgstate._wake_run(start_run.key);
+      end if;
+      if v_run.code is distinct from start_run.code then
+        perform pgstate._new_code(start_run.key, start_run.code);
+      end if;
     end if;
   elsif v_created then
     v_status := 'created';
