@@ -30,7 +30,7 @@ _PUT = f"select * from pgstate.write_one('put', $1, '{TEXT}')"
 _PUT_MANY = f"select * from pgstate.put_many($1::text[], array_fill('{TEXT}'::jsonb, array[cardinality($1::text[])]))"
 _LIST = "select key, value, version from pgstate.list($1)"
 
-# Functions that ask nobody, bound by no policy, as their caller, who owns the tables; with no search_path to set and reset.
+# Functions that ask nobody, bound by no policy, as their caller, who owns the tables; with no search_path to set.
 _NONE_OF_IT = """
 create or replace function pgstate._enter(p_agent text, p_key text default null) returns pgstate._actor
 language plpgsql stable as $$
@@ -38,14 +38,15 @@ declare
   v_actor pgstate._actor;
 begin
   select 1, 'admin', i.epoch, i.value_limit, i.identity, true, true, true, i.policies, '{(,)}', '{(,)}'
-    into v_actor.id, v_actor.name, v_actor.epoch, v_actor.value_limit, v_actor.identity, v_actor.readable, v_actor.writable,
-         v_actor.lane_ready, v_actor.policies, v_actor.reads, v_actor.writes
+    into v_actor.id, v_actor.name, v_actor.epoch, v_actor.value_limit, v_actor.identity, v_actor.readable,
+         v_actor.writable, v_actor.lane_ready, v_actor.policies, v_actor.reads, v_actor.writes
     from pgstate.install i;
   return v_actor;
 end
 $$;
-create or replace function pgstate._enter_write(p_agent text, p_lane uuid default null, p_turn bigint default null, p_key text default null)
-returns pgstate._actor
+create or replace function pgstate._enter_write(
+  p_agent text, p_lane uuid default null, p_turn bigint default null, p_key text default null
+) returns pgstate._actor
 language plpgsql volatile as $$
 declare
   v_actor pgstate._actor := pgstate._enter(p_agent, p_key);
@@ -60,11 +61,12 @@ do $all$
 declare
   v_name text;
 begin
-  for v_name in select c.oid::regclass::text from pg_class c where c.relnamespace = 'pgstate'::regnamespace and c.relrowsecurity loop
+  for v_name in select c.oid::regclass::text from pg_class c
+                 where c.relnamespace = 'pgstate'::regnamespace and c.relrowsecurity loop
     execute format('alter table %s disable row level security', v_name);
   end loop;
   for v_name in select p.oid::regprocedure::text from pg_proc p
-                 where p.pronamespace = 'pgstate'::regnamespace and p.prokind = 'f' and p.prosecdef and p.proname !~ '^_on_' loop
+                 where p.pronamespace = 'pgstate'::regnamespace and p.prosecdef and p.proname !~ '^_on_' loop
     execute format('alter function %s security invoker reset search_path', v_name);
     execute format('grant execute on function %s to pgstate_owner', v_name);
   end loop;
@@ -99,9 +101,10 @@ async def measure(server: Server, quick: bool) -> Report:
         assert hidden is not None
         report.lines.append(await _denials(*hidden, pairs))
     report.notes.append(
-        f"{effort}. Values of 200 bytes, one connection, prepared statements, no client. Peer: the same functions as their "
-        f"caller, who owns the tables, without grants, policies and search_path. Wanted: at most {_AT_MOST} times its time. The last "
-        f"line: {pairs:,} refused gets of keys that are there, in turns with as many of keys that are not; wanted: medians within 3 %."
+        f"{effort}. Values of 200 bytes, one connection, prepared statements, no client. Peer: the same functions as "
+        "their caller, who owns the tables, without grants, policies and search_path. "
+        f"Wanted: at most {_AT_MOST} times its time. The last line: {pairs:,} refused gets of keys that are there, in "
+        "turns with as many of keys that are not; wanted: medians within 3 %."
     )
     return report
 

@@ -63,11 +63,16 @@ _VALUES = {
     "p_name": "'eve'", "p_login": "'eve'", "p_grants": "'{}'", "p_reuse": "false", "p_group": "'pgstate_agent'", "p_agent": "'eve'",
 }  # fmt: skip
 _OF_TYPE = {
-    "text": "'x'", "text[]": "array['x']", "integer": "1", "bigint": "1", "boolean": "true", "interval": "'1 s'", "jsonb": "'{}'",
+    "text": "'x'", "text[]": "array['x']", "integer": "1", "bigint": "1", "integer[]": "array[1]", "bigint[]": "array[1]::bigint[]", "boolean": "true", "interval": "'1 s'", "jsonb": "'{}'",
     "timestamp with time zone": "now()", "bytea": r"'\x31'", "double precision": "1", "real": "1", "numeric": "1",
 }  # fmt: skip
 # What makes no sense without another.
-_PAIRS = {"lane": "turn", "chunk_types": "chunk_data", "after_key": "before"}
+_PAIRS = {
+    "lane": ("turn",),
+    "guards": ("guard_counts",),
+    "chunk_types": ("chunk_data", "chunk_counts"),
+    "after_key": ("before",),
+}
 _OF_FUNCTION = {
     "end_run": {"data": r"'\x31'"},
     "signal_run": {"data": r"'\x31'"},
@@ -95,6 +100,10 @@ class Argument:
     type: str
     needed: bool
 
+    @property
+    def takes_key(self) -> bool:
+        return self.name in KEYS and (self.name not in ("guards", "operations") or self.type == "jsonb")
+
 
 @dataclass(frozen=True)
 class Function:
@@ -105,18 +114,25 @@ class Function:
     def calls(self) -> Iterator[tuple[str, str, str]]:
         """(argument that takes the key, argument given besides, call with {} for the key)."""
         for subject in self.arguments:
-            if subject.name not in KEYS:
+            if not subject.takes_key:
                 continue
             yield subject.name, "", self._call(subject.name, None)
             for other in self.arguments:
-                if not other.needed and other.name not in (subject.name, "agent", "turn", "chunk_data"):
+                if not other.needed and other.name not in (
+                    subject.name,
+                    "agent",
+                    "turn",
+                    "chunk_data",
+                    "guard_counts",
+                    "chunk_counts",
+                ):
                     yield subject.name, other.name, self._call(subject.name, other.name)
 
     def _call(self, subject: str, besides: str | None) -> str:
         given = []
         for argument in self.arguments:
-            if argument.needed or argument.name in (subject, besides, _PAIRS.get(besides or "")):
-                template = KEYS.get(argument.name)
+            if argument.needed or argument.name in (subject, besides, *_PAIRS.get(besides or "", ())):
+                template = KEYS[argument.name] if argument.takes_key else None
                 if template is None:
                     known = {**_VALUES, **_OF_FUNCTION.get(self.name, {})}
                     value = known.get(argument.name, _OF_TYPE.get(argument.type, f"null::{argument.type}"))
