@@ -10556,7 +10556,7 @@ begin
     return;
   elsif v_actor.kept is not null then
     return query
-      select o.ord::int, o.item ->> 0, o.item ->> 1, (o.item -> 2)::bigint, o.item ->> 3,
+      select o.ord::int, o.item ->> 0, o.item ->> 1, (o.item ->> 2)::bigint, o.item ->> 3,
              case when jsonb_typeof(o.item -> 4) = 'array' then array(select h::bytea from jsonb_array_elements_text(o.item -> 4) h) end,
              o.item ->> 5, pgstate._error_text(o.item ->> 5, save_checkpoints.keys[o.ord]), true
         from jsonb_array_elements(v_actor.kept) with ordinality as o (item, ord) order by o.ord;
@@ -11142,10 +11142,10 @@ begin
     select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
     -- not as its own what another worker of the same agent has taken over since
     v_status := v_actor.kept ->> 0;
-    if v_status = 'ok' and (v_claim.token = (v_actor.kept -> 2)::bigint and v_claim.lease_until > pgstate._now()) is not true then
+    if v_status = 'ok' and (v_claim.token = (v_actor.kept ->> 2)::bigint and v_claim.lease_until > pgstate._now()) is not true then
       v_status := 'held';
     end if;
-    return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept -> 1)::boolean);
+    return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
   end if;
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
@@ -11314,7 +11314,7 @@ begin
     return;
   elsif v_outcome is not null then
     return query
-      select o.ord::int, o.item ->> 0, (o.item -> 1)::bigint, (o.item -> 2)::boolean, o.item ->> 3,
+      select o.ord::int, o.item ->> 0, (o.item ->> 1)::bigint, (o.item ->> 2)::boolean, o.item ->> 3,
              pgstate._error_text(o.item ->> 3, finish_steps.keys[o.ord]), true
         from jsonb_array_elements(v_outcome) with ordinality as o (item, ord) order by o.ord;
     return;

@@ -68,7 +68,7 @@ begin
     return;
   elsif v_actor.kept is not null then
     return query
-      select o.ord::int, o.item ->> 0, o.item ->> 1, (o.item -> 2)::bigint, o.item ->> 3,
+      select o.ord::int, o.item ->> 0, o.item ->> 1, (o.item ->> 2)::bigint, o.item ->> 3,
              case when jsonb_typeof(o.item -> 4) = 'array' then array(select h::bytea from jsonb_array_elements_text(o.item -> 4) h) end,
              o.item ->> 5, pgstate._error_text(o.item ->> 5, save_checkpoints.keys[o.ord]), true
         from jsonb_array_elements(v_actor.kept) with ordinality as o (item, ord) order by o.ord;
