@@ -110,7 +110,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         return self._run(self._its.claim(key, lease))
 
     def renew(self, key: str, token: int, lease: Seconds = 30.0) -> Claim:
-        """Lets the lease end `lease` seconds from now. Raises StaleToken once it has ended or somebody else has it."""
+        """Lets the lease end `lease` seconds from now. The entry is not read: in the Claim that it returns `value`
+        is None and `version` 0. Raises StaleToken once it has ended or somebody else has it."""
         return self._run(self._its.renew(key, token, lease))
 
     def release(self, key: str, token: int | None = None, *, force: bool = False) -> bool:
@@ -1279,9 +1280,9 @@ class Run(RunProxy):
 
 class Task(Proxy[_held.Task]):
     """Claimed work: `key`, `value`, `token`, `attempts`. When the block ends it is completed, or fails with what
-    was raised, unless it was completed, failed or released in the block, by these methods: what is ended
-    otherwise (`State.complete`, `apply`, a bound transaction) is lost to the block, which raises LeaseLost.
-    For that there is `state.claim_next(…).take()`."""
+    was raised, unless it was completed, failed or released in the block: by these methods, or by those of a
+    `State`, in a transaction of yours too (`State.bind`). What is ended by SQL of yours, or in another
+    process, is lost to the block, which raises LeaseLost."""
 
     _can_be_remade = False
 
