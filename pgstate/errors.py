@@ -18,6 +18,7 @@ PgStateError
  ├─ LaneOutOfStep         PS031   the retry protection of a client was given wrong turns
  ├─ WrongKind             PS040   the key holds a thread or a run
  ├─ VectorsUnavailable    PS050   pgvector is not installed in this database, or may not be used
+ ├─ QuotaExceeded         PS060   the agent may not keep more, or not write more often
  ├─ Conflict                      the outcome of a write that was not made
  │   ├─ VersionConflict           the entry is not at the expected version or value: .current has it
  │   ├─ ClaimHeld                 somebody else holds the claim
@@ -164,6 +165,13 @@ class VectorsUnavailable(PgStateError):
     """Search by vectors needs pgvector in this database; the message says what an administrator has to do."""
 
     sqlstate = "PS050"
+
+
+class QuotaExceeded(PgStateError):
+    """The agent may not keep more entries or bytes, or not write more often in this minute (`State.quotas`). Nothing of
+    the statement was written."""
+
+    sqlstate = "PS060"
 
 
 class Conflict(PgStateError):

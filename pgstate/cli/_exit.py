@@ -30,6 +30,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.CheckpointMissing, MISSING),
     (errors.Conflict, CONFLICT),
     (errors.AccessDenied, DENIED),
+    (errors.QuotaExceeded, DENIED),
     (errors.Unreachable, UNREACHABLE),
     (errors.Timeout, UNREACHABLE),
     (errors.EmbeddedMissing, UNREACHABLE),

@@ -23,6 +23,7 @@ from pgstate.sync._proxy import Proxy, moved
 from pgstate.sync._run import Running, RunProxy
 from pgstate.types import (
     UNSET,
+    AccessReason,
     Agent,
     AsOf,
     AuditCheck,
@@ -32,18 +33,21 @@ from pgstate.types import (
     Checkpoint,
     CheckpointInfo,
     Claim,
+    Effective,
     Entry,
     Failed,
     FieldChange,
     ForcedRelease,
     FoundPage,
     Grant,
+    Group,
     HeldClaim,
     Info,
     Maintained,
     Page,
     Policy,
     PolicySetting,
+    Quota,
     Result,
     RolledBack,
     RunInfo,
@@ -292,15 +296,76 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """Ends a delegation. Raises InvalidArgument, AccessDenied."""
         self._run(self._its.undelegate(login, agent))
 
-    def grant_access(self, agent: str, subtree: str, right: str) -> None:
-        """Grants read, write or admin on a key, a subtree (research/**) or everything (**); `{agent}` as a segment
-        stands for the agent's name. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of
-        it)."""
-        self._run(self._its.grant_access(agent, subtree, right))
+    def grant_access(
+        self, agent: str, subtree: str, right: str, *, ttl: Seconds | None = None, until: datetime | None = None
+    ) -> None:
+        """Grants an agent, or each member of a group, read, write or admin on a key, a subtree (research/**) or
+        everything (**); `{agent}` as a segment stands for the agent's name. `ttl` (seconds) or `until`: when it
+        ends by itself; granted again, it ends as is said then. Raises InvalidPattern, InvalidArgument,
+        AccessDenied (needs admin on all of it)."""
+        self._run(self._its.grant_access(agent, subtree, right, ttl=ttl, until=until))
 
-    def revoke_access(self, agent: str, subtree: str, right: str) -> None:
-        """Takes a grant back, exactly as it was given. Raises as `grant_access`."""
-        self._run(self._its.revoke_access(agent, subtree, right))
+    def deny_access(
+        self, agent: str, subtree: str, right: str, *, ttl: Seconds | None = None, until: datetime | None = None
+    ) -> None:
+        """Denies a right there, whatever is granted, to the agent or to a group of it: denials win. Each right is
+        denied by itself. `revoke_access(..., deny=True)` takes it back. Otherwise as `grant_access`."""
+        self._run(self._its.deny_access(agent, subtree, right, ttl=ttl, until=until))
+
+    def revoke_access(self, agent: str, subtree: str, right: str, *, deny: bool = False) -> None:
+        """Takes a grant back, or with `deny` a denial, exactly as it was given. Watches that are open lose it at
+        once. Raises as `grant_access`."""
+        self._run(self._its.revoke_access(agent, subtree, right, deny=deny))
+
+    def create_group(self, name: str) -> None:
+        """Registers a group of agents: what is granted and denied to it, by its name, holds for each member, for
+        whom `{agent}` stands. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(self._its.create_group(name))
+
+    def drop_group(self, name: str) -> None:
+        """Removes a group with what it was granted and denied. Raises as `create_group`."""
+        self._run(self._its.drop_group(name))
+
+    def add_to_group(self, name: str, agent: str) -> None:
+        """Adds an agent to a group. Raises as `create_group`."""
+        self._run(self._its.add_to_group(name, agent))
+
+    def remove_from_group(self, name: str, agent: str) -> None:
+        """Removes an agent from a group; its watches lose at once what it had through that. Raises as
+        `create_group`."""
+        self._run(self._its.remove_from_group(name, agent))
+
+    def groups(self) -> builtins.list[Group]:
+        """The groups with their members; without admin on everything, the acting agent's own, and of the members
+        only itself."""
+        return self._run(self._its.groups())
+
+    def effective(self, agent: str | None = None) -> builtins.list[Effective]:
+        """What an agent may and may not, from its own grants and denials and those of its groups, and which of them
+        are in force; the login's own agent if none is named. Raises InvalidArgument, AccessDenied (about others:
+        needs admin on everything)."""
+        return self._run(self._its.effective(agent))
+
+    def explain_access(self, agent: str, key: str, right: str) -> builtins.list[AccessReason]:
+        """Why an agent has a right on a key (named in full), or not: the grants and denials that cover it now, the
+        one that decides first. Raises InvalidKey, InvalidArgument, AccessDenied (about others: needs admin on the
+        key)."""
+        return self._run(self._its.explain_access(agent, key, right))
+
+    def set_quota(
+        self, agent: str, *, entries: int | None = None, bytes: int | None = None, writes_per_minute: int | None = None
+    ) -> None:
+        """How many entries an agent may keep (those whose newest version is its), how many bytes their values may
+        have, and how many versions it may write in a minute of the clock; None for no limit, all None for no
+        quota. Writes beyond it raise QuotaExceeded and write nothing. What several of its transactions write at
+        the same time may come to more. Data of checkpoints and steps is not counted, only their entries. Raises
+        InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(self._its.set_quota(agent, entries=entries, bytes=bytes, writes_per_minute=writes_per_minute))
+
+    def quotas(self) -> builtins.list[Quota]:
+        """The quotas of agents, and what they have used at most: what others overwrote or removed is taken off
+        before anything is refused. Without admin on everything, only the acting agent's own."""
+        return self._run(self._its.quotas())
 
     def audit(
         self,

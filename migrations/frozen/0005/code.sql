@@ -81,10 +81,11 @@ begin
   -- the login's own agent, named or not: as in _reachable()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, null, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
+         case when i.horizon_epoch = i.epoch then i.horizon end, l.quota into v_actor
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '');
+     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+     and (l.folded_until is null or l.folded_until > pgstate._now());
   if v_actor.id is null then
     return pgstate._enter_named(p_agent, p_key);
   elsif coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
@@ -110,9 +111,18 @@ begin
   end if;
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
          i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
+         case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
-    cross join pgstate.install i;
+    cross join pgstate.install i
+   where r.folded_until is null or r.folded_until > pgstate._now();
+  if v_actor.id is null then
+    -- nobody, or one of its grants has ended
+    select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
+           i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
+           case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
+      from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
+      cross join pgstate.install i;
+  end if;
   if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
     if coalesce(p_agent, '') = '' and coalesce(current_setting('pgstate.agent', true), '') = ''
        and exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
@@ -166,11 +176,12 @@ begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null into v_actor
+         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota into v_actor
     from pgstate.login l cross join pgstate.install i
     left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '');
+     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+     and (l.folded_until is null or l.folded_until > pgstate._now());
   if v_actor.lane_ready is not true
      or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
@@ -184,6 +195,10 @@ begin
     if current_setting('synchronous_commit') = 'off' then
       v_done := set_config('synchronous_commit', 'on', true);
     end if;
+  end if;
+  if v_actor.quota then
+    -- what is written is counted then
+    v_done := set_config('pgstate.quota', 'on', true);
   end if;
   return v_actor;
 end
@@ -273,19 +288,30 @@ comment on function pgstate._settle_identity() is 'Internal: begins a new epoch 
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_ranges pgstate.keymultirange;
 begin
   if coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
      || coalesce(current_setting('pgstate.agent', true), '') = '' then
     -- nobody is named, so the login's own agent acts: the short form of _acting
-    return (select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end + '{}'
-              from pgstate.login l where l.login = session_user::text);
+    v_ranges := (select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end + '{}'
+                   from pgstate.login l
+                  where l.login = session_user::text and (l.folded_until is null or l.folded_until > pgstate._now()));
   elsif coalesce(current_setting('pgstate.call_agents', true), '') = '' then
-    return (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-              from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id);
+    v_ranges := (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
+                   from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id
+                  where r.folded_until is null or r.folded_until > pgstate._now());
   elsif p_right = 'write' then
     return '{}';
+  else
+    return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
   end if;
-  return (select range_agg(u) from pgstate.reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
+  if v_ranges is null then
+    -- nobody, or one of its grants has ended
+    v_ranges := (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
+                   from pgstate._acting a join pgstate._reach r on r.agent_id = a.agent_id);
+  end if;
+  return v_ranges;
 end
 $$;
 comment on function pgstate._reachable(text) is 'Internal: what the acting agent may read, write, or touch (either).';
@@ -1249,7 +1275,7 @@ create function pgstate._policies(p_actor pgstate._actor) returns setof pgstate.
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate._reach r where r.agent_id = p_actor.id);
 begin
   return query
     select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at,
@@ -1268,7 +1294,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_subtrees text[] := pgstate._subtrees_of(p_key);
-  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate._reach r where r.agent_id = p_actor.id);
 begin
   return query
     select d.setting,
@@ -1730,7 +1756,7 @@ declare
   v_xmin xid8;
   v_last xid8;
   v_step pgstate.maintained;
-  v_all boolean := coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false);
+  v_all boolean := coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor_id), false);
   v_done pgstate.maintained := row('ok', 0, false);
 begin
   perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
@@ -1772,6 +1798,13 @@ begin
     v_done.removed := null;
   elsif not exists (select from pgstate.search_build) then
     perform pgstate._follow_writes();
+  end if;
+  if v_all then
+    -- grants that have ended; who asks for less must not keep the agents' rows locked
+    perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() order by 1) r;
+    delete from pgstate.usage u where u.id in (
+      select x.id from pgstate.usage x where not exists (select from pgstate.quota q where q.agent_id = x.agent_id) for update skip locked);
+    delete from pgstate.access_grant g where g.until < pgstate._now() - interval '1 day';
   end if;
   return v_done;
 end
@@ -1934,6 +1967,7 @@ begin
       select count(*) as found, greatest(((max(x.xid)::text)::bigint + 1)::text::xid8, v_top::xid8) as top
         from (select v.xid from pgstate.version v where v.epoch = i.epoch and v.xid >= v_top::xid8 order by v.xid limit p_cap + 1) x) w
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+     and (l.folded_until is null or l.folded_until > pgstate._now())
      and coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
          || coalesce(current_setting('pgstate.agent', true), '') = ''
      and i.identity = current_setting('pgstate.identity', true) and (i.horizon is null or i.horizon_epoch < i.epoch or i.horizon < v_top::xid8)
@@ -1990,7 +2024,7 @@ create function pgstate._reads_of(p_agent text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select r.reads + '{}' from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
+  return (select r.reads + '{}' from pgstate.agent a join pgstate._reach r on r.agent_id = a.id
            where a.name = p_agent and a.id = any (pgstate._acting_ids()));
 end
 $$;
@@ -2018,7 +2052,7 @@ comment on function pgstate._snapshot(int) is 'Internal: the current snapshot, c
 
 -- functions/feed/_subscribe.sql
 -- agents and patterns side by side. Returns the channel to LISTEN on; called again with it, the registration is replaced
--- and lives for another 90 seconds.
+-- and lives for another 90 seconds, or until the next grant of one of the agents ends.
 create function pgstate._subscribe(p_agents text[], p_patterns text[], p_channel text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -2030,7 +2064,7 @@ begin
   select coalesce(range_agg(u), '{}') into v_ranges
     from unnest(p_agents, p_patterns) s (name, pattern)
     join pgstate.agent a on a.name = s.name and a.id = any (v_ids)
-    join pgstate.reach r on r.agent_id = a.id
+    join pgstate._reach r on r.agent_id = a.id
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
   if v_channel is null and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
     raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
@@ -2038,7 +2072,8 @@ begin
     v_channel := 'pgstate_' || replace(gen_random_uuid()::text, '-', '');
   end if;
   insert into pgstate.watcher as w (channel, login, agent_ids, ranges, expires_at)
-  values (v_channel, session_user, v_ids, v_ranges, pgstate._now() + interval '90 s')
+  values (v_channel, session_user, v_ids, v_ranges,
+          least(pgstate._now() + interval '90 s', (select min(r.folded_until) from pgstate._reach r where r.agent_id = any (v_ids))))
       on conflict on constraint watcher_pkey do update
      set agent_ids = excluded.agent_ids, ranges = excluded.ranges, expires_at = excluded.expires_at
    where w.login = excluded.login;
@@ -2356,7 +2391,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-  v_admins pgstate.keymultirange := (select r.admins + '{}' from pgstate.reach r where r.agent_id = p_actor.id);
+  v_admins pgstate.keymultirange := (select r.admins + '{}' from pgstate._reach r where r.agent_id = p_actor.id);
   v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_pattern) * v_admins;
   v_regex text := pgstate._pattern_regex(p_pattern);
 begin
@@ -2647,19 +2682,23 @@ $$;
 comment on function pgstate._add_gateway(text) is 'Internal: registers a gateway.';
 
 -- functions/admin/_agent_id.sql
-create function pgstate._agent_id(p_name text) returns int
+create function pgstate._agent_id(p_name text, p_groups boolean default false) returns int
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_id int := (select a.id from pgstate.agent a where a.name = p_name);
+  v_id int;
+  v_group boolean;
 begin
+  select a.id, a.grouping into v_id, v_group from pgstate.agent a where a.name = p_name;
   if v_id is null then
     raise exception using errcode = 'PS007', message = format('there is no agent %L', p_name), hint = 'create_agent(name) makes one.';
+  elsif v_group and not p_groups then
+    raise exception using errcode = 'PS007', message = format('%L is a group of agents', p_name);
   end if;
   return v_id;
 end
 $$;
-comment on function pgstate._agent_id(text) is 'Internal: id of an agent by name, PS007 when there is none.';
+comment on function pgstate._agent_id(text, boolean) is 'Internal: id of an agent, or of a group if that will do, by name, PS007 when there is none.';
 
 -- functions/admin/_agents.sql
 create function pgstate._agents(p_actor pgstate._actor) returns setof pgstate.agent_row
@@ -2670,7 +2709,7 @@ begin
     select a.name, (select l.login from pgstate.login l where l.agent_id = a.id limit 1),
            array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at
       from pgstate.agent a
-     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id)
+     where not a.grouping and (a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id))
      order by a.name;
 end
 $$;
@@ -2683,7 +2722,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   -- {agent} is checked as what it may come to stand for: any segment, so the subtree above it
-  if not coalesce((select r.admins from pgstate.reach r where r.agent_id = p_actor.id)
+  if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
                   @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
     perform pgstate._deny();
   end if;
@@ -2733,7 +2772,7 @@ set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_pattern)
-    * (select r.admins + '{}' from pgstate.reach r where r.agent_id = p_actor.id);
+    * (select r.admins + '{}' from pgstate._reach r where r.agent_id = p_actor.id);
   v_regex text := pgstate._pattern_regex(p_pattern);
 begin
   if isempty(v_ranges) then
@@ -2806,7 +2845,7 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   -- a grant to it at the same time waits, and then finds no such agent
-  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name for update;
+  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name and not a.grouping for update;
   if v_id is null and not exists (select from pgstate.former_agent f where f.name = p_name) then
     perform pgstate._agent_id(p_name);
   elsif v_root then
@@ -2857,63 +2896,455 @@ end
 $$;
 comment on function pgstate._drop_gateway(text) is 'Internal: removes a gateway.';
 
+-- functions/admin/_grants_of.sql
+create function pgstate._grants_of(p_agent_id int) returns setof pgstate._grant_of
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select a.name, g.subtree, g."right", g.deny, g.until, null::text, g.granted_by, g.granted_at
+      from pgstate.agent a join pgstate.access_grant g on g.agent_id = a.id where a.id = p_agent_id
+    union all
+    select a.name, g.subtree, g."right", g.deny, g.until, c.name, g.granted_by, g.granted_at
+      from pgstate.agent a join pgstate.group_member m on m.agent_id = a.id join pgstate.agent c on c.id = m.group_id
+      join pgstate.access_grant g on g.agent_id = c.id where a.id = p_agent_id;
+end
+$$;
+comment on function pgstate._grants_of(int) is 'Internal: the grants and denials of an agent and of its groups.';
+
+-- functions/admin/_folded.sql
+-- The grants of an agent and of its groups that hold now, as ranges; what is denied is taken away from all that is granted.
+create function pgstate._folded(p_agent_id int) returns pgstate.reach
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_reach pgstate.reach;
+begin
+  select p_agent_id, f.may_read - f.no_read, f.may_write - f.no_write, f.may_admin - f.no_admin,
+         (f.may_read - f.no_read) + (f.may_write - f.no_write), f.until into v_reach
+    from (select coalesce(range_agg(u) filter (where g."right" = 'read' and not g.deny), '{}') as may_read,
+                 coalesce(range_agg(u) filter (where g."right" = 'read' and g.deny), '{}') as no_read,
+                 coalesce(range_agg(u) filter (where g."right" = 'write' and not g.deny), '{}') as may_write,
+                 coalesce(range_agg(u) filter (where g."right" = 'write' and g.deny), '{}') as no_write,
+                 coalesce(range_agg(u) filter (where g."right" = 'admin' and not g.deny), '{}') as may_admin,
+                 coalesce(range_agg(u) filter (where g."right" = 'admin' and g.deny), '{}') as no_admin,
+                 min(g.until) as until
+            from pgstate._grants_of(p_agent_id) g cross join lateral unnest(pgstate._subtree_ranges(g.subtree, g.agent)) u
+           where g.until is null or g.until > pgstate._now()) f;
+  return v_reach;
+end
+$$;
+comment on function pgstate._folded(int) is 'Internal: what an agent reaches now, from its grants and those of its groups.';
+
+-- views/_reach.sql
+-- What agents reach now. The cache of the grants is looked at until the next of them ends; from then on the grants
+-- themselves are, until somebody folds them anew. Calls do not do that: it takes a lock on the agent's row, which it could keep
+-- in an open transaction, and hold up its own revocation with.
+create or replace view pgstate._reach as
+select r.agent_id, r.reads, r.writes, r.admins, r.touches, r.folded_until, r.quota
+  from pgstate.reach r where r.folded_until is null or r.folded_until > pgstate._now()
+union all
+select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until, r.quota
+  from pgstate.reach r cross join lateral pgstate._folded(r.agent_id) f where r.folded_until <= pgstate._now();
+comment on view pgstate._reach is 'Internal: the reach of agents, as of now.';
+comment on column pgstate._reach.agent_id is 'Whose it is.';
+comment on column pgstate._reach.reads is 'Ranges of keys that it may read.';
+comment on column pgstate._reach.writes is 'Ranges of keys that it may write.';
+comment on column pgstate._reach.admins is 'Ranges of keys that it administers.';
+comment on column pgstate._reach.touches is 'What it may read or write.';
+comment on column pgstate._reach.folded_until is 'When the next of its grants ends.';
+comment on column pgstate._reach.quota is 'There is a quota.';
+
 -- functions/admin/_fold_grants.sql
+-- Locks the group before it looks for members, who are added under the same lock, and members in the order of their ids. Two
+-- changes to one agent at the same time must not each fold without the other's row: the second waits here, and the
+-- statements after that see what the first has done.
 create function pgstate._fold_grants(p_agent_id int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_group boolean := (select a.grouping from pgstate.agent a where a.id = p_agent_id for no key update);
 begin
-  -- two grants to one agent at the same time must not each fold without the other's row
-  perform from pgstate.agent a where a.id = p_agent_id for no key update;
-  insert into pgstate.reach as r (agent_id, reads, writes, admins, touches)
-  select p_agent_id, f.reads, f.writes, f.admins, f.reads + f.writes
-    from (select coalesce(range_agg(u) filter (where g."right" = 'read'), '{}') as reads,
-                 coalesce(range_agg(u) filter (where g."right" = 'write'), '{}') as writes,
-                 coalesce(range_agg(u) filter (where g."right" = 'admin'), '{}') as admins
-            from pgstate.access_grant g join pgstate.agent a on a.id = g.agent_id
-            cross join lateral unnest(pgstate._subtree_ranges(g.subtree, a.name)) u
-           where g.agent_id = p_agent_id) f
+  if v_group then
+    perform pgstate._fold_grants(m.agent_id) from (
+      select x.agent_id from pgstate.group_member x where x.group_id = p_agent_id order by x.agent_id) m;
+    return;
+  end if;
+  insert into pgstate.reach as r (agent_id, reads, writes, admins, touches, folded_until)
+  select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until from pgstate._folded(p_agent_id) f
       on conflict on constraint reach_pkey do update
-     set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches;
-  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches
+     set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches,
+         folded_until = excluded.folded_until;
+  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until, quota = r.quota
     from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
    where a.id = p_agent_id and l.agent_id = p_agent_id;
 end
 $$;
-comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges, for the agent and for its logins.';
+comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges, for the agent and for its logins; of a group for each member.';
 
--- functions/admin/_grant.sql
-create function pgstate._grant(p_agent text, p_subtree text, p_right text, p_on boolean) returns void
+-- functions/quota/_usage_of.sql
+create function pgstate._usage_of(p_agent_id int) returns pgstate._used
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_used pgstate._used;
+begin
+  select coalesce(sum(u.entries), 0), coalesce(sum(u.bytes), 0),
+         coalesce(sum(u.writes) filter (where u.minute = date_trunc('minute', pgstate._now())), 0) into v_used
+    from pgstate.usage u where u.agent_id = p_agent_id;
+  return v_used;
+end
+$$;
+comment on function pgstate._usage_of(int) is 'Internal: what an agent has used, by its parts.';
+
+-- functions/quota/_count_usage.sql
+-- Counts anew what an agent keeps, by the entries under what it may write, and has the parts add up to that: p_part is
+-- one that this transaction has locked. In one statement, since a write that ends meanwhile changes both.
+create function pgstate._count_usage(p_agent_id int, p_part bigint) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  with kept as (
+    select count(*) as entries, coalesce(sum(pg_column_size(e.value) + coalesce(e.tail_bytes, 0)), 0) as bytes
+      from pgstate._reach r join pgstate.agent a on a.id = r.agent_id
+      cross join lateral (
+        -- half open, exactly: no key holds chr(1)
+        select coalesce(case when lower_inc(s) then lower(s) else lower(s) || chr(1) end, '') as low,
+               coalesce(case when upper_inc(s) then upper(s) || chr(1) else upper(s) end, chr(127)) as high
+          from unnest(r.writes) s) span
+      join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
+           and (e.expires_at is null or e.expires_at > pgstate._now())
+     where r.agent_id = p_agent_id
+  ), others as (
+    select coalesce(sum(u.entries), 0) as entries, coalesce(sum(u.bytes), 0) as bytes
+      from pgstate.usage u where u.agent_id = p_agent_id and u.id <> p_part
+  )
+  update pgstate.usage u set entries = k.entries - o.entries, bytes = k.bytes - o.bytes
+    from kept k cross join others o where u.id = p_part;
+end
+$$;
+comment on function pgstate._count_usage(int, bigint) is 'Internal: counts anew what an agent keeps.';
+
+-- functions/quota/_charge.sql
+-- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much.
+-- What others have under way is not seen: together they may come to more than the quota, by what they are writing.
+create function pgstate._charge() returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_quota pgstate.quota;
+  v_part pgstate.usage;
+  v_name text;
+  v_minute timestamptz := date_trunc('minute', pgstate._now());
+  v_writes int;
+  v_entries bigint;
+  v_bytes bigint;
+  v_seq bigint;
+  v_used pgstate._used;
+begin
+  select q.* into v_quota from pgstate.quota q where q.agent_id = pgstate._acting();
+  if not found then
+    -- taken away since this transaction began to write
+    return;
+  end if;
+  v_name := (select a.name from pgstate.agent a where a.id = v_quota.agent_id);
+  select u.* into v_part from pgstate.usage u where u.agent_id = v_quota.agent_id and u.xid = pg_current_xact_id() for no key update limit 1;
+  if not found then
+    select u.* into v_part from pgstate.usage u where u.agent_id = v_quota.agent_id for no key update skip locked limit 1;
+  end if;
+  if v_part.id is null then
+    insert into pgstate.usage (agent_id) values (v_quota.agent_id) returning * into v_part;
+  end if;
+  -- the transaction's own rows tell how far it has counted: a setting could be forged
+  select count(*), coalesce(sum((v.value is not null)::int - coalesce((b.value is not null and b.writer = v_name)::int, 0)), 0),
+         coalesce(sum(coalesce(pg_column_size(v.value), 0) - case when v.reducer is null and b.writer = v_name then coalesce(pg_column_size(b.value), 0) else 0 end), 0),
+         max(v.seq)
+    into v_writes, v_entries, v_bytes, v_seq
+    from (select x.*, x.version - 1 as prior from pgstate.version x
+           where x.epoch = (select i.epoch from pgstate.install i) and x.xid = pg_current_xact_id()
+             and x.seq > case when v_part.xid = pg_current_xact_id() then v_part.seq else 0 end and x.writer = v_name) v
+    left join lateral (select y.value, y.writer from pgstate.version y where y.key = v.key and y.version = v.prior offset 0) b on true;
+  if v_writes = 0 then
+    return;
+  end if;
+  update pgstate.usage u
+     set entries = u.entries + v_entries, bytes = u.bytes + v_bytes, minute = v_minute,
+         writes = case when u.minute = v_minute then u.writes else 0 end + v_writes, xid = pg_current_xact_id(), seq = v_seq
+   where u.id = v_part.id;
+  v_used := pgstate._usage_of(v_quota.agent_id);
+  if v_used.writes > v_quota.writes_per_minute then
+    raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may write %s times a minute', v_name, v_quota.writes_per_minute),
+      hint = 'Nothing of this statement was written. Wait for the next minute, or ask an administrator for set_quota().';
+  end if;
+  if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes then
+    -- what others have overwritten or removed, and what has expired, is taken off before anything is refused
+    perform pgstate._count_usage(v_quota.agent_id, v_part.id);
+    v_used := pgstate._usage_of(v_quota.agent_id);
+    if v_entries > 0 and v_used.entries > v_quota.entries then
+      raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may keep %s entries', v_name, v_quota.entries),
+        hint = 'Nothing of this statement was written. Delete some of its entries, or ask an administrator for set_quota().';
+    elsif v_bytes > 0 and v_used.bytes > v_quota.bytes then
+      raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may keep %s bytes', v_name, v_quota.bytes),
+        hint = 'Nothing of this statement was written. Delete some of its entries, or ask an administrator for set_quota().';
+    end if;
+  end if;
+end
+$$;
+comment on function pgstate._charge() is 'Internal: counts what an agent with a quota has written; PS060 when it is too much.';
+
+-- functions/quota/_set_quota.sql
+create function pgstate._set_quota(p_agent text, p_entries bigint, p_bytes bigint, p_writes int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
+  v_on boolean := num_nonnulls(p_entries, p_bytes, p_writes) > 0;
+  v_part bigint;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  if p_entries < 0 or p_bytes < 0 or p_writes < 0 then
+    raise exception using errcode = 'PS007', message = 'a quota is 0 or more, or null for no limit';
+  end if;
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  if v_on then
+    insert into pgstate.quota (agent_id, entries, bytes, writes_per_minute, set_by, set_at)
+    values (v_id, p_entries, p_bytes, p_writes, v_actor.name, pgstate._now())
+        on conflict on constraint quota_pkey do update
+       set entries = excluded.entries, bytes = excluded.bytes, writes_per_minute = excluded.writes_per_minute, set_by = excluded.set_by, set_at = excluded.set_at;
+    insert into pgstate.usage (agent_id) values (v_id) returning id into v_part;
+    perform pgstate._count_usage(v_id, v_part);
+  else
+    delete from pgstate.quota q where q.agent_id = v_id;
+  end if;
+  update pgstate.reach r set quota = v_on where r.agent_id = v_id and r.quota <> v_on;
+  update pgstate.login l set quota = v_on where l.agent_id = v_id and l.quota <> v_on;
+  perform pgstate._audit(v_actor, 'set_quota', null, jsonb_build_object('agent', p_agent, 'entries', p_entries, 'bytes', p_bytes, 'writes_per_minute', p_writes));
+end
+$$;
+comment on function pgstate._set_quota(text, bigint, bigint, int) is 'Internal: sets the quota of an agent.';
+
+-- functions/quota/_quotas.sql
+create function pgstate._quotas(p_actor pgstate._actor) returns setof pgstate.quota_row
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select a.name, q.entries, q.bytes, q.writes_per_minute, (u.used).entries, (u.used).bytes, (u.used).writes, q.set_by, q.set_at
+      from pgstate.quota q join pgstate.agent a on a.id = q.agent_id cross join lateral (select pgstate._usage_of(q.agent_id) as used offset 0) u
+     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id)
+     order by a.name;
+end
+$$;
+comment on function pgstate._quotas(pgstate._actor) is 'Internal: quotas that the caller may see.';
+
+-- functions/admin/_add_group.sql
+create function pgstate._add_group(p_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  if p_name is null or p_name !~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$' or p_name in ('.', '..', 'pgstate') then
+    raise exception using errcode = 'PS007', message = format('invalid name of a group %L', left(p_name, 80)),
+      hint = 'A name is one key segment of 1 to 128 characters: A-Z a-z 0-9 . _ ~ : @ = + , % -';
+  end if;
+  insert into pgstate.agent (name, grouping) values (p_name, true) on conflict do nothing;
+  if not found then
+    raise exception using errcode = 'PS007', message = format('an agent or group %L exists already', p_name);
+  elsif exists (select from pgstate.former_agent f where f.name = p_name) then
+    raise exception using errcode = 'PS007', message = format('an agent %L was dropped', p_name), hint = 'The history has its name: choose another for the group.';
+  end if;
+  perform pgstate._audit(v_actor, 'create_group', null, jsonb_build_object('group', p_name));
+end
+$$;
+comment on function pgstate._add_group(text) is 'Internal: registers a group of agents.';
+
+-- functions/admin/_drop_group.sql
+create function pgstate._drop_group(p_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_id int;
+  v_members int[];
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  -- who is adding a member, or granting to it, at the same time waits, and then finds no such group
+  select a.id into v_id from pgstate.agent a where a.name = p_name and a.grouping for update;
+  if v_id is null then
+    raise exception using errcode = 'PS007', message = format('there is no group %L', left(p_name, 80)), hint = 'pgstate.groups() lists them.';
+  end if;
+  v_members := array(select m.agent_id from pgstate.group_member m where m.group_id = v_id order by 1);
+  delete from pgstate.agent a where a.id = v_id;
+  perform pgstate._fold_grants(m) from unnest(v_members) m;
+  perform pgstate._drop_watchers(m, null) from unnest(v_members) m;
+  perform pgstate._audit(v_actor, 'drop_group', null, jsonb_build_object('group', p_name));
+end
+$$;
+comment on function pgstate._drop_group(text) is 'Internal: removes a group, and what it was granted and denied.';
+
+-- functions/admin/_set_member.sql
+create function pgstate._set_member(p_group text, p_agent text, p_on boolean) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_group int;
+  v_id int;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  -- a grant to the group at the same time comes before this or after it: see _fold_grants()
+  select a.id into v_group from pgstate.agent a where a.name = p_group and a.grouping for no key update;
+  if v_group is null then
+    raise exception using errcode = 'PS007', message = format('there is no group %L', left(p_group, 80)), hint = 'create_group(name) makes one.';
+  end if;
+  v_id := pgstate._agent_id(p_agent);
+  if p_on and exists (select from pgstate.agent a where a.id = v_id and a.root) then
+    raise exception using errcode = 'PS007', message = 'the administrator is in no group: nothing could be denied to it';
+  elsif p_on then
+    insert into pgstate.group_member (group_id, agent_id, added_by) values (v_group, v_id, v_actor.name) on conflict do nothing;
+  else
+    delete from pgstate.group_member m where m.group_id = v_group and m.agent_id = v_id;
+    if not found then
+      raise exception using errcode = 'PS007', message = format('%s is not in group %s', p_agent, p_group);
+    end if;
+  end if;
+  perform pgstate._fold_grants(v_id);
+  -- who joins may be denied something, too
+  perform pgstate._drop_watchers(v_id, null);
+  perform pgstate._audit(v_actor, case when p_on then 'add_to_group' else 'remove_from_group' end, null, jsonb_build_object('group', p_group, 'agent', p_agent));
+end
+$$;
+comment on function pgstate._set_member(text, text, boolean) is 'Internal: adds an agent to a group, or removes it.';
+
+-- functions/admin/_groups.sql
+create function pgstate._groups(p_actor pgstate._actor) returns setof pgstate.group_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_all boolean := coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id), false);
+begin
+  return query
+    select c.name, array(select a.name from pgstate.group_member m join pgstate.agent a on a.id = m.agent_id
+                          where m.group_id = c.id and (v_all or a.id = p_actor.id) order by 1), c.created_at
+      from pgstate.agent c
+     where c.grouping and (v_all or exists (select from pgstate.group_member m where m.group_id = c.id and m.agent_id = p_actor.id))
+     order by c.name;
+end
+$$;
+comment on function pgstate._groups(pgstate._actor) is 'Internal: groups that the caller may see.';
+
+-- functions/admin/_effective.sql
+create function pgstate._effective(p_actor pgstate._actor, p_agent text) returns setof pgstate.effective_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int := p_actor.id;
+begin
+  if p_agent is distinct from p_actor.name then
+    perform pgstate._check_admin(p_actor, '**');
+    v_id := pgstate._agent_id(p_agent);
+  end if;
+  return query
+    with held as (
+      select g.*, g.until <= pgstate._now() as ended, r.ranges,
+             array_to_string(array(select case s when '{agent}' then g.agent else s end
+                                     from unnest(string_to_array(g.subtree, '/')) with ordinality as t (s, n) order by n), '/') as own
+        from pgstate._grants_of(v_id) g cross join lateral (select pgstate._subtree_ranges(g.subtree, g.agent) as ranges) r
+    ), denied as (
+      select h."right", range_agg(u) as ranges from held h, unnest(h.ranges) u where h.deny and h.ended is not true group by 1
+    )
+    select h."right", h.own, h.deny,
+           case when h.ended then 'ended' when h.deny or d.ranges is null or not d.ranges && h.ranges then 'in force'
+                when d.ranges @> h.ranges then 'denied' else 'partly denied' end,
+           h.through, h.until, h.granted_by, h.granted_at
+      from held h left join denied d on d."right" = h."right"
+     order by array_position(array['read', 'write', 'admin'], h."right"), h.own collate "C", h.deny, h.through nulls first;
+end
+$$;
+comment on function pgstate._effective(pgstate._actor, text) is 'Internal: what an agent may, and where it comes from.';
+
+-- functions/admin/_explain_access.sql
+create function pgstate._explain_access(p_actor pgstate._actor, p_agent text, p_key text, p_right text) returns setof pgstate.access_reason
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int := p_actor.id;
+begin
+  if not pgstate._key_ok(p_key) then
+    perform pgstate._bad_key(p_key);
+  elsif p_right is null or p_right not in ('read', 'write', 'admin') then
+    raise exception using errcode = 'PS007', message = format('unknown right %L', p_right), hint = 'Rights are read, write and admin.';
+  elsif p_agent is distinct from p_actor.name then
+    perform pgstate._check_admin(p_actor, p_key);
+    v_id := pgstate._agent_id(p_agent);
+  end if;
+  return query
+    with covering as (
+      select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ '\*$' desc, g.through nulls first) as rank
+        from pgstate._grants_of(v_id) g
+       where g."right" = p_right and (g.until is null or g.until > pgstate._now()) and pgstate._subtree_ranges(g.subtree, g.agent) @> p_key
+    )
+    select not bool_or(c.deny) over (), c.rank = 1, c.subtree, c.deny, c.through, c.until, c.granted_by, c.granted_at from covering c order by c.rank;
+  if not found then
+    return next row(false, true, null, null, null, null, null, null)::pgstate.access_reason;
+  end if;
+end
+$$;
+comment on function pgstate._explain_access(pgstate._actor, text, text, text) is 'Internal: the grants and denials that cover a key.';
+
+-- functions/admin/_grant.sql
+create function pgstate._grant(
+  p_agent text, p_subtree text, p_right text, p_on boolean, p_deny boolean default false, p_ttl interval default null, p_until timestamptz default null
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_id int;
+  v_until timestamptz := coalesce(p_until, pgstate._now() + p_ttl);
 begin
   if p_right is null or p_right not in ('read', 'write', 'admin') then
     raise exception using errcode = 'PS007', message = format('unknown right %L', p_right), hint = 'Rights are read, write and admin.';
+  elsif p_deny is null or num_nonnulls(p_ttl, p_until) = 2 or not pgstate._span_ok(p_ttl) or v_until not between pgstate._now() and '9999-12-01' then
+    raise exception using errcode = 'PS007', message = 'a grant ends after ttl, which is positive and at most 100 years, or until a time to come, or never';
   end if;
   perform pgstate._check_admin(v_actor, p_subtree);
-  v_id := pgstate._agent_id(p_agent);
+  v_id := pgstate._agent_id(p_agent, true);
   perform pgstate._subtree_ranges(p_subtree, p_agent);
-  if p_on then
-    insert into pgstate.access_grant (agent_id, subtree, "right", granted_by) values (v_id, p_subtree, p_right, v_actor.name)
-        on conflict do nothing;
-  elsif exists (select from pgstate.agent a where a.id = v_id and a.root) then
+  if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';
+  elsif p_on then
+    insert into pgstate.access_grant as g (agent_id, subtree, "right", deny, until, granted_by) values (v_id, p_subtree, p_right, p_deny, v_until, v_actor.name)
+        on conflict on constraint access_grant_pkey do update set until = excluded.until, granted_by = excluded.granted_by, granted_at = excluded.granted_at
+     where g.until is distinct from excluded.until;
   else
-    delete from pgstate.access_grant g where g.agent_id = v_id and g.subtree = p_subtree and g."right" = p_right;
+    delete from pgstate.access_grant g where g.agent_id = v_id and g.subtree = p_subtree and g."right" = p_right and g.deny = p_deny;
     if not found then
       -- a misspelt subtree must not pass for a right taken away
-      raise exception using errcode = 'PS007', message = format('%s has no grant of %s on %s', p_agent, p_right, p_subtree),
+      raise exception using errcode = 'PS007', message = format('%s has no %s of %s on %s', p_agent, case when p_deny then 'denial' else 'grant' end, p_right, p_subtree),
         hint = 'Revoke exactly what was granted: pgstate.grants() lists it.';
     end if;
-    perform pgstate._drop_watchers(v_id, null);
   end if;
+  -- before the watches: who is added to the group meanwhile waits for its row
   perform pgstate._fold_grants(v_id);
-  perform pgstate._audit(v_actor, case when p_on then 'grant' else 'revoke' end, p_subtree, jsonb_build_object('agent', p_agent, 'right', p_right));
+  if p_deny = p_on or v_until is not null then
+    -- it reaches less now, or will
+    perform pgstate._drop_watchers(v_id, null);
+    perform pgstate._drop_watchers(m.agent_id, null) from pgstate.group_member m where m.group_id = v_id;
+  end if;
+  perform pgstate._audit(v_actor, case when p_on then case when p_deny then 'deny' else 'grant' end else 'revoke' end, p_subtree,
+                         jsonb_build_object('agent', p_agent, 'right', p_right, 'deny', nullif(p_deny and not p_on, false), 'until', v_until));
 end
 $$;
-comment on function pgstate._grant(text, text, text, boolean) is 'Internal: grants or revokes a right.';
+comment on function pgstate._grant(text, text, text, boolean, boolean, interval, timestamptz) is 'Internal: grants or denies a right, or takes that back.';
 
 -- functions/admin/_grants.sql
 create function pgstate._grants(p_actor pgstate._actor) returns setof pgstate.grant_row
@@ -2921,9 +3352,9 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   return query
-    select a.name, g.subtree, g."right", g.granted_by, g.granted_at
+    select a.name, g.subtree, g."right", g.granted_by, g.granted_at, g.deny, g.until
       from pgstate.access_grant g join pgstate.agent a on a.id = g.agent_id
-     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id)
+     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id)
      order by a.name, g.subtree, g."right";
 end
 $$;
@@ -3561,7 +3992,7 @@ begin
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._rules_changed(p_subtree);
   perform pgstate._audit(p_actor, 'set_search', p_subtree, jsonb_build_object('fields', p_fields, 'config', p_config, 'vectors', p_vectors, 'vector_fields', p_vector_fields));
-  if (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id) then
+  if (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id) then
     perform pgstate._follow_writes();
   elsif not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then
     raise exception using errcode = 'PS010', message = 'search does not follow writes here yet',
@@ -3600,7 +4031,7 @@ begin
            not exists (select from pgstate.search_build b where pgstate._pattern_ranges(b.subtree) && r.ranges),
            r.set_by, r.set_at
       from pgstate.search_rule r
-     where (select x.touches + x.admins from pgstate.reach x where x.agent_id = p_actor.id) && r.ranges
+     where (select x.touches + x.admins from pgstate._reach x where x.agent_id = p_actor.id) && r.ranges
      order by r.subtree;
 end
 $$;
@@ -10213,6 +10644,119 @@ end
 $$;
 comment on function pgstate.agents(text) is 'The registered agents; without admin on everything, only the caller itself. PS010.';
 
+-- functions/admin/add_to_group.sql
+create function pgstate.add_to_group(name text, agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_member(add_to_group.name, add_to_group.agent, true);
+end
+$$;
+comment on function pgstate.add_to_group(text, text) is
+  'Adds an agent to a group: what the group may and may not holds for it from then on. Not the administrator, and no other group. Needs admin on everything. PS007 PS010.';
+
+-- functions/admin/create_group.sql
+create function pgstate.create_group(name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._add_group(create_group.name);
+end
+$$;
+comment on function pgstate.create_group(text) is
+  'Registers a group of agents. Rights are granted and denied to it as to an agent, by its name, and hold for each member; {agent} stands for the member. Needs admin on everything. PS007 PS010.';
+
+-- functions/admin/drop_group.sql
+create function pgstate.drop_group(name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._drop_group(drop_group.name);
+end
+$$;
+comment on function pgstate.drop_group(text) is
+  'Removes a group with what it was granted and denied; its members stay. Needs admin on everything. PS007 PS010.';
+
+-- functions/admin/remove_from_group.sql
+create function pgstate.remove_from_group(name text, agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_member(remove_from_group.name, remove_from_group.agent, false);
+end
+$$;
+comment on function pgstate.remove_from_group(text, text) is
+  'Removes an agent from a group; open watches lose at once what they had through it. Needs admin on everything. PS007 PS010.';
+
+-- functions/admin/groups.sql
+create function pgstate.groups(agent text default null) returns setof pgstate.group_row
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._groups(pgstate._enter(groups.agent));
+end
+$$;
+comment on function pgstate.groups(text) is 'The groups of agents with their members; without admin on everything, the caller''s own, and of the members only itself. PS010.';
+
+-- functions/admin/effective.sql
+create function pgstate.effective(agent text default null) returns setof pgstate.effective_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  -- the login itself asks about others, as with all administration
+  v_actor pgstate._actor := pgstate._enter(null);
+begin
+  return query select * from pgstate._effective(v_actor, coalesce(effective.agent, v_actor.name));
+end
+$$;
+comment on function pgstate.effective(text) is
+  'What an agent may and may not, its own grants and denials and those of its groups, and which of them are in force, denied, partly denied, or ended. About others than the caller: needs admin on everything. PS007 PS010.';
+
+-- functions/admin/explain_access.sql
+create function pgstate.explain_access(agent text, key text, "right" text) returns setof pgstate.access_reason
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._explain_access(pgstate._enter(null), explain_access.agent, explain_access.key, explain_access."right");
+end
+$$;
+comment on function pgstate.explain_access(text, text, text) is
+  'Why an agent has a right on a key, or not: the grants and denials that cover the key now, the one that decides first (any denial before all grants, then the nearest); without any, one row that says so. About others than the caller: needs admin on the key. PS001 PS007 PS010.';
+
+-- functions/quota/set_quota.sql
+create function pgstate.set_quota(agent text, entries bigint default null, bytes bigint default null, writes_per_minute int default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_quota(set_quota.agent, set_quota.entries, set_quota.bytes, set_quota.writes_per_minute);
+end
+$$;
+comment on function pgstate.set_quota(text, bigint, bigint, int) is
+  'How many entries an agent may keep (those whose newest version is its), how many bytes their values may have, and how many versions it may write in a minute of the clock; null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Data of checkpoints and steps is not counted, only their entries. Needs admin on everything. PS007 PS010.';
+
+-- functions/quota/quotas.sql
+create function pgstate.quotas(agent text default null) returns setof pgstate.quota_row
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._quotas(pgstate._enter(quotas.agent));
+end
+$$;
+comment on function pgstate.quotas(text) is 'The quotas of agents and what they have used, at most: what others overwrote or removed is taken off before anything is refused. Without admin on everything, only the caller''s own. PS010.';
+
+-- functions/admin/deny_access.sql
+create function pgstate.deny_access(agent text, subtree text, "right" text, ttl interval default null, until timestamptz default null) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._grant(deny_access.agent, deny_access.subtree, deny_access."right", true, true, deny_access.ttl, deny_access.until);
+end
+$$;
+comment on function pgstate.deny_access(text, text, text, interval, timestamptz) is
+  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it. PS002 PS007 PS010.';
+
 -- functions/admin/delegate.sql
 create function pgstate.delegate(login text, agent text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -10246,16 +10790,16 @@ comment on function pgstate.drop_gateway(text) is
   'Removes a gateway and its delegations. The agents stay, with the claims that they took through it. The database role stays: DROP ROLE removes that. Needs admin on everything. PS007 PS010.';
 
 -- functions/admin/grant_access.sql
-create function pgstate.grant_access(agent text, subtree text, "right" text) returns void
+create function pgstate.grant_access(agent text, subtree text, "right" text, ttl interval default null, until timestamptz default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  perform pgstate._grant(grant_access.agent, grant_access.subtree, grant_access."right", true);
+  perform pgstate._grant(grant_access.agent, grant_access.subtree, grant_access."right", true, false, grant_access.ttl, grant_access.until);
 end
 $$;
-comment on function pgstate.grant_access(text, text, text) is
-  'Grants read, write or admin on a key, a subtree (research/**) or everything (**); {agent} as a segment stands for the agent''s name. The caller needs admin on all of it. PS002 PS007 PS010.';
+comment on function pgstate.grant_access(text, text, text, interval, timestamptz) is
+  'Grants an agent, or each member of a group, read, write or admin on a key, a subtree (research/**) or everything (**); {agent} as a segment stands for the agent''s name. ttl or until: when it ends by itself; granted again, it ends as is said then. The caller needs admin on all of it. PS002 PS007 PS010.';
 
 -- functions/admin/grants.sql
 create function pgstate.grants(agent text default null) returns setof pgstate.grant_row
@@ -10269,15 +10813,15 @@ $$;
 comment on function pgstate.grants(text) is 'All grants; without admin on everything, only the caller''s own. PS010.';
 
 -- functions/admin/revoke_access.sql
-create function pgstate.revoke_access(agent text, subtree text, "right" text) returns void
+create function pgstate.revoke_access(agent text, subtree text, "right" text, deny boolean default false) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  perform pgstate._grant(revoke_access.agent, revoke_access.subtree, revoke_access."right", false);
+  perform pgstate._grant(revoke_access.agent, revoke_access.subtree, revoke_access."right", false, revoke_access.deny);
 end
 $$;
-comment on function pgstate.revoke_access(text, text, text) is 'Takes a grant back, exactly as it was given; open watches lose it at once. PS002 PS007 PS010.';
+comment on function pgstate.revoke_access(text, text, text, boolean) is 'Takes a grant back, or with deny a denial, exactly as it was given; open watches lose what was granted at once. PS002 PS007 PS010.';
 
 -- functions/admin/undelegate.sql
 create function pgstate.undelegate(login text, agent text) returns void
@@ -11912,13 +12456,20 @@ create function pgstate._on_version() returns trigger
 language plpgsql volatile
 as $$
 begin
-  if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off') is not true then
-    perform pgstate._wake_written();
+  if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off'
+      and (pg_catalog.current_setting('pgstate.quota', true) operator(pg_catalog.=) 'on') is not true) is not true then
+    -- which only _enter_write() can have set after the statement began
+    if pg_catalog.current_setting('pgstate.quota', true) operator(pg_catalog.=) 'on' then
+      perform pgstate._charge();
+    end if;
+    if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off') is not true then
+      perform pgstate._wake_written();
+    end if;
   end if;
   return null;
 end
 $$;
-comment on function pgstate._on_version() is 'Internal: wakes the watchers of the keys that a statement wrote.';
+comment on function pgstate._on_version() is 'Internal: counts what a statement wrote where the agent has a quota, and wakes its watchers.';
 
 create trigger version_wake after insert on pgstate.version for each statement execute function pgstate._on_version();
 
@@ -12221,13 +12772,15 @@ comment on column pgstate.agents.created_at is 'When it was registered.';
 
 -- views/grants.sql
 create or replace view pgstate.grants with (security_invoker = true) as
-select g.agent, g.subtree, g."right", g.granted_by, g.granted_at from pgstate.grants() g;
+select g.agent, g.subtree, g."right", g.granted_by, g.granted_at, g.deny, g.until from pgstate.grants() g;
 comment on view pgstate.grants is 'Rights of agents on keys and subtrees; without admin on everything, only the reader''s own.';
 comment on column pgstate.grants.agent is 'Who has the right.';
 comment on column pgstate.grants.subtree is 'A key, a subtree (a/b/**) or ** for everything; {agent} stands for the agent''s name.';
 comment on column pgstate.grants."right" is 'read, write or admin.';
 comment on column pgstate.grants.granted_by is 'The agent that granted it.';
 comment on column pgstate.grants.granted_at is 'When it was granted.';
+comment on column pgstate.grants.deny is 'A denial, which wins over grants.';
+comment on column pgstate.grants.until is 'When it ends by itself; null for never.';
 
 -- views/policies.sql
 create or replace view pgstate.policies with (security_invoker = true) as

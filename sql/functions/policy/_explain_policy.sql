@@ -3,7 +3,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_subtrees text[] := pgstate._subtrees_of(p_key);
-  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate._reach r where r.agent_id = p_actor.id);
 begin
   return query
     select d.setting,

@@ -4,7 +4,7 @@ create function pgstate._policies(p_actor pgstate._actor) returns setof pgstate.
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate._reach r where r.agent_id = p_actor.id);
 begin
   return query
     select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at,
