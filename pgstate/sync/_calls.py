@@ -415,6 +415,7 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         backoff_limit: Seconds | None = None,
         dead_letter: str | None = None,
         claimed_writes: bool | None = None,
+        guard: str | None = None,
     ) -> None:
         """Rules for a key, a subtree (research/**) or everything (**), named in full also in a namespace. What is
         given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it.
@@ -425,9 +426,10 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         knows: values written from now on must fit it. `max_attempts` is how often work is claimed in vain before
         it is given up, `dead_letter` the subtree ("tasks/dead", named in full) that it is moved to then,
         `backoff` and `backoff_limit` (seconds) the pause after its first failure and the longest.
-        `claimed_writes` lets claimed entries be written without the token. Raises InvalidPattern, UnknownReducer,
-        InvalidArgument (which names the keyword of a schema that the database cannot check), AccessDenied (needs
-        admin on all of the subtree, and on that of `dead_letter`)."""
+        `claimed_writes` lets claimed entries be written without the token. `guard` is what becomes of writes that
+        hold a secret: "refuse", which holds without a policy (SecretRefused), "redact", or "off". Raises
+        InvalidPattern, UnknownReducer, InvalidArgument (which names the keyword of a schema that the database
+        cannot check), AccessDenied (needs admin on all of the subtree, and on that of `dead_letter`)."""
         self._run(
             self._its.set_policy(
                 subtree,
@@ -441,12 +443,13 @@ class StateCalls(Proxy[client.BoundState | client.State]):
                 backoff_limit=backoff_limit,
                 dead_letter=dead_letter,
                 claimed_writes=claimed_writes,
+                guard=guard,
             )
         )
 
     def drop_policy(self, subtree: str, settings: Sequence[str] | None = None) -> None:
         """Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit,
-        schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes). Raises InvalidPattern,
+        schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard). Raises InvalidPattern,
         InvalidArgument when there is no such policy, AccessDenied."""
         self._run(self._its.drop_policy(subtree, settings))
 

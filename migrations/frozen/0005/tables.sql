@@ -211,3 +211,12 @@ comment on column pgstate.usage.writes is 'Versions in that minute.';
 comment on column pgstate.usage.xid is 'The transaction that changed it last.';
 comment on column pgstate.usage.seq is 'The last version that it has counted.';
 comment on sequence pgstate.usage_id_seq is 'Numbers of parts of usage.';
+-- Guards against secrets.
+alter table pgstate.policy add column guard text;
+comment on column pgstate.policy.guard is 'What becomes of writes that hold a secret: refuse, redact or off.';
+alter table pgstate.policy drop constraint policy_sets_something;
+alter table pgstate.policy add constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
+  backoff, backoff_limit, dead_letter, claimed_writes, guard) > 0);
+alter table pgstate.policy add constraint policy_guard_known check (guard in ('refuse', 'redact', 'off'));
+alter type pgstate._policy add attribute guard text;
+alter type pgstate.policy_row add attribute guard text;
