@@ -9,6 +9,7 @@ PgStateError
  ├─ ReducerMismatch       PS006   the operand does not fit the current value
  ├─ InvalidArgument       PS007   a limit, lease, ttl, name or guard out of range
  ├─ SchemaViolation       PS008   the value does not fit the JSON Schema that a policy sets for the key
+ ├─ SecretRefused         PS009   the key or the value holds what looks like a secret
  ├─ AccessDenied          PS010   outside the acting agent's grants, whether or not anything is there
  ├─ CursorInvalid         PS020   not a cursor, or ahead of what the transaction can see
  ├─ CursorExpired         PS021   of another history of the database, or older than what is kept: list again
@@ -109,6 +110,13 @@ class SchemaViolation(PgStateError):
     """The value does not fit the JSON Schema that a policy sets for the key (`State.explain_policy` shows it)."""
 
     sqlstate = "PS008"
+
+
+class SecretRefused(PgStateError):
+    """The key or the value holds what looks like a secret; the message names the rule and never what was found. Store a
+    handle, or have a policy set `guard` to redact or off."""
+
+    sqlstate = "PS009"
 
 
 class AccessDenied(PgStateError):

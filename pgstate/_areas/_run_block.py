@@ -12,6 +12,7 @@ from pgstate import errors
 from pgstate._areas import _telemetry
 from pgstate._areas._base import seconds
 from pgstate._areas._run import Run, current
+from pgstate._areas._run_held import SetDown
 from pgstate._areas._stir import LOOK_AGAIN, Stirred
 from pgstate.types import Row, Seconds
 
@@ -108,8 +109,11 @@ class RunBlock:
         current.reset(self._token)
         try:
             await self._run._settle(error)
+        except SetDown:
+            error = None
+            raise
         finally:
-            self._span.__exit__(kind, error, traceback) if error is None else _end(self._span, error)
+            self._span.__exit__(None, None, None) if error is None else _end(self._span, error)
 
 
 def _end(span: Any, error: BaseException) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -52,7 +53,7 @@ class Steps(HeldRun):
         Raises StepFailed when all attempts have failed (recorded), StepMismatch, RunCancelled, RunTimeout, LeaseLost,
         InvalidValue, Timeout, Unreachable.
         """
-        place = self._records.place(name)
+        place = self._place(name)
         return await self._step(place, "step", function, args, kwargs, retry, timeout, undo, as_)  # type: ignore[no-any-return]
 
     async def map(
@@ -70,7 +71,7 @@ class Steps(HeldRun):
         good ends it, when those under way have ended. Raises as `step`."""
         if concurrency < 1:
             raise errors.InvalidArgument("concurrency is at least 1")
-        place = self._records.place(name)
+        place = self._place(name)
         each = list(items)
         results: list[Any] = [None] * len(each)
         if not each:
@@ -115,14 +116,21 @@ class Steps(HeldRun):
         record = self._records.find(place.id)
         if record is None:
             with _telemetry.span(f"step {place.name}", run=self._full, step=place.id):
-                result = await self._perform(
-                    place, kind, function, args, kwargs, retry or ONCE, timeout, wanted, about.wants_context
-                )
-        else:
-            result = self._replay(record, wanted)
-        if undo is not None:
-            self._undos.append((place.id, undo, (result,)))
+                self._busy += 1
+                try:
+                    return await self._perform(
+                        place, kind, function, args, kwargs, retry or ONCE, timeout, wanted, about.wants_context, undo
+                    )
+                finally:
+                    self._busy -= 1
+        result = self._replay(record, wanted)
+        self._done(place, undo, result)
         return result
+
+    def _done(self, place: Place, undo: Callable[[Any], Any] | None, result: Any) -> None:
+        rank = self._records.finished(place.id)
+        if undo is not None:
+            self._to_undo(rank, place.id, undo, result)
 
     def _replay(self, record: Record, wanted: Any) -> Any:
         if record.state == "failed":
@@ -141,6 +149,7 @@ class Steps(HeldRun):
         timeout: Seconds | None,
         wanted: Any,
         wants_context: bool,
+        undo: Callable[[Any], Any] | None,
     ) -> Any:
         began = self._loop.time()
         attempt = 0
@@ -160,7 +169,7 @@ class Steps(HeldRun):
                 type_, data = self._values.dump(value)
             except Exception as error:
                 await _drop(None if context is None else context._close())
-                if self._halted is not None or self.lost:
+                if (self._halted is not None and not self._undoing) or self.lost:
                     raise
                 said = f"{type(error).__name__}: {error}"
                 if attempt < retry.attempts and isinstance(error, retry.on):
@@ -178,8 +187,20 @@ class Steps(HeldRun):
             except BaseException:
                 await _drop(None if context is None else context._close())
                 raise
-            await self._record(place, kind, "done", type_, data, attempt, began, context=context)
-            return self._values.round(value, type_, data, wanted)
+            recording = self._record(place, kind, "done", type_, data, attempt, began, context=context)
+            kept = partial(self._kept, place, undo, value, type_, data, wanted)
+            if undo is not None:
+                # what is recorded must be known when it is time to undo it
+                return await _to_its_end(recording, kept)
+            await recording
+            return kept()
+
+    def _kept(
+        self, place: Place, undo: Callable[[Any], Any] | None, value: Any, type: str, data: bytes, wanted: Any
+    ) -> Any:
+        result = self._values.round(value, type, data, wanted)
+        self._done(place, undo, result)
+        return result
 
     async def _record(
         self,
@@ -257,6 +278,19 @@ async def _call(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[
     value = await asyncio.to_thread(function, *args, **kwargs)
     # a callable object, a partial, a lambda that makes a coroutine
     return await value if isawaitable(value) else value
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None], then: Callable[[], T]) -> T:
+    """Awaits it, and when this is cancelled, its end before that is told; `then` is called when it has gone well."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is None:
+            then()
+        raise
+    return then()
 
 
 async def _drop(transaction: Transaction | None) -> None:

@@ -195,9 +195,11 @@ class Runs(Area):
         )
 
     async def cancel(self, key: str) -> bool:
-        """Cancels a run. False if somebody works on it: then that is interrupted, undoes what there is to undo, and the
-        run is cancelled when that is done. Raises RunMissing, RunEnded, InvalidKey, AccessDenied (takes read and
-        write)."""
+        """Cancels a run. False while there may be something to undo: then who works on it is interrupted, or else the
+        next worker that knows its workflow takes it up, undoes that, the last first, and the run is cancelled when that
+        is done. A run without a workflow's name that nobody works on ends at once, and nothing is undone.
+
+        Raises RunMissing, RunEnded, InvalidKey, AccessDenied (takes read and write)."""
         full = self._key(key)
         status = await self._change(
             key,

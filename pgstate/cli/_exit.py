@@ -22,6 +22,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.ReducerMismatch, USAGE),
     (errors.InvalidArgument, USAGE),
     (errors.SchemaViolation, USAGE),
+    (errors.SecretRefused, USAGE),
     (errors.CursorInvalid, USAGE),
     (errors.NotRecorded, USAGE),
     (errors.OpIdReused, USAGE),

@@ -173,3 +173,4 @@ class Policy(Model):
     backoff_limit: Mapped[timedelta | None]
     dead_letter: Mapped[str | None]
     claimed_writes: Mapped[bool | None]
+    guard: Mapped[str | None]

@@ -345,6 +345,7 @@ class Policy:
     backoff_limit: timedelta | None = None
     dead_letter: str | None = None
     claimed_writes: bool | None = None
+    guard: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -562,7 +562,8 @@ begin
   select (array_agg(p.reducer order by p.nearness desc) filter (where p.reducer is not null))[1],
          nullif((array_agg(p.ttl order by p.nearness desc) filter (where p.ttl is not null))[1], interval '0'),
          (array_agg(p.value_limit order by p.nearness desc) filter (where p.value_limit is not null))[1],
-         (array_agg(p.schema order by p.nearness desc) filter (where p.schema is not null))[1]
+         (array_agg(p.schema order by p.nearness desc) filter (where p.schema is not null))[1],
+         (array_agg(p.guard order by p.nearness desc) filter (where p.guard is not null))[1]
     into v_policy
     from pgstate.policy p where p.subtree = any (v_subtrees);
   return v_policy;
@@ -634,6 +635,141 @@ begin
 end
 $$;
 comment on function pgstate._claimed_writes(text) is 'Internal: may a claimed entry be written without its token?';
+
+-- functions/guards/_secret_patterns.sql
+-- What is taken for a secret: rules, most specific first. They are kept here once; the Python client reads this file, and
+-- a test has both agree. So only what a regular expression means alike in Postgres and in Python's re: explicit classes,
+-- lookaround, no \s or \w, no lazy quantifiers, alternatives of which only one can fit. They are matched against JSON texts
+-- too, where a line break is \n: hence (?<=\\[nrt]) beside each boundary; no match begins or ends inside an escape.
+-- No rule goes by entropy: that would flag every UUID and digest. What contains a match contains one of _secret_hint().
+create function pgstate._secret_patterns() returns text[]
+language plpgsql immutable parallel safe
+as $$
+begin
+  return array[
+    ['aws_access_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])'],
+    ['google_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}'],
+    ['azure_storage_key', 'AccountKey=[A-Za-z0-9+/]{86}=='],
+    ['anthropic_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}'],
+    ['openai_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}'],
+    ['model_provider_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})'],
+    ['huggingface_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}'],
+    ['github_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})'],
+    ['gitlab_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}'],
+    ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})'],
+    ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}'],
+    ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})'],
+    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: [^\\"\n\r]*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?'],
+    ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}'],
+    ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@']
+  ];
+end
+$$;
+comment on function pgstate._secret_patterns() is 'Internal: rules for what is taken for a secret, each a name and a regular expression.';
+
+-- functions/guards/_secret_hint.sql
+-- Tried first: what has none of this holds no secret of _secret_patterns(). One regular expression of few states, since the
+-- server builds its automaton anew for each value (literals in full took 11 us for each, this takes 4, and 4 for each
+-- kilobyte). sk- not after a letter, but n, r and t, which may end an escape: else every task-1 would be looked at closely.
+create function pgstate._secret_hint() returns text
+language plpgsql immutable parallel safe
+as $$
+begin
+  return 'A[KSI][Iz][Aa]|[^a-mo-q]sk-|gsk_|xa(?:i|pp)-|hf_|gh[opsur]_|b_pat_|lpat-|xox|k_live|npm_|pi-A|E KEY|tKey=|eyJ|://[^/ ]*@';
+end
+$$;
+comment on function pgstate._secret_hint() is 'Internal: a quick test for what may hold a secret; of texts that begin with a blank.';
+
+-- functions/guards/_secret_rule.sql
+-- The first rule that something in a text fits. The name of the rule is all that anybody is told.
+create function pgstate._secret_rule(p_text text) returns text
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rule text[];
+begin
+  if (' ' || p_text) ~ pgstate._secret_hint() then
+    foreach v_rule slice 1 in array pgstate._secret_patterns() loop
+      if p_text ~ v_rule[2] then
+        return v_rule[1];
+      end if;
+    end loop;
+  end if;
+  return null;
+end
+$$;
+comment on function pgstate._secret_rule(text) is 'Internal: the rule by which a text holds a secret, or null.';
+
+-- functions/guards/_redact.sql
+-- Also of the text of JSON, which stays JSON: see _secret_patterns().
+create function pgstate._redact(p_text text) returns text
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rule text[];
+  v_text text := p_text;
+begin
+  if (' ' || p_text) ~ pgstate._secret_hint() then
+    foreach v_rule slice 1 in array pgstate._secret_patterns() loop
+      v_text := regexp_replace(v_text, v_rule[2], '[redacted:' || v_rule[1] || ']', 'g');
+    end loop;
+  end if;
+  return v_text;
+end
+$$;
+comment on function pgstate._redact(text) is 'Internal: a text with [redacted:rule] in place of each secret.';
+
+-- functions/guards/_guard_of.sql
+create function pgstate._guard_of(p_actor pgstate._actor, p_key text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return coalesce(case when p_actor.policies then (pgstate._policy_of(p_key)).guard end, 'refuse');
+end
+$$;
+comment on function pgstate._guard_of(pgstate._actor, text) is 'Internal: what becomes of secrets under a key: refuse, redact or off.';
+
+-- functions/guards/_guarded.sql
+-- For texts that must not be refused, such as why work failed: redacted wherever the guard is on.
+create function pgstate._guarded(p_actor pgstate._actor, p_key text, p_text text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if (' ' || p_text) ~ pgstate._secret_hint() and pgstate._guard_of(p_actor, p_key) <> 'off' then
+    return pgstate._redact(p_text);
+  end if;
+  return p_text;
+end
+$$;
+comment on function pgstate._guarded(pgstate._actor, text, text) is 'Internal: a text without secrets, unless the guard of its key is off.';
+
+-- functions/guards/_guarded_data.sql
+-- Of what comes as bytes the database reads JSON and messages of errors. In escapes, which never fail and can be taken back:
+-- a secret is ASCII. p_refuse: by a policy that refuses; else, for results, which would be lost, redacted there too. PS009.
+create function pgstate._guarded_data(p_actor pgstate._actor, p_key text, p_type text, p_data bytea, p_refuse boolean) returns bytea
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_text text;
+  v_mode text;
+  v_rule text;
+begin
+  if p_type in ('json', 'error') then
+    v_text := encode(p_data, 'escape');
+    if (' ' || v_text) ~ pgstate._secret_hint() then
+      v_mode := pgstate._guard_of(p_actor, p_key);
+      v_rule := case when v_mode <> 'off' then pgstate._secret_rule(v_text) end;
+      if v_rule is not null and v_mode = 'refuse' and p_refuse then
+        perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_rule);
+      elsif v_rule is not null then
+        return decode(pgstate._redact(v_text), 'escape');
+      end if;
+    end if;
+  end if;
+  return p_data;
+end
+$$;
+comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boolean) is 'Internal: serialized data without secrets, where it can be read. PS009.';
 
 -- functions/policy/_keep_text.sql
 create function pgstate._keep_text(p_versions int, p_age interval, p_everything boolean) returns text
@@ -1114,7 +1250,7 @@ comment on function pgstate._policies_changed(text, boolean) is 'Internal: what 
 -- functions/policy/_set_policy.sql
 create function pgstate._set_policy(
   p_actor pgstate._actor, p_subtree text, p_reducer text, p_ttl interval, p_keep text, p_value_limit int, p_schema jsonb,
-  p_max_attempts int, p_backoff interval, p_backoff_limit interval, p_dead_letter text, p_claimed_writes boolean
+  p_max_attempts int, p_backoff interval, p_backoff_limit interval, p_dead_letter text, p_claimed_writes boolean, p_guard text
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -1126,13 +1262,16 @@ begin
   if strpos(p_subtree, '{agent}') > 0 then
     raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
       hint = 'A policy is about keys, whoever writes them: {agent} has no meaning in it.';
-  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes) = 0 then
-    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter or claimed_writes',
+  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard) = 0 then
+    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes or guard',
       hint = 'drop_policy(subtree, settings) takes settings away.';
   elsif p_ttl <> interval '0' and not pgstate._span_ok(p_ttl) then
     raise exception using errcode = 'PS007', message = 'ttl is positive and at most 100 years, or 0 for none';
   elsif p_value_limit is not null and p_value_limit not between 1 and (select i.value_limit from pgstate.install i) then
     raise exception using errcode = 'PS007', message = 'value_limit is a number of bytes, at most that of the installation (see pgstate.info())';
+  end if;
+  if p_guard not in ('refuse', 'redact', 'off') then
+    raise exception using errcode = 'PS007', message = 'guard is refuse, redact or off';
   end if;
   if p_max_attempts < 1 then
     raise exception using errcode = 'PS007', message = 'max_attempts is at least 1';
@@ -1179,12 +1318,12 @@ begin
 
   perform pgstate._lock_policies();
   insert into pgstate.policy as p (subtree, nearness, reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, set_by, set_at,
-                              max_attempts, backoff, backoff_limit, dead_letter, claimed_writes)
+                              max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard)
   values (p_subtree,
           case when p_subtree = '**' then 0
                else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
           p_reducer, p_ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything, p_value_limit, p_schema,
-          p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes)
+          p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard)
       on conflict on constraint policy_pkey do update
      set reducer = coalesce(excluded.reducer, p.reducer), ttl = coalesce(excluded.ttl, p.ttl),
          keep_versions = case when p_keep is null then p.keep_versions else excluded.keep_versions end,
@@ -1193,14 +1332,14 @@ begin
          value_limit = coalesce(excluded.value_limit, p.value_limit), schema = coalesce(excluded.schema, p.schema),
          max_attempts = coalesce(excluded.max_attempts, p.max_attempts), backoff = coalesce(excluded.backoff, p.backoff),
          backoff_limit = coalesce(excluded.backoff_limit, p.backoff_limit), dead_letter = coalesce(excluded.dead_letter, p.dead_letter),
-         claimed_writes = coalesce(excluded.claimed_writes, p.claimed_writes),
+         claimed_writes = coalesce(excluded.claimed_writes, p.claimed_writes), guard = coalesce(excluded.guard, p.guard),
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._policies_changed(p_subtree, p_keep is not null);
   -- what holds from now on; a schema, which may be long, by its hash
   perform pgstate._audit(p_actor, 'set_policy', p_subtree, (select to_jsonb(p) - '{subtree,nearness,set_by,set_at}'::text[] || jsonb_build_object('schema', encode(sha256(convert_to(p.schema::text, 'UTF8')), 'hex')) from pgstate.policy p where p.subtree = p_subtree));
 end
 $$;
-comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb, int, interval, interval, text, boolean) is 'Internal: sets what is given.';
+comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb, int, interval, interval, text, boolean, text) is 'Internal: sets what is given.';
 
 -- functions/policy/_drop_policy.sql
 create function pgstate._drop_policy(p_actor pgstate._actor, p_subtree text, p_settings text[]) returns void
@@ -1209,7 +1348,7 @@ as $$
 declare
   v_policy pgstate.policy;
   v_settings text[] := coalesce(p_settings, array['reducer', 'ttl', 'keep', 'value_limit', 'schema',
-    'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes']);
+    'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes', 'guard']);
   v_setting text;
   v_kept boolean;
 begin
@@ -1219,14 +1358,14 @@ begin
   -- a misspelt name must not pass for a rule taken away
   foreach v_setting in array v_settings loop
     if coalesce(v_setting, '') <> all (array['reducer', 'ttl', 'keep', 'value_limit', 'schema',
-         'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes']) then
+         'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes', 'guard']) then
       raise exception using errcode = 'PS007', message = format('unknown setting %L', left(v_setting, 80)),
-        hint = 'Settings are reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter and claimed_writes.';
+        hint = 'Settings are reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes and guard.';
     elsif p_settings is not null and (case v_setting
             when 'reducer' then v_policy.reducer is null when 'ttl' then v_policy.ttl is null when 'schema' then v_policy.schema is null
             when 'value_limit' then v_policy.value_limit is null when 'max_attempts' then v_policy.max_attempts is null
             when 'backoff' then v_policy.backoff is null when 'backoff_limit' then v_policy.backoff_limit is null
-            when 'dead_letter' then v_policy.dead_letter is null when 'claimed_writes' then v_policy.claimed_writes is null
+            when 'dead_letter' then v_policy.dead_letter is null when 'claimed_writes' then v_policy.claimed_writes is null when 'guard' then v_policy.guard is null
             else num_nonnulls(v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything) = 0 end) then
       raise exception using errcode = 'PS007', message = format('no policy on %s sets %s', p_subtree, v_setting),
         hint = 'pgstate.policies() lists them.';
@@ -1245,6 +1384,7 @@ begin
   if 'backoff_limit' = any (v_settings) then v_policy.backoff_limit := null; end if;
   if 'dead_letter' = any (v_settings) then v_policy.dead_letter := null; end if;
   if 'claimed_writes' = any (v_settings) then v_policy.claimed_writes := null; end if;
+  if 'guard' = any (v_settings) then v_policy.guard := null; end if;
   if 'keep' = any (v_settings) then
     v_policy.keep_versions := null;
     v_policy.keep_age := null;
@@ -1252,14 +1392,14 @@ begin
   end if;
   if num_nonnulls(v_policy.reducer, v_policy.ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything,
                   v_policy.value_limit, v_policy.schema, v_policy.max_attempts, v_policy.backoff, v_policy.backoff_limit,
-                  v_policy.dead_letter, v_policy.claimed_writes) = 0 then
+                  v_policy.dead_letter, v_policy.claimed_writes, v_policy.guard) = 0 then
     delete from pgstate.policy p where p.subtree = p_subtree;
   else
     update pgstate.policy p
        set reducer = v_policy.reducer, ttl = v_policy.ttl, value_limit = v_policy.value_limit, schema = v_policy.schema,
            keep_versions = v_policy.keep_versions, keep_age = v_policy.keep_age, keep_everything = v_policy.keep_everything,
            max_attempts = v_policy.max_attempts, backoff = v_policy.backoff, backoff_limit = v_policy.backoff_limit,
-           dead_letter = v_policy.dead_letter, claimed_writes = v_policy.claimed_writes, set_by = p_actor.name, set_at = pgstate._now()
+           dead_letter = v_policy.dead_letter, claimed_writes = v_policy.claimed_writes, guard = v_policy.guard, set_by = p_actor.name, set_at = pgstate._now()
      where p.subtree = p_subtree;
   end if;
   perform pgstate._policies_changed(p_subtree, v_kept and 'keep' = any (v_settings));
@@ -1280,7 +1420,7 @@ begin
   return query
     select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at,
            p.max_attempts, p.backoff, p.backoff_limit,
-           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes
+           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes, p.guard
       from pgstate.policy p
      where v_reach && pgstate._pattern_ranges(p.subtree)
      order by p.subtree;
@@ -1304,7 +1444,7 @@ begin
       from (values (1, 'reducer', null::jsonb), (2, 'ttl', null), (3, 'keep', '"everything"'),
                    (4, 'value_limit', to_jsonb(p_actor.value_limit)), (5, 'schema', null),
                    (6, 'max_attempts', null), (7, 'backoff', '"00:00:01"'), (8, 'backoff_limit', '"00:05:00"'), (9, 'dead_letter', null),
-                   (10, 'claimed_writes', 'false')) d (place, setting, value)
+                   (10, 'claimed_writes', 'false'), (11, 'guard', '"refuse"')) d (place, setting, value)
       left join lateral (
         select x.value, p.subtree
           from pgstate.policy p
@@ -1315,7 +1455,8 @@ begin
             -- the installation's may have become smaller
             ('value_limit', to_jsonb(case when p.value_limit is not null then least(p.value_limit, p_actor.value_limit) end)),
             ('schema', p.schema), ('max_attempts', to_jsonb(p.max_attempts)), ('backoff', to_jsonb(p.backoff)),
-            ('backoff_limit', to_jsonb(p.backoff_limit)), ('dead_letter', to_jsonb(p.dead_letter)), ('claimed_writes', to_jsonb(p.claimed_writes))) x (setting, value)
+            ('backoff_limit', to_jsonb(p.backoff_limit)), ('dead_letter', to_jsonb(p.dead_letter)), ('claimed_writes', to_jsonb(p.claimed_writes)),
+            ('guard', to_jsonb(p.guard))) x (setting, value)
          where p.subtree = any (v_subtrees) and x.setting = d.setting and x.value is not null
          order by p.nearness desc limit 1) f on true
      order by d.place;
@@ -5693,9 +5834,9 @@ create function pgstate._add_run(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent)
+  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent, asleep)
   values (p_key, p_name, p_code, p_type, p_input, coalesce(p_priority, 0), coalesce(p_ready_at, p_now), p_now,
-          coalesce(p_ready_at, p_now) + p_timeout, p_parent);
+          coalesce(p_ready_at, p_now) + p_timeout, p_parent, coalesce(p_ready_at > p_now, false));
 end
 $$;
 comment on function pgstate._add_run(text, text, text, text, bytea, int, timestamptz, interval, text, timestamptz) is 'Internal: makes the run of an entry.';
@@ -5736,7 +5877,8 @@ as $$
 declare
   v_id bigint;
 begin
-  update pgstate.run r set state = 'open', ended_at = null, result = null, result_type = null, cancel_at = null, deadline = null
+  update pgstate.run r set state = 'open', ended_at = null, result = null, result_type = null, cancel_at = null, deadline = null,
+         asleep = false, awaits = null, ready_at = least(r.ready_at, pgstate._now())
    where r.key = p_key returning r.id into v_id;
   if exists (select from pgstate.step s where s.run_id = v_id and s.kind = 'undo') then
     delete from pgstate.step s where s.run_id = v_id;
@@ -5763,7 +5905,8 @@ $$;
 comment on function pgstate._new_code(text, text) is 'Internal: a run goes on with another version of the code.';
 
 -- functions/runs/_ready_runs.sql
--- The runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
+-- Wakes the runs whose time has come, whoever may take them: which those are, nobody is told. Rows that somebody has locked are left
+-- to the next, so this waits for nobody. Then the runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
 -- when the next of the others may be ready.
 create function pgstate._ready_runs(p_names text[], p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -5771,12 +5914,17 @@ as $$
 declare
   v_now timestamptz := pgstate._now();
 begin
+  update pgstate.run r set asleep = false, awaits = null
+   where r.id = any (array(
+     select x.id from pgstate.run x
+      where x.name = any (p_names) and x.ready_at <= v_now and x.state = 'open' and x.key is not null and x.asleep
+      limit 1000 for no key update skip locked));
   return array(
     select e.key
       from (select distinct n from unnest(p_names) n) w (name)
       cross join lateral (
         select r.key, r.priority, r.ready_at, r.id from pgstate.run r
-         where r.name = w.name and r.state = 'open' and r.key is not null and r.ready_at <= v_now
+         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and r.ready_at <= v_now
            and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex)
            and not exists (select from pgstate.claim c where c.key = r.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)) m
       join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'run' and (e.expires_at is null or e.expires_at > v_now)
@@ -5787,13 +5935,23 @@ comment on function pgstate._ready_runs(text[], pgstate.keymultirange, text, int
 
 -- functions/runs/_next_ready.sql
 create function pgstate._next_ready(p_names text[], p_ranges pgstate.keymultirange, p_regex text) returns interval
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
   return (
-    select greatest(min(greatest(r.ready_at, c.lease_until, c.retry_at)) - pgstate._now(), interval '0')
-      from pgstate.run r left join pgstate.claim c on c.key = r.key
-     where r.name = any (p_names) and r.state = 'open' and r.key is not null and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex));
+    select greatest(min(x.at) - pgstate._now(), interval '0')
+      from (select distinct n from unnest(p_names) n) w (name)
+      cross join lateral (
+        select min(greatest(r.ready_at, c.lease_until, c.retry_at)) as at
+          from pgstate.run r left join pgstate.claim c on c.key = r.key
+         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and p_ranges @> r.key
+           and (p_regex is null or r.key ~ p_regex)
+        union all
+        (select r.ready_at
+           from pgstate.run r
+          where r.name = w.name and r.state = 'open' and r.key is not null and r.asleep and r.ready_at is not null and p_ranges @> r.key
+            and (p_regex is null or r.key ~ p_regex)
+          order by r.ready_at limit 1)) x);
 end
 $$;
 comment on function pgstate._next_ready(text[], pgstate.keymultirange, text) is 'Internal: until the first of these runs may be ready.';
@@ -5813,7 +5971,7 @@ create function pgstate._delay_run(p_key text, p_by interval) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  update pgstate.run r set ready_at = pgstate._now() + p_by where r.key = p_key;
+  update pgstate.run r set ready_at = pgstate._now() + p_by, asleep = true where r.key = p_key;
 end
 $$;
 comment on function pgstate._delay_run(text, interval) is 'Internal: no worker takes a run for a while.';
@@ -5858,6 +6016,60 @@ $$;
 comment on function pgstate._add_steps(pgstate._actor, timestamptz, text[], bigint[], text[], text[], text[], int[], boolean[], text[], text[], bytea[], int[], float8[], timestamptz[]) is
   'Internal: records steps of locked runs.';
 
+-- functions/runs/_wake_run.sql
+-- Workers find it at once, and by its claim when it has one.
+create function pgstate._wake_run(p_key text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.run r set asleep = false, awaits = null, ready_at = least(r.ready_at, pgstate._now()) where r.key = p_key and r.asleep;
+end
+$$;
+comment on function pgstate._wake_run(text) is 'Internal: a run sleeps no more.';
+
+-- functions/runs/_wake_parent.sql
+-- A run ends: the one that started it and waits for that is woken. Its row is locked first, see _set_down_run(), and always
+-- after the entry of the one that ends.
+create function pgstate._wake_parent(p_key text) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_parent text := (pgstate._run_of(p_key)).parent;
+begin
+  if v_parent is null then
+    return false;
+  end if;
+  perform from pgstate.run p where p.key = v_parent for no key update;
+  update pgstate.run p set asleep = false, awaits = null, ready_at = pgstate._now()
+   where p.key = v_parent and p.asleep and p.state = 'open' and p_key = any (p.awaits);
+  return found;
+end
+$$;
+comment on function pgstate._wake_parent(text) is 'Internal: wakes the run that waits for the end of this one; was there one?';
+
+-- functions/runs/_set_down_run.sql
+-- A run whose entry is locked sleeps, unless what it waits for has come meanwhile. Signals come under the lock of the entry. The
+-- end of a child does not: so the row is locked before this looks, as _wake_parent() does, and either this sees that the child
+-- has ended, or the child finds this one asleep.
+create function pgstate._set_down_run(p_key text, p_for interval, p_awaits text[]) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_run pgstate.run;
+begin
+  select r.* into v_run from pgstate.run r where r.key = p_key for no key update;
+  if v_run.cancel_at is not null
+     or exists (select from pgstate.step s join pgstate.signal g on g.run_id = s.run_id and g.name = s.name
+                 where s.run_id = v_run.id and s.kind = 'signal' and s.state = 'pending' and g.taken_by is null)
+     or exists (select from unnest(p_awaits) a (key) where not exists (select from pgstate.run c where c.key = a.key and c.state = 'open')) then
+    return false;
+  end if;
+  update pgstate.run r set asleep = true, ready_at = least(pgstate._now() + p_for, r.deadline), awaits = nullif(p_awaits, '{}') where r.id = v_run.id;
+  return true;
+end
+$$;
+comment on function pgstate._set_down_run(text, interval, text[]) is 'Internal: a run sleeps; false when it has no reason to.';
+
 -- functions/runs/_add_signal.sql
 create function pgstate._add_signal(p_actor pgstate._actor, p_key text, p_name text, p_type text, p_data bytea, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -5865,7 +6077,14 @@ as $$
 begin
   insert into pgstate.signal (run_id, name, type, data, sender, via, sent_at)
   select r.id, p_name, p_type, p_data, p_actor.name, session_user, p_now from pgstate.run r where r.key = p_key and r.state = 'open';
-  return found;
+  if not found then
+    return false;
+  end if;
+  if exists (select from pgstate.run r join pgstate.step s on s.run_id = r.id
+              where r.key = p_key and r.asleep and s.kind = 'signal' and s.state = 'pending' and s.name = p_name) then
+    perform pgstate._wake_run(p_key);
+  end if;
+  return true;
 end
 $$;
 comment on function pgstate._add_signal(pgstate._actor, text, text, text, bytea, timestamptz) is 'Internal: keeps a signal for an open run.';
@@ -5918,14 +6137,18 @@ $$;
 comment on function pgstate._take_signal(text, bigint, text, text, int, boolean, interval, timestamptz) is 'Internal: a step takes a signal, or waits for one.';
 
 -- functions/runs/_cancel_run.sql
-create function pgstate._cancel_run(p_key text, p_now timestamptz) returns void
+create function pgstate._cancel_run(p_key text, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_run pgstate.run;
 begin
-  update pgstate.run r set cancel_at = coalesce(r.cancel_at, p_now) where r.key = p_key;
+  update pgstate.run r set cancel_at = coalesce(r.cancel_at, p_now), asleep = false, awaits = null, ready_at = least(r.ready_at, p_now)
+   where r.key = p_key returning r.* into v_run;
+  return v_run.name is not null and exists (select from pgstate.step s where s.run_id = v_run.id and s.state <> 'pending');
 end
 $$;
-comment on function pgstate._cancel_run(text, timestamptz) is 'Internal: tells a run to end.';
+comment on function pgstate._cancel_run(text, timestamptz) is 'Internal: tells a run to end; may a worker have to undo something first?';
 
 -- functions/runs/_fork_run.sql
 -- A run that begins with what another did before a step: what comes before it in the code, and all that no order is known of.
@@ -6152,6 +6375,7 @@ begin
     when 'PS006' then 'the operand does not fit the current value: add takes numbers, max and min numbers or strings, append, union and messages lists, merge and deep_merge objects'
     when 'PS007' then 'invalid argument: expect is 0 or a version, ttl is positive and at most 100 years, not_before lies between 1970 and 9999, complete needs a token, an op_id has 1 to 256 bytes'
     when 'PS008' then 'the value does not fit the JSON Schema that holds for this key: explain_policy(key) shows it'
+    when 'PS009' then 'the key or value holds what looks like a secret: store a handle ($CRED{name}), or have an administrator set guard => ''redact'' or ''off'' for the key'
     when 'PS010' then 'access denied'
     when 'PS030' then 'this op_id was used for another request: a new request needs a new op_id'
     when 'PS040' then 'the key holds a thread or a run: write it through its own functions'
@@ -6645,6 +6869,7 @@ declare
   v_versions bigint[];
   v_count int := cardinality(p_keys);
   v_values jsonb[];
+  v_texts text;
   v_ended int;
   v_entries pgstate.entry[];
   v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
@@ -6659,13 +6884,15 @@ begin
   end if;
   begin
     if p_move_tos is not null then
-      select array_agg(coalesce(x.result, x.value) order by x.ord) into v_values
+      select array_agg(coalesce(x.result, x.value) order by x.ord), string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_texts
         from (select i.ord, i.result,
                      case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value
                 from (select u.* from unnest(p_keys, p_results) with ordinality as u (key, result, ord) order by u.key collate "C") i
                 join pgstate.entry e on e.key = i.key and e.value is not null
                order by e.key for update of e) x;
-      if cardinality(v_values) is distinct from v_count then
+      if cardinality(v_values) is distinct from v_count
+         -- what was there may have been written where no guard was
+         or (' ' || array_to_string(p_move_tos, ' ') || ' ' || v_texts) ~ pgstate._secret_hint() then
         raise exception using errcode = 'PS998';
       end if;
     end if;
@@ -6819,6 +7046,8 @@ declare
   v_floor bigint;
   v_denied text[];
   v_done text;
+  v_suspect boolean := (' ' || array_to_string(p_keys, ' ') || ' ' || coalesce(array_to_string(p_values, ' '), '')) ~ pgstate._secret_hint();
+  v_secret text;
 begin
   select array_agg(row(
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
@@ -6926,6 +7155,19 @@ begin
       end if;
     end if;
 
+    -- a guard as absent leaves the key in a tombstone
+    if v_suspect and v_code is null and s.op in ('put', 'merge', 'check', 'absent') then
+      v_secret := pgstate._secret_rule(s.key || ' ' || coalesce(s.operand::text, ''));
+      if v_secret is not null and v_rules.guard is distinct from 'off' then
+        if v_rules.guard = 'redact' and pgstate._secret_rule(s.key) is null then
+          s.operand := pgstate._redact(s.operand::text)::jsonb;
+        else
+          v_code := 'PS009';
+          v_message := v_secret;
+        end if;
+      end if;
+    end if;
+
     if v_code is null then
       if not v_known and v_live and (s.expect_value is not null or s.return_value) then
         v_value := pgstate._fold(case when v_rebased then v_full else pgstate._current_value(v_key) end, v_reducers, v_operands);
@@ -6998,8 +7240,21 @@ begin
           end if;
           v_new := case when pgstate._built_in(v_reducer) then pgstate._reduce(v_reducer, case when v_live then v_value end, s.operand)
                         else pgstate._reduce_by(v_reducer, case when v_live then v_value end, s.operand) end;
+          -- of harmless parts an own one may make a secret
+          if not pgstate._built_in(v_reducer) and v_rules.guard is distinct from 'off' then
+            v_secret := pgstate._secret_rule(v_new::text);
+            if v_rules.guard = 'redact' then
+              v_new := pgstate._redact(v_new::text)::jsonb;
+              v_secret := null;
+            end if;
+          else
+            v_secret := null;
+          end if;
           if v_new is null then
             v_code := 'PS006';
+          elsif v_secret is not null then
+            v_code := 'PS009';
+            v_message := v_secret;
           elsif pg_column_size(v_new) > v_limit then
             v_code := 'PS004';
           elsif not v_live or v_new <> v_value or s.ttl is not null then
@@ -7316,12 +7571,12 @@ begin
                               v_a.tokens, v_a.priorities, v_a.not_befores, v_a.reducers, wake => apply.wake, "atomic" => true,
                               agent => apply.agent) o;
     -- a refused row is an error of the call
-    select r.item ->> 'key' as key, o.item ->> 2 as code into v_row
+    select r.item ->> 'key' as key, o.item ->> 2 as code, case o.item ->> 2 when 'PS009' then pgstate._secret_rule(r.item::text) end as rule into v_row
       from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)
       join jsonb_array_elements(v_rows) with ordinality as r (item, ord) using (ord)
      where o.item ->> 2 is not null order by ord limit 1;
     if found then
-      perform pgstate._raise(v_row.code, v_row.key);
+      perform pgstate._raise(v_row.code, v_row.key, pgstate._error_text(v_row.code, v_row.key) || ': ' || v_row.rule);
     end if;
     if apply.op_id is not null then
       perform pgstate._op_end(v_actor, apply.op_id, coalesce(v_outcome, '[]'));
@@ -7340,7 +7595,7 @@ begin
 end
 $$;
 comment on function pgstate.apply(jsonb, jsonb, text, uuid, bigint, boolean, text) is
-  'Several keys, all or nothing. guards: [{"key", one of "exists": true, "absent": true, "version": n, "value": json, "token": n}]; operations: [{"op": "put"|"merge"|"delete"|"complete", "key", and the arguments of that function}] (merge takes "operand", ttl is seconds or an interval). One row per guard, then per operation: ok everywhere, or nothing was done and the failing rows say conflict, held, stale or missing and the others skipped. PS001 PS003 PS004 PS005 PS006 PS007 PS010 PS030 PS031 PS040.';
+  'Several keys, all or nothing. guards: [{"key", one of "exists": true, "absent": true, "version": n, "value": json, "token": n}]; operations: [{"op": "put"|"merge"|"delete"|"complete", "key", and the arguments of that function}] (merge takes "operand", ttl is seconds or an interval). One row per guard, then per operation: ok everywhere, or nothing was done and the failing rows say conflict, held, stale or missing and the others skipped. PS001 PS003 PS004 PS005 PS006 PS007 PS009 PS010 PS030 PS031 PS040.';
 
 -- functions/values/delete.sql
 -- Leaves a tombstone, so that versions never restart.
@@ -7638,7 +7893,7 @@ begin
 end
 $$;
 comment on function pgstate.merge(text, jsonb, text, interval, text, bigint, boolean, text) is
-  'Merges an operand into a key inside the database, by replace, append, add, max, min, union, merge, deep_merge, messages or first, or without a name by the one that a policy sets; a missing key starts from the operand. Status as put(); the merged value when return_value. A merge that changes nothing makes no version, unless it gives a ttl, or the value grows by merges beyond 2 kB: what is merged into that is kept by itself. PS001 PS003 PS004 PS005 PS006 PS008 PS010 PS030 PS040.';
+  'Merges an operand into a key inside the database, by replace, append, add, max, min, union, merge, deep_merge, messages or first, or without a name by the one that a policy sets; a missing key starts from the operand. Status as put(); the merged value when return_value. A merge that changes nothing makes no version, unless it gives a ttl, or the value grows by merges beyond 2 kB: what is merged into that is kept by itself. PS001 PS003 PS004 PS005 PS006 PS008 PS009 PS010 PS030 PS040.';
 
 -- functions/values/merge_many.sql
 -- The set-based merge.
@@ -7671,7 +7926,7 @@ begin
 end
 $$;
 comment on function pgstate.put(text, jsonb, bigint, jsonb, interval, text, bigint, int, timestamptz, text) is
-  'Writes a key. expect: null writes regardless, 0 creates only, n replaces version n; expect_value compares the value. Status ok with the new version, or conflict (current version and value), held (somebody else''s claim), stale (token). ttl null: no expiry. PS001 PS003 PS004 PS007 PS008 PS010 PS030 PS040.';
+  'Writes a key. expect: null writes regardless, 0 creates only, n replaces version n; expect_value compares the value. Status ok with the new version, or conflict (current version and value), held (somebody else''s claim), stale (token). ttl null: no expiry. PS001 PS003 PS004 PS007 PS008 PS009 PS010 PS030 PS040.';
 
 -- functions/values/put_many.sql
 -- The set-based put.
@@ -7773,12 +8028,15 @@ begin
 
   if v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
      and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true
+     -- together: a regular expression costs as much for one value as for a kilobyte of them
+     and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
      and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                         write_many.priorities, write_many.not_befores);
   elsif v_states is null and write_many.expects is null and write_many.expect_values is null and write_many.ttls is null
         and write_many.tokens is null and write_many.priorities is null and write_many.not_befores is null
         and write_many.return_values is null and 'merge' = all (v_ops)
+        and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
         and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
   elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then
@@ -7883,6 +8141,7 @@ begin
   if write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
      and write_one.return_value is null and write_one.op_id is null and v_actor.writable
      and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
+     and (' ' || write_one.key || ' ' || write_one.value::text) !~ pgstate._secret_hint()
      and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
      and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
      and not (v_actor.policies and pgstate._has_rules(array[write_one.key])) then
@@ -8765,7 +9024,7 @@ begin
 end
 $$;
 comment on function pgstate.complete(text, bigint, text, text, jsonb, text) is
-  'Finishes claimed work: removes the entry with op complete, if the token is the current claim''s: status ok, stale or missing. With move_to the result, or without one the entry''s value, is put there in the same transaction, or nothing is done: held when that key is claimed. PS001 PS003 PS004 PS007 PS008 PS010 PS030 PS040.';
+  'Finishes claimed work: removes the entry with op complete, if the token is the current claim''s: status ok, stale or missing. With move_to the result, or without one the entry''s value, is put there in the same transaction, or nothing is done: held when that key is claimed. PS001 PS003 PS004 PS007 PS008 PS009 PS010 PS030 PS040.';
 
 -- functions/claims/complete_many.sql
 -- Each row is all or nothing, and harms no other. Existing entries are locked in key order before any row is written.
@@ -8890,7 +9149,7 @@ begin
 end
 $$;
 comment on function pgstate.complete_many(text[], bigint[], jsonb[], text[], text[], uuid, bigint, boolean, text) is
-  'complete() for many claims in one statement, each to its own move_to: one outcome per row, in the order of the input, with the version of the completed entry; a refused row harms no other. PS007 PS010 PS031.';
+  'complete() for many claims in one statement, each to its own move_to: one outcome per row, in the order of the input, with the version of the completed entry; a refused row harms no other. PS007 PS009 PS010 PS031.';
 
 -- functions/claims/fail.sql
 create function pgstate.fail(
@@ -8979,6 +9238,7 @@ begin
       elsif v_row.code is null and v_row.retry_in is not null and v_row.retry_in <> interval '0' and not pgstate._span_ok(v_row.retry_in) then
         v_row.code := 'PS007';
       end if;
+      v_row.error := pgstate._guarded(v_actor, v_row.key, v_row.error);
       if v_row.code is not null then
         v_again.status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
         v_again.code := v_row.code;
@@ -10390,18 +10650,19 @@ comment on function pgstate._reduce_by(text, jsonb, jsonb) is 'Internal: applies
 create function pgstate.set_policy(
   subtree text, reducer text default null, ttl interval default null, keep text default null, value_limit int default null,
   schema jsonb default null, agent text default null, max_attempts int default null, backoff interval default null,
-  backoff_limit interval default null, dead_letter text default null, claimed_writes boolean default null
+  backoff_limit interval default null, dead_letter text default null, claimed_writes boolean default null,
+  guard text default null
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._set_policy(pgstate._enter(set_policy.agent), set_policy.subtree, set_policy.reducer, set_policy.ttl, set_policy.keep,
                               set_policy.value_limit, set_policy.schema, set_policy.max_attempts, set_policy.backoff,
-                              set_policy.backoff_limit, set_policy.dead_letter, set_policy.claimed_writes);
+                              set_policy.backoff_limit, set_policy.dead_letter, set_policy.claimed_writes, set_policy.guard);
 end
 $$;
-comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text, int, interval, interval, text, boolean) is
-  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010.';
+comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text, int, interval, interval, text, boolean, text) is
+  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. guard: what becomes of writes that hold a secret (keys of clouds and model providers, tokens, private keys, connection strings with passwords): refuse (which holds without a policy), redact, or off. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010.';
 
 -- functions/policy/drop_policy.sql
 create function pgstate.drop_policy(subtree text, settings text[] default null, agent text default null) returns void
@@ -10947,6 +11208,236 @@ $$;
 comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
   'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
 
+-- functions/threads/save_checkpoints.sql
+-- Checkpoints of any number of threads in one statement: what clients gather into. Each is decided by itself, in the order
+-- of the input, as save_checkpoint() would; what they have in common (entering, locks, claims, entries, versions, the lane)
+-- is done once for all.
+--
+-- Order of locks: the entries that exist in key order, then missing ones in key order by making them, then threads.
+create function pgstate.save_checkpoints(
+  keys text[], counts int[], names text[], types text[], data bytea[], versions text[] default null, chunk_counts int[] default null,
+  chunk_types text[] default null, chunk_data bytea[] default null, metadatas jsonb[] default null, ids text[] default null,
+  parents text[] default null, namespaces text[] default null, headers bytea[] default null, wholes boolean[] default null,
+  expect_heads text[] default null, guard_counts int[] default null, guards text[] default null, ttls interval[] default null,
+  run_ids text[] default null, tokens bigint[] default null, may_begins boolean[] default null, lane uuid default null,
+  turn bigint default null, wake boolean default true, lock_timeout text default null, agent text default null
+) returns setof pgstate.save_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(save_checkpoints.agent, save_checkpoints.lane, save_checkpoints.turn);
+  v_count int := coalesce(cardinality(save_checkpoints.keys), 0);
+  v_codes text[];
+  v_keys text[];
+  v_heads pgstate._thread_head[];
+  v_plain boolean;
+  v_claimed text[];
+  v_claim_tokens bigint[];
+  v_holders int[];
+  v_now timestamptz;
+  v_head pgstate._thread_head;
+  v_stored pgstate._stored;
+  v_row record;
+  v_at int;
+  v_claim int;
+  v_ttl interval;
+  v_status text;
+  v_value jsonb;
+  v_out pgstate.save_outcome[] := '{}';
+  v_written text[] := '{}';
+  v_numbers bigint[] := '{}';
+  v_values jsonb[] := '{}';
+  v_created boolean[] := '{}';
+  v_expiries timestamptz[] := '{}';
+  v_watched boolean;
+  v_wake text := coalesce(current_setting('pgstate.wake', true), '');
+  -- assigning is an expression, PERFORM is a query: 5 us
+  v_done text;
+begin
+  if v_count <> any (array[
+       coalesce(cardinality(save_checkpoints.counts), 0), coalesce(cardinality(save_checkpoints.chunk_counts), v_count),
+       coalesce(cardinality(save_checkpoints.metadatas), v_count), coalesce(cardinality(save_checkpoints.ids), v_count),
+       coalesce(cardinality(save_checkpoints.parents), v_count), coalesce(cardinality(save_checkpoints.namespaces), v_count),
+       coalesce(cardinality(save_checkpoints.headers), v_count), coalesce(cardinality(save_checkpoints.wholes), v_count),
+       coalesce(cardinality(save_checkpoints.expect_heads), v_count), coalesce(cardinality(save_checkpoints.guard_counts), v_count),
+       coalesce(cardinality(save_checkpoints.ttls), v_count), coalesce(cardinality(save_checkpoints.run_ids), v_count),
+       coalesce(cardinality(save_checkpoints.tokens), v_count), coalesce(cardinality(save_checkpoints.may_begins), v_count)])
+     or array_ndims(save_checkpoints.keys) <> 1 or array_lower(save_checkpoints.keys, 1) <> 1
+     or array_position(save_checkpoints.counts, null) is not null or 0 > any (save_checkpoints.counts)
+     or array_position(save_checkpoints.chunk_counts, null) is not null or 0 > any (save_checkpoints.chunk_counts)
+     or 0 > any (save_checkpoints.guard_counts)
+     or (select coalesce(sum(c), 0) from unnest(save_checkpoints.counts) c) <> any (array[
+          coalesce(cardinality(save_checkpoints.names), 0), coalesce(cardinality(save_checkpoints.types), 0),
+          coalesce(cardinality(save_checkpoints.data), 0),
+          coalesce(cardinality(save_checkpoints.versions), cardinality(save_checkpoints.names), 0)])
+     or (select coalesce(sum(c), 0) from unnest(save_checkpoints.chunk_counts) c) <> any (array[
+          coalesce(cardinality(save_checkpoints.chunk_types), 0), coalesce(cardinality(save_checkpoints.chunk_data), 0)])
+     or (select coalesce(sum(c), 0) from unnest(save_checkpoints.guard_counts) c) <> coalesce(cardinality(save_checkpoints.guards), 0) then
+    raise exception using errcode = 'PS007',
+      message = 'the arrays must be of equal length, have one dimension and begin at 1; counts, chunk_counts and guard_counts say how many of the others belong to each';
+  elsif v_count = 0 then
+    return;
+  elsif v_actor.kept is not null then
+    return query
+      select o.ord::int, o.item ->> 0, o.item ->> 1, (o.item ->> 2)::bigint, o.item ->> 3,
+             case when jsonb_typeof(o.item -> 4) = 'array' then array(select h::bytea from jsonb_array_elements_text(o.item -> 4) h) end,
+             o.item ->> 5, pgstate._error_text(o.item ->> 5, save_checkpoints.keys[o.ord]), true
+        from jsonb_array_elements(v_actor.kept) with ordinality as o (item, ord) order by o.ord;
+    return;
+  end if;
+  if save_checkpoints.lock_timeout is not null then
+    -- not before: a statement that is sent again must wait for the first to end
+    v_done := set_config('lock_timeout', save_checkpoints.lock_timeout, true);
+  end if;
+  v_codes := array(
+    select case when i.key is null or not pgstate._key_ok(i.key) then 'PS001'
+                when not (v_actor.reads @> i.key and v_actor.writes @> i.key) then 'PS010'
+                when octet_length(i.ns) > 1900 or octet_length(i.id) not between 1 and 256 or octet_length(i.parent) > 256
+                     or i.ttl <> interval '0' and not pgstate._span_ok(i.ttl) then 'PS007' end
+      from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls)
+           with ordinality as i (key, id, parent, ns, ttl, ord)
+     order by i.ord);
+  -- below it is asked no more, and long ranges would be copied from function to function
+  v_actor.reads := null;
+  v_actor.writes := null;
+  v_actor.readable := true;
+  v_actor.writable := true;
+
+  -- of an entry that is there: what it is in place of a status, and when it expires in place of the time
+  select array_agg(i.key order by i.key),
+         array_agg(row(case when e.kind <> 'thread' then 'PS040' end, e.version, e.value, e.value is not null, e.expires_at)::pgstate._thread_head order by i.key),
+         bool_and(e.value is not null and e.kind = 'thread' and e.expires_at is null)
+    into v_keys, v_heads, v_plain
+    from (select distinct u.key collate "C" as key from unnest(save_checkpoints.keys, v_codes) u (key, code) where u.code is null order by 1) i
+    left join lateral (
+      select x.version, x.value, x.kind, x.expires_at from pgstate.entry x where x.key = i.key for no key update) e on true;
+  v_now := pgstate._now();
+  if v_plain is false then
+    for v_index in 1 .. cardinality(v_keys) loop
+      v_head := v_heads[v_index];
+      if v_head.live is not true or v_head.at <= v_now then
+        v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, exists (
+          select from unnest(save_checkpoints.keys, save_checkpoints.parents, save_checkpoints.may_begins) u (key, parent, may_begin)
+           where u.key = v_keys[v_index] and coalesce(u.parent, '') = '' and coalesce(u.may_begin, true)));
+        v_head.status := null;
+        v_heads[v_index] := v_head;
+      end if;
+    end loop;
+    v_now := pgstate._now();
+  end if;
+  if v_keys is not null then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_claims_seen(v_keys);
+    end if;
+    -- in a statement of its own: see _put_existing()
+    select array_agg(c.key), array_agg(c.token), array_agg(c.holder_id) into v_claimed, v_claim_tokens, v_holders
+      from pgstate.claim c where c.key = any (v_keys) and c.lease_until > v_now;
+  end if;
+
+  for v_row in
+    select i.*, coalesce(i.parent, '') = '' and coalesce(i.may_begin, true) as begins, sum(i.count) over w as last,
+           sum(i.chunks) over w as last_chunk, sum(i.guarded) over w as last_guard
+      from unnest(save_checkpoints.keys, save_checkpoints.counts, save_checkpoints.chunk_counts, save_checkpoints.metadatas, save_checkpoints.ids,
+                  save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.headers, save_checkpoints.wholes,
+                  save_checkpoints.expect_heads, save_checkpoints.guard_counts, save_checkpoints.ttls, save_checkpoints.run_ids,
+                  save_checkpoints.tokens, save_checkpoints.may_begins, v_codes) with ordinality
+           as i (key, count, chunks, metadata, id, parent, ns, header, whole, expect_head, guarded, ttl, run_id, token, may_begin, code, ord)
+    window w as (order by i.ord rows unbounded preceding)
+     order by i.ord
+  loop
+    v_at := array_position(v_keys, v_row.key);
+    v_head := v_heads[v_at];
+    v_claim := array_position(v_claimed, v_row.key);
+    v_stored := null;
+    if v_row.code is null then
+      v_row.code := nullif(v_head.status, 'written');
+    end if;
+    if v_row.code is not null then
+      v_status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
+    elsif v_row.token is not null and (v_claim_tokens[v_claim] = v_row.token and v_holders[v_claim] = v_actor.id) is not true then
+      v_status := 'stale';
+    elsif not v_head.live and not v_row.begins then
+      v_status := 'missing';
+    elsif v_row.token is null and v_claim is not null and not (v_actor.policies and pgstate._claimed_writes(v_row.key)) then
+      v_status := 'held';
+    else
+      v_stored := pgstate._store_checkpoint(
+        v_actor, v_row.key, v_now, coalesce(v_row.ns, ''), v_row.id, v_row.parent,
+        coalesce(save_checkpoints.names[v_row.last - v_row.count + 1 : v_row.last], '{}'),
+        case when save_checkpoints.versions is not null
+              and cardinality(array_remove(save_checkpoints.versions[v_row.last - v_row.count + 1 : v_row.last], null)) > 0
+             then save_checkpoints.versions[v_row.last - v_row.count + 1 : v_row.last] end,
+        save_checkpoints.types[v_row.last - v_row.count + 1 : v_row.last], save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last],
+        case when v_row.chunks > 0 then save_checkpoints.chunk_types[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk] end,
+        case when v_row.chunks > 0 then save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk] end,
+        v_row.header, coalesce(v_row.whole, true), v_row.metadata, v_row.run_id, v_row.expect_head,
+        case when v_row.guarded is not null then coalesce(save_checkpoints.guards[v_row.last_guard - v_row.guarded + 1 : v_row.last_guard], '{}') end);
+      v_status := coalesce(v_stored.status, 'ok');
+    end if;
+    if v_status = 'ok' and v_stored.added is not null then
+      -- as _thread_write() does
+      v_ttl := v_row.ttl;
+      v_value := jsonb_build_object(
+        'checkpoint', v_stored.id, 'ns', coalesce(v_row.ns, ''),
+        'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+        'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes);
+      if v_ttl <> interval '0' then
+        v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
+      elsif v_ttl is null and v_head.value ? 'ttl' then
+        v_ttl := make_interval(secs => (v_head.value ->> 'ttl')::float8);
+        v_value := v_value || jsonb_build_object('ttl', v_head.value -> 'ttl');
+      end if;
+      if v_ttl is null and v_actor.policies then
+        v_ttl := (pgstate._policy_of(v_row.key)).ttl;
+      end if;
+      v_written := v_written || v_row.key;
+      v_created := v_created || not v_head.live;
+      v_head := row('written', v_head.version + 1, v_value, true, v_now + nullif(v_ttl, interval '0'))::pgstate._thread_head;
+      v_heads[v_at] := v_head;
+      v_numbers := v_numbers || v_head.version;
+      v_values := v_values || v_value;
+      v_expiries := v_expiries || v_head.at;
+    end if;
+    v_out := v_out || row(v_row.ord, v_status, case when v_status = 'ok' then v_stored.id end, case when v_status = 'ok' then v_head.version end,
+                          v_stored.head, v_stored.missing, v_row.code, null, null)::pgstate.save_outcome;
+  end loop;
+
+  if v_written <> '{}' then
+    if save_checkpoints.wake is not true then
+      v_done := set_config('pgstate.wake', 'off', true);
+    end if;
+    with changed as (
+      update pgstate.entry e
+         set kind = 'thread', version = h.version, live = true, value = h.value, writer = v_actor.name, via = session_user,
+             created_at = case when e.value is not null then e.created_at else v_now end, updated_at = v_now, expires_at = h.expires_at,
+             priority = case when e.value is not null then e.priority else 0 end,
+             not_before = case when e.value is not null then e.not_before end, full_version = null
+        from unnest(v_keys, v_heads) as h (key, status, version, value, live, expires_at)
+       where e.key = h.key and h.status = 'written'
+    )
+    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
+    select n.key, n.version, v_actor.epoch, 'put', n.created, n.value, v_actor.name, session_user, v_now, n.expires_at
+      from unnest(v_written, v_numbers, v_created, v_values, v_expiries) as n (key, version, created, value, expires_at);
+    if save_checkpoints.wake is not true then
+      v_done := set_config('pgstate.wake', v_wake, true);
+    end if;
+  end if;
+  if save_checkpoints.lane is not null or save_checkpoints.wake is not true then
+    v_watched := pgstate._finish(
+      save_checkpoints.lane, save_checkpoints.turn,
+      (select jsonb_agg(jsonb_build_array(o.status, o.id, o.version, o.head, to_jsonb(o.missing), o.code) order by o.ord) from unnest(v_out) o),
+      case when save_checkpoints.wake is not true then v_written end, save_checkpoints.wake is null, v_now);
+  end if;
+  return query
+    select o.ord, o.status, o.id, o.version, o.head, o.missing, o.code,
+           case when o.code = 'PS007' then 'an id has 1 to 256 bytes, a namespace at most 1900, a ttl is positive and at most 100 years, or 0'
+                when o.code is not null then pgstate._error_text(o.code, save_checkpoints.keys[o.ord]) end, v_watched
+      from unnest(v_out) o;
+end
+$$;
+comment on function pgstate.save_checkpoints(text[], int[], text[], text[], bytea[], text[], int[], text[], bytea[], jsonb[], text[], text[], text[], bytea[], boolean[], text[], int[], text[], interval[], text[], bigint[], boolean[], uuid, bigint, boolean, text, text) is
+  'Saves checkpoints of any number of threads in one statement, each as save_checkpoint() would: one outcome per row, in the order of the input; a refused row (code, message) harms no other, and a thread may occur several times. Of names, types, data and versions counts[i] belong to row i, of chunk_types and chunk_data chunk_counts[i], of guards guard_counts[i] (null: no guard). PS007 PS031.';
+
 -- functions/threads/put_writes.sql
 -- No change of the thread, and no version of its entry.
 create function pgstate.put_writes(
@@ -11328,9 +11819,12 @@ returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_wakes boolean := pgstate._wake_parent(p_key);
   v_version bigint;
 begin
   v_version := pgstate._thread_write(p_actor, p_key, p_head, p_head.value - 'cancelling' || jsonb_build_object('status', p_state)
+    -- workers look for who waited for this
+    || case when v_wakes then '{"wakes": true}'::jsonb else '{}' end
     || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(convert_from(p_data, 'UTF8'), 2000)) else '{}' end, null, 'run');
   perform pgstate._close_run(p_key, p_state, p_type, p_data);
   delete from pgstate.claim c where c.key = p_key;
@@ -11371,11 +11865,12 @@ begin
     select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
     -- not as its own what another worker of the same agent has taken over since
     v_status := v_actor.kept ->> 0;
-    if v_status = 'ok' and (v_claim.token = (v_actor.kept -> 2)::bigint and v_claim.lease_until > pgstate._now()) is not true then
+    if v_status = 'ok' and (v_claim.token = (v_actor.kept ->> 2)::bigint and v_claim.lease_until > pgstate._now()) is not true then
       v_status := 'held';
     end if;
-    return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept -> 1)::boolean);
+    return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
   end if;
+  start_run.input := pgstate._guarded_data(v_actor, start_run.key, start_run.input_type, start_run.input, true);
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
   if not v_head.live then
@@ -11395,8 +11890,13 @@ begin
     if v_claim.key is null then
       v_status := 'held';
       select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
-    elsif not v_created and v_run.code is distinct from start_run.code then
-      perform pgstate._new_code(start_run.key, start_run.code);
+    elsif not v_created then
+      if v_run.asleep then
+        perform pgstate._wake_run(start_run.key);
+      end if;
+      if v_run.code is distinct from start_run.code then
+        perform pgstate._new_code(start_run.key, start_run.code);
+      end if;
     end if;
   elsif v_created then
     v_status := 'created';
@@ -11413,7 +11913,7 @@ begin
 end
 $$;
 comment on function pgstate.start_run(text, interval, text, text, bytea, text, int, timestamptz, interval, interval, text, uuid, bigint, text) is
-  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write. PS001 PS004 PS007 PS010 PS031 PS040.';
+  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/runs/take_runs.sql
 create function pgstate.take_runs(
@@ -11538,7 +12038,7 @@ begin
     return;
   elsif v_outcome is not null then
     return query
-      select o.ord::int, o.item ->> 0, (o.item -> 1)::bigint, (o.item -> 2)::boolean, o.item ->> 3,
+      select o.ord::int, o.item ->> 0, (o.item ->> 1)::bigint, (o.item ->> 2)::boolean, o.item ->> 3,
              pgstate._error_text(o.item ->> 3, finish_steps.keys[o.ord]), true
         from jsonb_array_elements(v_outcome) with ordinality as o (item, ord) order by o.ord;
     return;
@@ -11639,14 +12139,17 @@ comment on function pgstate.finish_steps(text[], bigint[], text[], text[], text[
 -- functions/runs/end_run.sql
 create function pgstate.end_run(
   key text, token bigint, state text, type text default null, data bytea default null, ready_in interval default null, lane uuid default null,
-  turn bigint default null, agent text default null
+  turn bigint default null, agent text default null, waits_for text[] default null
 ) returns pgstate.step_outcome
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter_write(end_run.agent, end_run.lane, end_run.turn, end_run.key);
+  -- for one key the actor has no ranges, which the runs that it waits for are compared with
+  v_children boolean := coalesce(cardinality(end_run.waits_for), 0) > 0;
+  v_actor pgstate._actor := pgstate._enter_write(end_run.agent, end_run.lane, end_run.turn, case when not v_children then end_run.key end);
   v_head pgstate._thread_head;
   v_out pgstate.step_outcome;
+  v_sleeps boolean;
   v_done boolean;
 begin
   if v_actor.kept is not null then
@@ -11659,14 +12162,22 @@ begin
   elsif octet_length(end_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', end_run.key);
   end if;
+  if v_children then
+    v_actor.readable := v_actor.reads @> end_run.key;
+    v_actor.writable := v_actor.writes @> end_run.key;
+  end if;
+  end_run.data := pgstate._guarded_data(v_actor, end_run.key, end_run.type, end_run.data, false);
   v_head := pgstate._thread_lock(v_actor, end_run.key, end_run.token, false, 'run');
   v_out.status := coalesce(v_head.status, 'ok');
   if v_head.status is null and end_run.state <> 'open' then
     v_out.version := pgstate._end_run(v_actor, end_run.key, v_head, end_run.state, end_run.type, end_run.data);
   elsif v_head.status is null then
     update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null, released = c.released + 1 where c.key = end_run.key;
-    v_out.version := pgstate._thread_write(v_actor, end_run.key, v_head, v_head.value || '{"status": "waiting"}', null, 'run');
-    if end_run.ready_in > interval '0' then
+    v_sleeps := end_run.waits_for is not null and pgstate._set_down_run(end_run.key, end_run.ready_in,
+      array(select k from unnest(end_run.waits_for) k where v_actor.reads @> k));
+    v_out.version := pgstate._thread_write(v_actor, end_run.key, v_head,
+      v_head.value || jsonb_build_object('status', case when v_sleeps then 'asleep' else 'waiting' end), null, 'run');
+    if end_run.waits_for is null and end_run.ready_in > interval '0' then
       perform pgstate._delay_run(end_run.key, end_run.ready_in);
     end if;
   end if;
@@ -11676,8 +12187,8 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate.end_run(text, bigint, text, text, bytea, interval, uuid, bigint, text) is
-  'Ends a run that the caller holds: state done with its result, failed (type error, data the message), cancelled; or gives it back to other workers (open), for ready_in at the earliest. Status ok with the version of its entry, stale or missing. PS001 PS004 PS007 PS010 PS031 PS040.';
+comment on function pgstate.end_run(text, bigint, text, text, bytea, interval, uuid, bigint, text, text[]) is
+  'Ends a run that the caller holds: state done with its result, failed (type error, data the message), cancelled; or gives it back to other workers (open), for ready_in at the earliest. With waits_for it sleeps: until ready_in is over, if it is given, a signal comes that one of its steps waits for, a run of these keys that it has started ends, or it is cancelled. Status ok with the version of its entry, stale or missing. PS001 PS004 PS007 PS010 PS031 PS040.';
 
 -- functions/runs/signal_run.sql
 create function pgstate.signal_run(
@@ -11700,12 +12211,14 @@ begin
   elsif octet_length(signal_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', signal_run.key);
   end if;
+  signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   v_head := pgstate._thread_lock(v_actor, signal_run.key, null, false, 'run');
   if v_head.live is not true then
     v_out.status := 'missing';
   elsif pgstate._add_signal(v_actor, signal_run.key, signal_run.name, signal_run.type, signal_run.data, v_head.at) then
     v_out.status := 'ok';
-    v_out.version := pgstate._thread_write(v_actor, signal_run.key, v_head, v_head.value || jsonb_build_object('signal', signal_run.name), null, 'run');
+    v_out.version := pgstate._thread_write(v_actor, signal_run.key, v_head, v_head.value || jsonb_build_object('signal', signal_run.name)
+      || case when v_head.value ->> 'status' = 'asleep' and not (pgstate._run_of(signal_run.key)).asleep then '{"status": "waiting"}'::jsonb else '{}' end, null, 'run');
   else
     v_out.status := 'ended';
   end if;
@@ -11716,7 +12229,7 @@ begin
 end
 $$;
 comment on function pgstate.signal_run(text, text, text, bytea, uuid, bigint, text) is
-  'Sends a signal to a run, whether or not anybody works on it: kept until a step of that name takes it, once. data is of a serializer''s form type. Status ok, missing, or ended. Needs read and write. PS001 PS004 PS007 PS010 PS031 PS040.';
+  'Sends a signal to a run, whether or not anybody works on it: kept until a step of that name takes it, once. data is of a serializer''s form type. Status ok, missing, or ended. Needs read and write. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/runs/take_signal.sql
 create function pgstate.take_signal(
@@ -11782,12 +12295,16 @@ begin
   elsif exists (select from pgstate.claim c where c.key = cancel_run.key and c.lease_until > v_head.at) then
     v_out.status := 'pending';
     if not v_head.value ? 'cancelling' then
-      perform pgstate._cancel_run(cancel_run.key, v_head.at);
+      v_done := pgstate._cancel_run(cancel_run.key, v_head.at);
       v_out.version := pgstate._thread_write(v_actor, cancel_run.key, v_head, v_head.value || '{"cancelling": true}', null, 'run');
+    end if;
+  elsif pgstate._cancel_run(cancel_run.key, v_head.at) then
+    v_out.status := 'pending';
+    if not v_head.value ? 'cancelling' then
+      v_out.version := pgstate._thread_write(v_actor, cancel_run.key, v_head, v_head.value || '{"cancelling": true, "status": "waiting"}', null, 'run');
     end if;
   else
     v_out.status := 'ok';
-    perform pgstate._cancel_run(cancel_run.key, v_head.at);
     v_out.version := pgstate._end_run(v_actor, cancel_run.key, v_head, 'cancelled', null, null);
   end if;
   if cancel_run.lane is not null then
@@ -11797,7 +12314,7 @@ begin
 end
 $$;
 comment on function pgstate.cancel_run(text, uuid, bigint, text) is
-  'Cancels a run: status ok; or pending while somebody works on it, who is told and undoes what there is to undo; missing, ended. Needs read and write. PS001 PS010 PS031 PS040.';
+  'Cancels a run: status ok; or pending while there may be something to undo: who works on it is told, else the next worker that knows its workflow does it. One that has no workflow, or has done nothing, ends at once. Also missing, ended. Needs read and write. PS001 PS010 PS031 PS040.';
 
 -- functions/runs/cancelled_runs.sql
 create function pgstate.cancelled_runs(keys text[], agent text default null) returns setof text
@@ -12450,7 +12967,7 @@ comment on column pgstate.grants.until is 'When it ends by itself; null for neve
 -- views/policies.sql
 create or replace view pgstate.policies with (security_invoker = true) as
 select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at,
-       p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
+       p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes, p.guard
   from pgstate.policies() p;
 comment on view pgstate.policies is 'Rules that hold for keys which the reader may read; null where a policy does not set something.';
 comment on column pgstate.policies.subtree is 'A key, a subtree (a/b/**) or ** for everything; for each key the nearest that sets something decides it.';
@@ -12466,6 +12983,7 @@ comment on column pgstate.policies.backoff is 'How long after its first failure 
 comment on column pgstate.policies.backoff_limit is 'The longest such pause.';
 comment on column pgstate.policies.dead_letter is 'Where work that was given up goes to.';
 comment on column pgstate.policies.claimed_writes is 'Claimed entries may be written without the token.';
+comment on column pgstate.policies.guard is 'What becomes of writes that hold a secret: refuse, redact or off.';
 
 -- grants/grants.sql
 -- Agents execute the agent-facing functions and touch no table; pgstate_api reaches the tables that policies guard; readers

@@ -5,6 +5,18 @@ set local role pgstate_owner;
 drop table pgstate.audit_pending, pgstate.audit_link, pgstate.audit_chain, pgstate.audit;
 drop type pgstate.audit_row, pgstate.audit_checked;
 alter table pgstate.install drop constraint install_audit_keep_range, drop column audit_keep;
+-- Runs that sleep wait with a worker again.
+drop index pgstate.run_asleep_idx;
+drop index pgstate.run_ready_idx;
+update pgstate.run set ready_at = begun_at where ready_at is null;
+alter table pgstate.run
+  alter ready_at set not null,
+  drop asleep,
+  drop awaits;
+create index run_ready_idx on pgstate.run (name, priority desc, ready_at, id) where state = 'open' and key is not null and name is not null;
+comment on column pgstate.run.ready_at is 'No worker takes it before.';
+-- Threads: saves that are gathered.
+drop type pgstate.save_outcome;
 
 -- Denials, grants that end, groups. A grant that was to end must not become one for ever.
 delete from pgstate.access_grant g
@@ -26,3 +38,14 @@ drop type pgstate.quota_row, pgstate._used;
 alter table pgstate.reach drop column quota;
 alter table pgstate.login drop column quota;
 alter type pgstate._actor drop attribute quota;
+-- Guards against secrets.
+alter type pgstate.policy_row drop attribute guard;
+alter type pgstate._policy drop attribute guard;
+-- a policy that sets nothing else
+delete from pgstate.policy
+ where num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes) = 0;
+alter table pgstate.policy drop constraint policy_guard_known;
+alter table pgstate.policy drop constraint policy_sets_something;
+alter table pgstate.policy add constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
+  backoff, backoff_limit, dead_letter, claimed_writes) > 0);
+alter table pgstate.policy drop column guard;

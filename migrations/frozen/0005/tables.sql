@@ -92,6 +92,20 @@ alter table pgstate.audit_pending enable row level security;
 comment on table pgstate.audit_pending is 'Entries of the audit trail that are to be linked.';
 comment on column pgstate.audit_pending.subtree is 'The chain.';
 comment on column pgstate.audit_pending.audit_id is 'The entry.';
+-- Runs that sleep. The index of those that workers may take is made anew without them, and reads the table once.
+alter table pgstate.run
+  alter ready_at drop not null,
+  add asleep boolean not null default false,
+  add awaits text[] collate "C";
+drop index pgstate.run_ready_idx;
+create index run_ready_idx on pgstate.run (name, priority desc, ready_at, id) where state = 'open' and key is not null and name is not null and not asleep;
+create index run_asleep_idx on pgstate.run (name, ready_at) where state = 'open' and key is not null and name is not null and asleep;
+comment on column pgstate.run.ready_at is 'No worker takes it before; null while it sleeps until something wakes it.';
+comment on column pgstate.run.asleep is 'No worker looks at it until ready_at, or until it is woken: by a signal that it waits for, the end of a run in awaits, or being cancelled.';
+comment on column pgstate.run.awaits is 'The keys of runs whose end it waits for.';
+-- Threads: saves that are gathered.
+create type pgstate.save_outcome as (ord int, status text, id text, version bigint, head text, missing bytea[], code text, message text, watched boolean);
+comment on type pgstate.save_outcome is 'Outcome of one save of several: as saved, or why it was refused.';
 
 -- Denials, grants that end, groups.
 alter table pgstate.agent add column grouping boolean not null default false;
@@ -197,3 +211,12 @@ comment on column pgstate.usage.writes is 'Versions in that minute.';
 comment on column pgstate.usage.xid is 'The transaction that changed it last.';
 comment on column pgstate.usage.seq is 'The last version that it has counted.';
 comment on sequence pgstate.usage_id_seq is 'Numbers of parts of usage.';
+-- Guards against secrets.
+alter table pgstate.policy add column guard text;
+comment on column pgstate.policy.guard is 'What becomes of writes that hold a secret: refuse, redact or off.';
+alter table pgstate.policy drop constraint policy_sets_something;
+alter table pgstate.policy add constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
+  backoff, backoff_limit, dead_letter, claimed_writes, guard) > 0);
+alter table pgstate.policy add constraint policy_guard_known check (guard in ('refuse', 'redact', 'off'));
+alter type pgstate._policy add attribute guard text;
+alter type pgstate.policy_row add attribute guard text;
