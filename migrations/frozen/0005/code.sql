@@ -85,7 +85,7 @@ begin
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
-     and (l.folded_until is null or l.folded_until > pgstate._now());
+     and l.folded_until is null;
   if v_actor.id is null then
     return pgstate._enter_named(p_agent, p_key);
   elsif coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
@@ -114,9 +114,9 @@ begin
          case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i
-   where r.folded_until is null or r.folded_until > pgstate._now();
+   where r.folded_until is null;
   if v_actor.id is null then
-    -- nobody, or one of its grants has ended
+    -- nobody, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
@@ -181,7 +181,7 @@ begin
     left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
-     and (l.folded_until is null or l.folded_until > pgstate._now());
+     and l.folded_until is null;
   if v_actor.lane_ready is not true
      or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
@@ -278,40 +278,40 @@ end
 $$;
 comment on function pgstate._settle_identity() is 'Internal: begins a new epoch when this database was restored.';
 
+-- functions/access/_reachable_now.sql
+create function pgstate._reachable_now(p_right text) returns pgstate.keymultirange
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
+            from pgstate._acting a join pgstate._reach r on r.agent_id = a.agent_id);
+end
+$$;
+comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as of now.';
+
 -- functions/access/_reachable.sql
 -- What policies compare keys with: the acting agent's reach with one right. One call per statement and policy, which wrap
 -- it in a scalar subquery. The union with '{}' detoasts here; without it the stored datum is detoasted for every row.
 -- pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens reading to all the agents it names.
 -- Few expressions and one relation in the usual case: a write calls this four times, and each expression is initialised
 -- anew in every transaction (the policies' own subqueries, in place of this function, cost more: the executor sets them up
--- whether or not they are reached).
+-- whether or not they are reached). Nobody, and agents with a grant that is to end, take the long way.
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
-declare
-  v_ranges pgstate.keymultirange;
 begin
   if coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
      || coalesce(current_setting('pgstate.agent', true), '') = '' then
     -- nobody is named, so the login's own agent acts: the short form of _acting
-    v_ranges := (select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end + '{}'
-                   from pgstate.login l
-                  where l.login = session_user::text and (l.folded_until is null or l.folded_until > pgstate._now()));
+    return coalesce((select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end + '{}'
+                       from pgstate.login l where l.login = session_user::text and l.folded_until is null), pgstate._reachable_now(p_right));
   elsif coalesce(current_setting('pgstate.call_agents', true), '') = '' then
-    v_ranges := (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-                   from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id
-                  where r.folded_until is null or r.folded_until > pgstate._now());
+    return coalesce((select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
+                       from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id where r.folded_until is null), pgstate._reachable_now(p_right));
   elsif p_right = 'write' then
     return '{}';
-  else
-    return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
   end if;
-  if v_ranges is null then
-    -- nobody, or one of its grants has ended
-    v_ranges := (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-                   from pgstate._acting a join pgstate._reach r on r.agent_id = a.agent_id);
-  end if;
-  return v_ranges;
+  return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
 end
 $$;
 comment on function pgstate._reachable(text) is 'Internal: what the acting agent may read, write, or touch (either).';
@@ -2108,7 +2108,7 @@ begin
       select count(*) as found, greatest(((max(x.xid)::text)::bigint + 1)::text::xid8, v_top::xid8) as top
         from (select v.xid from pgstate.version v where v.epoch = i.epoch and v.xid >= v_top::xid8 order by v.xid limit p_cap + 1) x) w
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (l.folded_until is null or l.folded_until > pgstate._now())
+     and l.folded_until is null
      and coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
          || coalesce(current_setting('pgstate.agent', true), '') = ''
      and i.identity = current_setting('pgstate.identity', true) and (i.horizon is null or i.horizon_epoch < i.epoch or i.horizon < v_top::xid8)
