@@ -171,7 +171,7 @@ class Steps(HeldRun):
                 await _drop(None if context is None else context._close())
                 if (self._halted is not None and not self._undoing) or self.lost:
                     raise
-                said = f"{type(error).__name__}: {error}"
+                said = self._values.said(error)
                 if attempt < retry.attempts and isinstance(error, retry.on):
                     pause = retry.pause(attempt)
                     _log.info("step %s of run %s failed in attempt %d: %s", place.id, self.key, attempt, said)

@@ -41,7 +41,7 @@ class Runs(Area):
         super().__init__(state._core, state._agent, state._prefix, state._timeout)
         self._state = state
         self._bound = bound
-        self._values = Values(serializer)
+        self._values = Values(serializer, self._core.guard)
 
     @property
     def _watched(self) -> Watched:
