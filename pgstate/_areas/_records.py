@@ -58,6 +58,8 @@ class Records:
     def __init__(self, row: Row, key: str, body: asyncio.Task[Any] | None) -> None:
         self._key = key
         self._body = body
+        # tasks that stand for the run's own, one at a time: those of a thread that has the run
+        self.acting: set[asyncio.Task[Any]] = set()
         columns = (
             row["steps"],
             row["positions"],
@@ -90,13 +92,17 @@ class Records:
         self._seen[name] += 1
         return self._seen[name]
 
+    def is_own(self, task: asyncio.Task[Any] | None) -> bool:
+        """Is it the run's own task, or does it stand for that?"""
+        return task is not None and (task is self._body or task in self.acting)
+
     def place(self, name: str) -> Place:
         """The next call of a name. Raises StepMismatch, InvalidArgument."""
         if not name or "#" in name or "[" in name or len(name.encode()) > 256:
             raise errors.InvalidArgument(f"the name of a step has 1 to 256 bytes, and neither # nor [: {name[:80]!r}")
         count = self.count(name)
         id = name if count == 1 else f"{name}#{count}"
-        main = self._body is not None and asyncio.current_task() is self._body
+        main = self.is_own(asyncio.current_task())
         if main:
             self._position += 1
             self._check_order(id)

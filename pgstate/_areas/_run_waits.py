@@ -41,7 +41,7 @@ class Waits(Steps):
 
     def _place(self, name: str) -> Place:
         task = asyncio.current_task()
-        if self._may_be_set_down and task is not None and task is not self._body and task not in self._branches:
+        if self._may_be_set_down and task is not None and not self._records.is_own(task) and task not in self._branches:
             self._branches.add(task)
             task.add_done_callback(self._branches.discard)
         return super()._place(name)
@@ -55,7 +55,7 @@ class Waits(Steps):
             yield
             return
         self._waiting[task] = until, child
-        if task is self._body and not self._branches:
+        if self._records.is_own(task) and not self._branches:
             self._set_down_if_idle()
         else:
             self._consider_soon()

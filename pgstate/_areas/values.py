@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeVar, overload
 from pgstate import errors
 from pgstate._areas import _items
 from pgstate._areas._base import Area, named, seconds, some
+from pgstate._areas._endings import ending
+from pgstate._bound import BoundCore
 from pgstate._calls import history, values
 from pgstate._calls._run import outcome_error
 from pgstate._json import decode, decode_or_none, decoder, encode
@@ -368,7 +370,11 @@ class Values(Area):
         full = [[self._full(row) for row in rows] for rows in (guards, operations)]
         keys = list(dict.fromkeys(row["key"] for rows in full for row in rows))
         first, then = map(encode, full)
-        with self._to(f"apply that to {some(keys)}", "write, and read for what it compares"):
+        completed = [(row["key"], row.get("token")) for row in full[1] if row.get("op") == "complete"]
+        with (
+            self._to(f"apply that to {some(keys)}", "write, and read for what it compares"),
+            ending(completed, bound=isinstance(self._core, BoundCore), completing=True) as ended,
+        ):
             rows = await self._core.call_once(
                 lambda c, lane, left: values.apply(
                     c, first, then, op_id, lane.id, lane.turn, self._agent, timeout=left
@@ -376,6 +382,8 @@ class Values(Area):
                 self._agent,
                 self._timeout,
             )
+            if all(row["status"] in ("ok", "skipped") for row in rows):
+                ended()
         self._core.stats.writes += len(operations)
         if rows and rows[0]["watched"]:
             self._core.wake([row["key"] for row in rows[len(guards) :]], self._agent)

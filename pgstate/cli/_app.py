@@ -9,6 +9,7 @@ from pgstate.cli import (
     _audit,
     _claims,
     _entries,
+    _groups,
     _history,
     _langgraph,
     _migrate,
@@ -57,6 +58,7 @@ _claims.register(app)
 _tasks.register(app)
 _runs.register(app)
 _access.register(app)
+_groups.register(app)
 _audit.register(app)
 _policies.register(app)
 _langgraph.register(app)

@@ -14,7 +14,15 @@ and ended claims; `Thread` and `Checkpoint`; `Run` and `Step`; `Activity`, `Audi
 `Policy`.
 """
 
-from pgstate.models._access import AccessGrantRow, AgentRow, DelegationRow, FormerAgentRow, LoginRow, ReachRow
+from pgstate.models._access import (
+    AccessGrantRow,
+    AgentRow,
+    DelegationRow,
+    FormerAgentRow,
+    GroupMemberRow,
+    LoginRow,
+    ReachRow,
+)
 from pgstate.models._audit import Audit, AuditChainRow, AuditLinkRow, AuditPendingRow, AuditRow
 from pgstate.models._base import (
     SCHEMA,
@@ -30,6 +38,7 @@ from pgstate.models._base import (
     search_rule_id_seq,
     signal_no_seq,
     thread_id_seq,
+    usage_id_seq,
     vector_index_id_seq,
     version_floor,
     version_seq,
@@ -47,6 +56,7 @@ from pgstate.models._entries import (
 )
 from pgstate.models._patterns import matching
 from pgstate.models._policies import MarkRow, PolicyRow, ReducerRow, ReviewRow, SweepRow, ThinningRow
+from pgstate.models._quota import QuotaRow, UsageRow
 from pgstate.models._runs import Run, RunRow, SignalRow, Step, StepRow
 from pgstate.models._search import (
     EmbeddingRow,
@@ -84,6 +94,7 @@ __all__ = [
     "FeedPointRow",
     "FormerAgentRow",
     "Grant",
+    "GroupMemberRow",
     "InstallRow",
     "KeyMultirange",
     "LaneRow",
@@ -95,6 +106,7 @@ __all__ = [
     "PgSnapshot",
     "Policy",
     "PolicyRow",
+    "QuotaRow",
     "ReachRow",
     "ReducerRow",
     "ReviewRow",
@@ -111,6 +123,7 @@ __all__ = [
     "ThinningRow",
     "Thread",
     "ThreadRow",
+    "UsageRow",
     "VectorIndexRow",
     "Version",
     "VersionRow",
@@ -125,6 +138,7 @@ __all__ = [
     "search_rule_id_seq",
     "signal_no_seq",
     "thread_id_seq",
+    "usage_id_seq",
     "vector_index_id_seq",
     "version_floor",
     "version_seq",

@@ -1,6 +1,7 @@
 """What the client returns. Rows are wrapped, not copied: a value is decoded when it is first looked at, so that listing
 a thousand entries costs what fetching them costs."""
 
+from pgstate.types._access import AccessReason, Effective, Group, Quota
 from pgstate.types._audit import AuditCheck, AuditRecord
 from pgstate.types._claims import Claim, Failed, ForcedRelease, HeldClaim, TaskState
 from pgstate.types._durable import Channel, Checkpoint, CheckpointInfo, PendingWrite, RunInfo, StepInfo, ThreadInfo
@@ -30,6 +31,7 @@ from pgstate.types._state import _Unset as _Unset
 
 __all__ = [
     "UNSET",
+    "AccessReason",
     "Agent",
     "AsOf",
     "AuditCheck",
@@ -40,6 +42,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointInfo",
     "Claim",
+    "Effective",
     "Entry",
     "Failed",
     "FieldChange",
@@ -47,6 +50,7 @@ __all__ = [
     "Found",
     "FoundPage",
     "Grant",
+    "Group",
     "HeldClaim",
     "Info",
     "Maintained",
@@ -54,6 +58,7 @@ __all__ = [
     "PendingWrite",
     "Policy",
     "PolicySetting",
+    "Quota",
     "Result",
     "RolledBack",
     "Row",

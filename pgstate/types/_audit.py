@@ -1,4 +1,4 @@
-"""What the client returns about access: the audit trail."""
+"""What the client returns about the audit trail."""
 
 from __future__ import annotations
 

@@ -316,13 +316,15 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A right of an agent on a key or subtree."""
+    """A right of an agent or group on a key or subtree, or with `deny` that it has not; `until` when, None for ever."""
 
     agent: str
     subtree: str
     right: str
     granted_by: str
     granted_at: datetime
+    deny: bool
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +345,7 @@ class Policy:
     backoff_limit: timedelta | None = None
     dead_letter: str | None = None
     claimed_writes: bool | None = None
+    guard: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,14 @@ async def _entered(held: Any) -> None:
 
 _TEXT = Unembedded("k", 1, "0" * 32, "v", "model", 3, ["text"])
 CALLS: dict[str, Call] = {
+    "add_to_group": lambda s, _: s.add_to_group("crew", "alice"),
+    "create_group": lambda s, _: s.create_group("crew"),
+    "deny_access": lambda s, _: s.deny_access("alice", "k/**", "read"),
+    "drop_group": lambda s, _: s.drop_group("crew"),
+    "effective": lambda s, _: s.effective(),
+    "explain_access": lambda s, _: s.explain_access("alice", "k", "read"),
+    "groups": lambda s, _: s.groups(),
+    "remove_from_group": lambda s, _: s.remove_from_group("crew", "alice"),
     "agents": lambda s, _: s.agents(),
     "apply": lambda s, _: s.apply(operations=[ops.put("k", 1)]),
     "audit": lambda s, _: s.audit(),
@@ -85,6 +93,7 @@ CALLS: dict[str, Call] = {
     "put": lambda s, _: s.put("k", 1),
     "put_many": lambda s, _: s.put_many({"k": 1, "l": 2}),
     "put_embedded": lambda s, _: s.put_embedded("k", 1, [[1.0, 2.0, 3.0]]),
+    "quotas": lambda s, _: s.quotas(),
     "register_reducer": lambda s, _: s.register_reducer("r", "public.r"),
     "release": lambda s, _: s.release("k", 1),
     "renew": lambda s, _: s.renew("k", 1),
@@ -96,6 +105,7 @@ CALLS: dict[str, Call] = {
     "set_audit_chain": lambda s, _: s.set_audit_chain("k/**"),
     "set_login": lambda s, _: s.set_login("alice", None),
     "set_policy": lambda s, _: s.set_policy("k/**", ttl=3),
+    "set_quota": lambda s, _: s.set_quota("alice", entries=3),
     "set_search": lambda s, _: s.set_search("k/**"),
     "set_vectors": lambda s, _: s.set_vectors(_TEXT, [[1.0, 2.0, 3.0]]),
     "tasks": lambda s, _: s.tasks(),

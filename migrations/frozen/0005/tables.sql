@@ -106,3 +106,117 @@ comment on column pgstate.run.awaits is 'The keys of runs whose end it waits for
 -- Threads: saves that are gathered.
 create type pgstate.save_outcome as (ord int, status text, id text, version bigint, head text, missing bytea[], code text, message text, watched boolean);
 comment on type pgstate.save_outcome is 'Outcome of one save of several: as saved, or why it was refused.';
+
+-- Denials, grants that end, groups.
+alter table pgstate.agent add column grouping boolean not null default false;
+comment on column pgstate.agent.grouping is 'A group of agents, to which rights are granted; it never acts.';
+alter table pgstate.access_grant add column deny boolean not null default false, add column until timestamptz,
+  drop constraint access_grant_pkey, add constraint access_grant_pkey primary key (agent_id, subtree, "right", deny);
+comment on column pgstate.access_grant.agent_id is 'Who may, or a group of agents.';
+comment on column pgstate.access_grant.deny is 'May not, whatever is granted.';
+comment on column pgstate.access_grant.until is 'When it ends by itself; null for never.';
+alter table pgstate.reach add column folded_until timestamptz;
+alter table pgstate.login add column folded_until timestamptz;
+comment on column pgstate.reach.folded_until is 'When the next of the grants ends, from when on these ranges are not looked at; null for never.';
+comment on column pgstate.login.folded_until is 'When the next of the grants ends, from when on these ranges are not looked at; null for never.';
+alter type pgstate.grant_row add attribute deny boolean, add attribute until timestamptz;
+create type pgstate._grant_of as (agent text, subtree text, "right" text, deny boolean, until timestamptz, through text, granted_by text, granted_at timestamptz);
+comment on type pgstate._grant_of is 'Internal: a grant of an agent, or of a group that it is in.';
+create type pgstate.group_row as (name text, members text[], created_at timestamptz);
+comment on type pgstate.group_row is 'A group of agents.';
+create type pgstate.effective_row as (
+  "right" text, subtree text, deny boolean, state text, through text, until timestamptz, granted_by text, granted_at timestamptz
+);
+comment on type pgstate.effective_row is 'A grant or denial as it holds for one agent: {agent} is its name; state is in force, denied, partly denied or ended; through: the group that has it, null for its own.';
+create type pgstate.access_reason as (
+  allowed boolean, decides boolean, subtree text, deny boolean, through text, until timestamptz, granted_by text, granted_at timestamptz
+);
+comment on type pgstate.access_reason is 'Why an agent has a right on a key or not: a grant or denial that covers it, and whether it decides.';
+create table pgstate.group_member (
+  group_id int not null,
+  agent_id int not null,
+  added_by text not null,
+  added_at timestamptz not null default pg_catalog.now(),
+  constraint group_member_pkey primary key (group_id, agent_id),
+  constraint group_member_group_fkey foreign key (group_id) references pgstate.agent (id) on delete cascade,
+  constraint group_member_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade
+);
+create index group_member_agent_idx on pgstate.group_member (agent_id);
+alter table pgstate.group_member enable row level security;
+comment on table pgstate.group_member is 'Which agents are in which groups: what is granted or denied to a group holds for each of them.';
+comment on column pgstate.group_member.group_id is 'The group.';
+comment on column pgstate.group_member.agent_id is 'The agent, which is no group.';
+comment on column pgstate.group_member.added_by is 'The agent that added it.';
+comment on column pgstate.group_member.added_at is 'When it was added.';
+
+-- Quotas.
+alter type pgstate._actor add attribute quota boolean;
+alter table pgstate.reach add column quota boolean not null default false;
+alter table pgstate.login add column quota boolean not null default false;
+comment on column pgstate.reach.quota is 'There is a quota: without one, writes need not look for it.';
+comment on column pgstate.login.quota is 'There is a quota: without one, writes need not look for it.';
+create type pgstate.quota_row as (
+  agent text, entries bigint, bytes bigint, writes_per_minute int, used_entries bigint, used_bytes bigint, used_writes bigint, set_by text, set_at timestamptz
+);
+comment on type pgstate.quota_row is 'The quota of an agent, and what it has used.';
+create type pgstate._used as (entries bigint, bytes bigint, writes bigint);
+comment on type pgstate._used is 'Internal: what an agent has used.';
+create table pgstate.quota (
+  agent_id int not null,
+  entries bigint,
+  bytes bigint,
+  writes_per_minute int,
+  set_by text not null,
+  set_at timestamptz not null,
+  constraint quota_pkey primary key (agent_id),
+  constraint quota_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade,
+  constraint quota_sets_something check (pg_catalog.num_nonnulls(entries, bytes, writes_per_minute) > 0),
+  constraint quota_range check (entries >= 0 and bytes >= 0 and writes_per_minute >= 0)
+);
+alter table pgstate.quota enable row level security;
+comment on table pgstate.quota is 'What an agent may keep, and how often it may write. Agents without a row have no limits.';
+comment on column pgstate.quota.agent_id is 'The agent.';
+comment on column pgstate.quota.entries is 'Entries that it wrote last; null for any number.';
+comment on column pgstate.quota.bytes is 'Size of their values; null for any.';
+comment on column pgstate.quota.writes_per_minute is 'Versions in a minute of the clock; null for any number.';
+comment on column pgstate.quota.set_by is 'The agent that set it.';
+comment on column pgstate.quota.set_at is 'When.';
+
+-- What an agent with a quota has used, in parts that add up: a transaction takes one that nobody has locked, or makes one, so
+-- that there are as many as ever wrote at once, and no writer waits for another. No foreign key: it would lock the agent's row,
+-- and hold up its removal.
+create sequence pgstate.usage_id_seq;
+
+create table pgstate.usage (
+  id bigint not null default pg_catalog.nextval('pgstate.usage_id_seq'),
+  agent_id int not null,
+  entries bigint not null default 0,
+  bytes bigint not null default 0,
+  minute timestamptz not null default '-infinity',
+  writes int not null default 0,
+  xid xid8,
+  seq bigint,
+  constraint usage_pkey primary key (id)
+) with (fillfactor = 50);
+alter sequence pgstate.usage_id_seq owned by pgstate.usage.id;
+create index usage_agent_idx on pgstate.usage (agent_id);
+alter table pgstate.usage enable row level security;
+comment on table pgstate.usage is 'What agents with a quota have used, in parts that add up. What others overwrite and what expires is taken off when it is counted anew.';
+comment on column pgstate.usage.id is 'Number of the part.';
+comment on column pgstate.usage.agent_id is 'The agent.';
+comment on column pgstate.usage.entries is 'Entries, of this part.';
+comment on column pgstate.usage.bytes is 'Size of their values.';
+comment on column pgstate.usage.minute is 'The minute that writes is of.';
+comment on column pgstate.usage.writes is 'Versions in that minute.';
+comment on column pgstate.usage.xid is 'The transaction that changed it last.';
+comment on column pgstate.usage.seq is 'The last version that it has counted.';
+comment on sequence pgstate.usage_id_seq is 'Numbers of parts of usage.';
+-- Guards against secrets.
+alter table pgstate.policy add column guard text;
+comment on column pgstate.policy.guard is 'What becomes of writes that hold a secret: refuse, redact or off.';
+alter table pgstate.policy drop constraint policy_sets_something;
+alter table pgstate.policy add constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
+  backoff, backoff_limit, dead_letter, claimed_writes, guard) > 0);
+alter table pgstate.policy add constraint policy_guard_known check (guard in ('refuse', 'redact', 'off'));
+alter type pgstate._policy add attribute guard text;
+alter type pgstate.policy_row add attribute guard text;

@@ -12,7 +12,7 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   -- a grant to it at the same time waits, and then finds no such agent
-  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name for update;
+  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name and not a.grouping for update;
   if v_id is null and not exists (select from pgstate.former_agent f where f.name = p_name) then
     perform pgstate._agent_id(p_name);
   elsif v_root then

@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-  v_admins pgstate.keymultirange := (select r.admins + '{}' from pgstate.reach r where r.agent_id = p_actor.id);
+  v_admins pgstate.keymultirange := (select r.admins + '{}' from pgstate._reach r where r.agent_id = p_actor.id);
   v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_pattern) * v_admins;
   v_regex text := pgstate._pattern_regex(p_pattern);
 begin

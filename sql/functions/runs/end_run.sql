@@ -27,6 +27,7 @@ begin
     v_actor.readable := v_actor.reads @> end_run.key;
     v_actor.writable := v_actor.writes @> end_run.key;
   end if;
+  end_run.data := pgstate._guarded_data(v_actor, end_run.key, end_run.type, end_run.data, false);
   v_head := pgstate._thread_lock(v_actor, end_run.key, end_run.token, false, 'run');
   v_out.status := coalesce(v_head.status, 'ok');
   if v_head.status is null and end_run.state <> 'open' then
