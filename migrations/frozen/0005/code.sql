@@ -80,7 +80,7 @@ declare
 begin
   -- the login's own agent, named or not: as in _reachable()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
-         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, null, null, i.policies,
+         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
          case when i.horizon_epoch = i.epoch then i.horizon end, l.quota into v_actor
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
@@ -110,7 +110,7 @@ begin
     v_done := set_config('pgstate.call_agent', coalesce(p_agent, ''), true) || set_config('pgstate.call_agents', '', true);
   end if;
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
-         i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
+         i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
          case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i
@@ -118,7 +118,7 @@ begin
   if v_actor.id is null then
     -- nobody, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
-           i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
+           i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
       from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
       cross join pgstate.install i;
@@ -175,7 +175,7 @@ declare
 begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
-         case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key,
+         case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
          p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota into v_actor
     from pgstate.login l cross join pgstate.install i
     left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
@@ -185,10 +185,14 @@ begin
   if v_actor.lane_ready is not true
      or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
+    if v_actor.lane_ready is not true then
+      v_actor.identity := null;
+    end if;
     if p_lane is not null then
       v_actor.kept := pgstate._lane_begin(v_actor, p_lane, p_turn);
     end if;
   end if;
+  -- the setting saves a look at the control file, and a restore in place is seen without it: whoever sets it cannot hide that
   if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off') is not true then
     perform pgstate._settle_identity();
     select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
@@ -5166,7 +5170,7 @@ comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Int
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
 -- out by a hash what else the thread that it came from holds. What was sent stays, though others are missing: the next call
--- brings those. The same checkpoint saved again, as it is when a reply was lost, changes nothing: added is null then.
+-- brings those. Pages do not stay in a fork then, since a later root would reach by them what was missing. The same checkpoint saved again, as it is when a reply was lost, changes nothing: added is null then.
 --
 -- Order of locks: the entry, the thread, and nothing else. Chunks are removed under the entry's lock only, so what is found
 -- here stays; chunks of another thread stay while a checkpoint of this one reaches them, see _collect_thread().
@@ -5183,7 +5187,7 @@ declare
   v_parent text;
   v_found boolean;
   v_missing bytea[];
-  v_reached bytea[];
+  v_pages bytea[] := '{}';
   v_stores bigint[];
   v_out pgstate._stored;
 begin
@@ -5228,9 +5232,15 @@ begin
   end if;
 
   if p_chunk_data is not null then
+    if v_thread.bases <> '{}' then
+      v_pages := array(
+        select substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16)
+          from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type ^@ '#');
+    end if;
     insert into pgstate.chunk (thread_id, hash, type, data)
     select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data
       from unnest(p_chunk_types, p_chunk_data) c (type, data)
+     where v_pages = '{}' or not c.type ^@ '#'
         on conflict on constraint chunk_pkey do nothing;
   end if;
   if p_chunk_data is not null or translate(array_to_string(p_types, ''), '@#', '') <> array_to_string(p_types, '') then
@@ -5238,7 +5248,7 @@ begin
       select distinct r.hash
         from (select pgstate._refs(p_types, p_data) union all select pgstate._refs(p_chunk_types, p_chunk_data)) r (hash)
        -- not as a join, of which the planner may make one that goes through all chunks of the thread
-       where (select true from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash) is null);
+       where (select true from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash) is null and r.hash <> all (v_pages));
     if cardinality(v_missing) > 0 and v_thread.bases <> '{}' then
       v_stores := v_thread.bases || v_thread.id;
       with recursive reached (hash) as (
@@ -5255,8 +5265,14 @@ begin
     end if;
     if cardinality(v_missing) > 0 then
       v_out.status := 'incomplete';
-      v_out.missing := v_missing;
+      v_out.missing := v_missing || v_pages;
       return v_out;
+    elsif v_pages <> '{}' then
+      insert into pgstate.chunk (thread_id, hash, type, data)
+      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data
+        from unnest(p_chunk_types, p_chunk_data) c (type, data)
+       where c.type ^@ '#'
+          on conflict on constraint chunk_pkey do nothing;
     end if;
   end if;
 
@@ -5616,6 +5632,8 @@ begin
      set bases = excluded.bases, begun_at = excluded.begun_at, pruned = excluded.pruned, forked_from = excluded.forked_from,
          forked_id = excluded.forked_id, collect_at = null
   returning t.id into v_id;
+  -- of saves that were never complete: a page among them would reach what the other thread holds
+  delete from pgstate.chunk k where k.thread_id = v_id;
   with recursive line (id, parent, wanted) as (
     select c.id, c.parent, case when c.whole then '{}' else pgstate._wanted_channels(c.names, c.types, c.names) end
       from pgstate.checkpoint c
@@ -5763,18 +5781,18 @@ begin
   elsif p_type ~ '^#[0-9]$' then
     v_hashes := array(select r.hash from pgstate._refs(array[p_type], array[p_data]) with ordinality r (hash, ord) order by r.ord);
     for v_level in 1 .. substr(p_type, 2)::int loop
-      -- pages that name pages many times over would make a list that nobody has saved
+      -- what is no page was never asked for what it names; pages that name pages many times over would make a list that nobody has saved
       v_length := (
         select sum(octet_length(k.data)) / 16
           from unnest(v_hashes) w (hash)
-          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k);
+          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash and x.type ^@ '#' limit 1) k);
       if v_length > 1000000 then
         return v_row;
       end if;
       v_hashes := array(
         select substr(k.data, 16 * i + 1, 16)
           from unnest(v_hashes) with ordinality w (hash, ord)
-          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k
+          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash and x.type ^@ '#' limit 1) k
           cross join generate_series(0, octet_length(k.data) / 16 - 1) i
          order by w.ord, i);
     end loop;
