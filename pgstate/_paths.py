@@ -16,3 +16,9 @@ def migrations() -> Path:
 def frozen(revision: str, part: str) -> Path:
     """The frozen SQL of a revision; `part` is clear, tables, code or drop."""
     return migrations() / "frozen" / revision / f"{part}.sql"
+
+
+def sql(name: str) -> Path:
+    """A file of the schema as people read it."""
+    packed = _PACKAGE / "_sql"
+    return (packed if packed.is_dir() else _PACKAGE.parent / "sql") / name

@@ -9,6 +9,7 @@ PgStateError
  ├─ ReducerMismatch       PS006   the operand does not fit the current value
  ├─ InvalidArgument       PS007   a limit, lease, ttl, name or guard out of range
  ├─ SchemaViolation       PS008   the value does not fit the JSON Schema that a policy sets for the key
+ ├─ SecretRefused         PS009   the key or the value holds what looks like a secret
  ├─ AccessDenied          PS010   outside the acting agent's grants, whether or not anything is there
  ├─ CursorInvalid         PS020   not a cursor, or ahead of what the transaction can see
  ├─ CursorExpired         PS021   of another history of the database, or older than what is kept: list again
@@ -18,6 +19,7 @@ PgStateError
  ├─ LaneOutOfStep         PS031   the retry protection of a client was given wrong turns
  ├─ WrongKind             PS040   the key holds a thread or a run
  ├─ VectorsUnavailable    PS050   pgvector is not installed in this database, or may not be used
+ ├─ QuotaExceeded         PS060   the agent may not keep more, or not write more often
  ├─ Conflict                      the outcome of a write that was not made
  │   ├─ VersionConflict           the entry is not at the expected version or value: .current has it
  │   ├─ ClaimHeld                 somebody else holds the claim
@@ -110,6 +112,13 @@ class SchemaViolation(PgStateError):
     sqlstate = "PS008"
 
 
+class SecretRefused(PgStateError):
+    """The key or the value holds what looks like a secret; the message names the rule and never what was found. Store a
+    handle, or have a policy set `guard` to redact or off."""
+
+    sqlstate = "PS009"
+
+
 class AccessDenied(PgStateError):
     """The acting agent has no such right there. The same whether or not anything is there: what the message names is
     what was asked."""
@@ -164,6 +173,13 @@ class VectorsUnavailable(PgStateError):
     """Search by vectors needs pgvector in this database; the message says what an administrator has to do."""
 
     sqlstate = "PS050"
+
+
+class QuotaExceeded(PgStateError):
+    """The agent may not keep more entries or bytes, or not write more often in this minute (`State.quotas`). Nothing of
+    the statement was written."""
+
+    sqlstate = "PS060"
 
 
 class Conflict(PgStateError):

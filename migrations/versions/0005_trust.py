@@ -13,7 +13,17 @@ branch_labels = None
 depends_on = None
 
 # What going back loses: what it is, and a query for how many there are, run as the owner.
-LOSSES: list[tuple[str, str]] = []
+LOSSES: list[tuple[str, str]] = [
+    ("entries of the audit trail", "select count(*) from pgstate.audit"),
+    ("denials: what they took away is granted again", "select count(*) from pgstate.access_grant where deny"),
+    (
+        "grants that were to end: they are gone",
+        "select count(*) from pgstate.access_grant where not deny and until is not null",
+    ),
+    ("quotas", "select count(*) from pgstate.quota"),
+    ("groups of agents, with what they were granted", "select count(*) from pgstate.agent where grouping"),
+    ("policies about secrets", "select count(*) from pgstate.policy where guard is not null"),
+]
 
 
 def upgrade() -> None:

@@ -138,7 +138,7 @@ class Claimer:
             else:
                 spare.append(row)
         if spare:
-            self._core.spawn(self._give_back(spare))
+            self._core.spawn(give_back(self._core, self._agent, spare, self._timeout))
         return served
 
     def _answer(self, asked: float, nothing: Row) -> None:
@@ -147,16 +147,6 @@ class Claimer:
             if waiter.counted and waiter.deadline <= asked and not waiter.future.done():
                 waiter.future.set_result(nothing)
         self._drop_gone()
-
-    async def _give_back(self, rows: list[Row]) -> None:
-        keys, tokens = [row["key"] for row in rows], [row["token"] for row in rows]
-        try:
-            await self._core.call(
-                lambda c, left: claims.release_many(c, keys, tokens, self._agent, timeout=left), self._timeout
-            )
-        except errors.PgStateError as error:
-            # their leases end
-            _log.warning("%d claims of cancelled callers were not given back: %s", len(rows), error)
 
     async def _nap(self, retry_in: timedelta | None) -> None:
         loop = asyncio.get_running_loop()
@@ -196,3 +186,13 @@ class Claimer:
         if self._tap is not None:
             self._core.hub.detach(self._tap)
         self._tap = self._joining = self._broken = None
+
+
+async def give_back(core: Core, agent: str | None, rows: Sequence[Row], timeout: float) -> None:
+    """Releases claims of callers that were cancelled: nobody knows of them."""
+    keys, tokens = [row["key"] for row in rows], [row["token"] for row in rows]
+    try:
+        await core.call(lambda c, left: claims.release_many(c, keys, tokens, agent, timeout=left), timeout)
+    except errors.PgStateError as error:
+        # their leases end
+        _log.warning("%d claims of cancelled callers were not given back: %s", len(rows), error)

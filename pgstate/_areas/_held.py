@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pgstate import errors
+from pgstate._areas._endings import hold
 from pgstate._core import Core
 from pgstate.types import Claim, Failed, Seconds
 
@@ -187,12 +188,33 @@ class Lock(Held):
 
 class Task(Held):
     """Claimed work: `key`, `value`, `token`, `attempts`. When the block ends it is completed, or fails with what was
-    raised, unless it was completed, failed or released in the block, by these methods: what is ended otherwise
-    (`State.complete`, `apply`, a bound transaction) is lost to the block, which raises LeaseLost. For that there is
-    `await state.claim_next(…)`."""
+    raised, unless it was completed, failed or released in the block: by these methods, or by those of a `State`, in a
+    transaction of yours too (`State.bind`). What is ended by SQL of yours, or in another process, is lost to the block,
+    which raises LeaseLost."""
 
     _settled = False
     _completed = False
+    # by another call than those here, in a transaction that may yet be rolled back
+    _ended = False
+
+    def __init__(
+        self, area: Claims, core: Core, claim: Claim, lease: timedelta, sent: float, on_loss: Loss | None
+    ) -> None:
+        super().__init__(area, core, claim, lease, sent, on_loss)
+        hold(area._key(claim.key), self)
+
+    def _end_elsewhere(self, bound: bool, completing: bool) -> None:
+        self._completed = completing
+        if bound:
+            self._ended = True
+        else:
+            self._settled = True
+            self._stop()
+
+    def _not_ended(self, was_ending: bool) -> None:
+        self._ending = was_ending
+        if self._doubted and not was_ending and not self._over:
+            self._core.spawn(self._lose())
 
     @property
     def value(self) -> Any:
@@ -233,7 +255,8 @@ class Task(Held):
         return ended
 
     async def _finish(self, error: BaseException | None) -> None:
-        if self._settled:
+        if self._settled or (self._ended and error is None):
+            # should that transaction be rolled back, the lease ends, and others try it again
             return
         if error is None:
             try:

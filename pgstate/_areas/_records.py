@@ -22,6 +22,10 @@ from pgstate.types import Row
 _PLAIN = (str, int, float, bool, type(None))
 
 
+# where a run records that it undoes what it has done, and what it fails with; no step can be called so
+UNDOING = "#undo"
+
+
 class Place(NamedTuple):
     """Which step a call is: its id, the name in it, and how many-eth of the run's own line."""
 
@@ -54,6 +58,8 @@ class Records:
     def __init__(self, row: Row, key: str, body: asyncio.Task[Any] | None) -> None:
         self._key = key
         self._body = body
+        # tasks that stand for the run's own, one at a time: those of a thread that has the run
+        self.acting: set[asyncio.Task[Any]] = set()
         columns = (
             row["steps"],
             row["positions"],
@@ -71,6 +77,13 @@ class Records:
         for record in self._known.values():
             if record.main and record.position is not None and record.state != "pending":
                 self._in_order[record.position] = record.id.partition("[")[0]
+        # in which order they were finished, this process's behind those of the others
+        self._ranks = {id: rank for rank, id in enumerate(self._known, 1)}
+        self.reached = 0
+        """The rank of the latest that the code has come by."""
+        undoing = self._known.get(UNDOING)
+        self.failing = None if undoing is None else (undoing.data or b"").decode()
+        """What a run fails with that has begun to undo what it had done."""
         self._seen: Counter[str] = Counter()
         self._position = 0
 
@@ -79,13 +92,17 @@ class Records:
         self._seen[name] += 1
         return self._seen[name]
 
+    def is_own(self, task: asyncio.Task[Any] | None) -> bool:
+        """Is it the run's own task, or does it stand for that?"""
+        return task is not None and (task is self._body or task in self.acting)
+
     def place(self, name: str) -> Place:
         """The next call of a name. Raises StepMismatch, InvalidArgument."""
         if not name or "#" in name or "[" in name or len(name.encode()) > 256:
             raise errors.InvalidArgument(f"the name of a step has 1 to 256 bytes, and neither # nor [: {name[:80]!r}")
         count = self.count(name)
         id = name if count == 1 else f"{name}#{count}"
-        main = self._body is not None and asyncio.current_task() is self._body
+        main = self.is_own(asyncio.current_task())
         if main:
             self._position += 1
             self._check_order(id)
@@ -117,6 +134,12 @@ class Records:
         if not self.open:
             raise errors.StepMismatch(f"run {self._key} has ended, and the code goes on with {id}", self._key, id)
         return None
+
+    def finished(self, id: str) -> int:
+        """The code has come by a finished step; its rank in the order in which they were finished."""
+        rank = self._ranks.setdefault(id, len(self._ranks) + 1)
+        self.reached = max(self.reached, rank)
+        return rank
 
     def due(self, id: str) -> datetime | None:
         """Until when a recorded step sleeps."""

@@ -14,6 +14,8 @@ from pgstate import errors, ops
 from pgstate._areas._base import seconds
 from pgstate._areas._cron import next_time
 from pgstate._areas._run import Run
+from pgstate._areas._run_block import RunBlock
+from pgstate._areas._run_held import SetDown
 from pgstate._areas._stir import LOOK_AGAIN, Stirred
 from pgstate._areas._work import _on_signal
 from pgstate._core import Core
@@ -61,6 +63,7 @@ class RunWorker:
         self._freed = asyncio.Event()
         self._outage = Outage(f"work on runs of {', '.join(self._handlers)}")
         self._done = 0
+        self._looking: Stirred | None = None
 
     async def run(self, concurrency: int, grace: float, signals: Sequence[int]) -> int:
         """Returns how many runs have ended well."""
@@ -95,6 +98,7 @@ class RunWorker:
         pause = 0.05
         while True:
             async with Stirred(self._core, self._area._name, [self._pattern or "**"], _is_waiting) as stirred:
+                self._looking = stirred
                 while len(self._tasks) < concurrency:
                     sent = loop.time()
                     try:
@@ -126,13 +130,16 @@ class RunWorker:
         self._freed.set()
 
     async def _handle(self, row: Row, sent: float) -> None:
-        from pgstate._areas.runs import RunBlock
-
         try:
             async with RunBlock.of(self._area, row, self._lease, sent) as run:
+                run._may_be_set_down = True
                 result = self._handlers[row["name"]](run, run.input)
                 run.result = await result if isawaitable(result) else result
             self._done += 1
+        except SetDown:
+            # when it is due again, this worker knows by looking
+            if self._looking is not None:
+                self._looking.stir()
         except Exception as error:
             # the run has failed, or is another's, or goes on later: not the loop's end
             _log.warning("run %s: %s: %s", row["key"], type(error).__name__, error)
@@ -176,6 +183,6 @@ class RunWorker:
 
 
 def _is_waiting(row: Row) -> bool:
-    """Steps of runs under way are no news for workers."""
+    """Steps of runs under way are no news for workers; one that waits is, and one that another waited for."""
     value = row["value"]
-    return value is not None and '"waiting"' in value
+    return value is not None and ('"waiting"' in value or '"wakes"' in value)

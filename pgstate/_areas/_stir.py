@@ -60,6 +60,10 @@ class Stirred:
         finally:
             self._event.clear()
 
+    def stir(self) -> None:
+        """Ends a wait."""
+        self._event.set()
+
     def _deliver(self, row: Row) -> None:
         if self._wanted is None or self._wanted(row):
             self._event.set()

@@ -11,7 +11,7 @@ from pgstate._calls import runs
 from pgstate._core import Core
 
 if TYPE_CHECKING:
-    from pgstate._areas._run import Run
+    from pgstate._areas._run_held import HeldRun
 
 _log = logging.getLogger("pgstate")
 _EVERY = 1.0
@@ -23,16 +23,16 @@ class Watched:
     def __init__(self, core: Core, agent: str | None) -> None:
         self._core = core
         self._agent = agent
-        self._runs: set[Run] = set()
+        self._runs: set[HeldRun] = set()
         self._asking: asyncio.Task[None] | None = None
 
-    def add(self, run: Run) -> None:
+    def add(self, run: HeldRun) -> None:
         """From now on it is told when somebody cancels it."""
         self._runs.add(run)
         if self._asking is None:
             self._asking = asyncio.get_running_loop().create_task(self._ask(), name="pgstate-cancelled-runs")
 
-    def discard(self, run: Run) -> None:
+    def discard(self, run: HeldRun) -> None:
         """It has ended."""
         self._runs.discard(run)
         if not self._runs and self._asking is not None:

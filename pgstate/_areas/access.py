@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from datetime import datetime, timedelta
 from typing import Any
 
 from pgstate import errors
-from pgstate._areas._base import Area, sqlstate_of
+from pgstate._areas._base import Area, seconds, sqlstate_of
 from pgstate._calls import access
 from pgstate._calls._run import Connection
-from pgstate.types import Agent, Grant, Info
+from pgstate.types import AccessReason, Agent, Effective, Grant, Group, Info, Quota, Seconds
 
 
 class Access(Area):
@@ -77,16 +78,92 @@ class Access(Area):
         """Ends a delegation. Raises InvalidArgument, AccessDenied."""
         await self._administer(access.undelegate, login, agent)
 
-    async def grant_access(self, agent: str, subtree: str, right: str) -> None:
-        """Grants read, write or admin on a key, a subtree (research/**) or everything (**); `{agent}` as a segment
-        stands for the agent's name. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of it)."""
-        await self._administer(access.grant_access, agent, subtree, right)
+    async def grant_access(
+        self, agent: str, subtree: str, right: str, *, ttl: Seconds | None = None, until: datetime | None = None
+    ) -> None:
+        """Grants an agent, or each member of a group, read, write or admin on a key, a subtree (research/**) or
+        everything (**); `{agent}` as a segment stands for the agent's name. `ttl` (seconds) or `until`: when it ends
+        by itself; granted again, it ends as is said then. Raises InvalidPattern, InvalidArgument, AccessDenied (needs
+        admin on all of it)."""
+        await self._administer(access.grant_access, agent, subtree, right, None if ttl is None else seconds(ttl), until)
 
-    async def revoke_access(self, agent: str, subtree: str, right: str) -> None:
-        """Takes a grant back, exactly as it was given. Raises as `grant_access`."""
-        await self._administer(access.revoke_access, agent, subtree, right)
+    async def deny_access(
+        self, agent: str, subtree: str, right: str, *, ttl: Seconds | None = None, until: datetime | None = None
+    ) -> None:
+        """Denies a right there, whatever is granted, to the agent or to a group of it: denials win. Each right is
+        denied by itself. `revoke_access(..., deny=True)` takes it back. Otherwise as `grant_access`."""
+        await self._administer(access.deny_access, agent, subtree, right, None if ttl is None else seconds(ttl), until)
 
-    async def _administer(self, call: Any, *args: str | bool | None) -> None:
+    async def revoke_access(self, agent: str, subtree: str, right: str, *, deny: bool = False) -> None:
+        """Takes a grant back, or with `deny` a denial, exactly as it was given. Watches that are open lose it at once.
+        Raises as `grant_access`."""
+        await self._administer(access.revoke_access, agent, subtree, right, deny)
+
+    async def create_group(self, name: str) -> None:
+        """Registers a group of agents: what is granted and denied to it, by its name, holds for each member, for whom
+        `{agent}` stands. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
+        await self._administer(access.create_group, name)
+
+    async def drop_group(self, name: str) -> None:
+        """Removes a group with what it was granted and denied. Raises as `create_group`."""
+        await self._administer(access.drop_group, name)
+
+    async def add_to_group(self, name: str, agent: str) -> None:
+        """Adds an agent to a group. Raises as `create_group`."""
+        await self._administer(access.add_to_group, name, agent)
+
+    async def remove_from_group(self, name: str, agent: str) -> None:
+        """Removes an agent from a group; its watches lose at once what it had through that. Raises as
+        `create_group`."""
+        await self._administer(access.remove_from_group, name, agent)
+
+    async def groups(self) -> list[Group]:
+        """The groups with their members; without admin on everything, the acting agent's own, and of the members only
+        itself."""
+        with self._to("list groups"):
+            rows = await self._core.call(lambda c, left: access.groups(c, self._agent, timeout=left), self._timeout)
+        return [Group(**row) for row in rows]
+
+    async def effective(self, agent: str | None = None) -> list[Effective]:
+        """What an agent may and may not, from its own grants and denials and those of its groups, and which of them are
+        in force; the login's own agent if none is named. Raises InvalidArgument, AccessDenied (about others: needs
+        admin on everything)."""
+        with self._to(f"see what {agent or 'it'} may", "admin on everything"):
+            rows = await self._core.call(lambda c, left: access.effective(c, agent, timeout=left), self._timeout)
+        return [Effective(**row) for row in rows]
+
+    async def explain_access(self, agent: str, key: str, right: str) -> list[AccessReason]:
+        """Why an agent has a right on a key (named in full), or not: the grants and denials that cover it now, the one
+        that decides first. Raises InvalidKey, InvalidArgument, AccessDenied (about others: needs admin on the key)."""
+        with self._to(f"see what {agent} may with {key}", "admin", key):
+            rows = await self._core.call(
+                lambda c, left: access.explain_access(c, agent, key, right, timeout=left), self._timeout
+            )
+        return [AccessReason(**row) for row in rows]
+
+    async def set_quota(
+        self,
+        agent: str,
+        *,
+        entries: int | None = None,
+        bytes: int | None = None,
+        writes_per_minute: int | None = None,
+    ) -> None:
+        """How many entries an agent may keep (those whose newest version is its), how many bytes their values may have,
+        and how many versions it may write in a minute of the clock; None for no limit, all None for no quota. Writes
+        beyond it raise QuotaExceeded and write nothing. What several of its transactions write at the same time may
+        come to more. Data of checkpoints and steps is not counted, only their entries. Raises InvalidArgument,
+        AccessDenied (needs admin on everything)."""
+        await self._administer(access.set_quota, agent, entries, bytes, writes_per_minute)
+
+    async def quotas(self) -> list[Quota]:
+        """The quotas of agents, and what they have used at most: what others overwrote or removed is taken off before
+        anything is refused. Without admin on everything, only the acting agent's own."""
+        with self._to("list quotas"):
+            rows = await self._core.call(lambda c, left: access.quotas(c, self._agent, timeout=left), self._timeout)
+        return [Quota(**row) for row in rows]
+
+    async def _administer(self, call: Any, *args: str | bool | int | timedelta | datetime | None) -> None:
         # as the login itself, and once: a second try of what may have happened would say that it exists already
         async def run(connection: Connection) -> None:
             outcome: Awaitable[None] = call(connection, *args, timeout=self._timeout)
@@ -101,6 +178,8 @@ class Access(Area):
             if sqlstate_of(error) == "42501":
                 said += f": {error.__cause__}. Making a login takes a database role with CREATEROLE"
             else:
-                where = args[1] if call in (access.grant_access, access.revoke_access) else "everything"
+                granting = call in (access.grant_access, access.deny_access, access.revoke_access)
+                where = str(args[1]) if granting else "everything"
                 said = f"access denied: {said}, which takes admin on {where}"
+                self._core.report_denial(call.__name__, where if granting else None, None)
             raise errors.AccessDenied(said) from error.__cause__

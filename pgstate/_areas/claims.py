@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
 from pgstate import errors
 from pgstate._areas._base import Area, seconds
-from pgstate._areas._claimer import Claimer
+from pgstate._areas._claimer import Claimer, give_back
+from pgstate._areas._endings import ending
 from pgstate._areas._held import Claiming, Lock, Locking, Loss, Task
 from pgstate._areas._work import Handler, Work
 from pgstate._areas.values import Values
@@ -58,7 +60,7 @@ class Claims(Values, Area):
     async def _take(self, pattern: str, lease: Seconds, wait: Seconds | None) -> Row:
         full, span = self._pattern(pattern), seconds(lease)
         patience = None if wait is None else math.inf if wait == math.inf else seconds(wait).total_seconds()
-        with self._to(f"claim any of {full or 'everything'}", _BOTH):
+        with self._to(f"claim any of {full or 'everything'}", _BOTH, full):
             if isinstance(self._core, BoundCore):
                 if wait is not None:
                     self._core.following("claim_next(wait=…)")
@@ -76,8 +78,8 @@ class Claims(Values, Area):
     async def claim_many(self, pattern: str, limit: int, lease: Seconds = 30.0) -> list[Claim]:
         """`claim_next` for up to `limit` entries (1 to 1000) in one statement, best first; as many as there are."""
         full, span = self._pattern(pattern), seconds(lease)
-        with self._to(f"claim any of {full or 'everything'}", _BOTH):
-            rows = await self._ask(full, limit, span)
+        with self._to(f"claim any of {full or 'everything'}", _BOTH, full):
+            rows = await self._or_back(self._ask(full, limit, span))
         return [claim for row in rows if (claim := self._claimed(row)) is not None]
 
     async def _ask(self, full: str, limit: int, span: timedelta) -> Sequence[Row]:
@@ -96,20 +98,45 @@ class Claims(Values, Area):
         InvalidArgument, AccessDenied.
         """
         full, span = self._key(key), seconds(lease)
-        with self._to(f"claim {full}", _BOTH):
-            row = await self._core.call_once(
-                lambda c, lane, left: claims.claim(c, full, span, lane.id, lane.turn, self._agent, timeout=left),
-                self._agent,
-                self._timeout,
-            )
+        with self._to(f"claim {full}", _BOTH, full):
+            (row,) = await self._or_back(self._ask_for(full, span))
         if row["status"] == "held":
             raise errors.ClaimHeld(f"{key} is claimed already: tasks() tells by whom and until when", key)
         return self._claimed(row)
 
+    async def _ask_for(self, full: str, span: timedelta) -> Sequence[Row]:
+        row = await self._core.call_once(
+            lambda c, lane, left: claims.claim(c, full, span, lane.id, lane.turn, self._agent, timeout=left),
+            self._agent,
+            self._timeout,
+        )
+        return [row]
+
+    async def _or_back(self, asking: Coroutine[Any, Any, Sequence[Row]]) -> Sequence[Row]:
+        """What is claimed; where the caller is cancelled it is given back, since nobody knows of it."""
+        core = self._core
+        if isinstance(core, BoundCore):
+            # a claim is the transaction's, and goes with it
+            return await asking
+        task = core.spawn(asking)
+
+        def back(done: asyncio.Task[Sequence[Row]]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                rows = [row for row in done.result() if row["status"] == "ok"]
+                if rows:
+                    core.spawn(give_back(core, self._agent, rows, self._timeout))
+
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(back)
+            raise
+
     async def renew(self, key: str, token: int, lease: Seconds = 30.0) -> Claim:
-        """Lets the lease end `lease` seconds from now. Raises StaleToken once it has ended or somebody else has it."""
+        """Lets the lease end `lease` seconds from now. The entry is not read: in the Claim that it returns `value` is
+        None and `version` 0. Raises StaleToken once it has ended or somebody else has it."""
         full, span = self._key(key), seconds(lease)
-        with self._to(f"renew a claim of {full}", _BOTH):
+        with self._to(f"renew a claim of {full}", _BOTH, full):
             row = await self._core.call(
                 lambda c, left: claims.renew(c, full, token, span, self._agent, timeout=left), self._timeout
             )
@@ -127,7 +154,7 @@ class Claims(Values, Area):
         if force is (token is not None):
             raise errors.InvalidArgument("release with the claim's token, or by force without one")
         if token is None:
-            with self._to(f"release {full} by force", "admin"):
+            with self._to(f"release {full} by force", "admin", full):
                 row = await self._core.call_once(
                     lambda c, lane, left: claims.release_by_force(
                         c, full, lane.id, lane.turn, self._agent, timeout=left
@@ -136,10 +163,12 @@ class Claims(Values, Area):
                     self._timeout,
                 )
         else:
-            with self._to(f"release {full}", _BOTH):
+            with self._to(f"release {full}", _BOTH, full), self._ending(full, token) as ended:
                 row = await self._core.call(
                     lambda c, left: claims.release(c, full, token, self._agent, timeout=left), self._timeout
                 )
+                if row["status"] == "ok":
+                    ended()
         return bool(row["status"] == "ok")
 
     async def complete(
@@ -154,19 +183,25 @@ class Claims(Values, Area):
         if move_to is None:
             if result is not None:
                 raise errors.InvalidArgument("a result needs a place: give move_to, the key that it is put under")
-            row = await self._write("complete", key, None, None, UNSET, None, token, None, None, None, None, op_id)
             full = self._prefix + key
+            with self._ending(full, token, completing=True) as ended:
+                row = await self._write("complete", key, None, None, UNSET, None, token, None, None, None, None, op_id)
+                if row["status"] == "ok":
+                    ended()
         else:
             full, to = self._key(key), self._key(move_to)
             text = None if result is None else encode(result)
             core = self._core
             core.stats.writes += 2
             queue = core.queue("finish", self._agent, self._finish_together)
-            row = await queue.submit(full, (token, text, to, op_id), len(text or "") + len(to), self._timeout)
+            with self._ending(full, token, completing=True) as ended:
+                row = await queue.submit(full, (token, text, to, op_id), len(text or "") + len(to), self._timeout)
+                if row["code"] is None and row["status"] == "ok":
+                    ended()
             if row["code"] is not None:
                 error = outcome_error(row["code"], row["message"])
                 if isinstance(error, errors.AccessDenied):
-                    raise self._denied(error, f"complete {full} to {to}", "read and write, and write there")
+                    raise self._denied(error, f"complete {full} to {to}", "read and write, and write there", full)
                 raise error
             if row["status"] == "held":
                 raise self._conflict(row, to)
@@ -191,20 +226,25 @@ class Claims(Values, Area):
         full = self._key(key)
         span = None if retry_in is None else seconds(retry_in)
         queue = self._core.queue("fail", self._agent, self._fail_together)
-        with self._to(f"fail {full}", _BOTH):
+        with self._to(f"fail {full}", _BOTH, full), self._ending(full, token) as ended:
             row = await queue.submit(full, (token, error, span, op_id), len(error or ""), self._timeout)
             if row["code"] is not None:
                 raise outcome_error(row["code"], row["message"])
+            if row["status"] == "ok":
+                ended()
         if row["status"] != "ok":
             raise self._conflict({"status": "stale"}, full)
         moved = row["moved_to"]
         return Failed(row["attempts"], row["retry_in"], None if moved is None else self._shown(moved))
 
+    def _ending(self, full: str, token: int, *, completing: bool = False) -> AbstractContextManager[Callable[[], None]]:
+        return ending([(full, token)], bound=isinstance(self._core, BoundCore), completing=completing)
+
     async def claims(self, pattern: str = "") -> list[HeldClaim]:
         """Who holds what now, in key order, of the entries that match and that the agent may read; an empty pattern
         means everything. Raises InvalidPattern, AccessDenied when the pattern reaches nothing that it may read."""
         full = self._pattern(pattern)
-        with self._to(f"list claims of {full or 'everything'}", "read"):
+        with self._to(f"list claims of {full or 'everything'}", "read", full):
             rows = await self._core.call(
                 lambda c, left: claims.list_claims(c, full, self._agent, timeout=left), self._timeout
             )
@@ -224,7 +264,7 @@ class Claims(Values, Area):
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)
         wanted = None if states is None else list(states)
-        with self._to(f"list tasks of {full or 'everything'}", "read"):
+        with self._to(f"list tasks of {full or 'everything'}", "read", full):
             rows = await self._core.call(
                 lambda c, left: claims.tasks(c, full, limit, start, wanted, self._agent, timeout=left), self._timeout
             )
@@ -234,7 +274,7 @@ class Claims(Values, Area):
         """Claims that were ended by force, newest first, of the keys that match and that the agent administers. Raises
         InvalidPattern, AccessDenied."""
         full = self._pattern(pattern)
-        with self._to(f"see the claims of {full or 'everything'} that were ended by force", "admin"):
+        with self._to(f"see the claims of {full or 'everything'} that were ended by force", "admin", full):
             rows = await self._core.call(
                 lambda c, left: claims.claim_log(c, full, limit, self._agent, timeout=left), self._timeout
             )

@@ -33,6 +33,7 @@ class Policies(Area):
         backoff_limit: Seconds | None = None,
         dead_letter: str | None = None,
         claimed_writes: bool | None = None,
+        guard: str | None = None,
     ) -> None:
         """Rules for a key, a subtree (research/**) or everything (**), named in full also in a namespace. What is given
         is set, the rest stays as it is; for each key the nearest subtree that sets something decides it.
@@ -43,9 +44,10 @@ class Policies(Area):
         written from now on must fit it. `max_attempts` is how often work is claimed in vain before it is given up,
         `dead_letter` the subtree ("tasks/dead", named in full) that it is moved to then, `backoff` and `backoff_limit`
         (seconds) the pause after its first failure and the longest. `claimed_writes` lets claimed entries be written
-        without the token. Raises InvalidPattern, UnknownReducer, InvalidArgument (which names the keyword
-        of a schema that the database cannot check), AccessDenied (needs admin on all of the subtree,
-        and on that of `dead_letter`).
+        without the token. `guard` is what becomes of writes that hold a secret: "refuse", which holds without a policy
+        (SecretRefused), "redact", or "off". Raises InvalidPattern, UnknownReducer, InvalidArgument (which names the
+        keyword of a schema that the database cannot check), AccessDenied (needs admin on all of the subtree, and on
+        that of `dead_letter`).
         """
         span = None if ttl is None else seconds(ttl)
         kept, rule = _keep(keep), _schema(schema)
@@ -64,6 +66,7 @@ class Policies(Area):
                 None if backoff_limit is None else seconds(backoff_limit),
                 dead_letter,
                 claimed_writes,
+                guard,
                 timeout=left,
             ),
             self._timeout,
@@ -71,7 +74,7 @@ class Policies(Area):
 
     async def drop_policy(self, subtree: str, settings: Sequence[str] | None = None) -> None:
         """Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit,
-        schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes). Raises InvalidPattern,
+        schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard). Raises InvalidPattern,
         InvalidArgument when there is no such policy, AccessDenied."""
         await self._change(policies.drop_policy, subtree, None if settings is None else list(settings))
 

@@ -6,18 +6,15 @@ import asyncio
 import builtins
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import Token
 from datetime import datetime, timedelta
 from signal import SIGTERM
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgstate import errors
-from pgstate._areas import _telemetry
 from pgstate._areas._base import Area, seconds
 from pgstate._areas._cron import next_time
 from pgstate._areas._records import Values
-from pgstate._areas._run import Run, current
+from pgstate._areas._run_block import RunBlock
 from pgstate._areas._run_worker import Handler, RunWorker
 from pgstate._areas._stir import LOOK_AGAIN, Stirred
 from pgstate._areas._watched import Watched
@@ -106,7 +103,7 @@ class Runs(Area):
     ) -> Row:
         full = self._key(key)
         spans = [None if span is None else seconds(span) for span in (lease, timeout, ttl)]
-        with self._to(f"run {full}", _BOTH):
+        with self._to(f"run {full}", _BOTH, full):
             return await self._core.call_once(
                 lambda c, lane, left: runs.start_run(
                     c, full, spans[0], name, input_type, input, code, priority, ready_at, spans[1], spans[2], parent,
@@ -119,7 +116,7 @@ class Runs(Area):
     async def get(self, key: str) -> RunInfo | None:
         """One run, None if there is none. Raises InvalidKey, AccessDenied."""
         full = self._key(key)
-        with self._to(f"read run {full}", "read"):
+        with self._to(f"read run {full}", "read", full):
             rows = await self._core.call(
                 lambda c, left: runs.runs(c, full, 1, None, None, self._agent, timeout=left), self._timeout
             )
@@ -139,7 +136,7 @@ class Runs(Area):
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)
         wanted = None if states is None else [*states]
-        with self._to(f"list runs of {full or 'everything'}", "read"):
+        with self._to(f"list runs of {full or 'everything'}", "read", full):
             rows = await self._core.call(
                 lambda c, left: runs.runs(c, full, limit, start, wanted, self._agent, timeout=left), self._timeout
             )
@@ -152,7 +149,7 @@ class Runs(Area):
     async def steps(self, key: str) -> builtins.list[StepInfo]:
         """The steps of a run, in the order of its code; none if there is no run. Raises InvalidKey, AccessDenied."""
         full = self._key(key)
-        with self._to(f"read run {full}", "read"):
+        with self._to(f"read run {full}", "read", full):
             rows = await self._core.call(
                 lambda c, left: runs.run_steps(c, full, self._agent, timeout=left), self._timeout
             )
@@ -198,9 +195,11 @@ class Runs(Area):
         )
 
     async def cancel(self, key: str) -> bool:
-        """Cancels a run. False if somebody works on it: then that is interrupted, undoes what there is to undo, and the
-        run is cancelled when that is done. Raises RunMissing, RunEnded, InvalidKey, AccessDenied (takes read and
-        write)."""
+        """Cancels a run. False while there may be something to undo: then who works on it is interrupted, or else the
+        next worker that knows its workflow takes it up, undoes that, the last first, and the run is cancelled when that
+        is done. A run without a workflow's name that nobody works on ends at once, and nothing is undone.
+
+        Raises RunMissing, RunEnded, InvalidKey, AccessDenied (takes read and write)."""
         full = self._key(key)
         status = await self._change(
             key,
@@ -307,7 +306,7 @@ class Runs(Area):
         return await worker.run(concurrency, seconds(grace).total_seconds(), signals)
 
     async def _take(self, codes: Mapping[str, str | None], limit: int, span: timedelta, pattern: str) -> Sequence[Row]:
-        with self._to(f"work on runs of {pattern or 'everything'}", _BOTH):
+        with self._to(f"work on runs of {pattern or 'everything'}", _BOTH, pattern):
             return await self._core.call_once(
                 lambda c, lane, left: runs.take_runs(
                     c, [*codes], limit, span, pattern, [*codes.values()], lane.id, lane.turn, self._agent, timeout=left
@@ -355,107 +354,6 @@ class Runs(Area):
         if rows[0]["watched"]:
             self._core.wake([o.key for o, row in zip(batch, rows, strict=True) if row["status"] == "ok"], self._agent)
         return rows
-
-
-class RunBlock:
-    """What `state.run` returns, for `async with`."""
-
-    def __init__(
-        self,
-        area: Runs,
-        key: str,
-        lease: Seconds,
-        wait: Seconds | None,
-        name: str | None,
-        input: Any,
-        version: str | None,
-        timeout: Seconds | None,
-        ttl: Seconds | None,
-    ) -> None:
-        self._area = area
-        self._key = key
-        self._lease = lease
-        self._wait = wait
-        self._name = name
-        self._input = input
-        self._version = version
-        self._timeout = timeout
-        self._ttl = ttl
-        self._run: Run | None = None
-        self._token: Token[Run | None] | None = None
-        self._span: Any = None
-
-    @classmethod
-    def of(cls, area: Runs, row: Row, lease: Seconds, sent: float) -> RunBlock:
-        """For a run that is claimed already. `sent`: when that was asked for."""
-        block = cls(area, row["key"][area._skip :], lease, None, None, None, None, None, None)
-        block._begin(row, sent)
-        return block
-
-    def _begin(self, row: Row, sent: float) -> Run:
-        core = self._area._core.following("a run")
-        self._run = Run(self._area, core, row, seconds(self._lease), sent, self._area._values)
-        return self._run
-
-    async def __aenter__(self) -> Run:
-        if self._token is not None:
-            raise RuntimeError("it is under way already: make a new one for each block")
-        run = self._run or await self._open()
-        self._span = _telemetry.span(f"run {run.name or run.key}", run=run._full, workflow=run.name)
-        self._span.__enter__()
-        self._token = current.set(run)
-        return run
-
-    async def _open(self) -> Run:
-        area, loop = self._area, asyncio.get_running_loop()
-        core = area._core.following("a run")
-        type_, data = area._values.dump(self._input)
-        patience = math.inf if self._wait == math.inf else seconds(self._wait or 0).total_seconds()
-        ends = loop.time() + patience
-        async with Stirred(core, area._name, [area._key(self._key)]) as stirred:
-            while True:
-                sent = loop.time()
-                row = await area._open(
-                    self._key,
-                    self._lease,
-                    name=self._name,
-                    input_type=type_,
-                    input=data,
-                    code=self._version,
-                    timeout=self._timeout,
-                    ttl=self._ttl,
-                )
-                if row["status"] != "held":
-                    break
-                left = ends - loop.time()
-                if left <= 0:
-                    core.stats.conflicts += 1
-                    raise errors.RunHeld(
-                        f"somebody works on run {self._key}: state.runs.get() tells who and until when", self._key
-                    )
-                until = LOOK_AGAIN if row["retry_in"] is None else max(row["retry_in"].total_seconds(), 0) + 0.001
-                await stirred.wait(min(left, until))
-        if row["state"] == "cancelled":
-            raise errors.RunCancelled(f"run {self._key} was cancelled: state.runs.retry() lets it go on", self._key)
-        return self._begin(row, sent)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        assert self._run is not None and self._token is not None
-        current.reset(self._token)
-        try:
-            await self._run._settle(error)
-        finally:
-            self._span.__exit__(kind, error, traceback) if error is None else _end(self._span, error)
-
-
-def _end(span: Any, error: BaseException) -> None:
-    try:
-        span.__exit__(type(error), error, error.__traceback__)
-    except BaseException as again:
-        if again is not error:
-            raise
 
 
 class Durable(Area):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from pgstate._calls._run import Connection, fetch, fetch_row
 from pgstate.types import Info, Row
@@ -20,7 +21,7 @@ async def agents(connection: Connection, agent: str | None, *, timeout: float) -
 
 
 async def grants(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
-    sql = 'select agent, subtree, "right", granted_by, granted_at from pgstate.grants($1)'
+    sql = 'select agent, subtree, "right", granted_by, granted_at, deny, until from pgstate.grants($1)'
     return await fetch(connection, sql, agent, timeout=timeout)
 
 
@@ -56,9 +57,91 @@ async def undelegate(connection: Connection, login: str, agent: str, *, timeout:
     await fetch(connection, "select pgstate.undelegate($1, $2)", login, agent, timeout=timeout)
 
 
-async def grant_access(connection: Connection, agent: str, subtree: str, right: str, *, timeout: float) -> None:
-    await fetch(connection, "select pgstate.grant_access($1, $2, $3)", agent, subtree, right, timeout=timeout)
+async def grant_access(
+    connection: Connection,
+    agent: str,
+    subtree: str,
+    right: str,
+    ttl: timedelta | None,
+    until: datetime | None,
+    *,
+    timeout: float,
+) -> None:
+    sql = "select pgstate.grant_access($1, $2, $3, $4, $5)"
+    await fetch(connection, sql, agent, subtree, right, ttl, until, timeout=timeout)
 
 
-async def revoke_access(connection: Connection, agent: str, subtree: str, right: str, *, timeout: float) -> None:
-    await fetch(connection, "select pgstate.revoke_access($1, $2, $3)", agent, subtree, right, timeout=timeout)
+async def deny_access(
+    connection: Connection,
+    agent: str,
+    subtree: str,
+    right: str,
+    ttl: timedelta | None,
+    until: datetime | None,
+    *,
+    timeout: float,
+) -> None:
+    sql = "select pgstate.deny_access($1, $2, $3, $4, $5)"
+    await fetch(connection, sql, agent, subtree, right, ttl, until, timeout=timeout)
+
+
+async def revoke_access(
+    connection: Connection, agent: str, subtree: str, right: str, deny: bool, *, timeout: float
+) -> None:
+    await fetch(
+        connection, "select pgstate.revoke_access($1, $2, $3, $4)", agent, subtree, right, deny, timeout=timeout
+    )
+
+
+async def create_group(connection: Connection, name: str, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.create_group($1)", name, timeout=timeout)
+
+
+async def drop_group(connection: Connection, name: str, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.drop_group($1)", name, timeout=timeout)
+
+
+async def add_to_group(connection: Connection, name: str, agent: str, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.add_to_group($1, $2)", name, agent, timeout=timeout)
+
+
+async def remove_from_group(connection: Connection, name: str, agent: str, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.remove_from_group($1, $2)", name, agent, timeout=timeout)
+
+
+async def groups(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
+    return await fetch(connection, "select name, members, created_at from pgstate.groups($1)", agent, timeout=timeout)
+
+
+async def effective(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
+    sql = 'select "right", subtree, deny, state, through, until, granted_by, granted_at from pgstate.effective($1)'
+    return await fetch(connection, sql, agent, timeout=timeout)
+
+
+async def explain_access(connection: Connection, agent: str, key: str, right: str, *, timeout: float) -> Sequence[Row]:
+    sql = (
+        "select allowed, decides, subtree, deny, through, until, granted_by, granted_at "
+        "from pgstate.explain_access($1, $2, $3)"
+    )
+    return await fetch(connection, sql, agent, key, right, timeout=timeout)
+
+
+async def set_quota(
+    connection: Connection,
+    agent: str,
+    entries: int | None,
+    bytes: int | None,
+    writes_per_minute: int | None,
+    *,
+    timeout: float,
+) -> None:
+    sql = "select pgstate.set_quota($1, $2, $3, $4)"
+    await fetch(connection, sql, agent, entries, bytes, writes_per_minute, timeout=timeout)
+
+
+async def quotas(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
+    sql = (
+        "select agent, entries, bytes, writes_per_minute, used_entries, used_bytes, used_writes, set_by, set_at "
+        "from pgstate.quotas($1)"
+    )
+    return await fetch(connection, sql, agent, timeout=timeout)

@@ -23,12 +23,13 @@ async def set_policy(
     backoff_limit: timedelta | None = None,
     dead_letter: str | None = None,
     claimed_writes: bool | None = None,
+    guard: str | None = None,
     *,
     timeout: float,
 ) -> None:
-    sql = "select pgstate.set_policy($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12)"
-    claims = (max_attempts, backoff, backoff_limit, dead_letter, claimed_writes)
-    await fetch(connection, sql, subtree, reducer, ttl, keep, value_limit, schema, agent, *claims, timeout=timeout)
+    sql = "select pgstate.set_policy($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12, $13)"
+    last = (max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard)
+    await fetch(connection, sql, subtree, reducer, ttl, keep, value_limit, schema, agent, *last, timeout=timeout)
 
 
 async def drop_policy(
@@ -40,7 +41,7 @@ async def drop_policy(
 async def policies(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
     sql = (
         "select subtree, reducer, ttl, keep, value_limit, schema::text as schema, set_by, set_at, "
-        "max_attempts, backoff, backoff_limit, dead_letter, claimed_writes "
+        "max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard "
         "from pgstate.policies($1)"
     )
     return await fetch(connection, sql, agent, timeout=timeout)

@@ -108,11 +108,14 @@ async def end_run(
     lane: UUID | None,
     turn: int | None,
     agent: str | None,
+    waits_for: list[str] | None,
     *,
     timeout: float,
 ) -> Row:
-    sql = "select status, version from pgstate.end_run($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-    return await fetch_row(connection, sql, key, token, state, type, data, ready_in, lane, turn, agent, timeout=timeout)
+    """`waits_for`: None unless the run is to sleep."""
+    sql = "select status, version from pgstate.end_run($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+    arguments = (key, token, state, type, data, ready_in, lane, turn, agent, waits_for)
+    return await fetch_row(connection, sql, *arguments, timeout=timeout)
 
 
 async def signal_run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from pgstate._calls._run import Connection, fetch, fetch_row
@@ -19,13 +19,16 @@ _FULL = (
     f"status, {_ROW}, chunk_hashes, chunk_types, chunk_data, write_task_ids, write_task_paths, write_idxs, "
     "write_channels, write_types, write_data"
 )
+# names, types, data, versions, chunk_types, chunk_data, metadata, id, parent, ns, header, whole, expect_head, guard,
+# ttl, run_id, token, may_begin
+Save: TypeAlias = Sequence[Any]
 _SAVED = "status, id, version, head, missing, watched"
 
 
 async def save_checkpoint(
     connection: Connection,
     key: str,
-    save: Sequence[Any],
+    save: Save,
     lane: UUID | None,
     turn: int | None,
     lock_timeout: str | None,
@@ -34,9 +37,7 @@ async def save_checkpoint(
     *,
     timeout: float,
 ) -> Row:
-    """`save`: names, types, data, versions, chunk_types, chunk_data, metadata, id, parent, ns, header, whole,
-    expect_head, guard, ttl, run_id, token, may_begin. Raises LockBusy when a lock was waited for longer than
-    `lock_timeout`: then nothing was done."""
+    """Raises LockBusy when a lock was waited for longer than `lock_timeout`: then nothing was done."""
     sql = (
         f"select {_SAVED} from pgstate.save_checkpoint($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9, $10, $11, $12, "
         "$13, $14, $15, $16, $17, $18, may_begin => $19, lane => $20, turn => $21, lock_timeout => $22, wake => $23, "
@@ -47,7 +48,7 @@ async def save_checkpoint(
 
 async def save_checkpoints(
     connection: Connection,
-    saves: Sequence[tuple[str, Sequence[Any]]],
+    saves: Sequence[tuple[str, Save]],
     lane: UUID | None,
     turn: int | None,
     lock_timeout: str | None,

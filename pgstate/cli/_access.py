@@ -8,17 +8,19 @@ import typer
 
 from pgstate.cli._command import Cli, command, group
 from pgstate.cli._exit import USAGE
+from pgstate.cli._input import duration
 
 _PANEL = "Access"
 _RIGHTS = ("read", "write", "admin")
 _AGENTS = ("agent", "login", "gateways", "all_rights", "created_at")
-_GRANTS = ("agent", "subtree", "right", "granted_by", "granted_at")
+_GRANTS = ("agent", "subtree", "right", "deny", "until", "granted_by", "granted_at")
 
 NameArgument: TypeAlias = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
 LoginArgument: TypeAlias = Annotated[str, typer.Argument(metavar="LOGIN", help="A database role that logs in.")]
 ReuseOption: TypeAlias = Annotated[
     bool, typer.Option("--reuse", help="Also the name of one that was dropped, with the memory and history it left.")
 ]
+DenyOption: TypeAlias = Annotated[bool, typer.Option("--deny", help="That it may not, whatever is granted.")]
 
 
 async def agents(cli: Cli) -> None:
@@ -135,8 +137,13 @@ async def grant(
         str | None, typer.Argument(metavar="SUBTREE", help="A key, 'research/**', or '**' for everything.")
     ] = None,
     rights: Annotated[list[str] | None, typer.Argument(metavar="RIGHT", help="read, write, admin.")] = None,
+    deny: DenyOption = False,
+    ttl: Annotated[
+        float | None,
+        typer.Option(parser=duration, metavar="DURATION", help="Ends by itself after that."),
+    ] = None,
 ) -> None:
-    """Grants rights on a key or subtree; alone, lists the grants.
+    """Grants rights on a key or subtree to an agent or a group; alone, lists the grants.
 
     pgstate grant alice 'research/**' read write
     """
@@ -144,8 +151,8 @@ async def grant(
         checked = _checked(cli, rights)
         async with cli.connect() as state:
             for right in checked:
-                await state.grant_access(name, subtree, right)
-        _outcome(cli, name, subtree, checked, "may")
+                await (state.deny_access if deny else state.grant_access)(name, subtree, right, ttl=ttl)
+        _outcome(cli, name, subtree, checked, "may not" if deny else "may")
         return
     async with cli.connect() as state:
         found = await state.grants()
@@ -154,6 +161,8 @@ async def grant(
             "agent": row.agent,
             "subtree": row.subtree,
             "right": row.right,
+            "deny": row.deny,
+            "until": row.until,
             "granted_by": row.granted_by,
             "granted_at": row.granted_at,
         }
@@ -168,13 +177,14 @@ async def revoke(
     name: NameArgument,
     subtree: Annotated[str, typer.Argument(metavar="SUBTREE", help="Exactly as it was granted.")],
     rights: Annotated[list[str], typer.Argument(metavar="RIGHT", help="read, write, admin.")],
+    deny: DenyOption = False,
 ) -> None:
-    """Takes rights back."""
+    """Takes rights back, or with --deny what was denied."""
     checked = _checked(cli, rights)
     async with cli.connect() as state:
         for right in checked:
-            await state.revoke_access(name, subtree, right)
-    _outcome(cli, name, subtree, checked, "may no longer")
+            await state.revoke_access(name, subtree, right, deny=deny)
+    _outcome(cli, name, subtree, checked, "is no longer denied" if deny else "may no longer")
 
 
 def _outcome(cli: Cli, name: str, subtree: str, rights: list[str], may: str) -> None:

@@ -6,8 +6,10 @@ import typer
 
 from pgstate.cli import (
     _access,
+    _audit,
     _claims,
     _entries,
+    _groups,
     _history,
     _langgraph,
     _migrate,
@@ -56,6 +58,8 @@ _claims.register(app)
 _tasks.register(app)
 _runs.register(app)
 _access.register(app)
+_groups.register(app)
+_audit.register(app)
 _policies.register(app)
 _langgraph.register(app)
 _migrate.register(app)

@@ -11,7 +11,7 @@ from pgstate.cli._input import KeyArgument, duration, json_value
 from pgstate.cli._output import Json
 
 _PANEL = "Policies"
-_SHOWN = ("subtree", "reducer", "ttl", "keep", "value_limit", "schema", "max_attempts", "dead_letter")
+_SHOWN = ("subtree", "reducer", "ttl", "keep", "value_limit", "schema", "max_attempts", "dead_letter", "guard")
 
 SubtreeArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="SUBTREE", help="A key, 'research/**', or '**' for everything.")
@@ -35,6 +35,7 @@ async def list_(cli: Cli) -> None:
             "backoff_limit": None if policy.backoff_limit is None else policy.backoff_limit.total_seconds(),
             "dead_letter": policy.dead_letter,
             "claimed_writes": policy.claimed_writes,
+            "guard": policy.guard,
             "set_by": policy.set_by,
             "set_at": policy.set_at,
         }
@@ -77,6 +78,9 @@ async def set_(
             "--claimed-writes/--no-claimed-writes", help="Let claimed keys be written without the token, or not."
         ),
     ] = None,
+    guard: Annotated[
+        str | None, typer.Option(metavar="refuse|redact|off", help="What becomes of writes that hold a secret.")
+    ] = None,
 ) -> None:
     """Sets rules for a key or subtree; what is not given stays as it is.
 
@@ -96,6 +100,7 @@ async def set_(
             backoff_limit=backoff_limit,
             dead_letter=dead_letter,
             claimed_writes=claimed_writes,
+            guard=guard,
         )
     cli.out.outcome({"subtree": subtree}, ("subtree",), f"the policy on {subtree} is set")
 

@@ -168,13 +168,13 @@ async def signal(
 
 
 async def cancel(cli: Cli, key: RunArgument) -> None:
-    """Cancels a run; who works on it undoes what there is to undo.
+    """Cancels a run; its worker, or the next one that knows its workflow, undoes what there is to undo.
 
     Exit code 3 if there is no run, 4 if it has ended.
     """
     async with cli.connect() as state:
         at_once = await state.runs.cancel(key)
-    said = f"{key} is cancelled" if at_once else f"{key} is told to end by who works on it"
+    said = f"{key} is cancelled" if at_once else f"{key} is told to end: what it has done is undone before"
     cli.out.outcome({"key": key, "cancelled": at_once}, ("cancelled",), said)
 
 

@@ -10,10 +10,20 @@ leave pgstate alone. Relationships are viewonly.
 A login made by `create_reader` may read the views, and the tables under the first three, as far as its grants reach.
 
 Classes named `…Row` are tables, the others views: `Entry`, `Version` and `Claim` without tombstones, expired entries,
-and ended claims; `Thread` and `Checkpoint`; `Run` and `Step`; `Activity`, `Agent`, `Grant` and `Policy`.
+and ended claims; `Thread` and `Checkpoint`; `Run` and `Step`; `Activity`, `Audit`, `Agent`, `Grant` and
+`Policy`.
 """
 
-from pgstate.models._access import AccessGrantRow, AgentRow, DelegationRow, FormerAgentRow, LoginRow, ReachRow
+from pgstate.models._access import (
+    AccessGrantRow,
+    AgentRow,
+    DelegationRow,
+    FormerAgentRow,
+    GroupMemberRow,
+    LoginRow,
+    ReachRow,
+)
+from pgstate.models._audit import Audit, AuditChainRow, AuditLinkRow, AuditPendingRow, AuditRow
 from pgstate.models._base import (
     SCHEMA,
     KeyMultirange,
@@ -21,12 +31,14 @@ from pgstate.models._base import (
     PgSnapshot,
     Xid8,
     agent_id_seq,
+    audit_id_seq,
     claim_token_seq,
     metadata,
     run_id_seq,
     search_rule_id_seq,
     signal_no_seq,
     thread_id_seq,
+    usage_id_seq,
     vector_index_id_seq,
     version_floor,
     version_seq,
@@ -44,6 +56,7 @@ from pgstate.models._entries import (
 )
 from pgstate.models._patterns import matching
 from pgstate.models._policies import MarkRow, PolicyRow, ReducerRow, ReviewRow, SweepRow, ThinningRow
+from pgstate.models._quota import QuotaRow, UsageRow
 from pgstate.models._runs import Run, RunRow, SignalRow, Step, StepRow
 from pgstate.models._search import (
     EmbeddingRow,
@@ -62,6 +75,11 @@ __all__ = [
     "Activity",
     "Agent",
     "AgentRow",
+    "Audit",
+    "AuditChainRow",
+    "AuditLinkRow",
+    "AuditPendingRow",
+    "AuditRow",
     "Checkpoint",
     "CheckpointRow",
     "ChunkRow",
@@ -76,6 +94,7 @@ __all__ = [
     "FeedPointRow",
     "FormerAgentRow",
     "Grant",
+    "GroupMemberRow",
     "InstallRow",
     "KeyMultirange",
     "LaneRow",
@@ -87,6 +106,7 @@ __all__ = [
     "PgSnapshot",
     "Policy",
     "PolicyRow",
+    "QuotaRow",
     "ReachRow",
     "ReducerRow",
     "ReviewRow",
@@ -103,12 +123,14 @@ __all__ = [
     "ThinningRow",
     "Thread",
     "ThreadRow",
+    "UsageRow",
     "VectorIndexRow",
     "Version",
     "VersionRow",
     "WatcherRow",
     "Xid8",
     "agent_id_seq",
+    "audit_id_seq",
     "claim_token_seq",
     "matching",
     "metadata",
@@ -116,6 +138,7 @@ __all__ = [
     "search_rule_id_seq",
     "signal_no_seq",
     "thread_id_seq",
+    "usage_id_seq",
     "vector_index_id_seq",
     "version_floor",
     "version_seq",

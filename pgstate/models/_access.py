@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint, text
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from pgstate.models._base import False_, MaybeReach, Model, Name, Now, Reach
 
 
 class AgentRow(Model):
-    """Table `agent`: who acts."""
+    """Table `agent`: who acts, and groups of them."""
 
     __tablename__ = "agent"
     __table_args__ = (
@@ -24,6 +26,7 @@ class AgentRow(Model):
     name: Mapped[Name]
     root: Mapped[False_]
     created_at: Mapped[Now]
+    grouping: Mapped[False_]
 
     grants: Mapped[list[AccessGrantRow]] = relationship(
         "AccessGrantRow", order_by="AccessGrantRow.subtree", back_populates="agent", viewonly=True
@@ -61,6 +64,8 @@ class LoginRow(Model):
     reads: Mapped[MaybeReach]
     writes: Mapped[MaybeReach]
     touches: Mapped[MaybeReach]
+    folded_until: Mapped[datetime | None]
+    quota: Mapped[False_]
 
     agent: Mapped[AgentRow | None] = relationship("AgentRow", back_populates="logins", viewonly=True)
 
@@ -87,7 +92,7 @@ class AccessGrantRow(Model):
 
     __tablename__ = "access_grant"
     __table_args__ = (
-        PrimaryKeyConstraint("agent_id", "subtree", "right", name="access_grant_pkey"),
+        PrimaryKeyConstraint("agent_id", "subtree", "right", "deny", name="access_grant_pkey"),
         ForeignKeyConstraint(["agent_id"], [AgentRow.id], name="access_grant_agent_fkey", ondelete="cascade"),
         CheckConstraint("\"right\" in ('read', 'write', 'admin')", name="access_grant_right_known"),
     )
@@ -97,8 +102,27 @@ class AccessGrantRow(Model):
     right: Mapped[str]
     granted_by: Mapped[str]
     granted_at: Mapped[Now]
+    deny: Mapped[False_]
+    until: Mapped[datetime | None]
 
     agent: Mapped[AgentRow] = relationship("AgentRow", back_populates="grants", viewonly=True)
+
+
+class GroupMemberRow(Model):
+    """Table `group_member`: which agents are in which groups."""
+
+    __tablename__ = "group_member"
+    __table_args__ = (
+        PrimaryKeyConstraint("group_id", "agent_id", name="group_member_pkey"),
+        ForeignKeyConstraint(["group_id"], [AgentRow.id], name="group_member_group_fkey", ondelete="cascade"),
+        ForeignKeyConstraint(["agent_id"], [AgentRow.id], name="group_member_agent_fkey", ondelete="cascade"),
+        Index("group_member_agent_idx", "agent_id"),
+    )
+
+    group_id: Mapped[int]
+    agent_id: Mapped[int]
+    added_by: Mapped[str]
+    added_at: Mapped[Now]
 
 
 class ReachRow(Model):
@@ -115,3 +139,5 @@ class ReachRow(Model):
     writes: Mapped[Reach]
     admins: Mapped[Reach]
     touches: Mapped[Reach]
+    folded_until: Mapped[datetime | None]
+    quota: Mapped[False_]

@@ -83,9 +83,11 @@ Json = Annotated[Any, mapped_column(JSONB, nullable=True)]
 
 metadata = MetaData(schema=SCHEMA)
 agent_id_seq = Sequence("agent_id_seq", data_type=Integer, metadata=metadata)
+audit_id_seq = Sequence("audit_id_seq", metadata=metadata)
 search_rule_id_seq = Sequence("search_rule_id_seq", data_type=Integer, metadata=metadata)
 vector_index_id_seq = Sequence("vector_index_id_seq", data_type=Integer, metadata=metadata)
 thread_id_seq = Sequence("thread_id_seq", metadata=metadata)
+usage_id_seq = Sequence("usage_id_seq", metadata=metadata)
 run_id_seq = Sequence("run_id_seq", metadata=metadata)
 signal_no_seq = Sequence("signal_no_seq", metadata=metadata)
 claim_token_seq = Sequence("claim_token_seq", cache=1, metadata=metadata)

@@ -18,7 +18,7 @@ class PolicyRow(Model):
         PrimaryKeyConstraint("subtree", name="policy_pkey"),
         CheckConstraint(
             "num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts, "
-            "backoff, backoff_limit, dead_letter, claimed_writes) > 0",
+            "backoff, backoff_limit, dead_letter, claimed_writes, guard) > 0",
             name="policy_sets_something",
         ),
         CheckConstraint("num_nonnulls(keep_versions, keep_age, keep_everything) <= 1", name="policy_keeps_one_way"),
@@ -26,6 +26,7 @@ class PolicyRow(Model):
         CheckConstraint("keep_versions > 0", name="policy_keep_versions_positive"),
         CheckConstraint("value_limit > 0", name="policy_value_limit_positive"),
         CheckConstraint("max_attempts > 0", name="policy_max_attempts_positive"),
+        CheckConstraint("guard in ('refuse', 'redact', 'off')", name="policy_guard_known"),
     )
 
     subtree: Mapped[Name]
@@ -44,6 +45,7 @@ class PolicyRow(Model):
     backoff_limit: Mapped[timedelta | None]
     dead_letter: Mapped[Name | None]
     claimed_writes: Mapped[bool | None]
+    guard: Mapped[str | None]
 
 
 class ReducerRow(Model):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, PrimaryKeyConstraint, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from pgstate.models._base import BigInt, Json, Model, Name, run_id_seq, signal_no_seq
@@ -26,7 +27,7 @@ class Run(Keyed, Model):
     holder: Mapped[str | None]
     lease_until: Mapped[datetime | None]
     priority: Mapped[int]
-    ready_at: Mapped[datetime]
+    ready_at: Mapped[datetime | None]
     deadline: Mapped[datetime | None]
     error: Mapped[str | None]
     waits: Mapped[str | None]
@@ -82,7 +83,13 @@ class RunRow(Model):
             text("priority desc"),
             "ready_at",
             "id",
-            postgresql_where=text("state = 'open' and key is not null and name is not null"),
+            postgresql_where=text("state = 'open' and key is not null and name is not null and not asleep"),
+        ),
+        Index(
+            "run_asleep_idx",
+            "name",
+            "ready_at",
+            postgresql_where=text("state = 'open' and key is not null and name is not null and asleep"),
         ),
         Index("run_gone_idx", "id", postgresql_where=text("key is null")),
     )
@@ -94,7 +101,7 @@ class RunRow(Model):
     seed: Mapped[UUID] = mapped_column(server_default=text("gen_random_uuid()"))
     state: Mapped[str] = mapped_column(server_default=text("'open'"))
     priority: Mapped[int] = mapped_column(server_default=text("0"))
-    ready_at: Mapped[datetime]
+    ready_at: Mapped[datetime | None]
     begun_at: Mapped[datetime]
     deadline: Mapped[datetime | None]
     cancel_at: Mapped[datetime | None]
@@ -106,6 +113,8 @@ class RunRow(Model):
     result_type: Mapped[str | None]
     result: Mapped[bytes | None]
     ended_at: Mapped[datetime | None]
+    asleep: Mapped[bool] = mapped_column(server_default=text("false"))
+    awaits: Mapped[list[str] | None] = mapped_column(ARRAY(Text(collation="C")))
 
 
 class StepRow(Model):

@@ -139,7 +139,8 @@ class Agent(Model):
 
 
 class Grant(Model):
-    """View `grants`: rights of agents on keys and subtrees. Without admin on everything, only the reader's own."""
+    """View `grants`: rights of agents and groups on keys and subtrees, and denials. Without admin on everything, only
+    the reader's own."""
 
     __tablename__ = "grants"
     __table_args__ = ({"info": {"view": True}},)
@@ -149,6 +150,8 @@ class Grant(Model):
     right: Mapped[str] = mapped_column(primary_key=True)
     granted_by: Mapped[str]
     granted_at: Mapped[datetime]
+    deny: Mapped[bool] = mapped_column(primary_key=True)
+    until: Mapped[datetime | None]
 
 
 class Policy(Model):
@@ -170,3 +173,4 @@ class Policy(Model):
     backoff_limit: Mapped[timedelta | None]
     dead_letter: Mapped[str | None]
     claimed_writes: Mapped[bool | None]
+    guard: Mapped[str | None]

@@ -11,7 +11,8 @@ from pgstate._areas._base import Area
 from pgstate._bound import BoundCore
 from pgstate._links import Statements
 from pgstate.sync import _loop
-from pgstate.sync._calls import Runs, StateCalls
+from pgstate.sync._calls import StateCalls
+from pgstate.sync._runs import Runs
 from pgstate.types import Row
 
 _KINDS = "a psycopg Connection, or a Session, scoped_session or Connection of SQLAlchemy on psycopg"
@@ -22,7 +23,7 @@ class WithRuns(StateCalls):
 
     @property
     def runs(self) -> Runs:
-        """Durable runs: start, signal, cancel, retry, fork, delete, list them."""
+        """Durable runs: start, signal, cancel, retry, fork, delete, list them, and work on them."""
         return Runs(lambda: self._its.runs)
 
 

@@ -7,38 +7,47 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Self, TypeVar, overload
+from uuid import UUID
 
 from pydantic import BaseModel
 
 from pgstate import client, errors
 from pgstate._areas import _held, runs, threads, typed
 from pgstate._areas._held import Loss
+from pgstate._areas._retry import Retry
 from pgstate._areas.typed import _ATTEMPTS, _Row
 from pgstate._codec import JSON, Serializer
 from pgstate.sync._kinds import Claiming, Locking, TypedWatch, Watch
 from pgstate.sync._loop import called_in_thread
 from pgstate.sync._proxy import Proxy, moved
+from pgstate.sync._run import Running, RunProxy
 from pgstate.types import (
     UNSET,
+    AccessReason,
     Agent,
     AsOf,
+    AuditCheck,
+    AuditRecord,
     ChangePage,
     Channel,
     Checkpoint,
     CheckpointInfo,
     Claim,
+    Effective,
     Entry,
     Failed,
     FieldChange,
     ForcedRelease,
     FoundPage,
     Grant,
+    Group,
     HeldClaim,
     Info,
     Maintained,
     Page,
     Policy,
     PolicySetting,
+    Quota,
     Result,
     RolledBack,
     RunInfo,
@@ -107,7 +116,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         return self._run(self._its.claim(key, lease))
 
     def renew(self, key: str, token: int, lease: Seconds = 30.0) -> Claim:
-        """Lets the lease end `lease` seconds from now. Raises StaleToken once it has ended or somebody else has it."""
+        """Lets the lease end `lease` seconds from now. The entry is not read: in the Claim that it returns `value`
+        is None and `version` 0. Raises StaleToken once it has ended or somebody else has it."""
         return self._run(self._its.renew(key, token, lease))
 
     def release(self, key: str, token: int | None = None, *, force: bool = False) -> bool:
@@ -286,15 +296,110 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """Ends a delegation. Raises InvalidArgument, AccessDenied."""
         self._run(self._its.undelegate(login, agent))
 
-    def grant_access(self, agent: str, subtree: str, right: str) -> None:
-        """Grants read, write or admin on a key, a subtree (research/**) or everything (**); `{agent}` as a segment
-        stands for the agent's name. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of
-        it)."""
-        self._run(self._its.grant_access(agent, subtree, right))
+    def grant_access(
+        self, agent: str, subtree: str, right: str, *, ttl: Seconds | None = None, until: datetime | None = None
+    ) -> None:
+        """Grants an agent, or each member of a group, read, write or admin on a key, a subtree (research/**) or
+        everything (**); `{agent}` as a segment stands for the agent's name. `ttl` (seconds) or `until`: when it
+        ends by itself; granted again, it ends as is said then. Raises InvalidPattern, InvalidArgument,
+        AccessDenied (needs admin on all of it)."""
+        self._run(self._its.grant_access(agent, subtree, right, ttl=ttl, until=until))
 
-    def revoke_access(self, agent: str, subtree: str, right: str) -> None:
-        """Takes a grant back, exactly as it was given. Raises as `grant_access`."""
-        self._run(self._its.revoke_access(agent, subtree, right))
+    def deny_access(
+        self, agent: str, subtree: str, right: str, *, ttl: Seconds | None = None, until: datetime | None = None
+    ) -> None:
+        """Denies a right there, whatever is granted, to the agent or to a group of it: denials win. Each right is
+        denied by itself. `revoke_access(..., deny=True)` takes it back. Otherwise as `grant_access`."""
+        self._run(self._its.deny_access(agent, subtree, right, ttl=ttl, until=until))
+
+    def revoke_access(self, agent: str, subtree: str, right: str, *, deny: bool = False) -> None:
+        """Takes a grant back, or with `deny` a denial, exactly as it was given. Watches that are open lose it at
+        once. Raises as `grant_access`."""
+        self._run(self._its.revoke_access(agent, subtree, right, deny=deny))
+
+    def create_group(self, name: str) -> None:
+        """Registers a group of agents: what is granted and denied to it, by its name, holds for each member, for
+        whom `{agent}` stands. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(self._its.create_group(name))
+
+    def drop_group(self, name: str) -> None:
+        """Removes a group with what it was granted and denied. Raises as `create_group`."""
+        self._run(self._its.drop_group(name))
+
+    def add_to_group(self, name: str, agent: str) -> None:
+        """Adds an agent to a group. Raises as `create_group`."""
+        self._run(self._its.add_to_group(name, agent))
+
+    def remove_from_group(self, name: str, agent: str) -> None:
+        """Removes an agent from a group; its watches lose at once what it had through that. Raises as
+        `create_group`."""
+        self._run(self._its.remove_from_group(name, agent))
+
+    def groups(self) -> builtins.list[Group]:
+        """The groups with their members; without admin on everything, the acting agent's own, and of the members
+        only itself."""
+        return self._run(self._its.groups())
+
+    def effective(self, agent: str | None = None) -> builtins.list[Effective]:
+        """What an agent may and may not, from its own grants and denials and those of its groups, and which of them
+        are in force; the login's own agent if none is named. Raises InvalidArgument, AccessDenied (about others:
+        needs admin on everything)."""
+        return self._run(self._its.effective(agent))
+
+    def explain_access(self, agent: str, key: str, right: str) -> builtins.list[AccessReason]:
+        """Why an agent has a right on a key (named in full), or not: the grants and denials that cover it now, the
+        one that decides first. Raises InvalidKey, InvalidArgument, AccessDenied (about others: needs admin on the
+        key)."""
+        return self._run(self._its.explain_access(agent, key, right))
+
+    def set_quota(
+        self, agent: str, *, entries: int | None = None, bytes: int | None = None, writes_per_minute: int | None = None
+    ) -> None:
+        """How many entries an agent may keep (those whose newest version is its), how many bytes their values may
+        have, and how many versions it may write in a minute of the clock; None for no limit, all None for no
+        quota. Writes beyond it raise QuotaExceeded and write nothing. What several of its transactions write at
+        the same time may come to more. Data of checkpoints and steps is not counted, only their entries. Raises
+        InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(self._its.set_quota(agent, entries=entries, bytes=bytes, writes_per_minute=writes_per_minute))
+
+    def quotas(self) -> builtins.list[Quota]:
+        """The quotas of agents, and what they have used at most: what others overwrote or removed is taken off
+        before anything is refused. Without admin on everything, only the acting agent's own."""
+        return self._run(self._its.quotas())
+
+    def audit(
+        self,
+        pattern: str = "",
+        *,
+        events: Sequence[str] | None = None,
+        limit: int | None = 100,
+        before: int | None = None,
+    ) -> builtins.list[AuditRecord]:
+        """The audit trail, newest first: grants, revocations, administration, resolved secrets and denials that
+        concern what matches and what the agent administers; what concerns the installation is for those who
+        administer everything. `events` are the kinds wanted, `before` goes on behind a page, by its last id.
+
+        A denial that is raised undoes its transaction, and so cannot record itself: this client tells of it
+        afterwards, ten at once and then one a second. Of other clients (psql) only denied writes are there that
+        came back as outcomes. Raises InvalidPattern, InvalidArgument, AccessDenied."""
+        return self._run(self._its.audit(pattern, events=events, limit=limit, before=before))
+
+    def verify_audit(self, subtree: str, noted: str | None = None) -> AuditCheck:
+        """Computes the chain of a subtree (named in full) anew from the entries of the audit trail. `noted` is the
+        `head` of an earlier check, which must still be in it: who can rewrite an entry can rewrite the chain
+        after it. Raises InvalidArgument (there is no such chain), AccessDenied (needs admin on all of it)."""
+        return self._run(self._its.verify_audit(subtree, noted))
+
+    def set_audit_chain(self, subtree: str, active: bool = True) -> None:
+        """From now on entries of the audit trail that concern a key, a subtree or everything (**) are linked by
+        hashes, within seconds while a client is connected; what is changed before is not found. With `active`
+        false no new ones are. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of it)."""
+        self._run(self._its.set_audit_chain(subtree, active))
+
+    def set_audit(self, *, keep: Seconds | None) -> None:
+        """How long entries of the audit trail are kept (seconds or timedelta, a day at least), None for ever. Nobody
+        can remove younger ones. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(self._its.set_audit(keep=keep))
 
     def set_policy(
         self,
@@ -310,6 +415,7 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         backoff_limit: Seconds | None = None,
         dead_letter: str | None = None,
         claimed_writes: bool | None = None,
+        guard: str | None = None,
     ) -> None:
         """Rules for a key, a subtree (research/**) or everything (**), named in full also in a namespace. What is
         given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it.
@@ -320,9 +426,10 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         knows: values written from now on must fit it. `max_attempts` is how often work is claimed in vain before
         it is given up, `dead_letter` the subtree ("tasks/dead", named in full) that it is moved to then,
         `backoff` and `backoff_limit` (seconds) the pause after its first failure and the longest.
-        `claimed_writes` lets claimed entries be written without the token. Raises InvalidPattern, UnknownReducer,
-        InvalidArgument (which names the keyword of a schema that the database cannot check), AccessDenied (needs
-        admin on all of the subtree, and on that of `dead_letter`)."""
+        `claimed_writes` lets claimed entries be written without the token. `guard` is what becomes of writes that
+        hold a secret: "refuse", which holds without a policy (SecretRefused), "redact", or "off". Raises
+        InvalidPattern, UnknownReducer, InvalidArgument (which names the keyword of a schema that the database
+        cannot check), AccessDenied (needs admin on all of the subtree, and on that of `dead_letter`)."""
         self._run(
             self._its.set_policy(
                 subtree,
@@ -336,12 +443,13 @@ class StateCalls(Proxy[client.BoundState | client.State]):
                 backoff_limit=backoff_limit,
                 dead_letter=dead_letter,
                 claimed_writes=claimed_writes,
+                guard=guard,
             )
         )
 
     def drop_policy(self, subtree: str, settings: Sequence[str] | None = None) -> None:
         """Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit,
-        schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes). Raises InvalidPattern,
+        schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard). Raises InvalidPattern,
         InvalidArgument when there is no such policy, AccessDenied."""
         self._run(self._its.drop_policy(subtree, settings))
 
@@ -766,6 +874,47 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         a thread that somebody has claimed was left out."""
         return self._run(self._its.delete_runs(run_ids))
 
+    def run(
+        self,
+        key: str,
+        *,
+        lease: Seconds = 30.0,
+        wait: Seconds | None = None,
+        name: str | None = None,
+        input: Any = None,
+        version: str | None = None,
+        timeout: Seconds | None = None,
+        ttl: Seconds | None = None,
+        serializer: Serializer = JSON,
+    ) -> Running:
+        """`with state.run("research/report-42") as run:` begins a run, or goes on with it: each `run.step` whose
+        result is recorded returns that without calling its function.
+
+        One worker has a run at a time, by a lease of `lease` seconds that is renewed meanwhile; `wait` says how
+        long to wait for it. When the block ends the run is done; when it raises, the run has failed, and entering
+        it again does the steps again that it failed with. A run that is done is replayed: its steps return what
+        is recorded. A process that dies leaves it to the next.
+
+        `name` is the workflow that workers know it by, `input` what they are given. `version` is that of the
+        code: with another one, the order of the steps before does not count. `timeout` is how long the run may
+        take, `ttl` how long it stays after each change. Raises RunHeld, RunCancelled, InvalidKey,
+        InvalidArgument, WrongKind, AccessDenied (takes read and write); in the block LeaseLost, RunCancelled,
+        RunTimeout; at its end StepMismatch when the run has recorded more steps."""
+        return Running(
+            self._its.run(
+                key,
+                lease=lease,
+                wait=wait,
+                name=name,
+                input=input,
+                version=version,
+                timeout=timeout,
+                ttl=ttl,
+                serializer=serializer,
+            ),
+            Run,
+        )
+
 
 class TypedState(Proxy[typed.TypedState[T]], Generic[T]):
     """One object of type T in the shared state. Made by `State.typed`; cheap, and safe to use from any number of
@@ -986,7 +1135,7 @@ class Thread(Proxy[threads.Thread]):
         self._run(self._its.put_writes(checkpoint, task_id, writes, task_path=task_path, replace=replace))
 
 
-class Runs(Proxy[runs.Runs]):
+class RunsCalls(Proxy[runs.Runs]):
     """The runs of a state: `state.runs`."""
 
     def start(
@@ -1043,9 +1192,12 @@ class Runs(Proxy[runs.Runs]):
         self._run(self._its.signal(key, name, payload))
 
     def cancel(self, key: str) -> bool:
-        """Cancels a run. False if somebody works on it: then that is interrupted, undoes what there is to undo, and
-        the run is cancelled when that is done. Raises RunMissing, RunEnded, InvalidKey, AccessDenied (takes read
-        and write)."""
+        """Cancels a run. False while there may be something to undo: then who works on it is interrupted, or else
+        the next worker that knows its workflow takes it up, undoes that, the last first, and the run is cancelled
+        when that is done. A run without a workflow's name that nobody works on ends at once, and nothing is
+        undone.
+
+        Raises RunMissing, RunEnded, InvalidKey, AccessDenied (takes read and write)."""
         return self._run(self._its.cancel(key))
 
     def retry(self, key: str) -> bool:
@@ -1065,6 +1217,26 @@ class Runs(Proxy[runs.Runs]):
         AccessDenied (takes read and write)."""
         return self._run(self._its.delete(key))
 
+    def run(
+        self,
+        key: str,
+        *,
+        lease: Seconds = 30.0,
+        wait: Seconds | None = None,
+        name: str | None = None,
+        input: Any = None,
+        version: str | None = None,
+        timeout: Seconds | None = None,
+        ttl: Seconds | None = None,
+    ) -> Running:
+        """See `State.run`."""
+        return Running(
+            self._its.run(
+                key, lease=lease, wait=wait, name=name, input=input, version=version, timeout=timeout, ttl=ttl
+            ),
+            Run,
+        )
+
     def schedule(
         self,
         key: str,
@@ -1082,11 +1254,139 @@ class Runs(Proxy[runs.Runs]):
         return self._run(self._its.schedule(key, workflow, cron, input, timezone=timezone, priority=priority))
 
 
+class Run(RunProxy):
+    """A durable execution that is under way, or one that has ended and is replayed. Made by `state.run`.
+
+    A step's result is recorded before the next begins, and whoever goes on with the run gets it without
+    calling the function. `result` is what the run returns when its block ends."""
+
+    def now(self, name: str = "now") -> datetime:
+        """The time, recorded: a replay is told the same."""
+        return self._run(self._its.now(name))
+
+    def random(self) -> float:
+        """A number from 0 to 1 by chance, the same in a replay."""
+        return self._at_once(self._its.random)
+
+    def uuid(self) -> UUID:
+        """A random UUID, the same in a replay."""
+        return self._at_once(self._its.uuid)
+
+    def on_failure(self, name: str, function: Callable[..., Any], *args: Any) -> None:
+        """Has a function called when the run fails or is cancelled, the last one first, each once: as a step."""
+        self._at_once(self._its.on_failure, name, self._called(function), *args)
+
+    def sleep(self, duration: Seconds, name: str = "sleep") -> None:
+        """Waits until `duration` after the first time that it was called, whatever dies meanwhile. Raises as `step`."""
+        self._run(self._its.sleep(duration, name))
+
+    def wait_signal(self, name: str, *, timeout: Seconds | None = None, as_: Any = None) -> Any:
+        """Waits for `state.runs.signal(key, name, payload)` and returns the payload. A signal that came before
+        counts; each is taken by one wait. `timeout` is in seconds from when the run first came here. Raises
+        SignalTimeout (recorded), and as `step`."""
+        return self._run(self._its.wait_signal(name, timeout=timeout, as_=as_))
+
+    def child(
+        self, workflow: str, input: Any = None, *, name: str | None = None, key: str | None = None, as_: Any = None
+    ) -> Any:
+        """Starts a run of another workflow, which a worker takes, and returns its result when it has ended. It is
+        under `key`, else `<this run's key>/<name>`. Raises StepFailed when it failed or was cancelled, and as
+        `step`."""
+        return self._run(self._its.child(workflow, input, name=name, key=key, as_=as_))
+
+    def step(
+        self,
+        name: str,
+        function: Callable[..., Awaitable[T] | T],
+        *args: Any,
+        retry: Retry | None = None,
+        timeout: Seconds | None = None,
+        undo: Callable[[Any], Any] | None = None,
+        as_: Any = None,
+        **kwargs: Any,
+    ) -> T:
+        """Calls a function, once in the run's life, and returns what it returned; later from the record.
+
+        A plain function is called in a thread. One with a parameter `ctx` gets a `Context`, whose `state` writes
+        in the transaction that records the step. The result is JSON, validated by the function's annotation or
+        `as_`: what the first time returns is what a replay does. `timeout` is for each attempt. `undo` is called
+        with the result when the run fails or is cancelled, the last first.
+
+        Raises StepFailed when all attempts have failed (recorded), StepMismatch, RunCancelled, RunTimeout,
+        LeaseLost, InvalidValue, Timeout, Unreachable."""
+        return self._run(
+            self._its.step(
+                name,
+                self._called(function),
+                *args,
+                retry=retry,
+                timeout=timeout,
+                undo=self._called(undo),
+                as_=as_,
+                **kwargs,
+            )
+        )
+
+    def map(
+        self,
+        name: str,
+        function: Callable[..., Awaitable[T] | T],
+        items: Iterable[Any],
+        *,
+        concurrency: int = 8,
+        retry: Retry | None = None,
+        timeout: Seconds | None = None,
+        as_: Any = None,
+    ) -> builtins.list[T]:
+        """`step` for each item, `concurrency` at once; each element is recorded by itself. The first that fails for
+        good ends it, when those under way have ended. Raises as `step`."""
+        return self._run(
+            self._its.map(
+                name, self._called(function), items, concurrency=concurrency, retry=retry, timeout=timeout, as_=as_
+            )
+        )
+
+    @property
+    def finished(self) -> bool:
+        """It has ended before: this is a replay."""
+        return self._its.finished
+
+    @property
+    def cancelled(self) -> bool:
+        """Somebody cancelled the run: for functions in threads, which are not interrupted."""
+        return self._its.cancelled
+
+    @property
+    def key(self) -> str:
+        """The key."""
+        return self._its.key
+
+    @property
+    def token(self) -> int:
+        """The fencing token: give it to every write under the claim."""
+        return self._its.token
+
+    @property
+    def attempts(self) -> int:
+        """How often the entry was claimed, this time included."""
+        return self._its.attempts
+
+    @property
+    def lease_until(self) -> datetime:
+        """When the lease ends unless it is renewed, by the server's clock."""
+        return self._its.lease_until
+
+    @property
+    def lost(self) -> bool:
+        """The lease was lost."""
+        return self._its.lost
+
+
 class Task(Proxy[_held.Task]):
     """Claimed work: `key`, `value`, `token`, `attempts`. When the block ends it is completed, or fails with what
-    was raised, unless it was completed, failed or released in the block, by these methods: what is ended
-    otherwise (`State.complete`, `apply`, a bound transaction) is lost to the block, which raises LeaseLost.
-    For that there is `state.claim_next(…).take()`."""
+    was raised, unless it was completed, failed or released in the block: by these methods, or by those of a
+    `State`, in a transaction of yours too (`State.bind`). What is ended by SQL of yours, or in another
+    process, is lost to the block, which raises LeaseLost."""
 
     _can_be_remade = False
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pgstate import client, types
 from pgstate._areas import _held
+from pgstate._areas._run import Run
 from pgstate._areas.runs import Runs
 from pgstate._areas.threads import Thread
 from pgstate._areas.typed import TypedState
@@ -24,11 +25,11 @@ TARGET = Path(__file__).with_name("_calls.py")
 
 # the asynchronous class, what the synchronous one is called, and what is written by hand instead
 _CLASSES: list[tuple[type, str, str, set[str]]] = [
-    (client.State, "StateCalls", "Proxy[client.BoundState | client.State]", {"bind", "close", "work", "run", "runs"}),
+    (client.State, "StateCalls", "Proxy[client.BoundState | client.State]", {"bind", "close", "work", "runs"}),
     (TypedState, "TypedState", "Proxy[typed.TypedState[T]], Generic[T]", set()),
     (Thread, "Thread", "Proxy[threads.Thread]", set()),
-    # steps are functions of a run that is under way in an event loop: Workflow.run_sync() and workers have one
-    (Runs, "Runs", "Proxy[runs.Runs]", {"run", "worker"}),
+    (Runs, "RunsCalls", "Proxy[runs.Runs]", {"worker"}),
+    (Run, "Run", "RunProxy", set()),
     (_held.Task, "Task", "Proxy[_held.Task]", set()),
     (_held.Lock, "Lock", "Proxy[_held.Lock]", set()),
 ]
@@ -37,14 +38,15 @@ _SHOWN = {
     "Self": "type(self)(lambda: {})",
     "TypedState": "TypedState(lambda: {})",
     "Thread": "Thread(lambda: {})",
-    "Runs": "Runs(lambda: {})",
+    "RunBlock": "Running({}, Run)",
     "Watch": "Watch(lambda: {})",
     "TypedWatch": "TypedWatch(lambda: {})",
     "Claiming": "Claiming({}, Task)",
     "Locking": "Locking({}, Lock)",
 }
 # functions of the application's
-_CALLED = {"fn", "on_loss"}
+_CALLED = {"fn": "called_in_thread", "on_loss": "called_in_thread"}
+_CALLED_BY_RUNS = {"function": "self._called", "undo": "self._called"}
 _WORDS = [
     (r"\basync\s+(with|for)\b", r"\1"),
     (r"`await (state\.claim_next\([^)]*\))`", r"`\1.take()`"),
@@ -66,17 +68,20 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Self, TypeVar, overload
+from uuid import UUID
 
 from pydantic import BaseModel
 
 from pgstate import client, errors
-from pgstate._areas import _held, runs, threads, typed
+from pgstate._areas import _held, _run, runs, threads, typed
 from pgstate._areas._held import Loss
+from pgstate._areas._retry import Retry
 from pgstate._areas.typed import _ATTEMPTS, _Row
 from pgstate._codec import JSON, Serializer
 from pgstate.sync._kinds import Claiming, Locking, TypedWatch, Watch
 from pgstate.sync._loop import called_in_thread
 from pgstate.sync._proxy import Proxy, moved
+from pgstate.sync._run import Running, RunProxy
 from pgstate.types import {types}
 
 T = TypeVar("T")
@@ -109,7 +114,7 @@ def _class(cls: type, name: str, bases: str, by_hand: set[str]) -> str:
                 methods.setdefault(method.name, []).append(method)
         for key in methods:
             found.setdefault(key, methods[key])
-    body = [_method(method, len(several) > 1) for several in found.values() for method in several]
+    body = [_method(method, len(several) > 1, cls is Run) for several in found.values() for method in several]
     if issubclass(cls, _held.Held):
         body.append(f"@property\ndef lost(self) -> bool:\n{_doc('The lease was lost.')}    return self._its.lost\n")
     return head + "\n" + "\n".join(re.sub(r"(?m)^(?=.)", "    ", one) for one in body)
@@ -126,12 +131,14 @@ def _methods(cls: type) -> list[_Method]:
     return [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
-def _method(method: _Method, overloaded: bool) -> str:
+def _method(method: _Method, overloaded: bool, on_loop: bool) -> str:
     decorators = [ast.unparse(decorator) for decorator in method.decorator_list]
     returned = ast.unparse(method.returns) if method.returns is not None else "Any"
     returned = re.sub(r"\bAsync(Iterator|Generator)\b", r"\1", returned)
     # a class that has a method of this name
     returned = re.sub(r"(?<![\w.])list\[", "builtins.list[", returned)
+    kind = returned.partition("[")[0]
+    returned = "Running" if kind == "RunBlock" else returned
     if overloaded and "overload" not in decorators:
         returned = "Any"
     text = "".join(f"@{decorator}\n" for decorator in decorators)
@@ -139,13 +146,13 @@ def _method(method: _Method, overloaded: bool) -> str:
     if "overload" in decorators:
         return text + " ...\n"
     text += "\n" + _doc(ast.get_docstring(method) or "")
-    kind = returned.partition("[")[0]
     if "property" in decorators:
         return f"{text}    return self._its.{method.name}\n"
     if overloaded:
         # which of the overloads is meant only the caller knows
         text += "    its: Any = self._its\n"
-    call = f"{'its' if overloaded else 'self._its'}.{method.name}({_arguments(method.args)})"
+    arguments = _arguments(method.args, _CALLED_BY_RUNS if on_loop else _CALLED)
+    call = f"{'its' if overloaded else 'self._its'}.{method.name}({arguments})"
     if kind in _SHOWN and isinstance(method, ast.AsyncFunctionDef):
         text += f"    made = self._run({call})\n"
         result = _SHOWN[kind].format("moved(made, self._its)")
@@ -155,14 +162,16 @@ def _method(method: _Method, overloaded: bool) -> str:
         result = f"self._each({call})"
     elif isinstance(method, ast.AsyncFunctionDef):
         result = f"self._run({call})"
+    elif on_loop:
+        result = f"self._at_once({call.replace('(', ', ', 1).replace(', )', ')')}"
     else:
         result = call
     return f"{text}    {'' if returned == 'None' else 'return '}{result}\n"
 
 
-def _arguments(given: ast.arguments) -> str:
+def _arguments(given: ast.arguments, called: dict[str, str]) -> str:
     def passed(argument: ast.arg) -> str:
-        return f"called_in_thread({argument.arg})" if argument.arg in _CALLED else argument.arg
+        return f"{called[argument.arg]}({argument.arg})" if argument.arg in called else argument.arg
 
     positional = [*given.posonlyargs, *given.args][1:]
     parts = [passed(argument) for argument in positional]

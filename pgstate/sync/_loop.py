@@ -48,7 +48,7 @@ class Loop:
         self._loop.call_soon_threadsafe(start)
         try:
             return done.result()
-        except _Passed as passed:
+        except Passed as passed:
             raise passed.error from None
         except BaseException:
             if not done.done():
@@ -71,7 +71,7 @@ class Loop:
                 raise
             except BaseException as error:
                 # as it is it would end the loop
-                raise _Passed(error) from None
+                raise Passed(error) from None
 
         return await self._loop.run_in_executor(self._threads, call)
 
@@ -86,7 +86,7 @@ class Loop:
         self.run(close())
 
 
-class _Passed(Exception):
+class Passed(Exception):
     """What is no Exception, on its way through the loop."""
 
     def __init__(self, error: BaseException) -> None:

@@ -236,9 +236,17 @@ class Block(Generic[H]):
         """Ends the block as it ended; returns what that raised in addition."""
         assert self._task is not None
         if error is not None and not isinstance(error, Exception):
-            self._task.cancel()
-        elif not self._over.done():
-            self._error = error
-            self._over.set_result(None)
+            self._break_off()
+        else:
+            self._end_with(error)
         await asyncio.wait({self._task})
         return None if self._task.cancelled() else self._task.exception()
+
+    def _break_off(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+
+    def _end_with(self, error: BaseException | None) -> None:
+        if not self._over.done():
+            self._error = error
+            self._over.set_result(None)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -17,10 +16,10 @@ from pgstate._embedding import Embedding
 from pgstate.sync import _loop
 from pgstate.sync._bind import BoundState, WithRuns, bind
 from pgstate.sync._calls import Task
+from pgstate.sync._stop import until_told
 from pgstate.types import Seconds
 
 Handler: TypeAlias = Callable[[Task], Any]
-_LOOK = 0.05  # seconds
 
 
 class State(WithRuns):
@@ -48,33 +47,16 @@ class State(WithRuns):
         that raises fails its task, which is logged; a server that is down is waited for. `signals` do this in place of
         what they did, meanwhile, where this is the main thread. Raises InvalidPattern, InvalidArgument, AccessDenied.
         """
-        stopping = stop or threading.Event()
 
         async def handle(task: _held.Task) -> Any:
             return await _loop.current().in_thread(lambda: handler(Task(lambda: task)))
 
-        async def work() -> int:
-            loop, told = asyncio.get_running_loop(), asyncio.Event()
-            next_look: list[asyncio.TimerHandle] = []
+        async def work(told: asyncio.Event) -> int:
+            return await self._its.work(
+                pattern, handle, concurrency=concurrency, lease=lease, move_to=move_to, stop=told, signals=()
+            )
 
-            def look() -> None:
-                # a thread's event cannot be awaited
-                if stopping.is_set():
-                    told.set()
-                else:
-                    next_look[:] = [loop.call_later(_LOOK, look)]
-
-            look()
-            try:
-                return await self._its.work(
-                    pattern, handle, concurrency=concurrency, lease=lease, move_to=move_to, stop=told, signals=()
-                )
-            finally:
-                for timer in next_look:
-                    timer.cancel()
-
-        with _on_signals(signals, stopping.set):
-            return self._run(work())
+        return until_told(stop, signals, work)
 
     def bind(self, connection: Any) -> BoundState:
         """The same state inside a transaction of the caller's: what is written commits or rolls back with what else the
@@ -99,16 +81,6 @@ class State(WithRuns):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-@contextmanager
-def _on_signals(signals: Sequence[int], call: Callable[[], None]) -> Iterator[None]:
-    with ExitStack() as stack:
-        if threading.current_thread() is threading.main_thread():
-            for number in signals:
-                before = signal.signal(number, lambda *_: call())
-                stack.callback(signal.signal, number, signal.SIG_DFL if before is None else before)
-        yield
 
 
 def connect(

@@ -9,6 +9,8 @@ create table pgstate.login (
   reads pgstate.keymultirange,
   writes pgstate.keymultirange,
   touches pgstate.keymultirange,
+  folded_until timestamptz,
+  quota boolean not null default false,
   constraint login_pkey primary key (login),
   constraint login_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade,
   constraint login_is_one_thing check ((agent_id is null) = gateway and not (root and gateway))
@@ -28,3 +30,5 @@ comment on column pgstate.login.created_at is 'When it was registered.';
 comment on column pgstate.login.agent_name is 'Cache: the name of agent_id.';
 comment on column pgstate.login.writes is 'Cache: as in reach.';
 comment on column pgstate.login.touches is 'Cache: as in reach.';
+comment on column pgstate.login.folded_until is 'When the next of the grants ends, from when on these ranges are not looked at; null for never.';
+comment on column pgstate.login.quota is 'There is a quota: without one, writes need not look for it.';

@@ -17,14 +17,16 @@ create table pgstate.policy (
   backoff_limit interval,
   dead_letter text collate "C",
   claimed_writes boolean,
+  guard text,
   constraint policy_pkey primary key (subtree),
   constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
-    backoff, backoff_limit, dead_letter, claimed_writes) > 0),
+    backoff, backoff_limit, dead_letter, claimed_writes, guard) > 0),
   constraint policy_keeps_one_way check (num_nonnulls(keep_versions, keep_age, keep_everything) <= 1),
   constraint policy_keep_everything_true check (keep_everything),
   constraint policy_keep_versions_positive check (keep_versions > 0),
   constraint policy_value_limit_positive check (value_limit > 0),
-  constraint policy_max_attempts_positive check (max_attempts > 0)
+  constraint policy_max_attempts_positive check (max_attempts > 0),
+  constraint policy_guard_known check (guard in ('refuse', 'redact', 'off'))
 );
 comment on table pgstate.policy is 'Rules for keys and subtrees: default reducer, default time to live, history kept, largest value, JSON Schema, and what becomes of claimed work. The nearest subtree that sets one decides it.';
 comment on column pgstate.policy.ttl is 'Time to live of what is written without one; 0 for none.';
@@ -43,3 +45,4 @@ comment on column pgstate.policy.backoff is 'How long after its first failure wo
 comment on column pgstate.policy.backoff_limit is 'The longest such time.';
 comment on column pgstate.policy.dead_letter is 'Where work that was given up goes to, by the same path as below this subtree.';
 comment on column pgstate.policy.claimed_writes is 'Claimed entries may be written without the token.';
+comment on column pgstate.policy.guard is 'What becomes of writes that hold a secret: refuse, redact or off.';

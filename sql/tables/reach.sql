@@ -5,6 +5,8 @@ create table pgstate.reach (
   writes pgstate.keymultirange not null default '{}',
   admins pgstate.keymultirange not null default '{}',
   touches pgstate.keymultirange not null default '{}',
+  folded_until timestamptz,
+  quota boolean not null default false,
   constraint reach_pkey primary key (agent_id),
   constraint reach_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade
 );
@@ -20,3 +22,5 @@ comment on column pgstate.reach.agent_id is 'Whose reach it is.';
 comment on column pgstate.reach.reads is 'Ranges of keys that it may read.';
 comment on column pgstate.reach.writes is 'Ranges of keys that it may write.';
 comment on column pgstate.reach.admins is 'Ranges of keys inside which it may grant and set policies.';
+comment on column pgstate.reach.folded_until is 'When the next of the grants ends, from when on these ranges are not looked at; null for never.';
+comment on column pgstate.reach.quota is 'There is a quota: without one, writes need not look for it.';

@@ -11,7 +11,7 @@ create table pgstate.run (
   seed uuid not null default pg_catalog.gen_random_uuid(),
   state text not null default 'open',
   priority int not null default 0,
-  ready_at timestamptz not null,
+  ready_at timestamptz,
   begun_at timestamptz not null,
   deadline timestamptz,
   cancel_at timestamptz,
@@ -23,13 +23,16 @@ create table pgstate.run (
   result_type text,
   result bytea,
   ended_at timestamptz,
+  asleep boolean not null default false,
+  awaits text[] collate "C",
   constraint run_pkey primary key (id),
   constraint run_key_key unique (key),
   constraint run_state_known check (state in ('open', 'done', 'failed', 'cancelled'))
 );
 alter sequence pgstate.run_id_seq owned by pgstate.run.id;
 -- what workers look for, and what is left to remove
-create index run_ready_idx on pgstate.run (name, priority desc, ready_at, id) where state = 'open' and key is not null and name is not null;
+create index run_ready_idx on pgstate.run (name, priority desc, ready_at, id) where state = 'open' and key is not null and name is not null and not asleep;
+create index run_asleep_idx on pgstate.run (name, ready_at) where state = 'open' and key is not null and name is not null and asleep;
 create index run_gone_idx on pgstate.run (id) where key is null;
 alter table pgstate.run enable row level security;
 comment on table pgstate.run is 'Runs: durable executions. Read the view runs.';
@@ -40,7 +43,7 @@ comment on column pgstate.run.code is 'The version of the code that its steps ar
 comment on column pgstate.run.seed is 'What its random numbers and uuids come from.';
 comment on column pgstate.run.state is 'open, done, failed or cancelled.';
 comment on column pgstate.run.priority is 'Higher ones are taken first.';
-comment on column pgstate.run.ready_at is 'No worker takes it before.';
+comment on column pgstate.run.ready_at is 'No worker takes it before; null while it sleeps until something wakes it.';
 comment on column pgstate.run.begun_at is 'When it was made.';
 comment on column pgstate.run.deadline is 'When it fails unless it has ended; null for never.';
 comment on column pgstate.run.cancel_at is 'When it was told to end.';
@@ -52,4 +55,6 @@ comment on column pgstate.run.input is 'What it was started with.';
 comment on column pgstate.run.result_type is 'The form of result; error when that is the message of what it failed with.';
 comment on column pgstate.run.result is 'What it returned.';
 comment on column pgstate.run.ended_at is 'When it ended.';
+comment on column pgstate.run.asleep is 'No worker looks at it until ready_at, or until it is woken: by a signal that it waits for, the end of a run in awaits, or being cancelled.';
+comment on column pgstate.run.awaits is 'The keys of runs whose end it waits for.';
 comment on sequence pgstate.run_id_seq is 'Numbers of runs.';

@@ -32,12 +32,19 @@ create function pgstate._on_version() returns trigger
 language plpgsql volatile
 as $$
 begin
-  if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off') is not true then
-    perform pgstate._wake_written();
+  if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off'
+      and (pg_catalog.current_setting('pgstate.quota', true) operator(pg_catalog.=) 'on') is not true) is not true then
+    -- which only _enter_write() can have set after the statement began
+    if pg_catalog.current_setting('pgstate.quota', true) operator(pg_catalog.=) 'on' then
+      perform pgstate._charge();
+    end if;
+    if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off') is not true then
+      perform pgstate._wake_written();
+    end if;
   end if;
   return null;
 end
 $$;
-comment on function pgstate._on_version() is 'Internal: wakes the watchers of the keys that a statement wrote.';
+comment on function pgstate._on_version() is 'Internal: counts what a statement wrote where the agent has a quota, and wakes its watchers.';
 
 create trigger version_wake after insert on pgstate.version for each statement execute function pgstate._on_version();

@@ -10,9 +10,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+import pgstate
 from client._proxy import Proxy
 from client.conftest import Connect
-from pgstate import LeaseLost, State, errors
+from conftest import Clock
+from pgstate import LeaseLost, State, errors, ops
 
 _GUARD = 20
 
@@ -186,19 +188,19 @@ async def test_a_finished_block_whose_claim_was_lost_says_so(state: State) -> No
 async def test_a_renewal_behind_the_completion_has_lost_nothing(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server answers both at once: which answer is read first says nothing."""
     await state.put("tasks/1", 1)
-    complete = state.complete
+    write = state._write
     async with state.claim_next("tasks/*", lease=0.3) as task:
         assert task is not None
 
-        async def read_late(*args: Any, **options: Any) -> int:
-            version = await complete(*args, **options)
+        async def read_late(*args: Any, **options: Any) -> Any:
+            row = await write(*args, **options)
             assert task._renewing is None or not task._renewing.done()
             async with asyncio.timeout(_GUARD):
                 while not (task._renewing is not None and task._renewing.done() and task._doubted):
                     await asyncio.sleep(0.005)
-            return version
+            return row
 
-        monkeypatch.setattr(state, "complete", read_late)
+        monkeypatch.setattr(state, "_write", read_late)
         assert await task.complete() == 2
         assert not task.lost
         await asyncio.sleep(0)
@@ -429,3 +431,92 @@ async def test_cancelled_at_every_point(
         steps += steps // 8
     found = await state.tasks("tasks/*")
     assert [one.state for one in found] == ["waiting"]
+
+
+async def _complete(state: State, task: pgstate.Task) -> None:
+    await state.complete(task.key, task.token)
+
+
+async def _apply(state: State, task: pgstate.Task) -> None:
+    await state.apply(operations=[ops.complete(task.key, task.token), ops.put("sum", 3)])
+
+
+async def _move(state: State, task: pgstate.Task) -> None:
+    await state.complete(task.key, task.token, {"sum": 3}, move_to="done/1")
+
+
+async def _fail(state: State, task: pgstate.Task) -> None:
+    await state.fail(task.key, task.token, "not now", retry_in=60)
+
+
+async def _release(state: State, task: pgstate.Task) -> None:
+    assert await state.release(task.key, task.token)
+
+
+ENDINGS = {_complete: "finished", _apply: "finished", _move: "finished", _fail: "waiting", _release: "waiting"}
+
+
+@pytest.mark.parametrize("end", ENDINGS, ids=lambda end: end.__name__)
+@pytest.mark.parametrize("bound", [False, True])
+async def test_work_that_is_ended_in_another_way_is_not_lost(state: State, admin: asyncpg.Connection, end: Any, bound: bool) -> None:  # fmt: skip
+    await state.put("tasks/1", 1)
+    async with state.claim_next("tasks/*", lease=0.3) as task:
+        assert task is not None
+        if bound:
+            async with admin.transaction():
+                await end(state.bind(admin), task)
+            # a renewal that comes behind it has lost nothing
+            await until(lambda: _doubted(task))
+        else:
+            await end(state, task)
+        assert not task.lost
+        await asyncio.sleep(0)
+    found = await task_state(state, "tasks/1")
+    assert (found.state, found.holder, found.error) == (ENDINGS[end], None, "not now" if end is _fail else None)
+    assert await state.claims() == []
+
+
+async def _doubted(task: pgstate.Task) -> bool:
+    return task._doubted
+
+
+async def test_work_that_was_not_ended_after_all_is_given_back_by_its_lease(state: State, admin: asyncpg.Connection, clock: Clock) -> None:  # fmt: skip
+    await state.put("tasks/1", 1)
+    async with state.claim_next("tasks/*", lease=30) as task:
+        assert task is not None
+        transaction = admin.transaction()
+        await transaction.start()
+        await state.bind(admin).complete(task.key, task.token)
+        await transaction.rollback()
+    # nobody told the block
+    assert (await task_state(state, "tasks/1")).state == "claimed"
+    await clock.advance(31)
+    assert await state.claim_next("tasks/*") is not None
+
+
+async def test_a_refused_ending_ends_nothing(state: State, admin: asyncpg.Connection) -> None:
+    await state.put_many({"tasks/1": 1, "other": 1})
+    claim = await state.claim("other")
+    assert claim is not None
+    async with state.claim_next("tasks/*", lease=0.3) as task:
+        assert task is not None
+        with pytest.raises(errors.ClaimHeld):
+            await state.complete(task.key, task.token, 1, move_to="other")
+        with pytest.raises(errors.Conflict):
+            await state.apply(operations=[ops.complete(task.key, task.token), ops.put("other", 3, expect=7)])
+        with pytest.raises(errors.StaleToken):
+            await state.complete(task.key, task.token + 1000)
+        until_now = task.lease_until
+        await until(lambda: _later(task, until_now))
+    assert (await task_state(state, "tasks/1")).state == "finished"
+    # one that is lost is told, whatever was tried
+    await state.put("tasks/2", 1)
+    with pytest.raises(LeaseLost):
+        async with state.claim_next("tasks/*", lease=0.3) as task:
+            assert task is not None
+            assert await state.release(task.key, force=True)
+            await cancelled()
+
+
+async def _later(task: pgstate.Task, than: Any) -> bool:
+    return bool(task.lease_until > than)

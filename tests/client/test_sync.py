@@ -49,11 +49,13 @@ def test_what_is_generated_is_up_to_date() -> None:
         (pgstate.sync.Thread, pgstate.Thread),
         (pgstate.sync.Task, pgstate.Task),
         (pgstate.sync.Lock, pgstate.Lock),
+        (pgstate.sync.Runs, pgstate.Runs),
+        (pgstate.sync.Run, pgstate.Run),
+        (pgstate.sync.Context, pgstate.Context),
     ],
 )
 def test_it_has_all_that_the_asynchronous_one_has(plain: type, asynchronous: type) -> None:
-    # a run that is under way calls functions in its event loop: Workflow.run_sync() is for those without one
-    names = [name for name in dir(asynchronous) if not name.startswith("_") and name != "run"]
+    names = [name for name in dir(asynchronous) if not name.startswith("_")]
     assert [name for name in names if not hasattr(plain, name)] == []
     for name in names:
         ours, theirs = getattr(plain, name), getattr(asynchronous, name)
@@ -521,7 +523,7 @@ async def test_a_state_on_a_pool_is_of_one_loop(database: Database) -> None:
 
 def test_names_of_the_package() -> None:
     assert sorted(pgstate.sync.__all__) == [
-        "BoundState", "Claiming", "Lock", "Locking", "State", "Task", "Thread", "TypedState", "TypedWatch", "Watch", "connect",
+        "BoundState", "Claiming", "Context", "Lock", "Locking", "Run", "Running", "Runs", "State", "Task", "Thread", "TypedState", "TypedWatch", "Watch", "connect",
     ]  # fmt: skip
     assert [name for name in pgstate.sync.__all__ if not inspect.getdoc(getattr(pgstate.sync, name))] == []
     assert _loop.current() is _loop.current()

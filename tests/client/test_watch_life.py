@@ -128,6 +128,33 @@ async def test_a_right_taken_away_is_gone_at_once(state: State, gateway: Connect
         assert ids(await take(bob, 2)) == [("a/1", 3), ("a/2", 1)]
 
 
+@pytest.mark.parametrize("how", ["denial", "group", "end"])
+async def test_what_an_agent_may_not_any_more_is_not_told(
+    state: State, gateway: Connect, agent: Connect, make_agent: MakeLogin, clock: Clock, how: str
+) -> None:
+    """In watches that are open, of a login of its own and through a gateway, from the next change on."""
+    own = await agent("alice", "read shared/**")
+    await state.create_group("crew")
+    await state.add_to_group("crew", "alice")
+    if how == "end":
+        await state.grant_access("alice", "a/**", "read", ttl=60)
+    else:
+        await state.grant_access("crew", "a/**", "read")
+    through = (await gateway("alice")).as_agent("alice")
+    async with own.watch(["a/**", "shared/**"]) as first, through.watch(["a/**", "shared/**"]) as second:
+        await state.put("a/1", 1)
+        assert ids(await take(first, 1)) == ids(await take(second, 1)) == [("a/1", 1)]
+        if how == "denial":
+            await state.deny_access("crew", "a/**", "read")
+        elif how == "group":
+            await state.remove_from_group("crew", "alice")
+        else:
+            await clock.advance(61)
+        await state.put("a/1", "hidden")
+        await state.put("shared/1", 1)
+        assert ids(await take(first, 1)) == ids(await take(second, 1)) == [("shared/1", 1)]
+
+
 async def test_a_delegation_taken_away_ends_that_agents_watches_only(
     state: State, gateway: Connect, make_agent: MakeLogin
 ) -> None:

@@ -49,10 +49,16 @@ async def _work(state: State, key: str) -> None:
     await state.work(f"{key}*", handle, concurrency=2, stop=stop, move_to="done/*")
 
 
-async def _claimed_and(state: State, key: str, then: Callable[[pgstate.Claim], Awaitable[Any]]) -> None:
-    claim = await state.claim_next(f"{key}*")
-    assert claim is not None
-    await then(claim)
+async def _claimed_and(state: State, key: str, claiming: Awaitable[Any]) -> None:
+    got = await claiming
+    claims = got if isinstance(got, list) else [got]
+    # what the caller knows of, it gives back
+    release = asyncio.gather(*(state.release(claim.key, claim.token) for claim in claims))
+    try:
+        await asyncio.shield(release)
+    except asyncio.CancelledError:
+        await release
+        raise
 
 
 async def _first(watch: Any) -> None:
@@ -85,6 +91,8 @@ CALLS: dict[str, Callable[[State, str], Awaitable[Any]]] = {
     "claim_next and put": _worked,
     "claim_next for nothing": lambda s, k: _locked(s.claim_next(f"{k}/none*")),
     "claim_next that waits": lambda s, k: _locked(s.claim_next(f"{k}/none*", wait=0.02)),
+    "claim": lambda s, k: _claimed_and(s, k, s.claim(k)),
+    "claim_many": lambda s, k: _claimed_and(s, k, s.claim_many(f"{k}*", 2)),
     "lock": lambda s, k: _locked(s.lock(k)),
     "lock of a new key": lambda s, k: _locked(s.lock(f"{k}/lock", wait=5)),
     "semaphore": lambda s, k: _locked(s.semaphore(k, 2)),

@@ -22,7 +22,9 @@ def test_what_would_be_lost_is_named(empty: Callable[[], Database]) -> None:
     database.sql("create view public.mine as select key from pgstate.entries")
     before = dump(database)
     ((points,),) = database.sql("select count(*) from pgstate.feed_point")
-    past = rf"policies \(1\), points of the past, by which times are known \({points}\)"
+    past = (
+        rf"entries of the audit trail \(2\), policies \(1\), points of the past, by which times are known \({points}\)"
+    )
     for target, lost in {
         "0001": past,
         "base": rf"{past}, entries \(1\), versions \(4\), agents \(1\), objects of yours that use it \(1\)",
@@ -34,7 +36,7 @@ def test_what_would_be_lost_is_named(empty: Callable[[], Database]) -> None:
         with pytest.raises(AssertionError, match=said):
             psql(database, migrate.sql(target, start=migrate.HEAD))
     assert dump(database) == before
-    assert migrate.downgrade_dsn(database.dsn(), "0002") == REVISIONS[:1:-1]
+    assert migrate.downgrade_dsn(database.dsn(), "0002", data_loss=True) == REVISIONS[:1:-1]
     database.sql("drop view public.mine")
     assert migrate.downgrade_dsn(database.dsn(), "0001", data_loss=True) == ["0002"]
     with pytest.raises(errors.DataLoss, match=r"to base loses: entries \(1\), versions \(4\), agents \(1\)\."):

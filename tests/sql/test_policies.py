@@ -27,7 +27,7 @@ async def explained(caller: Caller, key: str) -> dict[str, tuple[Any, str | None
 
 
 async def policy_of(inside: Caller, key: str) -> tuple[Any, ...]:
-    row = await inside.fetch("select * from pgstate._policy_of($1)", key)
+    row = await inside.fetch("select reducer, ttl, value_limit, schema from pgstate._policy_of($1)", key)
     return tuple(row[0])
 
 
@@ -47,7 +47,7 @@ async def test_the_nearest_subtree_decides_each_setting_by_itself(root: Caller, 
         "reducer": ("add", "a/b/**"), "ttl": ("00:01:00", "a/**"), "keep": ("3 versions", "a/b"),
         "value_limit": (500, "a/b"), "schema": ({"type": "number"}, "a/b/**"),
         "max_attempts": (None, None), "backoff": ("00:00:01", None), "backoff_limit": ("00:05:00", None),
-        "dead_letter": (None, None), "claimed_writes": (False, None),
+        "dead_letter": (None, None), "claimed_writes": (False, None), "guard": ("refuse", None),
     }  # fmt: skip
     assert await policy_of(inside, "a/b") == ("add", seconds(60), 500, {"type": "number"})
     assert await policy_of(inside, "a/b/c/d") == ("add", seconds(60), 1000, {"type": "number"})

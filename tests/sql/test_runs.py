@@ -205,8 +205,19 @@ async def test_cancel_retry_fork_delete(root: Caller) -> None:
     assert (await root("delete_run", "f"))["status"] == "missing"
     # anew under the same key: nothing of before is there
     assert (await root("start_run", "f", LEASE))["steps"] is None
-    assert (await root("cancel_run", "r"))["status"] == "ok"
+    # what it has done has to be undone by who knows how: a worker
+    assert [(await root("cancel_run", "r"))["status"] for _ in range(2)] == ["pending", "pending"]
+    (row,) = await root.rows("take_runs", ["w"], 1, LEASE)
+    assert (row["key"], row["cancelled"], row["steps"]) == ("r", True, ["a", "b", "c"])
+    assert (await root("end_run", "r", row["token"], "cancelled"))["status"] == "ok"
     assert (await root("cancel_run", "r"))["status"] == "ended"
+    # one that has done nothing, and one that no worker would know
+    await root("start_run", "n", name="w")
+    assert (await root("cancel_run", "n"))["status"] == "ok"
+    run = await root("start_run", "o", LEASE)
+    await finish(root, ("o", run["token"], "a", 1, 1))
+    assert (await root("end_run", "o", run["token"], "open"))["status"] == "ok"
+    assert (await root("cancel_run", "o"))["status"] == "ok"
 
 
 async def test_failed_steps_are_done_again(root: Caller) -> None:
@@ -287,3 +298,92 @@ async def test_a_run_that_expires_is_gone_and_collected(root: Caller, clock: Clo
     assert fresh["created"] and fresh["steps"] is None
     await root("maintain")
     assert await root.fetchval("select count(*) from pgstate.steps") == 0
+
+
+async def asleep(root: Caller, key: str, **how: Any) -> Any:
+    """Takes a run and sets it down: who takes it next."""
+    rows = await root.rows("take_runs", ["w"], 1000, LEASE)
+    (token,) = [row["token"] for row in rows if row["key"] == key]
+    assert (await root("end_run", key, token, "open", **{"waits_for": [], **how}))["status"] == "ok"
+    return [row["key"] for row in await root.rows("take_runs", ["w"], 1000, LEASE) if row["status"] == "ok"]
+
+
+async def wait_for_signal(root: Caller, key: str) -> None:
+    token = (await root("start_run", key, LEASE, name="w"))["token"]
+    assert (await root("take_signal", key, token, "go", "go", 1, True))["status"] == "pending"
+    assert (await root("end_run", key, token, "open"))["status"] == "ok"
+
+
+@pytest.mark.core
+async def test_a_run_sleeps_until_it_is_due_or_woken(root: Caller, clock: Clock) -> None:
+    # by time, which is the deadline's when that comes first
+    await root("start_run", "t", name="w")
+    assert await asleep(root, "t", ready_in=seconds(50)) == []
+    assert (await root.rows("take_runs", ["w"], 1, LEASE))[-1]["retry_in"] <= seconds(50)
+    assert (await root("get", "t"))["value"]["status"] == "asleep"
+    await clock.advance(51)
+    assert [row["key"] for row in await root.rows("take_runs", ["w"], 1, seconds(9999))] == ["t"]
+    await root("start_run", "d", name="w", timeout=seconds(40))
+    assert await asleep(root, "d", ready_in=seconds(5000)) == []
+    await clock.advance(41)
+    assert [row["key"] for row in await root.rows("take_runs", ["w"], 1, seconds(9999))] == ["d"]
+    # by a signal that a step waits for, and no other
+    await wait_for_signal(root, "s")
+    assert await asleep(root, "s") == []
+    assert (await root.rows("take_runs", ["w"], 1, LEASE))[-1]["retry_in"] > seconds(60)
+    await root("signal_run", "s", "other")
+    assert (await root.rows("take_runs", ["w"], 1, LEASE))[0]["status"] == "missing"
+    await root("signal_run", "s", "go")
+    assert (await root("get", "s"))["value"]["status"] == "waiting"
+    (row,) = await root.rows("take_runs", ["w"], 1, LEASE)
+    assert row["key"] == "s"
+    # one that came meanwhile lets it not fall asleep
+    assert (await root("end_run", "s", row["token"], "open", waits_for=[]))["status"] == "ok"
+    assert [row["key"] for row in await root.rows("take_runs", ["w"], 1, seconds(9999))] == ["s"]
+    # when it is cancelled, or entered by its key
+    await wait_for_signal(root, "c")
+    token = (await root("start_run", "c", LEASE))["token"]
+    await finish(root, ("c", token, "a", 1, 1))
+    await root("end_run", "c", token, "open")
+    assert await asleep(root, "c") == []
+    assert (await root("cancel_run", "c"))["status"] == "pending"
+    assert await asleep(root, "c") == ["c"]
+    await root("start_run", "e", name="w")
+    assert await asleep(root, "e") == []
+    await root("start_run", "e", LEASE)
+    await clock.advance(31)
+    # and its worker has died
+    assert "e" in [row["key"] for row in await root.rows("take_runs", ["w"], 9, LEASE)]
+
+
+async def test_the_end_of_a_child_wakes_who_waits_for_it(root: Caller) -> None:
+    async def end(key: str, **how: Any) -> None:
+        token = (await root("start_run", key, LEASE, **how))["token"]
+        assert (await root("end_run", key, token, "done", "json", b"1"))["status"] == "ok"
+
+    await root("start_run", "p", name="w")
+    await root("start_run", "p/x", parent="p")
+    await root("start_run", "p/y", parent="p")
+    assert await asleep(root, "p", waits_for=["p/x"]) == []
+    await end("p/y")
+    assert (await root.rows("take_runs", ["w"], 1, LEASE))[0]["status"] == "missing"
+    # who names it as its parent, and is not waited for, wakes nobody
+    await end("q", parent="p")
+    assert (await root.rows("take_runs", ["w"], 1, LEASE))[0]["status"] == "missing"
+    await end("p/x")
+    assert (await root("get", "p/x"))["value"]["wakes"] is True
+    # one that has ended meanwhile, or is not there, lets it not fall asleep
+    for other in ("p/x", "p/none"):
+        (row,) = await root.rows("take_runs", ["w"], 1, LEASE)
+        assert row["key"] == "p"
+        await root("end_run", "p", row["token"], "open", waits_for=[other])
+
+
+async def test_a_run_waits_for_no_other_that_it_may_not_read(root: Caller, agent: MakeAgent) -> None:
+    """Whether one is there, and has ended, is told by when the waiting ends."""
+    worker = await agent("worker", "read own/**", "write own/**")
+    await root("start_run", "hidden")
+    for key, other in (("own/a", "hidden"), ("own/b", "not/there")):
+        token = (await worker("start_run", key, LEASE, name="w"))["token"]
+        assert (await worker("end_run", key, token, "open", waits_for=[other]))["status"] == "ok"
+        assert (await worker.rows("take_runs", ["w"], 1, LEASE))[0]["status"] == "missing"

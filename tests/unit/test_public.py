@@ -10,26 +10,26 @@ import pgstate
 from pgstate import errors, ops, reducers
 
 NAMES = [
-    "UNSET", "AccessDenied", "Agent", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
+    "UNSET", "AccessDenied", "AccessReason", "Agent", "AuditCheck", "AuditRecord", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
     "CheckpointConflict", "CheckpointInfo", "CheckpointMissing", "Claim", "ClaimHeld", "Context", "CursorExpired",
-    "Embedding", "Entry", "Failed", "FieldChange", "ForcedRelease", "Found", "FoundPage", "Grant", "HeldClaim",
+    "Effective", "Embedding", "Entry", "Failed", "FieldChange", "ForcedRelease", "Found", "FoundPage", "Grant", "Group", "HeldClaim",
     "Info", "LeaseLost", "Lock", "Maintained", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting",
-    "Result", "Retry", "RolledBack", "Run", "RunCancelled", "RunEnded", "RunHeld", "RunInfo", "RunMissing",
+    "Quota", "QuotaExceeded", "Result", "Retry", "RolledBack", "Run", "RunCancelled", "RunEnded", "RunHeld", "RunInfo", "RunMissing",
     "RunTimeout", "Runs", "SearchRule", "SignalTimeout", "StaleToken", "State", "Stats", "StepFailed", "StepInfo",
     "StepMismatch", "Task", "TaskState", "Thread", "ThreadInfo", "TypedState", "TypedWatch", "Unembedded",
     "VectorIndex", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run", "errors", "key",
     "ops", "reducers", "step", "workflow",
 ]  # fmt: skip
 METHODS = [
-    "agents", "apply", "as_agent", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next", "claims",
-    "close", "complete", "create_agent", "create_gateway", "create_reader", "create_vectors", "cursor", "delegate",
-    "delete", "delete_many", "delete_runs", "drop_agent", "drop_gateway", "drop_policy", "drop_reducer",
-    "drop_search", "drop_vectors", "embed", "explain_policy", "fail", "get", "get_many", "grant_access", "grants",
+    "add_to_group", "agents", "apply", "as_agent", "audit", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next", "claims",
+    "close", "complete", "create_agent", "create_gateway", "create_group", "create_reader", "create_vectors", "cursor", "delegate",
+    "delete", "delete_many", "delete_runs", "deny_access", "drop_agent", "drop_gateway", "drop_group", "drop_policy", "drop_reducer",
+    "drop_search", "drop_vectors", "effective", "embed", "explain_access", "explain_policy", "fail", "get", "get_many", "grant_access", "grants", "groups",
     "history", "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "namespaces",
-    "policies", "put", "put_embedded", "put_many", "register_reducer", "release", "renew", "revoke_access",
-    "rollback", "run", "runs", "search", "searches", "semaphore", "set_login", "set_policy", "set_search",
+    "policies", "put", "put_embedded", "put_many", "quotas", "register_reducer", "release", "remove_from_group", "renew", "revoke_access",
+    "rollback", "run", "runs", "search", "searches", "semaphore", "set_audit", "set_audit_chain", "set_login", "set_policy", "set_quota", "set_search",
     "set_vectors", "stats", "tasks", "thread", "threads", "touch", "typed", "undelegate", "unembedded", "update",
-    "vectors", "watch", "with_timeout", "work",
+    "vectors", "verify_audit", "watch", "with_timeout", "work",
 ]  # fmt: skip
 TYPED = {
     pgstate.Workflow: ["handle", "run_sync", "start"],
@@ -132,6 +132,7 @@ def test_errors_at_the_top_are_those_of_the_module() -> None:
         "CursorExpired",
         "LeaseLost",
         "PgStateError",
+        "QuotaExceeded",
         "RunCancelled",
         "RunEnded",
         "RunHeld",

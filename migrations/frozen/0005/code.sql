@@ -81,10 +81,11 @@ begin
   -- the login's own agent, named or not: as in _reachable()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, null, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
+         case when i.horizon_epoch = i.epoch then i.horizon end, l.quota into v_actor
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '');
+     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+     and (l.folded_until is null or l.folded_until > pgstate._now());
   if v_actor.id is null then
     return pgstate._enter_named(p_agent, p_key);
   elsif coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
@@ -110,9 +111,18 @@ begin
   end if;
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
          i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
+         case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
-    cross join pgstate.install i;
+    cross join pgstate.install i
+   where r.folded_until is null or r.folded_until > pgstate._now();
+  if v_actor.id is null then
+    -- nobody, or one of its grants has ended
+    select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
+           i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
+           case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
+      from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
+      cross join pgstate.install i;
+  end if;
   if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
     if coalesce(p_agent, '') = '' and coalesce(current_setting('pgstate.agent', true), '') = ''
        and exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
@@ -166,11 +176,12 @@ begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null into v_actor
+         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota into v_actor
     from pgstate.login l cross join pgstate.install i
     left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '');
+     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+     and (l.folded_until is null or l.folded_until > pgstate._now());
   if v_actor.lane_ready is not true
      or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
@@ -184,6 +195,10 @@ begin
     if current_setting('synchronous_commit') = 'off' then
       v_done := set_config('synchronous_commit', 'on', true);
     end if;
+  end if;
+  if v_actor.quota then
+    -- what is written is counted then
+    v_done := set_config('pgstate.quota', 'on', true);
   end if;
   return v_actor;
 end
@@ -273,19 +288,30 @@ comment on function pgstate._settle_identity() is 'Internal: begins a new epoch 
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_ranges pgstate.keymultirange;
 begin
   if coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
      || coalesce(current_setting('pgstate.agent', true), '') = '' then
     -- nobody is named, so the login's own agent acts: the short form of _acting
-    return (select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end + '{}'
-              from pgstate.login l where l.login = session_user::text);
+    v_ranges := (select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end + '{}'
+                   from pgstate.login l
+                  where l.login = session_user::text and (l.folded_until is null or l.folded_until > pgstate._now()));
   elsif coalesce(current_setting('pgstate.call_agents', true), '') = '' then
-    return (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-              from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id);
+    v_ranges := (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
+                   from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id
+                  where r.folded_until is null or r.folded_until > pgstate._now());
   elsif p_right = 'write' then
     return '{}';
+  else
+    return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
   end if;
-  return (select range_agg(u) from pgstate.reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
+  if v_ranges is null then
+    -- nobody, or one of its grants has ended
+    v_ranges := (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
+                   from pgstate._acting a join pgstate._reach r on r.agent_id = a.agent_id);
+  end if;
+  return v_ranges;
 end
 $$;
 comment on function pgstate._reachable(text) is 'Internal: what the acting agent may read, write, or touch (either).';
@@ -536,7 +562,8 @@ begin
   select (array_agg(p.reducer order by p.nearness desc) filter (where p.reducer is not null))[1],
          nullif((array_agg(p.ttl order by p.nearness desc) filter (where p.ttl is not null))[1], interval '0'),
          (array_agg(p.value_limit order by p.nearness desc) filter (where p.value_limit is not null))[1],
-         (array_agg(p.schema order by p.nearness desc) filter (where p.schema is not null))[1]
+         (array_agg(p.schema order by p.nearness desc) filter (where p.schema is not null))[1],
+         (array_agg(p.guard order by p.nearness desc) filter (where p.guard is not null))[1]
     into v_policy
     from pgstate.policy p where p.subtree = any (v_subtrees);
   return v_policy;
@@ -608,6 +635,141 @@ begin
 end
 $$;
 comment on function pgstate._claimed_writes(text) is 'Internal: may a claimed entry be written without its token?';
+
+-- functions/guards/_secret_patterns.sql
+-- What is taken for a secret: rules, most specific first. They are kept here once; the Python client reads this file, and
+-- a test has both agree. So only what a regular expression means alike in Postgres and in Python's re: explicit classes,
+-- lookaround, no \s or \w, no lazy quantifiers, alternatives of which only one can fit. They are matched against JSON texts
+-- too, where a line break is \n: hence (?<=\\[nrt]) beside each boundary; no match begins or ends inside an escape.
+-- No rule goes by entropy: that would flag every UUID and digest. What contains a match contains one of _secret_hint().
+create function pgstate._secret_patterns() returns text[]
+language plpgsql immutable parallel safe
+as $$
+begin
+  return array[
+    ['aws_access_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])'],
+    ['google_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}'],
+    ['azure_storage_key', 'AccountKey=[A-Za-z0-9+/]{86}=='],
+    ['anthropic_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}'],
+    ['openai_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}'],
+    ['model_provider_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})'],
+    ['huggingface_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}'],
+    ['github_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})'],
+    ['gitlab_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}'],
+    ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})'],
+    ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}'],
+    ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})'],
+    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: [^\\"\n\r]*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?'],
+    ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}'],
+    ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@']
+  ];
+end
+$$;
+comment on function pgstate._secret_patterns() is 'Internal: rules for what is taken for a secret, each a name and a regular expression.';
+
+-- functions/guards/_secret_hint.sql
+-- Tried first: what has none of this holds no secret of _secret_patterns(). One regular expression of few states, since the
+-- server builds its automaton anew for each value (literals in full took 11 us for each, this takes 4, and 4 for each
+-- kilobyte). sk- not after a letter, but n, r and t, which may end an escape: else every task-1 would be looked at closely.
+create function pgstate._secret_hint() returns text
+language plpgsql immutable parallel safe
+as $$
+begin
+  return 'A[KSI][Iz][Aa]|[^a-mo-q]sk-|gsk_|xa(?:i|pp)-|hf_|gh[opsur]_|b_pat_|lpat-|xox|k_live|npm_|pi-A|E KEY|tKey=|eyJ|://[^/ ]*@';
+end
+$$;
+comment on function pgstate._secret_hint() is 'Internal: a quick test for what may hold a secret; of texts that begin with a blank.';
+
+-- functions/guards/_secret_rule.sql
+-- The first rule that something in a text fits. The name of the rule is all that anybody is told.
+create function pgstate._secret_rule(p_text text) returns text
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rule text[];
+begin
+  if (' ' || p_text) ~ pgstate._secret_hint() then
+    foreach v_rule slice 1 in array pgstate._secret_patterns() loop
+      if p_text ~ v_rule[2] then
+        return v_rule[1];
+      end if;
+    end loop;
+  end if;
+  return null;
+end
+$$;
+comment on function pgstate._secret_rule(text) is 'Internal: the rule by which a text holds a secret, or null.';
+
+-- functions/guards/_redact.sql
+-- Also of the text of JSON, which stays JSON: see _secret_patterns().
+create function pgstate._redact(p_text text) returns text
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rule text[];
+  v_text text := p_text;
+begin
+  if (' ' || p_text) ~ pgstate._secret_hint() then
+    foreach v_rule slice 1 in array pgstate._secret_patterns() loop
+      v_text := regexp_replace(v_text, v_rule[2], '[redacted:' || v_rule[1] || ']', 'g');
+    end loop;
+  end if;
+  return v_text;
+end
+$$;
+comment on function pgstate._redact(text) is 'Internal: a text with [redacted:rule] in place of each secret.';
+
+-- functions/guards/_guard_of.sql
+create function pgstate._guard_of(p_actor pgstate._actor, p_key text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return coalesce(case when p_actor.policies then (pgstate._policy_of(p_key)).guard end, 'refuse');
+end
+$$;
+comment on function pgstate._guard_of(pgstate._actor, text) is 'Internal: what becomes of secrets under a key: refuse, redact or off.';
+
+-- functions/guards/_guarded.sql
+-- For texts that must not be refused, such as why work failed: redacted wherever the guard is on.
+create function pgstate._guarded(p_actor pgstate._actor, p_key text, p_text text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if (' ' || p_text) ~ pgstate._secret_hint() and pgstate._guard_of(p_actor, p_key) <> 'off' then
+    return pgstate._redact(p_text);
+  end if;
+  return p_text;
+end
+$$;
+comment on function pgstate._guarded(pgstate._actor, text, text) is 'Internal: a text without secrets, unless the guard of its key is off.';
+
+-- functions/guards/_guarded_data.sql
+-- Of what comes as bytes the database reads JSON and messages of errors. In escapes, which never fail and can be taken back:
+-- a secret is ASCII. p_refuse: by a policy that refuses; else, for results, which would be lost, redacted there too. PS009.
+create function pgstate._guarded_data(p_actor pgstate._actor, p_key text, p_type text, p_data bytea, p_refuse boolean) returns bytea
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_text text;
+  v_mode text;
+  v_rule text;
+begin
+  if p_type in ('json', 'error') then
+    v_text := encode(p_data, 'escape');
+    if (' ' || v_text) ~ pgstate._secret_hint() then
+      v_mode := pgstate._guard_of(p_actor, p_key);
+      v_rule := case when v_mode <> 'off' then pgstate._secret_rule(v_text) end;
+      if v_rule is not null and v_mode = 'refuse' and p_refuse then
+        perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_rule);
+      elsif v_rule is not null then
+        return decode(pgstate._redact(v_text), 'escape');
+      end if;
+    end if;
+  end if;
+  return p_data;
+end
+$$;
+comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boolean) is 'Internal: serialized data without secrets, where it can be read. PS009.';
 
 -- functions/policy/_keep_text.sql
 create function pgstate._keep_text(p_versions int, p_age interval, p_everything boolean) returns text
@@ -1088,7 +1250,7 @@ comment on function pgstate._policies_changed(text, boolean) is 'Internal: what 
 -- functions/policy/_set_policy.sql
 create function pgstate._set_policy(
   p_actor pgstate._actor, p_subtree text, p_reducer text, p_ttl interval, p_keep text, p_value_limit int, p_schema jsonb,
-  p_max_attempts int, p_backoff interval, p_backoff_limit interval, p_dead_letter text, p_claimed_writes boolean
+  p_max_attempts int, p_backoff interval, p_backoff_limit interval, p_dead_letter text, p_claimed_writes boolean, p_guard text
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -1100,13 +1262,16 @@ begin
   if strpos(p_subtree, '{agent}') > 0 then
     raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
       hint = 'A policy is about keys, whoever writes them: {agent} has no meaning in it.';
-  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes) = 0 then
-    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter or claimed_writes',
+  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard) = 0 then
+    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes or guard',
       hint = 'drop_policy(subtree, settings) takes settings away.';
   elsif p_ttl <> interval '0' and not pgstate._span_ok(p_ttl) then
     raise exception using errcode = 'PS007', message = 'ttl is positive and at most 100 years, or 0 for none';
   elsif p_value_limit is not null and p_value_limit not between 1 and (select i.value_limit from pgstate.install i) then
     raise exception using errcode = 'PS007', message = 'value_limit is a number of bytes, at most that of the installation (see pgstate.info())';
+  end if;
+  if p_guard not in ('refuse', 'redact', 'off') then
+    raise exception using errcode = 'PS007', message = 'guard is refuse, redact or off';
   end if;
   if p_max_attempts < 1 then
     raise exception using errcode = 'PS007', message = 'max_attempts is at least 1';
@@ -1153,12 +1318,12 @@ begin
 
   perform pgstate._lock_policies();
   insert into pgstate.policy as p (subtree, nearness, reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, set_by, set_at,
-                              max_attempts, backoff, backoff_limit, dead_letter, claimed_writes)
+                              max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard)
   values (p_subtree,
           case when p_subtree = '**' then 0
                else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
           p_reducer, p_ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything, p_value_limit, p_schema,
-          p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes)
+          p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard)
       on conflict on constraint policy_pkey do update
      set reducer = coalesce(excluded.reducer, p.reducer), ttl = coalesce(excluded.ttl, p.ttl),
          keep_versions = case when p_keep is null then p.keep_versions else excluded.keep_versions end,
@@ -1167,12 +1332,14 @@ begin
          value_limit = coalesce(excluded.value_limit, p.value_limit), schema = coalesce(excluded.schema, p.schema),
          max_attempts = coalesce(excluded.max_attempts, p.max_attempts), backoff = coalesce(excluded.backoff, p.backoff),
          backoff_limit = coalesce(excluded.backoff_limit, p.backoff_limit), dead_letter = coalesce(excluded.dead_letter, p.dead_letter),
-         claimed_writes = coalesce(excluded.claimed_writes, p.claimed_writes),
+         claimed_writes = coalesce(excluded.claimed_writes, p.claimed_writes), guard = coalesce(excluded.guard, p.guard),
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._policies_changed(p_subtree, p_keep is not null);
+  -- what holds from now on; a schema, which may be long, by its hash
+  perform pgstate._audit(p_actor, 'set_policy', p_subtree, (select to_jsonb(p) - '{subtree,nearness,set_by,set_at}'::text[] || jsonb_build_object('schema', encode(sha256(convert_to(p.schema::text, 'UTF8')), 'hex')) from pgstate.policy p where p.subtree = p_subtree));
 end
 $$;
-comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb, int, interval, interval, text, boolean) is 'Internal: sets what is given.';
+comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb, int, interval, interval, text, boolean, text) is 'Internal: sets what is given.';
 
 -- functions/policy/_drop_policy.sql
 create function pgstate._drop_policy(p_actor pgstate._actor, p_subtree text, p_settings text[]) returns void
@@ -1181,7 +1348,7 @@ as $$
 declare
   v_policy pgstate.policy;
   v_settings text[] := coalesce(p_settings, array['reducer', 'ttl', 'keep', 'value_limit', 'schema',
-    'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes']);
+    'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes', 'guard']);
   v_setting text;
   v_kept boolean;
 begin
@@ -1191,14 +1358,14 @@ begin
   -- a misspelt name must not pass for a rule taken away
   foreach v_setting in array v_settings loop
     if coalesce(v_setting, '') <> all (array['reducer', 'ttl', 'keep', 'value_limit', 'schema',
-         'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes']) then
+         'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes', 'guard']) then
       raise exception using errcode = 'PS007', message = format('unknown setting %L', left(v_setting, 80)),
-        hint = 'Settings are reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter and claimed_writes.';
+        hint = 'Settings are reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes and guard.';
     elsif p_settings is not null and (case v_setting
             when 'reducer' then v_policy.reducer is null when 'ttl' then v_policy.ttl is null when 'schema' then v_policy.schema is null
             when 'value_limit' then v_policy.value_limit is null when 'max_attempts' then v_policy.max_attempts is null
             when 'backoff' then v_policy.backoff is null when 'backoff_limit' then v_policy.backoff_limit is null
-            when 'dead_letter' then v_policy.dead_letter is null when 'claimed_writes' then v_policy.claimed_writes is null
+            when 'dead_letter' then v_policy.dead_letter is null when 'claimed_writes' then v_policy.claimed_writes is null when 'guard' then v_policy.guard is null
             else num_nonnulls(v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything) = 0 end) then
       raise exception using errcode = 'PS007', message = format('no policy on %s sets %s', p_subtree, v_setting),
         hint = 'pgstate.policies() lists them.';
@@ -1217,6 +1384,7 @@ begin
   if 'backoff_limit' = any (v_settings) then v_policy.backoff_limit := null; end if;
   if 'dead_letter' = any (v_settings) then v_policy.dead_letter := null; end if;
   if 'claimed_writes' = any (v_settings) then v_policy.claimed_writes := null; end if;
+  if 'guard' = any (v_settings) then v_policy.guard := null; end if;
   if 'keep' = any (v_settings) then
     v_policy.keep_versions := null;
     v_policy.keep_age := null;
@@ -1224,17 +1392,18 @@ begin
   end if;
   if num_nonnulls(v_policy.reducer, v_policy.ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything,
                   v_policy.value_limit, v_policy.schema, v_policy.max_attempts, v_policy.backoff, v_policy.backoff_limit,
-                  v_policy.dead_letter, v_policy.claimed_writes) = 0 then
+                  v_policy.dead_letter, v_policy.claimed_writes, v_policy.guard) = 0 then
     delete from pgstate.policy p where p.subtree = p_subtree;
   else
     update pgstate.policy p
        set reducer = v_policy.reducer, ttl = v_policy.ttl, value_limit = v_policy.value_limit, schema = v_policy.schema,
            keep_versions = v_policy.keep_versions, keep_age = v_policy.keep_age, keep_everything = v_policy.keep_everything,
            max_attempts = v_policy.max_attempts, backoff = v_policy.backoff, backoff_limit = v_policy.backoff_limit,
-           dead_letter = v_policy.dead_letter, claimed_writes = v_policy.claimed_writes, set_by = p_actor.name, set_at = pgstate._now()
+           dead_letter = v_policy.dead_letter, claimed_writes = v_policy.claimed_writes, guard = v_policy.guard, set_by = p_actor.name, set_at = pgstate._now()
      where p.subtree = p_subtree;
   end if;
   perform pgstate._policies_changed(p_subtree, v_kept and 'keep' = any (v_settings));
+  perform pgstate._audit(p_actor, 'drop_policy', p_subtree, jsonb_build_object('settings', v_settings));
 end
 $$;
 comment on function pgstate._drop_policy(pgstate._actor, text, text[]) is 'Internal: takes settings away, all unless some are named.';
@@ -1246,12 +1415,12 @@ create function pgstate._policies(p_actor pgstate._actor) returns setof pgstate.
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate._reach r where r.agent_id = p_actor.id);
 begin
   return query
     select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at,
            p.max_attempts, p.backoff, p.backoff_limit,
-           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes
+           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes, p.guard
       from pgstate.policy p
      where v_reach && pgstate._pattern_ranges(p.subtree)
      order by p.subtree;
@@ -1265,7 +1434,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_subtrees text[] := pgstate._subtrees_of(p_key);
-  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate._reach r where r.agent_id = p_actor.id);
 begin
   return query
     select d.setting,
@@ -1275,7 +1444,7 @@ begin
       from (values (1, 'reducer', null::jsonb), (2, 'ttl', null), (3, 'keep', '"everything"'),
                    (4, 'value_limit', to_jsonb(p_actor.value_limit)), (5, 'schema', null),
                    (6, 'max_attempts', null), (7, 'backoff', '"00:00:01"'), (8, 'backoff_limit', '"00:05:00"'), (9, 'dead_letter', null),
-                   (10, 'claimed_writes', 'false')) d (place, setting, value)
+                   (10, 'claimed_writes', 'false'), (11, 'guard', '"refuse"')) d (place, setting, value)
       left join lateral (
         select x.value, p.subtree
           from pgstate.policy p
@@ -1286,7 +1455,8 @@ begin
             -- the installation's may have become smaller
             ('value_limit', to_jsonb(case when p.value_limit is not null then least(p.value_limit, p_actor.value_limit) end)),
             ('schema', p.schema), ('max_attempts', to_jsonb(p.max_attempts)), ('backoff', to_jsonb(p.backoff)),
-            ('backoff_limit', to_jsonb(p.backoff_limit)), ('dead_letter', to_jsonb(p.dead_letter)), ('claimed_writes', to_jsonb(p.claimed_writes))) x (setting, value)
+            ('backoff_limit', to_jsonb(p.backoff_limit)), ('dead_letter', to_jsonb(p.dead_letter)), ('claimed_writes', to_jsonb(p.claimed_writes)),
+            ('guard', to_jsonb(p.guard))) x (setting, value)
          where p.subtree = any (v_subtrees) and x.setting = d.setting and x.value is not null
          order by p.nearness desc limit 1) f on true
      order by d.place;
@@ -1332,6 +1502,7 @@ begin
       on conflict on constraint reducer_pkey do update
      set function_schema = excluded.function_schema, function_name = excluded.function_name, digest = excluded.digest,
          registered_by = excluded.registered_by, registered_at = excluded.registered_at;
+  perform pgstate._audit(p_actor, 'register_reducer', null, jsonb_build_object('name', p_name, 'function', p_function::text));
 end
 $$;
 comment on function pgstate._register_reducer(pgstate._actor, text, regprocedure) is 'Internal: registers a reducer.';
@@ -1355,6 +1526,7 @@ begin
       hint = 'Give the policy another reducer first.';
   end if;
   delete from pgstate.reducer r where r.name = p_name;
+  perform pgstate._audit(p_actor, 'drop_reducer', null, jsonb_build_object('name', p_name));
 end
 $$;
 comment on function pgstate._drop_reducer(pgstate._actor, text) is 'Internal: forgets a reducer.';
@@ -1725,7 +1897,7 @@ declare
   v_xmin xid8;
   v_last xid8;
   v_step pgstate.maintained;
-  v_all boolean := coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false);
+  v_all boolean := coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor_id), false);
   v_done pgstate.maintained := row('ok', 0, false);
 begin
   perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
@@ -1756,6 +1928,8 @@ begin
     end if;
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
+  v_done.more := pgstate._seal_audit(p_limit) or v_done.more;
+  v_done.more := pgstate._thin_audit(p_limit) or v_done.more;
   v_done.more := pgstate._collect_threads(p_limit) or v_done.more;
   v_done.more := pgstate._collect_runs(p_limit) or v_done.more;
   -- indexing one key takes about as long as looking at ten versions
@@ -1765,6 +1939,13 @@ begin
     v_done.removed := null;
   elsif not exists (select from pgstate.search_build) then
     perform pgstate._follow_writes();
+  end if;
+  if v_all then
+    -- grants that have ended; who asks for less must not keep the agents' rows locked
+    perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() order by 1) r;
+    delete from pgstate.usage u where u.id in (
+      select x.id from pgstate.usage x where not exists (select from pgstate.quota q where q.agent_id = x.agent_id) for update skip locked);
+    delete from pgstate.access_grant g where g.until < pgstate._now() - interval '1 day';
   end if;
   return v_done;
 end
@@ -1927,6 +2108,7 @@ begin
       select count(*) as found, greatest(((max(x.xid)::text)::bigint + 1)::text::xid8, v_top::xid8) as top
         from (select v.xid from pgstate.version v where v.epoch = i.epoch and v.xid >= v_top::xid8 order by v.xid limit p_cap + 1) x) w
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+     and (l.folded_until is null or l.folded_until > pgstate._now())
      and coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
          || coalesce(current_setting('pgstate.agent', true), '') = ''
      and i.identity = current_setting('pgstate.identity', true) and (i.horizon is null or i.horizon_epoch < i.epoch or i.horizon < v_top::xid8)
@@ -1983,7 +2165,7 @@ create function pgstate._reads_of(p_agent text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select r.reads + '{}' from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
+  return (select r.reads + '{}' from pgstate.agent a join pgstate._reach r on r.agent_id = a.id
            where a.name = p_agent and a.id = any (pgstate._acting_ids()));
 end
 $$;
@@ -2011,7 +2193,7 @@ comment on function pgstate._snapshot(int) is 'Internal: the current snapshot, c
 
 -- functions/feed/_subscribe.sql
 -- agents and patterns side by side. Returns the channel to LISTEN on; called again with it, the registration is replaced
--- and lives for another 90 seconds.
+-- and lives for another 90 seconds, or until the next grant of one of the agents ends.
 create function pgstate._subscribe(p_agents text[], p_patterns text[], p_channel text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -2023,7 +2205,7 @@ begin
   select coalesce(range_agg(u), '{}') into v_ranges
     from unnest(p_agents, p_patterns) s (name, pattern)
     join pgstate.agent a on a.name = s.name and a.id = any (v_ids)
-    join pgstate.reach r on r.agent_id = a.id
+    join pgstate._reach r on r.agent_id = a.id
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
   if v_channel is null and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
     raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
@@ -2031,7 +2213,8 @@ begin
     v_channel := 'pgstate_' || replace(gen_random_uuid()::text, '-', '');
   end if;
   insert into pgstate.watcher as w (channel, login, agent_ids, ranges, expires_at)
-  values (v_channel, session_user, v_ids, v_ranges, pgstate._now() + interval '90 s')
+  values (v_channel, session_user, v_ids, v_ranges,
+          least(pgstate._now() + interval '90 s', (select min(r.folded_until) from pgstate._reach r where r.agent_id = any (v_ids))))
       on conflict on constraint watcher_pkey do update
      set agent_ids = excluded.agent_ids, ranges = excluded.ranges, expires_at = excluded.expires_at
    where w.login = excluded.login;
@@ -2287,6 +2470,297 @@ end
 $$;
 comment on function pgstate._version_then(text, pgstate._moment) is 'Internal: the number of the version that a key was at in a past state, looked for below its newest eight.';
 
+-- functions/audit/_audit_text.sql
+-- What a denied agent asked for is its own words, which an administrator will read: printable ASCII, and no more than so many
+-- characters of it.
+create function pgstate._audit_text(p_text text, p_length int) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return regexp_replace(left(p_text, p_length), '[^ -~]+', '?', 'g') || case when length(p_text) > p_length then '...' else '' end;
+end
+$$;
+comment on function pgstate._audit_text(text, int) is 'Internal: text for the audit trail, cut and without what is not printable.';
+
+-- functions/audit/_audit.sql
+-- Adds to the audit trail, in the transaction of what it tells of: both are there, or neither. Whoever calls it has checked
+-- what the actor may.
+create function pgstate._audit(p_actor pgstate._actor, p_event text, p_key text default null, p_detail jsonb default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id bigint;
+begin
+  insert into pgstate.audit (at, event, agent, via, key, detail)
+  values (pgstate._now(), p_event, p_actor.name, session_user, pgstate._audit_text(p_key, 512), nullif(jsonb_strip_nulls(p_detail), '{}'))
+  returning id into v_id;
+  insert into pgstate.audit_pending (subtree, audit_id)
+  select c.subtree, v_id from pgstate.audit_chain c where c.active and c.ranges @> coalesce(p_key, '');
+end
+$$;
+comment on function pgstate._audit(pgstate._actor, text, text, jsonb) is 'Internal: adds an entry to the audit trail.';
+
+-- functions/audit/_audit_denied.sql
+-- A denial that did not undo its transaction: of rows of a set-based call, or told by a client afterwards. One entry for a
+-- call, and no more than 60 a minute of a login and agent: who is denied must not be able to fill the disk.
+create function pgstate._audit_denied(p_actor pgstate._actor, p_key text, p_detail jsonb) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if (select count(*) from (
+        select from pgstate.audit a
+         where a.event = 'denied' and a.via = session_user::text and a.agent = p_actor.name
+           and a.at > pgstate._now() - interval '1 minute'
+        union all
+        select from pgstate.audit a
+         where p_actor.name is null and a.event = 'denied' and a.via = session_user::text and a.agent is null
+           and a.at > pgstate._now() - interval '1 minute'
+         limit 60) lately) < 60 then
+    perform pgstate._audit(p_actor, 'denied', pgstate._audit_text(p_key, 128), p_detail);
+  end if;
+end
+$$;
+comment on function pgstate._audit_denied(pgstate._actor, text, jsonb) is 'Internal: records a denial, if there were not too many lately.';
+
+-- functions/audit/_audit_rows.sql
+-- By the ranges alone, as _claim_log(): a look at other rows would show in the caller's own statistics. What is about the
+-- installation as a whole is for those who administer everything.
+create function pgstate._audit_rows(p_actor pgstate._actor, p_pattern text, p_events text[], p_limit int, p_before bigint)
+returns setof pgstate.audit_row
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_admins pgstate.keymultirange := (select r.admins + '{}' from pgstate._reach r where r.agent_id = p_actor.id);
+  v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_pattern) * v_admins;
+  v_regex text := pgstate._pattern_regex(p_pattern);
+begin
+  if isempty(v_ranges) is not false and p_pattern <> '' then
+    perform pgstate._deny();
+  elsif v_ranges = pgstate._pattern_ranges('**') then
+    return query
+      select a.id, a.at, a.event, a.agent, a.via, a.key, a.detail
+        from pgstate.audit a
+       where a.id < coalesce(p_before, 9223372036854775807) and (p_events is null or a.event = any (p_events))
+       order by a.id desc limit p_limit;
+  else
+    return query
+      select a.id, a.at, a.event, a.agent, a.via, a.key, a.detail
+        from (
+          -- half open, exactly: no key holds chr(1)
+          select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+                 coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+            from unnest(v_ranges) r offset 0) span
+        join pgstate.audit a on a.key >= span.low and a.key < span.high and (v_regex is null or a.key ~ v_regex)
+       where a.id < coalesce(p_before, 9223372036854775807) and (p_events is null or a.event = any (p_events))
+       order by a.id desc limit p_limit;
+  end if;
+end
+$$;
+comment on function pgstate._audit_rows(pgstate._actor, text, text[], int, bigint) is 'Internal: the audit trail where the caller administers.';
+
+-- functions/audit/_audit_hash.sql
+-- As jsonb, whose text does not depend on settings; the time as a number, which has no zone.
+create function pgstate._audit_hash(p_before bytea, p_audit pgstate.audit) returns bytea
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return sha256(p_before || sha256(convert_to(jsonb_build_array(
+    p_audit.id, extract(epoch from p_audit.at), p_audit.event, p_audit.agent, p_audit.via, p_audit.key, p_audit.detail)::text, 'UTF8')));
+end
+$$;
+comment on function pgstate._audit_hash(bytea, pgstate.audit) is 'Internal: the hash of a link.';
+
+-- functions/audit/_seal_audit.sql
+-- Links what is pending and committed, oldest first; what commits later is linked later, so the order of links is not
+-- always that of ids. One at a time for each chain, and whoever comes second goes away.
+create function pgstate._seal_audit(p_limit int) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_chain pgstate.audit_chain;
+  v_audit pgstate.audit;
+  v_subtrees text[];
+  v_subtree text;
+  v_more boolean := false;
+  v_done int;
+begin
+  v_subtrees := array(select c.subtree from pgstate.audit_chain c
+                       where exists (select from pgstate.audit_pending p where p.subtree = c.subtree) order by 1);
+  foreach v_subtree in array v_subtrees loop
+    select c.* into v_chain from pgstate.audit_chain c where c.subtree = v_subtree for no key update skip locked;
+    continue when not found;
+    v_done := 0;
+    for v_audit in
+      select a.* from pgstate.audit_pending p cross join lateral (
+        select x.* from pgstate.audit x where x.id = p.audit_id offset 0) a
+       where p.subtree = v_subtree order by p.audit_id limit p_limit
+    loop
+      v_chain.head_no := v_chain.head_no + 1;
+      v_chain.head_hash := pgstate._audit_hash(v_chain.head_hash, v_audit);
+      insert into pgstate.audit_link (subtree, no, audit_id, hash) values (v_subtree, v_chain.head_no, v_audit.id, v_chain.head_hash);
+      delete from pgstate.audit_pending p where p.subtree = v_subtree and p.audit_id = v_audit.id;
+      v_done := v_done + 1;
+    end loop;
+    update pgstate.audit_chain c set head_no = v_chain.head_no, head_hash = v_chain.head_hash where c.subtree = v_subtree;
+    v_more := v_more or v_done = p_limit;
+  end loop;
+  return v_more;
+end
+$$;
+comment on function pgstate._seal_audit(int) is 'Internal: links entries of the audit trail; is there more?';
+
+-- functions/audit/_thin_audit.sql
+-- Removes the oldest entries whose time has passed, with their links; each chain remembers where it was cut.
+create function pgstate._thin_audit(p_limit int) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_before timestamptz := pgstate._now() - (select i.audit_keep from pgstate.install i);
+  v_ids bigint[];
+begin
+  if v_before is null then
+    return false;
+  end if;
+  -- of the lowest ids only: they are about in the order of time. What waits for its link waits here too.
+  v_ids := array(
+    select o.id from (select a.id, a.at from pgstate.audit a order by a.id limit p_limit) o
+     where o.at < v_before and not exists (select from pgstate.audit_pending p where p.audit_id = o.id));
+  if v_ids = '{}' then
+    return false;
+  end if;
+  -- links go from the front only: one that was linked late keeps those before it, and their entries
+  v_ids := array(
+    select i from unnest(v_ids) i
+     where not exists (
+       select from pgstate.audit_link l join pgstate.audit_link f on f.subtree = l.subtree and f.no < l.no
+        where l.audit_id = i and not f.audit_id = any (v_ids)));
+  update pgstate.audit_chain c set cut_no = g.no, cut_hash = (select l.hash from pgstate.audit_link l where l.subtree = c.subtree and l.no = g.no)
+    from (select l.subtree, max(l.no) as no from pgstate.audit_link l where l.audit_id = any (v_ids) group by l.subtree) g
+   where g.subtree = c.subtree;
+  delete from pgstate.audit a where a.id = any (v_ids);
+  delete from pgstate.audit_link l where l.audit_id = any (v_ids);
+  return cardinality(v_ids) = p_limit;
+end
+$$;
+comment on function pgstate._thin_audit(int) is 'Internal: retention of the audit trail; is there more?';
+
+-- functions/audit/_set_audit.sql
+create function pgstate._set_audit(p_actor pgstate._actor, p_keep interval) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  if p_keep is not null and p_keep not between interval '1 day' and interval '36500 days' then
+    raise exception using errcode = 'PS007', message = 'the audit trail is kept for a day to 100 years, or for ever (null)';
+  end if;
+  update pgstate.install i set audit_keep = p_keep;
+  perform pgstate._audit(p_actor, 'set_audit', null, jsonb_build_object('keep', p_keep));
+end
+$$;
+comment on function pgstate._set_audit(pgstate._actor, interval) is 'Internal: how long the audit trail is kept.';
+
+-- functions/audit/_set_audit_chain.sql
+create function pgstate._set_audit_chain(p_actor pgstate._actor, p_subtree text, p_active boolean) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  if strpos(p_subtree, '{agent}') > 0 then
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+      hint = 'A chain is about keys, whoever''s they are: {agent} has no meaning in it.';
+  elsif p_active is null then
+    raise exception using errcode = 'PS007', message = 'a chain is active or not: true or false';
+  end if;
+  if p_active then
+    insert into pgstate.audit_chain as c (subtree, ranges, set_by, set_at)
+    values (p_subtree, pgstate._subtree_ranges(p_subtree, p_actor.name), p_actor.name, pgstate._now())
+        on conflict on constraint audit_chain_pkey do update set active = true;
+    perform pgstate._audit(p_actor, 'set_audit_chain', p_subtree, jsonb_build_object('active', true));
+  else
+    -- the last thing that it links
+    perform pgstate._audit(p_actor, 'set_audit_chain', p_subtree, jsonb_build_object('active', false));
+    update pgstate.audit_chain c set active = false where c.subtree = p_subtree;
+    if not found then
+      raise exception using errcode = 'PS007', message = format('there is no chain on %s', left(p_subtree, 80));
+    end if;
+  end if;
+end
+$$;
+comment on function pgstate._set_audit_chain(pgstate._actor, text, boolean) is 'Internal: begins a chain, or ends it.';
+
+-- functions/audit/_verify_audit.sql
+create function pgstate._verify_audit(p_actor pgstate._actor, p_subtree text, p_noted text) returns pgstate.audit_checked
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_chain pgstate.audit_chain;
+  v_out pgstate.audit_checked;
+  v_no bigint;
+  v_hash bytea;
+  v_noted_no bigint;
+  v_noted text;
+  v_link record;
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  if p_noted is not null and p_noted !~ '^[0-9]{1,18}:([0-9a-f]{64})?$' then
+    raise exception using errcode = 'PS007', message = 'noted is a head that verify_audit() told earlier, number:hash';
+  end if;
+  perform pgstate._seal_audit(100000);
+  select c.* into v_chain from pgstate.audit_chain c where c.subtree = p_subtree;
+  if not found then
+    raise exception using errcode = 'PS007', message = format('there is no chain on %s', left(p_subtree, 80)), hint = 'set_audit_chain(subtree) begins one.';
+  end if;
+  v_no := v_chain.cut_no;
+  v_hash := v_chain.cut_hash;
+  v_noted_no := split_part(p_noted, ':', 1)::bigint;
+  v_noted := case when v_noted_no = v_no then encode(v_hash, 'hex') end;
+  for v_link in
+    select l.no, l.hash, l.audit_id, a
+      from pgstate.audit_link l left join lateral (select x as a from pgstate.audit x where x.id = l.audit_id offset 0) e on true
+     where l.subtree = p_subtree order by l.no
+  loop
+    v_no := v_no + 1;
+    if v_link.no <> v_no then
+      v_out.fault := format('link %s is not there', v_no);
+    elsif (v_link.a).id is null then
+      v_out.fault := format('entry %s of link %s is not there', v_link.audit_id, v_no);
+    else
+      v_hash := pgstate._audit_hash(v_hash, v_link.a);
+      if v_hash <> v_link.hash then
+        v_out.fault := format('entry %s of link %s, or the link, is not what it was', v_link.audit_id, v_no);
+      end if;
+    end if;
+    exit when v_out.fault is not null;
+    if v_no = v_noted_no then
+      v_noted := encode(v_hash, 'hex');
+    end if;
+  end loop;
+  if v_out.fault is null and (v_no, v_hash) <> (v_chain.head_no, v_chain.head_hash) then
+    v_out.fault := format('the chain ends at link %s, and ended at %s', v_no, v_chain.head_no);
+  elsif v_out.fault is null and p_noted is not null and v_noted_no < v_chain.cut_no then
+    v_out.fault := format('link %s was removed by retention: nothing can be said about it', v_noted_no);
+  elsif v_out.fault is null and p_noted is not null and v_noted is distinct from split_part(p_noted, ':', 2) then
+    v_out.fault := format('link %s is not the one that was noted', v_noted_no);
+  end if;
+  v_out.subtree := p_subtree;
+  v_out.sound := v_out.fault is null;
+  v_out.links := v_chain.head_no - v_chain.cut_no;
+  v_out.head := v_chain.head_no || ':' || encode(v_chain.head_hash, 'hex');
+  v_out.active := v_chain.active;
+  v_out.waiting := (select count(*) from pgstate.audit_pending p where p.subtree = p_subtree);
+  return v_out;
+end
+$$;
+comment on function pgstate._verify_audit(pgstate._actor, text, text) is 'Internal: links what is pending, and computes a chain anew.';
+
 -- functions/admin/_add_agent.sql
 create function pgstate._add_agent(p_name text, p_login text, p_grants text[], p_reuse boolean default false) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -2323,6 +2797,7 @@ begin
   insert into pgstate.access_grant (agent_id, subtree, "right", granted_by)
   select v_id, substr(g, strpos(g, ' ') + 1), split_part(g, ' ', 1), v_actor.name from unnest(p_grants) g;
   perform pgstate._fold_grants(v_id);
+  perform pgstate._audit(v_actor, 'create_agent', null, jsonb_build_object('agent', p_name, 'login', p_login, 'grants', p_grants, 'reuse', nullif(p_reuse, false)));
 end
 $$;
 comment on function pgstate._add_agent(text, text, text[], boolean) is 'Internal: registers an agent with its first grants ("right subtree").';
@@ -2331,8 +2806,10 @@ comment on function pgstate._add_agent(text, text, text[], boolean) is 'Internal
 create function pgstate._add_gateway(p_login text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
 begin
-  perform pgstate._check_admin(pgstate._enter(null), '**');
+  perform pgstate._check_admin(v_actor, '**');
   if p_login is null then
     raise exception using errcode = 'PS007', message = 'a gateway is a login: name a database role';
   elsif exists (select from pgstate.login l where l.login = p_login) then
@@ -2340,24 +2817,29 @@ begin
       hint = 'A login is one agent''s or a gateway''s.';
   end if;
   insert into pgstate.login (login, gateway) values (p_login, true);
+  perform pgstate._audit(v_actor, 'create_gateway', null, jsonb_build_object('login', p_login));
 end
 $$;
 comment on function pgstate._add_gateway(text) is 'Internal: registers a gateway.';
 
 -- functions/admin/_agent_id.sql
-create function pgstate._agent_id(p_name text) returns int
+create function pgstate._agent_id(p_name text, p_groups boolean default false) returns int
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_id int := (select a.id from pgstate.agent a where a.name = p_name);
+  v_id int;
+  v_group boolean;
 begin
+  select a.id, a.grouping into v_id, v_group from pgstate.agent a where a.name = p_name;
   if v_id is null then
     raise exception using errcode = 'PS007', message = format('there is no agent %L', p_name), hint = 'create_agent(name) makes one.';
+  elsif v_group and not p_groups then
+    raise exception using errcode = 'PS007', message = format('%L is a group of agents', p_name);
   end if;
   return v_id;
 end
 $$;
-comment on function pgstate._agent_id(text) is 'Internal: id of an agent by name, PS007 when there is none.';
+comment on function pgstate._agent_id(text, boolean) is 'Internal: id of an agent, or of a group if that will do, by name, PS007 when there is none.';
 
 -- functions/admin/_agents.sql
 create function pgstate._agents(p_actor pgstate._actor) returns setof pgstate.agent_row
@@ -2368,7 +2850,7 @@ begin
     select a.name, (select l.login from pgstate.login l where l.agent_id = a.id limit 1),
            array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at
       from pgstate.agent a
-     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id)
+     where not a.grouping and (a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id))
      order by a.name;
 end
 $$;
@@ -2381,7 +2863,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   -- {agent} is checked as what it may come to stand for: any segment, so the subtree above it
-  if not coalesce((select r.admins from pgstate.reach r where r.agent_id = p_actor.id)
+  if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
                   @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
     perform pgstate._deny();
   end if;
@@ -2413,6 +2895,7 @@ begin
    where c.key = p_key;
   insert into pgstate.claim_log (key, at, token, holder, lease_until, attempts, released_by, via)
   values (p_key, pgstate._now(), v_claim.token, v_claim.holder, nullif(v_claim.lease_until, '-infinity'), v_claim.attempts, p_actor.name, session_user);
+  perform pgstate._audit(p_actor, 'release', p_key, jsonb_build_object('holder', v_claim.holder));
   perform pgstate._wake(array[p_key]);
   v_out.status := 'ok';
   v_out.attempts := v_claim.attempts;
@@ -2430,7 +2913,7 @@ set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_pattern)
-    * (select r.admins + '{}' from pgstate.reach r where r.agent_id = p_actor.id);
+    * (select r.admins + '{}' from pgstate._reach r where r.agent_id = p_actor.id);
   v_regex text := pgstate._pattern_regex(p_pattern);
 begin
   if isempty(v_ranges) then
@@ -2454,9 +2937,10 @@ create function pgstate._delegate(p_login text, p_agent text, p_on boolean) retu
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
 begin
-  perform pgstate._check_admin(pgstate._enter(null), '**');
+  perform pgstate._check_admin(v_actor, '**');
   v_id := pgstate._agent_id(p_agent);
   if not exists (select from pgstate.login l where l.login = p_login and l.gateway) then
     raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login), hint = 'create_gateway(login) makes one.';
@@ -2467,6 +2951,7 @@ begin
     delete from pgstate.delegation d where d.login = p_login and d.agent_id = v_id;
     perform pgstate._drop_watchers(v_id, p_login);
   end if;
+  perform pgstate._audit(v_actor, case when p_on then 'delegate' else 'undelegate' end, null, jsonb_build_object('login', p_login, 'agent', p_agent));
 end
 $$;
 comment on function pgstate._delegate(text, text, boolean) is 'Internal: adds or removes a delegation.';
@@ -2501,7 +2986,7 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   -- a grant to it at the same time waits, and then finds no such agent
-  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name for update;
+  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name and not a.grouping for update;
   if v_id is null and not exists (select from pgstate.former_agent f where f.name = p_name) then
     perform pgstate._agent_id(p_name);
   elsif v_root then
@@ -2522,6 +3007,7 @@ begin
   delete from pgstate.agent a where a.id = v_id;
   insert into pgstate.former_agent (name, dropped_by) values (p_name, v_actor.name)
       on conflict on constraint former_agent_pkey do update set dropped_at = excluded.dropped_at, dropped_by = excluded.dropped_by;
+  perform pgstate._audit(v_actor, 'drop_agent', null, jsonb_build_object('agent', p_name));
   if v_keys <> '{}' then
     -- no version tells of it, and somebody may be waiting for these entries
     perform pgstate._wake(v_keys);
@@ -2534,8 +3020,10 @@ comment on function pgstate._drop_agent(text) is 'Internal: removes an agent and
 create function pgstate._drop_gateway(p_login text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
 begin
-  perform pgstate._check_admin(pgstate._enter(null), '**');
+  perform pgstate._check_admin(v_actor, '**');
   -- its delegations go with it
   delete from pgstate.login l where l.login = p_login and l.gateway;
   if not found then
@@ -2544,66 +3032,460 @@ begin
   -- locked ones are told nothing that their agents may not read, and end by themselves
   delete from pgstate.watcher w
    where w.channel in (select x.channel from pgstate.watcher x where x.login = p_login for update skip locked);
+  perform pgstate._audit(v_actor, 'drop_gateway', null, jsonb_build_object('login', p_login));
 end
 $$;
 comment on function pgstate._drop_gateway(text) is 'Internal: removes a gateway.';
 
+-- functions/admin/_grants_of.sql
+create function pgstate._grants_of(p_agent_id int) returns setof pgstate._grant_of
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select a.name, g.subtree, g."right", g.deny, g.until, null::text, g.granted_by, g.granted_at
+      from pgstate.agent a join pgstate.access_grant g on g.agent_id = a.id where a.id = p_agent_id
+    union all
+    select a.name, g.subtree, g."right", g.deny, g.until, c.name, g.granted_by, g.granted_at
+      from pgstate.agent a join pgstate.group_member m on m.agent_id = a.id join pgstate.agent c on c.id = m.group_id
+      join pgstate.access_grant g on g.agent_id = c.id where a.id = p_agent_id;
+end
+$$;
+comment on function pgstate._grants_of(int) is 'Internal: the grants and denials of an agent and of its groups.';
+
+-- functions/admin/_folded.sql
+-- The grants of an agent and of its groups that hold now, as ranges; what is denied is taken away from all that is granted.
+create function pgstate._folded(p_agent_id int) returns pgstate.reach
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_reach pgstate.reach;
+begin
+  select p_agent_id, f.may_read - f.no_read, f.may_write - f.no_write, f.may_admin - f.no_admin,
+         (f.may_read - f.no_read) + (f.may_write - f.no_write), f.until into v_reach
+    from (select coalesce(range_agg(u) filter (where g."right" = 'read' and not g.deny), '{}') as may_read,
+                 coalesce(range_agg(u) filter (where g."right" = 'read' and g.deny), '{}') as no_read,
+                 coalesce(range_agg(u) filter (where g."right" = 'write' and not g.deny), '{}') as may_write,
+                 coalesce(range_agg(u) filter (where g."right" = 'write' and g.deny), '{}') as no_write,
+                 coalesce(range_agg(u) filter (where g."right" = 'admin' and not g.deny), '{}') as may_admin,
+                 coalesce(range_agg(u) filter (where g."right" = 'admin' and g.deny), '{}') as no_admin,
+                 min(g.until) as until
+            from pgstate._grants_of(p_agent_id) g cross join lateral unnest(pgstate._subtree_ranges(g.subtree, g.agent)) u
+           where g.until is null or g.until > pgstate._now()) f;
+  return v_reach;
+end
+$$;
+comment on function pgstate._folded(int) is 'Internal: what an agent reaches now, from its grants and those of its groups.';
+
+-- views/_reach.sql
+-- What agents reach now. The cache of the grants is looked at until the next of them ends; from then on the grants
+-- themselves are, until somebody folds them anew. Calls do not do that: it takes a lock on the agent's row, which it could keep
+-- in an open transaction, and hold up its own revocation with.
+create or replace view pgstate._reach as
+select r.agent_id, r.reads, r.writes, r.admins, r.touches, r.folded_until, r.quota
+  from pgstate.reach r where r.folded_until is null or r.folded_until > pgstate._now()
+union all
+select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until, r.quota
+  from pgstate.reach r cross join lateral pgstate._folded(r.agent_id) f where r.folded_until <= pgstate._now();
+comment on view pgstate._reach is 'Internal: the reach of agents, as of now.';
+comment on column pgstate._reach.agent_id is 'Whose it is.';
+comment on column pgstate._reach.reads is 'Ranges of keys that it may read.';
+comment on column pgstate._reach.writes is 'Ranges of keys that it may write.';
+comment on column pgstate._reach.admins is 'Ranges of keys that it administers.';
+comment on column pgstate._reach.touches is 'What it may read or write.';
+comment on column pgstate._reach.folded_until is 'When the next of its grants ends.';
+comment on column pgstate._reach.quota is 'There is a quota.';
+
 -- functions/admin/_fold_grants.sql
+-- Locks the group before it looks for members, who are added under the same lock, and members in the order of their ids. Two
+-- changes to one agent at the same time must not each fold without the other's row: the second waits here, and the
+-- statements after that see what the first has done.
 create function pgstate._fold_grants(p_agent_id int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_group boolean := (select a.grouping from pgstate.agent a where a.id = p_agent_id for no key update);
 begin
-  -- two grants to one agent at the same time must not each fold without the other's row
-  perform from pgstate.agent a where a.id = p_agent_id for no key update;
-  insert into pgstate.reach as r (agent_id, reads, writes, admins, touches)
-  select p_agent_id, f.reads, f.writes, f.admins, f.reads + f.writes
-    from (select coalesce(range_agg(u) filter (where g."right" = 'read'), '{}') as reads,
-                 coalesce(range_agg(u) filter (where g."right" = 'write'), '{}') as writes,
-                 coalesce(range_agg(u) filter (where g."right" = 'admin'), '{}') as admins
-            from pgstate.access_grant g join pgstate.agent a on a.id = g.agent_id
-            cross join lateral unnest(pgstate._subtree_ranges(g.subtree, a.name)) u
-           where g.agent_id = p_agent_id) f
+  if v_group then
+    perform pgstate._fold_grants(m.agent_id) from (
+      select x.agent_id from pgstate.group_member x where x.group_id = p_agent_id order by x.agent_id) m;
+    return;
+  end if;
+  insert into pgstate.reach as r (agent_id, reads, writes, admins, touches, folded_until)
+  select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until from pgstate._folded(p_agent_id) f
       on conflict on constraint reach_pkey do update
-     set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches;
-  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches
+     set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches,
+         folded_until = excluded.folded_until;
+  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until, quota = r.quota
     from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
    where a.id = p_agent_id and l.agent_id = p_agent_id;
 end
 $$;
-comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges, for the agent and for its logins.';
+comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges, for the agent and for its logins; of a group for each member.';
 
--- functions/admin/_grant.sql
-create function pgstate._grant(p_agent text, p_subtree text, p_right text, p_on boolean) returns void
+-- functions/quota/_usage_of.sql
+create function pgstate._usage_of(p_agent_id int) returns pgstate._used
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_used pgstate._used;
+begin
+  select coalesce(sum(u.entries), 0), coalesce(sum(u.bytes), 0),
+         coalesce(sum(u.writes) filter (where u.minute = date_trunc('minute', pgstate._now())), 0) into v_used
+    from pgstate.usage u where u.agent_id = p_agent_id;
+  return v_used;
+end
+$$;
+comment on function pgstate._usage_of(int) is 'Internal: what an agent has used, by its parts.';
+
+-- functions/quota/_count_usage.sql
+-- Counts anew what an agent keeps, by the entries under what it may write, and has the parts add up to that: p_part is
+-- one that this transaction has locked. In one statement, since a write that ends meanwhile changes both.
+create function pgstate._count_usage(p_agent_id int, p_part bigint) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+  with kept as (
+    select count(*) as entries, coalesce(sum(pg_column_size(e.value) + coalesce(e.tail_bytes, 0)), 0) as bytes
+      from pgstate._reach r join pgstate.agent a on a.id = r.agent_id
+      cross join lateral (
+        -- half open, exactly: no key holds chr(1)
+        select coalesce(case when lower_inc(s) then lower(s) else lower(s) || chr(1) end, '') as low,
+               coalesce(case when upper_inc(s) then upper(s) || chr(1) else upper(s) end, chr(127)) as high
+          from unnest(r.writes) s) span
+      join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
+           and (e.expires_at is null or e.expires_at > pgstate._now())
+     where r.agent_id = p_agent_id
+  ), others as (
+    select coalesce(sum(u.entries), 0) as entries, coalesce(sum(u.bytes), 0) as bytes
+      from pgstate.usage u where u.agent_id = p_agent_id and u.id <> p_part
+  )
+  update pgstate.usage u set entries = k.entries - o.entries, bytes = k.bytes - o.bytes
+    from kept k cross join others o where u.id = p_part;
+end
+$$;
+comment on function pgstate._count_usage(int, bigint) is 'Internal: counts anew what an agent keeps.';
+
+-- functions/quota/_charge.sql
+-- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much.
+-- What others have under way is not seen: together they may come to more than the quota, by what they are writing.
+create function pgstate._charge() returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_quota pgstate.quota;
+  v_part pgstate.usage;
+  v_name text;
+  v_minute timestamptz := date_trunc('minute', pgstate._now());
+  v_writes int;
+  v_entries bigint;
+  v_bytes bigint;
+  v_seq bigint;
+  v_used pgstate._used;
+begin
+  select q.* into v_quota from pgstate.quota q where q.agent_id = pgstate._acting();
+  if not found then
+    -- taken away since this transaction began to write
+    return;
+  end if;
+  v_name := (select a.name from pgstate.agent a where a.id = v_quota.agent_id);
+  select u.* into v_part from pgstate.usage u where u.agent_id = v_quota.agent_id and u.xid = pg_current_xact_id() for no key update limit 1;
+  if not found then
+    select u.* into v_part from pgstate.usage u where u.agent_id = v_quota.agent_id for no key update skip locked limit 1;
+  end if;
+  if v_part.id is null then
+    insert into pgstate.usage (agent_id) values (v_quota.agent_id) returning * into v_part;
+  end if;
+  -- the transaction's own rows tell how far it has counted: a setting could be forged
+  select count(*), coalesce(sum((v.value is not null)::int - coalesce((b.value is not null and b.writer = v_name)::int, 0)), 0),
+         coalesce(sum(coalesce(pg_column_size(v.value), 0) - case when v.reducer is null and b.writer = v_name then coalesce(pg_column_size(b.value), 0) else 0 end), 0),
+         max(v.seq)
+    into v_writes, v_entries, v_bytes, v_seq
+    from (select x.*, x.version - 1 as prior from pgstate.version x
+           where x.epoch = (select i.epoch from pgstate.install i) and x.xid = pg_current_xact_id()
+             and x.seq > case when v_part.xid = pg_current_xact_id() then v_part.seq else 0 end and x.writer = v_name) v
+    left join lateral (select y.value, y.writer from pgstate.version y where y.key = v.key and y.version = v.prior offset 0) b on true;
+  if v_writes = 0 then
+    return;
+  end if;
+  update pgstate.usage u
+     set entries = u.entries + v_entries, bytes = u.bytes + v_bytes, minute = v_minute,
+         writes = case when u.minute = v_minute then u.writes else 0 end + v_writes, xid = pg_current_xact_id(), seq = v_seq
+   where u.id = v_part.id;
+  v_used := pgstate._usage_of(v_quota.agent_id);
+  if v_used.writes > v_quota.writes_per_minute then
+    raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may write %s times a minute', v_name, v_quota.writes_per_minute),
+      hint = 'Nothing of this statement was written. Wait for the next minute, or ask an administrator for set_quota().';
+  end if;
+  if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes then
+    -- what others have overwritten or removed, and what has expired, is taken off before anything is refused
+    perform pgstate._count_usage(v_quota.agent_id, v_part.id);
+    v_used := pgstate._usage_of(v_quota.agent_id);
+    if v_entries > 0 and v_used.entries > v_quota.entries then
+      raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may keep %s entries', v_name, v_quota.entries),
+        hint = 'Nothing of this statement was written. Delete some of its entries, or ask an administrator for set_quota().';
+    elsif v_bytes > 0 and v_used.bytes > v_quota.bytes then
+      raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may keep %s bytes', v_name, v_quota.bytes),
+        hint = 'Nothing of this statement was written. Delete some of its entries, or ask an administrator for set_quota().';
+    end if;
+  end if;
+end
+$$;
+comment on function pgstate._charge() is 'Internal: counts what an agent with a quota has written; PS060 when it is too much.';
+
+-- functions/quota/_set_quota.sql
+create function pgstate._set_quota(p_agent text, p_entries bigint, p_bytes bigint, p_writes int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
+  v_on boolean := num_nonnulls(p_entries, p_bytes, p_writes) > 0;
+  v_part bigint;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  if p_entries < 0 or p_bytes < 0 or p_writes < 0 then
+    raise exception using errcode = 'PS007', message = 'a quota is 0 or more, or null for no limit';
+  end if;
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  if v_on then
+    insert into pgstate.quota (agent_id, entries, bytes, writes_per_minute, set_by, set_at)
+    values (v_id, p_entries, p_bytes, p_writes, v_actor.name, pgstate._now())
+        on conflict on constraint quota_pkey do update
+       set entries = excluded.entries, bytes = excluded.bytes, writes_per_minute = excluded.writes_per_minute, set_by = excluded.set_by, set_at = excluded.set_at;
+    insert into pgstate.usage (agent_id) values (v_id) returning id into v_part;
+    perform pgstate._count_usage(v_id, v_part);
+  else
+    delete from pgstate.quota q where q.agent_id = v_id;
+  end if;
+  update pgstate.reach r set quota = v_on where r.agent_id = v_id and r.quota <> v_on;
+  update pgstate.login l set quota = v_on where l.agent_id = v_id and l.quota <> v_on;
+  perform pgstate._audit(v_actor, 'set_quota', null, jsonb_build_object('agent', p_agent, 'entries', p_entries, 'bytes', p_bytes, 'writes_per_minute', p_writes));
+end
+$$;
+comment on function pgstate._set_quota(text, bigint, bigint, int) is 'Internal: sets the quota of an agent.';
+
+-- functions/quota/_quotas.sql
+create function pgstate._quotas(p_actor pgstate._actor) returns setof pgstate.quota_row
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select a.name, q.entries, q.bytes, q.writes_per_minute, (u.used).entries, (u.used).bytes, (u.used).writes, q.set_by, q.set_at
+      from pgstate.quota q join pgstate.agent a on a.id = q.agent_id cross join lateral (select pgstate._usage_of(q.agent_id) as used offset 0) u
+     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id)
+     order by a.name;
+end
+$$;
+comment on function pgstate._quotas(pgstate._actor) is 'Internal: quotas that the caller may see.';
+
+-- functions/admin/_add_group.sql
+create function pgstate._add_group(p_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  if p_name is null or p_name !~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$' or p_name in ('.', '..', 'pgstate') then
+    raise exception using errcode = 'PS007', message = format('invalid name of a group %L', left(p_name, 80)),
+      hint = 'A name is one key segment of 1 to 128 characters: A-Z a-z 0-9 . _ ~ : @ = + , % -';
+  end if;
+  insert into pgstate.agent (name, grouping) values (p_name, true) on conflict do nothing;
+  if not found then
+    raise exception using errcode = 'PS007', message = format('an agent or group %L exists already', p_name);
+  elsif exists (select from pgstate.former_agent f where f.name = p_name) then
+    raise exception using errcode = 'PS007', message = format('an agent %L was dropped', p_name), hint = 'The history has its name: choose another for the group.';
+  end if;
+  perform pgstate._audit(v_actor, 'create_group', null, jsonb_build_object('group', p_name));
+end
+$$;
+comment on function pgstate._add_group(text) is 'Internal: registers a group of agents.';
+
+-- functions/admin/_drop_group.sql
+create function pgstate._drop_group(p_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_id int;
+  v_members int[];
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  -- who is adding a member, or granting to it, at the same time waits, and then finds no such group
+  select a.id into v_id from pgstate.agent a where a.name = p_name and a.grouping for update;
+  if v_id is null then
+    raise exception using errcode = 'PS007', message = format('there is no group %L', left(p_name, 80)), hint = 'pgstate.groups() lists them.';
+  end if;
+  v_members := array(select m.agent_id from pgstate.group_member m where m.group_id = v_id order by 1);
+  delete from pgstate.agent a where a.id = v_id;
+  perform pgstate._fold_grants(m) from unnest(v_members) m;
+  perform pgstate._drop_watchers(m, null) from unnest(v_members) m;
+  perform pgstate._audit(v_actor, 'drop_group', null, jsonb_build_object('group', p_name));
+end
+$$;
+comment on function pgstate._drop_group(text) is 'Internal: removes a group, and what it was granted and denied.';
+
+-- functions/admin/_set_member.sql
+create function pgstate._set_member(p_group text, p_agent text, p_on boolean) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_group int;
+  v_id int;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  -- a grant to the group at the same time comes before this or after it: see _fold_grants()
+  select a.id into v_group from pgstate.agent a where a.name = p_group and a.grouping for no key update;
+  if v_group is null then
+    raise exception using errcode = 'PS007', message = format('there is no group %L', left(p_group, 80)), hint = 'create_group(name) makes one.';
+  end if;
+  v_id := pgstate._agent_id(p_agent);
+  if p_on and exists (select from pgstate.agent a where a.id = v_id and a.root) then
+    raise exception using errcode = 'PS007', message = 'the administrator is in no group: nothing could be denied to it';
+  elsif p_on then
+    insert into pgstate.group_member (group_id, agent_id, added_by) values (v_group, v_id, v_actor.name) on conflict do nothing;
+  else
+    delete from pgstate.group_member m where m.group_id = v_group and m.agent_id = v_id;
+    if not found then
+      raise exception using errcode = 'PS007', message = format('%s is not in group %s', p_agent, p_group);
+    end if;
+  end if;
+  perform pgstate._fold_grants(v_id);
+  -- who joins may be denied something, too
+  perform pgstate._drop_watchers(v_id, null);
+  perform pgstate._audit(v_actor, case when p_on then 'add_to_group' else 'remove_from_group' end, null, jsonb_build_object('group', p_group, 'agent', p_agent));
+end
+$$;
+comment on function pgstate._set_member(text, text, boolean) is 'Internal: adds an agent to a group, or removes it.';
+
+-- functions/admin/_groups.sql
+create function pgstate._groups(p_actor pgstate._actor) returns setof pgstate.group_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_all boolean := coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id), false);
+begin
+  return query
+    select c.name, array(select a.name from pgstate.group_member m join pgstate.agent a on a.id = m.agent_id
+                          where m.group_id = c.id and (v_all or a.id = p_actor.id) order by 1), c.created_at
+      from pgstate.agent c
+     where c.grouping and (v_all or exists (select from pgstate.group_member m where m.group_id = c.id and m.agent_id = p_actor.id))
+     order by c.name;
+end
+$$;
+comment on function pgstate._groups(pgstate._actor) is 'Internal: groups that the caller may see.';
+
+-- functions/admin/_effective.sql
+create function pgstate._effective(p_actor pgstate._actor, p_agent text) returns setof pgstate.effective_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int := p_actor.id;
+begin
+  if p_agent is distinct from p_actor.name then
+    perform pgstate._check_admin(p_actor, '**');
+    v_id := pgstate._agent_id(p_agent);
+  end if;
+  return query
+    with held as (
+      select g.*, g.until <= pgstate._now() as ended, r.ranges,
+             array_to_string(array(select case s when '{agent}' then g.agent else s end
+                                     from unnest(string_to_array(g.subtree, '/')) with ordinality as t (s, n) order by n), '/') as own
+        from pgstate._grants_of(v_id) g cross join lateral (select pgstate._subtree_ranges(g.subtree, g.agent) as ranges) r
+    ), denied as (
+      select h."right", range_agg(u) as ranges from held h, unnest(h.ranges) u where h.deny and h.ended is not true group by 1
+    )
+    select h."right", h.own, h.deny,
+           case when h.ended then 'ended' when h.deny or d.ranges is null or not d.ranges && h.ranges then 'in force'
+                when d.ranges @> h.ranges then 'denied' else 'partly denied' end,
+           h.through, h.until, h.granted_by, h.granted_at
+      from held h left join denied d on d."right" = h."right"
+     order by array_position(array['read', 'write', 'admin'], h."right"), h.own collate "C", h.deny, h.through nulls first;
+end
+$$;
+comment on function pgstate._effective(pgstate._actor, text) is 'Internal: what an agent may, and where it comes from.';
+
+-- functions/admin/_explain_access.sql
+create function pgstate._explain_access(p_actor pgstate._actor, p_agent text, p_key text, p_right text) returns setof pgstate.access_reason
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int := p_actor.id;
+begin
+  if not pgstate._key_ok(p_key) then
+    perform pgstate._bad_key(p_key);
+  elsif p_right is null or p_right not in ('read', 'write', 'admin') then
+    raise exception using errcode = 'PS007', message = format('unknown right %L', p_right), hint = 'Rights are read, write and admin.';
+  elsif p_agent is distinct from p_actor.name then
+    perform pgstate._check_admin(p_actor, p_key);
+    v_id := pgstate._agent_id(p_agent);
+  end if;
+  return query
+    with covering as (
+      select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ '\*$' desc, g.through nulls first) as rank
+        from pgstate._grants_of(v_id) g
+       where g."right" = p_right and (g.until is null or g.until > pgstate._now()) and pgstate._subtree_ranges(g.subtree, g.agent) @> p_key
+    )
+    select not bool_or(c.deny) over (), c.rank = 1, c.subtree, c.deny, c.through, c.until, c.granted_by, c.granted_at from covering c order by c.rank;
+  if not found then
+    return next row(false, true, null, null, null, null, null, null)::pgstate.access_reason;
+  end if;
+end
+$$;
+comment on function pgstate._explain_access(pgstate._actor, text, text, text) is 'Internal: the grants and denials that cover a key.';
+
+-- functions/admin/_grant.sql
+create function pgstate._grant(
+  p_agent text, p_subtree text, p_right text, p_on boolean, p_deny boolean default false, p_ttl interval default null, p_until timestamptz default null
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_id int;
+  v_until timestamptz := coalesce(p_until, pgstate._now() + p_ttl);
 begin
   if p_right is null or p_right not in ('read', 'write', 'admin') then
     raise exception using errcode = 'PS007', message = format('unknown right %L', p_right), hint = 'Rights are read, write and admin.';
+  elsif p_deny is null or num_nonnulls(p_ttl, p_until) = 2 or not pgstate._span_ok(p_ttl) or v_until not between pgstate._now() and '9999-12-01' then
+    raise exception using errcode = 'PS007', message = 'a grant ends after ttl, which is positive and at most 100 years, or until a time to come, or never';
   end if;
   perform pgstate._check_admin(v_actor, p_subtree);
-  v_id := pgstate._agent_id(p_agent);
+  v_id := pgstate._agent_id(p_agent, true);
   perform pgstate._subtree_ranges(p_subtree, p_agent);
-  if p_on then
-    insert into pgstate.access_grant (agent_id, subtree, "right", granted_by) values (v_id, p_subtree, p_right, v_actor.name)
-        on conflict do nothing;
-  elsif exists (select from pgstate.agent a where a.id = v_id and a.root) then
+  if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';
+  elsif p_on then
+    insert into pgstate.access_grant as g (agent_id, subtree, "right", deny, until, granted_by) values (v_id, p_subtree, p_right, p_deny, v_until, v_actor.name)
+        on conflict on constraint access_grant_pkey do update set until = excluded.until, granted_by = excluded.granted_by, granted_at = excluded.granted_at
+     where g.until is distinct from excluded.until;
   else
-    delete from pgstate.access_grant g where g.agent_id = v_id and g.subtree = p_subtree and g."right" = p_right;
+    delete from pgstate.access_grant g where g.agent_id = v_id and g.subtree = p_subtree and g."right" = p_right and g.deny = p_deny;
     if not found then
       -- a misspelt subtree must not pass for a right taken away
-      raise exception using errcode = 'PS007', message = format('%s has no grant of %s on %s', p_agent, p_right, p_subtree),
+      raise exception using errcode = 'PS007', message = format('%s has no %s of %s on %s', p_agent, case when p_deny then 'denial' else 'grant' end, p_right, p_subtree),
         hint = 'Revoke exactly what was granted: pgstate.grants() lists it.';
     end if;
-    perform pgstate._drop_watchers(v_id, null);
   end if;
+  -- before the watches: who is added to the group meanwhile waits for its row
   perform pgstate._fold_grants(v_id);
+  if p_deny = p_on or v_until is not null then
+    -- it reaches less now, or will
+    perform pgstate._drop_watchers(v_id, null);
+    perform pgstate._drop_watchers(m.agent_id, null) from pgstate.group_member m where m.group_id = v_id;
+  end if;
+  perform pgstate._audit(v_actor, case when p_on then case when p_deny then 'deny' else 'grant' end else 'revoke' end, p_subtree,
+                         jsonb_build_object('agent', p_agent, 'right', p_right, 'deny', nullif(p_deny and not p_on, false), 'until', v_until));
 end
 $$;
-comment on function pgstate._grant(text, text, text, boolean) is 'Internal: grants or revokes a right.';
+comment on function pgstate._grant(text, text, text, boolean, boolean, interval, timestamptz) is 'Internal: grants or denies a right, or takes that back.';
 
 -- functions/admin/_grants.sql
 create function pgstate._grants(p_actor pgstate._actor) returns setof pgstate.grant_row
@@ -2611,9 +3493,9 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   return query
-    select a.name, g.subtree, g."right", g.granted_by, g.granted_at
+    select a.name, g.subtree, g."right", g.granted_by, g.granted_at, g.deny, g.until
       from pgstate.access_grant g join pgstate.agent a on a.id = g.agent_id
-     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id)
+     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id)
      order by a.name, g.subtree, g."right";
 end
 $$;
@@ -2624,9 +3506,10 @@ create function pgstate._set_login(p_agent text, p_login text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
 begin
-  perform pgstate._check_admin(pgstate._enter(null), '**');
+  perform pgstate._check_admin(v_actor, '**');
   v_id := pgstate._agent_id(p_agent);
   if (select a.root from pgstate.agent a where a.id = v_id for no key update) then
     raise exception using errcode = 'PS007', message = 'the administrator''s login is the role that installed';
@@ -2642,6 +3525,7 @@ begin
   delete from pgstate.login l where l.agent_id = v_id and l.login is distinct from p_login;
   -- the new login's copy of the reach
   perform pgstate._fold_grants(v_id);
+  perform pgstate._audit(v_actor, 'set_login', null, jsonb_build_object('agent', p_agent, 'login', p_login));
 end
 $$;
 comment on function pgstate._set_login(text, text) is 'Internal: makes a login an agent''s only one.';
@@ -3248,7 +4132,8 @@ begin
      set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._rules_changed(p_subtree);
-  if (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id) then
+  perform pgstate._audit(p_actor, 'set_search', p_subtree, jsonb_build_object('fields', p_fields, 'config', p_config, 'vectors', p_vectors, 'vector_fields', p_vector_fields));
+  if (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id) then
     perform pgstate._follow_writes();
   elsif not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then
     raise exception using errcode = 'PS010', message = 'search does not follow writes here yet',
@@ -3271,6 +4156,7 @@ begin
     raise exception using errcode = 'PS007', message = format('there is no search on %s to drop', p_subtree), hint = 'pgstate.searches() lists them.';
   end if;
   perform pgstate._rules_changed(p_subtree);
+  perform pgstate._audit(p_actor, 'drop_search', p_subtree);
 end
 $$;
 comment on function pgstate._drop_search(pgstate._actor, text) is 'Internal: drop_search().';
@@ -3286,7 +4172,7 @@ begin
            not exists (select from pgstate.search_build b where pgstate._pattern_ranges(b.subtree) && r.ranges),
            r.set_by, r.set_at
       from pgstate.search_rule r
-     where (select x.touches + x.admins from pgstate.reach x where x.agent_id = p_actor.id) && r.ranges
+     where (select x.touches + x.admins from pgstate._reach x where x.agent_id = p_actor.id) && r.ranges
      order by r.subtree;
 end
 $$;
@@ -3545,6 +4431,7 @@ begin
     insert into pgstate.vector_index (name, model, dims, distance, method, type, options, created_by, created_at)
     values (v_index.name, v_index.model, v_index.dims, v_index.distance, v_index.method, v_index.type, v_index.options, p_actor.name, pgstate._now())
     returning * into v_index;
+    perform pgstate._audit(p_actor, 'create_vectors', null, jsonb_build_object('name', p_name, 'model', p_model, 'dims', p_dims));
   elsif (v_old.model, v_old.dims, v_old.distance, v_old.method, v_old.type, v_old.options)
         <> (v_index.model, v_index.dims, v_index.distance, v_index.method, v_index.type, v_index.options) then
     raise exception using errcode = 'PS007', message = format('there is a vector index %s with other settings', p_name),
@@ -3584,6 +4471,7 @@ begin
   execute format('drop index if exists pgstate.embedding_%s_idx', v_id);
   delete from pgstate.embedding m where m.index_id = v_id;
   delete from pgstate.vector_index v where v.id = v_id;
+  perform pgstate._audit(p_actor, 'drop_vectors', null, jsonb_build_object('name', p_name));
 end
 $$;
 comment on function pgstate._drop_vectors(pgstate._actor, text) is 'Internal: drop_vectors().';
@@ -4958,9 +5846,9 @@ create function pgstate._add_run(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent)
+  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent, asleep)
   values (p_key, p_name, p_code, p_type, p_input, coalesce(p_priority, 0), coalesce(p_ready_at, p_now), p_now,
-          coalesce(p_ready_at, p_now) + p_timeout, p_parent);
+          coalesce(p_ready_at, p_now) + p_timeout, p_parent, coalesce(p_ready_at > p_now, false));
 end
 $$;
 comment on function pgstate._add_run(text, text, text, text, bytea, int, timestamptz, interval, text, timestamptz) is 'Internal: makes the run of an entry.';
@@ -5001,7 +5889,8 @@ as $$
 declare
   v_id bigint;
 begin
-  update pgstate.run r set state = 'open', ended_at = null, result = null, result_type = null, cancel_at = null, deadline = null
+  update pgstate.run r set state = 'open', ended_at = null, result = null, result_type = null, cancel_at = null, deadline = null,
+         asleep = false, awaits = null, ready_at = least(r.ready_at, pgstate._now())
    where r.key = p_key returning r.id into v_id;
   if exists (select from pgstate.step s where s.run_id = v_id and s.kind = 'undo') then
     delete from pgstate.step s where s.run_id = v_id;
@@ -5028,7 +5917,8 @@ $$;
 comment on function pgstate._new_code(text, text) is 'Internal: a run goes on with another version of the code.';
 
 -- functions/runs/_ready_runs.sql
--- The runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
+-- Wakes the runs whose time has come, whoever may take them: which those are, nobody is told. Rows that somebody has locked are left
+-- to the next, so this waits for nobody. Then the runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
 -- when the next of the others may be ready.
 create function pgstate._ready_runs(p_names text[], p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -5036,12 +5926,17 @@ as $$
 declare
   v_now timestamptz := pgstate._now();
 begin
+  update pgstate.run r set asleep = false, awaits = null
+   where r.id = any (array(
+     select x.id from pgstate.run x
+      where x.name = any (p_names) and x.ready_at <= v_now and x.state = 'open' and x.key is not null and x.asleep
+      limit 1000 for no key update skip locked));
   return array(
     select e.key
       from (select distinct n from unnest(p_names) n) w (name)
       cross join lateral (
         select r.key, r.priority, r.ready_at, r.id from pgstate.run r
-         where r.name = w.name and r.state = 'open' and r.key is not null and r.ready_at <= v_now
+         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and r.ready_at <= v_now
            and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex)
            and not exists (select from pgstate.claim c where c.key = r.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)) m
       join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'run' and (e.expires_at is null or e.expires_at > v_now)
@@ -5052,13 +5947,23 @@ comment on function pgstate._ready_runs(text[], pgstate.keymultirange, text, int
 
 -- functions/runs/_next_ready.sql
 create function pgstate._next_ready(p_names text[], p_ranges pgstate.keymultirange, p_regex text) returns interval
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
   return (
-    select greatest(min(greatest(r.ready_at, c.lease_until, c.retry_at)) - pgstate._now(), interval '0')
-      from pgstate.run r left join pgstate.claim c on c.key = r.key
-     where r.name = any (p_names) and r.state = 'open' and r.key is not null and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex));
+    select greatest(min(x.at) - pgstate._now(), interval '0')
+      from (select distinct n from unnest(p_names) n) w (name)
+      cross join lateral (
+        select min(greatest(r.ready_at, c.lease_until, c.retry_at)) as at
+          from pgstate.run r left join pgstate.claim c on c.key = r.key
+         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and p_ranges @> r.key
+           and (p_regex is null or r.key ~ p_regex)
+        union all
+        (select r.ready_at
+           from pgstate.run r
+          where r.name = w.name and r.state = 'open' and r.key is not null and r.asleep and r.ready_at is not null and p_ranges @> r.key
+            and (p_regex is null or r.key ~ p_regex)
+          order by r.ready_at limit 1)) x);
 end
 $$;
 comment on function pgstate._next_ready(text[], pgstate.keymultirange, text) is 'Internal: until the first of these runs may be ready.';
@@ -5078,7 +5983,7 @@ create function pgstate._delay_run(p_key text, p_by interval) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  update pgstate.run r set ready_at = pgstate._now() + p_by where r.key = p_key;
+  update pgstate.run r set ready_at = pgstate._now() + p_by, asleep = true where r.key = p_key;
 end
 $$;
 comment on function pgstate._delay_run(text, interval) is 'Internal: no worker takes a run for a while.';
@@ -5123,6 +6028,60 @@ $$;
 comment on function pgstate._add_steps(pgstate._actor, timestamptz, text[], bigint[], text[], text[], text[], int[], boolean[], text[], text[], bytea[], int[], float8[], timestamptz[]) is
   'Internal: records steps of locked runs.';
 
+-- functions/runs/_wake_run.sql
+-- Workers find it at once, and by its claim when it has one.
+create function pgstate._wake_run(p_key text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.run r set asleep = false, awaits = null, ready_at = least(r.ready_at, pgstate._now()) where r.key = p_key and r.asleep;
+end
+$$;
+comment on function pgstate._wake_run(text) is 'Internal: a run sleeps no more.';
+
+-- functions/runs/_wake_parent.sql
+-- A run ends: the one that started it and waits for that is woken. Its row is locked first, see _set_down_run(), and always
+-- after the entry of the one that ends.
+create function pgstate._wake_parent(p_key text) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_parent text := (pgstate._run_of(p_key)).parent;
+begin
+  if v_parent is null then
+    return false;
+  end if;
+  perform from pgstate.run p where p.key = v_parent for no key update;
+  update pgstate.run p set asleep = false, awaits = null, ready_at = pgstate._now()
+   where p.key = v_parent and p.asleep and p.state = 'open' and p_key = any (p.awaits);
+  return found;
+end
+$$;
+comment on function pgstate._wake_parent(text) is 'Internal: wakes the run that waits for the end of this one; was there one?';
+
+-- functions/runs/_set_down_run.sql
+-- A run whose entry is locked sleeps, unless what it waits for has come meanwhile. Signals come under the lock of the entry. The
+-- end of a child does not: so the row is locked before this looks, as _wake_parent() does, and either this sees that the child
+-- has ended, or the child finds this one asleep.
+create function pgstate._set_down_run(p_key text, p_for interval, p_awaits text[]) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_run pgstate.run;
+begin
+  select r.* into v_run from pgstate.run r where r.key = p_key for no key update;
+  if v_run.cancel_at is not null
+     or exists (select from pgstate.step s join pgstate.signal g on g.run_id = s.run_id and g.name = s.name
+                 where s.run_id = v_run.id and s.kind = 'signal' and s.state = 'pending' and g.taken_by is null)
+     or exists (select from unnest(p_awaits) a (key) where not exists (select from pgstate.run c where c.key = a.key and c.state = 'open')) then
+    return false;
+  end if;
+  update pgstate.run r set asleep = true, ready_at = least(pgstate._now() + p_for, r.deadline), awaits = nullif(p_awaits, '{}') where r.id = v_run.id;
+  return true;
+end
+$$;
+comment on function pgstate._set_down_run(text, interval, text[]) is 'Internal: a run sleeps; false when it has no reason to.';
+
 -- functions/runs/_add_signal.sql
 create function pgstate._add_signal(p_actor pgstate._actor, p_key text, p_name text, p_type text, p_data bytea, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -5130,7 +6089,14 @@ as $$
 begin
   insert into pgstate.signal (run_id, name, type, data, sender, via, sent_at)
   select r.id, p_name, p_type, p_data, p_actor.name, session_user, p_now from pgstate.run r where r.key = p_key and r.state = 'open';
-  return found;
+  if not found then
+    return false;
+  end if;
+  if exists (select from pgstate.run r join pgstate.step s on s.run_id = r.id
+              where r.key = p_key and r.asleep and s.kind = 'signal' and s.state = 'pending' and s.name = p_name) then
+    perform pgstate._wake_run(p_key);
+  end if;
+  return true;
 end
 $$;
 comment on function pgstate._add_signal(pgstate._actor, text, text, text, bytea, timestamptz) is 'Internal: keeps a signal for an open run.';
@@ -5183,14 +6149,18 @@ $$;
 comment on function pgstate._take_signal(text, bigint, text, text, int, boolean, interval, timestamptz) is 'Internal: a step takes a signal, or waits for one.';
 
 -- functions/runs/_cancel_run.sql
-create function pgstate._cancel_run(p_key text, p_now timestamptz) returns void
+create function pgstate._cancel_run(p_key text, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_run pgstate.run;
 begin
-  update pgstate.run r set cancel_at = coalesce(r.cancel_at, p_now) where r.key = p_key;
+  update pgstate.run r set cancel_at = coalesce(r.cancel_at, p_now), asleep = false, awaits = null, ready_at = least(r.ready_at, p_now)
+   where r.key = p_key returning r.* into v_run;
+  return v_run.name is not null and exists (select from pgstate.step s where s.run_id = v_run.id and s.state <> 'pending');
 end
 $$;
-comment on function pgstate._cancel_run(text, timestamptz) is 'Internal: tells a run to end.';
+comment on function pgstate._cancel_run(text, timestamptz) is 'Internal: tells a run to end; may a worker have to undo something first?';
 
 -- functions/runs/_fork_run.sql
 -- A run that begins with what another did before a step: what comes before it in the code, and all that no order is known of.
@@ -5417,6 +6387,7 @@ begin
     when 'PS006' then 'the operand does not fit the current value: add takes numbers, max and min numbers or strings, append, union and messages lists, merge and deep_merge objects'
     when 'PS007' then 'invalid argument: expect is 0 or a version, ttl is positive and at most 100 years, not_before lies between 1970 and 9999, complete needs a token, an op_id has 1 to 256 bytes'
     when 'PS008' then 'the value does not fit the JSON Schema that holds for this key: explain_policy(key) shows it'
+    when 'PS009' then 'the key or value holds what looks like a secret: store a handle ($CRED{name}), or have an administrator set guard => ''redact'' or ''off'' for the key'
     when 'PS010' then 'access denied'
     when 'PS030' then 'this op_id was used for another request: a new request needs a new op_id'
     when 'PS040' then 'the key holds a thread or a run: write it through its own functions'
@@ -5910,6 +6881,7 @@ declare
   v_versions bigint[];
   v_count int := cardinality(p_keys);
   v_values jsonb[];
+  v_texts text;
   v_ended int;
   v_entries pgstate.entry[];
   v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
@@ -5924,13 +6896,15 @@ begin
   end if;
   begin
     if p_move_tos is not null then
-      select array_agg(coalesce(x.result, x.value) order by x.ord) into v_values
+      select array_agg(coalesce(x.result, x.value) order by x.ord), string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_texts
         from (select i.ord, i.result,
                      case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value
                 from (select u.* from unnest(p_keys, p_results) with ordinality as u (key, result, ord) order by u.key collate "C") i
                 join pgstate.entry e on e.key = i.key and e.value is not null
                order by e.key for update of e) x;
-      if cardinality(v_values) is distinct from v_count then
+      if cardinality(v_values) is distinct from v_count
+         -- what was there may have been written where no guard was
+         or (' ' || array_to_string(p_move_tos, ' ') || ' ' || v_texts) ~ pgstate._secret_hint() then
         raise exception using errcode = 'PS998';
       end if;
     end if;
@@ -6082,6 +7056,10 @@ declare
   v_reducer text;
   v_limit int;
   v_floor bigint;
+  v_denied text[];
+  v_done text;
+  v_suspect boolean := (' ' || array_to_string(p_keys, ' ') || ' ' || coalesce(array_to_string(p_values, ' '), '')) ~ pgstate._secret_hint();
+  v_secret text;
 begin
   select array_agg(row(
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
@@ -6189,6 +7167,19 @@ begin
       end if;
     end if;
 
+    -- a guard as absent leaves the key in a tombstone
+    if v_suspect and v_code is null and s.op in ('put', 'merge', 'check', 'absent') then
+      v_secret := pgstate._secret_rule(s.key || ' ' || coalesce(s.operand::text, ''));
+      if v_secret is not null and v_rules.guard is distinct from 'off' then
+        if v_rules.guard = 'redact' and pgstate._secret_rule(s.key) is null then
+          s.operand := pgstate._redact(s.operand::text)::jsonb;
+        else
+          v_code := 'PS009';
+          v_message := v_secret;
+        end if;
+      end if;
+    end if;
+
     if v_code is null then
       if not v_known and v_live and (s.expect_value is not null or s.return_value) then
         v_value := pgstate._fold(case when v_rebased then v_full else pgstate._current_value(v_key) end, v_reducers, v_operands);
@@ -6261,8 +7252,21 @@ begin
           end if;
           v_new := case when pgstate._built_in(v_reducer) then pgstate._reduce(v_reducer, case when v_live then v_value end, s.operand)
                         else pgstate._reduce_by(v_reducer, case when v_live then v_value end, s.operand) end;
+          -- of harmless parts an own one may make a secret
+          if not pgstate._built_in(v_reducer) and v_rules.guard is distinct from 'off' then
+            v_secret := pgstate._secret_rule(v_new::text);
+            if v_rules.guard = 'redact' then
+              v_new := pgstate._redact(v_new::text)::jsonb;
+              v_secret := null;
+            end if;
+          else
+            v_secret := null;
+          end if;
           if v_new is null then
             v_code := 'PS006';
+          elsif v_secret is not null then
+            v_code := 'PS009';
+            v_message := v_secret;
           elsif pg_column_size(v_new) > v_limit then
             v_code := 'PS004';
           elsif not v_live or v_new <> v_value or s.ttl is not null then
@@ -6346,6 +7350,9 @@ begin
       v_known := true;
     end if;
     if v_code is not null then
+      if v_code = 'PS010' then
+        v_denied := v_denied || s.key;
+      end if;
       v_status := case v_code when 'PS010' then 'denied' else 'invalid' end;
       v_out[s.ord] := row(s.ord, v_status, null, null, v_code, v_message, null)::pgstate.outcome;
     elsif v_status = 'ok' then
@@ -6379,6 +7386,10 @@ begin
       v_dirty := false;
     end if;
   end loop;
+
+  if v_denied is not null then
+    v_done := pgstate._audit_denied(p_actor, v_denied[1], jsonb_build_object('asked', 'write', 'keys', nullif(cardinality(v_denied), 1)));
+  end if;
 
   if p_atomic and v_failed then
     for v_index in 1 .. v_last loop
@@ -6572,12 +7583,12 @@ begin
                               v_a.tokens, v_a.priorities, v_a.not_befores, v_a.reducers, wake => apply.wake, "atomic" => true,
                               agent => apply.agent) o;
     -- a refused row is an error of the call
-    select r.item ->> 'key' as key, o.item ->> 2 as code into v_row
+    select r.item ->> 'key' as key, o.item ->> 2 as code, case o.item ->> 2 when 'PS009' then pgstate._secret_rule(r.item::text) end as rule into v_row
       from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)
       join jsonb_array_elements(v_rows) with ordinality as r (item, ord) using (ord)
      where o.item ->> 2 is not null order by ord limit 1;
     if found then
-      perform pgstate._raise(v_row.code, v_row.key);
+      perform pgstate._raise(v_row.code, v_row.key, pgstate._error_text(v_row.code, v_row.key) || ': ' || v_row.rule);
     end if;
     if apply.op_id is not null then
       perform pgstate._op_end(v_actor, apply.op_id, coalesce(v_outcome, '[]'));
@@ -6596,7 +7607,7 @@ begin
 end
 $$;
 comment on function pgstate.apply(jsonb, jsonb, text, uuid, bigint, boolean, text) is
-  'Several keys, all or nothing. guards: [{"key", one of "exists": true, "absent": true, "version": n, "value": json, "token": n}]; operations: [{"op": "put"|"merge"|"delete"|"complete", "key", and the arguments of that function}] (merge takes "operand", ttl is seconds or an interval). One row per guard, then per operation: ok everywhere, or nothing was done and the failing rows say conflict, held, stale or missing and the others skipped. PS001 PS003 PS004 PS005 PS006 PS007 PS010 PS030 PS031 PS040.';
+  'Several keys, all or nothing. guards: [{"key", one of "exists": true, "absent": true, "version": n, "value": json, "token": n}]; operations: [{"op": "put"|"merge"|"delete"|"complete", "key", and the arguments of that function}] (merge takes "operand", ttl is seconds or an interval). One row per guard, then per operation: ok everywhere, or nothing was done and the failing rows say conflict, held, stale or missing and the others skipped. PS001 PS003 PS004 PS005 PS006 PS007 PS009 PS010 PS030 PS031 PS040.';
 
 -- functions/values/delete.sql
 -- Leaves a tombstone, so that versions never restart.
@@ -6894,7 +7905,7 @@ begin
 end
 $$;
 comment on function pgstate.merge(text, jsonb, text, interval, text, bigint, boolean, text) is
-  'Merges an operand into a key inside the database, by replace, append, add, max, min, union, merge, deep_merge, messages or first, or without a name by the one that a policy sets; a missing key starts from the operand. Status as put(); the merged value when return_value. A merge that changes nothing makes no version, unless it gives a ttl, or the value grows by merges beyond 2 kB: what is merged into that is kept by itself. PS001 PS003 PS004 PS005 PS006 PS008 PS010 PS030 PS040.';
+  'Merges an operand into a key inside the database, by replace, append, add, max, min, union, merge, deep_merge, messages or first, or without a name by the one that a policy sets; a missing key starts from the operand. Status as put(); the merged value when return_value. A merge that changes nothing makes no version, unless it gives a ttl, or the value grows by merges beyond 2 kB: what is merged into that is kept by itself. PS001 PS003 PS004 PS005 PS006 PS008 PS009 PS010 PS030 PS040.';
 
 -- functions/values/merge_many.sql
 -- The set-based merge.
@@ -6927,7 +7938,7 @@ begin
 end
 $$;
 comment on function pgstate.put(text, jsonb, bigint, jsonb, interval, text, bigint, int, timestamptz, text) is
-  'Writes a key. expect: null writes regardless, 0 creates only, n replaces version n; expect_value compares the value. Status ok with the new version, or conflict (current version and value), held (somebody else''s claim), stale (token). ttl null: no expiry. PS001 PS003 PS004 PS007 PS008 PS010 PS030 PS040.';
+  'Writes a key. expect: null writes regardless, 0 creates only, n replaces version n; expect_value compares the value. Status ok with the new version, or conflict (current version and value), held (somebody else''s claim), stale (token). ttl null: no expiry. PS001 PS003 PS004 PS007 PS008 PS009 PS010 PS030 PS040.';
 
 -- functions/values/put_many.sql
 -- The set-based put.
@@ -7029,12 +8040,15 @@ begin
 
   if v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
      and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true
+     -- together: a regular expression costs as much for one value as for a kilobyte of them
+     and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
      and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                         write_many.priorities, write_many.not_befores);
   elsif v_states is null and write_many.expects is null and write_many.expect_values is null and write_many.ttls is null
         and write_many.tokens is null and write_many.priorities is null and write_many.not_befores is null
         and write_many.return_values is null and 'merge' = all (v_ops)
+        and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
         and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
   elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then
@@ -7139,6 +8153,7 @@ begin
   if write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
      and write_one.return_value is null and write_one.op_id is null and v_actor.writable
      and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
+     and (' ' || write_one.key || ' ' || write_one.value::text) !~ pgstate._secret_hint()
      and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
      and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
      and not (v_actor.policies and pgstate._has_rules(array[write_one.key])) then
@@ -8021,7 +9036,7 @@ begin
 end
 $$;
 comment on function pgstate.complete(text, bigint, text, text, jsonb, text) is
-  'Finishes claimed work: removes the entry with op complete, if the token is the current claim''s: status ok, stale or missing. With move_to the result, or without one the entry''s value, is put there in the same transaction, or nothing is done: held when that key is claimed. PS001 PS003 PS004 PS007 PS008 PS010 PS030 PS040.';
+  'Finishes claimed work: removes the entry with op complete, if the token is the current claim''s: status ok, stale or missing. With move_to the result, or without one the entry''s value, is put there in the same transaction, or nothing is done: held when that key is claimed. PS001 PS003 PS004 PS007 PS008 PS009 PS010 PS030 PS040.';
 
 -- functions/claims/complete_many.sql
 -- Each row is all or nothing, and harms no other. Existing entries are locked in key order before any row is written.
@@ -8146,7 +9161,7 @@ begin
 end
 $$;
 comment on function pgstate.complete_many(text[], bigint[], jsonb[], text[], text[], uuid, bigint, boolean, text) is
-  'complete() for many claims in one statement, each to its own move_to: one outcome per row, in the order of the input, with the version of the completed entry; a refused row harms no other. PS007 PS010 PS031.';
+  'complete() for many claims in one statement, each to its own move_to: one outcome per row, in the order of the input, with the version of the completed entry; a refused row harms no other. PS007 PS009 PS010 PS031.';
 
 -- functions/claims/fail.sql
 create function pgstate.fail(
@@ -8235,6 +9250,7 @@ begin
       elsif v_row.code is null and v_row.retry_in is not null and v_row.retry_in <> interval '0' and not pgstate._span_ok(v_row.retry_in) then
         v_row.code := 'PS007';
       end if;
+      v_row.error := pgstate._guarded(v_actor, v_row.key, v_row.error);
       if v_row.code is not null then
         v_again.status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
         v_again.code := v_row.code;
@@ -9646,18 +10662,19 @@ comment on function pgstate._reduce_by(text, jsonb, jsonb) is 'Internal: applies
 create function pgstate.set_policy(
   subtree text, reducer text default null, ttl interval default null, keep text default null, value_limit int default null,
   schema jsonb default null, agent text default null, max_attempts int default null, backoff interval default null,
-  backoff_limit interval default null, dead_letter text default null, claimed_writes boolean default null
+  backoff_limit interval default null, dead_letter text default null, claimed_writes boolean default null,
+  guard text default null
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._set_policy(pgstate._enter(set_policy.agent), set_policy.subtree, set_policy.reducer, set_policy.ttl, set_policy.keep,
                               set_policy.value_limit, set_policy.schema, set_policy.max_attempts, set_policy.backoff,
-                              set_policy.backoff_limit, set_policy.dead_letter, set_policy.claimed_writes);
+                              set_policy.backoff_limit, set_policy.dead_letter, set_policy.claimed_writes, set_policy.guard);
 end
 $$;
-comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text, int, interval, interval, text, boolean) is
-  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010.';
+comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text, int, interval, interval, text, boolean, text) is
+  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. guard: what becomes of writes that hold a secret (keys of clouds and model providers, tokens, private keys, connection strings with passwords): refuse (which holds without a policy), redact, or off. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010.';
 
 -- functions/policy/drop_policy.sql
 create function pgstate.drop_policy(subtree text, settings text[] default null, agent text default null) returns void
@@ -9731,6 +10748,82 @@ $$;
 comment on function pgstate.maintain(int) is
   'Removes versions that no policy keeps, never the current one of a key and none that a cursor younger than install.cursor_window needs; and keys that were deleted, with all that was known of them, when their time has passed or one version is kept. Points of the feed become fewer with their age (pgstate.thinning). Looks at limit versions, 1 to 100000, for each age that policies name; and indexes for search what was there before set_search(), a tenth of limit keys. Every connected client calls it now and then, one at a time: status busy says that another is at it. more: call again. PS007 PS010.';
 
+-- functions/audit/audit.sql
+create function pgstate.audit(
+  pattern text default '', events text[] default null, "limit" int default 100, before bigint default null, agent text default null
+) returns setof pgstate.audit_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(audit.agent);
+begin
+  perform pgstate._check_pattern(audit.pattern);
+  if audit."limit" not between 1 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
+  end if;
+  return query select * from pgstate._audit_rows(v_actor, audit.pattern, audit.events, audit."limit", audit.before);
+end
+$$;
+comment on function pgstate.audit(text, text[], int, bigint, text) is
+  'The audit trail, newest first: grants, revocations, administration, resolved secrets and denials that concern the keys and subtrees which match a pattern and which the caller administers; what concerns the installation is for those who administer everything. events: of these kinds only; limit 1 to 100000 (null: all); before: older than that id. A denial that was raised is here only if its client told of it (report_denial). PS002 PS007 PS010.';
+
+-- functions/audit/report_denial.sql
+-- A denial that is raised rolls its transaction back, and so whatever it would have recorded. So clients tell of it
+-- afterwards. Nobody can be made to; what is told is about the caller alone.
+create function pgstate.report_denial(asked text, key text default null, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor;
+begin
+  perform pgstate._check_login();
+  begin
+    v_actor := pgstate._enter(report_denial.agent);
+  exception when sqlstate 'PS010' then
+    -- it named an agent that it may not act for, which is what was denied
+    null;
+  end;
+  perform pgstate._audit_denied(v_actor, report_denial.key, jsonb_build_object(
+    'asked', pgstate._audit_text(report_denial.asked, 200), 'told', 'client',
+    'named', case when v_actor.id is null then pgstate._audit_text(report_denial.agent, 128) end));
+end
+$$;
+comment on function pgstate.report_denial(text, text, text) is
+  'Records in the audit trail that the caller was denied something: a denial that is raised undoes its transaction, and cannot record itself. The Python client does it. At most 60 a minute are kept. PS010 for a login that is not registered.';
+
+-- functions/audit/set_audit.sql
+create function pgstate.set_audit(keep interval, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_audit(pgstate._enter(set_audit.agent), set_audit.keep);
+end
+$$;
+comment on function pgstate.set_audit(interval, text) is
+  'How long entries of the audit trail are kept: a day at least, null for ever, which it is at first. maintain() removes older ones, and nobody can remove others. Needs admin on everything. PS007 PS010.';
+
+-- functions/audit/set_audit_chain.sql
+create function pgstate.set_audit_chain(subtree text, active boolean default true, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_audit_chain(pgstate._enter(set_audit_chain.agent), set_audit_chain.subtree, set_audit_chain.active);
+end
+$$;
+comment on function pgstate.set_audit_chain(text, boolean, text) is
+  'From now on entries of the audit trail that concern a key, a subtree or everything (**) are linked by hashes, each over the entry and the link before, so that verify_audit() finds what somebody with the owner''s rights changed or removed. maintain() links them, within seconds where a client is connected: what is changed before is not found. active false: no new ones are. Needs admin on all of it. PS002 PS007 PS010.';
+
+-- functions/audit/verify_audit.sql
+create function pgstate.verify_audit(subtree text, noted text default null, agent text default null) returns pgstate.audit_checked
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._verify_audit(pgstate._enter(verify_audit.agent), verify_audit.subtree, verify_audit.noted);
+end
+$$;
+comment on function pgstate.verify_audit(text, text, text) is
+  'Computes the chain of a subtree anew, from the entries of the audit trail: sound, or the first fault. Who can rewrite an entry can rewrite the chain after it, so note the head elsewhere: noted is an earlier one, which must still be in it. Needs admin on all of it. PS002 PS007 PS010.';
+
 -- functions/admin/agents.sql
 create function pgstate.agents(agent text default null) returns setof pgstate.agent_row
 language plpgsql stable security definer
@@ -9741,6 +10834,119 @@ begin
 end
 $$;
 comment on function pgstate.agents(text) is 'The registered agents; without admin on everything, only the caller itself. PS010.';
+
+-- functions/admin/add_to_group.sql
+create function pgstate.add_to_group(name text, agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_member(add_to_group.name, add_to_group.agent, true);
+end
+$$;
+comment on function pgstate.add_to_group(text, text) is
+  'Adds an agent to a group: what the group may and may not holds for it from then on. Not the administrator, and no other group. Needs admin on everything. PS007 PS010.';
+
+-- functions/admin/create_group.sql
+create function pgstate.create_group(name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._add_group(create_group.name);
+end
+$$;
+comment on function pgstate.create_group(text) is
+  'Registers a group of agents. Rights are granted and denied to it as to an agent, by its name, and hold for each member; {agent} stands for the member. Needs admin on everything. PS007 PS010.';
+
+-- functions/admin/drop_group.sql
+create function pgstate.drop_group(name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._drop_group(drop_group.name);
+end
+$$;
+comment on function pgstate.drop_group(text) is
+  'Removes a group with what it was granted and denied; its members stay. Needs admin on everything. PS007 PS010.';
+
+-- functions/admin/remove_from_group.sql
+create function pgstate.remove_from_group(name text, agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_member(remove_from_group.name, remove_from_group.agent, false);
+end
+$$;
+comment on function pgstate.remove_from_group(text, text) is
+  'Removes an agent from a group; open watches lose at once what they had through it. Needs admin on everything. PS007 PS010.';
+
+-- functions/admin/groups.sql
+create function pgstate.groups(agent text default null) returns setof pgstate.group_row
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._groups(pgstate._enter(groups.agent));
+end
+$$;
+comment on function pgstate.groups(text) is 'The groups of agents with their members; without admin on everything, the caller''s own, and of the members only itself. PS010.';
+
+-- functions/admin/effective.sql
+create function pgstate.effective(agent text default null) returns setof pgstate.effective_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  -- the login itself asks about others, as with all administration
+  v_actor pgstate._actor := pgstate._enter(null);
+begin
+  return query select * from pgstate._effective(v_actor, coalesce(effective.agent, v_actor.name));
+end
+$$;
+comment on function pgstate.effective(text) is
+  'What an agent may and may not, its own grants and denials and those of its groups, and which of them are in force, denied, partly denied, or ended. About others than the caller: needs admin on everything. PS007 PS010.';
+
+-- functions/admin/explain_access.sql
+create function pgstate.explain_access(agent text, key text, "right" text) returns setof pgstate.access_reason
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._explain_access(pgstate._enter(null), explain_access.agent, explain_access.key, explain_access."right");
+end
+$$;
+comment on function pgstate.explain_access(text, text, text) is
+  'Why an agent has a right on a key, or not: the grants and denials that cover the key now, the one that decides first (any denial before all grants, then the nearest); without any, one row that says so. About others than the caller: needs admin on the key. PS001 PS007 PS010.';
+
+-- functions/quota/set_quota.sql
+create function pgstate.set_quota(agent text, entries bigint default null, bytes bigint default null, writes_per_minute int default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_quota(set_quota.agent, set_quota.entries, set_quota.bytes, set_quota.writes_per_minute);
+end
+$$;
+comment on function pgstate.set_quota(text, bigint, bigint, int) is
+  'How many entries an agent may keep (those whose newest version is its), how many bytes their values may have, and how many versions it may write in a minute of the clock; null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Data of checkpoints and steps is not counted, only their entries. Needs admin on everything. PS007 PS010.';
+
+-- functions/quota/quotas.sql
+create function pgstate.quotas(agent text default null) returns setof pgstate.quota_row
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._quotas(pgstate._enter(quotas.agent));
+end
+$$;
+comment on function pgstate.quotas(text) is 'The quotas of agents and what they have used, at most: what others overwrote or removed is taken off before anything is refused. Without admin on everything, only the caller''s own. PS010.';
+
+-- functions/admin/deny_access.sql
+create function pgstate.deny_access(agent text, subtree text, "right" text, ttl interval default null, until timestamptz default null) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._grant(deny_access.agent, deny_access.subtree, deny_access."right", true, true, deny_access.ttl, deny_access.until);
+end
+$$;
+comment on function pgstate.deny_access(text, text, text, interval, timestamptz) is
+  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it. PS002 PS007 PS010.';
 
 -- functions/admin/delegate.sql
 create function pgstate.delegate(login text, agent text) returns void
@@ -9775,16 +10981,16 @@ comment on function pgstate.drop_gateway(text) is
   'Removes a gateway and its delegations. The agents stay, with the claims that they took through it. The database role stays: DROP ROLE removes that. Needs admin on everything. PS007 PS010.';
 
 -- functions/admin/grant_access.sql
-create function pgstate.grant_access(agent text, subtree text, "right" text) returns void
+create function pgstate.grant_access(agent text, subtree text, "right" text, ttl interval default null, until timestamptz default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  perform pgstate._grant(grant_access.agent, grant_access.subtree, grant_access."right", true);
+  perform pgstate._grant(grant_access.agent, grant_access.subtree, grant_access."right", true, false, grant_access.ttl, grant_access.until);
 end
 $$;
-comment on function pgstate.grant_access(text, text, text) is
-  'Grants read, write or admin on a key, a subtree (research/**) or everything (**); {agent} as a segment stands for the agent''s name. The caller needs admin on all of it. PS002 PS007 PS010.';
+comment on function pgstate.grant_access(text, text, text, interval, timestamptz) is
+  'Grants an agent, or each member of a group, read, write or admin on a key, a subtree (research/**) or everything (**); {agent} as a segment stands for the agent''s name. ttl or until: when it ends by itself; granted again, it ends as is said then. The caller needs admin on all of it. PS002 PS007 PS010.';
 
 -- functions/admin/grants.sql
 create function pgstate.grants(agent text default null) returns setof pgstate.grant_row
@@ -9798,15 +11004,15 @@ $$;
 comment on function pgstate.grants(text) is 'All grants; without admin on everything, only the caller''s own. PS010.';
 
 -- functions/admin/revoke_access.sql
-create function pgstate.revoke_access(agent text, subtree text, "right" text) returns void
+create function pgstate.revoke_access(agent text, subtree text, "right" text, deny boolean default false) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  perform pgstate._grant(revoke_access.agent, revoke_access.subtree, revoke_access."right", false);
+  perform pgstate._grant(revoke_access.agent, revoke_access.subtree, revoke_access."right", false, revoke_access.deny);
 end
 $$;
-comment on function pgstate.revoke_access(text, text, text) is 'Takes a grant back, exactly as it was given; open watches lose it at once. PS002 PS007 PS010.';
+comment on function pgstate.revoke_access(text, text, text, boolean) is 'Takes a grant back, or with deny a denial, exactly as it was given; open watches lose what was granted at once. PS002 PS007 PS010.';
 
 -- functions/admin/undelegate.sql
 create function pgstate.undelegate(login text, agent text) returns void
@@ -10617,9 +11823,12 @@ returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_wakes boolean := pgstate._wake_parent(p_key);
   v_version bigint;
 begin
   v_version := pgstate._thread_write(p_actor, p_key, p_head, p_head.value - 'cancelling' || jsonb_build_object('status', p_state)
+    -- workers look for who waited for this
+    || case when v_wakes then '{"wakes": true}'::jsonb else '{}' end
     || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(convert_from(p_data, 'UTF8'), 2000)) else '{}' end, null, 'run');
   perform pgstate._close_run(p_key, p_state, p_type, p_data);
   delete from pgstate.claim c where c.key = p_key;
@@ -10665,6 +11874,7 @@ begin
     end if;
     return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
   end if;
+  start_run.input := pgstate._guarded_data(v_actor, start_run.key, start_run.input_type, start_run.input, true);
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
   if not v_head.live then
@@ -10684,8 +11894,13 @@ begin
     if v_claim.key is null then
       v_status := 'held';
       select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
-    elsif not v_created and v_run.code is distinct from start_run.code then
-      perform pgstate._new_code(start_run.key, start_run.code);
+    elsif not v_created then
+      if v_run.asleep then
+        perform pgstate._wake_run(start_run.key);
+      end if;
+      if v_run.code is distinct from start_run.code then
+        perform pgstate._new_code(start_run.key, start_run.code);
+      end if;
     end if;
   elsif v_created then
     v_status := 'created';
@@ -10702,7 +11917,7 @@ begin
 end
 $$;
 comment on function pgstate.start_run(text, interval, text, text, bytea, text, int, timestamptz, interval, interval, text, uuid, bigint, text) is
-  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write. PS001 PS004 PS007 PS010 PS031 PS040.';
+  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/runs/take_runs.sql
 create function pgstate.take_runs(
@@ -10928,14 +12143,17 @@ comment on function pgstate.finish_steps(text[], bigint[], text[], text[], text[
 -- functions/runs/end_run.sql
 create function pgstate.end_run(
   key text, token bigint, state text, type text default null, data bytea default null, ready_in interval default null, lane uuid default null,
-  turn bigint default null, agent text default null
+  turn bigint default null, agent text default null, waits_for text[] default null
 ) returns pgstate.step_outcome
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter_write(end_run.agent, end_run.lane, end_run.turn, end_run.key);
+  -- for one key the actor has no ranges, which the runs that it waits for are compared with
+  v_children boolean := coalesce(cardinality(end_run.waits_for), 0) > 0;
+  v_actor pgstate._actor := pgstate._enter_write(end_run.agent, end_run.lane, end_run.turn, case when not v_children then end_run.key end);
   v_head pgstate._thread_head;
   v_out pgstate.step_outcome;
+  v_sleeps boolean;
   v_done boolean;
 begin
   if v_actor.kept is not null then
@@ -10948,14 +12166,22 @@ begin
   elsif octet_length(end_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', end_run.key);
   end if;
+  if v_children then
+    v_actor.readable := v_actor.reads @> end_run.key;
+    v_actor.writable := v_actor.writes @> end_run.key;
+  end if;
+  end_run.data := pgstate._guarded_data(v_actor, end_run.key, end_run.type, end_run.data, false);
   v_head := pgstate._thread_lock(v_actor, end_run.key, end_run.token, false, 'run');
   v_out.status := coalesce(v_head.status, 'ok');
   if v_head.status is null and end_run.state <> 'open' then
     v_out.version := pgstate._end_run(v_actor, end_run.key, v_head, end_run.state, end_run.type, end_run.data);
   elsif v_head.status is null then
     update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null, released = c.released + 1 where c.key = end_run.key;
-    v_out.version := pgstate._thread_write(v_actor, end_run.key, v_head, v_head.value || '{"status": "waiting"}', null, 'run');
-    if end_run.ready_in > interval '0' then
+    v_sleeps := end_run.waits_for is not null and pgstate._set_down_run(end_run.key, end_run.ready_in,
+      array(select k from unnest(end_run.waits_for) k where v_actor.reads @> k));
+    v_out.version := pgstate._thread_write(v_actor, end_run.key, v_head,
+      v_head.value || jsonb_build_object('status', case when v_sleeps then 'asleep' else 'waiting' end), null, 'run');
+    if end_run.waits_for is null and end_run.ready_in > interval '0' then
       perform pgstate._delay_run(end_run.key, end_run.ready_in);
     end if;
   end if;
@@ -10965,8 +12191,8 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate.end_run(text, bigint, text, text, bytea, interval, uuid, bigint, text) is
-  'Ends a run that the caller holds: state done with its result, failed (type error, data the message), cancelled; or gives it back to other workers (open), for ready_in at the earliest. Status ok with the version of its entry, stale or missing. PS001 PS004 PS007 PS010 PS031 PS040.';
+comment on function pgstate.end_run(text, bigint, text, text, bytea, interval, uuid, bigint, text, text[]) is
+  'Ends a run that the caller holds: state done with its result, failed (type error, data the message), cancelled; or gives it back to other workers (open), for ready_in at the earliest. With waits_for it sleeps: until ready_in is over, if it is given, a signal comes that one of its steps waits for, a run of these keys that it has started ends, or it is cancelled. Status ok with the version of its entry, stale or missing. PS001 PS004 PS007 PS010 PS031 PS040.';
 
 -- functions/runs/signal_run.sql
 create function pgstate.signal_run(
@@ -10989,12 +12215,14 @@ begin
   elsif octet_length(signal_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', signal_run.key);
   end if;
+  signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   v_head := pgstate._thread_lock(v_actor, signal_run.key, null, false, 'run');
   if v_head.live is not true then
     v_out.status := 'missing';
   elsif pgstate._add_signal(v_actor, signal_run.key, signal_run.name, signal_run.type, signal_run.data, v_head.at) then
     v_out.status := 'ok';
-    v_out.version := pgstate._thread_write(v_actor, signal_run.key, v_head, v_head.value || jsonb_build_object('signal', signal_run.name), null, 'run');
+    v_out.version := pgstate._thread_write(v_actor, signal_run.key, v_head, v_head.value || jsonb_build_object('signal', signal_run.name)
+      || case when v_head.value ->> 'status' = 'asleep' and not (pgstate._run_of(signal_run.key)).asleep then '{"status": "waiting"}'::jsonb else '{}' end, null, 'run');
   else
     v_out.status := 'ended';
   end if;
@@ -11005,7 +12233,7 @@ begin
 end
 $$;
 comment on function pgstate.signal_run(text, text, text, bytea, uuid, bigint, text) is
-  'Sends a signal to a run, whether or not anybody works on it: kept until a step of that name takes it, once. data is of a serializer''s form type. Status ok, missing, or ended. Needs read and write. PS001 PS004 PS007 PS010 PS031 PS040.';
+  'Sends a signal to a run, whether or not anybody works on it: kept until a step of that name takes it, once. data is of a serializer''s form type. Status ok, missing, or ended. Needs read and write. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/runs/take_signal.sql
 create function pgstate.take_signal(
@@ -11071,12 +12299,16 @@ begin
   elsif exists (select from pgstate.claim c where c.key = cancel_run.key and c.lease_until > v_head.at) then
     v_out.status := 'pending';
     if not v_head.value ? 'cancelling' then
-      perform pgstate._cancel_run(cancel_run.key, v_head.at);
+      v_done := pgstate._cancel_run(cancel_run.key, v_head.at);
       v_out.version := pgstate._thread_write(v_actor, cancel_run.key, v_head, v_head.value || '{"cancelling": true}', null, 'run');
+    end if;
+  elsif pgstate._cancel_run(cancel_run.key, v_head.at) then
+    v_out.status := 'pending';
+    if not v_head.value ? 'cancelling' then
+      v_out.version := pgstate._thread_write(v_actor, cancel_run.key, v_head, v_head.value || '{"cancelling": true, "status": "waiting"}', null, 'run');
     end if;
   else
     v_out.status := 'ok';
-    perform pgstate._cancel_run(cancel_run.key, v_head.at);
     v_out.version := pgstate._end_run(v_actor, cancel_run.key, v_head, 'cancelled', null, null);
   end if;
   if cancel_run.lane is not null then
@@ -11086,7 +12318,7 @@ begin
 end
 $$;
 comment on function pgstate.cancel_run(text, uuid, bigint, text) is
-  'Cancels a run: status ok; or pending while somebody works on it, who is told and undoes what there is to undo; missing, ended. Needs read and write. PS001 PS010 PS031 PS040.';
+  'Cancels a run: status ok; or pending while there may be something to undo: who works on it is told, else the next worker that knows its workflow does it. One that has no workflow, or has done nothing, ends at once. Also missing, ended. Needs read and write. PS001 PS010 PS031 PS040.';
 
 -- functions/runs/cancelled_runs.sql
 create function pgstate.cancelled_runs(keys text[], agent text default null) returns setof text
@@ -11410,19 +12642,53 @@ create function pgstate._on_version() returns trigger
 language plpgsql volatile
 as $$
 begin
-  if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off') is not true then
-    perform pgstate._wake_written();
+  if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off'
+      and (pg_catalog.current_setting('pgstate.quota', true) operator(pg_catalog.=) 'on') is not true) is not true then
+    -- which only _enter_write() can have set after the statement began
+    if pg_catalog.current_setting('pgstate.quota', true) operator(pg_catalog.=) 'on' then
+      perform pgstate._charge();
+    end if;
+    if (pg_catalog.current_setting('pgstate.wake', true) operator(pg_catalog.=) 'off') is not true then
+      perform pgstate._wake_written();
+    end if;
   end if;
   return null;
 end
 $$;
-comment on function pgstate._on_version() is 'Internal: wakes the watchers of the keys that a statement wrote.';
+comment on function pgstate._on_version() is 'Internal: counts what a statement wrote where the agent has a quota, and wakes its watchers.';
 
 create trigger version_wake after insert on pgstate.version for each statement execute function pgstate._on_version();
 
 -- triggers/version_search.sql
 -- Where there are rules already: see _follow_writes().
 select pgstate._follow_writes();
+
+-- triggers/audit.sql
+-- The audit trail is only added to. Retention lets go of what its time has passed for, and of its links after it; there is
+-- no other way, for the tables' owner neither, short of removing these triggers.
+create function pgstate._keep_audit() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if tg_op = 'DELETE' then
+    if tg_table_name = 'audit' then
+      if old.at < pgstate._now() - (select i.audit_keep from pgstate.install i) then
+        return old;
+      end if;
+    elsif not exists (select from pgstate.audit a where a.id = old.audit_id) then
+      return old;
+    end if;
+  end if;
+  raise exception using errcode = 'PS010', message = 'the audit trail is only added to',
+    hint = 'set_audit(keep) says after which time its entries are removed.';
+end
+$$;
+comment on function pgstate._keep_audit() is 'Internal: refuses to change or remove what the audit trail holds.';
+
+create trigger audit_kept before update or delete on pgstate.audit for each row execute function pgstate._keep_audit();
+create trigger audit_kept_whole before truncate on pgstate.audit for each statement execute function pgstate._keep_audit();
+create trigger audit_link_kept before update or delete on pgstate.audit_link for each row execute function pgstate._keep_audit();
+create trigger audit_link_kept_whole before truncate on pgstate.audit_link for each statement execute function pgstate._keep_audit();
 
 -- policies/policies.sql
 -- The second wall: under the functions, which check first, policies bind pgstate_api itself. They compare the key with
@@ -11667,6 +12933,18 @@ comment on column pgstate.activity.expires_at is 'When this version was to expir
 comment on column pgstate.activity.xid is 'The transaction: alike for what was written together. Xids of before a restore mean nothing.';
 comment on column pgstate.activity.seq is 'Order within the feed; not a cursor: a lower one may become visible after a higher one.';
 
+-- views/audit_log.sql
+create or replace view pgstate.audit_log with (security_invoker = true) as
+select a.id, a.at, a.event, a.agent, a.via, a.key, a.detail from pgstate.audit("limit" => null) a;
+comment on view pgstate.audit_log is 'The audit trail, where the reader administers.';
+comment on column pgstate.audit_log.id is 'Number; rises.';
+comment on column pgstate.audit_log.at is 'When it was.';
+comment on column pgstate.audit_log.event is 'What was done: grant, revoke, create_agent, set_policy, denied …';
+comment on column pgstate.audit_log.agent is 'Who did it, or was denied it.';
+comment on column pgstate.audit_log.via is 'The database login.';
+comment on column pgstate.audit_log.key is 'The key or subtree that it is about; null for the installation as a whole.';
+comment on column pgstate.audit_log.detail is 'What else there is to know; of a denial the words of who was denied.';
+
 -- views/agents.sql
 -- These three are the functions of the same names, which decide what the caller may see.
 create or replace view pgstate.agents with (security_invoker = true) as
@@ -11680,18 +12958,20 @@ comment on column pgstate.agents.created_at is 'When it was registered.';
 
 -- views/grants.sql
 create or replace view pgstate.grants with (security_invoker = true) as
-select g.agent, g.subtree, g."right", g.granted_by, g.granted_at from pgstate.grants() g;
+select g.agent, g.subtree, g."right", g.granted_by, g.granted_at, g.deny, g.until from pgstate.grants() g;
 comment on view pgstate.grants is 'Rights of agents on keys and subtrees; without admin on everything, only the reader''s own.';
 comment on column pgstate.grants.agent is 'Who has the right.';
 comment on column pgstate.grants.subtree is 'A key, a subtree (a/b/**) or ** for everything; {agent} stands for the agent''s name.';
 comment on column pgstate.grants."right" is 'read, write or admin.';
 comment on column pgstate.grants.granted_by is 'The agent that granted it.';
 comment on column pgstate.grants.granted_at is 'When it was granted.';
+comment on column pgstate.grants.deny is 'A denial, which wins over grants.';
+comment on column pgstate.grants.until is 'When it ends by itself; null for never.';
 
 -- views/policies.sql
 create or replace view pgstate.policies with (security_invoker = true) as
 select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at,
-       p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes
+       p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes, p.guard
   from pgstate.policies() p;
 comment on view pgstate.policies is 'Rules that hold for keys which the reader may read; null where a policy does not set something.';
 comment on column pgstate.policies.subtree is 'A key, a subtree (a/b/**) or ** for everything; for each key the nearest that sets something decides it.';
@@ -11707,6 +12987,7 @@ comment on column pgstate.policies.backoff is 'How long after its first failure 
 comment on column pgstate.policies.backoff_limit is 'The longest such pause.';
 comment on column pgstate.policies.dead_letter is 'Where work that was given up goes to.';
 comment on column pgstate.policies.claimed_writes is 'Claimed entries may be written without the token.';
+comment on column pgstate.policies.guard is 'What becomes of writes that hold a secret: refuse, redact or off.';
 
 -- grants/grants.sql
 -- Agents execute the agent-facing functions and touch no table; pgstate_api reaches the tables that policies guard; readers
@@ -11723,7 +13004,7 @@ grant usage on sequence pgstate.version_seq, pgstate.claim_token_seq to pgstate_
 grant select on sequence pgstate.version_floor to pgstate_api;
 
 grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims, pgstate.tasks,
-  pgstate.activity, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
+  pgstate.activity, pgstate.audit_log, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
 grant select on pgstate.thread, pgstate.checkpoint, pgstate.threads, pgstate.checkpoints to pgstate_reader;
 grant select on pgstate.run, pgstate.step, pgstate.runs, pgstate.steps to pgstate_reader;
 

@@ -12,9 +12,18 @@ begin
   end if;
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
          i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end into v_actor
+         case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
-    cross join pgstate.install i;
+    cross join pgstate.install i
+   where r.folded_until is null or r.folded_until > pgstate._now();
+  if v_actor.id is null then
+    -- nobody, or one of its grants has ended
+    select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
+           i.identity, r.reads @> p_key, r.writes @> p_key, null, null, i.policies,
+           case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
+      from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
+      cross join pgstate.install i;
+  end if;
   if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
     if coalesce(p_agent, '') = '' and coalesce(current_setting('pgstate.agent', true), '') = ''
        and exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then

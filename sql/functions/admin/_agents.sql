@@ -6,7 +6,7 @@ begin
     select a.name, (select l.login from pgstate.login l where l.agent_id = a.id limit 1),
            array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at
       from pgstate.agent a
-     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id)
+     where not a.grouping and (a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id))
      order by a.name;
 end
 $$;

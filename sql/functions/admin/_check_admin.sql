@@ -4,7 +4,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   -- {agent} is checked as what it may come to stand for: any segment, so the subtree above it
-  if not coalesce((select r.admins from pgstate.reach r where r.agent_id = p_actor.id)
+  if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
                   @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
     perform pgstate._deny();
   end if;

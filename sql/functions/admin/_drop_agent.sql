@@ -12,7 +12,7 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   -- a grant to it at the same time waits, and then finds no such agent
-  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name for update;
+  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name and not a.grouping for update;
   if v_id is null and not exists (select from pgstate.former_agent f where f.name = p_name) then
     perform pgstate._agent_id(p_name);
   elsif v_root then
@@ -33,6 +33,7 @@ begin
   delete from pgstate.agent a where a.id = v_id;
   insert into pgstate.former_agent (name, dropped_by) values (p_name, v_actor.name)
       on conflict on constraint former_agent_pkey do update set dropped_at = excluded.dropped_at, dropped_by = excluded.dropped_by;
+  perform pgstate._audit(v_actor, 'drop_agent', null, jsonb_build_object('agent', p_name));
   if v_keys <> '{}' then
     -- no version tells of it, and somebody may be waiting for these entries
     perform pgstate._wake(v_keys);

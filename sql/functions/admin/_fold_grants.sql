@@ -1,22 +1,25 @@
+-- Locks the group before it looks for members, who are added under the same lock, and members in the order of their ids. Two
+-- changes to one agent at the same time must not each fold without the other's row: the second waits here, and the
+-- statements after that see what the first has done.
 create function pgstate._fold_grants(p_agent_id int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_group boolean := (select a.grouping from pgstate.agent a where a.id = p_agent_id for no key update);
 begin
-  -- two grants to one agent at the same time must not each fold without the other's row
-  perform from pgstate.agent a where a.id = p_agent_id for no key update;
-  insert into pgstate.reach as r (agent_id, reads, writes, admins, touches)
-  select p_agent_id, f.reads, f.writes, f.admins, f.reads + f.writes
-    from (select coalesce(range_agg(u) filter (where g."right" = 'read'), '{}') as reads,
-                 coalesce(range_agg(u) filter (where g."right" = 'write'), '{}') as writes,
-                 coalesce(range_agg(u) filter (where g."right" = 'admin'), '{}') as admins
-            from pgstate.access_grant g join pgstate.agent a on a.id = g.agent_id
-            cross join lateral unnest(pgstate._subtree_ranges(g.subtree, a.name)) u
-           where g.agent_id = p_agent_id) f
+  if v_group then
+    perform pgstate._fold_grants(m.agent_id) from (
+      select x.agent_id from pgstate.group_member x where x.group_id = p_agent_id order by x.agent_id) m;
+    return;
+  end if;
+  insert into pgstate.reach as r (agent_id, reads, writes, admins, touches, folded_until)
+  select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until from pgstate._folded(p_agent_id) f
       on conflict on constraint reach_pkey do update
-     set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches;
-  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches
+     set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches,
+         folded_until = excluded.folded_until;
+  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until, quota = r.quota
     from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
    where a.id = p_agent_id and l.agent_id = p_agent_id;
 end
 $$;
-comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges, for the agent and for its logins.';
+comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges, for the agent and for its logins; of a group for each member.';

@@ -6,7 +6,7 @@ set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
   v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_pattern)
-    * (select r.admins + '{}' from pgstate.reach r where r.agent_id = p_actor.id);
+    * (select r.admins + '{}' from pgstate._reach r where r.agent_id = p_actor.id);
   v_regex text := pgstate._pattern_regex(p_pattern);
 begin
   if isempty(v_ranges) then

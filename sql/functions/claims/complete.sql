@@ -17,4 +17,4 @@ begin
 end
 $$;
 comment on function pgstate.complete(text, bigint, text, text, jsonb, text) is
-  'Finishes claimed work: removes the entry with op complete, if the token is the current claim''s: status ok, stale or missing. With move_to the result, or without one the entry''s value, is put there in the same transaction, or nothing is done: held when that key is claimed. PS001 PS003 PS004 PS007 PS008 PS010 PS030 PS040.';
+  'Finishes claimed work: removes the entry with op complete, if the token is the current claim''s: status ok, stale or missing. With move_to the result, or without one the entry''s value, is put there in the same transaction, or nothing is done: held when that key is claimed. PS001 PS003 PS004 PS007 PS008 PS009 PS010 PS030 PS040.';

@@ -120,4 +120,4 @@ begin
 end
 $$;
 comment on function pgstate.complete_many(text[], bigint[], jsonb[], text[], text[], uuid, bigint, boolean, text) is
-  'complete() for many claims in one statement, each to its own move_to: one outcome per row, in the order of the input, with the version of the completed entry; a refused row harms no other. PS007 PS010 PS031.';
+  'complete() for many claims in one statement, each to its own move_to: one outcome per row, in the order of the input, with the version of the completed entry; a refused row harms no other. PS007 PS009 PS010 PS031.';

@@ -63,6 +63,7 @@ begin
       elsif v_row.code is null and v_row.retry_in is not null and v_row.retry_in <> interval '0' and not pgstate._span_ok(v_row.retry_in) then
         v_row.code := 'PS007';
       end if;
+      v_row.error := pgstate._guarded(v_actor, v_row.key, v_row.error);
       if v_row.code is not null then
         v_again.status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
         v_again.code := v_row.code;

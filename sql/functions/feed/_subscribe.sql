@@ -1,5 +1,5 @@
 -- agents and patterns side by side. Returns the channel to LISTEN on; called again with it, the registration is replaced
--- and lives for another 90 seconds.
+-- and lives for another 90 seconds, or until the next grant of one of the agents ends.
 create function pgstate._subscribe(p_agents text[], p_patterns text[], p_channel text) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -11,7 +11,7 @@ begin
   select coalesce(range_agg(u), '{}') into v_ranges
     from unnest(p_agents, p_patterns) s (name, pattern)
     join pgstate.agent a on a.name = s.name and a.id = any (v_ids)
-    join pgstate.reach r on r.agent_id = a.id
+    join pgstate._reach r on r.agent_id = a.id
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
   if v_channel is null and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
     raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
@@ -19,7 +19,8 @@ begin
     v_channel := 'pgstate_' || replace(gen_random_uuid()::text, '-', '');
   end if;
   insert into pgstate.watcher as w (channel, login, agent_ids, ranges, expires_at)
-  values (v_channel, session_user, v_ids, v_ranges, pgstate._now() + interval '90 s')
+  values (v_channel, session_user, v_ids, v_ranges,
+          least(pgstate._now() + interval '90 s', (select min(r.folded_until) from pgstate._reach r where r.agent_id = any (v_ids))))
       on conflict on constraint watcher_pkey do update
      set agent_ids = excluded.agent_ids, ranges = excluded.ranges, expires_at = excluded.expires_at
    where w.login = excluded.login;

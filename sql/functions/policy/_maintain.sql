@@ -11,7 +11,7 @@ declare
   v_xmin xid8;
   v_last xid8;
   v_step pgstate.maintained;
-  v_all boolean := coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor_id), false);
+  v_all boolean := coalesce((select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor_id), false);
   v_done pgstate.maintained := row('ok', 0, false);
 begin
   perform from pgstate.sweep s where s.delay = interval '0' for update skip locked;
@@ -42,6 +42,8 @@ begin
     end if;
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
+  v_done.more := pgstate._seal_audit(p_limit) or v_done.more;
+  v_done.more := pgstate._thin_audit(p_limit) or v_done.more;
   v_done.more := pgstate._collect_threads(p_limit) or v_done.more;
   v_done.more := pgstate._collect_runs(p_limit) or v_done.more;
   -- indexing one key takes about as long as looking at ten versions
@@ -51,6 +53,13 @@ begin
     v_done.removed := null;
   elsif not exists (select from pgstate.search_build) then
     perform pgstate._follow_writes();
+  end if;
+  if v_all then
+    -- grants that have ended; who asks for less must not keep the agents' rows locked
+    perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() order by 1) r;
+    delete from pgstate.usage u where u.id in (
+      select x.id from pgstate.usage x where not exists (select from pgstate.quota q where q.agent_id = x.agent_id) for update skip locked);
+    delete from pgstate.access_grant g where g.until < pgstate._now() - interval '1 day';
   end if;
   return v_done;
 end

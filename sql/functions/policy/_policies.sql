@@ -4,12 +4,12 @@ create function pgstate._policies(p_actor pgstate._actor) returns setof pgstate.
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate.reach r where r.agent_id = p_actor.id);
+  v_reach pgstate.keymultirange := (select r.touches + r.admins from pgstate._reach r where r.agent_id = p_actor.id);
 begin
   return query
     select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at,
            p.max_attempts, p.backoff, p.backoff_limit,
-           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes
+           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes, p.guard
       from pgstate.policy p
      where v_reach && pgstate._pattern_ranges(p.subtree)
      order by p.subtree;

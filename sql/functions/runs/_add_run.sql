@@ -5,9 +5,9 @@ create function pgstate._add_run(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent)
+  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent, asleep)
   values (p_key, p_name, p_code, p_type, p_input, coalesce(p_priority, 0), coalesce(p_ready_at, p_now), p_now,
-          coalesce(p_ready_at, p_now) + p_timeout, p_parent);
+          coalesce(p_ready_at, p_now) + p_timeout, p_parent, coalesce(p_ready_at > p_now, false));
 end
 $$;
 comment on function pgstate._add_run(text, text, text, text, bytea, int, timestamptz, interval, text, timestamptz) is 'Internal: makes the run of an entry.';

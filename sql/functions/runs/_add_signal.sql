@@ -4,7 +4,14 @@ as $$
 begin
   insert into pgstate.signal (run_id, name, type, data, sender, via, sent_at)
   select r.id, p_name, p_type, p_data, p_actor.name, session_user, p_now from pgstate.run r where r.key = p_key and r.state = 'open';
-  return found;
+  if not found then
+    return false;
+  end if;
+  if exists (select from pgstate.run r join pgstate.step s on s.run_id = r.id
+              where r.key = p_key and r.asleep and s.kind = 'signal' and s.state = 'pending' and s.name = p_name) then
+    perform pgstate._wake_run(p_key);
+  end if;
+  return true;
 end
 $$;
 comment on function pgstate._add_signal(pgstate._actor, text, text, text, bytea, timestamptz) is 'Internal: keeps a signal for an open run.';

@@ -4,9 +4,12 @@ returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_wakes boolean := pgstate._wake_parent(p_key);
   v_version bigint;
 begin
   v_version := pgstate._thread_write(p_actor, p_key, p_head, p_head.value - 'cancelling' || jsonb_build_object('status', p_state)
+    -- workers look for who waited for this
+    || case when v_wakes then '{"wakes": true}'::jsonb else '{}' end
     || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(convert_from(p_data, 'UTF8'), 2000)) else '{}' end, null, 'run');
   perform pgstate._close_run(p_key, p_state, p_type, p_data);
   delete from pgstate.claim c where c.key = p_key;

@@ -1,11 +1,21 @@
 create function pgstate._next_ready(p_names text[], p_ranges pgstate.keymultirange, p_regex text) returns interval
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
   return (
-    select greatest(min(greatest(r.ready_at, c.lease_until, c.retry_at)) - pgstate._now(), interval '0')
-      from pgstate.run r left join pgstate.claim c on c.key = r.key
-     where r.name = any (p_names) and r.state = 'open' and r.key is not null and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex));
+    select greatest(min(x.at) - pgstate._now(), interval '0')
+      from (select distinct n from unnest(p_names) n) w (name)
+      cross join lateral (
+        select min(greatest(r.ready_at, c.lease_until, c.retry_at)) as at
+          from pgstate.run r left join pgstate.claim c on c.key = r.key
+         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and p_ranges @> r.key
+           and (p_regex is null or r.key ~ p_regex)
+        union all
+        (select r.ready_at
+           from pgstate.run r
+          where r.name = w.name and r.state = 'open' and r.key is not null and r.asleep and r.ready_at is not null and p_ranges @> r.key
+            and (p_regex is null or r.key ~ p_regex)
+          order by r.ready_at limit 1)) x);
 end
 $$;
 comment on function pgstate._next_ready(text[], pgstate.keymultirange, text) is 'Internal: until the first of these runs may be ready.';

@@ -1,4 +1,5 @@
--- The runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
+-- Wakes the runs whose time has come, whoever may take them: which those are, nobody is told. Rows that somebody has locked are left
+-- to the next, so this waits for nobody. Then the runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
 -- when the next of the others may be ready.
 create function pgstate._ready_runs(p_names text[], p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -6,12 +7,17 @@ as $$
 declare
   v_now timestamptz := pgstate._now();
 begin
+  update pgstate.run r set asleep = false, awaits = null
+   where r.id = any (array(
+     select x.id from pgstate.run x
+      where x.name = any (p_names) and x.ready_at <= v_now and x.state = 'open' and x.key is not null and x.asleep
+      limit 1000 for no key update skip locked));
   return array(
     select e.key
       from (select distinct n from unnest(p_names) n) w (name)
       cross join lateral (
         select r.key, r.priority, r.ready_at, r.id from pgstate.run r
-         where r.name = w.name and r.state = 'open' and r.key is not null and r.ready_at <= v_now
+         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and r.ready_at <= v_now
            and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex)
            and not exists (select from pgstate.claim c where c.key = r.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)) m
       join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'run' and (e.expires_at is null or e.expires_at > v_now)

@@ -6,7 +6,8 @@ as $$
 declare
   v_id bigint;
 begin
-  update pgstate.run r set state = 'open', ended_at = null, result = null, result_type = null, cancel_at = null, deadline = null
+  update pgstate.run r set state = 'open', ended_at = null, result = null, result_type = null, cancel_at = null, deadline = null,
+         asleep = false, awaits = null, ready_at = least(r.ready_at, pgstate._now())
    where r.key = p_key returning r.id into v_id;
   if exists (select from pgstate.step s where s.run_id = v_id and s.kind = 'undo') then
     delete from pgstate.step s where s.run_id = v_id;

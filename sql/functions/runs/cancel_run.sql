@@ -20,12 +20,16 @@ begin
   elsif exists (select from pgstate.claim c where c.key = cancel_run.key and c.lease_until > v_head.at) then
     v_out.status := 'pending';
     if not v_head.value ? 'cancelling' then
-      perform pgstate._cancel_run(cancel_run.key, v_head.at);
+      v_done := pgstate._cancel_run(cancel_run.key, v_head.at);
       v_out.version := pgstate._thread_write(v_actor, cancel_run.key, v_head, v_head.value || '{"cancelling": true}', null, 'run');
+    end if;
+  elsif pgstate._cancel_run(cancel_run.key, v_head.at) then
+    v_out.status := 'pending';
+    if not v_head.value ? 'cancelling' then
+      v_out.version := pgstate._thread_write(v_actor, cancel_run.key, v_head, v_head.value || '{"cancelling": true, "status": "waiting"}', null, 'run');
     end if;
   else
     v_out.status := 'ok';
-    perform pgstate._cancel_run(cancel_run.key, v_head.at);
     v_out.version := pgstate._end_run(v_actor, cancel_run.key, v_head, 'cancelled', null, null);
   end if;
   if cancel_run.lane is not null then
@@ -35,4 +39,4 @@ begin
 end
 $$;
 comment on function pgstate.cancel_run(text, uuid, bigint, text) is
-  'Cancels a run: status ok; or pending while somebody works on it, who is told and undoes what there is to undo; missing, ended. Needs read and write. PS001 PS010 PS031 PS040.';
+  'Cancels a run: status ok; or pending while there may be something to undo: who works on it is told, else the next worker that knows its workflow does it. One that has no workflow, or has done nothing, ends at once. Also missing, ended. Needs read and write. PS001 PS010 PS031 PS040.';

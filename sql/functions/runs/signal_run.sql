@@ -18,12 +18,14 @@ begin
   elsif octet_length(signal_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', signal_run.key);
   end if;
+  signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   v_head := pgstate._thread_lock(v_actor, signal_run.key, null, false, 'run');
   if v_head.live is not true then
     v_out.status := 'missing';
   elsif pgstate._add_signal(v_actor, signal_run.key, signal_run.name, signal_run.type, signal_run.data, v_head.at) then
     v_out.status := 'ok';
-    v_out.version := pgstate._thread_write(v_actor, signal_run.key, v_head, v_head.value || jsonb_build_object('signal', signal_run.name), null, 'run');
+    v_out.version := pgstate._thread_write(v_actor, signal_run.key, v_head, v_head.value || jsonb_build_object('signal', signal_run.name)
+      || case when v_head.value ->> 'status' = 'asleep' and not (pgstate._run_of(signal_run.key)).asleep then '{"status": "waiting"}'::jsonb else '{}' end, null, 'run');
   else
     v_out.status := 'ended';
   end if;
@@ -34,4 +36,4 @@ begin
 end
 $$;
 comment on function pgstate.signal_run(text, text, text, bytea, uuid, bigint, text) is
-  'Sends a signal to a run, whether or not anybody works on it: kept until a step of that name takes it, once. data is of a serializer''s form type. Status ok, missing, or ended. Needs read and write. PS001 PS004 PS007 PS010 PS031 PS040.';
+  'Sends a signal to a run, whether or not anybody works on it: kept until a step of that name takes it, once. data is of a serializer''s form type. Status ok, missing, or ended. Needs read and write. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';

@@ -34,6 +34,7 @@ begin
     end if;
     return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
   end if;
+  start_run.input := pgstate._guarded_data(v_actor, start_run.key, start_run.input_type, start_run.input, true);
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
   if not v_head.live then
@@ -53,8 +54,13 @@ begin
     if v_claim.key is null then
       v_status := 'held';
       select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
-    elsif not v_created and v_run.code is distinct from start_run.code then
-      perform pgstate._new_code(start_run.key, start_run.code);
+    elsif not v_created then
+      if v_run.asleep then
+        perform pgstate._wake_run(start_run.key);
+      end if;
+      if v_run.code is distinct from start_run.code then
+        perform pgstate._new_code(start_run.key, start_run.code);
+      end if;
     end if;
   elsif v_created then
     v_status := 'created';
@@ -71,4 +77,4 @@ begin
 end
 $$;
 comment on function pgstate.start_run(text, interval, text, text, bytea, text, int, timestamptz, interval, interval, text, uuid, bigint, text) is
-  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write. PS001 PS004 PS007 PS010 PS031 PS040.';
+  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';

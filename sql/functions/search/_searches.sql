@@ -8,7 +8,7 @@ begin
            not exists (select from pgstate.search_build b where pgstate._pattern_ranges(b.subtree) && r.ranges),
            r.set_by, r.set_at
       from pgstate.search_rule r
-     where (select x.touches + x.admins from pgstate.reach x where x.agent_id = p_actor.id) && r.ranges
+     where (select x.touches + x.admins from pgstate._reach x where x.agent_id = p_actor.id) && r.ranges
      order by r.subtree;
 end
 $$;

@@ -12,6 +12,7 @@ declare
   v_versions bigint[];
   v_count int := cardinality(p_keys);
   v_values jsonb[];
+  v_texts text;
   v_ended int;
   v_entries pgstate.entry[];
   v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
@@ -26,13 +27,15 @@ begin
   end if;
   begin
     if p_move_tos is not null then
-      select array_agg(coalesce(x.result, x.value) order by x.ord) into v_values
+      select array_agg(coalesce(x.result, x.value) order by x.ord), string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_texts
         from (select i.ord, i.result,
                      case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value
                 from (select u.* from unnest(p_keys, p_results) with ordinality as u (key, result, ord) order by u.key collate "C") i
                 join pgstate.entry e on e.key = i.key and e.value is not null
                order by e.key for update of e) x;
-      if cardinality(v_values) is distinct from v_count then
+      if cardinality(v_values) is distinct from v_count
+         -- what was there may have been written where no guard was
+         or (' ' || array_to_string(p_move_tos, ' ') || ' ' || v_texts) ~ pgstate._secret_hint() then
         raise exception using errcode = 'PS998';
       end if;
     end if;

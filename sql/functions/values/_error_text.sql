@@ -11,6 +11,7 @@ begin
     when 'PS006' then 'the operand does not fit the current value: add takes numbers, max and min numbers or strings, append, union and messages lists, merge and deep_merge objects'
     when 'PS007' then 'invalid argument: expect is 0 or a version, ttl is positive and at most 100 years, not_before lies between 1970 and 9999, complete needs a token, an op_id has 1 to 256 bytes'
     when 'PS008' then 'the value does not fit the JSON Schema that holds for this key: explain_policy(key) shows it'
+    when 'PS009' then 'the key or value holds what looks like a secret: store a handle ($CRED{name}), or have an administrator set guard => ''redact'' or ''off'' for the key'
     when 'PS010' then 'access denied'
     when 'PS030' then 'this op_id was used for another request: a new request needs a new op_id'
     when 'PS040' then 'the key holds a thread or a run: write it through its own functions'

@@ -68,6 +68,10 @@ declare
   v_reducer text;
   v_limit int;
   v_floor bigint;
+  v_denied text[];
+  v_done text;
+  v_suspect boolean := (' ' || array_to_string(p_keys, ' ') || ' ' || coalesce(array_to_string(p_values, ' '), '')) ~ pgstate._secret_hint();
+  v_secret text;
 begin
   select array_agg(row(
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
@@ -175,6 +179,19 @@ begin
       end if;
     end if;
 
+    -- a guard as absent leaves the key in a tombstone
+    if v_suspect and v_code is null and s.op in ('put', 'merge', 'check', 'absent') then
+      v_secret := pgstate._secret_rule(s.key || ' ' || coalesce(s.operand::text, ''));
+      if v_secret is not null and v_rules.guard is distinct from 'off' then
+        if v_rules.guard = 'redact' and pgstate._secret_rule(s.key) is null then
+          s.operand := pgstate._redact(s.operand::text)::jsonb;
+        else
+          v_code := 'PS009';
+          v_message := v_secret;
+        end if;
+      end if;
+    end if;
+
     if v_code is null then
       if not v_known and v_live and (s.expect_value is not null or s.return_value) then
         v_value := pgstate._fold(case when v_rebased then v_full else pgstate._current_value(v_key) end, v_reducers, v_operands);
@@ -247,8 +264,21 @@ begin
           end if;
           v_new := case when pgstate._built_in(v_reducer) then pgstate._reduce(v_reducer, case when v_live then v_value end, s.operand)
                         else pgstate._reduce_by(v_reducer, case when v_live then v_value end, s.operand) end;
+          -- of harmless parts an own one may make a secret
+          if not pgstate._built_in(v_reducer) and v_rules.guard is distinct from 'off' then
+            v_secret := pgstate._secret_rule(v_new::text);
+            if v_rules.guard = 'redact' then
+              v_new := pgstate._redact(v_new::text)::jsonb;
+              v_secret := null;
+            end if;
+          else
+            v_secret := null;
+          end if;
           if v_new is null then
             v_code := 'PS006';
+          elsif v_secret is not null then
+            v_code := 'PS009';
+            v_message := v_secret;
           elsif pg_column_size(v_new) > v_limit then
             v_code := 'PS004';
           elsif not v_live or v_new <> v_value or s.ttl is not null then
@@ -332,6 +362,9 @@ begin
       v_known := true;
     end if;
     if v_code is not null then
+      if v_code = 'PS010' then
+        v_denied := v_denied || s.key;
+      end if;
       v_status := case v_code when 'PS010' then 'denied' else 'invalid' end;
       v_out[s.ord] := row(s.ord, v_status, null, null, v_code, v_message, null)::pgstate.outcome;
     elsif v_status = 'ok' then
@@ -365,6 +398,10 @@ begin
       v_dirty := false;
     end if;
   end loop;
+
+  if v_denied is not null then
+    v_done := pgstate._audit_denied(p_actor, v_denied[1], jsonb_build_object('asked', 'write', 'keys', nullif(cardinality(v_denied), 1)));
+  end if;
 
   if p_atomic and v_failed then
     for v_index in 1 .. v_last loop

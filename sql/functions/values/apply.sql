@@ -98,12 +98,12 @@ begin
                               v_a.tokens, v_a.priorities, v_a.not_befores, v_a.reducers, wake => apply.wake, "atomic" => true,
                               agent => apply.agent) o;
     -- a refused row is an error of the call
-    select r.item ->> 'key' as key, o.item ->> 2 as code into v_row
+    select r.item ->> 'key' as key, o.item ->> 2 as code, case o.item ->> 2 when 'PS009' then pgstate._secret_rule(r.item::text) end as rule into v_row
       from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)
       join jsonb_array_elements(v_rows) with ordinality as r (item, ord) using (ord)
      where o.item ->> 2 is not null order by ord limit 1;
     if found then
-      perform pgstate._raise(v_row.code, v_row.key);
+      perform pgstate._raise(v_row.code, v_row.key, pgstate._error_text(v_row.code, v_row.key) || ': ' || v_row.rule);
     end if;
     if apply.op_id is not null then
       perform pgstate._op_end(v_actor, apply.op_id, coalesce(v_outcome, '[]'));
@@ -122,4 +122,4 @@ begin
 end
 $$;
 comment on function pgstate.apply(jsonb, jsonb, text, uuid, bigint, boolean, text) is
-  'Several keys, all or nothing. guards: [{"key", one of "exists": true, "absent": true, "version": n, "value": json, "token": n}]; operations: [{"op": "put"|"merge"|"delete"|"complete", "key", and the arguments of that function}] (merge takes "operand", ttl is seconds or an interval). One row per guard, then per operation: ok everywhere, or nothing was done and the failing rows say conflict, held, stale or missing and the others skipped. PS001 PS003 PS004 PS005 PS006 PS007 PS010 PS030 PS031 PS040.';
+  'Several keys, all or nothing. guards: [{"key", one of "exists": true, "absent": true, "version": n, "value": json, "token": n}]; operations: [{"op": "put"|"merge"|"delete"|"complete", "key", and the arguments of that function}] (merge takes "operand", ttl is seconds or an interval). One row per guard, then per operation: ok everywhere, or nothing was done and the failing rows say conflict, held, stale or missing and the others skipped. PS001 PS003 PS004 PS005 PS006 PS007 PS009 PS010 PS030 PS031 PS040.';

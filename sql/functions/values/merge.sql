@@ -11,4 +11,4 @@ begin
 end
 $$;
 comment on function pgstate.merge(text, jsonb, text, interval, text, bigint, boolean, text) is
-  'Merges an operand into a key inside the database, by replace, append, add, max, min, union, merge, deep_merge, messages or first, or without a name by the one that a policy sets; a missing key starts from the operand. Status as put(); the merged value when return_value. A merge that changes nothing makes no version, unless it gives a ttl, or the value grows by merges beyond 2 kB: what is merged into that is kept by itself. PS001 PS003 PS004 PS005 PS006 PS008 PS010 PS030 PS040.';
+  'Merges an operand into a key inside the database, by replace, append, add, max, min, union, merge, deep_merge, messages or first, or without a name by the one that a policy sets; a missing key starts from the operand. Status as put(); the merged value when return_value. A merge that changes nothing makes no version, unless it gives a ttl, or the value grows by merges beyond 2 kB: what is merged into that is kept by itself. PS001 PS003 PS004 PS005 PS006 PS008 PS009 PS010 PS030 PS040.';

@@ -11,4 +11,4 @@ begin
 end
 $$;
 comment on function pgstate.put(text, jsonb, bigint, jsonb, interval, text, bigint, int, timestamptz, text) is
-  'Writes a key. expect: null writes regardless, 0 creates only, n replaces version n; expect_value compares the value. Status ok with the new version, or conflict (current version and value), held (somebody else''s claim), stale (token). ttl null: no expiry. PS001 PS003 PS004 PS007 PS008 PS010 PS030 PS040.';
+  'Writes a key. expect: null writes regardless, 0 creates only, n replaces version n; expect_value compares the value. Status ok with the new version, or conflict (current version and value), held (somebody else''s claim), stale (token). ttl null: no expiry. PS001 PS003 PS004 PS007 PS008 PS009 PS010 PS030 PS040.';

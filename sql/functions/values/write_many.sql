@@ -80,12 +80,15 @@ begin
 
   if v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
      and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true
+     -- together: a regular expression costs as much for one value as for a kilobyte of them
+     and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
      and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                         write_many.priorities, write_many.not_befores);
   elsif v_states is null and write_many.expects is null and write_many.expect_values is null and write_many.ttls is null
         and write_many.tokens is null and write_many.priorities is null and write_many.not_befores is null
         and write_many.return_values is null and 'merge' = all (v_ops)
+        and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
         and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
   elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then

@@ -1,5 +1,4 @@
-"""What the client returns. Rows are wrapped, not copied: a value is decoded when it is first looked at, so that listing
-a thousand entries costs what fetching them costs."""
+"""Entries and their changes, rules for them, who may do what, and the client itself."""
 
 from __future__ import annotations
 
@@ -231,57 +230,6 @@ class Page(Sequence[Entry[Any]]):
         return f"Page({list(self)!r})"
 
 
-class Found(Entry[Any]):
-    """An entry that a search found. `priority` and `not_before` are not known: AttributeError."""
-
-    __slots__ = ()
-
-    @property
-    def score(self) -> float | None:
-        """What the results are ordered by, highest first; None for what was listed without a query."""
-        return self._row["score"]  # type: ignore[no-any-return]
-
-    @property
-    def text_rank(self) -> float | None:
-        """How well the words fit (ts_rank_cd); None for what only a vector found."""
-        return self._row["text_rank"]  # type: ignore[no-any-return]
-
-    @property
-    def distance(self) -> float | None:
-        """From the query's vector to the nearest of the entry's; None for what only words found."""
-        return self._row["distance"]  # type: ignore[no-any-return]
-
-    def __repr__(self) -> str:
-        return f"Found(key={self.key!r}, score={self.score!r}, version={self.version}, value={self.value!r})"
-
-
-class FoundPage(Sequence[Found]):
-    """What a search found, best first. `after` starts the next page, None when this one was not full."""
-
-    __slots__ = ("_decode", "_rows", "_skip", "after")
-
-    def __init__(self, rows: Sequence[Row], after: str | None, decode: Callable[[str], Any], skip: int = 0) -> None:
-        self._rows = rows
-        self._decode = decode
-        self._skip = skip
-        self.after = after
-
-    @overload
-    def __getitem__(self, index: int) -> Found: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Found]: ...
-    def __getitem__(self, index: int | slice) -> Found | list[Found]:
-        if isinstance(index, slice):
-            return [Found(row, self._decode, self._skip) for row in self._rows[index]]
-        return Found(self._rows[index], self._decode, self._skip)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __repr__(self) -> str:
-        return f"FoundPage({list(self)!r})"
-
-
 @dataclass(frozen=True, slots=True)
 class ChangePage:
     """A page of the feed: go on from `cursor`; `more` says that the page was full."""
@@ -318,76 +266,6 @@ class RolledBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """Exclusive ownership of an entry until `lease_until`. `token` is the fencing token that every write takes."""
-
-    key: str
-    value: Any
-    version: int
-    token: int
-    lease_until: datetime
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class HeldClaim:
-    """A claim as everybody sees it who may read the entry: `holder` is an agent, `lease_left` is by the server's clock,
-    `attempts` counts the claims since the entry was created. The token is the holder's alone."""
-
-    key: str
-    holder: str
-    lease_until: datetime
-    lease_left: timedelta
-    attempts: int
-    claimed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class TaskState:
-    """An entry as a piece of work. `state` is waiting, claimed (by `holder`, `lease_left` by the server's clock),
-    failed (given up: `error`) or finished. `attempts` counts the claims, `error` is what the last failure said, and
-    `next_try` when one that waits may be claimed, None for at once."""
-
-    key: str
-    state: str
-    priority: int
-    holder: str | None
-    lease_until: datetime | None
-    lease_left: timedelta | None
-    attempts: int
-    error: str | None
-    next_try: datetime | None
-    version: int
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """What became of work that failed: it may be claimed again `retry_in` from now; None when its attempts were used
-    up, and `moved_to` then says where it was moved, None that it stays."""
-
-    attempts: int
-    retry_in: timedelta | None
-    moved_to: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ForcedRelease:
-    """A claim that an operator ended: whose it was (None: nobody's, after a failure), until when, who ended it and
-    through which login."""
-
-    key: str
-    at: datetime
-    token: int
-    holder: str | None
-    lease_until: datetime | None
-    attempts: int
-    released_by: str
-    via: str
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """Outcome of one row of a set-based call or of apply(): `status` is ok, conflict, held, stale, missing, skipped,
     denied or invalid; `version` the new or current one; `code` and `message` say why a row was refused."""
@@ -402,73 +280,6 @@ class Result:
     @property
     def ok(self) -> bool:
         return self.status == "ok"
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadInfo:
-    """A thread: the checkpoint that was saved last and its namespace, how many there are in all, and the bytes that
-    were sent for them. `forked_from` is the key that it was forked from, `forked_id` the checkpoint (None: all)."""
-
-    key: str
-    checkpoint: str | None
-    ns: str | None
-    checkpoints: int
-    bytes: int
-    version: int
-    writer: str
-    via: str
-    created_at: datetime
-    updated_at: datetime
-    expires_at: datetime | None
-    forked_from: str | None
-    forked_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointInfo:
-    """A checkpoint without its values. `id` rises with time within a namespace; `parent` is the one that it came
-    after, `channels` the names of its values, `size` the bytes that were sent for it."""
-
-    key: str
-    namespace: str
-    id: str
-    parent: str | None
-    metadata: Any
-    channels: list[str]
-    size: int
-    created_at: datetime
-    writer: str
-    via: str
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """A channel of a checkpoint, as anybody can read it: `value` where it is JSON, else None and the serializer's
-    `type` (None: the channel has no value). `version` is as the caller counts, None where none is told."""
-
-    name: str
-    type: str | None
-    version: str | None
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class PendingWrite:
-    """What a task wrote to a channel after a checkpoint, and no later one holds yet."""
-
-    task_id: str
-    channel: str
-    value: Any
-    idx: int
-    task_path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint(CheckpointInfo):
-    """A checkpoint: `state` has its channels, `writes` what tasks wrote after it."""
-
-    state: dict[str, Any]
-    writes: list[PendingWrite]
 
 
 @dataclass(frozen=True, slots=True)
@@ -505,13 +316,15 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A right of an agent on a key or subtree."""
+    """A right of an agent or group on a key or subtree, or with `deny` that it has not; `until` when, None for ever."""
 
     agent: str
     subtree: str
     right: str
     granted_by: str
     granted_at: datetime
+    deny: bool
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -532,6 +345,7 @@ class Policy:
     backoff_limit: timedelta | None = None
     dead_letter: str | None = None
     claimed_writes: bool | None = None
+    guard: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -544,49 +358,6 @@ class PolicySetting:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchRule:
-    """What is indexed for search on a key or subtree; `ready` when what was there before is indexed too."""
-
-    subtree: str
-    fields: list[str]
-    config: str
-    vectors: str | None
-    vector_fields: list[str] | None
-    ready: bool
-    set_by: str
-    set_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class VectorIndex:
-    """A vector index: vectors of one model. `distance` is cosine, l2 or inner_product; `method` hnsw, ivfflat or exact;
-    `type` vector or halfvec."""
-
-    name: str
-    model: str
-    dims: int
-    distance: str
-    method: str
-    type: str
-    created_by: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Unembedded:
-    """An entry that waits for a vector of each of `texts`, by `model`, for the index `vectors`; `digest` is of these
-    texts."""
-
-    key: str
-    version: int
-    digest: str
-    vectors: str
-    model: str
-    dims: int
-    texts: list[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Maintained:
     """One step of retention and indexing: `status` is ok, or busy when another client was at it; `removed` counts
     versions, None for an agent without admin on everything; `more` says that more waits."""
@@ -594,55 +365,6 @@ class Maintained:
     status: str
     removed: int | None
     more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RunInfo:
-    """A run. `state` is waiting, running, done, failed or cancelled; `step` the step that was finished last, `steps`
-    how many are; `holder` and `lease_until` who works on it. `result` and `input` where they are JSON."""
-
-    key: str
-    name: str | None
-    state: str
-    step: str | None
-    steps: int
-    holder: str | None
-    lease_until: datetime | None
-    attempts: int
-    priority: int
-    ready_at: datetime | None
-    deadline: datetime | None
-    error: str | None
-    result: Any
-    input: Any
-    code: str | None
-    parent: str | None
-    forked_from: str | None
-    forked_step: str | None
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    ended_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class StepInfo:
-    """A step of a run. `kind` is step, map, sleep, signal, child, now or undo, `state` pending, done or failed;
-    `position` the how many-eth of the code it is; `attempts` how often who finished it tried; `due_at` until when it
-    sleeps, or waits for a signal; `token` that of the worker that recorded it. `result` where it is JSON."""
-
-    step: str
-    name: str
-    kind: str
-    state: str
-    position: int | None
-    result: Any
-    error: str | None
-    attempts: int
-    started_at: datetime
-    finished_at: datetime | None
-    due_at: datetime | None
-    token: int | None
 
 
 @dataclass(slots=True)

@@ -1,0 +1,68 @@
+"""What is taken for a secret: the rules of the database (sql/functions/guards/), for what it cannot look into."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from pgstate import _paths
+
+# Every match of a rule contains one of these: looked for first, at a fiftieth of what the rules cost.
+_NEEDLES = (
+    *(
+        "sk-",
+        "://",
+        "eyJ",
+        "KIA",
+        "SIA",
+        "AIza",
+        "hf_",
+        "gsk_",
+        "xai-",
+        "glpat-",
+        "xox",
+        "xapp-",
+        "gho_",
+        "ghp_",
+        "ghs_",
+    ),
+    *("ghu_", "ghr_", "_pat_", "k_live_", "npm_", "pypi-A", "AccountKey=", "PRIVATE KEY"),
+)
+_ROW = re.compile(r"\['([a-z_]+)', '(.*)'\]")
+_HINT = re.compile(r"return '(.*)';")
+
+
+@cache
+def rules() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Names and expressions, most specific first: those of `_secret_patterns()`, read from its source."""
+    text = _paths.sql("functions/guards/_secret_patterns.sql").read_text("utf-8")
+    return tuple((name, re.compile(pattern)) for name, pattern in _ROW.findall(text))
+
+
+@cache
+def hint() -> re.Pattern[str]:
+    """That of `_secret_hint()`, for texts that begin with a blank."""
+    (found,) = _HINT.findall(_paths.sql("functions/guards/_secret_hint.sql").read_text("utf-8"))
+    return re.compile(found)
+
+
+def _suspect(text: str) -> bool:
+    for needle in _NEEDLES:
+        if needle in text:
+            return hint().search(f" {text}") is not None
+    return False
+
+
+def rule_of(text: str) -> str | None:
+    """The first rule that something in the text fits, as `_secret_rule()`."""
+    if _suspect(text):
+        return next((name for name, pattern in rules() if pattern.search(text)), None)
+    return None
+
+
+def redact(text: str) -> str:
+    """The text with [redacted:rule] in place of each secret, as `_redact()`."""
+    if _suspect(text):
+        for name, pattern in rules():
+            text = pattern.sub(f"[redacted:{name}]", text)
+    return text

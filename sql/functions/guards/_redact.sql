@@ -1,0 +1,17 @@
+-- Also of the text of JSON, which stays JSON: see _secret_patterns().
+create function pgstate._redact(p_text text) returns text
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rule text[];
+  v_text text := p_text;
+begin
+  if (' ' || p_text) ~ pgstate._secret_hint() then
+    foreach v_rule slice 1 in array pgstate._secret_patterns() loop
+      v_text := regexp_replace(v_text, v_rule[2], '[redacted:' || v_rule[1] || ']', 'g');
+    end loop;
+  end if;
+  return v_text;
+end
+$$;
+comment on function pgstate._redact(text) is 'Internal: a text with [redacted:rule] in place of each secret.';

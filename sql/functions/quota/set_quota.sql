@@ -1,0 +1,9 @@
+create function pgstate.set_quota(agent text, entries bigint default null, bytes bigint default null, writes_per_minute int default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_quota(set_quota.agent, set_quota.entries, set_quota.bytes, set_quota.writes_per_minute);
+end
+$$;
+comment on function pgstate.set_quota(text, bigint, bigint, int) is
+  'How many entries an agent may keep (those whose newest version is its), how many bytes their values may have, and how many versions it may write in a minute of the clock; null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Data of checkpoints and steps is not counted, only their entries. Needs admin on everything. PS007 PS010.';

@@ -1,0 +1,45 @@
+"""Groups, denials and explanations in the shell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from client._cli import Result, invoke
+
+
+@pytest.fixture
+def pg(dsn: str) -> Callable[..., Result]:
+    return lambda *args: invoke(*args, dsn=dsn)
+
+
+def _rows(result: Result) -> list[dict[str, object]]:
+    assert result.code == 0, result
+    return [json.loads(line) for line in result.out.splitlines()]
+
+
+def test_groups_and_denials(pg: Callable[..., Result]) -> None:
+    for command in (
+        ("agents", "create", "alice"), ("groups", "create", "crew"), ("groups", "add", "crew", "alice"),
+        ("grant", "crew", "a/**", "read", "write", "--ttl", "1h"), ("grant", "alice", "a/b/**", "read", "--deny"),
+    ):  # fmt: skip
+        assert pg(*command).code == 0, command
+    assert [(row["group"], row["members"]) for row in _rows(pg("groups", "--json"))] == [("crew", ["alice"])]
+    shown = {(row["agent"], row["right"], row["deny"], row["until"] is None) for row in _rows(pg("grant", "--json"))}
+    assert {("crew", "read", False, False), ("alice", "read", True, True)} <= shown
+    found = {
+        (row["right"], row["subtree"]): (row["state"], row["through"]) for row in _rows(pg("access", "alice", "--json"))
+    }
+    assert found["read", "a/**"] == ("partly denied", "crew")
+    assert _rows(pg("access", "alice", "a/1", "write", "--json"))[0]["through"] == "crew"
+    denied = pg("access", "alice", "a/b/1", "read", "--json")
+    assert denied.code == 5 and json.loads(denied.out.splitlines()[0])["deny"] is True
+    assert pg("access", "alice", "a/b/1").code == 2
+    assert pg("revoke", "alice", "a/b/**", "read", "--deny").code == 0
+    assert pg("access", "alice", "a/b/1", "read").code == 0
+    assert pg("groups", "remove", "crew", "alice").code == 0
+    assert pg("access", "alice", "a/b/1", "read").code == 5
+    assert pg("groups", "drop", "crew").code == 0
+    assert pg("groups", "--json").out == ""

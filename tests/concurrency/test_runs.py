@@ -1,0 +1,57 @@
+"""Runs under several sessions: who waits for the end of another is woken, whichever comes first."""
+
+from __future__ import annotations
+
+import pytest
+
+from concurrency._open import BOTH, Begin, Start
+from conftest import Clock
+from sql._caller import Caller, MakeAgent, seconds
+
+pytestmark = pytest.mark.core
+
+LEASE = seconds(600)
+
+
+async def _taken(root: Caller) -> list[str]:
+    return [row["key"] for row in await root.rows("take_runs", ["w"], 9, LEASE) if row["status"] == "ok"]
+
+
+async def _both(root: Caller) -> tuple[int, int]:
+    parent = (await root("start_run", "p", LEASE, name="w"))["token"]
+    return parent, (await root("start_run", "p/c", LEASE, parent="p"))["token"]
+
+
+@BOTH
+async def test_a_child_ends_while_its_parent_falls_asleep(root: Caller, begin: Begin, session: MakeAgent, blocked: Start, commits: bool) -> None:  # fmt: skip
+    parent, child = await _both(root)
+    first, other = await begin(), await session()
+    await first.caller("end_run", "p/c", child, "done")
+    waiting = await blocked(other, other("end_run", "p", parent, "open", waits_for=["p/c"]))
+    await first.end(commits)
+    assert (await waiting)["status"] == "ok"
+    assert await _taken(root) == (["p"] if commits else [])
+
+
+@BOTH
+async def test_a_parent_falls_asleep_while_its_child_ends(root: Caller, begin: Begin, session: MakeAgent, blocked: Start, commits: bool) -> None:  # fmt: skip
+    parent, child = await _both(root)
+    first, other = await begin(), await session()
+    await first.caller("end_run", "p", parent, "open", waits_for=["p/c"])
+    waiting = await blocked(other, other("end_run", "p/c", child, "done"))
+    await first.end(commits)
+    assert (await waiting)["status"] == "ok"
+    # else it is held still
+    assert await _taken(root) == (["p"] if commits else [])
+
+
+async def test_workers_wait_for_nobody(root: Caller, begin: Begin, session: MakeAgent, clock: Clock) -> None:
+    """One that is due is woken by another worker, in a transaction that is open yet: others take what else there is."""
+    await root("start_run", "b", name="w")
+    later = await root.fetchval("select pgstate._now() + interval '60 s'")
+    await root("start_run", "a", name="w", priority=1, ready_at=later)
+    await clock.advance(61)
+    first, other = await begin(), await session()
+    assert (await first.caller("take_runs", ["w"], 1, LEASE))["key"] == "a"
+    assert (await other("take_runs", ["w"], 1, LEASE))["key"] == "b"
+    await first.end(True)
