@@ -36,6 +36,8 @@ from pgstate.errors import (
 from pgstate.types import (
     UNSET,
     Agent,
+    AuditCheck,
+    AuditRecord,
     Change,
     ChangePage,
     Channel,
@@ -73,6 +75,8 @@ __all__ = [
     "UNSET",
     "AccessDenied",
     "Agent",
+    "AuditCheck",
+    "AuditRecord",
     "BoundState",
     "Change",
     "ChangePage",

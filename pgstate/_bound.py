@@ -98,6 +98,9 @@ class BoundCore:
     def wake(self, keys: list[str], agent: str | None) -> None:
         """Nothing: the database does it."""
 
+    def report_denial(self, asked: str, key: str | None, agent: str | None) -> None:
+        """Nothing: a denial that is raised has aborted the transaction."""
+
     def following(self, what: str) -> NoReturn:
         """Raises InTransaction."""
         raise errors.InTransaction(

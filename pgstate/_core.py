@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -12,7 +13,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from pgstate import errors
-from pgstate._calls import policies, values
+from pgstate._calls import audit, policies, values
 from pgstate._calls._run import Connection
 from pgstate._embedding import Embedding, fill
 from pgstate._gather import Gatherer, Lane, Operation, Statement, persist
@@ -30,6 +31,7 @@ _LAST_PULSE = 1.0  # seconds that closing may wait for it
 _MAINTAIN = 10  # pulses
 _STEP = 5000
 _EMBED = 256  # entries
+_REPORTS = 10  # denials that the audit trail is told at once; then one a second
 
 
 class Core:
@@ -61,6 +63,7 @@ class Core:
         self._pulsed = 0
         # updates of one key, which would only run into each other
         self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._reports: deque[float] = deque(maxlen=_REPORTS)
         self._finished: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         # what ends before it closes, as long as it still answers
@@ -216,6 +219,24 @@ class Core:
     def wake(self, keys: list[str], agent: str | None) -> None:
         """Wakes watchers of keys that were written outside the queues."""
         self._waker.wake(keys, agent)
+
+    def report_denial(self, asked: str, key: str | None, agent: str | None) -> None:
+        """Tells the audit trail of a denial, which has undone the transaction that could have recorded it: in the
+        background, and not of all when there are very many."""
+        now = self.loop.time()
+        if self.closed or (len(self._reports) == _REPORTS and now < self._reports[0] + _REPORTS):
+            return
+        self._reports.append(now)
+
+        async def report() -> None:
+            with suppress(errors.PgStateError):
+                await using(
+                    self.source,
+                    lambda c: audit.report_denial(c, asked, key, agent, timeout=self.timeout),
+                    self.timeout,
+                )
+
+        self.spawn(report())
 
     def _check_open(self) -> None:
         if self.closed:

@@ -14,6 +14,7 @@ from pgstate._areas._base import seconds, sqlstate_of
 from pgstate._areas._threads import Known
 from pgstate._areas._workflow import connector
 from pgstate._areas.access import Access
+from pgstate._areas.audit import Audit
 from pgstate._areas.claims import Claims
 from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pgstate")
 
 
-class _Views(Claims, Feed, History, Access, Policies, Typed, Search, Threads, Durable):
+class _Views(Claims, Feed, History, Access, Audit, Policies, Typed, Search, Threads, Durable):
     """All areas, and views of them."""
 
     def namespace(self, prefix: str) -> Self:

@@ -51,17 +51,21 @@ class Area:
         return name
 
     @contextmanager
-    def _to(self, what: str, needs: str | None = None) -> Iterator[None]:
+    def _to(self, what: str, needs: str | None = None, key: str | None = None) -> Iterator[None]:
         """Around a call: a denial then says who was denied what. `needs` are the rights that it takes there; without
-        any, every agent may."""
+        any, every agent may. `key` is where, for the audit trail."""
         try:
             yield
         except errors.AccessDenied as error:
-            raise self._denied(error, what, needs) from error.__cause__
+            raise self._denied(error, what, needs, key) from error.__cause__
 
-    def _denied(self, error: errors.AccessDenied, what: str, needs: str | None) -> errors.AccessDenied:
+    def _denied(
+        self, error: errors.AccessDenied, what: str, needs: str | None, key: str | None = None, recorded: bool = False
+    ) -> errors.AccessDenied:
         """A denial by the database is the same for everything, so that it tells nothing of what is there. This adds
-        what the caller knows already."""
+        what the caller knows already, and has the audit trail told, unless it is `recorded` there."""
+        if not recorded and sqlstate_of(error) == "PS010":
+            self._core.report_denial(what, key, self._agent)
         info = self._core.info
         if info is None:
             who = "this login's agent" if self._agent is None else f"agent {self._agent}"

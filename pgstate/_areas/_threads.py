@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TypeAlias
@@ -11,13 +11,16 @@ from typing import TypeAlias
 from pgstate import errors
 from pgstate._bound import BoundCore
 from pgstate._calls import threads
+from pgstate._calls._run import Connection, outcome_error
 from pgstate._codec import Chunk, Encoded
-from pgstate._core import Core
+from pgstate._core import WRITE_LANES, Core, NoLane
+from pgstate._gather import Lane, Operation
 from pgstate.types import Row
 
 # Hashes of chunks that are remembered, of all threads of a client: some 100 bytes each.
 _MOST_KNOWN = 200_000
 _ATTEMPTS = 4
+_ID = 7  # among what is said of a save
 
 _Place: TypeAlias = "tuple[str | None, str, str]"
 
@@ -95,41 +98,34 @@ async def save(
     versions = encoded.versions if any(version is not None for version in encoded.versions) else None
     told = None if guard is None else list(guard)
 
-    async def attempt() -> Row:
-        call: Callable[..., Awaitable[Row]] = partial(
-            threads.save_checkpoint,
-            key=key,
-            names=encoded.names,
-            types=encoded.types,
-            data=encoded.data,
-            versions=versions,
-            chunk_types=[chunks[digest][0] for digest in wanted] or None,
-            chunk_data=[chunks[digest][1] for digest in wanted] or None,
-            metadata=metadata,
-            id=id,
-            parent=parent,
-            ns=ns,
-            header=header,
-            whole=whole,
-            expect_head=expect_head,
-            guard=told,
-            ttl=ttl,
-            run_id=run_id,
-            token=token,
-            agent=agent,
-            may_begin=may_begin,
-            # inside a transaction of the caller's there is no later moment to wake anybody
-            wake=True if isinstance(core, BoundCore) else None,
-        )
-        if id is not None:
-            # sent again, the same checkpoint changes nothing
-            return await core.call(lambda c, left: call(c, lane=None, turn=None, timeout=left), timeout)
-        return await core.call_once(
-            lambda c, lane, left: call(c, lane=lane.id, turn=lane.turn, timeout=left), agent, timeout
-        )
+    queue = core.queue("save", agent, partial(_save, core, agent), lanes=WRITE_LANES)
+    size = sum(len(part or b"") for part in (*encoded.data, header))
 
     for _ in range(_ATTEMPTS):
-        row = await attempt()
+        sent = [chunks[digest] for digest in wanted]
+        args = (
+            encoded.names,
+            encoded.types,
+            encoded.data,
+            versions,
+            [type_ for type_, _ in sent] or None,
+            [data for _, data in sent] or None,
+            metadata,
+            id,
+            parent,
+            ns,
+            header,
+            whole,
+            expect_head,
+            told,
+            ttl,
+            run_id,
+            token,
+            may_begin,
+        )
+        row = await queue.submit(key, args, size + sum(len(data) for _, data in sent), timeout)
+        if row["status"] in ("denied", "invalid"):
+            raise outcome_error(row["code"], row["message"])
         if row["status"] != "incomplete":
             break
         # what was sent is there by now, unless others collect what no checkpoint names yet: then it is asked for again.
@@ -145,11 +141,38 @@ async def save(
         core.stats.writes += 1
         if not named:
             known.set(place, frozenset(chunks))
-        if row["watched"]:
-            core.wake([key], agent)
     elif row["status"] == "missing":
         known.forget(place)
     return row
+
+
+async def _save(
+    core: Core | BoundCore,
+    agent: str | None,
+    batch: Sequence[Operation],
+    lane: Lane | NoLane,
+    lock_timeout: str | None,
+    left: float,
+) -> Sequence[Row]:
+    """Saves that came together, in one statement."""
+
+    async def run(connection: Connection) -> Sequence[Row]:
+        if len(batch) > 1:
+            saves = [(o.key, o.args) for o in batch]
+            return await threads.save_checkpoints(
+                connection, saves, lane.id, lane.turn, lock_timeout, agent, timeout=left
+            )
+        # sent again, a checkpoint with an id changes nothing, and does without the lane. Inside a transaction of the
+        # caller's there is no later moment to wake anybody
+        own = NoLane() if batch[0].args[_ID] is not None else lane
+        wake = True if isinstance(core, BoundCore) else None
+        args = (batch[0].key, batch[0].args, own.id, own.turn, lock_timeout, wake, agent)
+        return [await threads.save_checkpoint(connection, *args, timeout=left)]
+
+    rows = await core.once(run, left)
+    if any(row["watched"] for row in rows):
+        core.wake([o.key for o, row in zip(batch, rows, strict=True) if row["status"] == "ok"], agent)
+    return rows
 
 
 def chunks_of(row: Row) -> Mapping[bytes, Chunk]:

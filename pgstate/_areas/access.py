@@ -101,6 +101,8 @@ class Access(Area):
             if sqlstate_of(error) == "42501":
                 said += f": {error.__cause__}. Making a login takes a database role with CREATEROLE"
             else:
-                where = args[1] if call in (access.grant_access, access.revoke_access) else "everything"
+                granting = call in (access.grant_access, access.revoke_access)
+                where = str(args[1]) if granting else "everything"
                 said = f"access denied: {said}, which takes admin on {where}"
+                self._core.report_denial(call.__name__, where if granting else None, None)
             raise errors.AccessDenied(said) from error.__cause__

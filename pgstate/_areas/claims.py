@@ -60,7 +60,7 @@ class Claims(Values, Area):
     async def _take(self, pattern: str, lease: Seconds, wait: Seconds | None) -> Row:
         full, span = self._pattern(pattern), seconds(lease)
         patience = None if wait is None else math.inf if wait == math.inf else seconds(wait).total_seconds()
-        with self._to(f"claim any of {full or 'everything'}", _BOTH):
+        with self._to(f"claim any of {full or 'everything'}", _BOTH, full):
             if isinstance(self._core, BoundCore):
                 if wait is not None:
                     self._core.following("claim_next(wait=…)")
@@ -78,7 +78,7 @@ class Claims(Values, Area):
     async def claim_many(self, pattern: str, limit: int, lease: Seconds = 30.0) -> list[Claim]:
         """`claim_next` for up to `limit` entries (1 to 1000) in one statement, best first; as many as there are."""
         full, span = self._pattern(pattern), seconds(lease)
-        with self._to(f"claim any of {full or 'everything'}", _BOTH):
+        with self._to(f"claim any of {full or 'everything'}", _BOTH, full):
             rows = await self._or_back(self._ask(full, limit, span))
         return [claim for row in rows if (claim := self._claimed(row)) is not None]
 
@@ -98,7 +98,7 @@ class Claims(Values, Area):
         InvalidArgument, AccessDenied.
         """
         full, span = self._key(key), seconds(lease)
-        with self._to(f"claim {full}", _BOTH):
+        with self._to(f"claim {full}", _BOTH, full):
             (row,) = await self._or_back(self._ask_for(full, span))
         if row["status"] == "held":
             raise errors.ClaimHeld(f"{key} is claimed already: tasks() tells by whom and until when", key)
@@ -136,7 +136,7 @@ class Claims(Values, Area):
         """Lets the lease end `lease` seconds from now. The entry is not read: in the Claim that it returns `value` is
         None and `version` 0. Raises StaleToken once it has ended or somebody else has it."""
         full, span = self._key(key), seconds(lease)
-        with self._to(f"renew a claim of {full}", _BOTH):
+        with self._to(f"renew a claim of {full}", _BOTH, full):
             row = await self._core.call(
                 lambda c, left: claims.renew(c, full, token, span, self._agent, timeout=left), self._timeout
             )
@@ -154,7 +154,7 @@ class Claims(Values, Area):
         if force is (token is not None):
             raise errors.InvalidArgument("release with the claim's token, or by force without one")
         if token is None:
-            with self._to(f"release {full} by force", "admin"):
+            with self._to(f"release {full} by force", "admin", full):
                 row = await self._core.call_once(
                     lambda c, lane, left: claims.release_by_force(
                         c, full, lane.id, lane.turn, self._agent, timeout=left
@@ -163,7 +163,7 @@ class Claims(Values, Area):
                     self._timeout,
                 )
         else:
-            with self._to(f"release {full}", _BOTH), self._ending(full, token) as ended:
+            with self._to(f"release {full}", _BOTH, full), self._ending(full, token) as ended:
                 row = await self._core.call(
                     lambda c, left: claims.release(c, full, token, self._agent, timeout=left), self._timeout
                 )
@@ -201,7 +201,7 @@ class Claims(Values, Area):
             if row["code"] is not None:
                 error = outcome_error(row["code"], row["message"])
                 if isinstance(error, errors.AccessDenied):
-                    raise self._denied(error, f"complete {full} to {to}", "read and write, and write there")
+                    raise self._denied(error, f"complete {full} to {to}", "read and write, and write there", full)
                 raise error
             if row["status"] == "held":
                 raise self._conflict(row, to)
@@ -226,7 +226,7 @@ class Claims(Values, Area):
         full = self._key(key)
         span = None if retry_in is None else seconds(retry_in)
         queue = self._core.queue("fail", self._agent, self._fail_together)
-        with self._to(f"fail {full}", _BOTH), self._ending(full, token) as ended:
+        with self._to(f"fail {full}", _BOTH, full), self._ending(full, token) as ended:
             row = await queue.submit(full, (token, error, span, op_id), len(error or ""), self._timeout)
             if row["code"] is not None:
                 raise outcome_error(row["code"], row["message"])
@@ -244,7 +244,7 @@ class Claims(Values, Area):
         """Who holds what now, in key order, of the entries that match and that the agent may read; an empty pattern
         means everything. Raises InvalidPattern, AccessDenied when the pattern reaches nothing that it may read."""
         full = self._pattern(pattern)
-        with self._to(f"list claims of {full or 'everything'}", "read"):
+        with self._to(f"list claims of {full or 'everything'}", "read", full):
             rows = await self._core.call(
                 lambda c, left: claims.list_claims(c, full, self._agent, timeout=left), self._timeout
             )
@@ -264,7 +264,7 @@ class Claims(Values, Area):
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)
         wanted = None if states is None else list(states)
-        with self._to(f"list tasks of {full or 'everything'}", "read"):
+        with self._to(f"list tasks of {full or 'everything'}", "read", full):
             rows = await self._core.call(
                 lambda c, left: claims.tasks(c, full, limit, start, wanted, self._agent, timeout=left), self._timeout
             )
@@ -274,7 +274,7 @@ class Claims(Values, Area):
         """Claims that were ended by force, newest first, of the keys that match and that the agent administers. Raises
         InvalidPattern, AccessDenied."""
         full = self._pattern(pattern)
-        with self._to(f"see the claims of {full or 'everything'} that were ended by force", "admin"):
+        with self._to(f"see the claims of {full or 'everything'} that were ended by force", "admin", full):
             rows = await self._core.call(
                 lambda c, left: claims.claim_log(c, full, limit, self._agent, timeout=left), self._timeout
             )

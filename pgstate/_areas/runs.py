@@ -103,7 +103,7 @@ class Runs(Area):
     ) -> Row:
         full = self._key(key)
         spans = [None if span is None else seconds(span) for span in (lease, timeout, ttl)]
-        with self._to(f"run {full}", _BOTH):
+        with self._to(f"run {full}", _BOTH, full):
             return await self._core.call_once(
                 lambda c, lane, left: runs.start_run(
                     c, full, spans[0], name, input_type, input, code, priority, ready_at, spans[1], spans[2], parent,
@@ -116,7 +116,7 @@ class Runs(Area):
     async def get(self, key: str) -> RunInfo | None:
         """One run, None if there is none. Raises InvalidKey, AccessDenied."""
         full = self._key(key)
-        with self._to(f"read run {full}", "read"):
+        with self._to(f"read run {full}", "read", full):
             rows = await self._core.call(
                 lambda c, left: runs.runs(c, full, 1, None, None, self._agent, timeout=left), self._timeout
             )
@@ -136,7 +136,7 @@ class Runs(Area):
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)
         wanted = None if states is None else [*states]
-        with self._to(f"list runs of {full or 'everything'}", "read"):
+        with self._to(f"list runs of {full or 'everything'}", "read", full):
             rows = await self._core.call(
                 lambda c, left: runs.runs(c, full, limit, start, wanted, self._agent, timeout=left), self._timeout
             )
@@ -149,7 +149,7 @@ class Runs(Area):
     async def steps(self, key: str) -> builtins.list[StepInfo]:
         """The steps of a run, in the order of its code; none if there is no run. Raises InvalidKey, AccessDenied."""
         full = self._key(key)
-        with self._to(f"read run {full}", "read"):
+        with self._to(f"read run {full}", "read", full):
             rows = await self._core.call(
                 lambda c, left: runs.run_steps(c, full, self._agent, timeout=left), self._timeout
             )
@@ -306,7 +306,7 @@ class Runs(Area):
         return await worker.run(concurrency, seconds(grace).total_seconds(), signals)
 
     async def _take(self, codes: Mapping[str, str | None], limit: int, span: timedelta, pattern: str) -> Sequence[Row]:
-        with self._to(f"work on runs of {pattern or 'everything'}", _BOTH):
+        with self._to(f"work on runs of {pattern or 'everything'}", _BOTH, pattern):
             return await self._core.call_once(
                 lambda c, lane, left: runs.take_runs(
                     c, [*codes], limit, span, pattern, [*codes.values()], lane.id, lane.turn, self._agent, timeout=left

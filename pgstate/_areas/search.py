@@ -65,7 +65,7 @@ class Search(Values):
                 mode = "text"
         start = None if after is None else _moved(after, self._key)
         sent = None if mode == "vector" else text
-        with self._to(f"search {full or 'everything'}", "read"):
+        with self._to(f"search {full or 'everything'}", "read", full):
             rows = await self._core.call(
                 lambda c, left: search.search(
                     c,
@@ -178,7 +178,7 @@ class Search(Values):
         InvalidArgument, AccessDenied."""
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)
-        with self._to(f"search {full or 'everything'}", "read"):
+        with self._to(f"search {full or 'everything'}", "read", full):
             rows = await self._core.call(
                 lambda c, left: search.unembedded(c, full, limit, start, self._agent, timeout=left), self._timeout
             )
@@ -298,7 +298,7 @@ class Search(Values):
         if self._core.embedding is None:
             raise errors.InvalidArgument("this client was connected without embed")
         full = self._pattern(pattern)
-        with self._to(f"search {full or 'everything'}", "read"):
+        with self._to(f"search {full or 'everything'}", "read", full):
             return await self._core.following("embed").fill(full, self._agent, self._timeout, limit)
 
     async def _alter(self, call: Any, name: str) -> None:

@@ -38,7 +38,7 @@ class Threads(Area):
         the agent may read."""
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)
-        with self._to(f"list threads of {full or 'everything'}", "read"):
+        with self._to(f"list threads of {full or 'everything'}", "read", full):
             rows = await self._core.call(
                 lambda c, left: threads.threads(c, full, limit, start, self._agent, timeout=left), self._timeout
             )
@@ -120,7 +120,7 @@ class Thread(Area):
         """
         encoded = encode(_channels(state), self._serializer)
         after = self._last if isinstance(parent, _Unset) else parent or ""
-        with self._to(f"save a checkpoint of {self._full}", "read and write"):
+        with self._to(f"save a checkpoint of {self._full}", "read and write", self._full):
             row = await _threads.save(
                 self._core,
                 self._agent,
@@ -167,7 +167,7 @@ class Thread(Area):
         return await self._get(id)
 
     async def _get(self, id: str | None) -> Checkpoint | None:
-        with self._to(f"read checkpoints of {self._full}", "read"):
+        with self._to(f"read checkpoints of {self._full}", "read", self._full):
             row = await self._core.call(
                 lambda c, left: threads.get_checkpoint(c, self._full, id, self._ns, self._agent, timeout=left),
                 self._timeout,
@@ -202,7 +202,7 @@ class Thread(Area):
     async def channels(self, id: str | None = None) -> list[Channel]:
         """The channels of a checkpoint, the latest unless an id is given, whatever they were saved with; none if it is
         not there. Raises AccessDenied (takes read), InvalidKey."""
-        with self._to(f"read checkpoints of {self._full}", "read"):
+        with self._to(f"read checkpoints of {self._full}", "read", self._full):
             rows = await self._core.call(
                 lambda c, left: threads.checkpoint_state(c, self._full, id, self._ns, self._agent, timeout=left),
                 self._timeout,
@@ -228,7 +228,7 @@ class Thread(Area):
             left_over = None if left_over is None else left_over - size
 
     async def _page(self, size: int, before: str | None, where: str | None) -> Sequence[Row]:
-        with self._to(f"list checkpoints of {self._full}", "read"):
+        with self._to(f"list checkpoints of {self._full}", "read", self._full):
             return await self._core.call(
                 lambda c, left: threads.checkpoints(
                     c, self._full, self._ns, before, size, where, None, self._agent, timeout=left
@@ -243,7 +243,7 @@ class Thread(Area):
         here, read and write there)."""
         target = self._key(key)
         span = None if ttl is None else seconds(ttl)
-        with self._to(f"fork {self._full} to {target}", "read there, and read and write on the fork"):
+        with self._to(f"fork {self._full} to {target}", "read there, and read and write on the fork", self._full):
             row = await self._core.call_once(
                 lambda c, lane, left: threads.fork_thread(
                     c, self._full, target, id, self._ns, history, span, lane.id, lane.turn, self._agent, timeout=left
@@ -264,7 +264,7 @@ class Thread(Area):
         """Goes back to a checkpoint by a new one with its values, which becomes the latest, and returns the id of that.
         Those between stay. Raises CheckpointMissing, ClaimHeld, StaleToken, AccessDenied (takes read and write)."""
         told = None if metadata is None else encode_json(metadata)
-        with self._to(f"roll {self._full} back", "read and write"):
+        with self._to(f"roll {self._full} back", "read and write", self._full):
             row = await self._core.call_once(
                 lambda c, lane, left: threads.rollback_thread(
                     c, self._full, id, self._ns, told, token, lane.id, lane.turn, self._agent, timeout=left
@@ -277,7 +277,7 @@ class Thread(Area):
     async def delete(self, *, token: int | None = None) -> bool:
         """Deletes the thread, all namespaces of it; was there one? Who goes on saving to it is refused. Raises
         ClaimHeld, StaleToken, WrongKind, AccessDenied (takes read and write)."""
-        with self._to(f"delete {self._full}", "read and write"):
+        with self._to(f"delete {self._full}", "read and write", self._full):
             row = await self._core.call_once(
                 lambda c, lane, left: threads.delete_thread(
                     c, self._full, token, lane.id, lane.turn, self._agent, timeout=left
@@ -294,7 +294,7 @@ class Thread(Area):
         returns how many went. Raises InvalidArgument, ClaimHeld, StaleToken, WrongKind, AccessDenied (takes read and
         write)."""
         ns = None if everywhere else self._ns
-        with self._to(f"prune {self._full}", "read and write"):
+        with self._to(f"prune {self._full}", "read and write", self._full):
             row = await self._core.call_once(
                 lambda c, lane, left: threads.prune_thread(
                     c, self._full, keep, ns, token, lane.id, lane.turn, self._agent, timeout=left
@@ -319,7 +319,7 @@ class Thread(Area):
         resumes finds it in `Checkpoint.writes`. Writing it again changes nothing, unless `replace`. Raises
         InvalidValue, WrongKind, AccessDenied (takes read and write)."""
         typed = [self._serializer.dumps_typed(value) for _, value in writes]
-        with self._to(f"put writes to {self._full}", "read and write"):
+        with self._to(f"put writes to {self._full}", "read and write", self._full):
             await self._core.call(
                 lambda c, left: threads.put_writes(
                     c,

@@ -55,7 +55,7 @@ class Values(Area):
                 )
             return self._found(row, decode if as_ is None else decoder(as_))
         except errors.AccessDenied as error:
-            raise self._denied(error, f"get {key}", "read") from error.__cause__
+            raise self._denied(error, f"get {key}", "read", key) from error.__cause__
 
     def _found(self, row: Row, read: Callable[[str], Any]) -> Entry[Any] | None:
         if row["status"] == "ok":
@@ -102,7 +102,7 @@ class Values(Area):
                 raise row
             return self._found(row, decode)
         except errors.AccessDenied as error:
-            return self._denied(error, f"get {key}", "read").with_traceback(None)
+            return self._denied(error, f"get {key}", "read", key).with_traceback(None)
         except Exception as error:
             return error
 
@@ -126,7 +126,7 @@ class Values(Area):
         """
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)
-        with self._to(f"list {full or 'everything'}", "read"):
+        with self._to(f"list {full or 'everything'}", "read", full):
             if as_of is None:
                 cursor, rows = await self._core.call(
                     lambda c, left: values.list_(c, full, limit, start, self._agent, claimed, timeout=left),
@@ -149,7 +149,7 @@ class Values(Area):
         """Versions of a key, newest first; `before` continues with those older than a version. InvalidKey,
         AccessDenied."""
         full = self._key(key)
-        with self._to(f"see the history of {full}", "read"):
+        with self._to(f"see the history of {full}", "read", full):
             rows = await self._core.call(
                 lambda c, left: values.history(c, full, limit, before, self._agent, timeout=left), self._timeout
             )
@@ -205,7 +205,7 @@ class Values(Area):
         read."""
         full, others = self._pattern(pattern), [self._pattern(other) for other in matching]
         deep = None if depth is None else depth + self._prefix.count("/")
-        with self._to(f"list namespaces of {full or 'everything'}", "read"):
+        with self._to(f"list namespaces of {full or 'everything'}", "read", full):
             found = await self._core.call(
                 lambda c, left: values.namespaces(
                     c, full, others or None, deep, limit, offset, self._agent, timeout=left
@@ -453,7 +453,9 @@ class Values(Area):
     def _write_denied(self, error: errors.AccessDenied, args: _items.Write) -> errors.AccessDenied:
         op, key, _, expect, compare, _, token, _, _, _, return_value, _ = args
         compares = expect is not None or compare is not None or token is not None or return_value
-        return self._denied(error, f"{op} {key}", "read and write" if compares else "write")
+        needs = "read and write" if compares else "write"
+        # a row that was refused is recorded by the statement that refused it
+        return self._denied(error, f"{op} {key}", needs, key, recorded=error.__cause__ is None)
 
     async def _write_all(self, state: str, writes: Sequence[tuple[Any, ...]]) -> Sequence[Row]:
         """Writes to several full keys, all or nothing, in order with others to the same state; their outcomes."""

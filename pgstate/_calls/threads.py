@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from itertools import chain
+from typing import Any
 from uuid import UUID
 
 from pgstate._calls._run import Connection, fetch, fetch_row
@@ -23,63 +25,81 @@ _SAVED = "status, id, version, head, missing, watched"
 async def save_checkpoint(
     connection: Connection,
     key: str,
-    names: list[str],
-    types: list[str | None],
-    data: list[bytes | None],
-    versions: list[str | None] | None,
-    chunk_types: list[str] | None,
-    chunk_data: list[bytes] | None,
-    metadata: str | None,
-    id: str | None,
-    parent: str | None,
-    ns: str,
-    header: bytes | None,
-    whole: bool,
-    expect_head: str | None,
-    guard: list[str] | None,
-    ttl: timedelta | None,
-    run_id: str | None,
-    token: int | None,
+    save: Sequence[Any],
     lane: UUID | None,
     turn: int | None,
+    lock_timeout: str | None,
+    wake: bool | None,
     agent: str | None,
-    may_begin: bool = True,
-    wake: bool | None = None,
     *,
     timeout: float,
 ) -> Row:
+    """`save`: names, types, data, versions, chunk_types, chunk_data, metadata, id, parent, ns, header, whole,
+    expect_head, guard, ttl, run_id, token, may_begin. Raises LockBusy when a lock was waited for longer than
+    `lock_timeout`: then nothing was done."""
     sql = (
         f"select {_SAVED} from pgstate.save_checkpoint($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9, $10, $11, $12, "
-        "$13, $14, $15, $16, $17, $18, $19, $20, agent => $21, may_begin => $22, wake => $23)"
+        "$13, $14, $15, $16, $17, $18, may_begin => $19, lane => $20, turn => $21, lock_timeout => $22, wake => $23, "
+        "agent => $24)"
     )
-    return await fetch_row(
+    return await fetch_row(connection, sql, key, *save, lane, turn, lock_timeout, wake, agent, timeout=timeout)
+
+
+async def save_checkpoints(
+    connection: Connection,
+    saves: Sequence[tuple[str, Sequence[Any]]],
+    lane: UUID | None,
+    turn: int | None,
+    lock_timeout: str | None,
+    agent: str | None,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    """`saves`: keys, and for each what `save_checkpoint` takes. Refused ones come back with a code and a message."""
+    sql = (
+        f"select {_SAVED}, code, message from pgstate.save_checkpoints(keys => $1, counts => $2, names => $3, "
+        "types => $4, data => $5, versions => $6, chunk_counts => $7, chunk_types => $8, chunk_data => $9, "
+        "metadatas => $10::text[]::jsonb[], ids => $11, parents => $12, namespaces => $13, headers => $14, "
+        "wholes => $15, expect_heads => $16, guard_counts => $17, guards => $18, ttls => $19, run_ids => $20, "
+        "tokens => $21, may_begins => $22, lane => $23, turn => $24, lock_timeout => $25, agent => $26, wake => null)"
+    )
+    names, types, data, versions, chunk_types, chunk_data, *columns = zip(*(save for _, save in saves), strict=True)
+    metadata, id_, parent, ns, header, whole, expect_head, guard, ttl, run_id, token, may_begin = columns
+    return await fetch(
         connection,
         sql,
-        key,
-        names,
-        types,
-        data,
-        versions,
-        chunk_types,
-        chunk_data,
+        [key for key, _ in saves],
+        [len(one) for one in names],
+        _flat(names),
+        _flat(types),
+        _flat(data),
+        _flat(one or [None] * len(all_) for one, all_ in zip(versions, names, strict=True)),
+        [len(one or ()) for one in chunk_types],
+        _flat(chunk_types),
+        _flat(chunk_data),
         metadata,
-        id,
+        id_,
         parent,
         ns,
         header,
         whole,
         expect_head,
-        guard,
+        [None if one is None else len(one) for one in guard],
+        _flat(guard),
         ttl,
         run_id,
         token,
+        may_begin,
         lane,
         turn,
+        lock_timeout,
         agent,
-        may_begin,
-        wake,
         timeout=timeout,
     )
+
+
+def _flat(lists: Iterable[Sequence[Any] | None]) -> list[Any]:
+    return list(chain.from_iterable(one or () for one in lists))
 
 
 async def put_writes(

@@ -6,6 +6,7 @@ import typer
 
 from pgstate.cli import (
     _access,
+    _audit,
     _claims,
     _entries,
     _history,
@@ -56,6 +57,7 @@ _claims.register(app)
 _tasks.register(app)
 _runs.register(app)
 _access.register(app)
+_audit.register(app)
 _policies.register(app)
 _langgraph.register(app)
 _migrate.register(app)

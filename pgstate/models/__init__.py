@@ -10,10 +10,12 @@ leave pgstate alone. Relationships are viewonly.
 A login made by `create_reader` may read the views, and the tables under the first three, as far as its grants reach.
 
 Classes named `…Row` are tables, the others views: `Entry`, `Version` and `Claim` without tombstones, expired entries,
-and ended claims; `Thread` and `Checkpoint`; `Run` and `Step`; `Activity`, `Agent`, `Grant` and `Policy`.
+and ended claims; `Thread` and `Checkpoint`; `Run` and `Step`; `Activity`, `Audit`, `Agent`, `Grant` and
+`Policy`.
 """
 
 from pgstate.models._access import AccessGrantRow, AgentRow, DelegationRow, FormerAgentRow, LoginRow, ReachRow
+from pgstate.models._audit import Audit, AuditChainRow, AuditLinkRow, AuditPendingRow, AuditRow
 from pgstate.models._base import (
     SCHEMA,
     KeyMultirange,
@@ -21,6 +23,7 @@ from pgstate.models._base import (
     PgSnapshot,
     Xid8,
     agent_id_seq,
+    audit_id_seq,
     claim_token_seq,
     metadata,
     run_id_seq,
@@ -62,6 +65,11 @@ __all__ = [
     "Activity",
     "Agent",
     "AgentRow",
+    "Audit",
+    "AuditChainRow",
+    "AuditLinkRow",
+    "AuditPendingRow",
+    "AuditRow",
     "Checkpoint",
     "CheckpointRow",
     "ChunkRow",
@@ -109,6 +117,7 @@ __all__ = [
     "WatcherRow",
     "Xid8",
     "agent_id_seq",
+    "audit_id_seq",
     "claim_token_seq",
     "matching",
     "metadata",

@@ -83,6 +83,7 @@ Json = Annotated[Any, mapped_column(JSONB, nullable=True)]
 
 metadata = MetaData(schema=SCHEMA)
 agent_id_seq = Sequence("agent_id_seq", data_type=Integer, metadata=metadata)
+audit_id_seq = Sequence("audit_id_seq", metadata=metadata)
 search_rule_id_seq = Sequence("search_rule_id_seq", data_type=Integer, metadata=metadata)
 vector_index_id_seq = Sequence("vector_index_id_seq", data_type=Integer, metadata=metadata)
 thread_id_seq = Sequence("thread_id_seq", metadata=metadata)

@@ -38,6 +38,7 @@ class InstallRow(Model):
         CheckConstraint(
             "cursor_window between interval '1 minute' and interval '3650 days'", name="install_cursor_window_range"
         ),
+        CheckConstraint("audit_keep >= interval '1 day'", name="install_audit_keep_range"),
     )
 
     singleton: Mapped[bool] = mapped_column(server_default=text("true"))
@@ -50,6 +51,7 @@ class InstallRow(Model):
     horizon: Mapped[int | None] = mapped_column(Xid8)
     horizon_epoch: Mapped[int | None]
     table_oid: Mapped[int | None] = mapped_column(OID)
+    audit_keep: Mapped[timedelta | None]
 
 
 class EntryRow(Keyed, Model):

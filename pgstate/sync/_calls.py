@@ -25,6 +25,8 @@ from pgstate.types import (
     UNSET,
     Agent,
     AsOf,
+    AuditCheck,
+    AuditRecord,
     ChangePage,
     Channel,
     Checkpoint,
@@ -299,6 +301,40 @@ class StateCalls(Proxy[client.BoundState | client.State]):
     def revoke_access(self, agent: str, subtree: str, right: str) -> None:
         """Takes a grant back, exactly as it was given. Raises as `grant_access`."""
         self._run(self._its.revoke_access(agent, subtree, right))
+
+    def audit(
+        self,
+        pattern: str = "",
+        *,
+        events: Sequence[str] | None = None,
+        limit: int | None = 100,
+        before: int | None = None,
+    ) -> builtins.list[AuditRecord]:
+        """The audit trail, newest first: grants, revocations, administration, resolved secrets and denials that
+        concern what matches and what the agent administers; what concerns the installation is for those who
+        administer everything. `events` are the kinds wanted, `before` goes on behind a page, by its last id.
+
+        A denial that is raised undoes its transaction, and so cannot record itself: this client tells of it
+        afterwards, ten at once and then one a second. Of other clients (psql) only denied writes are there that
+        came back as outcomes. Raises InvalidPattern, InvalidArgument, AccessDenied."""
+        return self._run(self._its.audit(pattern, events=events, limit=limit, before=before))
+
+    def verify_audit(self, subtree: str, noted: str | None = None) -> AuditCheck:
+        """Computes the chain of a subtree (named in full) anew from the entries of the audit trail. `noted` is the
+        `head` of an earlier check, which must still be in it: who can rewrite an entry can rewrite the chain
+        after it. Raises InvalidArgument (there is no such chain), AccessDenied (needs admin on all of it)."""
+        return self._run(self._its.verify_audit(subtree, noted))
+
+    def set_audit_chain(self, subtree: str, active: bool = True) -> None:
+        """From now on entries of the audit trail that concern a key, a subtree or everything (**) are linked by
+        hashes, within seconds while a client is connected; what is changed before is not found. With `active`
+        false no new ones are. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of it)."""
+        self._run(self._its.set_audit_chain(subtree, active))
+
+    def set_audit(self, *, keep: Seconds | None) -> None:
+        """How long entries of the audit trail are kept (seconds or timedelta, a day at least), None for ever. Nobody
+        can remove younger ones. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(self._its.set_audit(keep=keep))
 
     def set_policy(
         self,

@@ -1,6 +1,7 @@
 """What the client returns. Rows are wrapped, not copied: a value is decoded when it is first looked at, so that listing
 a thousand entries costs what fetching them costs."""
 
+from pgstate.types._audit import AuditCheck, AuditRecord
 from pgstate.types._claims import Claim, Failed, ForcedRelease, HeldClaim, TaskState
 from pgstate.types._durable import Channel, Checkpoint, CheckpointInfo, PendingWrite, RunInfo, StepInfo, ThreadInfo
 from pgstate.types._search import Found, FoundPage, SearchRule, Unembedded, VectorIndex
@@ -31,6 +32,8 @@ __all__ = [
     "UNSET",
     "Agent",
     "AsOf",
+    "AuditCheck",
+    "AuditRecord",
     "Change",
     "ChangePage",
     "Channel",

@@ -12,6 +12,6 @@ grant usage on sequence pgstate.version_seq, pgstate.claim_token_seq to pgstate_
 grant select on sequence pgstate.version_floor to pgstate_api;
 
 grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims, pgstate.tasks,
-  pgstate.activity, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
+  pgstate.activity, pgstate.audit_log, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
 grant select on pgstate.thread, pgstate.checkpoint, pgstate.threads, pgstate.checkpoints to pgstate_reader;
 grant select on pgstate.run, pgstate.step, pgstate.runs, pgstate.steps to pgstate_reader;

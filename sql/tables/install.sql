@@ -12,10 +12,12 @@ create table pgstate.install (
   horizon xid8,
   horizon_epoch int,
   table_oid oid,
+  audit_keep interval,
   constraint install_pkey primary key (singleton),
   constraint install_one_row check (singleton),
   constraint install_value_limit_range check (value_limit between 1024 and 268435456),
-  constraint install_cursor_window_range check (cursor_window between interval '1 minute' and interval '3650 days')
+  constraint install_cursor_window_range check (cursor_window between interval '1 minute' and interval '3650 days'),
+  constraint install_audit_keep_range check (audit_keep >= interval '1 day')
 );
 comment on table pgstate.install is 'One row: the identity of the cluster and database, the epoch of transaction ids, and the limits of this installation.';
 comment on column pgstate.install.identity is 'System identifier and database oid that version.xid belongs to.';
@@ -26,5 +28,6 @@ comment on column pgstate.install.cursor_window is 'Cursors younger than this st
 comment on column pgstate.install.horizon is 'The highest transaction id that retention has touched: cursors that had not seen it are refused.';
 comment on column pgstate.install.horizon_epoch is 'Epoch of horizon.';
 comment on column pgstate.install.table_oid is 'What the oid of this table was: in one that was dropped and restored in place it is another.';
+comment on column pgstate.install.audit_keep is 'How long the audit trail is kept; null for ever. Set by set_audit().';
 comment on column pgstate.install.singleton is 'Always true: there is one row.';
 comment on column pgstate.install.installed_at is 'When pgstate was installed here.';

@@ -153,11 +153,11 @@ async def test_helpers_are_the_methods_of_a_bound_state() -> None:
     assert names <= areas
     # administration, views of the state, and what a transaction cannot do have no helper: bind(session) has them
     assert areas - names == {
-        "agents", "as_agent", "create_agent", "create_gateway", "create_reader", "delegate", "drop_agent", "drop_gateway",
+        "agents", "as_agent", "audit", "create_agent", "create_gateway", "create_reader", "delegate", "drop_agent", "drop_gateway",
         "drop_policy", "drop_reducer", "explain_policy", "grant_access", "grants", "info", "maintain", "me", "namespace",
         "create_vectors", "drop_search", "drop_vectors", "embed", "searches", "set_search", "set_vectors", "unembedded", "vectors",
         "policies", "register_reducer", "revoke_access", "set_login", "set_policy", "stats", "typed", "undelegate", "watch",
-        "with_timeout", "claim_log", "leader", "lock", "semaphore", "work",
+        "set_audit", "set_audit_chain", "verify_audit", "with_timeout", "claim_log", "leader", "lock", "semaphore", "work",
         "delete_runs", "namespaces", "put_embedded", "run", "runs", "thread", "threads", "touch",
     }  # fmt: skip
     for name in names:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import pickle
+from collections.abc import Awaitable
 from typing import Any
 
 import asyncpg
@@ -12,9 +14,11 @@ import pytest
 from pydantic import BaseModel
 
 import pgstate
+from client._locks import Locks
 from client._proxy import Proxy
 from client.conftest import Connect, MakeLogin
-from pgstate import State, errors
+from pgstate import State, _gather, errors
+from pgstate._calls import threads as calls
 
 
 async def ids(thread: pgstate.Thread, **options: Any) -> list[str]:
@@ -310,3 +314,97 @@ async def test_in_a_transaction_of_the_callers(state: State, dsn: str, driver: s
         assert (await state.threads("t/1"))[0].bytes < before.bytes * 1.5
     finally:
         await connection.close()
+
+
+@pytest.fixture
+def saves(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The keys of every statement that saves."""
+    seen: list[list[str]] = []
+    one, many = calls.save_checkpoint, calls.save_checkpoints
+
+    async def spy_on_one(connection: Any, key: str, *args: Any, **named: Any) -> Any:
+        seen.append([key])
+        return await one(connection, key, *args, **named)
+
+    async def spy_on_many(connection: Any, saves: Any, *args: Any, **named: Any) -> Any:
+        seen.append([key for key, _ in saves])
+        return await many(connection, saves, *args, **named)
+
+    monkeypatch.setattr(calls, "save_checkpoint", spy_on_one)
+    monkeypatch.setattr(calls, "save_checkpoints", spy_on_many)
+    return seen
+
+
+async def test_saves_that_come_together_go_together(state: State, saves: list[list[str]]) -> None:
+    threads = [state.thread(f"t/{n}") for n in range(20)]
+    long = [{"id": str(n), "text": f"{n} " + "word " * 150} for n in range(60)]
+    for messages in (long[:50], long):
+        saves.clear()
+        told = await asyncio.gather(
+            *(t.save({"n": n, "messages": messages}, metadata={"n": n}) for n, t in enumerate(threads))
+        )
+        assert len(saves) <= 3 and sorted(key for keys in saves for key in keys) == sorted(t.key for t in threads)
+        for n, (thread, id_) in enumerate(zip(threads, told, strict=True)):
+            found = await thread.latest()
+            assert found is not None and (found.id, found.metadata) == (id_, {"n": n})
+            assert found.state == {"n": n, "messages": messages}
+    assert {info.checkpoints for info in await state.threads("t/*")} == {2}
+
+
+async def test_a_save_that_is_refused_harms_no_neighbour(agent: Connect, state: State, saves: list[list[str]]) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    held, head = state.thread("a/held"), await state.thread("a/8").save({"n": 1})
+    await held.save({"n": 1})
+    gone = alice.thread("a/gone")
+    await gone.save({"text": "x" * 500})
+    await state.thread("a/gone").delete()
+    await state.put("a/value", 1)
+    assert await state.claim("a/held")
+    bad: list[tuple[type[Exception], Awaitable[Any]]] = [
+        (errors.AccessDenied, alice.thread("b/1").save({"n": 1})),
+        (errors.WrongKind, alice.thread("a/value").save({"n": 1})),
+        (errors.CheckpointConflict, alice.thread("a/8").save({"n": 2}, expect_head=None)),
+        (errors.ClaimHeld, alice.thread("a/held").save({"n": 2})),
+        (errors.StaleToken, alice.thread("a/9").save({"n": 2}, token=7)),
+        (errors.CheckpointMissing, gone.save({"text": "x" * 500})),
+        (errors.InvalidArgument, alice.thread("a/9").save({"n": 1}, ttl=1e12)),
+        # what PostgreSQL refuses with the whole statement
+        (errors.InvalidValue, alice.thread("a/9").save({"n": 1}, metadata={"zero": "\0"})),
+        (errors.InvalidArgument, alice.thread("a/9").save({"n": 1}, token=1 << 70)),
+    ]
+    good = [alice.thread(f"a/good-{n}").save({"n": n}) for n in range(len(bad))]
+    both = [call for pair in zip(good, (call for _, call in bad), strict=True) for call in pair]
+    saves.clear()
+    outcomes = await asyncio.gather(*both, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes[1::2]] == [kind for kind, _ in bad]
+    assert all(isinstance(id_, str) for id_ in outcomes[::2])
+    conflict = outcomes[5]
+    assert isinstance(conflict, errors.CheckpointConflict) and conflict.head == head
+    assert max(map(len, saves)) > len(bad)
+    assert len(await state.threads("a/good-*")) == len(bad)
+
+
+async def test_a_save_that_is_cancelled(state: State, locks: Locks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_gather, "LOCK_TIMEOUT", None)
+    threads = [state.thread(f"t/{n}") for n in range(5)]
+    await asyncio.gather(*(thread.save({"n": 0}) for thread in threads))
+    async with locks.on("t/0"):
+        flying = [asyncio.create_task(thread.save({"n": 1})) for thread in threads]
+        await locks.waited_for(1)
+        flying[3].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await flying[3]
+        assert not any(task.done() for number, task in enumerate(flying) if number != 3)
+    await asyncio.gather(*(task for number, task in enumerate(flying) if number != 3))
+    assert [info.checkpoints for info in await state.threads("t/*")] in ([2, 2, 2, 1, 2], [2, 2, 2, 2, 2])
+
+
+async def test_a_locked_thread_holds_up_its_own_saves_alone(state: State, locks: Locks) -> None:
+    threads = [state.thread(f"t/{n}") for n in range(5)]
+    await asyncio.gather(*(thread.save({"n": 0}) for thread in threads))
+    async with locks.on("t/0"):
+        waiting, *others = [asyncio.create_task(thread.save({"n": 1})) for thread in threads]
+        await asyncio.gather(*others)
+        assert not waiting.done()
+    await waiting
+    assert {info.checkpoints for info in await state.threads("t/*")} == {2}

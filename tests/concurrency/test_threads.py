@@ -12,7 +12,9 @@ from _server import SUPERUSER
 from concurrency._open import BOTH, Begin, Start
 from conftest import Clock
 from sql._caller import Caller, MakeAgent, refused, seconds
-from sql._threads import LONG, hashes, ids, load, save, saved
+from sql._threads import LONG, among, hashes, ids, load, save, saved
+
+__all__ = ["among"]
 
 pytestmark = pytest.mark.core
 

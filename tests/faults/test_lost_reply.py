@@ -54,6 +54,7 @@ CALLS: dict[str, Call] = {
     "release": lambda s, k, c: s.release(c.key, c.token),
     "release, by force": lambda s, k, c: s.release(c.key, force=True),
     "thread.save": lambda s, k, _: _saved(s, k),
+    "thread.save, several": lambda s, k, _: _saved_together(s, k),
     "typed.set": lambda s, k, _: s.typed(Research, f"{k}/typed").set(Research("NOW", ["a"])),
     "typed.update": lambda s, k, _: s.typed(Research, f"{k}/typed").update(topic="NOW", findings=["b"], steps=1),
     "typed.modify": lambda s, k, _: s.typed(Research, f"{k}/typed").modify(lambda _: Research("NOW")),
@@ -66,6 +67,13 @@ async def _saved(state: State, key: str) -> Any:
     thread = state.thread(f"{key}/thread")
     saved = [await thread.save({"text": "NOW", "list": [1]}), await thread.save({"text": "then", "list": [1, 2]})]
     return saved == [one.id async for one in thread.history()][::-1]
+
+
+async def _saved_together(state: State, key: str) -> Any:
+    """The first is under way while the others come together."""
+    threads = [state.thread(f"{key}/thread-NOW-{n}") for n in range(4)]
+    saved = await asyncio.gather(*(thread.save({"n": n}, parent=None) for n, thread in enumerate(threads)))
+    return [[one.id async for one in thread.history()] for thread in threads] == [[id_] for id_ in saved]
 
 
 async def _told(call: Awaitable[Any]) -> Any:

@@ -44,6 +44,7 @@ _TEXT = Unembedded("k", 1, "0" * 32, "v", "model", 3, ["text"])
 CALLS: dict[str, Call] = {
     "agents": lambda s, _: s.agents(),
     "apply": lambda s, _: s.apply(operations=[ops.put("k", 1)]),
+    "audit": lambda s, _: s.audit(),
     "changes": lambda s, cursor: s.changes(cursor),
     "claim": lambda s, _: s.claim("k"),
     "claim_log": lambda s, _: s.claim_log(),
@@ -91,6 +92,8 @@ CALLS: dict[str, Call] = {
     "rollback": lambda s, cursor: s.rollback("k/**", cursor),
     "search": lambda s, _: s.search("k/**", "words"),
     "searches": lambda s, _: s.searches(),
+    "set_audit": lambda s, _: s.set_audit(keep=None),
+    "set_audit_chain": lambda s, _: s.set_audit_chain("k/**"),
     "set_login": lambda s, _: s.set_login("alice", None),
     "set_policy": lambda s, _: s.set_policy("k/**", ttl=3),
     "set_search": lambda s, _: s.set_search("k/**"),
@@ -102,6 +105,7 @@ CALLS: dict[str, Call] = {
     "unembedded": lambda s, _: s.unembedded(),
     "update": lambda s, _: s.update("k", lambda value: value),
     "vectors": lambda s, _: s.vectors(),
+    "verify_audit": lambda s, _: s.verify_audit("k/**"),
     # forms of these, and what other objects do
     "get of then": lambda s, _: s.get("k", as_of=datetime(2026, 1, 1, tzinfo=UTC)),
     "list of then": lambda s, cursor: s.list("k/*", as_of=cursor),

@@ -48,6 +48,7 @@ CALLS = {
     "get of a fork": "get_checkpoint('k/000780')",
     "state of a fork": "checkpoint_state('k/000780')",
     "prune of a fork": "prune_thread('k/000790')",
+    "save several": f"save_checkpoints(array['k/000778', 'long', 'k/new', 'k/000780'], '{{1,1,1,1}}', '{{a,a,a,a}}', '{{json,json,json,@}}', array['1', '2', '3', {_HASH}]::bytea[])",
     "begin": "save_checkpoint('k/new', '{a}', '{json}', array['1']::bytea[])",
     "put_writes": f"put_writes('long', '{_ID}', 'task-2', '{{0}}', '{{a}}', '{{json}}', array['1']::bytea[])",
     "get latest": "get_checkpoint('long')",

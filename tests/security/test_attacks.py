@@ -30,8 +30,8 @@ async def victim(root: Caller) -> Caller:
 
 
 @pytest.fixture
-async def mallory(victim: Caller, agent: MakeAgent) -> Caller:
-    return await agent("mallory", "read a/b/**", "write a/b/**", "read ro/**", "write wo/**")
+async def mallory(victim: Caller, attacker: MakeAgent) -> Caller:
+    return await attacker("mallory", "read a/b/**", "write a/b/**", "read ro/**", "write wo/**")
 
 
 async def _refused(caller: Caller, *statements: str, codes: tuple[str, ...] = ("42501",)) -> None:
@@ -44,7 +44,7 @@ async def _refused(caller: Caller, *statements: str, codes: tuple[str, ...] = ("
 
 
 @pytest.mark.core
-async def test_no_relation_is_reached_and_nothing_made_or_changed(mallory: Caller) -> None:
+async def test_01_13_15_no_relation_is_reached_and_nothing_made_or_changed(mallory: Caller) -> None:
     relations = await mallory.fetch(
         "select c.oid::regclass::text as name, c.relkind::text as kind from pg_class c join pg_namespace n"
         "    on n.oid = c.relnamespace where n.nspname = 'pgstate' and c.relkind in ('r', 'v', 'S')"
@@ -92,7 +92,7 @@ async def test_no_relation_is_reached_and_nothing_made_or_changed(mallory: Calle
 
 
 @pytest.mark.core
-async def test_nobody_becomes_somebody_else(mallory: Caller) -> None:
+async def test_10_17_nobody_becomes_somebody_else(mallory: Caller) -> None:
     login = await mallory.fetchval("select session_user::text")
     for role in ("pgstate_owner", "pgstate_api", "pgstate_reader", "installer", SUPERUSER):
         become = f"select set_config('role', '{role}', false)"
@@ -129,7 +129,7 @@ create operator pg_temp.<> (function = pg_temp.alike, leftarg = text, rightarg =
 
 
 @pytest.mark.core
-async def test_shadowing_names_has_no_effect(mallory: Caller, victim: Caller) -> None:
+async def test_16_shadowing_names_has_no_effect(mallory: Caller, victim: Caller) -> None:
     await mallory.execute(_TRAPS)
     await _refused(mallory, "select pg_temp.trap('')", codes=("P0001",))
     for number, path in enumerate(("pg_temp, pg_catalog", "pg_temp, pgstate, pg_catalog", "pgstate, pg_temp")):
@@ -157,7 +157,7 @@ async def test_shadowing_names_has_no_effect(mallory: Caller, victim: Caller) ->
 
 
 @pytest.mark.core
-async def test_only_granted_keys_come_out_of_any_pattern(mallory: Caller, victim: Caller) -> None:
+async def test_07_08_09_only_granted_keys_come_out_of_any_pattern(mallory: Caller, victim: Caller) -> None:
     await mallory("put", "a/b/x", 1)
     for pattern in ("", "**", "*/*/*", "a/**", "**/x", "a/b*", "a/b/**", "a/b*/**", "?/b/x", "**/**", "a/*/x"):
         keys = {r["key"] for r in await mallory.rows("list", pattern)}
@@ -209,7 +209,7 @@ async def _explained(caller: Caller, call: str) -> str:
 
 
 @pytest.mark.core
-async def test_explain_shows_no_difference_between_hidden_and_missing(mallory: Caller, victim: Caller) -> None:
+async def test_03_explain_shows_no_difference_between_hidden_and_missing(mallory: Caller, victim: Caller) -> None:
     await victim.rows("put_many", [f"hid/{n:04}" for n in range(1000)], ["v"] * 1000)
     await victim.rows("put_many", ["ro/there", "wo/there"], ["v"] * 2)
     for call in (
@@ -227,7 +227,7 @@ async def test_explain_shows_no_difference_between_hidden_and_missing(mallory: C
     assert await _explained(mallory, "list('**')") == everything
 
 
-async def test_the_catalogue_and_the_statistics_name_nothing(mallory: Caller, session: MakeAgent) -> None:
+async def test_18_19_the_catalogue_and_the_statistics_name_nothing(mallory: Caller, session: MakeAgent) -> None:
     superuser = await session(SUPERUSER)
     await superuser.execute("analyze")
     assert await mallory.fetch("select from pg_stats where schemaname = 'pgstate'") == []
@@ -239,7 +239,7 @@ async def test_the_catalogue_and_the_statistics_name_nothing(mallory: Caller, se
 
 
 @pytest.mark.core
-async def test_others_at_work_show_no_key_and_no_query(mallory: Caller, victim: Caller, session: MakeAgent) -> None:
+async def test_20_others_at_work_show_no_key_and_no_query(mallory: Caller, victim: Caller, session: MakeAgent) -> None:
     waiting = await session()
     transaction = victim.transaction()
     await transaction.start()
@@ -255,7 +255,7 @@ async def test_others_at_work_show_no_key_and_no_query(mallory: Caller, victim: 
 
 
 @pytest.mark.core
-async def test_wake_ups_tell_their_own_watcher_only_that_there_is_news(
+async def test_21_22_23_wake_ups_tell_their_own_watcher_only_that_there_is_news(
     mallory: Caller, victim: Caller, session: MakeAgent, agent: MakeAgent
 ) -> None:
     alice = await agent("alice", "read hid/**")
@@ -317,7 +317,7 @@ async def test_wake_ups_tell_their_own_watcher_only_that_there_is_news(
 
 
 @pytest.mark.core
-async def test_somebody_elses_cursor_delivers_what_one_may_read_oneself(mallory: Caller, victim: Caller) -> None:
+async def test_24_somebody_elses_cursor_delivers_what_one_may_read_oneself(mallory: Caller, victim: Caller) -> None:
     start = await victim("cursor")
     await victim.rows("put_many", ["hid/1", "a/b/1", "hid/2", "hid/3"], [1] * 4)
     await victim("delete", "hid/1")
@@ -338,7 +338,7 @@ async def test_somebody_elses_cursor_delivers_what_one_may_read_oneself(mallory:
 
 
 @pytest.mark.core
-async def test_two_agents_interleaved_on_one_connection_of_a_gateway(
+async def test_29_two_agents_interleaved_on_one_connection_of_a_gateway(
     victim: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent
 ) -> None:
     names = ("alice", "bob")
@@ -404,7 +404,7 @@ async def _in_savepoint(caller: Caller, inside: bool) -> None:
 
 
 @pytest.mark.core
-async def test_a_registration_kept_locked_does_not_outlast_a_revocation(root: Caller, agent: MakeAgent) -> None:
+async def test_22_a_registration_kept_locked_does_not_outlast_a_revocation(root: Caller, agent: MakeAgent) -> None:
     """Revoking passes locked registrations by, so that nobody holds up their own; who is woken is decided by the rights
     of the moment, by a lone write of a client too."""
     spy = await agent("spy", "read s/**")

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextvars import ContextVar
 from typing import Any
 
-from pgstate._codec import decode, encode
+import asyncpg
+import pytest
+
+from pgstate._codec import Chunk, Encoded, decode, encode
 from sql._caller import Caller
 
 # stored as a chunk
 LONG = "a long value " * 40
 
 
+# whether saves go as one row of several, between two that are refused
+among_others = ContextVar("among_others", default=False)
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["alone", "among others"])
+def among(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What holds for a save holds for one of several in a statement."""
+    among_others.set(request.param)
+    yield
+    among_others.set(False)
+
+
 async def save(caller: Caller, key: str, state: dict[str, Any], *, known: Collection[bytes] = (), **named: Any) -> Any:
     """Saves with all chunks but the known ones."""
     encoded = encode(state)
     sent = [chunk for digest, chunk in encoded.chunks.items() if digest not in known]
+    if among_others.get():
+        return await _save_among_others(caller, key, encoded, sent, **named)
     return await caller(
         "save_checkpoint",
         key,
@@ -26,6 +44,50 @@ async def save(caller: Caller, key: str, state: dict[str, Any], *, known: Collec
         chunk_data=[data for _, data in sent],
         **named,
     )
+
+
+_COLUMNS = {
+    "metadata": "metadatas",
+    "id": "ids",
+    "parent": "parents",
+    "ns": "namespaces",
+    "header": "headers",
+    "whole": "wholes",
+    "expect_head": "expect_heads",
+    "ttl": "ttls",
+    "run_id": "run_ids",
+    "token": "tokens",
+    "may_begin": "may_begins",
+}
+
+
+async def _save_among_others(caller: Caller, key: str, encoded: Encoded, sent: list[Chunk], **named: Any) -> Any:
+    columns = {_COLUMNS[name]: [None, value, None] for name, value in named.items() if name in _COLUMNS}
+    columns.setdefault("ids", [None] * 3)[2] = "x" * 257
+    if (guard := named.get("guard")) is not None:
+        columns |= {"guard_counts": [1, len(guard), None], "guards": ["a", *guard]}
+    if (versions := named.get("versions")) is not None:
+        columns["versions"] = ["1", *versions, "1"]
+    shared = {name: value for name, value in named.items() if name in ("lane", "turn", "wake", "lock_timeout", "agent")}
+    before, row, after = await caller.rows(
+        "save_checkpoints",
+        ["not//a key", key, "beside"],
+        [1, len(encoded.names), 1],
+        ["a", *encoded.names, "a"],
+        ["json", *encoded.types, "json"],
+        [b"1", *encoded.data, b"2"],
+        chunk_counts=[1, len(sent), 1],
+        chunk_types=["json", *(type_ for type_, _ in sent), "json"],
+        chunk_data=[b"one", *(data for _, data in sent), b"two"],
+        **columns,
+        **shared,
+    )
+    assert (before["ord"], before["status"], before["code"]) == (1, "invalid", "PS001")
+    assert (after["ord"], after["code"] in ("PS007", "PS010"), after["id"]) == (3, True, None)
+    if row["code"] is not None:
+        assert row["message"]
+        raise asyncpg.PostgresError.new({"C": row["code"], "M": row["message"]})
+    return row
 
 
 async def saved(caller: Caller, key: str, state: dict[str, Any], **named: Any) -> str:

@@ -128,8 +128,12 @@ async def test_a_statement_that_is_sent_again_records_once(root: Caller) -> None
     (one,) = await root.rows("finish_steps", *arguments, lane=lane, turn=2)
     (two,) = await root.rows("finish_steps", *arguments, lane=lane, turn=2)
     assert one["version"] == two["version"] == 2 and two["status"] == "ok"
-    signalled = await root("signal_run", "r", "go", "json", b"1", lane=lane, turn=3)
-    assert signalled["version"] == (await root("signal_run", "r", "go", "json", b"1", lane=lane, turn=3))["version"]
+    # what was refused is refused again
+    refused_ones = (["r", "none", "a//b"], [first["token"], 1, 1], *(column * 3 for column in arguments[2:]))
+    once, twice = [await root.rows("finish_steps", *refused_ones, lane=lane, turn=3) for _ in range(2)]
+    assert [row["status"] for row in once] == [row["status"] for row in twice] == ["exists", "missing", "invalid"]
+    signalled = await root("signal_run", "r", "go", "json", b"1", lane=lane, turn=4)
+    assert signalled["version"] == (await root("signal_run", "r", "go", "json", b"1", lane=lane, turn=4))["version"]
     assert (await root("take_signal", "r", first["token"], "go", "go", 2, True))["status"] == "ok"
     assert (await root("take_signal", "r", first["token"], "go#2", "go", 3, True))["status"] == "pending"
 

@@ -12,7 +12,9 @@ from _server import SUPERUSER
 from conftest import Clock
 from pgstate._codec import Encoded
 from sql._caller import Caller, MakeAgent, refused, seconds
-from sql._threads import LONG, hashes, ids, load, save, saved
+from sql._threads import LONG, among, hashes, ids, load, save, saved
+
+__all__ = ["among"]
 
 pytestmark = pytest.mark.core
 MESSAGES = [{"id": str(n), "text": f"{n} " + "word " * 150} for n in range(100)]

@@ -10,7 +10,7 @@ import pgstate
 from pgstate import errors, ops, reducers
 
 NAMES = [
-    "UNSET", "AccessDenied", "Agent", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
+    "UNSET", "AccessDenied", "Agent", "AuditCheck", "AuditRecord", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
     "CheckpointConflict", "CheckpointInfo", "CheckpointMissing", "Claim", "ClaimHeld", "Context", "CursorExpired",
     "Embedding", "Entry", "Failed", "FieldChange", "ForcedRelease", "Found", "FoundPage", "Grant", "HeldClaim",
     "Info", "LeaseLost", "Lock", "Maintained", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting",
@@ -21,15 +21,15 @@ NAMES = [
     "ops", "reducers", "step", "workflow",
 ]  # fmt: skip
 METHODS = [
-    "agents", "apply", "as_agent", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next", "claims",
+    "agents", "apply", "as_agent", "audit", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next", "claims",
     "close", "complete", "create_agent", "create_gateway", "create_reader", "create_vectors", "cursor", "delegate",
     "delete", "delete_many", "delete_runs", "drop_agent", "drop_gateway", "drop_policy", "drop_reducer",
     "drop_search", "drop_vectors", "embed", "explain_policy", "fail", "get", "get_many", "grant_access", "grants",
     "history", "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "namespaces",
     "policies", "put", "put_embedded", "put_many", "register_reducer", "release", "renew", "revoke_access",
-    "rollback", "run", "runs", "search", "searches", "semaphore", "set_login", "set_policy", "set_search",
+    "rollback", "run", "runs", "search", "searches", "semaphore", "set_audit", "set_audit_chain", "set_login", "set_policy", "set_search",
     "set_vectors", "stats", "tasks", "thread", "threads", "touch", "typed", "undelegate", "unembedded", "update",
-    "vectors", "watch", "with_timeout", "work",
+    "vectors", "verify_audit", "watch", "with_timeout", "work",
 ]  # fmt: skip
 TYPED = {
     pgstate.Workflow: ["handle", "run_sync", "start"],

@@ -1170,6 +1170,8 @@ begin
          claimed_writes = coalesce(excluded.claimed_writes, p.claimed_writes),
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._policies_changed(p_subtree, p_keep is not null);
+  -- what holds from now on; a schema, which may be long, by its hash
+  perform pgstate._audit(p_actor, 'set_policy', p_subtree, (select to_jsonb(p) - '{subtree,nearness,set_by,set_at}'::text[] || jsonb_build_object('schema', encode(sha256(convert_to(p.schema::text, 'UTF8')), 'hex')) from pgstate.policy p where p.subtree = p_subtree));
 end
 $$;
 comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb, int, interval, interval, text, boolean) is 'Internal: sets what is given.';
@@ -1235,6 +1237,7 @@ begin
      where p.subtree = p_subtree;
   end if;
   perform pgstate._policies_changed(p_subtree, v_kept and 'keep' = any (v_settings));
+  perform pgstate._audit(p_actor, 'drop_policy', p_subtree, jsonb_build_object('settings', v_settings));
 end
 $$;
 comment on function pgstate._drop_policy(pgstate._actor, text, text[]) is 'Internal: takes settings away, all unless some are named.';
@@ -1332,6 +1335,7 @@ begin
       on conflict on constraint reducer_pkey do update
      set function_schema = excluded.function_schema, function_name = excluded.function_name, digest = excluded.digest,
          registered_by = excluded.registered_by, registered_at = excluded.registered_at;
+  perform pgstate._audit(p_actor, 'register_reducer', null, jsonb_build_object('name', p_name, 'function', p_function::text));
 end
 $$;
 comment on function pgstate._register_reducer(pgstate._actor, text, regprocedure) is 'Internal: registers a reducer.';
@@ -1355,6 +1359,7 @@ begin
       hint = 'Give the policy another reducer first.';
   end if;
   delete from pgstate.reducer r where r.name = p_name;
+  perform pgstate._audit(p_actor, 'drop_reducer', null, jsonb_build_object('name', p_name));
 end
 $$;
 comment on function pgstate._drop_reducer(pgstate._actor, text) is 'Internal: forgets a reducer.';
@@ -1756,6 +1761,8 @@ begin
     end if;
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
+  v_done.more := pgstate._seal_audit(p_limit) or v_done.more;
+  v_done.more := pgstate._thin_audit(p_limit) or v_done.more;
   v_done.more := pgstate._collect_threads(p_limit) or v_done.more;
   v_done.more := pgstate._collect_runs(p_limit) or v_done.more;
   -- indexing one key takes about as long as looking at ten versions
@@ -2287,6 +2294,297 @@ end
 $$;
 comment on function pgstate._version_then(text, pgstate._moment) is 'Internal: the number of the version that a key was at in a past state, looked for below its newest eight.';
 
+-- functions/audit/_audit_text.sql
+-- What a denied agent asked for is its own words, which an administrator will read: printable ASCII, and no more than so many
+-- characters of it.
+create function pgstate._audit_text(p_text text, p_length int) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return regexp_replace(left(p_text, p_length), '[^ -~]+', '?', 'g') || case when length(p_text) > p_length then '...' else '' end;
+end
+$$;
+comment on function pgstate._audit_text(text, int) is 'Internal: text for the audit trail, cut and without what is not printable.';
+
+-- functions/audit/_audit.sql
+-- Adds to the audit trail, in the transaction of what it tells of: both are there, or neither. Whoever calls it has checked
+-- what the actor may.
+create function pgstate._audit(p_actor pgstate._actor, p_event text, p_key text default null, p_detail jsonb default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id bigint;
+begin
+  insert into pgstate.audit (at, event, agent, via, key, detail)
+  values (pgstate._now(), p_event, p_actor.name, session_user, pgstate._audit_text(p_key, 512), nullif(jsonb_strip_nulls(p_detail), '{}'))
+  returning id into v_id;
+  insert into pgstate.audit_pending (subtree, audit_id)
+  select c.subtree, v_id from pgstate.audit_chain c where c.active and c.ranges @> coalesce(p_key, '');
+end
+$$;
+comment on function pgstate._audit(pgstate._actor, text, text, jsonb) is 'Internal: adds an entry to the audit trail.';
+
+-- functions/audit/_audit_denied.sql
+-- A denial that did not undo its transaction: of rows of a set-based call, or told by a client afterwards. One entry for a
+-- call, and no more than 60 a minute of a login and agent: who is denied must not be able to fill the disk.
+create function pgstate._audit_denied(p_actor pgstate._actor, p_key text, p_detail jsonb) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if (select count(*) from (
+        select from pgstate.audit a
+         where a.event = 'denied' and a.via = session_user::text and a.agent = p_actor.name
+           and a.at > pgstate._now() - interval '1 minute'
+        union all
+        select from pgstate.audit a
+         where p_actor.name is null and a.event = 'denied' and a.via = session_user::text and a.agent is null
+           and a.at > pgstate._now() - interval '1 minute'
+         limit 60) lately) < 60 then
+    perform pgstate._audit(p_actor, 'denied', pgstate._audit_text(p_key, 128), p_detail);
+  end if;
+end
+$$;
+comment on function pgstate._audit_denied(pgstate._actor, text, jsonb) is 'Internal: records a denial, if there were not too many lately.';
+
+-- functions/audit/_audit_rows.sql
+-- By the ranges alone, as _claim_log(): a look at other rows would show in the caller's own statistics. What is about the
+-- installation as a whole is for those who administer everything.
+create function pgstate._audit_rows(p_actor pgstate._actor, p_pattern text, p_events text[], p_limit int, p_before bigint)
+returns setof pgstate.audit_row
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_admins pgstate.keymultirange := (select r.admins + '{}' from pgstate.reach r where r.agent_id = p_actor.id);
+  v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_pattern) * v_admins;
+  v_regex text := pgstate._pattern_regex(p_pattern);
+begin
+  if isempty(v_ranges) is not false and p_pattern <> '' then
+    perform pgstate._deny();
+  elsif v_ranges = pgstate._pattern_ranges('**') then
+    return query
+      select a.id, a.at, a.event, a.agent, a.via, a.key, a.detail
+        from pgstate.audit a
+       where a.id < coalesce(p_before, 9223372036854775807) and (p_events is null or a.event = any (p_events))
+       order by a.id desc limit p_limit;
+  else
+    return query
+      select a.id, a.at, a.event, a.agent, a.via, a.key, a.detail
+        from (
+          -- half open, exactly: no key holds chr(1)
+          select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
+                 coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
+            from unnest(v_ranges) r offset 0) span
+        join pgstate.audit a on a.key >= span.low and a.key < span.high and (v_regex is null or a.key ~ v_regex)
+       where a.id < coalesce(p_before, 9223372036854775807) and (p_events is null or a.event = any (p_events))
+       order by a.id desc limit p_limit;
+  end if;
+end
+$$;
+comment on function pgstate._audit_rows(pgstate._actor, text, text[], int, bigint) is 'Internal: the audit trail where the caller administers.';
+
+-- functions/audit/_audit_hash.sql
+-- As jsonb, whose text does not depend on settings; the time as a number, which has no zone.
+create function pgstate._audit_hash(p_before bytea, p_audit pgstate.audit) returns bytea
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return sha256(p_before || sha256(convert_to(jsonb_build_array(
+    p_audit.id, extract(epoch from p_audit.at), p_audit.event, p_audit.agent, p_audit.via, p_audit.key, p_audit.detail)::text, 'UTF8')));
+end
+$$;
+comment on function pgstate._audit_hash(bytea, pgstate.audit) is 'Internal: the hash of a link.';
+
+-- functions/audit/_seal_audit.sql
+-- Links what is pending and committed, oldest first; what commits later is linked later, so the order of links is not
+-- always that of ids. One at a time for each chain, and whoever comes second goes away.
+create function pgstate._seal_audit(p_limit int) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_chain pgstate.audit_chain;
+  v_audit pgstate.audit;
+  v_subtrees text[];
+  v_subtree text;
+  v_more boolean := false;
+  v_done int;
+begin
+  v_subtrees := array(select c.subtree from pgstate.audit_chain c
+                       where exists (select from pgstate.audit_pending p where p.subtree = c.subtree) order by 1);
+  foreach v_subtree in array v_subtrees loop
+    select c.* into v_chain from pgstate.audit_chain c where c.subtree = v_subtree for no key update skip locked;
+    continue when not found;
+    v_done := 0;
+    for v_audit in
+      select a.* from pgstate.audit_pending p cross join lateral (
+        select x.* from pgstate.audit x where x.id = p.audit_id offset 0) a
+       where p.subtree = v_subtree order by p.audit_id limit p_limit
+    loop
+      v_chain.head_no := v_chain.head_no + 1;
+      v_chain.head_hash := pgstate._audit_hash(v_chain.head_hash, v_audit);
+      insert into pgstate.audit_link (subtree, no, audit_id, hash) values (v_subtree, v_chain.head_no, v_audit.id, v_chain.head_hash);
+      delete from pgstate.audit_pending p where p.subtree = v_subtree and p.audit_id = v_audit.id;
+      v_done := v_done + 1;
+    end loop;
+    update pgstate.audit_chain c set head_no = v_chain.head_no, head_hash = v_chain.head_hash where c.subtree = v_subtree;
+    v_more := v_more or v_done = p_limit;
+  end loop;
+  return v_more;
+end
+$$;
+comment on function pgstate._seal_audit(int) is 'Internal: links entries of the audit trail; is there more?';
+
+-- functions/audit/_thin_audit.sql
+-- Removes the oldest entries whose time has passed, with their links; each chain remembers where it was cut.
+create function pgstate._thin_audit(p_limit int) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_before timestamptz := pgstate._now() - (select i.audit_keep from pgstate.install i);
+  v_ids bigint[];
+begin
+  if v_before is null then
+    return false;
+  end if;
+  -- of the lowest ids only: they are about in the order of time. What waits for its link waits here too.
+  v_ids := array(
+    select o.id from (select a.id, a.at from pgstate.audit a order by a.id limit p_limit) o
+     where o.at < v_before and not exists (select from pgstate.audit_pending p where p.audit_id = o.id));
+  if v_ids = '{}' then
+    return false;
+  end if;
+  -- links go from the front only: one that was linked late keeps those before it, and their entries
+  v_ids := array(
+    select i from unnest(v_ids) i
+     where not exists (
+       select from pgstate.audit_link l join pgstate.audit_link f on f.subtree = l.subtree and f.no < l.no
+        where l.audit_id = i and not f.audit_id = any (v_ids)));
+  update pgstate.audit_chain c set cut_no = g.no, cut_hash = (select l.hash from pgstate.audit_link l where l.subtree = c.subtree and l.no = g.no)
+    from (select l.subtree, max(l.no) as no from pgstate.audit_link l where l.audit_id = any (v_ids) group by l.subtree) g
+   where g.subtree = c.subtree;
+  delete from pgstate.audit a where a.id = any (v_ids);
+  delete from pgstate.audit_link l where l.audit_id = any (v_ids);
+  return cardinality(v_ids) = p_limit;
+end
+$$;
+comment on function pgstate._thin_audit(int) is 'Internal: retention of the audit trail; is there more?';
+
+-- functions/audit/_set_audit.sql
+create function pgstate._set_audit(p_actor pgstate._actor, p_keep interval) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  if p_keep is not null and p_keep not between interval '1 day' and interval '36500 days' then
+    raise exception using errcode = 'PS007', message = 'the audit trail is kept for a day to 100 years, or for ever (null)';
+  end if;
+  update pgstate.install i set audit_keep = p_keep;
+  perform pgstate._audit(p_actor, 'set_audit', null, jsonb_build_object('keep', p_keep));
+end
+$$;
+comment on function pgstate._set_audit(pgstate._actor, interval) is 'Internal: how long the audit trail is kept.';
+
+-- functions/audit/_set_audit_chain.sql
+create function pgstate._set_audit_chain(p_actor pgstate._actor, p_subtree text, p_active boolean) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  if strpos(p_subtree, '{agent}') > 0 then
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+      hint = 'A chain is about keys, whoever''s they are: {agent} has no meaning in it.';
+  elsif p_active is null then
+    raise exception using errcode = 'PS007', message = 'a chain is active or not: true or false';
+  end if;
+  if p_active then
+    insert into pgstate.audit_chain as c (subtree, ranges, set_by, set_at)
+    values (p_subtree, pgstate._subtree_ranges(p_subtree, p_actor.name), p_actor.name, pgstate._now())
+        on conflict on constraint audit_chain_pkey do update set active = true;
+    perform pgstate._audit(p_actor, 'set_audit_chain', p_subtree, jsonb_build_object('active', true));
+  else
+    -- the last thing that it links
+    perform pgstate._audit(p_actor, 'set_audit_chain', p_subtree, jsonb_build_object('active', false));
+    update pgstate.audit_chain c set active = false where c.subtree = p_subtree;
+    if not found then
+      raise exception using errcode = 'PS007', message = format('there is no chain on %s', left(p_subtree, 80));
+    end if;
+  end if;
+end
+$$;
+comment on function pgstate._set_audit_chain(pgstate._actor, text, boolean) is 'Internal: begins a chain, or ends it.';
+
+-- functions/audit/_verify_audit.sql
+create function pgstate._verify_audit(p_actor pgstate._actor, p_subtree text, p_noted text) returns pgstate.audit_checked
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_chain pgstate.audit_chain;
+  v_out pgstate.audit_checked;
+  v_no bigint;
+  v_hash bytea;
+  v_noted_no bigint;
+  v_noted text;
+  v_link record;
+begin
+  perform pgstate._check_admin(p_actor, p_subtree);
+  if p_noted is not null and p_noted !~ '^[0-9]{1,18}:([0-9a-f]{64})?$' then
+    raise exception using errcode = 'PS007', message = 'noted is a head that verify_audit() told earlier, number:hash';
+  end if;
+  perform pgstate._seal_audit(100000);
+  select c.* into v_chain from pgstate.audit_chain c where c.subtree = p_subtree;
+  if not found then
+    raise exception using errcode = 'PS007', message = format('there is no chain on %s', left(p_subtree, 80)), hint = 'set_audit_chain(subtree) begins one.';
+  end if;
+  v_no := v_chain.cut_no;
+  v_hash := v_chain.cut_hash;
+  v_noted_no := split_part(p_noted, ':', 1)::bigint;
+  v_noted := case when v_noted_no = v_no then encode(v_hash, 'hex') end;
+  for v_link in
+    select l.no, l.hash, l.audit_id, a
+      from pgstate.audit_link l left join lateral (select x as a from pgstate.audit x where x.id = l.audit_id offset 0) e on true
+     where l.subtree = p_subtree order by l.no
+  loop
+    v_no := v_no + 1;
+    if v_link.no <> v_no then
+      v_out.fault := format('link %s is not there', v_no);
+    elsif (v_link.a).id is null then
+      v_out.fault := format('entry %s of link %s is not there', v_link.audit_id, v_no);
+    else
+      v_hash := pgstate._audit_hash(v_hash, v_link.a);
+      if v_hash <> v_link.hash then
+        v_out.fault := format('entry %s of link %s, or the link, is not what it was', v_link.audit_id, v_no);
+      end if;
+    end if;
+    exit when v_out.fault is not null;
+    if v_no = v_noted_no then
+      v_noted := encode(v_hash, 'hex');
+    end if;
+  end loop;
+  if v_out.fault is null and (v_no, v_hash) <> (v_chain.head_no, v_chain.head_hash) then
+    v_out.fault := format('the chain ends at link %s, and ended at %s', v_no, v_chain.head_no);
+  elsif v_out.fault is null and p_noted is not null and v_noted_no < v_chain.cut_no then
+    v_out.fault := format('link %s was removed by retention: nothing can be said about it', v_noted_no);
+  elsif v_out.fault is null and p_noted is not null and v_noted is distinct from split_part(p_noted, ':', 2) then
+    v_out.fault := format('link %s is not the one that was noted', v_noted_no);
+  end if;
+  v_out.subtree := p_subtree;
+  v_out.sound := v_out.fault is null;
+  v_out.links := v_chain.head_no - v_chain.cut_no;
+  v_out.head := v_chain.head_no || ':' || encode(v_chain.head_hash, 'hex');
+  v_out.active := v_chain.active;
+  v_out.waiting := (select count(*) from pgstate.audit_pending p where p.subtree = p_subtree);
+  return v_out;
+end
+$$;
+comment on function pgstate._verify_audit(pgstate._actor, text, text) is 'Internal: links what is pending, and computes a chain anew.';
+
 -- functions/admin/_add_agent.sql
 create function pgstate._add_agent(p_name text, p_login text, p_grants text[], p_reuse boolean default false) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -2323,6 +2621,7 @@ begin
   insert into pgstate.access_grant (agent_id, subtree, "right", granted_by)
   select v_id, substr(g, strpos(g, ' ') + 1), split_part(g, ' ', 1), v_actor.name from unnest(p_grants) g;
   perform pgstate._fold_grants(v_id);
+  perform pgstate._audit(v_actor, 'create_agent', null, jsonb_build_object('agent', p_name, 'login', p_login, 'grants', p_grants, 'reuse', nullif(p_reuse, false)));
 end
 $$;
 comment on function pgstate._add_agent(text, text, text[], boolean) is 'Internal: registers an agent with its first grants ("right subtree").';
@@ -2331,8 +2630,10 @@ comment on function pgstate._add_agent(text, text, text[], boolean) is 'Internal
 create function pgstate._add_gateway(p_login text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
 begin
-  perform pgstate._check_admin(pgstate._enter(null), '**');
+  perform pgstate._check_admin(v_actor, '**');
   if p_login is null then
     raise exception using errcode = 'PS007', message = 'a gateway is a login: name a database role';
   elsif exists (select from pgstate.login l where l.login = p_login) then
@@ -2340,6 +2641,7 @@ begin
       hint = 'A login is one agent''s or a gateway''s.';
   end if;
   insert into pgstate.login (login, gateway) values (p_login, true);
+  perform pgstate._audit(v_actor, 'create_gateway', null, jsonb_build_object('login', p_login));
 end
 $$;
 comment on function pgstate._add_gateway(text) is 'Internal: registers a gateway.';
@@ -2413,6 +2715,7 @@ begin
    where c.key = p_key;
   insert into pgstate.claim_log (key, at, token, holder, lease_until, attempts, released_by, via)
   values (p_key, pgstate._now(), v_claim.token, v_claim.holder, nullif(v_claim.lease_until, '-infinity'), v_claim.attempts, p_actor.name, session_user);
+  perform pgstate._audit(p_actor, 'release', p_key, jsonb_build_object('holder', v_claim.holder));
   perform pgstate._wake(array[p_key]);
   v_out.status := 'ok';
   v_out.attempts := v_claim.attempts;
@@ -2454,9 +2757,10 @@ create function pgstate._delegate(p_login text, p_agent text, p_on boolean) retu
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
 begin
-  perform pgstate._check_admin(pgstate._enter(null), '**');
+  perform pgstate._check_admin(v_actor, '**');
   v_id := pgstate._agent_id(p_agent);
   if not exists (select from pgstate.login l where l.login = p_login and l.gateway) then
     raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login), hint = 'create_gateway(login) makes one.';
@@ -2467,6 +2771,7 @@ begin
     delete from pgstate.delegation d where d.login = p_login and d.agent_id = v_id;
     perform pgstate._drop_watchers(v_id, p_login);
   end if;
+  perform pgstate._audit(v_actor, case when p_on then 'delegate' else 'undelegate' end, null, jsonb_build_object('login', p_login, 'agent', p_agent));
 end
 $$;
 comment on function pgstate._delegate(text, text, boolean) is 'Internal: adds or removes a delegation.';
@@ -2522,6 +2827,7 @@ begin
   delete from pgstate.agent a where a.id = v_id;
   insert into pgstate.former_agent (name, dropped_by) values (p_name, v_actor.name)
       on conflict on constraint former_agent_pkey do update set dropped_at = excluded.dropped_at, dropped_by = excluded.dropped_by;
+  perform pgstate._audit(v_actor, 'drop_agent', null, jsonb_build_object('agent', p_name));
   if v_keys <> '{}' then
     -- no version tells of it, and somebody may be waiting for these entries
     perform pgstate._wake(v_keys);
@@ -2534,8 +2840,10 @@ comment on function pgstate._drop_agent(text) is 'Internal: removes an agent and
 create function pgstate._drop_gateway(p_login text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
 begin
-  perform pgstate._check_admin(pgstate._enter(null), '**');
+  perform pgstate._check_admin(v_actor, '**');
   -- its delegations go with it
   delete from pgstate.login l where l.login = p_login and l.gateway;
   if not found then
@@ -2544,6 +2852,7 @@ begin
   -- locked ones are told nothing that their agents may not read, and end by themselves
   delete from pgstate.watcher w
    where w.channel in (select x.channel from pgstate.watcher x where x.login = p_login for update skip locked);
+  perform pgstate._audit(v_actor, 'drop_gateway', null, jsonb_build_object('login', p_login));
 end
 $$;
 comment on function pgstate._drop_gateway(text) is 'Internal: removes a gateway.';
@@ -2601,6 +2910,7 @@ begin
     perform pgstate._drop_watchers(v_id, null);
   end if;
   perform pgstate._fold_grants(v_id);
+  perform pgstate._audit(v_actor, case when p_on then 'grant' else 'revoke' end, p_subtree, jsonb_build_object('agent', p_agent, 'right', p_right));
 end
 $$;
 comment on function pgstate._grant(text, text, text, boolean) is 'Internal: grants or revokes a right.';
@@ -2624,9 +2934,10 @@ create function pgstate._set_login(p_agent text, p_login text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
 begin
-  perform pgstate._check_admin(pgstate._enter(null), '**');
+  perform pgstate._check_admin(v_actor, '**');
   v_id := pgstate._agent_id(p_agent);
   if (select a.root from pgstate.agent a where a.id = v_id for no key update) then
     raise exception using errcode = 'PS007', message = 'the administrator''s login is the role that installed';
@@ -2642,6 +2953,7 @@ begin
   delete from pgstate.login l where l.agent_id = v_id and l.login is distinct from p_login;
   -- the new login's copy of the reach
   perform pgstate._fold_grants(v_id);
+  perform pgstate._audit(v_actor, 'set_login', null, jsonb_build_object('agent', p_agent, 'login', p_login));
 end
 $$;
 comment on function pgstate._set_login(text, text) is 'Internal: makes a login an agent''s only one.';
@@ -3248,6 +3560,7 @@ begin
      set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._rules_changed(p_subtree);
+  perform pgstate._audit(p_actor, 'set_search', p_subtree, jsonb_build_object('fields', p_fields, 'config', p_config, 'vectors', p_vectors, 'vector_fields', p_vector_fields));
   if (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id) then
     perform pgstate._follow_writes();
   elsif not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then
@@ -3271,6 +3584,7 @@ begin
     raise exception using errcode = 'PS007', message = format('there is no search on %s to drop', p_subtree), hint = 'pgstate.searches() lists them.';
   end if;
   perform pgstate._rules_changed(p_subtree);
+  perform pgstate._audit(p_actor, 'drop_search', p_subtree);
 end
 $$;
 comment on function pgstate._drop_search(pgstate._actor, text) is 'Internal: drop_search().';
@@ -3545,6 +3859,7 @@ begin
     insert into pgstate.vector_index (name, model, dims, distance, method, type, options, created_by, created_at)
     values (v_index.name, v_index.model, v_index.dims, v_index.distance, v_index.method, v_index.type, v_index.options, p_actor.name, pgstate._now())
     returning * into v_index;
+    perform pgstate._audit(p_actor, 'create_vectors', null, jsonb_build_object('name', p_name, 'model', p_model, 'dims', p_dims));
   elsif (v_old.model, v_old.dims, v_old.distance, v_old.method, v_old.type, v_old.options)
         <> (v_index.model, v_index.dims, v_index.distance, v_index.method, v_index.type, v_index.options) then
     raise exception using errcode = 'PS007', message = format('there is a vector index %s with other settings', p_name),
@@ -3584,6 +3899,7 @@ begin
   execute format('drop index if exists pgstate.embedding_%s_idx', v_id);
   delete from pgstate.embedding m where m.index_id = v_id;
   delete from pgstate.vector_index v where v.id = v_id;
+  perform pgstate._audit(p_actor, 'drop_vectors', null, jsonb_build_object('name', p_name));
 end
 $$;
 comment on function pgstate._drop_vectors(pgstate._actor, text) is 'Internal: drop_vectors().';
@@ -6152,6 +6468,8 @@ declare
   v_reducer text;
   v_limit int;
   v_floor bigint;
+  v_denied text[];
+  v_done text;
 begin
   select array_agg(row(
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
@@ -6416,6 +6734,9 @@ begin
       v_known := true;
     end if;
     if v_code is not null then
+      if v_code = 'PS010' then
+        v_denied := v_denied || s.key;
+      end if;
       v_status := case v_code when 'PS010' then 'denied' else 'invalid' end;
       v_out[s.ord] := row(s.ord, v_status, null, null, v_code, v_message, null)::pgstate.outcome;
     elsif v_status = 'ok' then
@@ -6449,6 +6770,10 @@ begin
       v_dirty := false;
     end if;
   end loop;
+
+  if v_denied is not null then
+    v_done := pgstate._audit_denied(p_actor, v_denied[1], jsonb_build_object('asked', 'write', 'keys', nullif(cardinality(v_denied), 1)));
+  end if;
 
   if p_atomic and v_failed then
     for v_index in 1 .. v_last loop
@@ -9801,6 +10126,82 @@ $$;
 comment on function pgstate.maintain(int) is
   'Removes versions that no policy keeps, never the current one of a key and none that a cursor younger than install.cursor_window needs; and keys that were deleted, with all that was known of them, when their time has passed or one version is kept. Points of the feed become fewer with their age (pgstate.thinning). Looks at limit versions, 1 to 100000, for each age that policies name; and indexes for search what was there before set_search(), a tenth of limit keys. Every connected client calls it now and then, one at a time: status busy says that another is at it. more: call again. PS007 PS010.';
 
+-- functions/audit/audit.sql
+create function pgstate.audit(
+  pattern text default '', events text[] default null, "limit" int default 100, before bigint default null, agent text default null
+) returns setof pgstate.audit_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(audit.agent);
+begin
+  perform pgstate._check_pattern(audit.pattern);
+  if audit."limit" not between 1 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
+  end if;
+  return query select * from pgstate._audit_rows(v_actor, audit.pattern, audit.events, audit."limit", audit.before);
+end
+$$;
+comment on function pgstate.audit(text, text[], int, bigint, text) is
+  'The audit trail, newest first: grants, revocations, administration, resolved secrets and denials that concern the keys and subtrees which match a pattern and which the caller administers; what concerns the installation is for those who administer everything. events: of these kinds only; limit 1 to 100000 (null: all); before: older than that id. A denial that was raised is here only if its client told of it (report_denial). PS002 PS007 PS010.';
+
+-- functions/audit/report_denial.sql
+-- A denial that is raised rolls its transaction back, and so whatever it would have recorded. So clients tell of it
+-- afterwards. Nobody can be made to; what is told is about the caller alone.
+create function pgstate.report_denial(asked text, key text default null, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor;
+begin
+  perform pgstate._check_login();
+  begin
+    v_actor := pgstate._enter(report_denial.agent);
+  exception when sqlstate 'PS010' then
+    -- it named an agent that it may not act for, which is what was denied
+    null;
+  end;
+  perform pgstate._audit_denied(v_actor, report_denial.key, jsonb_build_object(
+    'asked', pgstate._audit_text(report_denial.asked, 200), 'told', 'client',
+    'named', case when v_actor.id is null then pgstate._audit_text(report_denial.agent, 128) end));
+end
+$$;
+comment on function pgstate.report_denial(text, text, text) is
+  'Records in the audit trail that the caller was denied something: a denial that is raised undoes its transaction, and cannot record itself. The Python client does it. At most 60 a minute are kept. PS010 for a login that is not registered.';
+
+-- functions/audit/set_audit.sql
+create function pgstate.set_audit(keep interval, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_audit(pgstate._enter(set_audit.agent), set_audit.keep);
+end
+$$;
+comment on function pgstate.set_audit(interval, text) is
+  'How long entries of the audit trail are kept: a day at least, null for ever, which it is at first. maintain() removes older ones, and nobody can remove others. Needs admin on everything. PS007 PS010.';
+
+-- functions/audit/set_audit_chain.sql
+create function pgstate.set_audit_chain(subtree text, active boolean default true, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_audit_chain(pgstate._enter(set_audit_chain.agent), set_audit_chain.subtree, set_audit_chain.active);
+end
+$$;
+comment on function pgstate.set_audit_chain(text, boolean, text) is
+  'From now on entries of the audit trail that concern a key, a subtree or everything (**) are linked by hashes, each over the entry and the link before, so that verify_audit() finds what somebody with the owner''s rights changed or removed. maintain() links them, within seconds where a client is connected: what is changed before is not found. active false: no new ones are. Needs admin on all of it. PS002 PS007 PS010.';
+
+-- functions/audit/verify_audit.sql
+create function pgstate.verify_audit(subtree text, noted text default null, agent text default null) returns pgstate.audit_checked
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._verify_audit(pgstate._enter(verify_audit.agent), verify_audit.subtree, verify_audit.noted);
+end
+$$;
+comment on function pgstate.verify_audit(text, text, text) is
+  'Computes the chain of a subtree anew, from the entries of the audit trail: sound, or the first fault. Who can rewrite an entry can rewrite the chain after it, so note the head elsewhere: noted is an earlier one, which must still be in it. Needs admin on all of it. PS002 PS007 PS010.';
+
 -- functions/admin/agents.sql
 create function pgstate.agents(agent text default null) returns setof pgstate.agent_row
 language plpgsql stable security definer
@@ -10083,6 +10484,236 @@ end
 $$;
 comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
   'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+
+-- functions/threads/save_checkpoints.sql
+-- Checkpoints of any number of threads in one statement: what clients gather into. Each is decided by itself, in the order
+-- of the input, as save_checkpoint() would; what they have in common (entering, locks, claims, entries, versions, the lane)
+-- is done once for all.
+--
+-- Order of locks: the entries that exist in key order, then missing ones in key order by making them, then threads.
+create function pgstate.save_checkpoints(
+  keys text[], counts int[], names text[], types text[], data bytea[], versions text[] default null, chunk_counts int[] default null,
+  chunk_types text[] default null, chunk_data bytea[] default null, metadatas jsonb[] default null, ids text[] default null,
+  parents text[] default null, namespaces text[] default null, headers bytea[] default null, wholes boolean[] default null,
+  expect_heads text[] default null, guard_counts int[] default null, guards text[] default null, ttls interval[] default null,
+  run_ids text[] default null, tokens bigint[] default null, may_begins boolean[] default null, lane uuid default null,
+  turn bigint default null, wake boolean default true, lock_timeout text default null, agent text default null
+) returns setof pgstate.save_outcome
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(save_checkpoints.agent, save_checkpoints.lane, save_checkpoints.turn);
+  v_count int := coalesce(cardinality(save_checkpoints.keys), 0);
+  v_codes text[];
+  v_keys text[];
+  v_heads pgstate._thread_head[];
+  v_plain boolean;
+  v_claimed text[];
+  v_claim_tokens bigint[];
+  v_holders int[];
+  v_now timestamptz;
+  v_head pgstate._thread_head;
+  v_stored pgstate._stored;
+  v_row record;
+  v_at int;
+  v_claim int;
+  v_ttl interval;
+  v_status text;
+  v_value jsonb;
+  v_out pgstate.save_outcome[] := '{}';
+  v_written text[] := '{}';
+  v_numbers bigint[] := '{}';
+  v_values jsonb[] := '{}';
+  v_created boolean[] := '{}';
+  v_expiries timestamptz[] := '{}';
+  v_watched boolean;
+  v_wake text := coalesce(current_setting('pgstate.wake', true), '');
+  -- assigning is an expression, PERFORM is a query: 5 us
+  v_done text;
+begin
+  if v_count <> any (array[
+       coalesce(cardinality(save_checkpoints.counts), 0), coalesce(cardinality(save_checkpoints.chunk_counts), v_count),
+       coalesce(cardinality(save_checkpoints.metadatas), v_count), coalesce(cardinality(save_checkpoints.ids), v_count),
+       coalesce(cardinality(save_checkpoints.parents), v_count), coalesce(cardinality(save_checkpoints.namespaces), v_count),
+       coalesce(cardinality(save_checkpoints.headers), v_count), coalesce(cardinality(save_checkpoints.wholes), v_count),
+       coalesce(cardinality(save_checkpoints.expect_heads), v_count), coalesce(cardinality(save_checkpoints.guard_counts), v_count),
+       coalesce(cardinality(save_checkpoints.ttls), v_count), coalesce(cardinality(save_checkpoints.run_ids), v_count),
+       coalesce(cardinality(save_checkpoints.tokens), v_count), coalesce(cardinality(save_checkpoints.may_begins), v_count)])
+     or array_ndims(save_checkpoints.keys) <> 1 or array_lower(save_checkpoints.keys, 1) <> 1
+     or array_position(save_checkpoints.counts, null) is not null or 0 > any (save_checkpoints.counts)
+     or array_position(save_checkpoints.chunk_counts, null) is not null or 0 > any (save_checkpoints.chunk_counts)
+     or 0 > any (save_checkpoints.guard_counts)
+     or (select coalesce(sum(c), 0) from unnest(save_checkpoints.counts) c) <> any (array[
+          coalesce(cardinality(save_checkpoints.names), 0), coalesce(cardinality(save_checkpoints.types), 0),
+          coalesce(cardinality(save_checkpoints.data), 0),
+          coalesce(cardinality(save_checkpoints.versions), cardinality(save_checkpoints.names), 0)])
+     or (select coalesce(sum(c), 0) from unnest(save_checkpoints.chunk_counts) c) <> any (array[
+          coalesce(cardinality(save_checkpoints.chunk_types), 0), coalesce(cardinality(save_checkpoints.chunk_data), 0)])
+     or (select coalesce(sum(c), 0) from unnest(save_checkpoints.guard_counts) c) <> coalesce(cardinality(save_checkpoints.guards), 0) then
+    raise exception using errcode = 'PS007',
+      message = 'the arrays must be of equal length, have one dimension and begin at 1; counts, chunk_counts and guard_counts say how many of the others belong to each';
+  elsif v_count = 0 then
+    return;
+  elsif v_actor.kept is not null then
+    return query
+      select o.ord::int, o.item ->> 0, o.item ->> 1, (o.item ->> 2)::bigint, o.item ->> 3,
+             case when jsonb_typeof(o.item -> 4) = 'array' then array(select h::bytea from jsonb_array_elements_text(o.item -> 4) h) end,
+             o.item ->> 5, pgstate._error_text(o.item ->> 5, save_checkpoints.keys[o.ord]), true
+        from jsonb_array_elements(v_actor.kept) with ordinality as o (item, ord) order by o.ord;
+    return;
+  end if;
+  if save_checkpoints.lock_timeout is not null then
+    -- not before: a statement that is sent again must wait for the first to end
+    v_done := set_config('lock_timeout', save_checkpoints.lock_timeout, true);
+  end if;
+  v_codes := array(
+    select case when i.key is null or not pgstate._key_ok(i.key) then 'PS001'
+                when not (v_actor.reads @> i.key and v_actor.writes @> i.key) then 'PS010'
+                when octet_length(i.ns) > 1900 or octet_length(i.id) not between 1 and 256 or octet_length(i.parent) > 256
+                     or i.ttl <> interval '0' and not pgstate._span_ok(i.ttl) then 'PS007' end
+      from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls)
+           with ordinality as i (key, id, parent, ns, ttl, ord)
+     order by i.ord);
+  -- below it is asked no more, and long ranges would be copied from function to function
+  v_actor.reads := null;
+  v_actor.writes := null;
+  v_actor.readable := true;
+  v_actor.writable := true;
+
+  -- of an entry that is there: what it is in place of a status, and when it expires in place of the time
+  select array_agg(i.key order by i.key),
+         array_agg(row(case when e.kind <> 'thread' then 'PS040' end, e.version, e.value, e.value is not null, e.expires_at)::pgstate._thread_head order by i.key),
+         bool_and(e.value is not null and e.kind = 'thread' and e.expires_at is null)
+    into v_keys, v_heads, v_plain
+    from (select distinct u.key collate "C" as key from unnest(save_checkpoints.keys, v_codes) u (key, code) where u.code is null order by 1) i
+    left join lateral (
+      select x.version, x.value, x.kind, x.expires_at from pgstate.entry x where x.key = i.key for no key update) e on true;
+  v_now := pgstate._now();
+  if v_plain is false then
+    for v_index in 1 .. cardinality(v_keys) loop
+      v_head := v_heads[v_index];
+      if v_head.live is not true or v_head.at <= v_now then
+        v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, exists (
+          select from unnest(save_checkpoints.keys, save_checkpoints.parents, save_checkpoints.may_begins) u (key, parent, may_begin)
+           where u.key = v_keys[v_index] and coalesce(u.parent, '') = '' and coalesce(u.may_begin, true)));
+        v_head.status := null;
+        v_heads[v_index] := v_head;
+      end if;
+    end loop;
+    v_now := pgstate._now();
+  end if;
+  if v_keys is not null then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_claims_seen(v_keys);
+    end if;
+    -- in a statement of its own: see _put_existing()
+    select array_agg(c.key), array_agg(c.token), array_agg(c.holder_id) into v_claimed, v_claim_tokens, v_holders
+      from pgstate.claim c where c.key = any (v_keys) and c.lease_until > v_now;
+  end if;
+
+  for v_row in
+    select i.*, coalesce(i.parent, '') = '' and coalesce(i.may_begin, true) as begins, sum(i.count) over w as last,
+           sum(i.chunks) over w as last_chunk, sum(i.guarded) over w as last_guard
+      from unnest(save_checkpoints.keys, save_checkpoints.counts, save_checkpoints.chunk_counts, save_checkpoints.metadatas, save_checkpoints.ids,
+                  save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.headers, save_checkpoints.wholes,
+                  save_checkpoints.expect_heads, save_checkpoints.guard_counts, save_checkpoints.ttls, save_checkpoints.run_ids,
+                  save_checkpoints.tokens, save_checkpoints.may_begins, v_codes) with ordinality
+           as i (key, count, chunks, metadata, id, parent, ns, header, whole, expect_head, guarded, ttl, run_id, token, may_begin, code, ord)
+    window w as (order by i.ord rows unbounded preceding)
+     order by i.ord
+  loop
+    v_at := array_position(v_keys, v_row.key);
+    v_head := v_heads[v_at];
+    v_claim := array_position(v_claimed, v_row.key);
+    v_stored := null;
+    if v_row.code is null then
+      v_row.code := nullif(v_head.status, 'written');
+    end if;
+    if v_row.code is not null then
+      v_status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
+    elsif v_row.token is not null and (v_claim_tokens[v_claim] = v_row.token and v_holders[v_claim] = v_actor.id) is not true then
+      v_status := 'stale';
+    elsif not v_head.live and not v_row.begins then
+      v_status := 'missing';
+    elsif v_row.token is null and v_claim is not null and not (v_actor.policies and pgstate._claimed_writes(v_row.key)) then
+      v_status := 'held';
+    else
+      v_stored := pgstate._store_checkpoint(
+        v_actor, v_row.key, v_now, coalesce(v_row.ns, ''), v_row.id, v_row.parent,
+        coalesce(save_checkpoints.names[v_row.last - v_row.count + 1 : v_row.last], '{}'),
+        case when save_checkpoints.versions is not null
+              and cardinality(array_remove(save_checkpoints.versions[v_row.last - v_row.count + 1 : v_row.last], null)) > 0
+             then save_checkpoints.versions[v_row.last - v_row.count + 1 : v_row.last] end,
+        save_checkpoints.types[v_row.last - v_row.count + 1 : v_row.last], save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last],
+        case when v_row.chunks > 0 then save_checkpoints.chunk_types[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk] end,
+        case when v_row.chunks > 0 then save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk] end,
+        v_row.header, coalesce(v_row.whole, true), v_row.metadata, v_row.run_id, v_row.expect_head,
+        case when v_row.guarded is not null then coalesce(save_checkpoints.guards[v_row.last_guard - v_row.guarded + 1 : v_row.last_guard], '{}') end);
+      v_status := coalesce(v_stored.status, 'ok');
+    end if;
+    if v_status = 'ok' and v_stored.added is not null then
+      -- as _thread_write() does
+      v_ttl := v_row.ttl;
+      v_value := jsonb_build_object(
+        'checkpoint', v_stored.id, 'ns', coalesce(v_row.ns, ''),
+        'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+        'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes);
+      if v_ttl <> interval '0' then
+        v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
+      elsif v_ttl is null and v_head.value ? 'ttl' then
+        v_ttl := make_interval(secs => (v_head.value ->> 'ttl')::float8);
+        v_value := v_value || jsonb_build_object('ttl', v_head.value -> 'ttl');
+      end if;
+      if v_ttl is null and v_actor.policies then
+        v_ttl := (pgstate._policy_of(v_row.key)).ttl;
+      end if;
+      v_written := v_written || v_row.key;
+      v_created := v_created || not v_head.live;
+      v_head := row('written', v_head.version + 1, v_value, true, v_now + nullif(v_ttl, interval '0'))::pgstate._thread_head;
+      v_heads[v_at] := v_head;
+      v_numbers := v_numbers || v_head.version;
+      v_values := v_values || v_value;
+      v_expiries := v_expiries || v_head.at;
+    end if;
+    v_out := v_out || row(v_row.ord, v_status, case when v_status = 'ok' then v_stored.id end, case when v_status = 'ok' then v_head.version end,
+                          v_stored.head, v_stored.missing, v_row.code, null, null)::pgstate.save_outcome;
+  end loop;
+
+  if v_written <> '{}' then
+    if save_checkpoints.wake is not true then
+      v_done := set_config('pgstate.wake', 'off', true);
+    end if;
+    with changed as (
+      update pgstate.entry e
+         set kind = 'thread', version = h.version, live = true, value = h.value, writer = v_actor.name, via = session_user,
+             created_at = case when e.value is not null then e.created_at else v_now end, updated_at = v_now, expires_at = h.expires_at,
+             priority = case when e.value is not null then e.priority else 0 end,
+             not_before = case when e.value is not null then e.not_before end, full_version = null
+        from unnest(v_keys, v_heads) as h (key, status, version, value, live, expires_at)
+       where e.key = h.key and h.status = 'written'
+    )
+    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
+    select n.key, n.version, v_actor.epoch, 'put', n.created, n.value, v_actor.name, session_user, v_now, n.expires_at
+      from unnest(v_written, v_numbers, v_created, v_values, v_expiries) as n (key, version, created, value, expires_at);
+    if save_checkpoints.wake is not true then
+      v_done := set_config('pgstate.wake', v_wake, true);
+    end if;
+  end if;
+  if save_checkpoints.lane is not null or save_checkpoints.wake is not true then
+    v_watched := pgstate._finish(
+      save_checkpoints.lane, save_checkpoints.turn,
+      (select jsonb_agg(jsonb_build_array(o.status, o.id, o.version, o.head, to_jsonb(o.missing), o.code) order by o.ord) from unnest(v_out) o),
+      case when save_checkpoints.wake is not true then v_written end, save_checkpoints.wake is null, v_now);
+  end if;
+  return query
+    select o.ord, o.status, o.id, o.version, o.head, o.missing, o.code,
+           case when o.code = 'PS007' then 'an id has 1 to 256 bytes, a namespace at most 1900, a ttl is positive and at most 100 years, or 0'
+                when o.code is not null then pgstate._error_text(o.code, save_checkpoints.keys[o.ord]) end, v_watched
+      from unnest(v_out) o;
+end
+$$;
+comment on function pgstate.save_checkpoints(text[], int[], text[], text[], bytea[], text[], int[], text[], bytea[], jsonb[], text[], text[], text[], bytea[], boolean[], text[], int[], text[], interval[], text[], bigint[], boolean[], uuid, bigint, boolean, text, text) is
+  'Saves checkpoints of any number of threads in one statement, each as save_checkpoint() would: one outcome per row, in the order of the input; a refused row (code, message) harms no other, and a thread may occur several times. Of names, types, data and versions counts[i] belong to row i, of chunk_types and chunk_data chunk_counts[i], of guards guard_counts[i] (null: no guard). PS007 PS031.';
 
 -- functions/threads/put_writes.sql
 -- No change of the thread, and no version of its entry.
@@ -10511,10 +11142,10 @@ begin
     select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
     -- not as its own what another worker of the same agent has taken over since
     v_status := v_actor.kept ->> 0;
-    if v_status = 'ok' and (v_claim.token = (v_actor.kept -> 2)::bigint and v_claim.lease_until > pgstate._now()) is not true then
+    if v_status = 'ok' and (v_claim.token = (v_actor.kept ->> 2)::bigint and v_claim.lease_until > pgstate._now()) is not true then
       v_status := 'held';
     end if;
-    return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept -> 1)::boolean);
+    return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
   end if;
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
@@ -10683,7 +11314,7 @@ begin
     return;
   elsif v_outcome is not null then
     return query
-      select o.ord::int, o.item ->> 0, (o.item -> 1)::bigint, (o.item -> 2)::boolean, o.item ->> 3,
+      select o.ord::int, o.item ->> 0, (o.item ->> 1)::bigint, (o.item ->> 2)::boolean, o.item ->> 3,
              pgstate._error_text(o.item ->> 3, finish_steps.keys[o.ord]), true
         from jsonb_array_elements(v_outcome) with ordinality as o (item, ord) order by o.ord;
     return;
@@ -11295,6 +11926,33 @@ create trigger version_wake after insert on pgstate.version for each statement e
 -- Where there are rules already: see _follow_writes().
 select pgstate._follow_writes();
 
+-- triggers/audit.sql
+-- The audit trail is only added to. Retention lets go of what its time has passed for, and of its links after it; there is
+-- no other way, for the tables' owner neither, short of removing these triggers.
+create function pgstate._keep_audit() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if tg_op = 'DELETE' then
+    if tg_table_name = 'audit' then
+      if old.at < pgstate._now() - (select i.audit_keep from pgstate.install i) then
+        return old;
+      end if;
+    elsif not exists (select from pgstate.audit a where a.id = old.audit_id) then
+      return old;
+    end if;
+  end if;
+  raise exception using errcode = 'PS010', message = 'the audit trail is only added to',
+    hint = 'set_audit(keep) says after which time its entries are removed.';
+end
+$$;
+comment on function pgstate._keep_audit() is 'Internal: refuses to change or remove what the audit trail holds.';
+
+create trigger audit_kept before update or delete on pgstate.audit for each row execute function pgstate._keep_audit();
+create trigger audit_kept_whole before truncate on pgstate.audit for each statement execute function pgstate._keep_audit();
+create trigger audit_link_kept before update or delete on pgstate.audit_link for each row execute function pgstate._keep_audit();
+create trigger audit_link_kept_whole before truncate on pgstate.audit_link for each statement execute function pgstate._keep_audit();
+
 -- policies/policies.sql
 -- The second wall: under the functions, which check first, policies bind pgstate_api itself. They compare the key with
 -- the acting agent's cached ranges; the scalar subquery is computed once per statement. Each such subquery costs about
@@ -11538,6 +12196,18 @@ comment on column pgstate.activity.expires_at is 'When this version was to expir
 comment on column pgstate.activity.xid is 'The transaction: alike for what was written together. Xids of before a restore mean nothing.';
 comment on column pgstate.activity.seq is 'Order within the feed; not a cursor: a lower one may become visible after a higher one.';
 
+-- views/audit_log.sql
+create or replace view pgstate.audit_log with (security_invoker = true) as
+select a.id, a.at, a.event, a.agent, a.via, a.key, a.detail from pgstate.audit("limit" => null) a;
+comment on view pgstate.audit_log is 'The audit trail, where the reader administers.';
+comment on column pgstate.audit_log.id is 'Number; rises.';
+comment on column pgstate.audit_log.at is 'When it was.';
+comment on column pgstate.audit_log.event is 'What was done: grant, revoke, create_agent, set_policy, denied …';
+comment on column pgstate.audit_log.agent is 'Who did it, or was denied it.';
+comment on column pgstate.audit_log.via is 'The database login.';
+comment on column pgstate.audit_log.key is 'The key or subtree that it is about; null for the installation as a whole.';
+comment on column pgstate.audit_log.detail is 'What else there is to know; of a denial the words of who was denied.';
+
 -- views/agents.sql
 -- These three are the functions of the same names, which decide what the caller may see.
 create or replace view pgstate.agents with (security_invoker = true) as
@@ -11594,7 +12264,7 @@ grant usage on sequence pgstate.version_seq, pgstate.claim_token_seq to pgstate_
 grant select on sequence pgstate.version_floor to pgstate_api;
 
 grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate.entries, pgstate.versions, pgstate.claims, pgstate.tasks,
-  pgstate.activity, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
+  pgstate.activity, pgstate.audit_log, pgstate.agents, pgstate.grants, pgstate.policies to pgstate_reader;
 grant select on pgstate.thread, pgstate.checkpoint, pgstate.threads, pgstate.checkpoints to pgstate_reader;
 grant select on pgstate.run, pgstate.step, pgstate.runs, pgstate.steps to pgstate_reader;
 

@@ -33,6 +33,7 @@ begin
   insert into pgstate.access_grant (agent_id, subtree, "right", granted_by)
   select v_id, substr(g, strpos(g, ' ') + 1), split_part(g, ' ', 1), v_actor.name from unnest(p_grants) g;
   perform pgstate._fold_grants(v_id);
+  perform pgstate._audit(v_actor, 'create_agent', null, jsonb_build_object('agent', p_name, 'login', p_login, 'grants', p_grants, 'reuse', nullif(p_reuse, false)));
 end
 $$;
 comment on function pgstate._add_agent(text, text, text[], boolean) is 'Internal: registers an agent with its first grants ("right subtree").';

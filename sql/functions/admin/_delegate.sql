@@ -2,9 +2,10 @@ create function pgstate._delegate(p_login text, p_agent text, p_on boolean) retu
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
 begin
-  perform pgstate._check_admin(pgstate._enter(null), '**');
+  perform pgstate._check_admin(v_actor, '**');
   v_id := pgstate._agent_id(p_agent);
   if not exists (select from pgstate.login l where l.login = p_login and l.gateway) then
     raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login), hint = 'create_gateway(login) makes one.';
@@ -15,6 +16,7 @@ begin
     delete from pgstate.delegation d where d.login = p_login and d.agent_id = v_id;
     perform pgstate._drop_watchers(v_id, p_login);
   end if;
+  perform pgstate._audit(v_actor, case when p_on then 'delegate' else 'undelegate' end, null, jsonb_build_object('login', p_login, 'agent', p_agent));
 end
 $$;
 comment on function pgstate._delegate(text, text, boolean) is 'Internal: adds or removes a delegation.';

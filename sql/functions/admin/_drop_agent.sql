@@ -33,6 +33,7 @@ begin
   delete from pgstate.agent a where a.id = v_id;
   insert into pgstate.former_agent (name, dropped_by) values (p_name, v_actor.name)
       on conflict on constraint former_agent_pkey do update set dropped_at = excluded.dropped_at, dropped_by = excluded.dropped_by;
+  perform pgstate._audit(v_actor, 'drop_agent', null, jsonb_build_object('agent', p_name));
   if v_keys <> '{}' then
     -- no version tells of it, and somebody may be waiting for these entries
     perform pgstate._wake(v_keys);

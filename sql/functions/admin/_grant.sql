@@ -26,6 +26,7 @@ begin
     perform pgstate._drop_watchers(v_id, null);
   end if;
   perform pgstate._fold_grants(v_id);
+  perform pgstate._audit(v_actor, case when p_on then 'grant' else 'revoke' end, p_subtree, jsonb_build_object('agent', p_agent, 'right', p_right));
 end
 $$;
 comment on function pgstate._grant(text, text, text, boolean) is 'Internal: grants or revokes a right.';

@@ -21,6 +21,7 @@ begin
    where c.key = p_key;
   insert into pgstate.claim_log (key, at, token, holder, lease_until, attempts, released_by, via)
   values (p_key, pgstate._now(), v_claim.token, v_claim.holder, nullif(v_claim.lease_until, '-infinity'), v_claim.attempts, p_actor.name, session_user);
+  perform pgstate._audit(p_actor, 'release', p_key, jsonb_build_object('holder', v_claim.holder));
   perform pgstate._wake(array[p_key]);
   v_out.status := 'ok';
   v_out.attempts := v_claim.attempts;

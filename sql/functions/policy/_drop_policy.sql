@@ -58,6 +58,7 @@ begin
      where p.subtree = p_subtree;
   end if;
   perform pgstate._policies_changed(p_subtree, v_kept and 'keep' = any (v_settings));
+  perform pgstate._audit(p_actor, 'drop_policy', p_subtree, jsonb_build_object('settings', v_settings));
 end
 $$;
 comment on function pgstate._drop_policy(pgstate._actor, text, text[]) is 'Internal: takes settings away, all unless some are named.';

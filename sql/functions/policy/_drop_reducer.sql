@@ -16,6 +16,7 @@ begin
       hint = 'Give the policy another reducer first.';
   end if;
   delete from pgstate.reducer r where r.name = p_name;
+  perform pgstate._audit(p_actor, 'drop_reducer', null, jsonb_build_object('name', p_name));
 end
 $$;
 comment on function pgstate._drop_reducer(pgstate._actor, text) is 'Internal: forgets a reducer.';

@@ -35,6 +35,7 @@ begin
       on conflict on constraint reducer_pkey do update
      set function_schema = excluded.function_schema, function_name = excluded.function_name, digest = excluded.digest,
          registered_by = excluded.registered_by, registered_at = excluded.registered_at;
+  perform pgstate._audit(p_actor, 'register_reducer', null, jsonb_build_object('name', p_name, 'function', p_function::text));
 end
 $$;
 comment on function pgstate._register_reducer(pgstate._actor, text, regprocedure) is 'Internal: registers a reducer.';

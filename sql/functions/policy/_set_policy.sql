@@ -82,6 +82,8 @@ begin
          claimed_writes = coalesce(excluded.claimed_writes, p.claimed_writes),
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._policies_changed(p_subtree, p_keep is not null);
+  -- what holds from now on; a schema, which may be long, by its hash
+  perform pgstate._audit(p_actor, 'set_policy', p_subtree, (select to_jsonb(p) - '{subtree,nearness,set_by,set_at}'::text[] || jsonb_build_object('schema', encode(sha256(convert_to(p.schema::text, 'UTF8')), 'hex')) from pgstate.policy p where p.subtree = p_subtree));
 end
 $$;
 comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb, int, interval, interval, text, boolean) is 'Internal: sets what is given.';

@@ -37,7 +37,7 @@ begin
     return;
   elsif v_outcome is not null then
     return query
-      select o.ord::int, o.item ->> 0, (o.item -> 1)::bigint, (o.item -> 2)::boolean, o.item ->> 3,
+      select o.ord::int, o.item ->> 0, (o.item ->> 1)::bigint, (o.item ->> 2)::boolean, o.item ->> 3,
              pgstate._error_text(o.item ->> 3, finish_steps.keys[o.ord]), true
         from jsonb_array_elements(v_outcome) with ordinality as o (item, ord) order by o.ord;
     return;

@@ -29,10 +29,10 @@ begin
     select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
     -- not as its own what another worker of the same agent has taken over since
     v_status := v_actor.kept ->> 0;
-    if v_status = 'ok' and (v_claim.token = (v_actor.kept -> 2)::bigint and v_claim.lease_until > pgstate._now()) is not true then
+    if v_status = 'ok' and (v_claim.token = (v_actor.kept ->> 2)::bigint and v_claim.lease_until > pgstate._now()) is not true then
       v_status := 'held';
     end if;
-    return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept -> 1)::boolean);
+    return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
   end if;
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;

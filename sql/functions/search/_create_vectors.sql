@@ -42,6 +42,7 @@ begin
     insert into pgstate.vector_index (name, model, dims, distance, method, type, options, created_by, created_at)
     values (v_index.name, v_index.model, v_index.dims, v_index.distance, v_index.method, v_index.type, v_index.options, p_actor.name, pgstate._now())
     returning * into v_index;
+    perform pgstate._audit(p_actor, 'create_vectors', null, jsonb_build_object('name', p_name, 'model', p_model, 'dims', p_dims));
   elsif (v_old.model, v_old.dims, v_old.distance, v_old.method, v_old.type, v_old.options)
         <> (v_index.model, v_index.dims, v_index.distance, v_index.method, v_index.type, v_index.options) then
     raise exception using errcode = 'PS007', message = format('there is a vector index %s with other settings', p_name),

@@ -10,6 +10,7 @@ begin
     raise exception using errcode = 'PS007', message = format('there is no search on %s to drop', p_subtree), hint = 'pgstate.searches() lists them.';
   end if;
   perform pgstate._rules_changed(p_subtree);
+  perform pgstate._audit(p_actor, 'drop_search', p_subtree);
 end
 $$;
 comment on function pgstate._drop_search(pgstate._actor, text) is 'Internal: drop_search().';

@@ -16,6 +16,7 @@ begin
   execute format('drop index if exists pgstate.embedding_%s_idx', v_id);
   delete from pgstate.embedding m where m.index_id = v_id;
   delete from pgstate.vector_index v where v.id = v_id;
+  perform pgstate._audit(p_actor, 'drop_vectors', null, jsonb_build_object('name', p_name));
 end
 $$;
 comment on function pgstate._drop_vectors(pgstate._actor, text) is 'Internal: drop_vectors().';

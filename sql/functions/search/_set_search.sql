@@ -49,6 +49,7 @@ begin
      set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._rules_changed(p_subtree);
+  perform pgstate._audit(p_actor, 'set_search', p_subtree, jsonb_build_object('fields', p_fields, 'config', p_config, 'vectors', p_vectors, 'vector_fields', p_vector_fields));
   if (select r.admins @> pgstate._pattern_ranges('**') from pgstate.reach r where r.agent_id = p_actor.id) then
     perform pgstate._follow_writes();
   elsif not exists (select from pg_trigger t where t.tgname = 'version_search' and t.tgrelid = 'pgstate.version'::regclass) then

@@ -68,6 +68,8 @@ declare
   v_reducer text;
   v_limit int;
   v_floor bigint;
+  v_denied text[];
+  v_done text;
 begin
   select array_agg(row(
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
@@ -332,6 +334,9 @@ begin
       v_known := true;
     end if;
     if v_code is not null then
+      if v_code = 'PS010' then
+        v_denied := v_denied || s.key;
+      end if;
       v_status := case v_code when 'PS010' then 'denied' else 'invalid' end;
       v_out[s.ord] := row(s.ord, v_status, null, null, v_code, v_message, null)::pgstate.outcome;
     elsif v_status = 'ok' then
@@ -365,6 +370,10 @@ begin
       v_dirty := false;
     end if;
   end loop;
+
+  if v_denied is not null then
+    v_done := pgstate._audit_denied(p_actor, v_denied[1], jsonb_build_object('asked', 'write', 'keys', nullif(cardinality(v_denied), 1)));
+  end if;
 
   if p_atomic and v_failed then
     for v_index in 1 .. v_last loop

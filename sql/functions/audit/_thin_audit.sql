@@ -1,0 +1,35 @@
+-- Removes the oldest entries whose time has passed, with their links; each chain remembers where it was cut.
+create function pgstate._thin_audit(p_limit int) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_before timestamptz := pgstate._now() - (select i.audit_keep from pgstate.install i);
+  v_ids bigint[];
+begin
+  if v_before is null then
+    return false;
+  end if;
+  -- of the lowest ids only: they are about in the order of time. What waits for its link waits here too.
+  v_ids := array(
+    select o.id from (select a.id, a.at from pgstate.audit a order by a.id limit p_limit) o
+     where o.at < v_before and not exists (select from pgstate.audit_pending p where p.audit_id = o.id));
+  if v_ids = '{}' then
+    return false;
+  end if;
+  -- links go from the front only: one that was linked late keeps those before it, and their entries
+  v_ids := array(
+    select i from unnest(v_ids) i
+     where not exists (
+       select from pgstate.audit_link l join pgstate.audit_link f on f.subtree = l.subtree and f.no < l.no
+        where l.audit_id = i and not f.audit_id = any (v_ids)));
+  update pgstate.audit_chain c set cut_no = g.no, cut_hash = (select l.hash from pgstate.audit_link l where l.subtree = c.subtree and l.no = g.no)
+    from (select l.subtree, max(l.no) as no from pgstate.audit_link l where l.audit_id = any (v_ids) group by l.subtree) g
+   where g.subtree = c.subtree;
+  delete from pgstate.audit a where a.id = any (v_ids);
+  delete from pgstate.audit_link l where l.audit_id = any (v_ids);
+  return cardinality(v_ids) = p_limit;
+end
+$$;
+comment on function pgstate._thin_audit(int) is 'Internal: retention of the audit trail; is there more?';
