@@ -22,6 +22,9 @@ LOSSES: list[tuple[str, str]] = [
     ),
     ("quotas", "select count(*) from pgstate.quota"),
     ("groups of agents, with what they were granted", "select count(*) from pgstate.agent where grouping"),
+    ("trust of versions, but for what an agent writes", "select count(*) from pgstate.version where trust <> 'agent'"),
+    ("trust of agents", "select count(*) from pgstate.agent where trust <> 'agent' and not root"),
+    ("policies about trust", "select count(*) from pgstate.policy where trust is not null"),
     ("policies about secrets", "select count(*) from pgstate.policy where guard is not null"),
 ]
 

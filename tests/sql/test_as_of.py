@@ -53,7 +53,7 @@ async def test_a_key_at_its_versions(root: Caller, clock: Clock) -> None:
     assert abs(second["expires_at"] - second["updated_at"] - seconds(10)) < seconds(0.001)
     assert (await root("get_as_of", "k", 4))["value"] == {"n": 4}
     for version in (3, 0, -1, 5, 2**62):
-        assert tuple(await root("get_as_of", "k", version)) == ("missing", "k", *[None] * 6)
+        assert tuple(await root("get_as_of", "k", version)) == ("missing", "k", *[None] * 7)
     assert (await root("get_as_of", "none", 1))["status"] == "missing"
 
 
@@ -149,7 +149,7 @@ async def test_every_past_state_stays_what_it_was(root: Caller, session: MakeAge
         state, when = random_.choice(states)
         key = f"w{random_.randrange(3)}/{random_.randrange(4)}"
         row = await root("get_as_of", key, **when)
-        assert shared([row]) == ([entry for entry in state if entry[0] == key] or [(key, *[None] * 6)])
+        assert shared([row]) == ([entry for entry in state if entry[0] == key] or [(key, *[None] * 7)])
     # and of every point inside of every page: what folding the changes up to there gives
     for limit in (7, 1000):
         state, cursor = {}, start
