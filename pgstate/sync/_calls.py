@@ -105,9 +105,12 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         InvalidArgument, AccessDenied (needs read and write)."""
         return Claiming(self._its.claim_next(pattern, lease, wait=wait), Task)
 
-    def claim_many(self, pattern: str, limit: int, lease: Seconds = 30.0) -> builtins.list[Claim]:
-        """`claim_next` for up to `limit` entries (1 to 1000) in one statement, best first; as many as there are."""
-        return self._run(self._its.claim_many(pattern, limit, lease))
+    def claim_many(
+        self, pattern: str, limit: int, lease: Seconds = 30.0, *, min_trust: str | None = None
+    ) -> builtins.list[Claim]:
+        """`claim_next` for up to `limit` entries (1 to 1000) in one statement, best first; as many as there are.
+        `min_trust` passes over what is trusted less."""
+        return self._run(self._its.claim_many(pattern, limit, lease, min_trust=min_trust))
 
     def claim(self, key: str, lease: Seconds = 30.0) -> Claim | None:
         """Claims one entry; None if it does not exist. `lease` is in seconds.

@@ -149,7 +149,7 @@ async def test_every_past_state_stays_what_it_was(root: Caller, session: MakeAge
         state, when = random_.choice(states)
         key = f"w{random_.randrange(3)}/{random_.randrange(4)}"
         row = await root("get_as_of", key, **when)
-        assert shared([row]) == ([entry for entry in state if entry[0] == key] or [(key, *[None] * 7)])
+        assert shared([row]) == ([entry for entry in state if entry[0] == key] or [(key, *[None] * 6)])
     # and of every point inside of every page: what folding the changes up to there gives
     for limit in (7, 1000):
         state, cursor = {}, start
