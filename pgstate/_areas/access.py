@@ -163,6 +163,27 @@ class Access(Area):
             rows = await self._core.call(lambda c, left: access.quotas(c, self._agent, timeout=left), self._timeout)
         return [Quota(**row) for row in rows]
 
+    async def issue_ticket(self, login: str, agent: str, *, ttl: Seconds = 300.0) -> str:
+        """A signed ticket by which the gateway `login` names an agent: `state.as_agent(agent, ticket=...)` there. It is
+        good for that login and agent, for `ttl` seconds (a day at most). Whoever could ask for any, an administrator,
+        should not be in the gateway's process; an agent's own login may ask for its own. Raises InvalidArgument,
+        AccessDenied."""
+        span = seconds(ttl)
+        with self._to(f"issue a ticket for {agent}", "admin on everything"):
+            return await self._core.call(
+                lambda c, left: access.issue_ticket(c, login, agent, span, timeout=left), self._timeout
+            )
+
+    async def require_tickets(self, login: str, required: bool = True) -> None:
+        """From now on a gateway names agents by tickets alone: SQL that is injected into it acts for nobody whose
+        ticket it does not have. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
+        await self._administer(access.require_tickets, login, required)
+
+    async def rotate_ticket_keys(self, grace: Seconds = 3600.0) -> None:
+        """Signs tickets with a new key from now on. Those that are about are taken for `grace` seconds yet; 0 ends them
+        at once. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
+        await self._administer(access.rotate_ticket_keys, seconds(grace))
+
     async def _administer(self, call: Any, *args: str | bool | int | timedelta | datetime | None) -> None:
         # as the login itself, and once: a second try of what may have happened would say that it exists already
         async def run(connection: Connection) -> None:

@@ -25,9 +25,9 @@ METHODS = [
     "close", "complete", "create_agent", "create_gateway", "create_group", "create_reader", "create_vectors", "cursor", "delegate",
     "delete", "delete_many", "delete_runs", "deny_access", "drop_agent", "drop_gateway", "drop_group", "drop_policy", "drop_reducer",
     "drop_search", "drop_vectors", "effective", "embed", "explain_access", "explain_policy", "fail", "get", "get_many", "grant_access", "grants", "groups",
-    "history", "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "namespaces",
-    "policies", "put", "put_embedded", "put_many", "quotas", "register_reducer", "release", "remove_from_group", "renew", "revoke_access",
-    "rollback", "run", "runs", "search", "searches", "semaphore", "set_audit", "set_audit_chain", "set_login", "set_policy", "set_quota", "set_search",
+    "history", "info", "issue_ticket", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "namespaces",
+    "policies", "put", "put_embedded", "put_many", "quotas", "register_reducer", "release", "remove_from_group", "renew", "require_tickets", "revoke_access",
+    "rollback", "rotate_ticket_keys", "run", "runs", "search", "searches", "semaphore", "set_audit", "set_audit_chain", "set_login", "set_policy", "set_quota", "set_search",
     "set_vectors", "stats", "tasks", "thread", "threads", "touch", "typed", "undelegate", "unembedded", "update",
     "vectors", "verify_audit", "watch", "with_timeout", "work",
 ]  # fmt: skip
