@@ -158,3 +158,18 @@ async def require_tickets(connection: Connection, login: str, required: bool, *,
 
 async def rotate_ticket_keys(connection: Connection, grace: timedelta, *, timeout: float) -> None:
     await fetch(connection, "select pgstate.rotate_ticket_keys($1)", grace, timeout=timeout)
+
+
+async def harden(
+    connection: Connection,
+    gateway: str | None,
+    agents: list[str] | None,
+    logins: bool,
+    prefix: str,
+    tickets: bool,
+    dry_run: bool,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    sql = "select action, agent, login, state, note from pgstate.harden($1, $2, $3, $4, $5, $6)"
+    return await fetch(connection, sql, gateway, agents, logins, prefix, tickets, dry_run, timeout=timeout)

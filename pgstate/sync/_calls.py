@@ -41,6 +41,7 @@ from pgstate.types import (
     FoundPage,
     Grant,
     Group,
+    HardenStep,
     HeldClaim,
     Info,
     Maintained,
@@ -369,6 +370,26 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """The quotas of agents, and what they have used at most: what others overwrote or removed is taken off
         before anything is refused. Without admin on everything, only the acting agent's own."""
         return self._run(self._its.quotas())
+
+    def harden(
+        self,
+        gateway: str | None = None,
+        *,
+        agents: Sequence[str] | None = None,
+        logins: bool = False,
+        prefix: str = "",
+        tickets: bool = False,
+        dry_run: bool = False,
+    ) -> builtins.list[HardenStep]:
+        """Goes from one login for everything to isolation: a `gateway`, which acts for the agents delegated to it,
+        or with `logins` a database login for each agent, called `prefix` and the agent's name. `agents` are made
+        if there are none; without, all that are registered, but for readers. With `tickets` the gateway names
+        agents by tickets alone. Makes what is missing, database roles too, without passwords, all or nothing, and
+        returns the steps; with `dry_run` it does nothing else. Raises InvalidArgument, AccessDenied (needs admin
+        on everything, and CREATEROLE)."""
+        return self._run(
+            self._its.harden(gateway, agents=agents, logins=logins, prefix=prefix, tickets=tickets, dry_run=dry_run)
+        )
 
     def issue_ticket(self, login: str, agent: str, *, ttl: Seconds = 300.0) -> str:
         """A signed ticket by which the gateway `login` names an agent: `state.as_agent(agent, ticket=...)` there. It

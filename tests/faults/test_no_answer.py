@@ -93,6 +93,7 @@ CALLS: dict[str, Call] = {
     "put": lambda s, _: s.put("k", 1),
     "put_many": lambda s, _: s.put_many({"k": 1, "l": 2}),
     "put_embedded": lambda s, _: s.put_embedded("k", 1, [[1.0, 2.0, 3.0]]),
+    "harden": lambda s, _: s.harden("gateway"),
     "issue_ticket": lambda s, _: s.issue_ticket("gateway", "alice"),
     "require_tickets": lambda s, _: s.require_tickets("gateway"),
     "rotate_ticket_keys": lambda s, _: s.rotate_ticket_keys(),

@@ -3403,6 +3403,64 @@ end
 $$;
 comment on function pgstate._quotas(pgstate._actor) is 'Internal: quotas that the caller may see.';
 
+-- functions/admin/_harden_plan.sql
+-- What harden() has to do, which makes roles and so runs as its caller. Reads what agents may not, so it asks for admin itself.
+create function pgstate._harden_plan(p_gateway text, p_agents text[], p_logins boolean, p_prefix text, p_tickets boolean)
+returns setof pgstate.harden_step
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_agents text[];
+  v_agent text;
+  v_login text;
+begin
+  perform pgstate._check_admin(pgstate._enter(null), '**');
+  if (p_gateway is null) is distinct from p_logins then
+    raise exception using errcode = 'PS007', message = 'name a gateway, or say logins => true: one login for many agents, or one for each';
+  elsif p_tickets and p_gateway is null then
+    raise exception using errcode = 'PS007', message = 'tickets are for a gateway: a login of its own is an agent''s name';
+  elsif exists (select from pgstate.login l where l.login = p_gateway and not l.gateway) then
+    raise exception using errcode = 'PS007', message = format('login %L is an agent''s', p_gateway), hint = 'A login is one agent''s or a gateway''s.';
+  end if;
+  v_agents := array(
+    select distinct n collate "C" from unnest(coalesce(p_agents, array(
+      -- readers are people, who have logins of their own
+      select a.name from pgstate.agent a
+       where not (a.root or a.grouping) and not exists (
+         select from pgstate.login l join pg_roles r on r.rolname = l.login
+          where l.agent_id = a.id and pg_has_role(r.oid, 'pgstate_reader', 'MEMBER'))))) n order by 1);
+  if p_gateway is not null then
+    return next row('create_role', null, p_gateway, exists (
+      select from pg_roles r where r.rolname = p_gateway and pg_has_role(r.oid, 'pgstate_agent', 'MEMBER')), null)::pgstate.harden_step;
+    return next row('create_gateway', null, p_gateway, exists (select from pgstate.login l where l.login = p_gateway), null)::pgstate.harden_step;
+  end if;
+  foreach v_agent in array v_agents loop
+    return next row('create_agent', v_agent, null, exists (
+      select from pgstate.agent a where a.name = v_agent and not a.grouping), null)::pgstate.harden_step;
+    if p_gateway is null then
+      v_login := coalesce((select min(l.login) from pgstate.login l join pgstate.agent a on a.id = l.agent_id where a.name = v_agent), p_prefix || v_agent);
+      return next row('create_role', v_agent, v_login, exists (
+        select from pg_roles r where r.rolname = v_login and pg_has_role(r.oid, 'pgstate_agent', 'MEMBER')), null)::pgstate.harden_step;
+      return next row('set_login', v_agent, v_login, exists (
+        select from pgstate.login l join pgstate.agent a on a.id = l.agent_id where a.name = v_agent and l.login = v_login), null)::pgstate.harden_step;
+    else
+      return next row('delegate', v_agent, p_gateway, exists (
+        select from pgstate.delegation d join pgstate.agent a on a.id = d.agent_id where a.name = v_agent and d.login = p_gateway), null)::pgstate.harden_step;
+    end if;
+  end loop;
+  if p_tickets then
+    return next row('require_tickets', null, p_gateway, coalesce((
+      select l.tickets from pgstate.login l where l.login = p_gateway), false), null)::pgstate.harden_step;
+  end if;
+  v_login := (select l.login from pgstate.login l where l.root order by 1 limit 1);
+  return next row('note', null, v_login, null, 'This login installed pgstate, and acts as admin with all rights: connect applications as others.')::pgstate.harden_step;
+  if current_setting('server_version_num')::int < 160000 then
+    return next row('note', null, v_login, null, 'Before PostgreSQL 16 it inherits the owner''s rights on the tables, and any role with CREATEROLE can make itself the owner: have no other role with it.')::pgstate.harden_step;
+  end if;
+end
+$$;
+comment on function pgstate._harden_plan(text, text[], boolean, text, boolean) is 'Internal: the steps of harden(); state tells whether it is done already.';
+
 -- functions/admin/_add_group.sql
 create function pgstate._add_group(p_name text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -12738,6 +12796,53 @@ $$;
 comment on function pgstate.set_login(text, text) is
   'Moves an agent to another database login, made without a password if there is none; null: it has none of its own and acts through gateways. The login that it had is nobody''s from then on, its database role stays: DROP ROLE removes that. For the login of a reader use drop_agent() and create_reader(). Needs admin on everything, and CREATEROLE when a login is given. PS007 PS010.';
 
+-- functions/admin/harden.sql
+-- From one login for everything to a gateway, or to a login for each agent. All of it or nothing, and again without effect.
+create function pgstate.harden(
+  gateway text default null, agents text[] default null, logins boolean default false, prefix text default '',
+  tickets boolean default false, dry_run boolean default false
+) returns setof pgstate.harden_step
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_step pgstate.harden_step;
+begin
+  for v_step in
+    select p.* from pgstate._harden_plan(harden.gateway, harden.agents, harden.logins, harden.prefix, harden.tickets) p
+  loop
+    if v_step.action = 'note' then
+      return next v_step;
+      continue;
+    end if;
+    if v_step.state::boolean then
+      v_step.state := 'there';
+    elsif harden.dry_run then
+      v_step.state := 'to do';
+    else
+      case v_step.action
+        when 'create_role' then perform pgstate._ensure_login(v_step.login, 'pgstate_agent');
+        when 'create_gateway' then perform pgstate.create_gateway(v_step.login);
+        when 'create_agent' then perform pgstate.create_agent(v_step.agent);
+        when 'delegate' then perform pgstate.delegate(v_step.login, v_step.agent);
+        when 'set_login' then perform pgstate.set_login(v_step.agent, v_step.login);
+        when 'require_tickets' then perform pgstate.require_tickets(v_step.login);
+      end case;
+      v_step.state := 'done';
+    end if;
+    if v_step.action = 'create_role' then
+      if v_step.state <> 'there' then
+        v_step.note := 'It has no password yet: ALTER ROLE ... PASSWORD, or \password in psql.';
+      elsif not has_database_privilege(v_step.login, current_database(), 'CONNECT') then
+        v_step.note := 'It may not connect: GRANT CONNECT ON DATABASE.';
+      end if;
+    end if;
+    return next v_step;
+  end loop;
+end
+$$;
+comment on function pgstate.harden(text, text[], boolean, text, boolean, boolean) is
+  'Goes from one login for everything to isolation: a gateway, which acts for the agents delegated to it, or with logins => true a login for each agent, called as the agent with a prefix. agents: these, made if there are none; without, all that are registered, but for readers. tickets: the gateway names agents by tickets alone. Makes what is missing, database roles too, without passwords, and tells each step; dry_run: tells them alone. Needs admin on everything and CREATEROLE. PS007 PS010.';
+
 -- functions/as_owner.sql
 -- What follows belongs to the tables' owner.
 set local role pgstate_owner;
@@ -13173,7 +13278,7 @@ begin
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
-      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
@@ -13210,7 +13315,7 @@ begin
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
-      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
@@ -13247,7 +13352,7 @@ begin
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
-      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);

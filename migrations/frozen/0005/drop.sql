@@ -53,3 +53,5 @@ alter table pgstate.policy drop column guard;
 -- Tickets.
 drop table pgstate.ticket_key;
 alter table pgstate.login drop column tickets;
+
+drop type pgstate.harden_step;

@@ -244,3 +244,7 @@ comment on column pgstate.ticket_key.outer_pad is 'The key XOR 0x5c.';
 comment on column pgstate.ticket_key.created_at is 'When it was made.';
 comment on column pgstate.ticket_key.retired_at is 'From when on its tickets are not taken; null for the newest.';
 comment on sequence pgstate.ticket_key_id_seq is 'Numbers of keys.';
+
+-- What harden() tells.
+create type pgstate.harden_step as (action text, agent text, login text, state text, note text);
+comment on type pgstate.harden_step is 'A step of harden(): state is there, to do or done; or a note about what it cannot do.';
