@@ -25,6 +25,7 @@ from pgstate._areas.threads import Threads
 from pgstate._areas.typed import Typed
 from pgstate._bound import BoundCore
 from pgstate._calls import access
+from pgstate._calls._tickets import Ticketed
 from pgstate._core import Core
 from pgstate._embedding import Embedding
 from pgstate._guard import Guard
@@ -47,9 +48,17 @@ class _Views(Claims, Feed, History, Access, Audit, Policies, Typed, Search, Thre
         """A view with keys and patterns relative to a prefix: `state.namespace("research/agent-1").get("findings")`."""
         return self._view(prefix=self._prefix + check_key(prefix) + "/")
 
-    def as_agent(self, name: str) -> Self:
-        """A view that acts as another agent: one delegated to this gateway, or any, for the login that installed."""
-        return self._view(agent=name)
+    def as_agent(self, name: str, *, ticket: str | None = None) -> Self:
+        """A view that acts as another agent: one delegated to this gateway, or any, for the login that installed.
+
+        `ticket` (`issue_ticket`) names the agent to a database that takes no bare names from this gateway. Called again
+        with a newer one, all views of that agent that have a ticket use it from their next statement on."""
+        if ticket is None:
+            return self._view(agent=name)
+        tickets: dict[str, Ticketed] = self._core.kept.setdefault(Ticketed, {})
+        agent = tickets.setdefault(name, Ticketed(name, ticket))
+        agent.ticket = ticket
+        return self._view(agent=agent)
 
     def with_timeout(self, timeout: Seconds) -> Self:
         """A view whose calls wait this many seconds for their answer."""

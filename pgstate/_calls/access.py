@@ -145,3 +145,31 @@ async def quotas(connection: Connection, agent: str | None, *, timeout: float) -
         "from pgstate.quotas($1)"
     )
     return await fetch(connection, sql, agent, timeout=timeout)
+
+
+async def issue_ticket(connection: Connection, login: str, agent: str, ttl: timedelta, *, timeout: float) -> str:
+    sql = "select pgstate.issue_ticket($1, $2, $3) as ticket"
+    return str((await fetch_row(connection, sql, login, agent, ttl, timeout=timeout))["ticket"])
+
+
+async def require_tickets(connection: Connection, login: str, required: bool, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.require_tickets($1, $2)", login, required, timeout=timeout)
+
+
+async def rotate_ticket_keys(connection: Connection, grace: timedelta, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.rotate_ticket_keys($1)", grace, timeout=timeout)
+
+
+async def harden(
+    connection: Connection,
+    gateway: str | None,
+    agents: list[str] | None,
+    logins: bool,
+    prefix: str,
+    tickets: bool,
+    dry_run: bool,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    sql = "select action, agent, login, state, note from pgstate.harden($1, $2, $3, $4, $5, $6)"
+    return await fetch(connection, sql, gateway, agents, logins, prefix, tickets, dry_run, timeout=timeout)

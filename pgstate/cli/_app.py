@@ -10,6 +10,7 @@ from pgstate.cli import (
     _claims,
     _entries,
     _groups,
+    _harden,
     _history,
     _langgraph,
     _migrate,
@@ -59,6 +60,7 @@ _tasks.register(app)
 _runs.register(app)
 _access.register(app)
 _groups.register(app)
+_harden.register(app)
 _audit.register(app)
 _policies.register(app)
 _langgraph.register(app)

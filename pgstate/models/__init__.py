@@ -22,6 +22,7 @@ from pgstate.models._access import (
     GroupMemberRow,
     LoginRow,
     ReachRow,
+    TicketKeyRow,
 )
 from pgstate.models._audit import Audit, AuditChainRow, AuditLinkRow, AuditPendingRow, AuditRow
 from pgstate.models._base import (
@@ -38,6 +39,7 @@ from pgstate.models._base import (
     search_rule_id_seq,
     signal_no_seq,
     thread_id_seq,
+    ticket_key_id_seq,
     usage_id_seq,
     vector_index_id_seq,
     version_floor,
@@ -123,6 +125,7 @@ __all__ = [
     "ThinningRow",
     "Thread",
     "ThreadRow",
+    "TicketKeyRow",
     "UsageRow",
     "VectorIndexRow",
     "Version",
@@ -138,6 +141,7 @@ __all__ = [
     "search_rule_id_seq",
     "signal_no_seq",
     "thread_id_seq",
+    "ticket_key_id_seq",
     "usage_id_seq",
     "vector_index_id_seq",
     "version_floor",

@@ -58,3 +58,14 @@ class Quota:
     used_writes: int
     set_by: str
     set_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HardenStep:
+    """A step of `State.harden`: `state` is there, to do or done; or a note about what it cannot do."""
+
+    action: str
+    agent: str | None
+    login: str | None
+    state: str | None
+    note: str | None

@@ -12,7 +12,7 @@ from pgstate import errors, ops, reducers
 NAMES = [
     "UNSET", "AccessDenied", "AccessReason", "Agent", "AuditCheck", "AuditRecord", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
     "CheckpointConflict", "CheckpointInfo", "CheckpointMissing", "Claim", "ClaimHeld", "Context", "CursorExpired",
-    "Effective", "Embedding", "Entry", "Failed", "FieldChange", "ForcedRelease", "Found", "FoundPage", "Grant", "Group", "HeldClaim",
+    "Effective", "Embedding", "Entry", "Failed", "FieldChange", "ForcedRelease", "Found", "FoundPage", "Grant", "Group", "HardenStep", "HeldClaim",
     "Info", "LeaseLost", "Lock", "Maintained", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting",
     "Quota", "QuotaExceeded", "Result", "Retry", "RolledBack", "Run", "RunCancelled", "RunEnded", "RunHeld", "RunInfo", "RunMissing",
     "RunTimeout", "Runs", "SearchRule", "SignalTimeout", "StaleToken", "State", "Stats", "StepFailed", "StepInfo",
@@ -24,10 +24,10 @@ METHODS = [
     "add_to_group", "agents", "apply", "as_agent", "audit", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next", "claims",
     "close", "complete", "create_agent", "create_gateway", "create_group", "create_reader", "create_vectors", "cursor", "delegate",
     "delete", "delete_many", "delete_runs", "deny_access", "drop_agent", "drop_gateway", "drop_group", "drop_policy", "drop_reducer",
-    "drop_search", "drop_vectors", "effective", "embed", "explain_access", "explain_policy", "fail", "get", "get_many", "grant_access", "grants", "groups",
-    "history", "info", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "namespaces",
-    "policies", "put", "put_embedded", "put_many", "quotas", "register_reducer", "release", "remove_from_group", "renew", "revoke_access",
-    "rollback", "run", "runs", "search", "searches", "semaphore", "set_audit", "set_audit_chain", "set_login", "set_policy", "set_quota", "set_search",
+    "drop_search", "drop_vectors", "effective", "embed", "explain_access", "explain_policy", "fail", "get", "get_many", "grant_access", "grants", "groups", "harden",
+    "history", "info", "issue_ticket", "leader", "list", "lock", "maintain", "me", "merge", "merge_many", "namespace", "namespaces",
+    "policies", "put", "put_embedded", "put_many", "quotas", "register_reducer", "release", "remove_from_group", "renew", "require_tickets", "revoke_access",
+    "rollback", "rotate_ticket_keys", "run", "runs", "search", "searches", "semaphore", "set_audit", "set_audit_chain", "set_login", "set_policy", "set_quota", "set_search",
     "set_vectors", "stats", "tasks", "thread", "threads", "touch", "typed", "undelegate", "unembedded", "update",
     "vectors", "verify_audit", "watch", "with_timeout", "work",
 ]  # fmt: skip
