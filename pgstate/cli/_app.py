@@ -8,6 +8,7 @@ from pgstate.cli import (
     _access,
     _audit,
     _claims,
+    _credentials,
     _entries,
     _groups,
     _history,
@@ -60,6 +61,7 @@ _runs.register(app)
 _access.register(app)
 _groups.register(app)
 _audit.register(app)
+_credentials.register(app)
 _policies.register(app)
 _langgraph.register(app)
 _migrate.register(app)

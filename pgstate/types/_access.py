@@ -58,3 +58,14 @@ class Quota:
     used_writes: int
     set_by: str
     set_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialGrant:
+    """A credential that an agent may have resolved, by the name in its handle, and for what; * is any."""
+
+    agent: str
+    name: str
+    purpose: str
+    granted_by: str
+    granted_at: datetime

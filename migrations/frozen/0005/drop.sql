@@ -49,3 +49,7 @@ alter table pgstate.policy drop constraint policy_sets_something;
 alter table pgstate.policy add constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
   backoff, backoff_limit, dead_letter, claimed_writes) > 0);
 alter table pgstate.policy drop column guard;
+
+-- Credentials.
+drop table pgstate.credential_grant;
+drop type pgstate.credential_row;
