@@ -71,7 +71,7 @@ class JsonSerializer:
         """Raises InvalidValue for another form."""
         type_, text = data
         if type_ != "json":
-            raise InvalidValue(f"the checkpoint holds {type_}, not JSON: give the serializer that it was saved with")
+            raise InvalidValue(f"what is stored is {type_}, not JSON: give the serializer that it was stored with")
         try:
             return pydantic_core.from_json(text)
         except ValueError:
