@@ -16,6 +16,7 @@ from pgstate._areas._workflow import connector
 from pgstate._areas.access import Access
 from pgstate._areas.audit import Audit
 from pgstate._areas.claims import Claims
+from pgstate._areas.credentials import Credentials
 from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
 from pgstate._areas.policies import Policies
@@ -28,7 +29,7 @@ from pgstate._calls import access
 from pgstate._calls._tickets import Ticketed
 from pgstate._core import Core
 from pgstate._embedding import Embedding
-from pgstate._guard import Guard
+from pgstate._guard import Guard, Resolver
 from pgstate._keys import check_key
 from pgstate._links import link
 from pgstate._source import AddressSource, EngineSource, PoolSource, Source, examined, using
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pgstate")
 
 
-class _Views(Claims, Feed, History, Access, Audit, Policies, Typed, Search, Threads, Durable):
+class _Views(Claims, Feed, History, Access, Audit, Credentials, Policies, Typed, Search, Threads, Durable):
     """All areas, and views of them."""
 
     def namespace(self, prefix: str) -> Self:
@@ -240,6 +241,7 @@ def connect(
     connections: int = 10,
     embed: Embedding | None = None,
     guard: str = "redact",
+    credentials: Resolver | None = None,
 ) -> Connecting:
     """Connects to a PostgreSQL that has pgstate: `state = await connect(...)`, or `async with connect(...) as state`.
 
@@ -258,7 +260,8 @@ def connect(
     many seconds a call waits for its answer. `connections` is how many are opened at most, besides one for watches.
     `embed` makes vectors: of queries that are searched for, and, as this agent, of entries that wait for theirs.
     `guard` is what becomes of secrets in what the database cannot look into (checkpoints, results of steps, inputs and
-    signals of runs): "redact" or "off", whatever policies say. Raises Unreachable, AccessDenied, SchemaMissing,
+    signals of runs): "redact" or "off", whatever policies say. `credentials` gives `resolve` the
+    credential of a name for a purpose; a coroutine function too. Raises Unreachable, AccessDenied, SchemaMissing,
     SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
     """
     if sum(given is not None for given in (dsn, pool, engine)) > 1:
@@ -275,7 +278,7 @@ def connect(
         source = PoolSource(pool)
     elif engine is not None:
         source = EngineSource(engine)
-    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed, Guard(guard))
+    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed, Guard(guard, credentials))
 
 
 connector.append(connect)

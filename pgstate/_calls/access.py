@@ -139,6 +139,23 @@ async def set_quota(
     await fetch(connection, sql, agent, entries, bytes, writes_per_minute, timeout=timeout)
 
 
+async def allow_credential(connection: Connection, agent: str, name: str, purpose: str, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.allow_credential($1, $2, $3)", agent, name, purpose, timeout=timeout)
+
+
+async def disallow_credential(connection: Connection, agent: str, name: str, purpose: str, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.disallow_credential($1, $2, $3)", agent, name, purpose, timeout=timeout)
+
+
+async def credentials(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
+    sql = "select agent, name, purpose, granted_by, granted_at from pgstate.credentials($1)"
+    return await fetch(connection, sql, agent, timeout=timeout)
+
+
+async def use_credential(connection: Connection, name: str, purpose: str, agent: str | None, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.use_credential($1, $2, $3)", name, purpose, agent, timeout=timeout)
+
+
 async def quotas(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
     sql = (
         "select agent, entries, bytes, writes_per_minute, used_entries, used_bytes, used_writes, set_by, set_at "

@@ -8,6 +8,7 @@ from pgstate.cli import (
     _access,
     _audit,
     _claims,
+    _credentials,
     _entries,
     _groups,
     _harden,
@@ -62,6 +63,7 @@ _access.register(app)
 _groups.register(app)
 _harden.register(app)
 _audit.register(app)
+_credentials.register(app)
 _policies.register(app)
 _langgraph.register(app)
 _migrate.register(app)

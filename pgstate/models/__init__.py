@@ -45,6 +45,7 @@ from pgstate.models._base import (
     version_floor,
     version_seq,
 )
+from pgstate.models._credentials import CredentialGrantRow
 from pgstate.models._entries import (
     ClaimLogRow,
     ClaimRow,
@@ -88,6 +89,7 @@ __all__ = [
     "Claim",
     "ClaimLogRow",
     "ClaimRow",
+    "CredentialGrantRow",
     "DelegationRow",
     "EmbeddingRow",
     "EmbeddingWantedRow",

@@ -33,6 +33,7 @@ from pgstate.types import (
     Checkpoint,
     CheckpointInfo,
     Claim,
+    CredentialGrant,
     Effective,
     Entry,
     Failed,
@@ -441,6 +442,29 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """How long entries of the audit trail are kept (seconds or timedelta, a day at least), None for ever. Nobody
         can remove younger ones. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
         self._run(self._its.set_audit(keep=keep))
+
+    def resolve(self, value: Any, *, purpose: str) -> Any:
+        """A value with credentials in place of the handles `$CRED{name}` in its texts (keys of mappings are left),
+        for use at once: each is checked, recorded in the audit trail, and had from the resolver of
+        `connect(credentials=…)`. What it gives is remembered by this process: wherever it would be written from
+        now on, the handle is.
+
+        Raises AccessDenied (an administrator says by `allow_credential` who may have which credential for what),
+        InvalidArgument when there is no resolver, or it does not know the name."""
+        return self._run(self._its.resolve(value, purpose=purpose))
+
+    def allow_credential(self, agent: str, name: str, purpose: str) -> None:
+        """Lets an agent have `$CRED{name}` resolved for a purpose; * is any. Raises InvalidArgument, AccessDenied
+        (needs admin on everything)."""
+        self._run(self._its.allow_credential(agent, name, purpose))
+
+    def disallow_credential(self, agent: str, name: str, purpose: str) -> None:
+        """Takes back exactly what `allow_credential` gave. Raises as it does."""
+        self._run(self._its.disallow_credential(agent, name, purpose))
+
+    def credentials(self) -> builtins.list[CredentialGrant]:
+        """Which credentials agents may have resolved; without admin on everything, only the acting agent's own."""
+        return self._run(self._its.credentials())
 
     def set_policy(
         self,

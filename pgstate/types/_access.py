@@ -69,3 +69,14 @@ class HardenStep:
     login: str | None
     state: str | None
     note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialGrant:
+    """A credential that an agent may have resolved, by the name in its handle, and for what; * is any."""
+
+    agent: str
+    name: str
+    purpose: str
+    granted_by: str
+    granted_at: datetime

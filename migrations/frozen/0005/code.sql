@@ -817,6 +817,59 @@ end
 $$;
 comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boolean) is 'Internal: serialized data without secrets, where it can be read. PS009.';
 
+-- functions/credentials/_allow_credential.sql
+create function pgstate._allow_credential(p_agent text, p_name text, p_purpose text, p_on boolean) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_id int;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  if (p_name = '*' or p_name ~ '^[A-Za-z0-9._-]{1,128}$') is not true or (octet_length(p_purpose) between 1 and 128) is not true then
+    raise exception using errcode = 'PS007', message = 'the name of a credential has 1 to 128 of A-Z a-z 0-9 . _ -, or is * for any; a purpose has 1 to 128 bytes, * for any';
+  elsif p_on then
+    insert into pgstate.credential_grant (agent_id, name, purpose, granted_by, granted_at)
+    values (v_id, p_name, p_purpose, v_actor.name, pgstate._now()) on conflict do nothing;
+  else
+    delete from pgstate.credential_grant g where g.agent_id = v_id and g.name = p_name and g.purpose = p_purpose;
+  end if;
+  perform pgstate._audit(v_actor, case when p_on then 'allow_credential' else 'disallow_credential' end, null,
+                         jsonb_build_object('agent', p_agent, 'name', p_name, 'purpose', p_purpose));
+end
+$$;
+comment on function pgstate._allow_credential(text, text, text, boolean) is 'Internal: lets an agent have a credential resolved, or not.';
+
+-- functions/credentials/_use_credential.sql
+create function pgstate._use_credential(p_actor pgstate._actor, p_name text, p_purpose text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if not exists (select from pgstate.credential_grant g
+                  where g.agent_id = p_actor.id and g.name in (p_name, '*') and g.purpose in (p_purpose, '*')) then
+    perform pgstate._deny();
+  end if;
+  perform pgstate._audit(p_actor, 'credential', null,
+                         jsonb_build_object('name', left(p_name, 128), 'purpose', left(p_purpose, 128)));
+end
+$$;
+comment on function pgstate._use_credential(pgstate._actor, text, text) is 'Internal: checks that the agent may have a credential resolved, and records it.';
+
+-- functions/credentials/_credentials.sql
+create function pgstate._credentials(p_actor pgstate._actor) returns setof pgstate.credential_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select a.name, g.name, g.purpose, g.granted_by, g.granted_at
+      from pgstate.credential_grant g join pgstate.agent a on a.id = g.agent_id
+     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id)
+     order by a.name, g.name, g.purpose;
+end
+$$;
+comment on function pgstate._credentials(pgstate._actor) is 'Internal: what of that the caller may see.';
+
 -- functions/policy/_keep_text.sql
 create function pgstate._keep_text(p_versions int, p_age interval, p_everything boolean) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -11154,6 +11207,52 @@ end
 $$;
 comment on function pgstate.set_quota(text, bigint, bigint, int) is
   'How many entries an agent may keep (those whose newest version is its), how many bytes their values may have, and how many versions it may write in a minute of the clock; null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Data of checkpoints and steps is not counted, only their entries. Needs admin on everything. PS007 PS010.';
+
+-- functions/credentials/allow_credential.sql
+create function pgstate.allow_credential(agent text, name text, purpose text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._allow_credential(allow_credential.agent, allow_credential.name, allow_credential.purpose, true);
+end
+$$;
+comment on function pgstate.allow_credential(text, text, text) is
+  'Lets an agent have $CRED{name} resolved for a purpose; * is any. Needs admin on everything. PS007 PS010.';
+
+-- functions/credentials/disallow_credential.sql
+create function pgstate.disallow_credential(agent text, name text, purpose text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._allow_credential(disallow_credential.agent, disallow_credential.name, disallow_credential.purpose, false);
+end
+$$;
+comment on function pgstate.disallow_credential(text, text, text) is
+  'Takes back exactly what allow_credential() gave. Needs admin on everything. PS007 PS010.';
+
+-- functions/credentials/credentials.sql
+create function pgstate.credentials(agent text default null) returns setof pgstate.credential_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._credentials(pgstate._enter(credentials.agent));
+end
+$$;
+comment on function pgstate.credentials(text) is
+  'The credentials that agents may have resolved, and for what; without admin on everything, only the caller''s own. PS010.';
+
+-- functions/credentials/use_credential.sql
+-- The check before a resolver is asked; the database never has the credential. What is denied is the same for a name that
+-- nobody was allowed.
+create function pgstate.use_credential(name text, purpose text, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._use_credential(pgstate._enter(use_credential.agent), use_credential.name, use_credential.purpose);
+end
+$$;
+comment on function pgstate.use_credential(text, text, text) is
+  'May the acting agent have $CRED{name} resolved for this purpose? Recorded in the audit trail. PS010.';
 
 -- functions/quota/quotas.sql
 create function pgstate.quotas(agent text default null) returns setof pgstate.quota_row

@@ -55,3 +55,6 @@ drop table pgstate.ticket_key;
 alter table pgstate.login drop column tickets;
 
 drop type pgstate.harden_step;
+-- Credentials.
+drop table pgstate.credential_grant;
+drop type pgstate.credential_row;

@@ -248,3 +248,24 @@ comment on sequence pgstate.ticket_key_id_seq is 'Numbers of keys.';
 -- What harden() tells.
 create type pgstate.harden_step as (action text, agent text, login text, state text, note text);
 comment on type pgstate.harden_step is 'A step of harden(): state is there, to do or done; or a note about what it cannot do.';
+-- Credentials.
+create type pgstate.credential_row as (agent text, name text, purpose text, granted_by text, granted_at timestamptz);
+comment on type pgstate.credential_row is 'A credential that an agent may have resolved, and for what.';
+-- Which credentials an agent may have resolved, and for what. The credentials themselves are never here: an application's
+-- resolver has them.
+create table pgstate.credential_grant (
+  agent_id int not null,
+  name text collate "C" not null,
+  purpose text collate "C" not null,
+  granted_by text not null,
+  granted_at timestamptz not null,
+  constraint credential_grant_pkey primary key (agent_id, name, purpose),
+  constraint credential_grant_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade
+);
+alter table pgstate.credential_grant enable row level security;
+comment on table pgstate.credential_grant is 'Credentials that agents may have resolved, by the names in their handles, and for what.';
+comment on column pgstate.credential_grant.agent_id is 'The agent.';
+comment on column pgstate.credential_grant.name is 'As in $CRED{name}; * for any.';
+comment on column pgstate.credential_grant.purpose is 'For what; * for anything.';
+comment on column pgstate.credential_grant.granted_by is 'The agent that allowed it.';
+comment on column pgstate.credential_grant.granted_at is 'When.';
