@@ -8,6 +8,7 @@ from pgstate.cli import (
     _access,
     _audit,
     _claims,
+    _doctor,
     _entries,
     _groups,
     _history,
@@ -63,4 +64,5 @@ _audit.register(app)
 _policies.register(app)
 _langgraph.register(app)
 _migrate.register(app)
+_doctor.register(app)
 _servers.register(app)
