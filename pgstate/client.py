@@ -27,6 +27,7 @@ from pgstate._bound import BoundCore
 from pgstate._calls import access
 from pgstate._core import Core
 from pgstate._embedding import Embedding
+from pgstate._guard import Guard
 from pgstate._keys import check_key
 from pgstate._links import link
 from pgstate._source import AddressSource, EngineSource, PoolSource, Source, examined, using
@@ -79,7 +80,7 @@ class State(_Views):
 
         The login of that connection decides which agent acts, or this view's agent if it names one. See BoundState.
         """
-        core = BoundCore(link(connection), self._core.embedding)
+        core = BoundCore(link(connection), self._core.embedding, self._core.guard)
         Known.share(self._core, core)
         return BoundState(core, self._agent, self._prefix, self._timeout)
 
@@ -128,8 +129,10 @@ class Connecting:
         agent: str | None,
         size: int,
         embedding: Embedding | None,
+        guard: Guard,
     ) -> None:
         self._source = source
+        self._guard = guard
         self._dsn = dsn
         self._listen_dsn = listen_dsn
         self._timeout = timeout
@@ -174,7 +177,8 @@ class Connecting:
         except BaseException:
             await source.close()
             raise
-        return State(Core(source, info, self._timeout, self._embedding, self._agent), self._agent, "", self._timeout)
+        core = Core(source, info, self._timeout, self._embedding, self._agent, self._guard)
+        return State(core, self._agent, "", self._timeout)
 
     async def _info(self, source: Source) -> Info:
         try:
@@ -226,6 +230,7 @@ def connect(
     timeout: float | timedelta = 10.0,
     connections: int = 10,
     embed: Embedding | None = None,
+    guard: str = "redact",
 ) -> Connecting:
     """Connects to a PostgreSQL that has pgstate: `state = await connect(...)`, or `async with connect(...) as state`.
 
@@ -243,7 +248,9 @@ def connect(
     `agent` acts in all calls (for gateways; `State.as_agent` later does the same). `timeout` is how
     many seconds a call waits for its answer. `connections` is how many are opened at most, besides one for watches.
     `embed` makes vectors: of queries that are searched for, and, as this agent, of entries that wait for theirs.
-    Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
+    `guard` is what becomes of secrets in what the database cannot look into (checkpoints, results of steps, inputs and
+    signals of runs): "redact" or "off", whatever policies say. Raises Unreachable, AccessDenied, SchemaMissing,
+    SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
     """
     if sum(given is not None for given in (dsn, pool, engine)) > 1:
         raise errors.InvalidArgument("give one of dsn, pool and engine")
@@ -259,7 +266,7 @@ def connect(
         source = PoolSource(pool)
     elif engine is not None:
         source = EngineSource(engine)
-    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed)
+    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed, Guard(guard))
 
 
 connector.append(connect)

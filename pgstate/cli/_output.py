@@ -94,9 +94,12 @@ class Output:
         heads = {name: name.removesuffix("_at").replace("_", " ") for name in shown}
         texts = {name: [_shown(row[name]) for row in rows] for name in shown}
         widths = {name: max(cell_len(text) for text in [heads[name], *texts[name]]) for name in shown}
-        # Values get what the other columns leave; Rich by itself would narrow those for the sake of a long value.
-        others = sum(width + _GAP for name, width in widths.items() if name != "value")
+        # What is long gets what the other columns leave; Rich by itself would narrow those for its sake.
+        long = next((name for name in ("value", "error") if name in shown), None)
+        others = sum(width + _GAP for name, width in widths.items() if name != long)
         room = max(_LEAST_VALUE, console.width - others - _GAP)
+        # what wraps is narrowed first, down to nothing, unless it has a width
+        narrow = others + _GAP + _LEAST_VALUE > console.width
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
         for name in shown:
             table.add_column(
@@ -106,11 +109,12 @@ class Output:
                 # a key is to be read and copied whole
                 overflow="fold" if name == "key" else "ellipsis",
                 no_wrap=name != "key",
+                width=min(widths[name], console.width // 3) if name == "key" and narrow else None,
             )
         for index in range(len(rows)):
             cells = [Text(texts[name][index]) for name in shown]
             for name, cell in zip(shown, cells, strict=True):
-                if name == "value":
+                if name == long:
                     cell.truncate(room, overflow="ellipsis")
             table.add_row(*cells)
         console.print(table)

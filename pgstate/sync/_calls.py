@@ -1138,6 +1138,11 @@ class Thread(Proxy[threads.Thread]):
 class RunsCalls(Proxy[runs.Runs]):
     """The runs of a state: `state.runs`."""
 
+    def with_serializer(self, serializer: Serializer) -> Self:
+        """A view whose inputs, results and signals, and those of the runs that it works on, go through another
+        serializer than JSON: anything with LangGraph's `dumps_typed` and `loads_typed`."""
+        return type(self)(lambda: self._its.with_serializer(serializer))
+
     def start(
         self,
         key: str,

@@ -91,6 +91,7 @@ def connect(
     timeout: float | timedelta = 10.0,
     connections: int = 10,
     embed: Embedding | None = None,
+    guard: str = "redact",
 ) -> State:
     """Connects to a PostgreSQL that has pgstate: `state = connect(...)`, or `with connect(...) as state`.
 
@@ -101,7 +102,7 @@ def connect(
 
     async def open_() -> client.State:
         return await client.connect(
-            dsn, listen_dsn=listen_dsn, agent=agent, timeout=timeout, connections=connections, embed=embed
+            dsn, listen_dsn=listen_dsn, agent=agent, timeout=timeout, connections=connections, embed=embed, guard=guard
         )
 
     def make() -> client.State:

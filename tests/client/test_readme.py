@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 import pgstate
+import pgstate.sync
 from conftest import INSTALLER, Database
 from pgstate.cli import app
 
@@ -112,8 +113,19 @@ async def test_threads_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys
         assert [thread.key for thread in await state.threads()] == ["research/t-2"]
 
 
+def test_synchronous_runs_snippet(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    snippet = python("state.runs.worker, {")
+    exec(compile(snippet, "README.md", "exec", dont_inherit=True), {})
+    assert capsys.readouterr().out == "9\n"
+    with pgstate.sync.connect(dsn) as state:
+        assert [run.result for run in state.runs.list("counts/*")] == [8, 9]
+
+
 async def test_runs_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    snippet = python("state.run(")
+    snippet = python("async with state.run(")
     monkeypatch.setenv("PGSTATE_DSN", dsn)
     for _ in range(2):
         # the second time it is over, and a signal is refused

@@ -85,7 +85,7 @@ begin
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
-     and (l.folded_until is null or l.folded_until > pgstate._now());
+     and l.folded_until is null;
   if v_actor.id is null then
     return pgstate._enter_named(p_agent, p_key);
   elsif coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
@@ -114,9 +114,9 @@ begin
          case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i
-   where r.folded_until is null or r.folded_until > pgstate._now();
+   where r.folded_until is null;
   if v_actor.id is null then
-    -- nobody, or one of its grants has ended
+    -- nobody, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
@@ -181,7 +181,7 @@ begin
     left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
-     and (l.folded_until is null or l.folded_until > pgstate._now());
+     and l.folded_until is null;
   if v_actor.lane_ready is not true
      or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
@@ -282,40 +282,40 @@ end
 $$;
 comment on function pgstate._settle_identity() is 'Internal: begins a new epoch when this database was restored.';
 
+-- functions/access/_reachable_now.sql
+create function pgstate._reachable_now(p_right text) returns pgstate.keymultirange
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
+            from pgstate._acting a join pgstate._reach r on r.agent_id = a.agent_id);
+end
+$$;
+comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as of now.';
+
 -- functions/access/_reachable.sql
 -- What policies compare keys with: the acting agent's reach with one right. One call per statement and policy, which wrap
 -- it in a scalar subquery. The union with '{}' detoasts here; without it the stored datum is detoasted for every row.
 -- pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens reading to all the agents it names.
 -- Few expressions and one relation in the usual case: a write calls this four times, and each expression is initialised
 -- anew in every transaction (the policies' own subqueries, in place of this function, cost more: the executor sets them up
--- whether or not they are reached).
+-- whether or not they are reached). Nobody, and agents with a grant that is to end, take the long way.
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
-declare
-  v_ranges pgstate.keymultirange;
 begin
   if coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
      || coalesce(current_setting('pgstate.agent', true), '') = '' then
     -- nobody is named, so the login's own agent acts: the short form of _acting
-    v_ranges := (select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end + '{}'
-                   from pgstate.login l
-                  where l.login = session_user::text and (l.folded_until is null or l.folded_until > pgstate._now()));
+    return coalesce((select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end + '{}'
+                       from pgstate.login l where l.login = session_user::text and l.folded_until is null), pgstate._reachable_now(p_right));
   elsif coalesce(current_setting('pgstate.call_agents', true), '') = '' then
-    v_ranges := (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-                   from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id
-                  where r.folded_until is null or r.folded_until > pgstate._now());
+    return coalesce((select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
+                       from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id where r.folded_until is null), pgstate._reachable_now(p_right));
   elsif p_right = 'write' then
     return '{}';
-  else
-    return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
   end if;
-  if v_ranges is null then
-    -- nobody, or one of its grants has ended
-    v_ranges := (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-                   from pgstate._acting a join pgstate._reach r on r.agent_id = a.agent_id);
-  end if;
-  return v_ranges;
+  return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
 end
 $$;
 comment on function pgstate._reachable(text) is 'Internal: what the acting agent may read, write, or touch (either).';
@@ -2112,7 +2112,7 @@ begin
       select count(*) as found, greatest(((max(x.xid)::text)::bigint + 1)::text::xid8, v_top::xid8) as top
         from (select v.xid from pgstate.version v where v.epoch = i.epoch and v.xid >= v_top::xid8 order by v.xid limit p_cap + 1) x) w
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (l.folded_until is null or l.folded_until > pgstate._now())
+     and l.folded_until is null
      and coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
          || coalesce(current_setting('pgstate.agent', true), '') = ''
      and i.identity = current_setting('pgstate.identity', true) and (i.horizon is null or i.horizon_epoch < i.epoch or i.horizon < v_top::xid8)
@@ -5165,7 +5165,8 @@ $$;
 comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
 
 -- functions/threads/_store_checkpoint.sql
--- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. As the
+-- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Claims change only under that lock:
+-- here they are seen as they are. As the
 -- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
@@ -5175,7 +5176,7 @@ comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Int
 -- Order of locks: the entry, the thread, and nothing else. Chunks are removed under the entry's lock only, so what is found
 -- here stays; chunks of another thread stay while a checkpoint of this one reaches them, see _collect_thread().
 create function pgstate._store_checkpoint(
-  p_actor pgstate._actor, p_key text, p_now timestamptz, p_ns text, p_id text, p_parent text, p_names text[],
+  p_actor pgstate._actor, p_key text, p_now timestamptz, p_token bigint, p_ns text, p_id text, p_parent text, p_names text[],
   p_versions text[], p_types text[], p_data bytea[], p_chunk_types text[], p_chunk_data bytea[], p_header bytea, p_whole boolean,
   p_metadata jsonb, p_run_id text, p_expect_head text, p_guard text[]
 ) returns pgstate._stored
@@ -5191,12 +5192,22 @@ declare
   v_stores bigint[];
   v_out pgstate._stored;
 begin
-  select t.id, t.bases, t.pruned, t.begun_at is not null as begun,
+  select t.id, t.bases, t.pruned, t.begun_at is not null as begun, l.token, l.holder_id,
          (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
          exists (select from pgstate.watcher) as watching
-    into v_thread from pgstate.thread t where t.key = p_key;
-  v_out.head := v_thread.head;
+    into v_thread
+    from (select) one
+    left join pgstate.thread t on t.key = p_key
+    left join pgstate.claim l on l.key = p_key and l.lease_until > p_now;
   v_out.watching := v_thread.watching;
+  if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
+    v_out.status := 'stale';
+    return v_out;
+  elsif p_token is null and v_thread.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
+    v_out.status := 'held';
+    return v_out;
+  end if;
+  v_out.head := v_thread.head;
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
   -- but for one that is sent again
   if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
@@ -5276,8 +5287,9 @@ begin
     end if;
   end if;
 
-  v_out.bytes := coalesce(octet_length(p_header), 0)
-    + (select coalesce(sum(octet_length(d)), 0) from unnest(p_data || coalesce(p_chunk_data, '{}')) d);
+  -- of an array's binary form, 20 bytes and 4 an element are not its elements'. (Adding them up is a query: 15 us)
+  v_out.bytes := coalesce(octet_length(p_header), 0) + greatest(octet_length(array_send(p_data)) - 20 - 4 * cardinality(p_data), 0)
+    + coalesce(greatest(octet_length(array_send(p_chunk_data)) - 20 - 4 * cardinality(p_chunk_data), 0), 0);
   insert into pgstate.checkpoint as c (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size,
                                        created_at, writer, via)
   values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
@@ -5297,7 +5309,7 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._store_checkpoint(pgstate._actor, text, timestamptz, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
+comment on function pgstate._store_checkpoint(pgstate._actor, text, timestamptz, bigint, text, text, text, text[], text[], text[], bytea[], text[], bytea[], bytea, boolean, jsonb, text, text, text[]) is
   'Internal: stores a checkpoint.';
 
 -- functions/threads/_chunks.sql
@@ -11033,8 +11045,8 @@ comment on function pgstate.undelegate(text, text) is 'Ends a delegation. PS007 
 -- functions/threads/_thread_lock.sql
 -- Start of every change of a thread or run: may the caller, and is there one? Locks its entry, before all else that
 -- belongs to it. A status says that it may not be changed: missing, held or stale. p_create: one that is absent is locked by
--- a tombstone, and comes back with live false.
-create function pgstate._thread_lock(p_actor pgstate._actor, p_key text, p_token bigint, p_create boolean, p_kind pgstate.entry_kind default 'thread')
+-- a tombstone, and comes back with live false. p_claims false: who holds it is for the caller to look at.
+create function pgstate._thread_lock(p_actor pgstate._actor, p_key text, p_token bigint, p_create boolean, p_kind pgstate.entry_kind default 'thread', p_claims boolean default true)
 returns pgstate._thread_head
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -11044,14 +11056,18 @@ declare
   v_head pgstate._thread_head;
   v_claim record;
 begin
-  if p_key is null or not pgstate._key_ok(p_key) then
-    perform pgstate._bad_key(p_key);
-  elsif (p_actor.readable and p_actor.writable) is not true then
-    perform pgstate._deny();
-  end if;
   for v_try in 1 .. 3 loop
-    select e.version, e.value, e.kind, e.expires_at into v_entry from pgstate.entry e where e.key = p_key for no key update;
-    exit when v_entry.version is not null or not p_create;
+    if (p_actor.readable and p_actor.writable) is true then
+      select e.version, e.value, e.kind, e.expires_at into v_entry from pgstate.entry e where e.key = p_key for no key update;
+      exit when v_entry.version is not null;
+    end if;
+    -- one that is there is in order
+    if p_key is null or not pgstate._key_ok(p_key) then
+      perform pgstate._bad_key(p_key);
+    elsif (p_actor.readable and p_actor.writable) is not true then
+      perform pgstate._deny();
+    end if;
+    exit when not p_create;
     insert into pgstate.entry (key, parent, version, live, writer, via, created_at, updated_at)
     values (p_key, left(p_key, -strpos(reverse(p_key), '/')), 0, false, p_actor.name, session_user, pgstate._now(), pgstate._now())
         on conflict on constraint entry_pkey do nothing;
@@ -11089,6 +11105,9 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_claims_seen(array[p_key]);
   end if;
+  if not p_claims then
+    return v_head;
+  end if;
   -- in a statement of its own: see _put_existing()
   select c.token, c.holder_id into v_claim from pgstate.claim c where c.key = p_key and c.lease_until > v_head.at;
   if p_token is not null then
@@ -11101,7 +11120,7 @@ begin
   return v_head;
 end
 $$;
-comment on function pgstate._thread_lock(pgstate._actor, text, bigint, boolean, pgstate.entry_kind) is 'Internal: locks the entry of a thread or run for a change.';
+comment on function pgstate._thread_lock(pgstate._actor, text, bigint, boolean, pgstate.entry_kind, boolean) is 'Internal: locks the entry of a thread or run for a change.';
 
 -- functions/threads/_thread_write.sql
 -- End of every change of a thread or run: its entry says what it is now, in a new version, which it returns. A time to live begins
@@ -11185,15 +11204,13 @@ begin
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
-  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true));
+  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
   if v_head.status is null then
     v_stored := pgstate._store_checkpoint(
-      v_actor, save_checkpoint.key, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
+      v_actor, save_checkpoint.key, v_head.at, save_checkpoint.token, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
-    -- where nobody watches, nothing needs to be kept from waking anybody
-    v_tell := v_stored.watching and save_checkpoint.wake is not true;
     v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
   else
     v_out.status := v_head.status;
@@ -11201,7 +11218,7 @@ begin
   if v_out.status = 'ok' and v_stored.added is null then
     v_out.version := v_head.version;
   elsif v_out.status = 'ok' then
-    if v_tell then
+    if save_checkpoint.wake is not true then
       v_wake := coalesce(current_setting('pgstate.wake', true), '');
       v_done := set_config('pgstate.wake', 'off', true);
     end if;
@@ -11209,12 +11226,13 @@ begin
       'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
       'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
       'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    v_tell := v_stored.watching and save_checkpoint.wake is not true;
     if save_checkpoint.lane is not null or v_tell then
       v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
                                        case when v_tell then array[save_checkpoint.key] end,
                                        save_checkpoint.wake is null, v_head.at);
     end if;
-    if v_tell then
+    if save_checkpoint.wake is not true then
       v_done := set_config('pgstate.wake', v_wake, true);
     end if;
   else
@@ -11249,15 +11267,11 @@ declare
   v_keys text[];
   v_heads pgstate._thread_head[];
   v_plain boolean;
-  v_claimed text[];
-  v_claim_tokens bigint[];
-  v_holders int[];
   v_now timestamptz;
   v_head pgstate._thread_head;
   v_stored pgstate._stored;
   v_row record;
   v_at int;
-  v_claim int;
   v_ttl interval;
   v_status text;
   v_value jsonb;
@@ -11334,7 +11348,7 @@ begin
     for v_index in 1 .. cardinality(v_keys) loop
       v_head := v_heads[v_index];
       if v_head.live is not true or v_head.at <= v_now then
-        v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, exists (
+        v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, p_claims => false, p_create => exists (
           select from unnest(save_checkpoints.keys, save_checkpoints.parents, save_checkpoints.may_begins) u (key, parent, may_begin)
            where u.key = v_keys[v_index] and coalesce(u.parent, '') = '' and coalesce(u.may_begin, true)));
         v_head.status := null;
@@ -11343,13 +11357,8 @@ begin
     end loop;
     v_now := pgstate._now();
   end if;
-  if v_keys is not null then
-    if current_setting('transaction_isolation') <> 'read committed' then
-      perform pgstate._check_claims_seen(v_keys);
-    end if;
-    -- in a statement of its own: see _put_existing()
-    select array_agg(c.key), array_agg(c.token), array_agg(c.holder_id) into v_claimed, v_claim_tokens, v_holders
-      from pgstate.claim c where c.key = any (v_keys) and c.lease_until > v_now;
+  if v_keys is not null and current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_claims_seen(v_keys);
   end if;
 
   for v_row in
@@ -11365,22 +11374,17 @@ begin
   loop
     v_at := array_position(v_keys, v_row.key);
     v_head := v_heads[v_at];
-    v_claim := array_position(v_claimed, v_row.key);
     v_stored := null;
     if v_row.code is null then
       v_row.code := nullif(v_head.status, 'written');
     end if;
     if v_row.code is not null then
       v_status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
-    elsif v_row.token is not null and (v_claim_tokens[v_claim] = v_row.token and v_holders[v_claim] = v_actor.id) is not true then
-      v_status := 'stale';
-    elsif not v_head.live and not v_row.begins then
-      v_status := 'missing';
-    elsif v_row.token is null and v_claim is not null and not (v_actor.policies and pgstate._claimed_writes(v_row.key)) then
-      v_status := 'held';
+    elsif not v_head.live and (v_row.token is not null or not v_row.begins) then
+      v_status := case when v_row.token is null then 'missing' else 'stale' end;
     else
       v_stored := pgstate._store_checkpoint(
-        v_actor, v_row.key, v_now, coalesce(v_row.ns, ''), v_row.id, v_row.parent,
+        v_actor, v_row.key, v_now, v_row.token, coalesce(v_row.ns, ''), v_row.id, v_row.parent,
         coalesce(save_checkpoints.names[v_row.last - v_row.count + 1 : v_row.last], '{}'),
         case when save_checkpoints.versions is not null
               and cardinality(array_remove(save_checkpoints.versions[v_row.last - v_row.count + 1 : v_row.last], null)) > 0

@@ -20,6 +20,7 @@ from pgstate._address import open_connection
 from pgstate._areas._threads import chunks_of, save, writes_of
 from pgstate._calls import threads as calls
 from pgstate._codec import decode, encode
+from pgstate._guard import Guard
 from pgstate.integrations.langgraph import _msgpack as msgpack
 from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._saver import PgStateSaver
@@ -188,7 +189,8 @@ class _Importing:
         checkpoint = cast(Checkpoint, {**around, "id": row["checkpoint_id"], "channel_values": values})
         metadata = json.loads(row["metadata"])
         serde = self._saver.serde
-        outside = records.surround(serde, checkpoint, metadata, encrypted=records.encrypts(serde))
+        # as it is, secrets included: what is there afterwards is compared with what was
+        outside = records.surround(serde, checkpoint, metadata, Guard("off"), encrypted=records.encrypts(serde))
         open_ = records.incomplete(checkpoint, metadata)
         encoded = encode(values, _AS_IT_IS)
         for name in open_:

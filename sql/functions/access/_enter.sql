@@ -16,7 +16,7 @@ begin
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
-     and (l.folded_until is null or l.folded_until > pgstate._now());
+     and l.folded_until is null;
   if v_actor.id is null then
     return pgstate._enter_named(p_agent, p_key);
   elsif coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then

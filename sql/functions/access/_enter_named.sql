@@ -15,9 +15,9 @@ begin
          case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i
-   where r.folded_until is null or r.folded_until > pgstate._now();
+   where r.folded_until is null;
   if v_actor.id is null then
-    -- nobody, or one of its grants has ended
+    -- nobody, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor

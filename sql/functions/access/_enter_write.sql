@@ -18,7 +18,7 @@ begin
     left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
-     and (l.folded_until is null or l.folded_until > pgstate._now());
+     and l.folded_until is null;
   if v_actor.lane_ready is not true
      or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_actor := pgstate._enter(p_agent, p_key);

@@ -1,7 +1,7 @@
 -- Start of every change of a thread or run: may the caller, and is there one? Locks its entry, before all else that
 -- belongs to it. A status says that it may not be changed: missing, held or stale. p_create: one that is absent is locked by
--- a tombstone, and comes back with live false.
-create function pgstate._thread_lock(p_actor pgstate._actor, p_key text, p_token bigint, p_create boolean, p_kind pgstate.entry_kind default 'thread')
+-- a tombstone, and comes back with live false. p_claims false: who holds it is for the caller to look at.
+create function pgstate._thread_lock(p_actor pgstate._actor, p_key text, p_token bigint, p_create boolean, p_kind pgstate.entry_kind default 'thread', p_claims boolean default true)
 returns pgstate._thread_head
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -11,14 +11,18 @@ declare
   v_head pgstate._thread_head;
   v_claim record;
 begin
-  if p_key is null or not pgstate._key_ok(p_key) then
-    perform pgstate._bad_key(p_key);
-  elsif (p_actor.readable and p_actor.writable) is not true then
-    perform pgstate._deny();
-  end if;
   for v_try in 1 .. 3 loop
-    select e.version, e.value, e.kind, e.expires_at into v_entry from pgstate.entry e where e.key = p_key for no key update;
-    exit when v_entry.version is not null or not p_create;
+    if (p_actor.readable and p_actor.writable) is true then
+      select e.version, e.value, e.kind, e.expires_at into v_entry from pgstate.entry e where e.key = p_key for no key update;
+      exit when v_entry.version is not null;
+    end if;
+    -- one that is there is in order
+    if p_key is null or not pgstate._key_ok(p_key) then
+      perform pgstate._bad_key(p_key);
+    elsif (p_actor.readable and p_actor.writable) is not true then
+      perform pgstate._deny();
+    end if;
+    exit when not p_create;
     insert into pgstate.entry (key, parent, version, live, writer, via, created_at, updated_at)
     values (p_key, left(p_key, -strpos(reverse(p_key), '/')), 0, false, p_actor.name, session_user, pgstate._now(), pgstate._now())
         on conflict on constraint entry_pkey do nothing;
@@ -56,6 +60,9 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_claims_seen(array[p_key]);
   end if;
+  if not p_claims then
+    return v_head;
+  end if;
   -- in a statement of its own: see _put_existing()
   select c.token, c.holder_id into v_claim from pgstate.claim c where c.key = p_key and c.lease_until > v_head.at;
   if p_token is not null then
@@ -68,4 +75,4 @@ begin
   return v_head;
 end
 $$;
-comment on function pgstate._thread_lock(pgstate._actor, text, bigint, boolean, pgstate.entry_kind) is 'Internal: locks the entry of a thread or run for a change.';
+comment on function pgstate._thread_lock(pgstate._actor, text, bigint, boolean, pgstate.entry_kind, boolean) is 'Internal: locks the entry of a thread or run for a change.';

@@ -36,15 +36,13 @@ begin
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
-  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true));
+  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
   if v_head.status is null then
     v_stored := pgstate._store_checkpoint(
-      v_actor, save_checkpoint.key, v_head.at, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
+      v_actor, save_checkpoint.key, v_head.at, save_checkpoint.token, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
-    -- where nobody watches, nothing needs to be kept from waking anybody
-    v_tell := v_stored.watching and save_checkpoint.wake is not true;
     v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
   else
     v_out.status := v_head.status;
@@ -52,7 +50,7 @@ begin
   if v_out.status = 'ok' and v_stored.added is null then
     v_out.version := v_head.version;
   elsif v_out.status = 'ok' then
-    if v_tell then
+    if save_checkpoint.wake is not true then
       v_wake := coalesce(current_setting('pgstate.wake', true), '');
       v_done := set_config('pgstate.wake', 'off', true);
     end if;
@@ -60,12 +58,13 @@ begin
       'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
       'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
       'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    v_tell := v_stored.watching and save_checkpoint.wake is not true;
     if save_checkpoint.lane is not null or v_tell then
       v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
                                        case when v_tell then array[save_checkpoint.key] end,
                                        save_checkpoint.wake is null, v_head.at);
     end if;
-    if v_tell then
+    if save_checkpoint.wake is not true then
       v_done := set_config('pgstate.wake', v_wake, true);
     end if;
   else

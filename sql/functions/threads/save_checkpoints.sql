@@ -20,15 +20,11 @@ declare
   v_keys text[];
   v_heads pgstate._thread_head[];
   v_plain boolean;
-  v_claimed text[];
-  v_claim_tokens bigint[];
-  v_holders int[];
   v_now timestamptz;
   v_head pgstate._thread_head;
   v_stored pgstate._stored;
   v_row record;
   v_at int;
-  v_claim int;
   v_ttl interval;
   v_status text;
   v_value jsonb;
@@ -105,7 +101,7 @@ begin
     for v_index in 1 .. cardinality(v_keys) loop
       v_head := v_heads[v_index];
       if v_head.live is not true or v_head.at <= v_now then
-        v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, exists (
+        v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, p_claims => false, p_create => exists (
           select from unnest(save_checkpoints.keys, save_checkpoints.parents, save_checkpoints.may_begins) u (key, parent, may_begin)
            where u.key = v_keys[v_index] and coalesce(u.parent, '') = '' and coalesce(u.may_begin, true)));
         v_head.status := null;
@@ -114,13 +110,8 @@ begin
     end loop;
     v_now := pgstate._now();
   end if;
-  if v_keys is not null then
-    if current_setting('transaction_isolation') <> 'read committed' then
-      perform pgstate._check_claims_seen(v_keys);
-    end if;
-    -- in a statement of its own: see _put_existing()
-    select array_agg(c.key), array_agg(c.token), array_agg(c.holder_id) into v_claimed, v_claim_tokens, v_holders
-      from pgstate.claim c where c.key = any (v_keys) and c.lease_until > v_now;
+  if v_keys is not null and current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_claims_seen(v_keys);
   end if;
 
   for v_row in
@@ -136,22 +127,17 @@ begin
   loop
     v_at := array_position(v_keys, v_row.key);
     v_head := v_heads[v_at];
-    v_claim := array_position(v_claimed, v_row.key);
     v_stored := null;
     if v_row.code is null then
       v_row.code := nullif(v_head.status, 'written');
     end if;
     if v_row.code is not null then
       v_status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
-    elsif v_row.token is not null and (v_claim_tokens[v_claim] = v_row.token and v_holders[v_claim] = v_actor.id) is not true then
-      v_status := 'stale';
-    elsif not v_head.live and not v_row.begins then
-      v_status := 'missing';
-    elsif v_row.token is null and v_claim is not null and not (v_actor.policies and pgstate._claimed_writes(v_row.key)) then
-      v_status := 'held';
+    elsif not v_head.live and (v_row.token is not null or not v_row.begins) then
+      v_status := case when v_row.token is null then 'missing' else 'stale' end;
     else
       v_stored := pgstate._store_checkpoint(
-        v_actor, v_row.key, v_now, coalesce(v_row.ns, ''), v_row.id, v_row.parent,
+        v_actor, v_row.key, v_now, v_row.token, coalesce(v_row.ns, ''), v_row.id, v_row.parent,
         coalesce(save_checkpoints.names[v_row.last - v_row.count + 1 : v_row.last], '{}'),
         case when save_checkpoints.versions is not null
               and cardinality(array_remove(save_checkpoints.versions[v_row.last - v_row.count + 1 : v_row.last], null)) > 0
