@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
+from typing import Any
 
 from pgstate import _secrets
 from pgstate._msgpack import exchanged
+from pgstate.encryption import SEALED, Keys, Sealing
 from pgstate.errors import InvalidArgument, SecretRefused
 
 # A shorter one would be found everywhere.
 _SHORTEST = 6
 _MOST_RESOLVED = 1000
+# Was without secrets before it was sealed.
+_SEALED = (SEALED, f"+{SEALED}")
 
 # Credentials that were resolved in this process, and the handle that stands for each; those resolved last. Of all
 # clients: what one has resolved another must not write either, and spans and logs are the process's.
@@ -46,10 +50,15 @@ def clean(text: str) -> str:
 class Guard:
     """What one client does with secrets in serialized data: redact, or off."""
 
-    def __init__(self, mode: str = "redact") -> None:
+    def __init__(self, mode: str = "redact", keys: Keys | None = None) -> None:
         if mode not in ("redact", "off"):
             raise InvalidArgument(f"guard is redact or off, not {mode!r:.40}")
         self.redacts = mode == "redact"
+        self._keys = keys
+
+    def sealed(self, serializer: Any, origin: str = "") -> Any:
+        """The serializer, or with encryption one that seals what it makes; without secrets then, too."""
+        return serializer if self._keys is None else Sealing(serializer, self._keys, origin, self.typed)
 
     def text(self, text: str) -> str:
         """A text, or the text of JSON, without secrets."""
@@ -60,7 +69,7 @@ class Guard:
     def typed(self, type_: str, data: bytes) -> bytes:
         """A serializer's bytes without secrets, of the same form. What is encrypted passes. Raises SecretRefused for a
         secret in a form that nobody here can write (pickle)."""
-        if not self._suspects(data):
+        if type_ in _SEALED or not self._suspects(data):
             return data
         if type_ in ("json", "+json", "error"):
             return self.text(data.decode("utf-8", "surrogatepass")).encode("utf-8", "surrogatepass")

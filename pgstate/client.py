@@ -31,6 +31,7 @@ from pgstate._guard import Guard
 from pgstate._keys import check_key
 from pgstate._links import link
 from pgstate._source import AddressSource, EngineSource, PoolSource, Source, examined, using
+from pgstate.encryption import Keys
 from pgstate.types import Info, Seconds, Stats
 
 if TYPE_CHECKING:
@@ -231,6 +232,7 @@ def connect(
     connections: int = 10,
     embed: Embedding | None = None,
     guard: str = "redact",
+    encryption: Keys | None = None,
 ) -> Connecting:
     """Connects to a PostgreSQL that has pgstate: `state = await connect(...)`, or `async with connect(...) as state`.
 
@@ -249,8 +251,9 @@ def connect(
     many seconds a call waits for its answer. `connections` is how many are opened at most, besides one for watches.
     `embed` makes vectors: of queries that are searched for, and, as this agent, of entries that wait for theirs.
     `guard` is what becomes of secrets in what the database cannot look into (checkpoints, results of steps, inputs and
-    signals of runs): "redact" or "off", whatever policies say. Raises Unreachable, AccessDenied, SchemaMissing,
-    SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
+    signals of runs): "redact" or "off", whatever policies say. `encryption` seals that data (pgstate.encryption):
+    nobody reads it without the keys, and nothing in the database checks it.
+    Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
     """
     if sum(given is not None for given in (dsn, pool, engine)) > 1:
         raise errors.InvalidArgument("give one of dsn, pool and engine")
@@ -266,7 +269,7 @@ def connect(
         source = PoolSource(pool)
     elif engine is not None:
         source = EngineSource(engine)
-    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed, Guard(guard))
+    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed, Guard(guard, encryption))
 
 
 connector.append(connect)
