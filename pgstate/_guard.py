@@ -6,10 +6,11 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pgstate import _secrets
 from pgstate._msgpack import exchanged
+from pgstate.encryption import SEALED, Keys, Sealing
 from pgstate.errors import InvalidArgument, SecretRefused
 
 # (name, purpose) to the credential; also a coroutine function
@@ -18,6 +19,8 @@ Resolver: TypeAlias = Callable[[str, str], str | Awaitable[str] | None]
 # A shorter one would be found everywhere.
 _SHORTEST = 6
 _MOST_RESOLVED = 1000
+# Was without secrets before it was sealed.
+_SEALED = (SEALED, f"+{SEALED}")
 
 # Credentials that were resolved in this process, each as it is and as it stands in JSON, and the handle for it; those
 # resolved last. Of all clients: what one has resolved another must not write either, and spans and logs are of all.
@@ -49,11 +52,16 @@ def clean(text: str) -> str:
 class Guard:
     """What one client does with secrets in serialized data: redact, or off."""
 
-    def __init__(self, mode: str = "redact", resolver: Resolver | None = None) -> None:
+    def __init__(self, mode: str = "redact", resolver: Resolver | None = None, keys: Keys | None = None) -> None:
         self.resolver = resolver
         if mode not in ("redact", "off"):
             raise InvalidArgument(f"guard is redact or off, not {mode!r:.40}")
         self.redacts = mode == "redact"
+        self._keys = keys
+
+    def sealed(self, serializer: Any, origin: str = "") -> Any:
+        """The serializer, or with encryption one that seals what it makes; without secrets then, too."""
+        return serializer if self._keys is None else Sealing(serializer, self._keys, origin, self.typed)
 
     def text(self, text: str) -> str:
         """A text, or the text of JSON, without secrets."""
@@ -64,7 +72,7 @@ class Guard:
     def typed(self, type_: str, data: bytes) -> bytes:
         """A serializer's bytes without secrets, of the same form. What is encrypted passes. Raises SecretRefused for a
         secret in a form that nobody here can write (pickle)."""
-        if not self._suspects(data):
+        if type_ in _SEALED or not self._suspects(data):
             return data
         if type_ in ("json", "+json", "error"):
             return self.text(data.decode("utf-8", "surrogatepass")).encode("utf-8", "surrogatepass")

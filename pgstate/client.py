@@ -33,6 +33,7 @@ from pgstate._guard import Guard, Resolver
 from pgstate._keys import check_key
 from pgstate._links import link
 from pgstate._source import AddressSource, EngineSource, PoolSource, Source, examined, using
+from pgstate.encryption import Keys
 from pgstate.types import Info, Seconds, Stats
 
 if TYPE_CHECKING:
@@ -242,6 +243,7 @@ def connect(
     embed: Embedding | None = None,
     guard: str = "redact",
     credentials: Resolver | None = None,
+    encryption: Keys | None = None,
 ) -> Connecting:
     """Connects to a PostgreSQL that has pgstate: `state = await connect(...)`, or `async with connect(...) as state`.
 
@@ -261,8 +263,9 @@ def connect(
     `embed` makes vectors: of queries that are searched for, and, as this agent, of entries that wait for theirs.
     `guard` is what becomes of secrets in what the database cannot look into (checkpoints, results of steps, inputs and
     signals of runs): "redact" or "off", whatever policies say. `credentials` gives `resolve` the
-    credential of a name for a purpose; a coroutine function too. Raises Unreachable, AccessDenied, SchemaMissing,
-    SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
+    credential of a name for a purpose; a coroutine function too. `encryption` seals that data (pgstate.encryption):
+    nobody reads it without the keys, and nothing in the database checks it.
+    Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
     """
     if sum(given is not None for given in (dsn, pool, engine)) > 1:
         raise errors.InvalidArgument("give one of dsn, pool and engine")
@@ -278,7 +281,9 @@ def connect(
         source = PoolSource(pool)
     elif engine is not None:
         source = EngineSource(engine)
-    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed, Guard(guard, credentials))
+    return Connecting(
+        source, dsn, listen_dsn, patience, agent, connections, embed, Guard(guard, credentials, encryption)
+    )
 
 
 connector.append(connect)

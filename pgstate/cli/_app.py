@@ -9,6 +9,7 @@ from pgstate.cli import (
     _audit,
     _claims,
     _credentials,
+    _doctor,
     _entries,
     _groups,
     _harden,
@@ -67,4 +68,5 @@ _credentials.register(app)
 _policies.register(app)
 _langgraph.register(app)
 _migrate.register(app)
+_doctor.register(app)
 _servers.register(app)

@@ -10,13 +10,13 @@ import pgstate
 from pgstate import errors, ops, reducers
 
 NAMES = [
-    "AccessDenied", "AccessReason", "Agent", "AuditCheck", "AuditRecord", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
+    "UNSET", "AccessDenied", "AccessReason", "Agent", "AuditCheck", "AuditRecord", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
     "CheckpointConflict", "CheckpointInfo", "CheckpointMissing", "Claim", "ClaimHeld", "Context", "CredentialGrant", "CursorExpired", "Effective",
     "Embedding", "Entry", "Failed", "FieldChange", "ForcedRelease", "Found", "FoundPage", "Grant", "Group", "HardenStep", "HeldClaim", "Info",
     "LeaseLost", "Lock", "Maintained", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting", "Quota", "QuotaExceeded", "Result", "Retry",
     "RolledBack", "Run", "RunCancelled", "RunEnded", "RunHeld", "RunInfo", "RunMissing", "RunTimeout", "Runs", "SearchRule", "SecretRefused",
     "SignalTimeout", "StaleToken", "State", "Stats", "StepFailed", "StepInfo", "StepMismatch", "Task", "TaskState", "Thread", "ThreadInfo",
-    "TypedState", "TypedWatch", "UNSET", "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run",
+    "TypedState", "TypedWatch", "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run",
     "errors", "key", "ops", "reducers", "step", "workflow",
 ]  # fmt: skip
 METHODS = [
@@ -64,6 +64,7 @@ TYPED = {
         "signal",
         "start",
         "steps",
+        "with_serializer",
         "worker",
     ],
     pgstate.Context: ["cancelled", "state"],
