@@ -83,7 +83,7 @@ class InvalidValue(PgStateError):
 
 
 class ValueTooLarge(PgStateError):
-    """The value is over the installation's limit (`Info.value_limit`, bytes)."""
+    """The value is over the installation's limit (`Info.value_limit`, bytes), or a checkpoint larger than 512 MB."""
 
     sqlstate = "PS004"
 
