@@ -38,10 +38,27 @@ comment on function pgstate._ticket_agent(text) is 'Internal: the agent that a t
 
 -- views/_acting.sql
 -- Which agent acts: decided by session_user, which no SET, SET ROLE or SECURITY DEFINER changes. The settings only choose
--- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed. They hold a name,
--- or a ticket that is looked at each time: a setting can be forged, also between a function and the policies under it.
+-- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed. Names alone, and
+-- not for a gateway that takes none: where nobody is found, _acting_any looks for a ticket, which would cost all others 5 us.
 -- A view, so that the rule stands once and is planned into the lookups of every policy; the owner's functions alone read it.
 create or replace view pgstate._acting as
+select case when n.name is null or not (l.gateway or l.root) then l.agent_id
+            when l.root then (select a.id from pgstate.agent a where a.name = n.name)
+            else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
+                   where a.name = n.name and d.login = l.login)
+       end as agent_id
+  from pgstate.login l
+  cross join lateral (
+    select coalesce(nullif(pg_catalog.current_setting('pgstate.call_agent', true), ''),
+                    nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as name) n
+ where l.login = session_user::text and not l.tickets;
+comment on view pgstate._acting is 'Internal: the acting agent, by name.';
+comment on column pgstate._acting.agent_id is 'Its number; null if this login may not act for whom it names.';
+
+-- views/_acting_any.sql
+-- Which agent acts, as _acting, also where it is named by a ticket. That is looked at each time: a setting can be forged, also
+-- between a function and the policies under it.
+create or replace view pgstate._acting_any as
 select case when s.said is null or not (l.gateway or l.root) then l.agent_id
             when l.root then (select a.id from pgstate.agent a where a.name = n.name)
             else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
@@ -54,15 +71,15 @@ select case when s.said is null or not (l.gateway or l.root) then l.agent_id
   cross join lateral (
     select case when pg_catalog.strpos(s.said, '/') > 0 then pgstate._ticket_agent(s.said) when not l.tickets then s.said end as name) n
  where l.login = session_user::text;
-comment on view pgstate._acting is 'Internal: the acting agent.';
-comment on column pgstate._acting.agent_id is 'Its number; null if this login may not act for whom it names.';
+comment on view pgstate._acting_any is 'Internal: the acting agent, by name or ticket.';
+comment on column pgstate._acting_any.agent_id is 'Its number; null if this login may not act for whom it names.';
 
 -- functions/access/_acting.sql
 create function pgstate._acting() returns int
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select a.agent_id from pgstate._acting a);
+  return (select a.agent_id from pgstate._acting_any a);
 end
 $$;
 comment on function pgstate._acting() is 'Internal: id of the acting agent, null for nobody.';
@@ -154,11 +171,11 @@ begin
     cross join pgstate.install i
    where r.folded_until is null;
   if v_actor.id is null then
-    -- nobody, or one of its grants is to end or has
+    -- nobody, or somebody with a ticket, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
-      from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
+      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
       cross join pgstate.install i;
   end if;
   if v_actor.id is null or v_actor.name <> split_part(nullif(p_agent, ''), '/', 1) then
@@ -330,7 +347,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   return (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-            from pgstate._acting a join pgstate._reach r on r.agent_id = a.agent_id);
+            from pgstate._acting_any a join pgstate._reach r on r.agent_id = a.agent_id);
 end
 $$;
 comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as of now.';
