@@ -17,7 +17,7 @@ NAMES = [
     "RolledBack", "Run", "RunCancelled", "RunEnded", "RunHeld", "RunInfo", "RunMissing", "RunTimeout", "Runs", "SearchRule", "SecretRefused",
     "SignalTimeout", "StaleToken", "State", "Stats", "StepFailed", "StepInfo", "StepMismatch", "Task", "TaskState", "Thread", "ThreadInfo",
     "TypedState", "TypedWatch", "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run",
-    "errors", "key", "ops", "reducers", "step", "workflow",
+    "errors", "key", "labels", "ops", "reducers", "render_for_prompt", "step", "workflow",
 ]  # fmt: skip
 METHODS = [
     "add_to_group", "agents", "allow_credential", "apply", "as_agent", "audit", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next",

@@ -699,6 +699,22 @@ end
 $$;
 comment on function pgstate._claimed_writes(text) is 'Internal: may a claimed entry be written without its token?';
 
+-- functions/guards/_label_patterns.sql
+-- What text is labelled for: it may be meant as instructions to a model. As with _secret_patterns(), kept here once, and read
+-- by the Python client. A label never blocks anything: whoever means harm can word it otherwise.
+create function pgstate._label_patterns() returns text[]
+language plpgsql immutable parallel safe
+as $$
+begin
+  return array[
+    ['role_tokens', '(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:'],
+    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]* (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
+    ['invisible_characters', '[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]']
+  ];
+end
+$$;
+comment on function pgstate._label_patterns() is 'Internal: labels and the regular expressions of what gets them.';
+
 -- functions/guards/_secret_patterns.sql
 -- What is taken for a secret: rules, most specific first. They are kept here once; the Python client reads this file, and
 -- a test has both agree. So only what a regular expression means alike in Postgres and in Python's re: explicit classes,
@@ -6569,6 +6585,27 @@ begin
 end
 $$;
 comment on function pgstate.me(text) is 'The acting agent''s name. PS010 when the login is not registered, or may not act for the agent named.';
+
+-- functions/guards/labels.sql
+-- About the value that it is given alone.
+create function pgstate.labels(value jsonb) returns text[]
+language plpgsql immutable parallel safe security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_label text[];
+  v_text text := labels.value::text;
+  v_labels text[] := '{}';
+begin
+  foreach v_label slice 1 in array pgstate._label_patterns() loop
+    if v_text ~ v_label[2] then
+      v_labels := v_labels || v_label[1];
+    end if;
+  end loop;
+  return v_labels;
+end
+$$;
+comment on function pgstate.labels(jsonb) is
+  'What in a value looks like instructions to a model: role_tokens, override_phrases, invisible_characters. A hint, which others can avoid: no detector of this kind is strong.';
 
 -- functions/keys/key.sql
 -- Percent-encoding as in RFC 3986, over the bytes of the text; '%' itself is always encoded, so that no two texts meet.
