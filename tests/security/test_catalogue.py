@@ -17,7 +17,7 @@ from sql._caller import Caller, MakeAgent, refused, seconds
 
 ROLES = ("pgstate_owner", "pgstate_api", "pgstate_agent", "pgstate_reader")
 # What create_agent() and its like call, which run as their caller to make roles; these check admin themselves.
-OWNERS_FOR_AGENTS = {"_add_agent", "_add_gateway", "_set_login"}
+OWNERS_FOR_AGENTS = {"_add_agent", "_add_gateway", "_harden_plan", "_set_login"}
 # Agents may execute nothing else that starts with _; this one runs as its caller.
 INTERNAL_FOR_AGENTS = OWNERS_FOR_AGENTS | {"_ensure_login"}
 FEED = {"cursor", "changes", "changes_for", "list", "get_as_of", "list_as_of", "_rollback_plan"}
@@ -113,7 +113,15 @@ def test_functions_for_agents_are_bound_by_the_policies(database: Database) -> N
     assert {f["name"] for f in for_agents if f["name"].startswith("_")} == INTERNAL_FOR_AGENTS
     assert {f["name"] for f in for_agents if f["owner"] == "pgstate_owner"} == OWNERS_FOR_AGENTS
     assert {f["owner"] for f in functions if f["definer"]} == {"pgstate_owner", "pgstate_api"}
-    as_caller = {"_ensure_login", "create_agent", "create_gateway", "create_reader", "set_login", "write_and_wake"}
+    as_caller = {
+        "_ensure_login",
+        "create_agent",
+        "create_gateway",
+        "create_reader",
+        "harden",
+        "set_login",
+        "write_and_wake",
+    }
     assert {f["name"] for f in for_agents if not f["definer"]} == as_caller
 
 
@@ -224,7 +232,7 @@ _VERSION = (
 _CLAIM = "insert into pgstate.claim (key, token, lease_until, attempts, claimed_at) values ('{}', 1, now(), 1, now())"
 _OTHERS = (
     "agent", "former_agent", "login", "delegation", "access_grant", "reach", "op", "lane", "watcher", "install", "feed_point",
-    "thinning", "claim_log", "audit", "audit_chain", "audit_link", "audit_pending", "group_member", "quota", "usage", "_reach",
+    "thinning", "claim_log", "audit", "audit_chain", "audit_link", "audit_pending", "group_member", "quota", "usage", "_reach", "ticket_key",
     "policy", "reducer", "mark", "sweep", "review", "search_rule", "search_build", "search_doc",
     "vector_index", "embedding", "embedding_wanted", "_acting",
     "thread", "checkpoint", "chunk", "pending_write",
