@@ -281,9 +281,8 @@ def connect(
         source = PoolSource(pool)
     elif engine is not None:
         source = EngineSource(engine)
-    return Connecting(
-        source, dsn, listen_dsn, patience, agent, connections, embed, Guard(guard, credentials, encryption)
-    )
+    checked = Guard(guard, credentials, encryption)
+    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed, checked)
 
 
 connector.append(connect)
