@@ -197,7 +197,7 @@ async def test_every_call_ends(connect: Connect, proxy: Proxy, form: str, names:
         engine = create_async_engine(address(proxy.dsn.partition("?")[0], "asyncpg"), connect_args={"ssl": False})
         options = {"engine": engine}
     embedding = Embedding(lambda texts: [[1.0, 2.0, 3.0] for _ in texts], "model")
-    far = await connect(**options, timeout=CLIENTS, embed=embedding)
+    far = await connect(**options, timeout=CLIENTS, embed=embedding, credentials=lambda name, purpose: "x")
     cursor = await far.cursor()
     for name in names:
         proxy.fall_silent()
