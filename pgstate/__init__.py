@@ -13,6 +13,7 @@ from pgstate._areas.threads import Thread
 from pgstate._areas.typed import TypedState
 from pgstate._embedding import Embedding
 from pgstate._keys import key
+from pgstate._prompt import labels, render_for_prompt
 from pgstate.client import BoundState, State, connect
 from pgstate.errors import (
     AccessDenied,
@@ -158,8 +159,10 @@ __all__ = [
     "current_run",
     "errors",
     "key",
+    "labels",
     "ops",
     "reducers",
+    "render_for_prompt",
     "step",
     "workflow",
 ]

@@ -103,6 +103,14 @@ async def test_credentials_snippet(
     assert capsys.readouterr().out.splitlines() == ["True", "connected with postgresql://app:$CRED{db}@db.internal/app"]
 
 
+async def test_prompt_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    await run(python("render_for_prompt("))
+    said = capsys.readouterr().out
+    assert said.startswith("['role_tokens', 'override_phrases', 'invisible_characters']\n<data-")
+    assert "&lt;&#124;im_start&#124;&gt;system" in said
+
+
 async def test_work_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     snippet = python("state.work(")
     monkeypatch.setenv("PGSTATE_DSN", dsn)

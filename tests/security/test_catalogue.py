@@ -132,10 +132,17 @@ def test_functions_for_agents_ask_who_acts(database: Database) -> None:
     sources = {f["name"]: f["source"] for f in _functions(database)}
     asking = {name for name, source in sources.items() if asks.search(source)}
     assert {"get", "write_many", "_grant", "_delegate", "_add_agent", "_add_gateway", "_drop_agent"} <= asking
-    # key() and matches() compute, unsubscribe() reaches the login's own channels and wake_lane() those who watch what its lane wrote,
+    # key(), labels() and matches() compute, unsubscribe() reaches the login's own channels and wake_lane() those who watch what its lane wrote,
     # _ensure_login() has the caller's rights
     for f in _functions(database):
-        if f["agents"] and f["name"] not in asking | {"key", "matches", "unsubscribe", "wake_lane", "_ensure_login"}:
+        if f["agents"] and f["name"] not in asking | {
+            "key",
+            "labels",
+            "matches",
+            "unsubscribe",
+            "wake_lane",
+            "_ensure_login",
+        }:
             assert asking & set(re.findall(r"pgstate\.([a-z_]+)\(", f["source"])), f["shown"]
             assert not re.search(r"\bpgstate\.(entry|version|claim)\b", f["source"]), f["shown"]
 
@@ -232,7 +239,7 @@ _VERSION = (
 _CLAIM = "insert into pgstate.claim (key, token, lease_until, attempts, claimed_at) values ('{}', 1, now(), 1, now())"
 _OTHERS = (
     "agent", "former_agent", "login", "delegation", "access_grant", "reach", "op", "lane", "watcher", "install", "feed_point",
-    "thinning", "claim_log", "audit", "audit_chain", "audit_link", "audit_pending", "group_member", "quota", "usage", "_reach", "ticket_key",
+    "thinning", "claim_log", "audit", "audit_chain", "audit_link", "audit_pending", "group_member", "quota", "usage", "_reach", "_acting_any", "ticket_key",
     "policy", "reducer", "mark", "sweep", "review", "search_rule", "search_build", "search_doc",
     "vector_index", "embedding", "embedding_wanted", "_acting",
     "thread", "checkpoint", "chunk", "pending_write",

@@ -10,14 +10,14 @@ import pgstate
 from pgstate import errors, ops, reducers
 
 NAMES = [
-    "AccessDenied", "AccessReason", "Agent", "AuditCheck", "AuditRecord", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
+    "UNSET", "AccessDenied", "AccessReason", "Agent", "AuditCheck", "AuditRecord", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
     "CheckpointConflict", "CheckpointInfo", "CheckpointMissing", "Claim", "ClaimHeld", "Context", "CredentialGrant", "CursorExpired", "Effective",
     "Embedding", "Entry", "Failed", "FieldChange", "ForcedRelease", "Found", "FoundPage", "Grant", "Group", "HardenStep", "HeldClaim", "Info",
     "LeaseLost", "Lock", "Maintained", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting", "Quota", "QuotaExceeded", "Result", "Retry",
     "RolledBack", "Run", "RunCancelled", "RunEnded", "RunHeld", "RunInfo", "RunMissing", "RunTimeout", "Runs", "SearchRule", "SecretRefused",
     "SignalTimeout", "StaleToken", "State", "Stats", "StepFailed", "StepInfo", "StepMismatch", "Task", "TaskState", "Thread", "ThreadInfo",
-    "TypedState", "TypedWatch", "UNSET", "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run",
-    "errors", "key", "ops", "reducers", "step", "workflow",
+    "TypedState", "TypedWatch", "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run",
+    "errors", "key", "labels", "ops", "reducers", "render_for_prompt", "step", "workflow",
 ]  # fmt: skip
 METHODS = [
     "add_to_group", "agents", "allow_credential", "apply", "as_agent", "audit", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next",
@@ -64,6 +64,7 @@ TYPED = {
         "signal",
         "start",
         "steps",
+        "with_serializer",
         "worker",
     ],
     pgstate.Context: ["cancelled", "state"],

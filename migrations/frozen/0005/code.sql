@@ -38,10 +38,27 @@ comment on function pgstate._ticket_agent(text) is 'Internal: the agent that a t
 
 -- views/_acting.sql
 -- Which agent acts: decided by session_user, which no SET, SET ROLE or SECURITY DEFINER changes. The settings only choose
--- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed. They hold a name,
--- or a ticket that is looked at each time: a setting can be forged, also between a function and the policies under it.
+-- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed. Names alone, and
+-- not for a gateway that takes none: where nobody is found, _acting_any looks for a ticket, which would cost all others 5 us.
 -- A view, so that the rule stands once and is planned into the lookups of every policy; the owner's functions alone read it.
 create or replace view pgstate._acting as
+select case when n.name is null or not (l.gateway or l.root) then l.agent_id
+            when l.root then (select a.id from pgstate.agent a where a.name = n.name)
+            else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
+                   where a.name = n.name and d.login = l.login)
+       end as agent_id
+  from pgstate.login l
+  cross join lateral (
+    select coalesce(nullif(pg_catalog.current_setting('pgstate.call_agent', true), ''),
+                    nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as name) n
+ where l.login = session_user::text and not l.tickets;
+comment on view pgstate._acting is 'Internal: the acting agent, by name.';
+comment on column pgstate._acting.agent_id is 'Its number; null if this login may not act for whom it names.';
+
+-- views/_acting_any.sql
+-- Which agent acts, as _acting, also where it is named by a ticket. That is looked at each time: a setting can be forged, also
+-- between a function and the policies under it.
+create or replace view pgstate._acting_any as
 select case when s.said is null or not (l.gateway or l.root) then l.agent_id
             when l.root then (select a.id from pgstate.agent a where a.name = n.name)
             else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
@@ -54,15 +71,15 @@ select case when s.said is null or not (l.gateway or l.root) then l.agent_id
   cross join lateral (
     select case when pg_catalog.strpos(s.said, '/') > 0 then pgstate._ticket_agent(s.said) when not l.tickets then s.said end as name) n
  where l.login = session_user::text;
-comment on view pgstate._acting is 'Internal: the acting agent.';
-comment on column pgstate._acting.agent_id is 'Its number; null if this login may not act for whom it names.';
+comment on view pgstate._acting_any is 'Internal: the acting agent, by name or ticket.';
+comment on column pgstate._acting_any.agent_id is 'Its number; null if this login may not act for whom it names.';
 
 -- functions/access/_acting.sql
 create function pgstate._acting() returns int
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select a.agent_id from pgstate._acting a);
+  return (select a.agent_id from pgstate._acting_any a);
 end
 $$;
 comment on function pgstate._acting() is 'Internal: id of the acting agent, null for nobody.';
@@ -154,11 +171,11 @@ begin
     cross join pgstate.install i
    where r.folded_until is null;
   if v_actor.id is null then
-    -- nobody, or one of its grants is to end or has
+    -- nobody, or somebody with a ticket, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
-      from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
+      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
       cross join pgstate.install i;
   end if;
   if v_actor.id is null or v_actor.name <> split_part(nullif(p_agent, ''), '/', 1) then
@@ -330,7 +347,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   return (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-            from pgstate._acting a join pgstate._reach r on r.agent_id = a.agent_id);
+            from pgstate._acting_any a join pgstate._reach r on r.agent_id = a.agent_id);
 end
 $$;
 comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as of now.';
@@ -681,6 +698,22 @@ begin
 end
 $$;
 comment on function pgstate._claimed_writes(text) is 'Internal: may a claimed entry be written without its token?';
+
+-- functions/guards/_label_patterns.sql
+-- What text is labelled for: it may be meant as instructions to a model. As with _secret_patterns(), kept here once, and read
+-- by the Python client. A label never blocks anything: whoever means harm can word it otherwise.
+create function pgstate._label_patterns() returns text[]
+language plpgsql immutable parallel safe
+as $$
+begin
+  return array[
+    ['role_tokens', '(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:'],
+    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]* (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
+    ['invisible_characters', '[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]']
+  ];
+end
+$$;
+comment on function pgstate._label_patterns() is 'Internal: labels and the regular expressions of what gets them.';
 
 -- functions/guards/_secret_patterns.sql
 -- What is taken for a secret: rules, most specific first. They are kept here once; the Python client reads this file, and
@@ -6553,6 +6586,27 @@ end
 $$;
 comment on function pgstate.me(text) is 'The acting agent''s name. PS010 when the login is not registered, or may not act for the agent named.';
 
+-- functions/guards/labels.sql
+-- About the value that it is given alone.
+create function pgstate.labels(value jsonb) returns text[]
+language plpgsql immutable parallel safe security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_label text[];
+  v_text text := labels.value::text;
+  v_labels text[] := '{}';
+begin
+  foreach v_label slice 1 in array pgstate._label_patterns() loop
+    if v_text ~ v_label[2] then
+      v_labels := v_labels || v_label[1];
+    end if;
+  end loop;
+  return v_labels;
+end
+$$;
+comment on function pgstate.labels(jsonb) is
+  'What in a value looks like instructions to a model: role_tokens, override_phrases, invisible_characters. A hint, which others can avoid: no detector of this kind is strong.';
+
 -- functions/keys/key.sql
 -- Percent-encoding as in RFC 3986, over the bytes of the text; '%' itself is always encoded, so that no two texts meet.
 create function pgstate.key(variadic segments text[]) returns text
@@ -6638,7 +6692,7 @@ begin
     when 'PS009' then 'the key or value holds what looks like a secret: store a handle ($CRED{name}), or have an administrator set guard => ''redact'' or ''off'' for the key'
     when 'PS010' then 'access denied'
     when 'PS030' then 'this op_id was used for another request: a new request needs a new op_id'
-    when 'PS040' then 'the key holds a thread or a run: write it through its own functions'
+    when 'PS040' then 'the key holds another kind of entry: values, threads and runs have functions of their own'
   end;
 end
 $$;
