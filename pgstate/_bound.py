@@ -13,6 +13,7 @@ from pgstate._calls._run import Connection, translate
 from pgstate._core import NoLane, read, write, write_together
 from pgstate._embedding import Embedding
 from pgstate._gather import MAX_BATCH, Operation, Statement
+from pgstate._guard import Guard
 from pgstate._links import Link
 from pgstate.types import Row, Stats
 
@@ -28,8 +29,9 @@ class BoundCore:
     # which login the connection has is not asked: that would be one more statement, in vain after an error
     info = None
 
-    def __init__(self, link: Link, embedding: Embedding | None = None) -> None:
+    def __init__(self, link: Link, embedding: Embedding | None = None, guard: Guard | None = None) -> None:
         self.embedding = embedding
+        self.guard = guard or Guard()
         self.stats = Stats()
         # what the areas keep for this transaction
         self.kept: dict[object, Any] = {}

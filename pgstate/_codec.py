@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import pydantic_core
 
+from pgstate._guard import Guard
 from pgstate._json import decode as decode_json
 from pgstate._json import encode as encode_json
 from pgstate.errors import InvalidValue
@@ -70,7 +71,7 @@ class JsonSerializer:
         """Raises InvalidValue for another form."""
         type_, text = data
         if type_ != "json":
-            raise InvalidValue(f"the checkpoint holds {type_}, not JSON: give the serializer that it was saved with")
+            raise InvalidValue(f"what is stored is {type_}, not JSON: give the serializer that it was stored with")
         try:
             return pydantic_core.from_json(text)
         except ValueError:
@@ -89,6 +90,9 @@ class Encoded:
     types: list[str | None] = field(default_factory=list)
     data: list[bytes | None] = field(default_factory=list)
     chunks: dict[bytes, Chunk] = field(default_factory=dict)
+    # what takes secrets out, and the hashes of what has passed it
+    guard: Guard | None = None
+    passed: Collection[bytes] = ()
 
     def add(self, name: str, type_: str | None, data: bytes | None, version: str | None) -> None:
         """One channel; without type and data one that has a version and no value."""
@@ -100,6 +104,11 @@ class Encoded:
     def chunk(self, type_: str, data: bytes) -> bytes:
         """Its hash, which the server computes too."""
         digest = hashlib.sha256(type_.encode() + b"\0" + data).digest()[:_HASH]
+        if self.guard is not None and digest not in self.passed and not type_.startswith("#"):
+            clean = self.guard.typed(type_, data)
+            if clean != data:
+                data = clean
+                digest = hashlib.sha256(type_.encode() + b"\0" + data).digest()[:_HASH]
         self.chunks[digest] = (type_, data)
         return digest
 
@@ -113,10 +122,15 @@ class Encoded:
 
 
 def encode(
-    state: Mapping[str, Any], serializer: Serializer = JSON, versions: Mapping[str, str] | None = None
+    state: Mapping[str, Any],
+    serializer: Serializer = JSON,
+    versions: Mapping[str, str] | None = None,
+    guard: Guard | None = None,
+    passed: Collection[bytes] = (),
 ) -> Encoded:
-    """The root and the chunks of a state. `versions` may name channels that have no value."""
-    encoded = Encoded()
+    """The root and the chunks of a state. `versions` may name channels that have no value. `guard` takes secrets out,
+    also of chunks unless their hashes are in `passed`."""
+    encoded = Encoded(guard=guard, passed=passed)
     told: Mapping[str, str] = versions or {}
     for name, value in state.items():
         if type(value) is list and len(value) > 1:
@@ -125,6 +139,8 @@ def encode(
             type_, data = serializer.dumps_typed(value)
             if len(data) > _INLINE:
                 type_, data = "@", encoded.chunk(type_, data)
+        if guard is not None and type_[0] not in "@#":
+            data = guard.typed(type_, data)
         encoded.add(name, type_, data, told.get(name))
     for name in told.keys() - state.keys():
         encoded.add(name, None, None, told[name])

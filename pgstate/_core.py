@@ -17,6 +17,7 @@ from pgstate._calls import audit, policies, values
 from pgstate._calls._run import Connection
 from pgstate._embedding import Embedding, fill
 from pgstate._gather import Gatherer, Lane, Operation, Statement, persist
+from pgstate._guard import Guard
 from pgstate._hub import Hub, Waker
 from pgstate._source import Source, all_given, using
 from pgstate.types import Info, Row, Stats
@@ -44,8 +45,10 @@ class Core:
         timeout: float,
         embedding: Embedding | None = None,
         agent: str | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.source = source
+        self.guard = guard or Guard()
         self.info = info
         self.timeout = timeout
         self.embedding = embedding
@@ -54,7 +57,8 @@ class Core:
         self.hub = Hub(source, self.stats, timeout)
         self.closed = False
         self._waker = Waker(source, self.stats, timeout)
-        self._queues: dict[tuple[str, str | None], Gatherer] = {}
+        # by the kind of name too: one with a ticket is not the bare one
+        self._queues: dict[tuple[str, str | None, type], Gatherer] = {}
         # what the areas keep for all views of this client
         self.kept: dict[object, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -79,7 +83,7 @@ class Core:
     def elsewhere(self) -> Core:
         """Another client of the same database with the same settings, for the event loop that runs now. Raises
         InvalidArgument where the connections are the application's, of its loop."""
-        return Core(self.source.elsewhere(), self.info, self.timeout, self.embedding, self._embeds_as)
+        return Core(self.source.elsewhere(), self.info, self.timeout, self.embedding, self._embeds_as, self.guard)
 
     def writer(self, agent: str | None) -> Gatherer:
         """The queue of an agent's writes. Two agents never share a statement, and so never each other's rights."""
@@ -100,9 +104,9 @@ class Core:
     ) -> Gatherer:
         """The queue of one kind of an agent's operations, made when it is first asked for."""
         self._check_open()
-        found = self._queues.get((kind, agent))
+        found = self._queues.get((kind, agent, type(agent)))
         if found is None:
-            found = self._queues[kind, agent] = Gatherer(
+            found = self._queues[kind, agent, type(agent)] = Gatherer(
                 statement, lanes=lanes, ordered=ordered, stats=self.stats, retire=partial(self._end_lane, agent)
             )
         return found

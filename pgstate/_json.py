@@ -11,6 +11,7 @@ from typing import Any
 import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 
+from pgstate._guard import scrub
 from pgstate.errors import InvalidValue
 
 # A NUL inside a JSON text is an escape whose backslash is not itself escaped.
@@ -41,7 +42,7 @@ def encode(value: object) -> str:
         ) from error
     if "\\u0000" in text and _NUL.search(text):
         raise InvalidValue("the value holds U+0000, which PostgreSQL cannot store in JSON: remove it, or encode it")
-    return text
+    return scrub(text)
 
 
 def decode(text: str) -> Any:

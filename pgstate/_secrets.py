@@ -46,6 +46,26 @@ def hint() -> re.Pattern[str]:
     return re.compile(found)
 
 
+_NEEDLE_BYTES = tuple(needle.encode() for needle in _NEEDLES)
+
+
+def suspect(data: bytes) -> bool:
+    """May there be a secret in these bytes? Quick."""
+    return any(needle in data for needle in _NEEDLE_BYTES)
+
+
+def rule_inside(text: str) -> str | None:
+    """As `rule_of`, of bytes in a form that is not known: what stands before a text there may look like a letter."""
+    for needle in _NEEDLES:
+        at = text.find(needle)
+        while at >= 0:
+            found = rule_of(text[at:]) or rule_of(text[max(at - 1, 0) :])
+            if found is not None:
+                return found
+            at = text.find(needle, at + 1)
+    return None
+
+
 def _suspect(text: str) -> bool:
     for needle in _NEEDLES:
         if needle in text:

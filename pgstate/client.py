@@ -16,6 +16,7 @@ from pgstate._areas._workflow import connector
 from pgstate._areas.access import Access
 from pgstate._areas.audit import Audit
 from pgstate._areas.claims import Claims
+from pgstate._areas.credentials import Credentials
 from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
 from pgstate._areas.policies import Policies
@@ -25,11 +26,14 @@ from pgstate._areas.threads import Threads
 from pgstate._areas.typed import Typed
 from pgstate._bound import BoundCore
 from pgstate._calls import access
+from pgstate._calls._tickets import Ticketed
 from pgstate._core import Core
 from pgstate._embedding import Embedding
+from pgstate._guard import Guard, Resolver
 from pgstate._keys import check_key
 from pgstate._links import link
 from pgstate._source import AddressSource, EngineSource, PoolSource, Source, examined, using
+from pgstate.encryption import Keys
 from pgstate.types import Info, Seconds, Stats
 
 if TYPE_CHECKING:
@@ -39,16 +43,24 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pgstate")
 
 
-class _Views(Claims, Feed, History, Access, Audit, Policies, Typed, Search, Threads, Durable):
+class _Views(Claims, Feed, History, Access, Audit, Credentials, Policies, Typed, Search, Threads, Durable):
     """All areas, and views of them."""
 
     def namespace(self, prefix: str) -> Self:
         """A view with keys and patterns relative to a prefix: `state.namespace("research/agent-1").get("findings")`."""
         return self._view(prefix=self._prefix + check_key(prefix) + "/")
 
-    def as_agent(self, name: str) -> Self:
-        """A view that acts as another agent: one delegated to this gateway, or any, for the login that installed."""
-        return self._view(agent=name)
+    def as_agent(self, name: str, *, ticket: str | None = None) -> Self:
+        """A view that acts as another agent: one delegated to this gateway, or any, for the login that installed.
+
+        `ticket` (`issue_ticket`) names the agent to a database that takes no bare names from this gateway. Called again
+        with a newer one, all views of that agent that have a ticket use it from their next statement on."""
+        if ticket is None:
+            return self._view(agent=name)
+        tickets: dict[str, Ticketed] = self._core.kept.setdefault(Ticketed, {})
+        agent = tickets.setdefault(name, Ticketed(name, ticket))
+        agent.ticket = ticket
+        return self._view(agent=agent)
 
     def with_timeout(self, timeout: Seconds) -> Self:
         """A view whose calls wait this many seconds for their answer."""
@@ -79,7 +91,7 @@ class State(_Views):
 
         The login of that connection decides which agent acts, or this view's agent if it names one. See BoundState.
         """
-        core = BoundCore(link(connection), self._core.embedding)
+        core = BoundCore(link(connection), self._core.embedding, self._core.guard)
         Known.share(self._core, core)
         return BoundState(core, self._agent, self._prefix, self._timeout)
 
@@ -128,8 +140,10 @@ class Connecting:
         agent: str | None,
         size: int,
         embedding: Embedding | None,
+        guard: Guard,
     ) -> None:
         self._source = source
+        self._guard = guard
         self._dsn = dsn
         self._listen_dsn = listen_dsn
         self._timeout = timeout
@@ -174,7 +188,8 @@ class Connecting:
         except BaseException:
             await source.close()
             raise
-        return State(Core(source, info, self._timeout, self._embedding, self._agent), self._agent, "", self._timeout)
+        core = Core(source, info, self._timeout, self._embedding, self._agent, self._guard)
+        return State(core, self._agent, "", self._timeout)
 
     async def _info(self, source: Source) -> Info:
         try:
@@ -226,6 +241,9 @@ def connect(
     timeout: float | timedelta = 10.0,
     connections: int = 10,
     embed: Embedding | None = None,
+    guard: str = "redact",
+    credentials: Resolver | None = None,
+    encryption: Keys | None = None,
 ) -> Connecting:
     """Connects to a PostgreSQL that has pgstate: `state = await connect(...)`, or `async with connect(...) as state`.
 
@@ -243,6 +261,10 @@ def connect(
     `agent` acts in all calls (for gateways; `State.as_agent` later does the same). `timeout` is how
     many seconds a call waits for its answer. `connections` is how many are opened at most, besides one for watches.
     `embed` makes vectors: of queries that are searched for, and, as this agent, of entries that wait for theirs.
+    `guard` is what becomes of secrets in what the database cannot look into (checkpoints, results of steps, inputs and
+    signals of runs): "redact" or "off", whatever policies say. `credentials` gives `resolve` the
+    credential of a name for a purpose; a coroutine function too. `encryption` seals that data (pgstate.encryption):
+    nobody reads it without the keys, and nothing in the database checks it.
     Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
     """
     if sum(given is not None for given in (dsn, pool, engine)) > 1:
@@ -259,7 +281,9 @@ def connect(
         source = PoolSource(pool)
     elif engine is not None:
         source = EngineSource(engine)
-    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed)
+    return Connecting(
+        source, dsn, listen_dsn, patience, agent, connections, embed, Guard(guard, credentials, encryption)
+    )
 
 
 connector.append(connect)

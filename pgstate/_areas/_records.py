@@ -16,6 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from pgstate import errors
 from pgstate._codec import JSON, Serializer
+from pgstate._guard import Guard
+from pgstate.encryption import Sealing
 from pgstate.types import Row
 
 # what JSON gives back as it was
@@ -161,18 +163,28 @@ class Records:
 class Values:
     """Results as bytes, and back."""
 
-    def __init__(self, serializer: Serializer) -> None:
+    def __init__(self, serializer: Serializer, guard: Guard) -> None:
         self._serializer = serializer
+        self._guard = guard
 
     def dump(self, value: Any) -> tuple[str, bytes]:
-        """Raises InvalidValue."""
-        return self._serializer.dumps_typed(value)
+        """Without secrets. Raises InvalidValue."""
+        type_, data = self._serializer.dumps_typed(value)
+        return type_, self._guard.typed(type_, data)
+
+    def said(self, error: BaseException) -> str:
+        """What is recorded of an error, without secrets."""
+        return self._guard.text(f"{type(error).__name__}: {error}")
 
     def load(self, type: str | None, data: bytes | None, wanted: Any = None) -> Any:
         """The value, validated if a type is wanted. Raises InvalidValue."""
         if type is None or data is None:
             return None
-        value = self._serializer.loads_typed((type, data))
+        if isinstance(self._serializer, Sealing):
+            type, data = self._serializer.opened(type, data)
+            value = self._serializer.inner.loads_typed((type, data))
+        else:
+            value = self._serializer.loads_typed((type, data))
         if wanted is None or type != "json":
             return value
         try:
@@ -187,7 +199,9 @@ class Values:
 
     def round(self, value: Any, type: str, data: bytes, wanted: Any) -> Any:
         """What a replay will give for a value: never anything that only the first time gives."""
-        return value if isinstance(value, _PLAIN) and wanted is None else self.load(type, data, wanted)
+        # a text may have held a secret
+        plain = isinstance(value, _PLAIN) and not isinstance(value, str)
+        return value if plain and wanted is None else self.load(type, data, wanted)
 
 
 @lru_cache(512)

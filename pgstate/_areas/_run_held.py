@@ -190,7 +190,7 @@ class HeldRun(Held):
         elif isinstance(error, SetDown):
             await self._close("open", None, None, error.ready_in, error.children)
         elif isinstance(error, Exception) and not isinstance(error, NOT_ITS_FAULT):
-            said = self._failing or f"{type(error).__name__}: {error}"
+            said = self._failing or self._values.said(error)
             await self._undo(said)
             if isinstance(error, errors.RunCancelled):
                 await self._close("cancelled", None, None)

@@ -161,7 +161,7 @@ class Steps(HeldRun):
                 Context(cast("Run", self), place.id, attempt, f"{self._seed}:{place.id}") if wants_context else None
             )
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(patience) as limit:
                     if context is None:
                         value = await _call(function, args, kwargs)
                     else:
@@ -171,7 +171,9 @@ class Steps(HeldRun):
                 await _drop(None if context is None else context._close())
                 if (self._halted is not None and not self._undoing) or self.lost:
                     raise
-                said = f"{type(error).__name__}: {error}"
+                said = self._values.said(error)
+                if limit.expired():
+                    said = f"TimeoutError: it took longer than {patience:g} s"
                 if attempt < retry.attempts and isinstance(error, retry.on):
                     pause = retry.pause(attempt)
                     _log.info("step %s of run %s failed in attempt %d: %s", place.id, self.key, attempt, said)

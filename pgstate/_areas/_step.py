@@ -88,7 +88,7 @@ class Context:
         if self._state is None:
             area = self.run._runs
             self._transaction = Transaction(self.run._core, area._timeout)
-            self._state = area._bound(BoundCore(self._transaction, self.run._core.embedding))
+            self._state = area._bound(BoundCore(self._transaction, self.run._core.embedding, self.run._core.guard))
         elif self._transaction is None:
             raise errors.InTransaction("the step has ended, and its transaction with it")
         return self._state

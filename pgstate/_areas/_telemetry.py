@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pgstate._guard import clean
+
 trace: Any
 try:
     trace = importlib.import_module("opentelemetry.trace")
@@ -14,7 +16,7 @@ except ImportError:
     trace = None
 
 # What goes into a span passes through this: secrets are taken out here.
-redact: Callable[[str], str] = str
+redact: Callable[[str], str] = clean
 
 
 @contextmanager

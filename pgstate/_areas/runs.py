@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from signal import SIGTERM
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from pgstate import errors
 from pgstate._areas._base import Area, seconds
@@ -41,7 +41,12 @@ class Runs(Area):
         super().__init__(state._core, state._agent, state._prefix, state._timeout)
         self._state = state
         self._bound = bound
-        self._values = Values(serializer)
+        self._values = Values(self._core.guard.sealed(serializer), self._core.guard)
+
+    def with_serializer(self, serializer: Serializer) -> Self:
+        """A view whose inputs, results and signals, and those of the runs that it works on, go through another
+        serializer than JSON: anything with LangGraph's `dumps_typed` and `loads_typed`."""
+        return type(self)(self._state, self._bound, serializer)
 
     @property
     def _watched(self) -> Watched:
@@ -178,8 +183,8 @@ class Runs(Area):
             raise errors.StepFailed(f"run {key} failed: {said}", key, None, said)
         return self._values.load(row["result_type"], row["result"], as_)
 
-    def _missing(self, key: str) -> errors.RunMissing:
-        return errors.RunMissing(f"there is no run {key}, or it has no such step", key)
+    def _missing(self, key: str, step: str | None = None) -> errors.RunMissing:
+        return errors.RunMissing(f"there is no run {key}" + (f", or it has no step {step}" if step else ""), key)
 
     async def signal(self, key: str, name: str, payload: Any = None) -> None:
         """Sends a signal to a run, which keeps it until a `wait_signal` of that name takes it, once, whatever dies
@@ -230,6 +235,7 @@ class Runs(Area):
             f"fork run {full} to {to}",
             lambda c, lane, left: runs.fork_run(c, full, to, from_step, lane.id, lane.turn, self._agent, timeout=left),
             target,
+            from_step,
         )
 
     async def delete(self, key: str) -> bool:
@@ -247,13 +253,18 @@ class Runs(Area):
         return True
 
     async def _change(
-        self, key: str, what: str, call: Callable[[Any, Lane | NoLane, float], Any], target: str | None = None
+        self,
+        key: str,
+        what: str,
+        call: Callable[[Any, Lane | NoLane, float], Any],
+        target: str | None = None,
+        step: str | None = None,
     ) -> str:
         with self._to(what, _BOTH):
             row = await self._core.call_once(call, self._agent, self._timeout)
         status = str(row["status"])
         if status == "missing":
-            raise self._missing(key)
+            raise self._missing(key, step)
         if status in ("ended", "done"):
             raise errors.RunEnded(f"run {key} has ended", key)
         if status in ("held", "conflict"):

@@ -81,7 +81,8 @@ class Thread(Area):
         super().__init__(core, agent, prefix, timeout)
         self._full = full
         self._ns = namespace
-        self._serializer = serializer
+        self._given = serializer
+        self._serializer = core.guard.sealed(serializer, full)
         self._last: str | None = None
 
     @property
@@ -94,7 +95,7 @@ class Thread(Area):
         return self._other(self._full, f"{self._ns}|{name}" if self._ns else name)
 
     def _other(self, full: str, namespace: str) -> Self:
-        return type(self)(self._core, self._agent, self._prefix, self._timeout, full, namespace, self._serializer)
+        return type(self)(self._core, self._agent, self._prefix, self._timeout, full, namespace, self._given)
 
     async def save(
         self,
@@ -118,7 +119,9 @@ class Thread(Area):
         was deleted, ClaimHeld, StaleToken, InvalidKey, InvalidValue, WrongKind, AccessDenied (takes read and write),
         Timeout, Unreachable.
         """
-        encoded = encode(_channels(state), self._serializer)
+        passed = _threads.Known.of(self._core).get((self._agent, self._full, self._ns))
+        guard = self._core.guard
+        encoded = encode(_channels(state), self._serializer, guard=guard, passed=passed)
         after = self._last if isinstance(parent, _Unset) else parent or ""
         with self._to(f"save a checkpoint of {self._full}", "read and write", self._full):
             row = await _threads.save(
@@ -126,7 +129,7 @@ class Thread(Area):
                 self._agent,
                 self._full,
                 encoded,
-                metadata=None if metadata is None else encode_json(metadata),
+                metadata=None if metadata is None else guard.text(encode_json(metadata)),
                 timeout=self._timeout,
                 ns=self._ns,
                 parent=after,
@@ -329,7 +332,7 @@ class Thread(Area):
                     [*range(len(writes))],
                     [channel for channel, _ in writes],
                     [type_ for type_, _ in typed],
-                    [data for _, data in typed],
+                    [self._core.guard.typed(type_, data) for type_, data in typed],
                     self._ns,
                     task_path,
                     replace,

@@ -74,20 +74,25 @@ async def show(cli: Cli, key: RunArgument) -> None:
     Exit code 3 if there is no run.
     """
     async with cli.connect() as state:
-        found, steps = await state.runs.get(key), await state.runs.steps(key)
+        found, steps, head = await state.runs.get(key), await state.runs.steps(key), await state.get(key)
     if found is None:
         raise cli.fail(MISSING, f"there is no run {key}")
     if cli.out.on_terminal:
-        cli.out.say(_about(found))
+        ending = found.state not in _ENDED and head is not None and "cancelling" in head.value
+        cli.out.say(_about(found, steps) + (", told to end" if ending else ""))
     cli.out.table([_step(cli, found, step) for step in steps], _LINE, empty="no steps yet")
 
 
-def _about(run: RunInfo) -> str:
-    said = f"{run.key}: {run.state}, {run.steps} steps, begun {ago(run.created_at)}"
+def _about(run: RunInfo, steps: list[StepInfo]) -> str:
+    said = f"{run.key}: {run.state}, {run.steps} {'step' if run.steps == 1 else 'steps'}, begun {ago(run.created_at)}"
     if run.ended_at is not None:
         said += f", ended {ago(run.ended_at)}"
     if run.holder is not None:
         said += f", {run.holder} works on it (worker {run.attempts})"
+    if run.state == "waiting":
+        waits = [step.name for step in steps if step.state == "pending"]
+        said += f", for {' and '.join(waits)}" if waits else ""
+        said += "" if run.ready_at is None else f", until {run.ready_at.isoformat(timespec='seconds')}"
     if run.forked_from is not None:
         said += f", forked from {run.forked_from}" + (f" at {run.forked_step}" if run.forked_step else "")
     return said + (f"\n{run.error}" if run.error else "")
@@ -143,7 +148,7 @@ async def tail(cli: Cli, key: RunArgument) -> None:
                     told.add(step.step)
                     cli.out.line(_step(cli, found, step), _LINE)
             if found.state in _ENDED:
-                cli.out.note(_about(found))
+                cli.out.note(_about(found, steps))
                 if found.state != "done":
                     raise cli.fail(1)
                 return

@@ -36,7 +36,7 @@ class BoundState(WithRuns):
 
 def bind(area: Area, connection: Any) -> BoundState:
     """A state inside the transaction of a connection. Raises InvalidArgument for a kind that is not known."""
-    core = BoundCore(_link(connection), area._core.embedding)
+    core = BoundCore(_link(connection), area._core.embedding, area._core.guard)
     return BoundState(lambda: client.BoundState(core, area._agent, area._prefix, area._timeout))
 
 

@@ -5,4 +5,4 @@ create type pgstate._actor as (
   readable boolean, writable boolean, lane_ready boolean, kept jsonb, policies boolean, horizon xid8,
   quota boolean
 );
-comment on type pgstate._actor is 'Internal: the acting agent with its cached rights; in a write also whether its lane is ready, or what the lane kept; horizon for reads of the feed.';
+comment on type pgstate._actor is 'Internal: the acting agent with its cached rights; in a write also whether its lane is ready, or what the lane kept, in other calls whether the installation is where it was (not restored) in place of that; horizon for reads of the feed.';

@@ -100,3 +100,27 @@ async def test_tail_follows_until_the_end(state: State, dsn: str) -> None:
             assert (await line())["step"] == name
     assert await asyncio.to_thread(process.wait) == 0
     process.communicate()
+
+
+async def test_what_a_run_waits_for_is_shown(state: State, pg: Callable[..., Result], dsn: str) -> None:
+    async def wait(run: pgstate.Run, input: Any) -> None:
+        await run.step("plan", _work, "plan", undo=_work)
+        await run.wait_signal("approve", timeout=3600)
+
+    await state.runs.start("research/a-long-key/with-many/segments", "w")
+    stop = asyncio.Event()
+    working = asyncio.create_task(state.runs.worker({"w": wait}, stop=stop, signals=()))
+    async with state.watch("research/**", initial=True) as changes:
+        async for change in changes:
+            if change.value["status"] == "asleep":
+                break
+    stop.set()
+    await working
+    (key,) = [run.key for run in await state.runs.list()]
+    shown = await asyncio.to_thread(on_terminal, "runs", "show", key, dsn=dsn)
+    assert "waiting, 1 step, begun" in shown and "for approve, until " in shown and "told to end" not in shown
+    assert (await _shell(pg, "runs", "cancel", key)).out.strip() == "false"
+    assert "told to end" in await asyncio.to_thread(on_terminal, "runs", "show", key, dsn=dsn)
+    # a key is not squeezed out by what else there is to say
+    listed = await asyncio.to_thread(on_terminal, "runs", "ls", dsn=dsn)
+    assert "research/a-long-key" in listed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -338,3 +339,81 @@ async def test_undoing_goes_on_when_one_of_it_fails(state: State, connect: Conne
             run.on_failure("a", good, "2")
             raise ValueError
     assert undone == ["bad", "good", "good", "good"]
+
+
+class Pickle:
+    """Another serializer than JSON."""
+
+    def dumps_typed(self, value: Any) -> tuple[str, bytes]:
+        return "pickle", pickle.dumps(value)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        return pickle.loads(data[1])
+
+
+async def test_a_worker_with_another_serializer(state: State) -> None:
+    runs = state.runs.with_serializer(Pickle())
+    await runs.start("r", "w", {1, 2})
+
+    async def unite(run: pgstate.Run, input: set[int]) -> set[int]:
+        got: set[int] = await run.wait_signal("more")
+        return input | got | await run.step("mine", lambda: {5})
+
+    stop = asyncio.Event()
+    working = asyncio.create_task(runs.worker({"w": unite}, stop=stop, signals=()))
+    await runs.signal("r", "more", {9})
+    assert await runs.result("r", wait=30) == {1, 2, 5, 9}
+    with pytest.raises(errors.InvalidValue, match="is pickle, not JSON: give the serializer"):
+        await state.runs.result("r")
+    stop.set()
+    assert await working == 1
+
+
+async def test_what_a_user_is_told(state: State) -> None:
+    with pytest.raises(errors.RunMissing, match="^there is no run none$"):
+        await state.runs.result("none")
+    async with state.run("r") as run:
+        with pytest.raises(errors.StepFailed, match=r"TimeoutError: it took longer than 0.05 s"):
+            await run.step("slow", asyncio.Event().wait, timeout=0.05)
+    with pytest.raises(errors.RunMissing, match="there is no run r, or it has no step none"):
+        await state.runs.fork("r", "s", "none")
+
+
+async def test_a_child_that_was_deleted_is_started_again(state: State, clock: Clock) -> None:
+    async def parent(run: pgstate.Run, input: Any) -> Any:
+        return await run.child("w", {"number": 4})
+
+    await state.runs.start("p", "parent")
+    first = Worker(state, {"parent": parent})
+    await until(state, "p", statuses("asleep"))
+    await first.end()
+    assert await state.runs.delete("p/w")
+    # nobody is told: it looks after them now and then
+    await clock.advance(301)
+    second = Worker(state, {"parent": parent, "w": workflow})
+    assert await state.runs.result("p", wait=30) == 8
+    await second.end()
+
+
+async def test_a_run_that_somebody_else_has_started_is_waited_for_in_place(state: State, slots: list[int]) -> None:
+    async def parent(run: pgstate.Run, input: Any) -> Any:
+        going.set()
+        return await run.child("w", key="theirs")
+
+    going = asyncio.Event()
+    await state.runs.start("theirs", "w", {"number": 4})
+    await state.runs.start("p", "parent")
+    worker = Worker(state, {"parent": parent})
+    await going.wait()
+    other = Worker(state, {"w": workflow})
+    assert await state.runs.result("p", wait=30) == 8
+    # it was taken once, and never set down
+    assert [step.kind for step in await state.runs.steps("p")] == ["child"]
+    assert [version.value["status"] for version in await state.history("p")] == [
+        "done",
+        "running",
+        "running",
+        "waiting",
+    ]
+    await worker.end()
+    await other.end()

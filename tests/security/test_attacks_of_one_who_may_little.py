@@ -120,6 +120,27 @@ async def test_11_no_setting_makes_it_somebody_else(mallory: Caller, victim: Cal
 
 
 @pytest.mark.core
+async def test_11_a_forged_identity_does_not_hide_a_restore(
+    mallory: Caller, victim: Caller, session: MakeAgent
+) -> None:
+    """Its transaction ids are others': a write that is stamped with the epoch of before would be lost to watchers."""
+    inside = await session(SUPERUSER)
+    identity = await inside.fetchval("select identity from pgstate.install")
+    assert identity in await mallory("cursor")  # it is no secret
+    epoch = await inside.fetchval("select epoch from pgstate.install")
+    for settings, lane in (((), None), (("call_agent", "x"), None), ((), "00000000-0000-4000-8000-00000000000a")):
+        # as after a restore into the same database: the table is another
+        await inside.execute("update pgstate.install set table_oid = 1")
+        await mallory.execute("select set_config('pgstate.identity', $1, false)", identity)
+        if settings:
+            await mallory.execute("select set_config('pgstate.' || $1, $2, false)", *settings)
+        outcome = await mallory("write_one", "put", "rw/mine", 1, lane=lane, turn=lane and 1)
+        assert outcome["status"] == "ok"
+        epoch += 1
+        assert await inside.fetchval("select epoch from pgstate.version order by seq desc limit 1") == epoch
+
+
+@pytest.mark.core
 async def test_12_writer_login_and_time_are_the_servers(mallory: Caller, victim: Caller, clock: Clock) -> None:
     login = await mallory.fetchval("select session_user::text")
     await mallory.execute("set timezone = 'Pacific/Kiritimati'")

@@ -21,6 +21,7 @@ from pgstate._address import open_connection
 from pgstate._areas._threads import chunks_of, save, writes_of
 from pgstate._calls import threads as calls
 from pgstate._codec import Encoded, decode, encode
+from pgstate._guard import Guard
 from pgstate.integrations.langgraph import _msgpack as msgpack
 from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._saver import PgStateSaver
@@ -227,7 +228,8 @@ class _Importing:
         sent: frozenset[bytes],
     ) -> None:
         serde = self._saver.serde
-        outside = records.surround(serde, checkpoint, metadata, encrypted=records.encrypts(serde))
+        # as it is, secrets included: what is there afterwards is compared with what was
+        outside = records.surround(serde, checkpoint, metadata, Guard("off"), encrypted=records.encrypts(serde))
         open_ = records.incomplete(checkpoint, metadata)
         for name in open_:
             encoded.add(name, None, None, None)

@@ -16,6 +16,9 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, PendingWrite
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
+from pgstate._guard import Guard
+from pgstate.encryption import Sealing
+
 _COUNTERS = "counters_since_delta_snapshot"
 _to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _ELSEWHERE = ("id", "channel_values")
@@ -32,11 +35,11 @@ class Surroundings:
 
 def encrypts(serde: SerializerProtocol) -> bool:
     """Is what it makes unreadable? LangGraph's own says so in the names of types."""
-    return isinstance(serde, EncryptedSerializer) or "+" in serde.dumps_typed(None)[0]
+    return isinstance(serde, (EncryptedSerializer, Sealing)) or "+" in serde.dumps_typed(None)[0]
 
 
 def surround(
-    serde: SerializerProtocol, checkpoint: Checkpoint, metadata: Mapping[str, Any], *, encrypted: bool
+    serde: SerializerProtocol, checkpoint: Checkpoint, metadata: Mapping[str, Any], guard: Guard, *, encrypted: bool
 ) -> Surroundings:
     """The header and the metadata of a checkpoint. Metadata that JSON would change, or that is not to be readable, is
     in the header too; then JSON has what of it can be searched for, or nothing."""
@@ -50,8 +53,8 @@ def surround(
     if not _same_in_json(metadata):
         outside["metadata"] = dict(metadata)
     return Surroundings(
-        _pack(serde, outside),
-        _to_json(_searchable(metadata)),
+        _pack(serde, outside, guard),
+        guard.text(_to_json(_searchable(metadata))),
         _without_zeros(run_id) if isinstance(run_id, str) else None,
     )
 
@@ -67,9 +70,9 @@ def restore(
     return {**outside, "id": id_}, found
 
 
-def _pack(serde: SerializerProtocol, value: Any) -> bytes:
+def _pack(serde: SerializerProtocol, value: Any, guard: Guard | None = None) -> bytes:
     kind, data = serde.dumps_typed(value)
-    return kind.encode() + b"\0" + bytes(data)
+    return kind.encode() + b"\0" + (bytes(data) if guard is None else guard.typed(kind, bytes(data)))
 
 
 def _unpack(serde: SerializerProtocol, packed: bytes) -> dict[str, Any]:

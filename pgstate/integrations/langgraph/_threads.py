@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -28,6 +28,7 @@ from pgstate import State, errors
 from pgstate._areas._threads import save
 from pgstate._calls import threads as calls
 from pgstate._codec import Chunk, Encoded, decode, encode, reached
+from pgstate._guard import Guard
 from pgstate._keys import check_key
 from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._memory import Memory, Place, Root, Seen
@@ -69,12 +70,13 @@ class Threads:
         new_versions: ChannelVersions,
         expected: str | None,
     ) -> RunnableConfig:
-        named = config["configurable"]
+        serde, named = _sealing(state, serde), config["configurable"]
         key, ns, parent = self.key(config), named.get("checkpoint_ns") or "", named.get("checkpoint_id") or ""
         versions, place = checkpoint["channel_versions"], (state._agent, state._key(key), ns)
         coder, seen = self._coder(serde), self._memory.last(place)
         open_ = records.incomplete(checkpoint, metadata)
-        outside = records.surround(serde, checkpoint, metadata, encrypted=records.encrypts(serde))
+        outside = records.surround(serde, checkpoint, metadata, state._core.guard, encrypted=records.encrypts(serde))
+        known = frozenset[bytes]().union(*(root.hashes for root in seen.roots.values()))
         # channels that the parent has already, at the same version, need not be looked at
         kept = (
             {}
@@ -86,7 +88,7 @@ class Threads:
             }
         )
         for again in (False, True):
-            encoded, roots = _encoded(checkpoint, {} if again else kept, open_, coder)
+            encoded, roots = _encoded(checkpoint, {} if again else kept, open_, coder, state._core.guard, known)
             with state._to(f"save the thread {key}", "read and write"):
                 row = await save(
                     state._core,
@@ -105,7 +107,7 @@ class Threads:
                     # LangGraph starts subgraphs in a run whose thread was deleted: that must not bring it back. (They
                     # may be saved before the run itself has been, which then has seen nothing of the thread.)
                     may_begin=not (ns and metadata.get("parents") and self._memory.last(self._root(state, key)).id),
-                    have=() if again else frozenset[bytes]().union(*(root.hashes for root in seen.roots.values())),
+                    have=() if again else known,
                 )
             if row["status"] != "incomplete":
                 break
@@ -128,7 +130,7 @@ class Threads:
     ) -> None:
         if not writes:
             return
-        named, key = config["configurable"], self.key(config)
+        serde, named, key = _sealing(state, serde), config["configurable"], self.key(config)
         # of two writes of one special channel the later one counts, as it does when they are saved apart
         rows = {
             WRITES_IDX_MAP.get(name, idx): (name, *serde.dumps_typed(value)) for idx, (name, value) in enumerate(writes)
@@ -144,7 +146,7 @@ class Threads:
                     [*rows],
                     [name for name, _, _ in rows.values()],
                     [type_ for _, type_, _ in rows.values()],
-                    [bytes(data) for _, _, data in rows.values()],
+                    [state._core.guard.typed(type_, bytes(data)) for _, type_, data in rows.values()],
                     named.get("checkpoint_ns") or "",
                     task_path,
                     special,
@@ -157,7 +159,7 @@ class Threads:
     # reading
 
     async def get(self, state: State, serde: SerializerProtocol, config: RunnableConfig) -> CheckpointTuple | None:
-        named, key = config["configurable"], self.key(config)
+        serde, named, key = _sealing(state, serde), config["configurable"], self.key(config)
         ns, id_ = named.get("checkpoint_ns") or "", named.get("checkpoint_id") or None
         row = await self._row(state, key, id_, ns)
         if row["status"] != "ok":
@@ -199,6 +201,7 @@ class Threads:
     ) -> AsyncIterator[CheckpointTuple]:
         named: Mapping[str, Any] = config["configurable"] if config else {}
         asked, ns = named.get("checkpoint_id") or None, named.get("checkpoint_ns")
+        serde = _sealing(state, serde)
         encrypted = records.encrypts(serde)
         place = _Place(before["configurable"].get("checkpoint_id") if before else None)
         if asked is not None and (place.id is None or place.id > asked):
@@ -293,7 +296,7 @@ class Threads:
     ) -> Mapping[str, DeltaChannelHistory]:
         if not channels:
             return {}
-        named, key = config["configurable"], self.key(config)
+        serde, named, key = _sealing(state, serde), config["configurable"], self.key(config)
         with state._to(f"read the thread {key}", "read"):
             row = await state._core.call(
                 lambda c, left: calls.channel_history(
@@ -387,15 +390,21 @@ class _Parts:
 
 
 def _encoded(
-    checkpoint: Checkpoint, kept: Mapping[str, Root], open_: Sequence[str], serde: SerializerProtocol
+    checkpoint: Checkpoint,
+    kept: Mapping[str, Root],
+    open_: Sequence[str],
+    serde: SerializerProtocol,
+    guard: Guard,
+    known: Collection[bytes],
 ) -> tuple[Encoded, dict[str, Root]]:
     """What to save of the channels, and what of it to remember. `kept` are roots of channels that are there already;
-    `open_` names channels that have a version and no value."""
+    `open_` names channels that have a version and no value. `known`
+    are hashes of what is there."""
     encoded, roots = Encoded(), dict[str, Root]()
     for name, value in checkpoint["channel_values"].items():
         root = kept.get(name)
         if root is None:
-            one = encode({name: value}, serde)
+            one = encode({name: value}, serde, guard=guard, passed=known)
             encoded.chunks.update(one.chunks)
             root = Root(
                 checkpoint["channel_versions"].get(name), str(one.types[0]), one.data[0] or b"", frozenset(one.chunks)
@@ -418,6 +427,11 @@ def _roots(row: Row, versions: Mapping[str, Any], chunks: Mapping[bytes, Chunk])
 def _chunks(row: Row) -> dict[bytes, tuple[str, bytes]]:
     pairs = zip(row["chunk_types"] or (), row["chunk_data"] or (), strict=True)
     return dict(zip(row["chunk_hashes"] or (), pairs, strict=True))
+
+
+def _sealing(state: State, serde: SerializerProtocol) -> SerializerProtocol:
+    """With the client's encryption, if it has any. Of one origin for all threads: a saver copies and lists them."""
+    return cast(SerializerProtocol, state._core.guard.sealed(serde, "langgraph"))
 
 
 def _writes(row: Row, serde: SerializerProtocol) -> list[PendingWrite]:

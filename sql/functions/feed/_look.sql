@@ -23,7 +23,7 @@ begin
       select count(*) as found, greatest(((max(x.xid)::text)::bigint + 1)::text::xid8, v_top::xid8) as top
         from (select v.xid from pgstate.version v where v.epoch = i.epoch and v.xid >= v_top::xid8 order by v.xid limit p_cap + 1) x) w
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (l.folded_until is null or l.folded_until > pgstate._now())
+     and l.folded_until is null
      and coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
          || coalesce(current_setting('pgstate.agent', true), '') = ''
      and i.identity = current_setting('pgstate.identity', true) and (i.horizon is null or i.horizon_epoch < i.epoch or i.horizon < v_top::xid8)

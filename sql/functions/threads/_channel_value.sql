@@ -18,18 +18,18 @@ begin
   elsif p_type ~ '^#[0-9]$' then
     v_hashes := array(select r.hash from pgstate._refs(array[p_type], array[p_data]) with ordinality r (hash, ord) order by r.ord);
     for v_level in 1 .. substr(p_type, 2)::int loop
-      -- pages that name pages many times over would make a list that nobody has saved
+      -- what is no page was never asked for what it names; pages that name pages many times over would make a list that nobody has saved
       v_length := (
         select sum(octet_length(k.data)) / 16
           from unnest(v_hashes) w (hash)
-          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k);
+          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash and x.type ^@ '#' limit 1) k);
       if v_length > 1000000 then
         return v_row;
       end if;
       v_hashes := array(
         select substr(k.data, 16 * i + 1, 16)
           from unnest(v_hashes) with ordinality w (hash, ord)
-          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k
+          cross join lateral (select x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash and x.type ^@ '#' limit 1) k
           cross join generate_series(0, octet_length(k.data) / 16 - 1) i
          order by w.ord, i);
     end loop;

@@ -25,6 +25,8 @@ begin
      set bases = excluded.bases, begun_at = excluded.begun_at, pruned = excluded.pruned, forked_from = excluded.forked_from,
          forked_id = excluded.forked_id, collect_at = null
   returning t.id into v_id;
+  -- of saves that were never complete: a page among them would reach what the other thread holds
+  delete from pgstate.chunk k where k.thread_id = v_id;
   with recursive line (id, parent, wanted) as (
     select c.id, c.parent, case when c.whole then '{}' else pgstate._wanted_channels(c.names, c.types, c.names) end
       from pgstate.checkpoint c

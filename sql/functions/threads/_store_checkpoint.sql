@@ -4,7 +4,7 @@
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
 -- out by a hash what else the thread that it came from holds. What was sent stays, though others are missing: the next call
--- brings those. The same checkpoint saved again, as it is when a reply was lost, changes nothing: added is null then.
+-- brings those. Pages do not stay in a fork then, since a later root would reach by them what was missing. The same checkpoint saved again, as it is when a reply was lost, changes nothing: added is null then.
 --
 -- Order of locks: the entry, the thread, and nothing else. Chunks are removed under the entry's lock only, so what is found
 -- here stays; chunks of another thread stay while a checkpoint of this one reaches them, see _collect_thread().
@@ -21,7 +21,7 @@ declare
   v_parent text;
   v_found boolean;
   v_missing bytea[];
-  v_reached bytea[];
+  v_pages bytea[] := '{}';
   v_stores bigint[];
   v_out pgstate._stored;
 begin
@@ -76,9 +76,15 @@ begin
   end if;
 
   if p_chunk_data is not null then
+    if v_thread.bases <> '{}' then
+      v_pages := array(
+        select substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16)
+          from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type ^@ '#');
+    end if;
     insert into pgstate.chunk (thread_id, hash, type, data)
     select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data
       from unnest(p_chunk_types, p_chunk_data) c (type, data)
+     where v_pages = '{}' or not c.type ^@ '#'
         on conflict on constraint chunk_pkey do nothing;
   end if;
   if p_chunk_data is not null or translate(array_to_string(p_types, ''), '@#', '') <> array_to_string(p_types, '') then
@@ -86,7 +92,7 @@ begin
       select distinct r.hash
         from (select pgstate._refs(p_types, p_data) union all select pgstate._refs(p_chunk_types, p_chunk_data)) r (hash)
        -- not as a join, of which the planner may make one that goes through all chunks of the thread
-       where (select true from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash) is null);
+       where (select true from pgstate.chunk k where k.thread_id = v_thread.id and k.hash = r.hash) is null and r.hash <> all (v_pages));
     if cardinality(v_missing) > 0 and v_thread.bases <> '{}' then
       v_stores := v_thread.bases || v_thread.id;
       with recursive reached (hash) as (
@@ -103,8 +109,14 @@ begin
     end if;
     if cardinality(v_missing) > 0 then
       v_out.status := 'incomplete';
-      v_out.missing := v_missing;
+      v_out.missing := v_missing || v_pages;
       return v_out;
+    elsif v_pages <> '{}' then
+      insert into pgstate.chunk (thread_id, hash, type, data)
+      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data
+        from unnest(p_chunk_types, p_chunk_data) c (type, data)
+       where c.type ^@ '#'
+          on conflict on constraint chunk_pkey do nothing;
     end if;
   end if;
 

@@ -1,0 +1,118 @@
+"""Threads and runs: their functions reach the tables as the owner, so what they let an agent name is attacked here.
+
+That each asks for the key before it looks is in test_attacks_02_hidden_and_missing.py, which calls all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from sql._caller import Caller, MakeAgent, refused, seconds
+
+SECRET = b'"' + b"s3cr3t" * 60 + b'"'
+
+
+def _hash(type_: str, data: bytes) -> bytes:
+    return hashlib.sha256(type_.encode() + b"\0" + data).digest()[:16]
+
+
+@pytest.fixture
+async def mallory(root: Caller, attacker: MakeAgent) -> Caller:
+    """Has forked a thread that it may no longer read, and to which something was added since."""
+    await root("save_checkpoint", "src/t", ["a"], ["json"], [b"1"], id="c1")
+    caller = await attacker("mallory", "read src/**", "read rw/**", "write rw/**")
+    assert (await caller("fork_thread", "src/t", "rw/fork"))["status"] == "ok"
+    await root("revoke_access", "mallory", "src/**", "read")
+    saved = await root(
+        "save_checkpoint",
+        "src/t",
+        ["a"],
+        ["@"],
+        [_hash("json", SECRET)],
+        chunk_types=["json"],
+        chunk_data=[SECRET],
+        id="c2",
+    )
+    assert saved["status"] == "ok"
+    return caller
+
+
+async def _all_of(caller: Caller, key: str) -> str:
+    ids = [row["id"] for row in await caller.rows("checkpoints", key)]
+    found = [await caller.rows("checkpoint_parts", key, ids), await caller.rows("get_checkpoints", key, ids)]
+    found += [await caller.rows("checkpoint_state", key, id=id) for id in ids]
+    found += [await caller.rows("channel_history", key, ["a"], id=id) for id in ids]
+    return str(found)
+
+
+@pytest.mark.core
+async def test_a_fork_does_not_reach_what_its_source_got_later(mallory: Caller) -> None:
+    """By the hash of a text that is guessed: neither read, nor told whether it is there."""
+    there, nowhere = _hash("json", SECRET), _hash("json", b'"nowhere"')
+    answers = {}
+    for wanted in (there, nowhere):
+        said = []
+        name = f"rw/fork-{wanted.hex()}"
+        assert (await mallory("fork_thread", "rw/fork", name, id="c1"))["status"] == "ok"
+        page = wanted * 2
+        for number, arguments in enumerate((
+            # named by a root
+            dict(types=["@"], data=[wanted]), dict(types=["#0"], data=[wanted]),
+            # named by a page that is sent along; and by one that stayed when it was refused
+            dict(types=["#1"], data=[_hash("#0", page)], chunk_types=["#0"], chunk_data=[page]),
+            dict(types=["#1"], data=[_hash("#0", page)]),
+            # by a page of pages, of which the lower was sent before
+            dict(types=["#2"], data=[_hash("#1", _hash("#0", page))], chunk_types=["#1"], chunk_data=[_hash("#0", page)]),
+            dict(types=["#2"], data=[_hash("#1", _hash("#0", page))]),
+            # by a chunk whose type is none of a page's, read as one
+            dict(types=["#1"], data=[_hash("json", page)], chunk_types=["json"], chunk_data=[page]),
+        ), 2):  # fmt: skip
+            row = await mallory("save_checkpoint", name, ["a"], id=f"c{number}", **arguments)
+            said.append((row["status"], row["missing"] and [h == wanted for h in row["missing"]]))
+            assert "s3cr3t" not in await _all_of(mallory, name), arguments
+        answers[wanted] = said
+    assert answers[there] == answers[nowhere]
+
+
+@pytest.mark.core
+async def test_what_waits_under_a_key_does_not_come_to_life_with_a_fork(mallory: Caller) -> None:
+    """A save that was never complete leaves pages; the thread that is forked into their place has another's chunks under it."""
+    page = _hash("json", SECRET) * 2
+    await mallory.rows(
+        "save_checkpoint", "rw/new", ["a"], ["#1"], [_hash("#0", page)], chunk_types=["#0"], chunk_data=[page]
+    )
+    assert (await mallory("fork_thread", "rw/fork", "rw/new"))["status"] == "ok"
+    row = await mallory("save_checkpoint", "rw/new", ["a"], ["#1"], [_hash("#0", page)], id="c2")
+    assert (row["status"], row["missing"]) == ("incomplete", [_hash("#0", page)])
+    assert "s3cr3t" not in await _all_of(mallory, "rw/new")
+
+
+@pytest.mark.core
+async def test_writes_and_counts_tell_nothing_of_the_source(mallory: Caller, root: Caller) -> None:
+    before = [dict(row) for row in await mallory.rows("threads")]
+    await root("save_checkpoint", "src/t", ["b"], ["json"], [b"2"], id="c3")
+    await root("put_writes", "src/t", "c1", "t", [0], ["a"], ["json"], [SECRET])
+    await root("prune_thread", "src/t", 1)
+    assert [dict(row) for row in await mallory.rows("threads")] == before
+    assert "s3cr3t" not in await _all_of(mallory, "rw/fork")
+    assert (await mallory("get_checkpoint", "rw/fork"))["id"] == "c1"
+    for run_id in ("r1", "r2"):
+        assert (await mallory("delete_runs", [run_id]))["removed"] == 0
+
+
+@pytest.mark.core
+async def test_other_peoples_run_ids_and_names_are_not_found(root: Caller, attacker: MakeAgent) -> None:
+    await root("save_checkpoint", "hid/t", ["a"], ["json"], [SECRET], id="c1", metadata={"run_id": "r1"})
+    await root("start_run", "hid/r", None, "flow", "json", SECRET)
+    mallory = await attacker("mallory", "read rw/**", "write rw/**", "write wo/**")
+    assert (await mallory("delete_runs", ["r1"]))["removed"] == 0
+    assert await mallory.rows("checkpoints", run_id="r1") == []
+    (taken,) = await mallory.rows("take_runs", ["flow"], 10, seconds(60)) or [None]
+    assert taken is None or taken["key"] is None
+    with refused("PS010"):
+        await mallory("fork_run", "hid/r", "rw/r")
+    with refused("PS010"):
+        await mallory("fork_thread", "hid/t", "rw/t")
+    assert (await root("get_checkpoint", "hid/t"))["status"] == "ok"

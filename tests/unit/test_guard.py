@@ -1,0 +1,162 @@
+"""Secrets are taken out of serialized data, which stays what it was in everything else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import ormsgpack
+import pytest
+from langchain_core.messages import HumanMessage
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from _secrets import SECRETS
+from pgstate import _guard, errors
+from pgstate._codec import JSON, decode, encode
+from pgstate._guard import Guard
+from pgstate._msgpack import exchanged
+
+KEY = SECRETS["anthropic_api_key"]
+RULE = "[redacted:anthropic_api_key]"
+SERDE = JsonPlusSerializer()
+
+
+@pytest.fixture
+def resolved() -> Iterator[dict[str, str]]:
+    yield _guard._resolved
+    _guard._resolved.clear()
+
+
+@pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
+@pytest.mark.parametrize("length", [0, 3, 40, 200, 300, 70_000])
+def test_texts_of_any_length_are_put_together_anew(secret: str, length: int) -> None:
+    filler = "x" * length + " " if length else ""
+    value = {
+        "a": [f"{filler}{secret}", 65, "A", None, 1.5, -7, 2**40, True],
+        "n": {f"{secret}": b"raw \xff"},
+        "u": "\u00e9\U0001f989",
+    }
+    data = ormsgpack.packb(value)
+    clean = Guard().typed("msgpack", data)
+    rule = next(name for name, one in SECRETS.items() if one == secret)
+    assert ormsgpack.unpackb(clean) == {
+        "a": [f"{filler}[redacted:{rule}]", 65, "A", None, 1.5, -7, 2**40, True],
+        "n": {f"[redacted:{rule}]": b"raw \xff"},
+        "u": "\u00e9\U0001f989",
+    }
+    assert Guard("off").typed("msgpack", data) == data
+
+
+def test_a_length_that_looks_like_a_letter_hides_nothing() -> None:
+    for length in range(48, 123):
+        text = KEY + " " + "y" * (length - len(KEY) - 1) if length > len(KEY) + 1 else KEY[:length]
+        clean = ormsgpack.unpackb(Guard().typed("msgpack", ormsgpack.packb([text, 65])))
+        assert KEY[:40] not in clean[0]
+        assert clean[1] == 65
+
+
+@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [v], lambda v: {"k": [v, {"deep": [v]}]}])
+def test_objects_of_the_langgraph_serializer(wrap: Any) -> None:
+    value = wrap(HumanMessage(content=f"my key is {KEY}", id="m1", additional_kwargs={"token": KEY}))
+    type_, data = SERDE.dumps_typed(value)
+    clean = Guard().typed(type_, data)
+    assert KEY.encode() not in clean
+    wanted = wrap(HumanMessage(content=f"my key is {RULE}", id="m1", additional_kwargs={"token": RULE}))
+    assert SERDE.loads_typed((type_, clean)) == wanted
+
+
+def test_what_is_cut_off_is_no_messagepack() -> None:
+    whole = ormsgpack.packb({"k": [KEY, "a" * 300, b"b" * 300, 2**40]})
+    for end in range(1, len(whole)):
+        try:
+            assert exchanged(whole[:end], str.upper) is not None  # cut between two objects
+        except ValueError:
+            continue
+    with pytest.raises(ValueError, match="cut off"):
+        exchanged(whole[:30], str)
+
+
+def test_forms_that_cannot_be_written_are_refused_by_rule() -> None:
+    for value in (KEY, [KEY, 1], {"k": "x" * 70 + KEY}):
+        with pytest.raises(errors.SecretRefused) as caught:
+            Guard().typed("pickle", pickle.dumps(value))
+        assert "anthropic_api_key" in str(caught.value)
+        assert KEY not in str(caught.value)
+    harmless = pickle.dumps({"task-1": "sk-learn", "u": "https://example.org/a@b"})
+    assert Guard().typed("pickle", harmless) == harmless
+
+
+def test_chunks_that_have_passed_are_not_looked_at_again() -> None:
+    class Counting(Guard):
+        seen = 0
+
+        def typed(self, type_: str, data: bytes) -> bytes:
+            self.seen += 1
+            return super().typed(type_, data)
+
+    state = {"messages": [{"n": n, "text": "t" * 600} for n in range(50)], "long": "l" * 900}
+    guard = Counting()
+    encoded = encode(state, JSON, guard=guard)
+    assert guard.seen == 51
+    guard.seen = 0
+    state["messages"].append({"n": 50, "text": KEY})  # type: ignore[attr-defined]
+    again = encode(state, JSON, guard=guard, passed=frozenset(encoded.chunks))
+    assert guard.seen == 1
+    back = decode(again.names, again.types, again.data, again.chunks)
+    assert back["messages"] == [*state["messages"][:-1], {"n": 50, "text": RULE}]  # type: ignore[index]
+    assert not any(KEY.encode() in data for _, data in again.chunks.values())
+
+
+@pytest.mark.parametrize("serializer", [JSON, SERDE], ids=["json", "msgpack"])
+@pytest.mark.parametrize("size", [1, 3, 40, 700])
+def test_roots_leaves_and_channels_of_all_sizes(serializer: Any, size: int) -> None:
+    state = {
+        "one": KEY,
+        "text": "w" * 500 + " " + KEY,
+        "list": [f"{KEY} {n}" + "z" * (n % 7) for n in range(size)],
+        "few": [KEY],
+    }
+    encoded = encode(state, serializer, guard=Guard())
+    held = b"".join([*(data or b"" for data in encoded.data), *(data for _, data in encoded.chunks.values())])
+    assert KEY.encode() not in held
+    back = decode(encoded.names, encoded.types, encoded.data, encoded.chunks, serializer)
+    assert back == json.loads(json.dumps(state).replace(KEY, RULE))
+
+
+def test_resolved_credentials_become_handles(resolved: dict[str, str]) -> None:
+    value = 'pass"word\u00e9\\1'
+    _guard.remember(value, "$CRED{db}")
+    _guard.remember("short", "$CRED{short}")
+    assert set(resolved.values()) == {"$CRED{db}"} and value in resolved
+    assert _guard.scrub(f"a {value} b") == "a $CRED{db} b"
+    for ascii_ in (True, False):
+        assert json.loads(_guard.scrub(json.dumps({"v": value}, ensure_ascii=ascii_))) == {"v": "$CRED{db}"}
+    for guard in (Guard(), Guard("off")):
+        assert ormsgpack.unpackb(guard.typed("msgpack", ormsgpack.packb([value]))) == ["$CRED{db}"]
+        assert guard.typed("json", json.dumps(value).encode()) == b'"$CRED{db}"'
+    with pytest.raises(errors.SecretRefused) as caught:
+        Guard("off").typed("pickle", pickle.dumps(value))
+    assert value not in str(caught.value)
+
+
+def test_logs_are_cleaned(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("pgstate")
+    with caplog.at_level("INFO", "pgstate"):
+        log.info("connecting to %s", f"postgresql{SECRETS['connection_string']}db")
+        try:
+            raise ValueError(KEY)
+        except ValueError:
+            log.exception("failed")
+        log.info("nothing %d %s", 1, "there")
+    assert KEY not in caplog.text
+    assert "postgresql[redacted:connection_string]db" in caplog.text
+    assert RULE in caplog.text
+    assert "nothing 1 there" in caplog.text
+
+
+def test_a_mode_has_a_name() -> None:
+    with pytest.raises(errors.InvalidArgument):
+        Guard("loud")
