@@ -95,8 +95,7 @@ async def test_every_function_that_agents_call_is_called(admin: asyncpg.Connecti
     }
     assert called <= there
     # put, merge and so on are what write_one and write_many do; key() and labels() are done by the client; matches()
-    # is for SQL;
-    # me() is part of info(), wake_lane() of write_and_wake()
+    # is for SQL; me() is part of info(), wake_lane() of write_and_wake()
     assert there - called == {
         "claim_next", "fail", "put", "put_many", "merge", "merge_many", "delete", "delete_many", "complete", "key", "labels", "matches", "me", "wake_lane", *(there & {"prune"}),
     }  # fmt: skip
