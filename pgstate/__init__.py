@@ -13,6 +13,7 @@ from pgstate._areas.threads import Thread
 from pgstate._areas.typed import TypedState
 from pgstate._embedding import Embedding
 from pgstate._keys import key
+from pgstate._prompt import labels, render_for_prompt
 from pgstate.client import BoundState, State, connect
 from pgstate.errors import (
     AccessDenied,
@@ -28,6 +29,7 @@ from pgstate.errors import (
     RunHeld,
     RunMissing,
     RunTimeout,
+    SecretRefused,
     SignalTimeout,
     StaleToken,
     StepFailed,
@@ -46,6 +48,7 @@ from pgstate.types import (
     Checkpoint,
     CheckpointInfo,
     Claim,
+    CredentialGrant,
     Effective,
     Entry,
     Failed,
@@ -55,6 +58,7 @@ from pgstate.types import (
     FoundPage,
     Grant,
     Group,
+    HardenStep,
     HeldClaim,
     Info,
     Maintained,
@@ -94,6 +98,7 @@ __all__ = [
     "Claim",
     "ClaimHeld",
     "Context",
+    "CredentialGrant",
     "CursorExpired",
     "Effective",
     "Embedding",
@@ -105,6 +110,7 @@ __all__ = [
     "FoundPage",
     "Grant",
     "Group",
+    "HardenStep",
     "HeldClaim",
     "Info",
     "LeaseLost",
@@ -129,6 +135,7 @@ __all__ = [
     "RunTimeout",
     "Runs",
     "SearchRule",
+    "SecretRefused",
     "SignalTimeout",
     "StaleToken",
     "State",
@@ -152,8 +159,10 @@ __all__ = [
     "current_run",
     "errors",
     "key",
+    "labels",
     "ops",
     "reducers",
+    "render_for_prompt",
     "step",
     "workflow",
 ]

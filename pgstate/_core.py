@@ -58,7 +58,8 @@ class Core:
         self.hub = Hub(source, self.stats, timeout)
         self.closed = False
         self._waker = Waker(source, self.stats, timeout)
-        self._queues: dict[tuple[str, str | None], Gatherer] = {}
+        # by the kind of name too: one with a ticket is not the bare one
+        self._queues: dict[tuple[str, str | None, type], Gatherer] = {}
         # what the areas keep for all views of this client
         self.kept: dict[object, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -104,9 +105,9 @@ class Core:
     ) -> Gatherer:
         """The queue of one kind of an agent's operations, made when it is first asked for."""
         self._check_open()
-        found = self._queues.get((kind, agent))
+        found = self._queues.get((kind, agent, type(agent)))
         if found is None:
-            found = self._queues[kind, agent] = Gatherer(
+            found = self._queues[kind, agent, type(agent)] = Gatherer(
                 statement, lanes=lanes, ordered=ordered, stats=self.stats, retire=partial(self._end_lane, agent)
             )
         return found

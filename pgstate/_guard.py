@@ -5,36 +5,42 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
 
 from pgstate import _secrets
 from pgstate._msgpack import exchanged
+from pgstate.encryption import SEALED, Keys, Sealing
 from pgstate.errors import InvalidArgument, SecretRefused
+
+# (name, purpose) to the credential; also a coroutine function
+Resolver: TypeAlias = Callable[[str, str], str | Awaitable[str] | None]
 
 # A shorter one would be found everywhere.
 _SHORTEST = 6
 _MOST_RESOLVED = 1000
+# Was without secrets before it was sealed.
+_SEALED = (SEALED, f"+{SEALED}")
 
-# Credentials that were resolved in this process, and the handle that stands for each; those resolved last. Of all
-# clients: what one has resolved another must not write either, and spans and logs are the process's.
+# Credentials that were resolved in this process, each as it is and as it stands in JSON, and the handle for it; those
+# resolved last. Of all clients: what one has resolved another must not write either, and spans and logs are of all.
 _resolved: OrderedDict[str, str] = OrderedDict()
 
 
 def remember(value: str, handle: str) -> None:
     """From now on the handle stands for this value in all that is written."""
     if len(value) >= _SHORTEST:
-        _resolved[value] = handle
-        _resolved.move_to_end(value)
+        for form in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], value):
+            _resolved[form] = handle
+            _resolved.move_to_end(form)
         while len(_resolved) > _MOST_RESOLVED:
             _resolved.popitem(last=False)
 
 
 def scrub(text: str) -> str:
-    """A text with handles in place of credentials that were resolved; also as they are written inside JSON."""
-    for value, handle in _resolved.items():
-        text = text.replace(value, handle)
-        for form in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
-            if form != value:
-                text = text.replace(form, handle)
+    """A text, or the text of JSON, with handles in place of credentials that were resolved."""
+    for form, handle in _resolved.items():
+        text = text.replace(form, handle)
     return text
 
 
@@ -46,10 +52,16 @@ def clean(text: str) -> str:
 class Guard:
     """What one client does with secrets in serialized data: redact, or off."""
 
-    def __init__(self, mode: str = "redact") -> None:
+    def __init__(self, mode: str = "redact", resolver: Resolver | None = None, keys: Keys | None = None) -> None:
+        self.resolver = resolver
         if mode not in ("redact", "off"):
             raise InvalidArgument(f"guard is redact or off, not {mode!r:.40}")
         self.redacts = mode == "redact"
+        self._keys = keys
+
+    def sealed(self, serializer: Any, origin: str = "") -> Any:
+        """The serializer, or with encryption one that seals what it makes; without secrets then, too."""
+        return serializer if self._keys is None else Sealing(serializer, self._keys, origin, self.typed)
 
     def text(self, text: str) -> str:
         """A text, or the text of JSON, without secrets."""
@@ -60,7 +72,7 @@ class Guard:
     def typed(self, type_: str, data: bytes) -> bytes:
         """A serializer's bytes without secrets, of the same form. What is encrypted passes. Raises SecretRefused for a
         secret in a form that nobody here can write (pickle)."""
-        if not self._suspects(data):
+        if type_ in _SEALED or not self._suspects(data):
             return data
         if type_ in ("json", "+json", "error"):
             return self.text(data.decode("utf-8", "surrogatepass")).encode("utf-8", "surrogatepass")
@@ -79,9 +91,8 @@ class Guard:
         return self._checked(type_, data)
 
     def _suspects(self, data: bytes) -> bool:
-        for value in _resolved:
-            if value.encode() in data or json.dumps(value)[1:-1].encode() in data:
-                return True
+        if any(form.encode() in data for form in _resolved):
+            return True
         return self.redacts and _secrets.suspect(data)
 
     def _parts(self, type_: str, data: bytes) -> bytes:
@@ -98,7 +109,7 @@ class Guard:
     def _checked(self, type_: str, data: bytes) -> bytes:
         rule = _secrets.rule_inside(data.decode("latin-1")) if self.redacts else None
         if rule is None:
-            rule = next((handle for value, handle in _resolved.items() if value.encode() in data), None)
+            rule = next((handle for form, handle in _resolved.items() if form.encode() in data), None)
         if rule is not None:
             raise SecretRefused(
                 f"what is to be saved holds a secret ({rule}), in a form that cannot be redacted ({type_:.40})"

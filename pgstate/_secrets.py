@@ -8,26 +8,24 @@ from functools import cache
 from pgstate import _paths
 
 # Every match of a rule contains one of these: looked for first, at a fiftieth of what the rules cost.
-_NEEDLES = (
-    *(
-        "sk-",
-        "://",
-        "eyJ",
-        "KIA",
-        "SIA",
-        "AIza",
-        "hf_",
-        "gsk_",
-        "xai-",
-        "glpat-",
-        "xox",
-        "xapp-",
-        "gho_",
-        "ghp_",
-        "ghs_",
-    ),
-    *("ghu_", "ghr_", "_pat_", "k_live_", "npm_", "pypi-A", "AccountKey=", "PRIVATE KEY"),
-)
+_NEEDLES_OF = {
+    "aws_access_key": ("KIA", "SIA"),
+    "google_api_key": ("AIza",),
+    "azure_storage_key": ("AccountKey=",),
+    "anthropic_api_key": ("sk-ant-",),
+    "openai_api_key": ("sk-",),
+    "model_provider_key": ("sk-", "gsk_", "xai-"),
+    "huggingface_token": ("hf_",),
+    "github_token": ("gho_", "ghp_", "ghs_", "ghu_", "ghr_", "_pat_"),
+    "gitlab_token": ("glpat-",),
+    "slack_token": ("xox", "xapp-"),
+    "stripe_key": ("k_live_",),
+    "registry_token": ("npm_", "pypi-A"),
+    "private_key": ("PRIVATE KEY",),
+    "jwt": ("eyJ",),
+    "connection_string": ("://",),
+}
+_NEEDLES = tuple(dict.fromkeys(needle for needles in _NEEDLES_OF.values() for needle in needles))
 _ROW = re.compile(r"\['([a-z_]+)', '(.*)'\]")
 _HINT = re.compile(r"return '(.*)';")
 
@@ -73,16 +71,20 @@ def _suspect(text: str) -> bool:
     return False
 
 
+def _likely(text: str) -> list[tuple[str, re.Pattern[str]]]:
+    return [rule for rule in rules() if any(needle in text for needle in _NEEDLES_OF[rule[0]])]
+
+
 def rule_of(text: str) -> str | None:
     """The first rule that something in the text fits, as `_secret_rule()`."""
     if _suspect(text):
-        return next((name for name, pattern in rules() if pattern.search(text)), None)
+        return next((name for name, pattern in _likely(text) if pattern.search(text)), None)
     return None
 
 
 def redact(text: str) -> str:
     """The text with [redacted:rule] in place of each secret, as `_redact()`."""
     if _suspect(text):
-        for name, pattern in rules():
+        for name, pattern in _likely(text):
             text = pattern.sub(f"[redacted:{name}]", text)
     return text

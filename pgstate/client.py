@@ -16,6 +16,7 @@ from pgstate._areas._workflow import connector
 from pgstate._areas.access import Access
 from pgstate._areas.audit import Audit
 from pgstate._areas.claims import Claims
+from pgstate._areas.credentials import Credentials
 from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
 from pgstate._areas.policies import Policies
@@ -25,12 +26,14 @@ from pgstate._areas.threads import Threads
 from pgstate._areas.typed import Typed
 from pgstate._bound import BoundCore
 from pgstate._calls import access
+from pgstate._calls._tickets import Ticketed
 from pgstate._core import Core
 from pgstate._embedding import Embedding
-from pgstate._guard import Guard
+from pgstate._guard import Guard, Resolver
 from pgstate._keys import check_key
 from pgstate._links import link
 from pgstate._source import AddressSource, EngineSource, PoolSource, Source, examined, using
+from pgstate.encryption import Keys
 from pgstate.types import Info, Seconds, Stats
 
 if TYPE_CHECKING:
@@ -40,16 +43,24 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pgstate")
 
 
-class _Views(Claims, Feed, History, Access, Audit, Policies, Typed, Search, Threads, Durable):
+class _Views(Claims, Feed, History, Access, Audit, Credentials, Policies, Typed, Search, Threads, Durable):
     """All areas, and views of them."""
 
     def namespace(self, prefix: str) -> Self:
         """A view with keys and patterns relative to a prefix: `state.namespace("research/agent-1").get("findings")`."""
         return self._view(prefix=self._prefix + check_key(prefix) + "/")
 
-    def as_agent(self, name: str) -> Self:
-        """A view that acts as another agent: one delegated to this gateway, or any, for the login that installed."""
-        return self._view(agent=name)
+    def as_agent(self, name: str, *, ticket: str | None = None) -> Self:
+        """A view that acts as another agent: one delegated to this gateway, or any, for the login that installed.
+
+        `ticket` (`issue_ticket`) names the agent to a database that takes no bare names from this gateway. Called again
+        with a newer one, all views of that agent that have a ticket use it from their next statement on."""
+        if ticket is None:
+            return self._view(agent=name)
+        tickets: dict[str, Ticketed] = self._core.kept.setdefault(Ticketed, {})
+        agent = tickets.setdefault(name, Ticketed(name, ticket))
+        agent.ticket = ticket
+        return self._view(agent=agent)
 
     def with_timeout(self, timeout: Seconds) -> Self:
         """A view whose calls wait this many seconds for their answer."""
@@ -231,6 +242,8 @@ def connect(
     connections: int = 10,
     embed: Embedding | None = None,
     guard: str = "redact",
+    credentials: Resolver | None = None,
+    encryption: Keys | None = None,
 ) -> Connecting:
     """Connects to a PostgreSQL that has pgstate: `state = await connect(...)`, or `async with connect(...) as state`.
 
@@ -249,8 +262,10 @@ def connect(
     many seconds a call waits for its answer. `connections` is how many are opened at most, besides one for watches.
     `embed` makes vectors: of queries that are searched for, and, as this agent, of entries that wait for theirs.
     `guard` is what becomes of secrets in what the database cannot look into (checkpoints, results of steps, inputs and
-    signals of runs): "redact" or "off", whatever policies say. Raises Unreachable, AccessDenied, SchemaMissing,
-    SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
+    signals of runs): "redact" or "off", whatever policies say. `credentials` gives `resolve` the
+    credential of a name for a purpose; a coroutine function too. `encryption` seals that data (pgstate.encryption):
+    nobody reads it without the keys, and nothing in the database checks it.
+    Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
     """
     if sum(given is not None for given in (dsn, pool, engine)) > 1:
         raise errors.InvalidArgument("give one of dsn, pool and engine")
@@ -266,7 +281,8 @@ def connect(
         source = PoolSource(pool)
     elif engine is not None:
         source = EngineSource(engine)
-    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed, Guard(guard))
+    checked = Guard(guard, credentials, encryption)
+    return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed, checked)
 
 
 connector.append(connect)

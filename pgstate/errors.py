@@ -17,7 +17,7 @@ PgStateError
  ├─ NotRecorded           PS023   as of a time before the database recorded any
  ├─ OpIdReused            PS030   the idempotency key was used for another request
  ├─ LaneOutOfStep         PS031   the retry protection of a client was given wrong turns
- ├─ WrongKind             PS040   the key holds a thread or a run
+ ├─ WrongKind             PS040   the key holds another kind of entry
  ├─ VectorsUnavailable    PS050   pgvector is not installed in this database, or may not be used
  ├─ QuotaExceeded         PS060   the agent may not keep more, or not write more often
  ├─ Conflict                      the outcome of a write that was not made
@@ -83,7 +83,7 @@ class InvalidValue(PgStateError):
 
 
 class ValueTooLarge(PgStateError):
-    """The value is over the installation's limit (`Info.value_limit`, bytes)."""
+    """The value is over the installation's limit (`Info.value_limit`, bytes), or a checkpoint larger than 512 MB."""
 
     sqlstate = "PS004"
 
@@ -164,7 +164,7 @@ class LaneOutOfStep(PgStateError):
 
 
 class WrongKind(PgStateError):
-    """The key holds a thread or a run, which have functions of their own."""
+    """The key holds another kind of entry: values, threads and runs have functions of their own."""
 
     sqlstate = "PS040"
 

@@ -6,7 +6,7 @@ _A = "A1b2C3d4E5f6G7h8"
 
 SECRETS: dict[str, str] = {
     "aws_access_key": "AKI" + "AQ2W3E4R5T6Y7U2I3",
-    "google_api_key": "AIz" + "aSyD-1234567890abcdefghijklmnopqrstu",
+    "google_api_key": "AIz" + "aSyD-q7W2e9R4t1Y6u3I8o5P0a_S2d4F6g8h",
     "azure_storage_key": "Account" + "Key=" + _A * 5 + "abcdef==",
     "anthropic_api_key": "sk-" + "ant-api03-" + _A * 5,
     "openai_api_key": "sk-" + "proj-" + _A * 3,

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from pgstate import errors
 from pgstate._codec import JSON, Serializer
 from pgstate._guard import Guard
+from pgstate.encryption import Sealing
 from pgstate.types import Row
 
 # what JSON gives back as it was
@@ -179,7 +180,11 @@ class Values:
         """The value, validated if a type is wanted. Raises InvalidValue."""
         if type is None or data is None:
             return None
-        value = self._serializer.loads_typed((type, data))
+        if isinstance(self._serializer, Sealing):
+            type, data = self._serializer.opened(type, data)
+            value = self._serializer.inner.loads_typed((type, data))
+        else:
+            value = self._serializer.loads_typed((type, data))
         if wanted is None or type != "json":
             return value
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -161,7 +161,9 @@ class Waits(Steps):
                 )
                 if row["state"] != "open":
                     break
-                with self._wait(None, full):
+                # the end of one that another has started wakes nobody
+                own = row["created"] or ((info := await self._runs.get(child)) and info.parent == self._full)
+                with self._wait(None, full) if own else nullcontext():
                     await stirred.wait(LOOK_AGAIN)
         if row["state"] == "done":
             await self._record(place, "child", "done", row["result_type"], row["result"], 1, began)

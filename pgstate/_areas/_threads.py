@@ -20,6 +20,8 @@ from pgstate.types import Row
 # Hashes of chunks that are remembered, of all threads of a client: some 100 bytes each.
 _MOST_KNOWN = 200_000
 _ATTEMPTS = 4
+# Half of what PostgreSQL has room for in one value or statement, in which a checkpoint is saved and read.
+_MOST_BYTES = 512 << 20
 _ID = 7  # among what is said of a save
 
 _Place: TypeAlias = "tuple[str | None, str, str]"
@@ -87,7 +89,7 @@ async def save(
     """Saves a checkpoint of a full key and returns its outcome, which is not incomplete; the arguments are those of
     pgstate.save_checkpoint(). Chunks that the server is thought to have are not sent, unless it says that they are
     missing. Who knows itself what it has says so by `have`; then the root may name chunks that `encoded` does not have,
-    and the outcome is incomplete if the server has not either."""
+    and the outcome is incomplete if the server has not either. Raises ValueTooLarge."""
     known = Known.of(core)
     place = (agent, key, ns)
     named = have is not None
@@ -100,6 +102,10 @@ async def save(
 
     queue = core.queue("save", agent, partial(_save, core, agent), lanes=WRITE_LANES)
     size = sum(len(part or b"") for part in (*encoded.data, header))
+    if size + sum(len(data) for _, data in chunks.values()) > _MOST_BYTES:
+        raise errors.ValueTooLarge(
+            f"the checkpoint of {key} is larger than {_MOST_BYTES >> 20} MB: keep large parts elsewhere"
+        )
 
     for _ in range(_ATTEMPTS):
         sent = [chunks[digest] for digest in wanted]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ from pgstate import errors
 from pgstate._areas._base import Area, seconds, sqlstate_of
 from pgstate._calls import access
 from pgstate._calls._run import Connection
-from pgstate.types import AccessReason, Agent, Effective, Grant, Group, Info, Quota, Seconds
+from pgstate.types import AccessReason, Agent, Effective, Grant, Group, HardenStep, Info, Quota, Seconds
 
 
 class Access(Area):
@@ -184,6 +184,51 @@ class Access(Area):
         with self._to("list quotas"):
             rows = await self._core.call(lambda c, left: access.quotas(c, self._agent, timeout=left), self._timeout)
         return [Quota(**row) for row in rows]
+
+    async def harden(
+        self,
+        gateway: str | None = None,
+        *,
+        agents: Sequence[str] | None = None,
+        logins: bool = False,
+        prefix: str = "",
+        tickets: bool = False,
+        dry_run: bool = False,
+    ) -> list[HardenStep]:
+        """Goes from one login for everything to isolation: a `gateway`, which acts for the agents delegated to it, or
+        with `logins` a database login for each agent, called `prefix` and the agent's name. `agents` are made if there
+        are none; without, all that are registered, but for readers. With `tickets` the gateway names agents by tickets
+        alone. Makes what is missing, database roles too, without passwords, all or nothing, and returns the steps; with
+        `dry_run` it does nothing else. Raises InvalidArgument, AccessDenied (needs admin on everything, and
+        CREATEROLE)."""
+        names = None if agents is None else list(agents)
+        with self._to("harden", "admin on everything"):
+            rows = await self._core.once(
+                lambda c: access.harden(c, gateway, names, logins, prefix, tickets, dry_run, timeout=self._timeout),
+                self._timeout,
+            )
+        return [HardenStep(**row) for row in rows]
+
+    async def issue_ticket(self, login: str, agent: str, *, ttl: Seconds = 300.0) -> str:
+        """A signed ticket by which the gateway `login` names an agent: `state.as_agent(agent, ticket=...)` there. It is
+        good for that login and agent, for `ttl` seconds (a day at most). Whoever could ask for any, an administrator,
+        should not be in the gateway's process; an agent's own login may ask for its own. Raises InvalidArgument,
+        AccessDenied."""
+        span = seconds(ttl)
+        with self._to(f"issue a ticket for {agent}", "admin on everything"):
+            return await self._core.call(
+                lambda c, left: access.issue_ticket(c, login, agent, span, timeout=left), self._timeout
+            )
+
+    async def require_tickets(self, login: str, required: bool = True) -> None:
+        """From now on a gateway names agents by tickets alone: SQL that is injected into it acts for nobody whose
+        ticket it does not have. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
+        await self._administer(access.require_tickets, login, required)
+
+    async def rotate_ticket_keys(self, grace: Seconds = 3600.0) -> None:
+        """Signs tickets with a new key from now on. Those that are about are taken for `grace` seconds yet; 0 ends them
+        at once. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
+        await self._administer(access.rotate_ticket_keys, seconds(grace))
 
     async def _administer(self, call: Any, *args: str | bool | int | timedelta | datetime | None) -> None:
         # as the login itself, and once: a second try of what may have happened would say that it exists already

@@ -41,7 +41,7 @@ class Runs(Area):
         super().__init__(state._core, state._agent, state._prefix, state._timeout)
         self._state = state
         self._bound = bound
-        self._values = Values(serializer, self._core.guard)
+        self._values = Values(self._core.guard.sealed(serializer), self._core.guard)
 
     def with_serializer(self, serializer: Serializer) -> Self:
         """A view whose inputs, results and signals, and those of the runs that it works on, go through another

@@ -81,7 +81,8 @@ class Thread(Area):
         super().__init__(core, agent, prefix, timeout)
         self._full = full
         self._ns = namespace
-        self._serializer = serializer
+        self._given = serializer
+        self._serializer = core.guard.sealed(serializer, full)
         self._last: str | None = None
 
     @property
@@ -94,7 +95,7 @@ class Thread(Area):
         return self._other(self._full, f"{self._ns}|{name}" if self._ns else name)
 
     def _other(self, full: str, namespace: str) -> Self:
-        return type(self)(self._core, self._agent, self._prefix, self._timeout, full, namespace, self._serializer)
+        return type(self)(self._core, self._agent, self._prefix, self._timeout, full, namespace, self._given)
 
     async def save(
         self,

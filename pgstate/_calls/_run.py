@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from pgstate import errors
+from pgstate._calls._tickets import Ticketed, sent
 from pgstate.types import Row
 
 # or, for statements alone, what has its fetch()
@@ -35,6 +36,8 @@ class ReadOnly(errors.DatabaseError):
 
 async def fetch(connection: Connection, sql: str, *args: object, timeout: float | None) -> Sequence[Row]:
     """Rows of a statement."""
+    if Ticketed.used:
+        args = tuple(sent(args))
     try:
         rows: Sequence[Row] = await connection.fetch(sql, *args, timeout=timeout)
     except errors.PgStateError:

@@ -150,9 +150,54 @@ async def endorse(
     return await fetch_row(connection, sql, key, version, trust, agent, timeout=timeout)
 
 
+async def allow_credential(connection: Connection, agent: str, name: str, purpose: str, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.allow_credential($1, $2, $3)", agent, name, purpose, timeout=timeout)
+
+
+async def disallow_credential(connection: Connection, agent: str, name: str, purpose: str, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.disallow_credential($1, $2, $3)", agent, name, purpose, timeout=timeout)
+
+
+async def credentials(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
+    sql = "select agent, name, purpose, granted_by, granted_at from pgstate.credentials($1)"
+    return await fetch(connection, sql, agent, timeout=timeout)
+
+
+async def use_credential(connection: Connection, name: str, purpose: str, agent: str | None, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.use_credential($1, $2, $3)", name, purpose, agent, timeout=timeout)
+
+
 async def quotas(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
     sql = (
         "select agent, entries, bytes, writes_per_minute, used_entries, used_bytes, used_writes, set_by, set_at "
         "from pgstate.quotas($1)"
     )
     return await fetch(connection, sql, agent, timeout=timeout)
+
+
+async def issue_ticket(connection: Connection, login: str, agent: str, ttl: timedelta, *, timeout: float) -> str:
+    sql = "select pgstate.issue_ticket($1, $2, $3) as ticket"
+    return str((await fetch_row(connection, sql, login, agent, ttl, timeout=timeout))["ticket"])
+
+
+async def require_tickets(connection: Connection, login: str, required: bool, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.require_tickets($1, $2)", login, required, timeout=timeout)
+
+
+async def rotate_ticket_keys(connection: Connection, grace: timedelta, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.rotate_ticket_keys($1)", grace, timeout=timeout)
+
+
+async def harden(
+    connection: Connection,
+    gateway: str | None,
+    agents: list[str] | None,
+    logins: bool,
+    prefix: str,
+    tickets: bool,
+    dry_run: bool,
+    *,
+    timeout: float,
+) -> Sequence[Row]:
+    sql = "select action, agent, login, state, note from pgstate.harden($1, $2, $3, $4, $5, $6)"
+    return await fetch(connection, sql, gateway, agents, logins, prefix, tickets, dry_run, timeout=timeout)

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from pgstate._calls._run import Connection, fetch, fetch_row
+from pgstate._guard import scrub
 from pgstate.types import Row
 
 _COLUMNS = "status, key, value::text as value, version, token, lease_until, attempts, retry_in"
@@ -134,7 +135,11 @@ async def fail_many(
         f"select {_OUTCOME} from {_LOCK_TIMEOUT.format('$9')} "
         "pgstate.fail_many($1, $2, $3, $4, $5, $6, $7, case when s.set then $8::text end)"
     )
-    return await fetch(connection, sql, *columns[:5], lane, turn, agent, lock_timeout, timeout=timeout)
+    keys, tokens, said, retry_ins, op_ids = columns[:5]
+    # what a credential that was resolved had to do with it is told by its handle
+    said = said and [None if one is None else scrub(one) for one in said]
+    args = (keys, tokens, said, retry_ins, op_ids, lane, turn, agent, lock_timeout)
+    return await fetch(connection, sql, *args, timeout=timeout)
 
 
 async def tasks(

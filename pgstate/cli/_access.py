@@ -13,7 +13,7 @@ from pgstate.cli._input import KeyArgument, duration
 _PANEL = "Access"
 _RIGHTS = ("read", "write", "admin")
 _AGENTS = ("agent", "login", "gateways", "all_rights", "created_at")
-_GRANTS = ("agent", "subtree", "right", "deny", "until", "granted_by", "granted_at")
+_GRANTS = ("agent", "subtree", "right", "granted_by", "granted_at", "deny", "until")
 
 NameArgument: TypeAlias = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
 LoginArgument: TypeAlias = Annotated[str, typer.Argument(metavar="LOGIN", help="A database role that logs in.")]

@@ -8,8 +8,11 @@ from pgstate.cli import (
     _access,
     _audit,
     _claims,
+    _credentials,
+    _doctor,
     _entries,
     _groups,
+    _harden,
     _history,
     _langgraph,
     _migrate,
@@ -59,8 +62,11 @@ _tasks.register(app)
 _runs.register(app)
 _access.register(app)
 _groups.register(app)
+_harden.register(app)
 _audit.register(app)
+_credentials.register(app)
 _policies.register(app)
 _langgraph.register(app)
 _migrate.register(app)
+_doctor.register(app)
 _servers.register(app)

@@ -1,4 +1,4 @@
-"""get, put, merge, rm, ls."""
+"""get, put, merge, rm, ls, namespaces."""
 
 from __future__ import annotations
 
@@ -226,6 +226,27 @@ async def ls(
         cli.out.note(f"perhaps more: continue with --after {after}, or use --all")
 
 
+async def namespaces(
+    cli: Cli,
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="'memory/**', or nothing for everything readable.")
+    ] = "",
+    matching: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only those that match this too.")
+    ] = None,
+    depth: Annotated[int | None, typer.Option(min=1, metavar="N", help="Cut short to this many segments.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=_MAX_PAGE, metavar="N", help="At most this many.")] = 100,
+    offset: Annotated[int, typer.Option(min=0, metavar="N", help="Pass over as many.")] = 0,
+) -> None:
+    """Lists the keys under which there are entries: theirs without the last segment, each once."""
+    async with cli.connect() as state:
+        found = await state.namespaces(pattern, matching=matching or (), depth=depth, limit=limit, offset=offset)
+    empty = f"nothing matches {pattern}" if pattern else "nothing is there"
+    cli.out.table(({"namespace": name} for name in found), ("namespace",), empty=empty)
+    if len(found) == limit:
+        cli.out.note(f"perhaps more: continue with --offset {offset + limit}")
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     command(app, "get", panel=_PANEL)(get)
@@ -233,3 +254,4 @@ def register(app: typer.Typer) -> None:
     command(app, "merge", panel=_PANEL, values=True)(merge)
     command(app, "rm", panel=_PANEL)(rm)
     command(app, "ls", panel=_PANEL)(ls)
+    command(app, "namespaces", panel=_PANEL)(namespaces)

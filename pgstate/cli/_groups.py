@@ -1,4 +1,4 @@
-"""groups, access, quota."""
+"""groups, access, quota, ticket."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from pgstate.cli._command import Cli, command, group
 from pgstate.cli._exit import DENIED, USAGE
+from pgstate.cli._input import duration
 
 _PANEL = "Access"
 _GROUPS = ("group", "members", "created_at")
@@ -99,6 +100,45 @@ async def set_quota(
     cli.out.outcome(row, ("agent",), f"agent {name} has {'no' if none else 'a'} quota")
 
 
+LoginArgument: TypeAlias = Annotated[str, typer.Argument(metavar="LOGIN", help="The gateway's login.")]
+
+
+async def ticket_issue(
+    cli: Cli,
+    login: LoginArgument,
+    name: NameArgument,
+    ttl: Annotated[float, typer.Option(parser=duration, metavar="DURATION", help="How long it is good for.")] = 300.0,
+) -> None:
+    """Prints a ticket by which a gateway names an agent."""
+    async with cli.connect() as state:
+        ticket = await state.issue_ticket(login, name, ttl=ttl)
+    cli.out.outcome({"ticket": ticket}, ("ticket",), ticket)
+
+
+async def ticket_require(
+    cli: Cli,
+    login: LoginArgument,
+    off: Annotated[bool, typer.Option("--off", help="Take names again.")] = False,
+) -> None:
+    """Has a gateway name agents by tickets alone."""
+    async with cli.connect() as state:
+        await state.require_tickets(login, not off)
+    said = "takes names too" if off else "names agents by tickets alone"
+    cli.out.outcome({"login": login, "tickets": not off}, ("login", "tickets"), f"{login} {said}")
+
+
+async def ticket_rotate(
+    cli: Cli,
+    grace: Annotated[
+        float, typer.Option(parser=duration, metavar="DURATION", help="How long older tickets are taken yet.")
+    ] = 3600.0,
+) -> None:
+    """Signs tickets with a new key from now on."""
+    async with cli.connect() as state:
+        await state.rotate_ticket_keys(grace)
+    cli.out.outcome({"grace": grace}, ("grace",), f"tickets are signed anew; older ones are good for {grace:g} seconds")
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     sub, alone = group(app, "groups", panel=_PANEL)
@@ -111,3 +151,8 @@ def register(app: typer.Typer) -> None:
     sub, alone = group(app, "quota", panel=_PANEL)
     alone(quotas)
     command(sub, "set")(set_quota)
+    sub = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Tickets by which gateways name agents.")
+    app.add_typer(sub, name="ticket", rich_help_panel=_PANEL)
+    command(sub, "issue")(ticket_issue)
+    command(sub, "require")(ticket_require)
+    command(sub, "rotate")(ticket_rotate)

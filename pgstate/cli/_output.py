@@ -42,6 +42,7 @@ _RIGHT = ("version", "attempts", "token", "priority", "checkpoints", "bytes", "s
 # Longer values cost more to lay out than anybody reads on one line.
 _LONGEST = 2000
 _LEAST_VALUE = 20
+_LONG = ("value", "error")
 _PIPE_WIDTH = 120
 _GAP = 3  # between two columns of a table
 
@@ -94,12 +95,7 @@ class Output:
         heads = {name: name.removesuffix("_at").replace("_", " ") for name in shown}
         texts = {name: [_shown(row[name]) for row in rows] for name in shown}
         widths = {name: max(cell_len(text) for text in [heads[name], *texts[name]]) for name in shown}
-        # What is long gets what the other columns leave; Rich by itself would narrow those for its sake.
-        long = next((name for name in ("value", "error") if name in shown), None)
-        others = sum(width + _GAP for name, width in widths.items() if name != long)
-        room = max(_LEAST_VALUE, console.width - others - _GAP)
-        # what wraps is narrowed first, down to nothing, unless it has a width
-        narrow = others + _GAP + _LEAST_VALUE > console.width
+        _fit(widths, console.width)
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
         for name in shown:
             table.add_column(
@@ -109,14 +105,10 @@ class Output:
                 # a key is to be read and copied whole
                 overflow="fold" if name == "key" else "ellipsis",
                 no_wrap=name != "key",
-                width=min(widths[name], console.width // 3) if name == "key" and narrow else None,
+                width=widths[name],
             )
         for index in range(len(rows)):
-            cells = [Text(texts[name][index]) for name in shown]
-            for name, cell in zip(shown, cells, strict=True):
-                if name == long:
-                    cell.truncate(room, overflow="ellipsis")
-            table.add_row(*cells)
+            table.add_row(*(Text(texts[name][index]) for name in shown))
         console.print(table)
 
     def line(self, row: Row, shown: Sequence[str], *, flush: bool = True) -> None:
@@ -232,3 +224,17 @@ def _shown(value: Any) -> str:
         return "yes" if value else ""
     text = _plain(value)
     return visible(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")
+
+
+def _fit(widths: dict[str, int], room: int) -> None:
+    """Narrows columns until all have room: what is long first, then the widest; a key not below a quarter."""
+    excess = sum(widths.values()) + _GAP * (len(widths) - 1) - room
+    for _ in range(excess):
+        name = max(widths, key=lambda name: _may_lose(name, widths[name], room))
+        widths[name] = max(widths[name] - 1, 1)
+
+
+def _may_lose(name: str, width: int, room: int) -> tuple[bool, int]:
+    if name == "key" and width <= room // 4:
+        return False, 0
+    return name in _LONG and width > _LEAST_VALUE, width

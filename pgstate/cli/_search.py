@@ -45,6 +45,11 @@ async def find(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="At most this many.")] = 10,
     after: Annotated[str | None, typer.Option(metavar="PLACE", help="Continue behind a page.")] = None,
+    offset: Annotated[int, typer.Option(min=0, max=1_000_000, metavar="N", help="Pass over as many.")] = 0,
+    order: Annotated[
+        str | None,
+        typer.Option(metavar="newest", help="Those written last first; without QUERY, and pages go on by --offset."),
+    ] = None,
 ) -> None:
     """Finds entries by their words, by a filter on their values, or both, best first.
 
@@ -56,11 +61,21 @@ async def find(
     if fits is not None and not isinstance(fits, dict):
         raise cli.fail(USAGE, '--filter takes an object, such as {"status": "open"}')
     async with cli.connect() as state:
-        page = await state.search(pattern, query, filter=fits, limit=limit, after=after)
+        page = await state.search(
+            pattern,
+            query,
+            filter=fits,
+            limit=limit,
+            after=after,
+            offset=offset,
+            order=order,  # type: ignore[arg-type]
+        )
     shown = _LISTED if query is None else _FOUND
     cli.out.table((_row(found) for found in page), shown, empty=f"nothing is found in {pattern or 'anything readable'}")
     if page.after is not None:
         cli.out.note(f"perhaps more: continue with --after '{page.after}'")
+    elif order is not None and len(page) == limit:
+        cli.out.note(f"perhaps more: continue with --offset {offset + limit}")
 
 
 async def list_(cli: Cli) -> None:

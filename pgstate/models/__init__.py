@@ -22,6 +22,7 @@ from pgstate.models._access import (
     GroupMemberRow,
     LoginRow,
     ReachRow,
+    TicketKeyRow,
 )
 from pgstate.models._audit import Audit, AuditChainRow, AuditLinkRow, AuditPendingRow, AuditRow
 from pgstate.models._base import (
@@ -38,11 +39,13 @@ from pgstate.models._base import (
     search_rule_id_seq,
     signal_no_seq,
     thread_id_seq,
+    ticket_key_id_seq,
     usage_id_seq,
     vector_index_id_seq,
     version_floor,
     version_seq,
 )
+from pgstate.models._credentials import CredentialGrantRow
 from pgstate.models._entries import (
     ClaimLogRow,
     ClaimRow,
@@ -86,6 +89,7 @@ __all__ = [
     "Claim",
     "ClaimLogRow",
     "ClaimRow",
+    "CredentialGrantRow",
     "DelegationRow",
     "EmbeddingRow",
     "EmbeddingWantedRow",
@@ -123,6 +127,7 @@ __all__ = [
     "ThinningRow",
     "Thread",
     "ThreadRow",
+    "TicketKeyRow",
     "UsageRow",
     "VectorIndexRow",
     "Version",
@@ -138,6 +143,7 @@ __all__ = [
     "search_rule_id_seq",
     "signal_no_seq",
     "thread_id_seq",
+    "ticket_key_id_seq",
     "usage_id_seq",
     "vector_index_id_seq",
     "version_floor",

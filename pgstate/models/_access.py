@@ -68,6 +68,7 @@ class LoginRow(Model):
     folded_until: Mapped[datetime | None]
     quota: Mapped[False_]
     trust: Mapped[Trust]
+    tickets: Mapped[False_]
 
     agent: Mapped[AgentRow | None] = relationship("AgentRow", back_populates="logins", viewonly=True)
 
@@ -144,3 +145,16 @@ class ReachRow(Model):
     folded_until: Mapped[datetime | None]
     quota: Mapped[False_]
     trust: Mapped[Trust]
+
+
+class TicketKeyRow(Model):
+    """Table `ticket_key`: keys that sign tickets. The owner alone reads it."""
+
+    __tablename__ = "ticket_key"
+    __table_args__ = (PrimaryKeyConstraint("id", name="ticket_key_pkey"),)
+
+    id: Mapped[int] = mapped_column(server_default=text("nextval('pgstate.ticket_key_id_seq')"))
+    inner_pad: Mapped[bytes]
+    outer_pad: Mapped[bytes]
+    created_at: Mapped[datetime]
+    retired_at: Mapped[datetime | None]

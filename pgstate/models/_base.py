@@ -91,6 +91,7 @@ search_rule_id_seq = Sequence("search_rule_id_seq", data_type=Integer, metadata=
 vector_index_id_seq = Sequence("vector_index_id_seq", data_type=Integer, metadata=metadata)
 thread_id_seq = Sequence("thread_id_seq", metadata=metadata)
 usage_id_seq = Sequence("usage_id_seq", metadata=metadata)
+ticket_key_id_seq = Sequence("ticket_key_id_seq", data_type=Integer, metadata=metadata)
 run_id_seq = Sequence("run_id_seq", metadata=metadata)
 signal_no_seq = Sequence("signal_no_seq", metadata=metadata)
 claim_token_seq = Sequence("claim_token_seq", cache=1, metadata=metadata)

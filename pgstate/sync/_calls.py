@@ -33,6 +33,7 @@ from pgstate.types import (
     Checkpoint,
     CheckpointInfo,
     Claim,
+    CredentialGrant,
     Effective,
     Entry,
     Failed,
@@ -41,6 +42,7 @@ from pgstate.types import (
     FoundPage,
     Grant,
     Group,
+    HardenStep,
     HeldClaim,
     Info,
     Maintained,
@@ -77,9 +79,12 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """A view with keys and patterns relative to a prefix: `state.namespace("research/agent-1").get("findings")`."""
         return type(self)(lambda: self._its.namespace(prefix))
 
-    def as_agent(self, name: str) -> Self:
-        """A view that acts as another agent: one delegated to this gateway, or any, for the login that installed."""
-        return type(self)(lambda: self._its.as_agent(name))
+    def as_agent(self, name: str, *, ticket: str | None = None) -> Self:
+        """A view that acts as another agent: one delegated to this gateway, or any, for the login that installed.
+
+        `ticket` (`issue_ticket`) names the agent to a database that takes no bare names from this gateway. Called
+        again with a newer one, all views of that agent that have a ticket use it from their next statement on."""
+        return type(self)(lambda: self._its.as_agent(name, ticket=ticket))
 
     def with_timeout(self, timeout: Seconds) -> Self:
         """A view whose calls wait this many seconds for their answer."""
@@ -394,6 +399,43 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         before anything is refused. Without admin on everything, only the acting agent's own."""
         return self._run(self._its.quotas())
 
+    def harden(
+        self,
+        gateway: str | None = None,
+        *,
+        agents: Sequence[str] | None = None,
+        logins: bool = False,
+        prefix: str = "",
+        tickets: bool = False,
+        dry_run: bool = False,
+    ) -> builtins.list[HardenStep]:
+        """Goes from one login for everything to isolation: a `gateway`, which acts for the agents delegated to it,
+        or with `logins` a database login for each agent, called `prefix` and the agent's name. `agents` are made
+        if there are none; without, all that are registered, but for readers. With `tickets` the gateway names
+        agents by tickets alone. Makes what is missing, database roles too, without passwords, all or nothing, and
+        returns the steps; with `dry_run` it does nothing else. Raises InvalidArgument, AccessDenied (needs admin
+        on everything, and CREATEROLE)."""
+        return self._run(
+            self._its.harden(gateway, agents=agents, logins=logins, prefix=prefix, tickets=tickets, dry_run=dry_run)
+        )
+
+    def issue_ticket(self, login: str, agent: str, *, ttl: Seconds = 300.0) -> str:
+        """A signed ticket by which the gateway `login` names an agent: `state.as_agent(agent, ticket=...)` there. It
+        is good for that login and agent, for `ttl` seconds (a day at most). Whoever could ask for any, an
+        administrator, should not be in the gateway's process; an agent's own login may ask for its own. Raises
+        InvalidArgument, AccessDenied."""
+        return self._run(self._its.issue_ticket(login, agent, ttl=ttl))
+
+    def require_tickets(self, login: str, required: bool = True) -> None:
+        """From now on a gateway names agents by tickets alone: SQL that is injected into it acts for nobody whose
+        ticket it does not have. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(self._its.require_tickets(login, required))
+
+    def rotate_ticket_keys(self, grace: Seconds = 3600.0) -> None:
+        """Signs tickets with a new key from now on. Those that are about are taken for `grace` seconds yet; 0 ends
+        them at once. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(self._its.rotate_ticket_keys(grace))
+
     def audit(
         self,
         pattern: str = "",
@@ -427,6 +469,29 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """How long entries of the audit trail are kept (seconds or timedelta, a day at least), None for ever. Nobody
         can remove younger ones. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
         self._run(self._its.set_audit(keep=keep))
+
+    def resolve(self, value: Any, *, purpose: str) -> Any:
+        """A value with credentials in place of the handles `$CRED{name}` in its texts (keys of mappings are left),
+        for use at once: each is checked, recorded in the audit trail, and had from the resolver of
+        `connect(credentials=…)`. What it gives is remembered by this process: wherever it would be written from
+        now on, the handle is.
+
+        Raises AccessDenied (an administrator says by `allow_credential` who may have which credential for what),
+        InvalidArgument when there is no resolver, or it does not know the name."""
+        return self._run(self._its.resolve(value, purpose=purpose))
+
+    def allow_credential(self, agent: str, name: str, purpose: str) -> None:
+        """Lets an agent have `$CRED{name}` resolved for a purpose; * is any. Raises InvalidArgument, AccessDenied
+        (needs admin on everything)."""
+        self._run(self._its.allow_credential(agent, name, purpose))
+
+    def disallow_credential(self, agent: str, name: str, purpose: str) -> None:
+        """Takes back exactly what `allow_credential` gave. Raises as it does."""
+        self._run(self._its.disallow_credential(agent, name, purpose))
+
+    def credentials(self) -> builtins.list[CredentialGrant]:
+        """Which credentials agents may have resolved; without admin on everything, only the acting agent's own."""
+        return self._run(self._its.credentials())
 
     def set_policy(
         self,

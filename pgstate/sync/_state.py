@@ -13,6 +13,7 @@ from typing import Any, Self, TypeAlias
 from pgstate import client
 from pgstate._areas import _held
 from pgstate._embedding import Embedding
+from pgstate._guard import Resolver
 from pgstate.sync import _loop
 from pgstate.sync._bind import BoundState, WithRuns, bind
 from pgstate.sync._calls import Task
@@ -92,6 +93,7 @@ def connect(
     connections: int = 10,
     embed: Embedding | None = None,
     guard: str = "redact",
+    credentials: Resolver | None = None,
 ) -> State:
     """Connects to a PostgreSQL that has pgstate: `state = connect(...)`, or `with connect(...) as state`.
 
@@ -102,7 +104,14 @@ def connect(
 
     async def open_() -> client.State:
         return await client.connect(
-            dsn, listen_dsn=listen_dsn, agent=agent, timeout=timeout, connections=connections, embed=embed, guard=guard
+            dsn,
+            listen_dsn=listen_dsn,
+            agent=agent,
+            timeout=timeout,
+            connections=connections,
+            embed=embed,
+            guard=guard,
+            credentials=credentials,
         )
 
     def make() -> client.State:

@@ -1,7 +1,7 @@
 """What the client returns. Rows are wrapped, not copied: a value is decoded when it is first looked at, so that listing
 a thousand entries costs what fetching them costs."""
 
-from pgstate.types._access import AccessReason, Effective, Group, Quota
+from pgstate.types._access import AccessReason, CredentialGrant, Effective, Group, HardenStep, Quota
 from pgstate.types._audit import AuditCheck, AuditRecord
 from pgstate.types._claims import Claim, Failed, ForcedRelease, HeldClaim, TaskState
 from pgstate.types._durable import Channel, Checkpoint, CheckpointInfo, PendingWrite, RunInfo, StepInfo, ThreadInfo
@@ -45,6 +45,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointInfo",
     "Claim",
+    "CredentialGrant",
     "Effective",
     "Entry",
     "Failed",
@@ -54,6 +55,7 @@ __all__ = [
     "FoundPage",
     "Grant",
     "Group",
+    "HardenStep",
     "HeldClaim",
     "Info",
     "Maintained",

@@ -58,3 +58,25 @@ class Quota:
     used_writes: int
     set_by: str
     set_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HardenStep:
+    """A step of `State.harden`: `state` is there, to do or done; or a note about what it cannot do."""
+
+    action: str
+    agent: str | None
+    login: str | None
+    state: str | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialGrant:
+    """A credential that an agent may have resolved, by the name in its handle, and for what; * is any."""
+
+    agent: str
+    name: str
+    purpose: str
+    granted_by: str
+    granted_at: datetime

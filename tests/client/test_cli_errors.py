@@ -254,6 +254,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
         "merge",
         "rm",
         "ls",
+        "namespaces",
         "history",
         "watch",
         "claim",

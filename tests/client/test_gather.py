@@ -322,7 +322,7 @@ async def test_an_error_of_the_database_is_told_at_once(
     state: State, connect: Connect, database: Database, locks: Locks
 ) -> None:
     await state.put("k", 0)
-    database.sql(f"alter database \"{database.name}\" set statement_timeout = '50ms'")
+    database.sql(f"alter database \"{database.name}\" set statement_timeout = '400ms'")
     limited = await connect()
     async with locks.on("k"):
         together = [limited.put("k", 1), limited.put("free", 1)]

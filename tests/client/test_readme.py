@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 import pgstate
 import pgstate.sync
 from conftest import INSTALLER, Database
+from pgstate import _guard
 from pgstate.cli import app
 
 ORDERS = "create table orders (id int primary key, item text, status text);"
@@ -46,7 +48,7 @@ async def test_sql_snippets(admin: asyncpg.Connection, login_name: Callable[[str
 def scripts(login_name: Callable[[str], str]) -> list[str]:
     """The SQL snippets, with names for roles that no other test uses."""
     found = blocks("sql")
-    assert len(found) == 7
+    assert len(found) == 8
     for name in ("writer_login", "app_server", "eve"):
         own = login_name(name)
         found = [script.replace(name, own) for script in found]
@@ -90,6 +92,23 @@ async def test_python_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys:
     assert "research/findings ['hunts at night'] 1 admin" in said
     async with pgstate.connect(dsn) as state:
         assert await state.get("tasks/1") is None
+
+
+async def test_credentials_snippet(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    monkeypatch.setattr(_guard, "_resolved", OrderedDict())
+    await run(python("credentials=vault"))
+    assert capsys.readouterr().out.splitlines() == ["True", "connected with postgresql://app:$CRED{db}@db.internal/app"]
+
+
+async def test_prompt_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    await run(python("render_for_prompt("))
+    said = capsys.readouterr().out
+    assert said.startswith("['role_tokens', 'override_phrases', 'invisible_characters']\n<data-")
+    assert "&lt;&#124;im_start&#124;&gt;system" in said
 
 
 async def test_work_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -393,3 +393,27 @@ async def test_a_child_that_was_deleted_is_started_again(state: State, clock: Cl
     second = Worker(state, {"parent": parent, "w": workflow})
     assert await state.runs.result("p", wait=30) == 8
     await second.end()
+
+
+async def test_a_run_that_somebody_else_has_started_is_waited_for_in_place(state: State, slots: list[int]) -> None:
+    async def parent(run: pgstate.Run, input: Any) -> Any:
+        going.set()
+        return await run.child("w", key="theirs")
+
+    going = asyncio.Event()
+    await state.runs.start("theirs", "w", {"number": 4})
+    await state.runs.start("p", "parent")
+    worker = Worker(state, {"parent": parent})
+    await going.wait()
+    other = Worker(state, {"w": workflow})
+    assert await state.runs.result("p", wait=30) == 8
+    # it was taken once, and never set down
+    assert [step.kind for step in await state.runs.steps("p")] == ["child"]
+    assert [version.value["status"] for version in await state.history("p")] == [
+        "done",
+        "running",
+        "running",
+        "waiting",
+    ]
+    await worker.end()
+    await other.end()

@@ -18,6 +18,7 @@ from client._locks import Locks
 from client._proxy import Proxy
 from client.conftest import Connect, MakeLogin
 from pgstate import State, _gather, errors
+from pgstate._areas import _threads
 from pgstate._calls import threads as calls
 
 
@@ -408,3 +409,13 @@ async def test_a_locked_thread_holds_up_its_own_saves_alone(state: State, locks:
         assert not waiting.done()
     await waiting
     assert {info.checkpoints for info in await state.threads("t/*")} == {2}
+
+
+async def test_a_checkpoint_that_is_too_large(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_threads, "_MOST_BYTES", 1 << 20)
+    thread = state.thread("t/1")
+    await thread.save({"parts": ["x" * 100_000] * 9})
+    for large in ({"text": "x" * (1 << 20)}, {"parts": [f"{n} " * 40_000 for n in range(16)]}):
+        with pytest.raises(errors.ValueTooLarge, match="t/1 is larger than 1 MB"):
+            await thread.save(large)
+    assert len(await ids(thread)) == 1

@@ -83,6 +83,10 @@ CALLS: dict[str, Call] = {
     "grants": lambda s, _: s.grants(),
     "history": lambda s, _: s.history("k"),
     "info": lambda s, _: s.info(),
+    "allow_credential": lambda s, _: s.allow_credential("alice", "db", "report"),
+    "disallow_credential": lambda s, _: s.disallow_credential("alice", "db", "report"),
+    "credentials": lambda s, _: s.credentials(),
+    "resolve": lambda s, _: s.resolve("$CRED{db}", purpose="report"),
     "list": lambda s, _: s.list("k/*"),
     "maintain": lambda s, _: s.maintain(),
     "me": lambda s, _: s.me(),
@@ -93,6 +97,10 @@ CALLS: dict[str, Call] = {
     "put": lambda s, _: s.put("k", 1),
     "put_many": lambda s, _: s.put_many({"k": 1, "l": 2}),
     "put_embedded": lambda s, _: s.put_embedded("k", 1, [[1.0, 2.0, 3.0]]),
+    "harden": lambda s, _: s.harden("gateway"),
+    "issue_ticket": lambda s, _: s.issue_ticket("gateway", "alice"),
+    "require_tickets": lambda s, _: s.require_tickets("gateway"),
+    "rotate_ticket_keys": lambda s, _: s.rotate_ticket_keys(),
     "quotas": lambda s, _: s.quotas(),
     "register_reducer": lambda s, _: s.register_reducer("r", "public.r"),
     "release": lambda s, _: s.release("k", 1),
@@ -189,7 +197,7 @@ async def test_every_call_ends(connect: Connect, proxy: Proxy, form: str, names:
         engine = create_async_engine(address(proxy.dsn.partition("?")[0], "asyncpg"), connect_args={"ssl": False})
         options = {"engine": engine}
     embedding = Embedding(lambda texts: [[1.0, 2.0, 3.0] for _ in texts], "model")
-    far = await connect(**options, timeout=CLIENTS, embed=embedding)
+    far = await connect(**options, timeout=CLIENTS, embed=embedding, credentials=lambda name, purpose: "x")
     cursor = await far.cursor()
     for name in names:
         proxy.fall_silent()

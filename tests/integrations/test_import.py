@@ -106,18 +106,18 @@ async def test_begun_again(saver: PgStateSaver, reference: AsyncPostgresSaver, s
 
     def stop(count: int) -> None:
         steps.append(count)
-        if sum(steps) == 70:
+        if sum(steps) == 80:
             raise Stop
 
     with pytest.raises(Stop):
         await import_threads(dsn, state, step=stop)
-    assert len(await ids(saver, at("t"))) == 70
+    assert len(await ids(saver, at("t"))) == 80
     # there it goes on meanwhile
     await reference.aput_writes(configs[-1], [("m", "late")], "another")
     configs.append(await put(reference, configs[-1], {"l": [1]}, {"l": 200}))
     totals: list[int] = []
     done = await import_threads(dsn, state, begin=totals.append)
-    assert (done.present, done.checkpoints, totals) == (70, 51, [121])
+    assert (done.present, done.checkpoints, totals) == (80, 41, [121])
     assert await whole(saver, "t") == await whole(reference, "t")
     await reference.aput_writes(configs[-1], [("m", "later still")], "another")
     done = await import_threads(dsn, state)

@@ -158,6 +158,20 @@ def test_each_revision_up_and_down_with_data_in_place(empty: Callable[[], Databa
     assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
 
 
+def test_a_run_that_sleeps_without_a_time_is_taken_up_below(empty: Callable[[], Database]) -> None:
+    """Before 0005 runs wait with their workers."""
+    database = empty()
+    migrate.upgrade_dsn(database.dsn())
+    database.sql("select pgstate.start_run('r', '1 h', name => 'w')", INSTALLER)
+    database.sql("select pgstate.end_run('r', token, 'open', waits_for => '{}') from pgstate.claims", INSTALLER)
+    take = "select key from pgstate.take_runs('{w}', 1, '1 h')"
+    assert database.sql(take, INSTALLER) == [(None,)]
+    migrate.downgrade_dsn(database.dsn(), "0004", data_loss=True)
+    assert database.sql(take, INSTALLER) == [("r",)]
+    migrate.upgrade_dsn(database.dsn())
+    assert database.sql("select key, state from pgstate.runs()", INSTALLER) == [("r", "running")]
+
+
 def test_every_way_between_two_revisions_leads_to_what_a_new_installation_has(empty: Callable[[], Database]) -> None:
     fresh = {}
     for revision in REVISIONS:

@@ -348,3 +348,31 @@ async def test_27_waiters_are_seen_without_their_keys(mallory: Caller, victim: C
     assert all("rw/mine" not in (row["query"] or "") for row in shown)
     await holding.commit()
     await waiting
+
+
+@pytest.mark.core
+async def test_30_a_secret_is_refused_and_nowhere_said(mallory: Caller, victim: Caller) -> None:
+    token = "ghp_" + "A1b2C3d4E5f6G7h8I9j0"[:18] * 2
+    before = len(await mallory.rows("history", "rw/mine"))
+    for call in (
+        f"put('rw/mine', '\"{token}\"')",
+        f"put('rw/new', '{{\"a\": [\"{token}\"]}}')",
+        f"merge('rw/mine', '{{\"t\": \"{token}\"}}', 'merge')",
+    ):
+        said = await outcome(mallory, f"select * from pgstate.{call}")
+        assert said.startswith("PS009") and token not in said, said
+    assert len(await mallory.rows("history", "rw/mine")) == before
+    assert await mallory.rows("history", "rw/new") == []
+
+
+@pytest.mark.core
+async def test_09_28_a_quota_is_one_s_own_and_denials_use_none_of_it(mallory: Caller, victim: Caller) -> None:
+    await victim("set_quota", "mallory", writes_per_minute=3)
+    for _ in range(5):
+        await mallory.refuses("PS010", f"put('{SECRET}', '1')", "put('nil/x', '1')")
+    for number in range(3):
+        assert (await mallory("put", "rw/mine", number))["status"] == "ok"
+    assert (await outcome(mallory, "select * from pgstate.put('rw/mine', '9')")).startswith("PS060")
+    assert (await victim("put", "rw/mine", 10))["status"] == "ok"
+    await mallory.refuses("PS010", "set_quota('mallory')", "set_quota('admin', entries => 0)")
+    assert (await victim("put", SECRET, 1))["status"] == "ok"

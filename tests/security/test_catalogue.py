@@ -17,7 +17,7 @@ from sql._caller import Caller, MakeAgent, refused, seconds
 
 ROLES = ("pgstate_owner", "pgstate_api", "pgstate_agent", "pgstate_reader")
 # What create_agent() and its like call, which run as their caller to make roles; these check admin themselves.
-OWNERS_FOR_AGENTS = {"_add_agent", "_add_gateway", "_set_login"}
+OWNERS_FOR_AGENTS = {"_add_agent", "_add_gateway", "_harden_plan", "_set_login"}
 # Agents may execute nothing else that starts with _; this one runs as its caller.
 INTERNAL_FOR_AGENTS = OWNERS_FOR_AGENTS | {"_ensure_login"}
 FEED = {"cursor", "changes", "changes_for", "list", "get_as_of", "list_as_of", "_rollback_plan"}
@@ -113,7 +113,15 @@ def test_functions_for_agents_are_bound_by_the_policies(database: Database) -> N
     assert {f["name"] for f in for_agents if f["name"].startswith("_")} == INTERNAL_FOR_AGENTS
     assert {f["name"] for f in for_agents if f["owner"] == "pgstate_owner"} == OWNERS_FOR_AGENTS
     assert {f["owner"] for f in functions if f["definer"]} == {"pgstate_owner", "pgstate_api"}
-    as_caller = {"_ensure_login", "create_agent", "create_gateway", "create_reader", "set_login", "write_and_wake"}
+    as_caller = {
+        "_ensure_login",
+        "create_agent",
+        "create_gateway",
+        "create_reader",
+        "harden",
+        "set_login",
+        "write_and_wake",
+    }
     assert {f["name"] for f in for_agents if not f["definer"]} == as_caller
 
 
@@ -124,10 +132,17 @@ def test_functions_for_agents_ask_who_acts(database: Database) -> None:
     sources = {f["name"]: f["source"] for f in _functions(database)}
     asking = {name for name, source in sources.items() if asks.search(source)}
     assert {"get", "write_many", "_grant", "_delegate", "_add_agent", "_add_gateway", "_drop_agent"} <= asking
-    # key() and matches() compute, unsubscribe() reaches the login's own channels and wake_lane() those who watch what its lane wrote,
+    # key(), labels() and matches() compute, unsubscribe() reaches the login's own channels and wake_lane() those who watch what its lane wrote,
     # _ensure_login() has the caller's rights
     for f in _functions(database):
-        if f["agents"] and f["name"] not in asking | {"key", "matches", "unsubscribe", "wake_lane", "_ensure_login"}:
+        if f["agents"] and f["name"] not in asking | {
+            "key",
+            "labels",
+            "matches",
+            "unsubscribe",
+            "wake_lane",
+            "_ensure_login",
+        }:
             assert asking & set(re.findall(r"pgstate\.([a-z_]+)\(", f["source"])), f["shown"]
             assert not re.search(r"\bpgstate\.(entry|version|claim)\b", f["source"]), f["shown"]
 
@@ -224,7 +239,7 @@ _VERSION = (
 _CLAIM = "insert into pgstate.claim (key, token, lease_until, attempts, claimed_at) values ('{}', 1, now(), 1, now())"
 _OTHERS = (
     "agent", "former_agent", "login", "delegation", "access_grant", "reach", "op", "lane", "watcher", "install", "feed_point",
-    "thinning", "claim_log", "audit", "audit_chain", "audit_link", "audit_pending", "group_member", "quota", "usage", "_reach",
+    "thinning", "claim_log", "audit", "audit_chain", "audit_link", "audit_pending", "group_member", "quota", "usage", "_reach", "_acting_any", "ticket_key",
     "policy", "reducer", "mark", "sweep", "review", "search_rule", "search_build", "search_doc",
     "vector_index", "embedding", "embedding_wanted", "_acting",
     "thread", "checkpoint", "chunk", "pending_write",

@@ -60,18 +60,26 @@ async def statements(function: Callable[..., Any]) -> list[tuple[str, int]]:
 
 
 @pytest.mark.core
-@pytest.mark.parametrize(
-    "function", functions(), ids=lambda function: f"{function.__module__.split('.')[-1]}.{function.__name__}"
-)
-async def test_a_statement_fits_the_schema(function: Callable[..., Any], admin: asyncpg.Connection) -> None:
-    for sql, count in await statements(function):
-        prepared = await admin.prepare(sql)
-        assert len(prepared.get_parameters()) == count
-        assert prepared.get_attributes()
-        # values travel as text, so that codecs of a pool do not matter
-        types = [attribute.type.name for attribute in prepared.get_attributes()]
-        types += [parameter.name for parameter in prepared.get_parameters()]
-        assert not {"json", "jsonb", "jsonb[]", "json[]"} & set(types)
+async def test_statements_fit_the_schema(admin: asyncpg.Connection) -> None:
+    faults = []
+    for function in functions():
+        for sql, count in await statements(function):
+            name = f"{function.__module__.split('.')[-1]}.{function.__name__}"
+            try:
+                prepared = await admin.prepare(sql)
+            except asyncpg.PostgresError as error:
+                faults.append((name, str(error)))
+                continue
+            parameters = [parameter.name for parameter in prepared.get_parameters()]
+            columns = [attribute.type.name for attribute in prepared.get_attributes()]
+            if len(parameters) != count:
+                faults.append((name, f"{count} arguments for {len(parameters)} parameters"))
+            if not columns:
+                faults.append((name, "no result"))
+            # values travel as text, so that codecs of a pool do not matter
+            if {"json", "jsonb", "jsonb[]", "json[]"} & {*parameters, *columns}:
+                faults.append((name, "JSON that is not text"))
+    assert faults == []
 
 
 async def test_every_function_that_agents_call_is_called(admin: asyncpg.Connection) -> None:
@@ -86,10 +94,10 @@ async def test_every_function_that_agents_call_is_called(admin: asyncpg.Connecti
         )
     }
     assert called <= there
-    # put, merge and so on are what write_one and write_many do; key() is done by the client; matches() is for SQL;
-    # me() is part of info(), wake_lane() of write_and_wake()
+    # put, merge and so on are what write_one and write_many do; key() and labels() are done by the client; matches()
+    # is for SQL; me() is part of info(), wake_lane() of write_and_wake()
     assert there - called == {
-        "claim_next", "fail", "put", "put_many", "merge", "merge_many", "delete", "delete_many", "complete", "key", "matches", "me", "wake_lane", *(there & {"prune"}),
+        "claim_next", "fail", "put", "put_many", "merge", "merge_many", "delete", "delete_many", "complete", "key", "labels", "matches", "me", "wake_lane", *(there & {"prune"}),
     }  # fmt: skip
 
 

@@ -130,7 +130,7 @@ def test_resolved_credentials_become_handles(resolved: dict[str, str]) -> None:
     value = 'pass"word\u00e9\\1'
     _guard.remember(value, "$CRED{db}")
     _guard.remember("short", "$CRED{short}")
-    assert resolved == {value: "$CRED{db}"}
+    assert set(resolved.values()) == {"$CRED{db}"} and value in resolved
     assert _guard.scrub(f"a {value} b") == "a $CRED{db} b"
     for ascii_ in (True, False):
         assert json.loads(_guard.scrub(json.dumps({"v": value}, ensure_ascii=ascii_))) == {"v": "$CRED{db}"}

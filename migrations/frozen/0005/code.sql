@@ -4,9 +4,42 @@
 -- What follows belongs to the tables' owner.
 set local role pgstate_owner;
 
+-- functions/tickets/_ticket_signature.sql
+create function pgstate._ticket_signature(p_key pgstate.ticket_key, p_login text, p_agent text, p_until bigint) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return encode(sha256(p_key.outer_pad || sha256(p_key.inner_pad || convert_to(jsonb_build_array('t1', p_key.id, p_login, p_agent, p_until)::text, 'UTF8'))), 'hex');
+end
+$$;
+comment on function pgstate._ticket_signature(pgstate.ticket_key, text, text, bigint) is 'Internal: HMAC-SHA256 of a ticket.';
+
+-- functions/tickets/_ticket_agent.sql
+-- A ticket is agent/t1/key/until/signature; no name of an agent holds a slash. It is for one login, which is the session's.
+-- The signature is compared as text is: to use the time that takes, one would have to tell nanoseconds apart in that of a
+-- whole call, and each guess needs a statement; a ticket has ended before.
+create function pgstate._ticket_agent(p_ticket text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_part text[] := string_to_array(p_ticket, '/');
+begin
+  if cardinality(v_part) <> 5 or v_part[2] <> 't1' or v_part[3] !~ '^[0-9]{1,9}$' or v_part[4] !~ '^[0-9]{1,11}$' then
+    return null;
+  elsif to_timestamp(v_part[4]::bigint) <= pgstate._now() then
+    return null;
+  end if;
+  return (select v_part[1] from pgstate.ticket_key k
+           where k.id = v_part[3]::int and (k.retired_at is null or k.retired_at > pgstate._now())
+             and pgstate._ticket_signature(k, session_user::text, v_part[1], v_part[4]::bigint) = v_part[5]);
+end
+$$;
+comment on function pgstate._ticket_agent(text) is 'Internal: the agent that a ticket names, null if it is not good for this login now.';
+
 -- views/_acting.sql
 -- Which agent acts: decided by session_user, which no SET, SET ROLE or SECURITY DEFINER changes. The settings only choose
--- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed.
+-- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed. Names alone, and
+-- not for a gateway that takes none: where nobody is found, _acting_any looks for a ticket, which would cost all others 5 us.
 -- A view, so that the rule stands once and is planned into the lookups of every policy; the owner's functions alone read it.
 create or replace view pgstate._acting as
 select case when n.name is null or not (l.gateway or l.root) then l.agent_id
@@ -18,16 +51,35 @@ select case when n.name is null or not (l.gateway or l.root) then l.agent_id
   cross join lateral (
     select coalesce(nullif(pg_catalog.current_setting('pgstate.call_agent', true), ''),
                     nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as name) n
- where l.login = session_user::text;
-comment on view pgstate._acting is 'Internal: the acting agent.';
+ where l.login = session_user::text and not l.tickets;
+comment on view pgstate._acting is 'Internal: the acting agent, by name.';
 comment on column pgstate._acting.agent_id is 'Its number; null if this login may not act for whom it names.';
+
+-- views/_acting_any.sql
+-- Which agent acts, as _acting, also where it is named by a ticket. That is looked at each time: a setting can be forged, also
+-- between a function and the policies under it.
+create or replace view pgstate._acting_any as
+select case when s.said is null or not (l.gateway or l.root) then l.agent_id
+            when l.root then (select a.id from pgstate.agent a where a.name = n.name)
+            else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
+                   where a.name = n.name and d.login = l.login)
+       end as agent_id
+  from pgstate.login l
+  cross join lateral (
+    select coalesce(nullif(pg_catalog.current_setting('pgstate.call_agent', true), ''),
+                    nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as said) s
+  cross join lateral (
+    select case when pg_catalog.strpos(s.said, '/') > 0 then pgstate._ticket_agent(s.said) when not l.tickets then s.said end as name) n
+ where l.login = session_user::text;
+comment on view pgstate._acting_any is 'Internal: the acting agent, by name or ticket.';
+comment on column pgstate._acting_any.agent_id is 'Its number; null if this login may not act for whom it names.';
 
 -- functions/access/_acting.sql
 create function pgstate._acting() returns int
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select a.agent_id from pgstate._acting a);
+  return (select a.agent_id from pgstate._acting_any a);
 end
 $$;
 comment on function pgstate._acting() is 'Internal: id of the acting agent, null for nobody.';
@@ -46,7 +98,10 @@ begin
   return array(
     select a.id
       from pgstate.login l
-      join pgstate.agent a on a.name = any (string_to_array(v_names, ' '))
+      cross join lateral (
+        select case when strpos(s, '/') > 0 then pgstate._ticket_agent(s) when not l.tickets then s end as name
+          from unnest(string_to_array(v_names, ' ')) s) n
+      join pgstate.agent a on a.name = n.name
      where l.login = session_user::text
        and (a.id = l.agent_id or l.root
             or exists (select from pgstate.delegation d where d.login = l.login and d.agent_id = a.id)));
@@ -116,18 +171,22 @@ begin
     cross join pgstate.install i
    where r.folded_until is null;
   if v_actor.id is null then
-    -- nobody, or one of its grants is to end or has
+    -- nobody, or somebody with a ticket, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
-      from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
+      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
       cross join pgstate.install i;
   end if;
-  if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
+  if v_actor.id is null or v_actor.name <> split_part(nullif(p_agent, ''), '/', 1) then
     if coalesce(p_agent, '') = '' and coalesce(current_setting('pgstate.agent', true), '') = ''
        and exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
       raise exception using errcode = 'PS010', message = 'access denied',
         hint = 'This login is a gateway: name the agent that acts, by the argument agent => ''…'', by set pgstate.agent, or in Python by as_agent(name).';
+    end if;
+    if exists (select from pgstate.login l where l.login = session_user::text and l.tickets) then
+      raise exception using errcode = 'PS010', message = 'access denied',
+        hint = 'This gateway names agents by tickets: what it gave is none, or is not good for it now. issue_ticket(login, agent) makes one.';
     end if;
     perform pgstate._deny();
   end if;
@@ -145,8 +204,8 @@ as $$
 declare
   v_actor pgstate._actor;
 begin
-  -- names travel in one setting, separated by blanks, which no agent's name holds
-  if exists (select from unnest(p_agents) n where n is null or n !~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$') then
+  -- names and tickets travel in one setting, separated by blanks, which none of them holds
+  if exists (select from unnest(p_agents) n where n is null or n !~ '^[A-Za-z0-9._~:@=+,%/-]{1,250}$') then
     perform pgstate._deny();
   end if;
   perform set_config('pgstate.call_agent', '', true);
@@ -288,7 +347,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   return (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-            from pgstate._acting a join pgstate._reach r on r.agent_id = a.agent_id);
+            from pgstate._acting_any a join pgstate._reach r on r.agent_id = a.agent_id);
 end
 $$;
 comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as of now.';
@@ -665,6 +724,22 @@ end
 $$;
 comment on function pgstate._claimed_writes(text) is 'Internal: may a claimed entry be written without its token?';
 
+-- functions/guards/_label_patterns.sql
+-- What text is labelled for: it may be meant as instructions to a model. As with _secret_patterns(), kept here once, and read
+-- by the Python client. A label never blocks anything: whoever means harm can word it otherwise.
+create function pgstate._label_patterns() returns text[]
+language plpgsql immutable parallel safe
+as $$
+begin
+  return array[
+    ['role_tokens', '(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:'],
+    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]* (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
+    ['invisible_characters', '[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]']
+  ];
+end
+$$;
+comment on function pgstate._label_patterns() is 'Internal: labels and the regular expressions of what gets them.';
+
 -- functions/guards/_secret_patterns.sql
 -- What is taken for a secret: rules, most specific first. They are kept here once; the Python client reads this file, and
 -- a test has both agree. So only what a regular expression means alike in Postgres and in Python's re: explicit classes,
@@ -799,6 +874,59 @@ begin
 end
 $$;
 comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boolean) is 'Internal: serialized data without secrets, where it can be read. PS009.';
+
+-- functions/credentials/_allow_credential.sql
+create function pgstate._allow_credential(p_agent text, p_name text, p_purpose text, p_on boolean) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_id int;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  if (p_name = '*' or p_name ~ '^[A-Za-z0-9._-]{1,128}$') is not true or (octet_length(p_purpose) between 1 and 128) is not true then
+    raise exception using errcode = 'PS007', message = 'the name of a credential has 1 to 128 of A-Z a-z 0-9 . _ -, or is * for any; a purpose has 1 to 128 bytes, * for any';
+  elsif p_on then
+    insert into pgstate.credential_grant (agent_id, name, purpose, granted_by, granted_at)
+    values (v_id, p_name, p_purpose, v_actor.name, pgstate._now()) on conflict do nothing;
+  else
+    delete from pgstate.credential_grant g where g.agent_id = v_id and g.name = p_name and g.purpose = p_purpose;
+  end if;
+  perform pgstate._audit(v_actor, case when p_on then 'allow_credential' else 'disallow_credential' end, null,
+                         jsonb_build_object('agent', p_agent, 'name', p_name, 'purpose', p_purpose));
+end
+$$;
+comment on function pgstate._allow_credential(text, text, text, boolean) is 'Internal: lets an agent have a credential resolved, or not.';
+
+-- functions/credentials/_use_credential.sql
+create function pgstate._use_credential(p_actor pgstate._actor, p_name text, p_purpose text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if not exists (select from pgstate.credential_grant g
+                  where g.agent_id = p_actor.id and g.name in (p_name, '*') and g.purpose in (p_purpose, '*')) then
+    perform pgstate._deny();
+  end if;
+  perform pgstate._audit(p_actor, 'credential', null,
+                         jsonb_build_object('name', left(p_name, 128), 'purpose', left(p_purpose, 128)));
+end
+$$;
+comment on function pgstate._use_credential(pgstate._actor, text, text) is 'Internal: checks that the agent may have a credential resolved, and records it.';
+
+-- functions/credentials/_credentials.sql
+create function pgstate._credentials(p_actor pgstate._actor) returns setof pgstate.credential_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select a.name, g.name, g.purpose, g.granted_by, g.granted_at
+      from pgstate.credential_grant g join pgstate.agent a on a.id = g.agent_id
+     where a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id)
+     order by a.name, g.name, g.purpose;
+end
+$$;
+comment on function pgstate._credentials(pgstate._actor) is 'Internal: what of that the caller may see.';
 
 -- functions/policy/_keep_text.sql
 create function pgstate._keep_text(p_versions int, p_age interval, p_everything boolean) returns text
@@ -2236,7 +2364,7 @@ declare
 begin
   select coalesce(range_agg(u), '{}') into v_ranges
     from unnest(p_agents, p_patterns) s (name, pattern)
-    join pgstate.agent a on a.name = s.name and a.id = any (v_ids)
+    join pgstate.agent a on a.name = split_part(s.name, '/', 1) and a.id = any (v_ids)
     join pgstate._reach r on r.agent_id = a.id
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
   if v_channel is null and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
@@ -2503,13 +2631,14 @@ $$;
 comment on function pgstate._version_then(text, pgstate._moment) is 'Internal: the number of the version that a key was at in a past state, looked for below its newest eight.';
 
 -- functions/audit/_audit_text.sql
--- What a denied agent asked for is its own words, which an administrator will read: printable ASCII, and no more than so many
--- characters of it.
+-- What a denied agent asked for is its own words, which an administrator will read: printable ASCII without secrets, and no more than
+-- so many characters of it.
 create function pgstate._audit_text(p_text text, p_length int) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return regexp_replace(left(p_text, p_length), '[^ -~]+', '?', 'g') || case when length(p_text) > p_length then '...' else '' end;
+  -- before it is cut: half a secret is one still
+  return left(regexp_replace(pgstate._redact(left(p_text, 10000)), '[^ -~]+', '?', 'g'), p_length) || case when length(p_text) > p_length then '...' else '' end;
 end
 $$;
 comment on function pgstate._audit_text(text, int) is 'Internal: text for the audit trail, cut and without what is not printable.';
@@ -3157,6 +3286,82 @@ end
 $$;
 comment on function pgstate._fold_grants(int) is 'Internal: folds an agent''s grants into multiranges, for the agent and for its logins; of a group for each member.';
 
+-- functions/tickets/_rotate_ticket_keys.sql
+create function pgstate._rotate_ticket_keys(p_actor pgstate._actor, p_grace interval) returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  -- uuids are from the server's strong random numbers, 122 bits each: the hash of four has 256
+  v_key bytea := sha256(convert_to(gen_random_uuid()::text || gen_random_uuid() || gen_random_uuid() || gen_random_uuid(), 'UTF8')) || decode(repeat('00', 32), 'hex');
+  v_inner bytea := v_key;
+  v_outer bytea := v_key;
+  v_id int;
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  if p_grace is null or p_grace not between interval '0' and interval '1 day' then
+    raise exception using errcode = 'PS007', message = 'grace is at most a day';
+  end if;
+  for v_byte in 0 .. 63 loop
+    v_inner := set_byte(v_inner, v_byte, get_byte(v_key, v_byte) # 54);
+    v_outer := set_byte(v_outer, v_byte, get_byte(v_key, v_byte) # 92);
+  end loop;
+  delete from pgstate.ticket_key k where k.retired_at < pgstate._now();
+  update pgstate.ticket_key k set retired_at = least(k.retired_at, pgstate._now() + p_grace);
+  insert into pgstate.ticket_key (inner_pad, outer_pad, created_at) values (v_inner, v_outer, pgstate._now()) returning id into v_id;
+  perform pgstate._audit(p_actor, 'rotate_ticket_keys', null, jsonb_build_object('key', v_id, 'grace', p_grace));
+  return v_id;
+end
+$$;
+comment on function pgstate._rotate_ticket_keys(pgstate._actor, interval) is 'Internal: makes a new key for tickets; the others are taken for a while yet.';
+
+-- functions/tickets/_issue_ticket.sql
+create function pgstate._issue_ticket(p_actor pgstate._actor, p_login text, p_agent text, p_ttl interval) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int := p_actor.id;
+  v_key pgstate.ticket_key;
+  v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
+begin
+  -- an agent may hand one about itself to a gateway that it is delegated to
+  if p_agent is distinct from p_actor.name then
+    perform pgstate._check_admin(p_actor, '**');
+    v_id := pgstate._agent_id(p_agent);
+  end if;
+  if p_ttl is null or p_ttl not between interval '1 second' and interval '1 day' then
+    raise exception using errcode = 'PS007', message = 'a ticket is good for a second to a day';
+  elsif not exists (select from pgstate.delegation d where d.login = p_login and d.agent_id = v_id) then
+    raise exception using errcode = 'PS007', message = format('%L may not act for %s', left(p_login, 80), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
+  end if;
+  select k.* into v_key from pgstate.ticket_key k where k.retired_at is null order by k.id desc limit 1;
+  if not found then
+    raise exception using errcode = 'PS007', message = 'there is no key to sign tickets with', hint = 'rotate_ticket_keys() makes one, and so does require_tickets(login).';
+  end if;
+  return p_agent || '/t1/' || v_key.id || '/' || v_until || '/' || pgstate._ticket_signature(v_key, p_login, p_agent, v_until);
+end
+$$;
+comment on function pgstate._issue_ticket(pgstate._actor, text, text, interval) is 'Internal: signs a ticket.';
+
+-- functions/tickets/_require_tickets.sql
+create function pgstate._require_tickets(p_actor pgstate._actor, p_login text, p_required boolean) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  update pgstate.login l set tickets = p_required where l.login = p_login and l.gateway and p_required is not null;
+  if not found then
+    raise exception using errcode = 'PS007', message = format('%L is not a gateway', left(p_login, 80)), hint = 'create_gateway(login) makes one.';
+  elsif p_required and not exists (select from pgstate.ticket_key k where k.retired_at is null) then
+    perform pgstate._rotate_ticket_keys(p_actor, interval '0');
+  end if;
+  -- what it watches was registered by names
+  delete from pgstate.watcher w
+   where w.channel in (select x.channel from pgstate.watcher x where p_required and x.login = p_login for update skip locked);
+  perform pgstate._audit(p_actor, 'require_tickets', null, jsonb_build_object('login', p_login, 'required', p_required));
+end
+$$;
+comment on function pgstate._require_tickets(pgstate._actor, text, boolean) is 'Internal: has a gateway name agents by tickets alone, or not.';
+
 -- functions/quota/_usage_of.sql
 create function pgstate._usage_of(p_agent_id int) returns pgstate._used
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -3415,6 +3620,64 @@ begin
 end
 $$;
 comment on function pgstate._quotas(pgstate._actor) is 'Internal: quotas that the caller may see.';
+
+-- functions/admin/_harden_plan.sql
+-- What harden() has to do, which makes roles and so runs as its caller. Reads what agents may not, so it asks for admin itself.
+create function pgstate._harden_plan(p_gateway text, p_agents text[], p_logins boolean, p_prefix text, p_tickets boolean)
+returns setof pgstate.harden_step
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_agents text[];
+  v_agent text;
+  v_login text;
+begin
+  perform pgstate._check_admin(pgstate._enter(null), '**');
+  if (p_gateway is null) is distinct from p_logins then
+    raise exception using errcode = 'PS007', message = 'name a gateway, or say logins => true: one login for many agents, or one for each';
+  elsif p_tickets and p_gateway is null then
+    raise exception using errcode = 'PS007', message = 'tickets are for a gateway: a login of its own is an agent''s name';
+  elsif exists (select from pgstate.login l where l.login = p_gateway and not l.gateway) then
+    raise exception using errcode = 'PS007', message = format('login %L is an agent''s', p_gateway), hint = 'A login is one agent''s or a gateway''s.';
+  end if;
+  v_agents := array(
+    select distinct n collate "C" from unnest(coalesce(p_agents, array(
+      -- readers are people, who have logins of their own
+      select a.name from pgstate.agent a
+       where not (a.root or a.grouping) and not exists (
+         select from pgstate.login l join pg_roles r on r.rolname = l.login
+          where l.agent_id = a.id and pg_has_role(r.oid, 'pgstate_reader', 'MEMBER'))))) n order by 1);
+  if p_gateway is not null then
+    return next row('create_role', null, p_gateway, exists (
+      select from pg_roles r where r.rolname = p_gateway and pg_has_role(r.oid, 'pgstate_agent', 'MEMBER')), null)::pgstate.harden_step;
+    return next row('create_gateway', null, p_gateway, exists (select from pgstate.login l where l.login = p_gateway), null)::pgstate.harden_step;
+  end if;
+  foreach v_agent in array v_agents loop
+    return next row('create_agent', v_agent, null, exists (
+      select from pgstate.agent a where a.name = v_agent and not a.grouping), null)::pgstate.harden_step;
+    if p_gateway is null then
+      v_login := coalesce((select min(l.login) from pgstate.login l join pgstate.agent a on a.id = l.agent_id where a.name = v_agent), p_prefix || v_agent);
+      return next row('create_role', v_agent, v_login, exists (
+        select from pg_roles r where r.rolname = v_login and pg_has_role(r.oid, 'pgstate_agent', 'MEMBER')), null)::pgstate.harden_step;
+      return next row('set_login', v_agent, v_login, exists (
+        select from pgstate.login l join pgstate.agent a on a.id = l.agent_id where a.name = v_agent and l.login = v_login), null)::pgstate.harden_step;
+    else
+      return next row('delegate', v_agent, p_gateway, exists (
+        select from pgstate.delegation d join pgstate.agent a on a.id = d.agent_id where a.name = v_agent and d.login = p_gateway), null)::pgstate.harden_step;
+    end if;
+  end loop;
+  if p_tickets then
+    return next row('require_tickets', null, p_gateway, coalesce((
+      select l.tickets from pgstate.login l where l.login = p_gateway), false), null)::pgstate.harden_step;
+  end if;
+  v_login := (select l.login from pgstate.login l where l.root order by 1 limit 1);
+  return next row('note', null, v_login, null, 'This login installed pgstate, and acts as admin with all rights: connect applications as others.')::pgstate.harden_step;
+  if current_setting('server_version_num')::int < 160000 then
+    return next row('note', null, v_login, null, 'Before PostgreSQL 16 it inherits the owner''s rights on the tables, and any role with CREATEROLE can make itself the owner: have no other role with it.')::pgstate.harden_step;
+  end if;
+end
+$$;
+comment on function pgstate._harden_plan(text, text[], boolean, text, boolean) is 'Internal: the steps of harden(); state tells whether it is done already.';
 
 -- functions/admin/_add_group.sql
 create function pgstate._add_group(p_name text) returns void
@@ -6451,6 +6714,27 @@ end
 $$;
 comment on function pgstate.me(text) is 'The acting agent''s name. PS010 when the login is not registered, or may not act for the agent named.';
 
+-- functions/guards/labels.sql
+-- About the value that it is given alone.
+create function pgstate.labels(value jsonb) returns text[]
+language plpgsql immutable parallel safe security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_label text[];
+  v_text text := labels.value::text;
+  v_labels text[] := '{}';
+begin
+  foreach v_label slice 1 in array pgstate._label_patterns() loop
+    if v_text ~ v_label[2] then
+      v_labels := v_labels || v_label[1];
+    end if;
+  end loop;
+  return v_labels;
+end
+$$;
+comment on function pgstate.labels(jsonb) is
+  'What in a value looks like instructions to a model: role_tokens, override_phrases, invisible_characters. A hint, which others can avoid: no detector of this kind is strong.';
+
 -- functions/keys/key.sql
 -- Percent-encoding as in RFC 3986, over the bytes of the text; '%' itself is always encoded, so that no two texts meet.
 create function pgstate.key(variadic segments text[]) returns text
@@ -6536,7 +6820,7 @@ begin
     when 'PS009' then 'the key or value holds what looks like a secret: store a handle ($CRED{name}), or have an administrator set guard => ''redact'' or ''off'' for the key'
     when 'PS010' then 'access denied'
     when 'PS030' then 'this op_id was used for another request: a new request needs a new op_id'
-    when 'PS040' then 'the key holds a thread or a run: write it through its own functions'
+    when 'PS040' then 'the key holds another kind of entry: values, threads and runs have functions of their own'
   end;
 end
 $$;
@@ -10113,8 +10397,8 @@ begin
       into v_agents, v_ranges, v_regexes
       from (
         select g.name, (g.wanted).ranges * pgstate._reads_of(g.name) as ranges, (g.wanted).regex as regex
-          from (select w.name, pgstate._wanted(array_agg(w.pattern)) as wanted
-                  from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name offset 0) g) a;
+          from (select split_part(w.name, '/', 1) as name, pgstate._wanted(array_agg(w.pattern)) as wanted
+                  from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by 1 offset 0) g) a;
   end if;
 
   if v_look.found is not null then
@@ -10238,13 +10522,15 @@ declare
   v_actor pgstate._actor := pgstate._enter(changes.agent);
   -- refuses what is no pattern first
   v_wanted pgstate._wanted := pgstate._wanted(changes.patterns);
+  -- a ticket is named again as it was
+  v_said text := coalesce(nullif(changes.agent, ''), current_setting('pgstate.agent', true));
 begin
   -- each pattern by itself: one that reaches nothing must not hide behind another
   if exists (select from unnest(changes.patterns) p where p <> '' and isempty(pgstate._pattern_ranges(p) * v_actor.reads)) then
     perform pgstate._deny();
   end if;
   return query
-    select c.* from pgstate.changes_for(changes.cursor, array_fill(v_actor.name, array[cardinality(changes.patterns)]), changes.patterns,
+    select c.* from pgstate.changes_for(changes.cursor, array_fill(case when strpos(v_said, '/') > 0 then v_said else v_actor.name end, array[cardinality(changes.patterns)]), changes.patterns,
                                         changes."limit", changes.upto, changes.min_trust) c;
 end
 $$;
@@ -11063,7 +11349,7 @@ begin
   end;
   perform pgstate._audit_denied(v_actor, report_denial.key, jsonb_build_object(
     'asked', pgstate._audit_text(report_denial.asked, 200), 'told', 'client',
-    'named', case when v_actor.id is null then pgstate._audit_text(report_denial.agent, 128) end));
+    'named', case when v_actor.id is null then pgstate._audit_text(split_part(report_denial.agent, '/', 1), 128) end));
 end
 $$;
 comment on function pgstate.report_denial(text, text, text) is
@@ -11193,6 +11479,38 @@ $$;
 comment on function pgstate.explain_access(text, text, text) is
   'Why an agent has a right on a key, or not: the grants and denials that cover the key now, the one that decides first (any denial before all grants, then the nearest); without any, one row that says so. About others than the caller: needs admin on the key. PS001 PS007 PS010.';
 
+-- functions/tickets/issue_ticket.sql
+create function pgstate.issue_ticket(login text, agent text, ttl interval default '5 minutes') returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._issue_ticket(pgstate._enter(null), issue_ticket.login, issue_ticket.agent, issue_ticket.ttl);
+end
+$$;
+comment on function pgstate.issue_ticket(text, text, interval) is
+  'A signed ticket by which a gateway names an agent, in place of its name: agent => ticket. It is good for this login and agent, for a second to a day. For those who administer everything, and an agent about itself. Not through the gateway that is to use it: who took that over could ask for any. PS007 PS010.';
+
+-- functions/tickets/require_tickets.sql
+create function pgstate.require_tickets(login text, required boolean default true) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._require_tickets(pgstate._enter(null), require_tickets.login, require_tickets.required);
+end
+$$;
+comment on function pgstate.require_tickets(text, boolean) is
+  'From now on a gateway names agents by tickets (issue_ticket) alone, and a mere name is denied: SQL that is injected into it acts for nobody whose ticket it does not have. Needs admin on everything. PS007 PS010.';
+
+-- functions/tickets/rotate_ticket_keys.sql
+create function pgstate.rotate_ticket_keys(grace interval default '1 hour') returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._rotate_ticket_keys(pgstate._enter(null), rotate_ticket_keys.grace);
+end
+$$;
+comment on function pgstate.rotate_ticket_keys(interval) is 'Signs tickets with a new key, whose number it returns, from now on. Those that are about are taken for the time of grace yet, a day at most; 0 ends all of them at once. Needs admin on everything. PS007 PS010.';
+
 -- functions/quota/set_quota.sql
 create function pgstate.set_quota(agent text, entries bigint default null, bytes bigint default null, writes_per_minute int default null) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -11230,6 +11548,52 @@ end
 $$;
 comment on function pgstate.endorse(text, bigint, text, text) is
   'Raises the trust of what a key holds, up to the caller''s own and whatever the policies say: a new version with the same value, which tells who endorsed what. Status ok with its version, conflict when version is not the current one, held while it is claimed, or missing. Needs admin on the key. PS001 PS007 PS010 PS040.';
+
+-- functions/credentials/allow_credential.sql
+create function pgstate.allow_credential(agent text, name text, purpose text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._allow_credential(allow_credential.agent, allow_credential.name, allow_credential.purpose, true);
+end
+$$;
+comment on function pgstate.allow_credential(text, text, text) is
+  'Lets an agent have $CRED{name} resolved for a purpose; * is any. Needs admin on everything. PS007 PS010.';
+
+-- functions/credentials/disallow_credential.sql
+create function pgstate.disallow_credential(agent text, name text, purpose text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._allow_credential(disallow_credential.agent, disallow_credential.name, disallow_credential.purpose, false);
+end
+$$;
+comment on function pgstate.disallow_credential(text, text, text) is
+  'Takes back exactly what allow_credential() gave. Needs admin on everything. PS007 PS010.';
+
+-- functions/credentials/credentials.sql
+create function pgstate.credentials(agent text default null) returns setof pgstate.credential_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._credentials(pgstate._enter(credentials.agent));
+end
+$$;
+comment on function pgstate.credentials(text) is
+  'The credentials that agents may have resolved, and for what; without admin on everything, only the caller''s own. PS010.';
+
+-- functions/credentials/use_credential.sql
+-- The check before a resolver is asked; the database never has the credential. What is denied is the same for a name that
+-- nobody was allowed.
+create function pgstate.use_credential(name text, purpose text, agent text default null) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._use_credential(pgstate._enter(use_credential.agent), use_credential.name, use_credential.purpose);
+end
+$$;
+comment on function pgstate.use_credential(text, text, text) is
+  'May the acting agent have $CRED{name} resolved for this purpose? Recorded in the audit trail. PS010.';
 
 -- functions/quota/quotas.sql
 create function pgstate.quotas(agent text default null) returns setof pgstate.quota_row
@@ -12903,6 +13267,53 @@ $$;
 comment on function pgstate.set_login(text, text) is
   'Moves an agent to another database login, made without a password if there is none; null: it has none of its own and acts through gateways. The login that it had is nobody''s from then on, its database role stays: DROP ROLE removes that. For the login of a reader use drop_agent() and create_reader(). Needs admin on everything, and CREATEROLE when a login is given. PS007 PS010.';
 
+-- functions/admin/harden.sql
+-- From one login for everything to a gateway, or to a login for each agent. All of it or nothing, and again without effect.
+create function pgstate.harden(
+  gateway text default null, agents text[] default null, logins boolean default false, prefix text default '',
+  tickets boolean default false, dry_run boolean default false
+) returns setof pgstate.harden_step
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_step pgstate.harden_step;
+begin
+  for v_step in
+    select p.* from pgstate._harden_plan(harden.gateway, harden.agents, harden.logins, harden.prefix, harden.tickets) p
+  loop
+    if v_step.action = 'note' then
+      return next v_step;
+      continue;
+    end if;
+    if v_step.state::boolean then
+      v_step.state := 'there';
+    elsif harden.dry_run then
+      v_step.state := 'to do';
+    else
+      case v_step.action
+        when 'create_role' then perform pgstate._ensure_login(v_step.login, 'pgstate_agent');
+        when 'create_gateway' then perform pgstate.create_gateway(v_step.login);
+        when 'create_agent' then perform pgstate.create_agent(v_step.agent);
+        when 'delegate' then perform pgstate.delegate(v_step.login, v_step.agent);
+        when 'set_login' then perform pgstate.set_login(v_step.agent, v_step.login);
+        when 'require_tickets' then perform pgstate.require_tickets(v_step.login);
+      end case;
+      v_step.state := 'done';
+    end if;
+    if v_step.action = 'create_role' then
+      if v_step.state <> 'there' then
+        v_step.note := 'It has no password yet: ALTER ROLE ... PASSWORD, or \password in psql.';
+      elsif not has_database_privilege(v_step.login, current_database(), 'CONNECT') then
+        v_step.note := 'It may not connect: GRANT CONNECT ON DATABASE.';
+      end if;
+    end if;
+    return next v_step;
+  end loop;
+end
+$$;
+comment on function pgstate.harden(text, text[], boolean, text, boolean, boolean) is
+  'Goes from one login for everything to isolation: a gateway, which acts for the agents delegated to it, or with logins => true a login for each agent, called as the agent with a prefix. agents: these, made if there are none; without, all that are registered, but for readers. tickets: the gateway names agents by tickets alone. Makes what is missing, database roles too, without passwords, and tells each step; dry_run: tells them alone. Needs admin on everything and CREATEROLE. PS007 PS010.';
+
 -- functions/as_owner.sql
 -- What follows belongs to the tables' owner.
 set local role pgstate_owner;
@@ -13343,7 +13754,7 @@ begin
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
-      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
@@ -13380,7 +13791,7 @@ begin
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
-      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
@@ -13417,7 +13828,7 @@ begin
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
-      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);

@@ -75,3 +75,12 @@ alter table pgstate.policy drop constraint policy_guard_known;
 alter table pgstate.policy add constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
   backoff, backoff_limit, dead_letter, claimed_writes) > 0);
 alter table pgstate.policy drop column guard;
+
+-- Tickets.
+drop table pgstate.ticket_key;
+alter table pgstate.login drop column tickets;
+
+drop type pgstate.harden_step;
+-- Credentials.
+drop table pgstate.credential_grant;
+drop type pgstate.credential_row;

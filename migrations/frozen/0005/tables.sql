@@ -258,3 +258,52 @@ comment on column pgstate.policy.trust is 'The most that what is written there i
 alter table pgstate.policy drop constraint policy_sets_something;
 alter table pgstate.policy add constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
   backoff, backoff_limit, dead_letter, claimed_writes, guard, trust) > 0);
+
+-- Tickets.
+alter table pgstate.login add column tickets boolean not null default false;
+comment on column pgstate.login.tickets is 'A gateway that names agents by tickets alone.';
+-- Keys of the signatures of tickets. HMAC (RFC 2104) begins with the key XOR two constants: both are kept in place of the key.
+create sequence pgstate.ticket_key_id_seq as int;
+
+create table pgstate.ticket_key (
+  id int not null default pg_catalog.nextval('pgstate.ticket_key_id_seq'),
+  inner_pad bytea not null,
+  outer_pad bytea not null,
+  created_at timestamptz not null,
+  retired_at timestamptz,
+  constraint ticket_key_pkey primary key (id)
+);
+alter sequence pgstate.ticket_key_id_seq owned by pgstate.ticket_key.id;
+alter table pgstate.ticket_key enable row level security;
+comment on table pgstate.ticket_key is 'Keys that sign tickets, by which gateways name agents. The owner alone reads them.';
+comment on column pgstate.ticket_key.id is 'Number; a ticket names it.';
+comment on column pgstate.ticket_key.inner_pad is 'The key XOR 0x36.';
+comment on column pgstate.ticket_key.outer_pad is 'The key XOR 0x5c.';
+comment on column pgstate.ticket_key.created_at is 'When it was made.';
+comment on column pgstate.ticket_key.retired_at is 'From when on its tickets are not taken; null for the newest.';
+comment on sequence pgstate.ticket_key_id_seq is 'Numbers of keys.';
+
+-- What harden() tells.
+create type pgstate.harden_step as (action text, agent text, login text, state text, note text);
+comment on type pgstate.harden_step is 'A step of harden(): state is there, to do or done; or a note about what it cannot do.';
+-- Credentials.
+create type pgstate.credential_row as (agent text, name text, purpose text, granted_by text, granted_at timestamptz);
+comment on type pgstate.credential_row is 'A credential that an agent may have resolved, and for what.';
+-- Which credentials an agent may have resolved, and for what. The credentials themselves are never here: an application's
+-- resolver has them.
+create table pgstate.credential_grant (
+  agent_id int not null,
+  name text collate "C" not null,
+  purpose text collate "C" not null,
+  granted_by text not null,
+  granted_at timestamptz not null,
+  constraint credential_grant_pkey primary key (agent_id, name, purpose),
+  constraint credential_grant_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade
+);
+alter table pgstate.credential_grant enable row level security;
+comment on table pgstate.credential_grant is 'Credentials that agents may have resolved, by the names in their handles, and for what.';
+comment on column pgstate.credential_grant.agent_id is 'The agent.';
+comment on column pgstate.credential_grant.name is 'As in $CRED{name}; * for any.';
+comment on column pgstate.credential_grant.purpose is 'For what; * for anything.';
+comment on column pgstate.credential_grant.granted_by is 'The agent that allowed it.';
+comment on column pgstate.credential_grant.granted_at is 'When.';

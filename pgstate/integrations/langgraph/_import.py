@@ -7,6 +7,7 @@ meanwhile come along.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pgstate import State, errors
 from pgstate._address import open_connection
 from pgstate._areas._threads import chunks_of, save, writes_of
 from pgstate._calls import threads as calls
-from pgstate._codec import decode, encode
+from pgstate._codec import Encoded, decode, encode
 from pgstate._guard import Guard
 from pgstate.integrations.langgraph import _msgpack as msgpack
 from pgstate.integrations.langgraph import _records as records
@@ -151,14 +152,15 @@ class _Importing:
         if there:
             # the latest may have been gone on from since
             await self._writes(thread_id, key, ns, [max(there)])
+        sent: set[bytes] = set()
         for start in range(0, len(missing), _BATCH):
             batch = missing[start : start + _BATCH]
             # first, so that no checkpoint is taken for done without them
             writes = await self._writes(thread_id, key, ns, batch)
-            for row in await self._source.fetch(_CHECKPOINTS, thread_id, ns, batch):
-                await self._checkpoint(key, ns, row, set(ids), writes.get(row["checkpoint_id"], []))
-                self.done.checkpoints += 1
-                self._step(1)
+            rows = await self._source.fetch(_CHECKPOINTS, thread_id, ns, batch)
+            await self._checkpoints(key, ns, rows, set(ids), writes, sent)
+            self.done.checkpoints += len(rows)
+            self._step(len(rows))
 
     async def _there(self, key: str, ns: str) -> set[str]:
         found: set[str] = set()
@@ -183,16 +185,52 @@ class _Importing:
             )
         return written
 
-    async def _checkpoint(self, key: str, ns: str, row: Row, ids: set[str], writes: list[Write]) -> None:
-        around = json.loads(row["checkpoint"])
-        values = self._values(row, around.pop("channel_values", None) or {})
-        checkpoint = cast(Checkpoint, {**around, "id": row["checkpoint_id"], "channel_values": values})
-        metadata = json.loads(row["metadata"])
+    async def _checkpoints(
+        self,
+        key: str,
+        ns: str,
+        rows: Sequence[Row],
+        ids: set[str],
+        writes: Mapping[str, list[Write]],
+        sent: set[bytes],
+    ) -> None:
+        """Brings checkpoints over, which share statements in the order that they come in, and reads them back. What
+        earlier ones have `sent` is not sent again, unless the database says that it is missing."""
+        saves, told = [], []
+        encoded = Encoded()
+        for row in rows:
+            around = json.loads(row["checkpoint"])
+            values = self._values(row, around.pop("channel_values", None) or {})
+            checkpoint = cast(Checkpoint, {**around, "id": row["checkpoint_id"], "channel_values": values})
+            metadata = json.loads(row["metadata"])
+            encoded = encode(values, _AS_IT_IS)
+            saves.append(self._save(key, ns, row, checkpoint, metadata, encoded, ids, frozenset(sent)))
+            sent |= encoded.chunks.keys()
+            around = {name: value for name, value in around.items() if name != "id"}
+            told.append((values, (around, metadata), writes.get(row["checkpoint_id"], [])))
+        await asyncio.gather(*saves)
+        # enough: the next is most like the last
+        sent.intersection_update(encoded.chunks)
+        names = [row["checkpoint_id"] for row in rows]
+        found = {row["id"]: row for row in await self._call(calls.get_checkpoints, key, names, ns)}
+        for name, known in zip(names, told, strict=True):
+            self._compare(key, name, found.get(name), *known)
+
+    async def _save(
+        self,
+        key: str,
+        ns: str,
+        row: Row,
+        checkpoint: Checkpoint,
+        metadata: dict[str, Any],
+        encoded: Encoded,
+        ids: set[str],
+        sent: frozenset[bytes],
+    ) -> None:
         serde = self._saver.serde
         # as it is, secrets included: what is there afterwards is compared with what was
         outside = records.surround(serde, checkpoint, metadata, Guard("off"), encrypted=records.encrypts(serde))
         open_ = records.incomplete(checkpoint, metadata)
-        encoded = encode(values, _AS_IT_IS)
         for name in open_:
             encoded.add(name, None, None, None)
         saved = await save(
@@ -209,13 +247,12 @@ class _Importing:
             header=outside.header,
             whole=not open_,
             run_id=outside.run_id,
+            have=sent,
         )
         if saved["status"] != "ok":
             raise errors.CheckpointMissing(
                 f"{key} holds some of this thread, which was deleted or claimed here meanwhile ({saved['status']})", key
             )
-        around = {name: value for name, value in around.items() if name != "id"}
-        await self._compare(key, ns, row["checkpoint_id"], values, (around, metadata), writes)
 
     def _values(self, row: Row, inline: Mapping[str, Any]) -> dict[str, Any]:
         blobs = {
@@ -232,11 +269,18 @@ class _Importing:
             found[name] = typed if parts is None else [Typed("msgpack", part) for part in parts]
         return found
 
-    async def _compare(
-        self, key: str, ns: str, id_: str, values: Mapping[str, Any], told: tuple[Any, Any], writes: list[Write]
+    def _compare(
+        self,
+        key: str,
+        id_: str,
+        found: Row | None,
+        values: Mapping[str, Any],
+        told: tuple[Any, Any],
+        writes: list[Write],
     ) -> None:
-        """Reads a checkpoint back."""
-        found = await self._call(calls.get_checkpoint, key, id_, ns)
+        """Is what was read back what was brought over?"""
+        if found is None or found["status"] != "ok":
+            raise NotTheSame(f"checkpoint {id_} of {key} is not there")
         back = decode(found["names"], found["types"], found["data"], chunks_of(found), _AS_IT_IS)
         around, metadata = records.restore(self._saver.serde, id_, found["header"], found["metadata"])
         around.pop("id")

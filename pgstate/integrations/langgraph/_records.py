@@ -17,6 +17,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
 from pgstate._guard import Guard
+from pgstate.encryption import Sealing
 
 _COUNTERS = "counters_since_delta_snapshot"
 _to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
@@ -34,7 +35,7 @@ class Surroundings:
 
 def encrypts(serde: SerializerProtocol) -> bool:
     """Is what it makes unreadable? LangGraph's own says so in the names of types."""
-    return isinstance(serde, EncryptedSerializer) or "+" in serde.dumps_typed(None)[0]
+    return isinstance(serde, (EncryptedSerializer, Sealing)) or "+" in serde.dumps_typed(None)[0]
 
 
 def surround(

@@ -70,7 +70,7 @@ class Threads:
         new_versions: ChannelVersions,
         expected: str | None,
     ) -> RunnableConfig:
-        named = config["configurable"]
+        serde, named = _sealing(state, serde), config["configurable"]
         key, ns, parent = self.key(config), named.get("checkpoint_ns") or "", named.get("checkpoint_id") or ""
         versions, place = checkpoint["channel_versions"], (state._agent, state._key(key), ns)
         coder, seen = self._coder(serde), self._memory.last(place)
@@ -130,7 +130,7 @@ class Threads:
     ) -> None:
         if not writes:
             return
-        named, key = config["configurable"], self.key(config)
+        serde, named, key = _sealing(state, serde), config["configurable"], self.key(config)
         # of two writes of one special channel the later one counts, as it does when they are saved apart
         rows = {
             WRITES_IDX_MAP.get(name, idx): (name, *serde.dumps_typed(value)) for idx, (name, value) in enumerate(writes)
@@ -159,7 +159,7 @@ class Threads:
     # reading
 
     async def get(self, state: State, serde: SerializerProtocol, config: RunnableConfig) -> CheckpointTuple | None:
-        named, key = config["configurable"], self.key(config)
+        serde, named, key = _sealing(state, serde), config["configurable"], self.key(config)
         ns, id_ = named.get("checkpoint_ns") or "", named.get("checkpoint_id") or None
         row = await self._row(state, key, id_, ns)
         if row["status"] != "ok":
@@ -201,6 +201,7 @@ class Threads:
     ) -> AsyncIterator[CheckpointTuple]:
         named: Mapping[str, Any] = config["configurable"] if config else {}
         asked, ns = named.get("checkpoint_id") or None, named.get("checkpoint_ns")
+        serde = _sealing(state, serde)
         encrypted = records.encrypts(serde)
         place = _Place(before["configurable"].get("checkpoint_id") if before else None)
         if asked is not None and (place.id is None or place.id > asked):
@@ -295,7 +296,7 @@ class Threads:
     ) -> Mapping[str, DeltaChannelHistory]:
         if not channels:
             return {}
-        named, key = config["configurable"], self.key(config)
+        serde, named, key = _sealing(state, serde), config["configurable"], self.key(config)
         with state._to(f"read the thread {key}", "read"):
             row = await state._core.call(
                 lambda c, left: calls.channel_history(
@@ -426,6 +427,11 @@ def _roots(row: Row, versions: Mapping[str, Any], chunks: Mapping[bytes, Chunk])
 def _chunks(row: Row) -> dict[bytes, tuple[str, bytes]]:
     pairs = zip(row["chunk_types"] or (), row["chunk_data"] or (), strict=True)
     return dict(zip(row["chunk_hashes"] or (), pairs, strict=True))
+
+
+def _sealing(state: State, serde: SerializerProtocol) -> SerializerProtocol:
+    """With the client's encryption, if it has any. Of one origin for all threads: a saver copies and lists them."""
+    return cast(SerializerProtocol, state._core.guard.sealed(serde, "langgraph"))
 
 
 def _writes(row: Row, serde: SerializerProtocol) -> list[PendingWrite]:

@@ -6,8 +6,8 @@ as $$
 declare
   v_actor pgstate._actor;
 begin
-  -- names travel in one setting, separated by blanks, which no agent's name holds
-  if exists (select from unnest(p_agents) n where n is null or n !~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$') then
+  -- names and tickets travel in one setting, separated by blanks, which none of them holds
+  if exists (select from unnest(p_agents) n where n is null or n !~ '^[A-Za-z0-9._~:@=+,%/-]{1,250}$') then
     perform pgstate._deny();
   end if;
   perform set_config('pgstate.call_agent', '', true);

@@ -17,18 +17,22 @@ begin
     cross join pgstate.install i
    where r.folded_until is null;
   if v_actor.id is null then
-    -- nobody, or one of its grants is to end or has
+    -- nobody, or somebody with a ticket, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
-      from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
+      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
       cross join pgstate.install i;
   end if;
-  if v_actor.id is null or v_actor.name <> nullif(p_agent, '') then
+  if v_actor.id is null or v_actor.name <> split_part(nullif(p_agent, ''), '/', 1) then
     if coalesce(p_agent, '') = '' and coalesce(current_setting('pgstate.agent', true), '') = ''
        and exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
       raise exception using errcode = 'PS010', message = 'access denied',
         hint = 'This login is a gateway: name the agent that acts, by the argument agent => ''…'', by set pgstate.agent, or in Python by as_agent(name).';
+    end if;
+    if exists (select from pgstate.login l where l.login = session_user::text and l.tickets) then
+      raise exception using errcode = 'PS010', message = 'access denied',
+        hint = 'This gateway names agents by tickets: what it gave is none, or is not good for it now. issue_ticket(login, agent) makes one.';
     end if;
     perform pgstate._deny();
   end if;

@@ -15,7 +15,7 @@ begin
   end;
   perform pgstate._audit_denied(v_actor, report_denial.key, jsonb_build_object(
     'asked', pgstate._audit_text(report_denial.asked, 200), 'told', 'client',
-    'named', case when v_actor.id is null then pgstate._audit_text(report_denial.agent, 128) end));
+    'named', case when v_actor.id is null then pgstate._audit_text(split_part(report_denial.agent, '/', 1), 128) end));
 end
 $$;
 comment on function pgstate.report_denial(text, text, text) is

@@ -10,7 +10,7 @@ declare
 begin
   select coalesce(range_agg(u), '{}') into v_ranges
     from unnest(p_agents, p_patterns) s (name, pattern)
-    join pgstate.agent a on a.name = s.name and a.id = any (v_ids)
+    join pgstate.agent a on a.name = split_part(s.name, '/', 1) and a.id = any (v_ids)
     join pgstate._reach r on r.agent_id = a.id
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
   if v_channel is null and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then

@@ -7,13 +7,15 @@ declare
   v_actor pgstate._actor := pgstate._enter(changes.agent);
   -- refuses what is no pattern first
   v_wanted pgstate._wanted := pgstate._wanted(changes.patterns);
+  -- a ticket is named again as it was
+  v_said text := coalesce(nullif(changes.agent, ''), current_setting('pgstate.agent', true));
 begin
   -- each pattern by itself: one that reaches nothing must not hide behind another
   if exists (select from unnest(changes.patterns) p where p <> '' and isempty(pgstate._pattern_ranges(p) * v_actor.reads)) then
     perform pgstate._deny();
   end if;
   return query
-    select c.* from pgstate.changes_for(changes.cursor, array_fill(v_actor.name, array[cardinality(changes.patterns)]), changes.patterns,
+    select c.* from pgstate.changes_for(changes.cursor, array_fill(case when strpos(v_said, '/') > 0 then v_said else v_actor.name end, array[cardinality(changes.patterns)]), changes.patterns,
                                         changes."limit", changes.upto, changes.min_trust) c;
 end
 $$;

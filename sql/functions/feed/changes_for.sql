@@ -82,8 +82,8 @@ begin
       into v_agents, v_ranges, v_regexes
       from (
         select g.name, (g.wanted).ranges * pgstate._reads_of(g.name) as ranges, (g.wanted).regex as regex
-          from (select w.name, pgstate._wanted(array_agg(w.pattern)) as wanted
-                  from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by w.name offset 0) g) a;
+          from (select split_part(w.name, '/', 1) as name, pgstate._wanted(array_agg(w.pattern)) as wanted
+                  from unnest(changes_for.agents, changes_for.patterns) w (name, pattern) group by 1 offset 0) g) a;
   end if;
 
   if v_look.found is not null then

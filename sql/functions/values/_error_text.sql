@@ -14,7 +14,7 @@ begin
     when 'PS009' then 'the key or value holds what looks like a secret: store a handle ($CRED{name}), or have an administrator set guard => ''redact'' or ''off'' for the key'
     when 'PS010' then 'access denied'
     when 'PS030' then 'this op_id was used for another request: a new request needs a new op_id'
-    when 'PS040' then 'the key holds a thread or a run: write it through its own functions'
+    when 'PS040' then 'the key holds another kind of entry: values, threads and runs have functions of their own'
   end;
 end
 $$;

@@ -1,0 +1,79 @@
+"""State on its way into a prompt: marked as data, without what is not to be seen."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import pydantic_core
+
+from pgstate import _paths
+
+_ROW = re.compile(r"\['([a-z_]+)', '(.*)'\]")
+# With those that emoji and some scripts join letters by.
+_JOINERS = re.compile("[\u200c\u200d\u2028\u2029]")
+_ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", "[": "&#91;", "]": "&#93;", "|": "&#124;", ":": "&#58;"})
+
+
+@cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    """Those of `_label_patterns()`, read from its source."""
+    text = _paths.sql("functions/guards/_label_patterns.sql").read_text("utf-8")
+    return {name: re.compile(pattern) for name, pattern in _ROW.findall(text)}
+
+
+def labels(value: Any) -> list[str]:
+    """What in a value looks like instructions to a model: role_tokens, override_phrases, invisible_characters; as
+    `pgstate.labels` in SQL. A hint, which whoever means harm can avoid: no detector of this kind is strong."""
+    text = _json(value)
+    return [name for name, pattern in _patterns().items() if pattern.search(text)]
+
+
+def render_for_prompt(entries: Any) -> str:
+    """An entry, or several, as text for a prompt: each between lines with a delimiter that nobody could know when it
+    was written, behind a line that says where it comes from (key, version, writer, time, trust, labels). Characters
+    that nobody sees are left out, and tokens that stand for roles are escaped. Takes entries, tasks, versions and
+    changes, or plain values.
+
+    The model must still be told, by the system prompt, that what stands between these lines is data. This makes
+    injection harder, and does not prevent it.
+    """
+    several = isinstance(entries, Iterable) and not isinstance(entries, str | bytes | dict)
+    return "\n".join(_rendered(one) for one in (entries if several else [entries]))
+
+
+def _rendered(entry: Any) -> str:
+    known = hasattr(entry, "key") and hasattr(entry, "value")
+    value = entry.value if known else entry
+    content = _visible(value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False, indent=1))
+    content = _patterns()["role_tokens"].sub(lambda match: match[0].translate(_ESCAPES), content)
+    header: dict[str, Any] = {}
+    if known:
+        at = getattr(entry, "updated_at", None) or getattr(entry, "at", None)
+        header = {"key": entry.key, "version": _of(entry, "version"), "writer": _of(entry, "writer")}
+        header |= {"time": None if at is None else at.isoformat(), "trust": _of(entry, "trust")}
+    header["labels"] = labels(value) or None
+    told = json.dumps({name: one for name, one in header.items() if one is not None})
+    mark = secrets.token_hex(8)
+    return f"<data-{mark} {told}>\n{content}\n</data-{mark}>"
+
+
+def _of(entry: Any, name: str) -> Any:
+    found = getattr(entry, name, None)
+    return found if found is None or isinstance(found, int) else _visible(str(found))
+
+
+def _visible(text: str) -> str:
+    return _JOINERS.sub("", _patterns()["invisible_characters"].sub("", text))
+
+
+def _plain(value: Any) -> Any:
+    return pydantic_core.to_jsonable_python(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_plain(value), ensure_ascii=False)

@@ -1,0 +1,38 @@
+"""doctor."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from pgstate.cli._command import Cli, command
+from pgstate.cli._exit import FAILED
+from pgstate.cli._migrate import _address
+
+_MARKS = {"problem": "!", "note": "-", "unseen": "?"}
+
+
+async def doctor(cli: Cli) -> None:
+    """Looks for what weakens pgstate in this database and its server, and says what to do about it. Changes nothing.
+
+    Exit code 1 if something wants mending. Any login may run it; what it may not see is told.
+    """
+    from pgstate.doctor import examine
+
+    found = await examine(await _address(cli), cli.common.listen_dsn)
+    for finding in found:
+        if cli.out.for_programs:
+            cli.out.line(asdict(finding), ())
+        else:
+            cli.out.say(f"{_MARKS[finding.level]} {finding.check}: {finding.what}\n    {finding.remedy}")
+    problems = sum(finding.level == "problem" for finding in found)
+    if problems:
+        raise cli.fail(FAILED, f"{problems} of these want{'s' if problems == 1 else ''} mending")
+    if not cli.out.for_programs:
+        cli.out.say("nothing wants mending")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    command(app, "doctor", panel="Server")(doctor)

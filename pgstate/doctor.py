@@ -1,0 +1,276 @@
+"""Looks at a database and its server for what weakens pgstate: security, durability, and what keeps it from tidying up.
+
+Changes nothing. Each check is one query, whose rows are what was found; one that the login may not run is told as
+unseen. Works for any login; the role that installed sees most, a superuser all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+import asyncpg
+
+from pgstate import errors
+from pgstate._address import driver_address
+from pgstate._calls import pooler
+
+Level = Literal["problem", "note", "unseen"]
+
+_PATIENCE = 10.0  # seconds
+# The minor releases that mend what is known: an older server of these majors is told.
+PATCHED = {18: 7, 17: 12, 16: 16, 15: 20}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: `what` it is and the `remedy`. A problem wants mending, a note is to be known; unseen is a
+    check that this login may not make."""
+
+    check: str
+    level: Level
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class _Check:
+    name: str
+    level: Level
+    # each row of the query is a finding, its column what is said
+    sql: str
+    remedy: str
+    # run as pgstate_owner, which the role that installed may become
+    as_owner: bool = False
+    # takes how old a transaction is that is called long
+    aged: bool = False
+
+
+_LOGINS = """
+with recursive ours (oid) as (
+  select r.oid from pg_roles r where r.rolname in ('pgstate_agent', 'pgstate_reader')
+  union select m.member from pg_auth_members m join ours o on m.roleid = o.oid
+), logins as (
+  select r.* from pg_roles r join ours o on o.oid = r.oid
+   where r.rolcanlogin and r.oid <> (select n.nspowner from pg_namespace n where n.nspname = 'pgstate')
+)
+"""
+_RIGHTS = """
+select a.what || ' ' || a.name || ': ' || string_agg(x.privilege_type, ', ' order by x.privilege_type) || ' for PUBLIC'
+  from (select 'function' as what, p.oid::regprocedure::text as name, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
+          from pg_proc p where p.pronamespace = to_regnamespace('pgstate') and p.prosrc !~ '^(multi)?range_constructor'
+        union all
+        select 'relation', c.oid::regclass::text, coalesce(c.relacl, acldefault('r', c.relowner))
+          from pg_class c where c.relnamespace = to_regnamespace('pgstate') and c.relkind in ('r', 'p', 'v', 'm')
+        union all
+        select 'schema', n.nspname, n.nspacl from pg_namespace n where n.nspname = 'pgstate') a
+  cross join lateral aclexplode(a.acl) x where x.grantee = 0
+ group by a.what, a.name order by 1
+"""
+_CHECKS: Sequence[_Check] = (
+    _Check(
+        "version", "problem",
+        "select 'PostgreSQL ' || split_part(current_setting('server_version'), ' ', 1) || ', and ' || v.major || '.' || v.minor || ' mends what is known'"
+        f"  from (values {', '.join(f'({major}, {minor})' for major, minor in PATCHED.items())}) v (major, minor)"
+        " where current_setting('server_version_num')::int / 10000 = v.major and current_setting('server_version_num')::int % 10000 < v.minor",
+        "Install the newest minor release and restart the server: nothing else changes.",
+    ),
+    _Check(
+        "trust", "problem",
+        "select 'line ' || h.line_number || ' of pg_hba.conf lets in without a password: ' || concat_ws(' ', h.type, array_to_string(h.database, ','), array_to_string(h.user_name, ','), h.address)"
+        "  from pg_hba_file_rules h where h.auth_method = 'trust' order by h.line_number",
+        "Use scram-sha-256 (or peer, cert) there and reload: whoever reaches the server becomes any agent otherwise. The embedded server, on a socket that only its user enters, is for development.",
+    ),
+    _Check(
+        "superuser", "problem",
+        "select 'this login, ' || session_user || ', is a superuser: no grant and no policy binds it' from pg_roles r where r.rolname = session_user and r.rolsuper",
+        "Install and run as a role with CREATEROLE only, applications as agents' logins or a gateway.",
+    ),
+    _Check(
+        "bypass", "problem",
+        _LOGINS + "select l.rolname || ' is an agent''s login, a gateway or a reader, and ' || concat_ws(', ',"
+        " case when l.rolsuper then 'superuser' end, case when l.rolbypassrls then 'BYPASSRLS' end, case when l.rolreplication then 'REPLICATION' end,"
+        " case when pg_has_role(l.oid, 'pg_read_all_data', 'USAGE') then 'in pg_read_all_data' end)"
+        "  from logins l where l.rolname <> session_user and (l.rolsuper or l.rolbypassrls or l.rolreplication or pg_has_role(l.oid, 'pg_read_all_data', 'USAGE')) order by 1",
+        "Take that away: alter role … nosuperuser nobypassrls noreplication; revoke pg_read_all_data.",
+    ),
+    _Check(
+        "owner", "problem",
+        "select r.rolname || ' may become ' || o.rolname || ', whom no policy binds'"
+        "  from pg_roles r join pg_roles o on o.rolname in ('pgstate_owner', 'pgstate_api')"
+        " where r.rolcanlogin and not r.rolsuper and r.rolname <> session_user and pg_has_role(r.oid, o.oid, 'MEMBER')"
+        "   and r.oid <> (select n.nspowner from pg_namespace n where n.nspname = 'pgstate') order by 1",
+        "revoke pgstate_owner, pgstate_api from …: only the role that installed needs that.",
+    ),
+    _Check(
+        "createrole", "problem",
+        "select r.rolname || ' has CREATEROLE and can grant itself pgstate_owner: before 16 nothing keeps it from that'"
+        "  from pg_roles r where current_setting('server_version_num')::int < 160000 and r.rolcreaterole and r.rolcanlogin and not r.rolsuper"
+        "   and r.rolname <> session_user and r.oid <> (select n.nspowner from pg_namespace n where n.nspname = 'pgstate') order by 1",
+        "Take CREATEROLE from all but who installs, or move to PostgreSQL 16 or later.",
+    ),
+    _Check(
+        "row security", "problem",
+        "select 'row-level security is off on ' || c.oid::regclass from pg_class c where c.relnamespace = to_regnamespace('pgstate') and c.relkind in ('r', 'p')"
+        " and not c.relrowsecurity and c.relname <> 'alembic_version' order by 1",
+        "alter table … enable row level security, as pgstate_owner; partitions do not inherit it.",
+    ),
+    _Check("public", "problem", _RIGHTS, "revoke all on … from public: what agents may do is granted to pgstate_agent."),
+    _Check(
+        "durability", "problem",
+        "select name || ' is off: ' || case name when 'synchronous_commit' then 'others'' commits may be lost in a crash; writes of pgstate turn it on' else 'a crash of the machine may corrupt the database' end"
+        "  from pg_settings where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting = 'off' order by 1",
+        "Turn it on in postgresql.conf, or for the role or database that has it off.",
+    ),
+    _Check(
+        "tls", "problem",
+        "select 'the server listens on ' || current_setting('listen_addresses') || ' without TLS: passwords'' proofs and values cross the net in the open'"
+        " where current_setting('ssl') = 'off' and exists (select from unnest(string_to_array(current_setting('listen_addresses'), ',')) a where btrim(a) not in ('localhost', '127.0.0.1', '::1', ''))",
+        "Set ssl = on with a certificate, and hostssl in pg_hba.conf.",
+    ),
+    _Check(
+        "logging", "note",
+        "select 'log_statement is ' || setting || ': values and operands of agents come into the server''s log' from pg_settings where name = 'log_statement' and setting in ('mod', 'all')",
+        "Keep the log from who may not read the values, or set log_statement to ddl.",
+    ),
+    _Check(
+        "limits", "note",
+        _LOGINS + "select count(*) || ' logins of agents, gateways and readers have no ' || k.what || ': ' || string_agg(l.rolname, ', ' order by l.rolname)"
+        "  from logins l cross join (values ('CONNECTION LIMIT'), ('statement_timeout')) k (what)"
+        " where l.rolname <> session_user and case k.what when 'CONNECTION LIMIT' then l.rolconnlimit = -1 else not exists ("
+        "   select from pg_db_role_setting s cross join unnest(s.setconfig) c where s.setrole in (l.oid, 0) and c ~ '^statement_timeout=') end"
+        " group by k.what order by 1",
+        "alter role … connection limit 20; alter role … set statement_timeout = '60s' (who runs SQL of its own may set it back): nothing inside keeps a session from using the server up.",
+    ),
+    _Check(
+        "long transactions", "problem",
+        "select 'session ' || a.pid || ' (' || coalesce(a.usename, '?') || ') has had a transaction open for ' || date_trunc('second', clock_timestamp() - a.xact_start)"
+        "  from pg_stat_activity a where a.datname = current_database() and a.xact_start < clock_timestamp() - $1::interval and a.backend_type = 'client backend' order by a.xact_start",
+        "End it: pg_terminate_backend(pid). idle_in_transaction_session_timeout and transaction_timeout (17) do it by themselves. It keeps dead rows from being cleaned up, may hold locks of keys and of maintain().",
+        aged=True,
+    ),
+    _Check(
+        "prepared transactions", "problem",
+        "select 'the prepared transaction ' || quote_literal(gid) || ' of ' || owner || ' has been open for ' || date_trunc('second', clock_timestamp() - prepared)"
+        "  from pg_prepared_xacts where database = current_database() and prepared < clock_timestamp() - $1::interval order by prepared",
+        "commit prepared or rollback prepared it.", aged=True,
+    ),
+    _Check(
+        "bloat", "note",
+        "select s.relname || ': ' || s.n_dead_tup || ' dead rows beside ' || s.n_live_tup || case when s.last_autovacuum is null then ', and autovacuum was never here' else '' end"
+        "  from pg_stat_user_tables s where s.schemaname = 'pgstate' and s.n_dead_tup > 10000 and s.n_dead_tup > s.n_live_tup order by s.n_dead_tup desc",
+        "vacuum pgstate.…; if it comes again, see that autovacuum is on and that no transaction stays open for long.",
+    ),
+    _Check(
+        "autovacuum", "problem",
+        "select 'autovacuum is off: dead rows stay, and in the end the server stops taking writes' where current_setting('autovacuum') = 'off'",
+        "Turn autovacuum on.",
+    ),
+    _Check(
+        "restored", "problem",
+        "select 'the database was restored, cloned or upgraded, and nothing was written since: cursors and watches are refused'"
+        "  from pgstate.install i where i.identity <> pgstate._identity() or i.table_oid is distinct from i.tableoid",
+        "Run pgstate migrate, or write anything.", as_owner=True,
+    ),
+    _Check(
+        "feed", "note",
+        "select 'no point of the feed was recorded since ' || coalesce(date_trunc('second', f.at)::text, 'ever') || ', and there are changes since: times of the past stand for the last one before'"
+        "  from (select max(at) as at from pgstate.feed_point) f cross join lateral (select v.at from pgstate.version v order by v.seq desc limit 1) v"
+        " where v.at < clock_timestamp() - interval '1 minute' and (f.at is null or v.at > f.at)",
+        "Keep a client connected, or call pgstate.expire() from a schedule.", as_owner=True,
+    ),
+    _Check(
+        "retention", "note",
+        "select 'policies say how long history is kept, and nobody has looked since ' || coalesce(date_trunc('second', max(m.at))::text, 'ever')"
+        "  from pgstate.mark m where exists (select from pgstate.policy p where p.keep_versions is not null or p.keep_age is not null)"
+        " having coalesce(max(m.at), (select i.installed_at from pgstate.install i)) < clock_timestamp() - interval '1 hour'",
+        "Keep a client connected, or run pgstate maintain from a schedule.", as_owner=True,
+    ),
+)  # fmt: skip
+_SEES_OTHERS = "select pg_has_role(session_user, 'pg_read_all_stats', 'USAGE') or (select rolsuper from pg_roles where rolname = session_user)"
+
+
+async def examine(dsn: str, listen_dsn: str | None = None, *, long: float = 300.0) -> list[Finding]:
+    """Everything that was found, problems first; `long` is from how many seconds on a transaction is called long. Raises
+    Unreachable, and SchemaMissing without pgstate."""
+    connection = await _connect(dsn)
+    try:
+        if await connection.fetchval("select to_regclass('pgstate.install') is null"):
+            raise errors.SchemaMissing("this database has no pgstate: pgstate migrate installs it")
+        found = [finding for check in _CHECKS for finding in await _run(connection, check, long)]
+        found += await _wake_ups(connection, dsn, listen_dsn)
+    finally:
+        await connection.close()
+    order: list[Level] = ["problem", "note", "unseen"]
+    return sorted(found, key=lambda finding: order.index(finding.level))
+
+
+async def _run(connection: asyncpg.Connection, check: _Check, long: float) -> list[Finding]:
+    """A query may be refused: in a transaction of its own, so that the others go on."""
+    if check.name == "long transactions" and not await connection.fetchval(_SEES_OTHERS):
+        return [_unseen(check.name, "other roles' sessions")]
+    try:
+        async with connection.transaction(readonly=True):
+            await connection.execute("set local search_path = pg_catalog, pg_temp")
+            if check.as_owner:
+                await connection.execute("set local role pgstate_owner")
+            rows = await connection.fetch(check.sql, *([timedelta(seconds=long)] if check.aged else []))
+    except asyncpg.InsufficientPrivilegeError as error:
+        return [_unseen(check.name, str(error))]
+    return [Finding(check.name, check.level, row[0], check.remedy) for row in rows]
+
+
+async def _wake_ups(connection: asyncpg.Connection, dsn: str, listen_dsn: str | None) -> list[Finding]:
+    """Whether watches hear of changes: through a pooler in transaction mode they need an address beside it."""
+    found = []
+    if await pooler.leads_through(connection, timeout=_PATIENCE):
+        other = await _connect(dsn)
+        try:
+            own = await pooler.has_session(connection, other, timeout=_PATIENCE)
+        finally:
+            await other.close()
+        if not own and listen_dsn is None:
+            found.append(
+                Finding(
+                    "pooler",
+                    "problem",
+                    "the address leads through a pooler that shares server processes (transaction mode): LISTEN does not "
+                    "work, watches poll once a second",
+                    "Give clients the server's own address too: listen_dsn, PGSTATE_LISTEN_DSN, --listen-dsn.",
+                )
+            )
+    if listen_dsn is not None:
+        found += await _listener(connection, listen_dsn)
+    return found
+
+
+async def _listener(connection: asyncpg.Connection, listen_dsn: str) -> list[Finding]:
+    remedy = "Correct listen_dsn: it is the same database, past the pooler."
+    try:
+        listening = await _connect(listen_dsn)
+    except errors.Unreachable as error:
+        return [Finding("listener", "problem", f"listen_dsn cannot be reached: {error}", remedy)]
+    try:
+        if await pooler.leads_through(listening, timeout=_PATIENCE):
+            return [Finding("listener", "problem", "listen_dsn leads through a pooler too", remedy)]
+        places = [await pooler.place(one, timeout=_PATIENCE) for one in (connection, listening)]
+        if places[0] != places[1]:
+            return [Finding("listener", "problem", "listen_dsn is another database", remedy)]
+    finally:
+        await listening.close()
+    return []
+
+
+async def _connect(dsn: str) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(driver_address(dsn), statement_cache_size=0, timeout=_PATIENCE)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        raise errors.Unreachable(f"{type(error).__name__}: {error}") from error
+
+
+def _unseen(check: str, why: str) -> Finding:
+    return Finding(
+        check, "unseen", f"this login may not see it: {why}", "Run it as the role that installed, or a superuser."
+    )

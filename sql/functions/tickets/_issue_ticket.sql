@@ -1,0 +1,26 @@
+create function pgstate._issue_ticket(p_actor pgstate._actor, p_login text, p_agent text, p_ttl interval) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int := p_actor.id;
+  v_key pgstate.ticket_key;
+  v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
+begin
+  -- an agent may hand one about itself to a gateway that it is delegated to
+  if p_agent is distinct from p_actor.name then
+    perform pgstate._check_admin(p_actor, '**');
+    v_id := pgstate._agent_id(p_agent);
+  end if;
+  if p_ttl is null or p_ttl not between interval '1 second' and interval '1 day' then
+    raise exception using errcode = 'PS007', message = 'a ticket is good for a second to a day';
+  elsif not exists (select from pgstate.delegation d where d.login = p_login and d.agent_id = v_id) then
+    raise exception using errcode = 'PS007', message = format('%L may not act for %s', left(p_login, 80), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
+  end if;
+  select k.* into v_key from pgstate.ticket_key k where k.retired_at is null order by k.id desc limit 1;
+  if not found then
+    raise exception using errcode = 'PS007', message = 'there is no key to sign tickets with', hint = 'rotate_ticket_keys() makes one, and so does require_tickets(login).';
+  end if;
+  return p_agent || '/t1/' || v_key.id || '/' || v_until || '/' || pgstate._ticket_signature(v_key, p_login, p_agent, v_until);
+end
+$$;
+comment on function pgstate._issue_ticket(pgstate._actor, text, text, interval) is 'Internal: signs a ticket.';

@@ -1,0 +1,169 @@
+"""`pgstate doctor`: each finding appears when it is so, and only then."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from _server import SUPERUSER, Cluster
+from client._cli import invoke
+from conftest import INSTALLER, Database, clone, prepare
+from pgstate import _postmaster, errors
+from pgstate.doctor import _CHECKS, PATCHED, Finding, examine
+
+# Why a test's server is no good: it is older than its newest minor, lets everybody in, and does not clean up by itself.
+_OF_TESTS = {"version", "trust", "autovacuum", "durability"}
+
+
+async def found(database: Database, login: str = SUPERUSER, **options: Any) -> dict[str, list[Finding]]:
+    by_name: dict[str, list[Finding]] = {}
+    for finding in await examine(database.dsn(login), **options):
+        assert finding.what and finding.remedy
+        by_name.setdefault(finding.check, []).append(finding)
+    return by_name
+
+
+@pytest.mark.core
+async def test_an_installer_sees_most_and_says_what_not(database: Database) -> None:
+    seen = await found(database, INSTALLER)
+    assert {name for name, (first, *_) in seen.items() if first.level == "unseen"} == {"trust", "long transactions"}
+    assert seen.keys() - _OF_TESTS <= {"long transactions", "createrole"}
+    # a superuser sees all of it, and is told that it is one
+    assert {first.level for first, *_ in (await found(database)).values()} <= {"problem", "note"}
+    assert "superuser" in await found(database)
+
+
+@pytest.mark.core
+async def test_an_agent_sees_what_the_catalogue_shows(database: Database, login_name: Callable[[str], str]) -> None:
+    login = login_name("alice")
+    database.sql(f"select pgstate.create_agent('alice', '{login}')", INSTALLER)
+    seen = await found(database, login)
+    unseen = {name for name, (first, *_) in seen.items() if first.level == "unseen"}
+    assert unseen == {"trust", "long transactions", "restored", "feed", "retention"}
+
+
+@pytest.mark.core
+async def test_old_minors_and_open_doors(database: Database) -> None:
+    seen = await found(database)
+    number = int(database.sql("show server_version_num")[0][0])
+    assert ("version" in seen) == (number % 10000 < PATCHED[number // 10000])
+    assert all("without a password" in finding.what for finding in seen["trust"])
+    assert "autovacuum" in seen
+
+
+_STATEMENTS = {
+    "bypass": "alter role {login} bypassrls",
+    "owner": "grant pgstate_owner to {login}",
+    "createrole": "alter role {login} createrole",
+    "row security": "alter table pgstate.entry disable row level security",
+    "public": "grant select on pgstate.version to public; grant execute on function pgstate._now() to public; grant usage on schema pgstate to public",
+    "durability": "alter database {database} set synchronous_commit = off",
+    "logging": "alter database {database} set log_statement = 'all'",
+    "limits": "alter role {login} connection limit -1",
+    "bloat": "insert into pgstate.mark select now() - n * interval '1 s', 1, '1' from generate_series(1, 10001) n; delete from pgstate.mark;"
+             " select pg_stat_force_next_flush()",
+    "restored": "update pgstate.install set table_oid = 1",
+    "feed": "select pgstate.put('a', '1'); delete from pgstate.feed_point; update pgstate.version set at = now() - interval '1 hour'",
+    "retention": "select pgstate.set_policy('a/**', keep => '3 versions'); update pgstate.install set installed_at = now() - interval '2 hours'",
+}  # fmt: skip
+_UNDO = {
+    "owner": "revoke pgstate_owner from {login}",
+    "bypass": "alter role {login} nobypassrls",
+    "createrole": "alter role {login} nocreaterole",
+}
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("name", _STATEMENTS)
+async def test_it_is_found_when_it_is_so(database: Database, login_name: Callable[[str], str], name: str) -> None:
+    login = login_name("alice")
+    database.sql(f"select pgstate.create_agent('alice', '{login}')", INSTALLER)
+    database.sql(f"alter role {login} connection limit 3; alter role {login} set statement_timeout = '1 min'")
+    before = (await found(database)).get(name, [])
+    assert before == [] or name == "durability"
+    try:
+        for statement in _STATEMENTS[name].split("; "):
+            caller = INSTALLER if "pgstate.put" in statement or "set_policy" in statement else SUPERUSER
+            database.sql(statement.format(login=login, database=database.name), caller)
+        now = (await found(database)).get(name, [])
+        if name == "createrole" and database.sql("show server_version_num")[0][0] >= "160000":
+            assert now == []
+        else:
+            assert len(now) > len(before)
+            assert login in now[0].what or name not in ("bypass", "owner", "createrole", "limits")
+    finally:
+        if name in _UNDO:
+            database.sql(_UNDO[name].format(login=login))
+
+
+async def test_transactions_that_stay_open(database: Database, connect_as: Any) -> None:
+    other = await connect_as()
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute("select 1")
+    assert "long transactions" not in await found(database)
+    findings = (await found(database, long=0.0))["long transactions"]
+    assert f"session {other.get_server_pid()} " in "".join(finding.what for finding in findings)
+    await transaction.rollback()
+
+
+async def test_what_only_another_server_has(
+    new_cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = _postmaster.launch
+
+    def elsewhere(*arguments: Any) -> int:
+        # this machine's own too, but the check knows only its usual addresses
+        return launch(*arguments[:-1], {**arguments[-1], "listen_addresses": "127.0.0.1,127.0.0.2"})
+
+    monkeypatch.setattr(_postmaster, "launch", elsewhere)
+    cluster = new_cluster(tcp=True, settings={"max_prepared_transactions": "2"})
+    await asyncio.to_thread(prepare, cluster)
+    database = clone(cluster)
+    assert "tls" in await found(database)
+    cluster.sql("begin; create table t (); prepare transaction 'mine'", database.name)
+    assert "prepared transactions" not in await found(database)
+    (finding,) = (await found(database, long=0.0))["prepared transactions"]
+    assert "'mine'" in finding.what
+    cluster.sql("rollback prepared 'mine'", database.name)
+    bare = Database(cluster, cluster.create_database())
+    with pytest.raises(errors.SchemaMissing):
+        await examine(bare.dsn(SUPERUSER))
+
+
+async def test_addresses_for_listening(database: Database) -> None:
+    assert "listener" not in await found(database, listen_dsn=database.dsn(INSTALLER))
+    for wrong, word in (
+        (database.cluster.dsn("postgres"), "another"),
+        (database.dsn(SUPERUSER).replace("port=", "port=1"), "reached"),
+    ):
+        (finding,) = (await found(database, listen_dsn=wrong))["listener"]
+        assert word in finding.what
+    with pytest.raises(errors.Unreachable):
+        await examine(database.dsn(SUPERUSER).replace("port=", "port=1"))
+
+
+def test_on_the_command_line(database: Database) -> None:
+    done = invoke("--json", "doctor", dsn=database.dsn(SUPERUSER))
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert {"check", "level", "what", "remedy"} == rows[0].keys() and rows[0]["level"] == "problem"
+    assert done.code == 1 and "mending" in done.err
+    said = invoke("doctor", dsn=database.dsn(INSTALLER))
+    assert "? trust: this login may not see it" in said.out and "Run it as" in said.out
+
+
+def test_every_check_has_a_test() -> None:
+    there = {check.name for check in _CHECKS}
+    assert there == _STATEMENTS.keys() | {
+        "version",
+        "trust",
+        "superuser",
+        "autovacuum",
+        "tls",
+        "long transactions",
+        "prepared transactions",
+    }

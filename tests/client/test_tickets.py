@@ -1,0 +1,87 @@
+"""Tickets in Python: one process, several agents, none of them more than its ticket says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from client._cli import invoke
+from client._promises import ids
+from client._watching import take
+from client.conftest import Connect, MakeLogin
+from conftest import Clock, Database
+from pgstate import State, errors
+
+
+async def test_views_with_tickets(state: State, gateway: Connect, make_agent: MakeLogin, clock: Clock) -> None:
+    for name in ("alice", "bob"):
+        await make_agent(name, f"read {name}/**", f"write {name}/**")
+    server = await gateway("alice", "bob")
+    login = (await server.info()).login
+    await state.require_tickets(login)
+    with pytest.raises(errors.AccessDenied):
+        await server.as_agent("alice").put("alice/1", 1)
+
+    alice = server.as_agent("alice", ticket=await state.issue_ticket(login, "alice"))
+    bob = server.as_agent("bob", ticket=await state.issue_ticket(login, "bob"))
+    # gathered, each under its own
+    assert (
+        await asyncio.gather(
+            *(alice.put(f"alice/{n}", n) for n in range(4)), *(bob.put(f"bob/{n}", n) for n in range(4))
+        )
+        == [1] * 8
+    )
+    with pytest.raises(errors.AccessDenied, match="agent alice may not get bob/1") as caught:
+        await alice.get("bob/1")
+    assert "/t1/" not in str(caught.value)
+    async with alice.watch("alice/*") as hers, bob.watch("bob/*") as his:
+        await alice.put("alice/1", 2)
+        await bob.put("bob/1", 2)
+        assert (ids(await take(hers, 1)), ids(await take(his, 1))) == ([("alice/1", 2)], [("bob/1", 2)])
+    assert await alice.complete("alice/2", (await alice.claim("alice/2", lease=30)).token) == 2
+
+    await clock.advance(301)
+    with pytest.raises(errors.AccessDenied):
+        await alice.put("alice/1", 3)
+    # a newer one serves the views that are there
+    server.as_agent("alice", ticket=await state.issue_ticket(login, "alice", ttl=60))
+    assert await alice.put("alice/1", 3) == 3
+    assert (await alice.me(), (await alice.get("alice/1")).writer) == ("alice", "alice")
+    with pytest.raises(errors.AccessDenied):
+        await bob.get("bob/1")
+    await state.rotate_ticket_keys(0)
+    with pytest.raises(errors.AccessDenied):
+        await alice.get("alice/1")
+    with pytest.raises(errors.InvalidArgument):
+        await state.issue_ticket(login, "alice", ttl=0)
+
+
+async def test_a_ticket_in_a_transaction_of_the_callers(
+    state: State, gateway: Connect, make_agent: MakeLogin, connect_as: Connect
+) -> None:
+    await make_agent("alice", "read alice/**", "write alice/**")
+    server = await gateway("alice")
+    login = (await server.info()).login
+    await state.require_tickets(login)
+    alice = server.as_agent("alice", ticket=await state.issue_ticket(login, "alice"))
+    connection = await connect_as(login)
+    async with connection.transaction():
+        assert await alice.bind(connection).put("alice/1", 1) == 1
+    assert (await alice.get("alice/1")).value == 1
+
+
+def test_tickets_in_the_shell(dsn: str, database: Database, login_name: Callable[[str], str]) -> None:
+    login = login_name("gateway")
+    for command in (
+        ("agents", "create", "alice"), ("agents", "create-gateway", login), ("agents", "delegate", login, "alice"),
+        ("ticket", "require", login), ("ticket", "rotate", "--grace", "0"),
+    ):  # fmt: skip
+        assert invoke(*command, dsn=dsn).code == 0, command
+    ticket = invoke("ticket", "issue", login, "alice", "--ttl", "1m", dsn=dsn).out.strip()
+    through = database.dsn(login)
+    assert invoke("put", "memory/alice/1", "1", "--agent", ticket, dsn=through).code == 0
+    assert invoke("put", "memory/alice/1", "1", "--agent", "alice", dsn=through).code == 5
+    assert invoke("ticket", "require", login, "--off", dsn=dsn).code == 0
+    assert invoke("get", "memory/alice/1", "--agent", "alice", dsn=through).code == 0
