@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import zip_longest
 from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -114,7 +115,7 @@ class Core:
     async def _write(
         self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
     ) -> Sequence[Row]:
-        alone = len(batch) == 1 and self._waker.idle
+        alone = len(batch) == 1 and len(batch[0].args) == values.WRITE_COLUMNS and self._waker.idle
 
         async def run(connection: Connection) -> Sequence[Row]:
             if alone:
@@ -354,7 +355,7 @@ async def write(
     left: float,
 ) -> Sequence[Row]:
     """Writes, each by itself, in one statement; a row for each."""
-    if len(rows) == 1:
+    if len(rows) == 1 and len(rows[0]) == values.WRITE_COLUMNS:
         return [await values.write_one(connection, rows[0], lane.id, lane.turn, lock_timeout, agent, timeout=left)]
     return await values.write_many(connection, by_column(rows), lane.id, lane.turn, lock_timeout, agent, timeout=left)
 
@@ -374,5 +375,6 @@ async def write_together(
 
 def by_column(writes: Sequence[Sequence[Any]]) -> list[Sequence[Any] | None]:
     """Arguments of writes by column, None for an optional one that nobody gave."""
-    columns = [list(column) for column in zip(*writes, strict=True)]
+    # trust and sources are at the end of those that have any
+    columns = [list(column) for column in zip_longest(*writes)]
     return [column if index < 2 or column.count(None) < len(column) else None for index, column in enumerate(columns)]

@@ -12,10 +12,11 @@ Guards say what must hold, operations what is then done; all of it in one transa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from pgstate.types import UNSET, Seconds
+from pgstate.types import UNSET, Seconds, Source
 
 
 def _row(**fields: Any) -> dict[str, Any]:
@@ -61,20 +62,32 @@ def put(
     token: int | None = None,
     priority: int | None = None,
     not_before: datetime | None = None,
+    trust: str | None = None,
+    sources: Sequence[Source] | None = None,
 ) -> dict[str, Any]:
     """Writes a key; the arguments are those of `State.put`."""
     at = None if not_before is None else not_before.isoformat()
     row = _row(op="put", key=key, expect=expect, ttl=_seconds(ttl), token=token, priority=priority, not_before=at)
+    row |= _row(trust=trust, sources=None if sources is None else list(sources))
     if expect_value is not UNSET:
         row["expect_value"] = expect_value
     return row | {"value": value}
 
 
 def merge(
-    key: str, operand: Any, reducer: str | None = None, *, ttl: Seconds | None = None, token: int | None = None
+    key: str,
+    operand: Any,
+    reducer: str | None = None,
+    *,
+    ttl: Seconds | None = None,
+    token: int | None = None,
+    trust: str | None = None,
+    sources: Sequence[Source] | None = None,
 ) -> dict[str, Any]:
     """Merges into a key; the arguments are those of `State.merge`."""
-    return _row(op="merge", key=key, reducer=reducer, ttl=_seconds(ttl), token=token) | {"operand": operand}
+    told = None if sources is None else list(sources)
+    row = _row(op="merge", key=key, reducer=reducer, ttl=_seconds(ttl), token=token, trust=trust, sources=told)
+    return row | {"operand": operand}
 
 
 def delete(key: str, *, expect: int | None = None, token: int | None = None) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from pgstate import errors
 from pgstate._json import encode
 from pgstate.types import UNSET, Seconds
 
-# op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, op_id; in place of a
-# value that JSON cannot hold, the error
+# op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, op_id, trust, sources;
+# in place of a value that JSON cannot hold, the error
 Write: TypeAlias = tuple[Any, ...]
 
+_ORIGIN = ("trust", "sources")
 _FIELDS = {
-    "put": frozenset({"value", "expect", "expect_value", "ttl", "token", "priority", "not_before", "op_id"}),
-    "merge": frozenset({"operand", "reducer", "ttl", "token", "op_id"}),
+    "put": frozenset({"value", "expect", "expect_value", "ttl", "token", "priority", "not_before", "op_id", *_ORIGIN}),
+    "merge": frozenset({"operand", "reducer", "ttl", "token", "op_id", *_ORIGIN}),
     "delete": frozenset({"expect", "token", "op_id"}),
 }
 _NEEDED = {"put": {"value"}, "merge": {"operand"}, "delete": set[str]()}
@@ -73,6 +74,8 @@ def _write(op: str, item: Any, names: tuple[str, ...], ttl: Seconds | None) -> W
         given.get("reducer"),
         None,
         given.get("op_id"),
+        given.get("trust"),
+        given.get("sources"),
     )
 
 

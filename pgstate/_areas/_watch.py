@@ -15,7 +15,7 @@ from pgstate._calls._run import Connection, transaction
 from pgstate._core import Core
 from pgstate._hub import Outage, Tap
 from pgstate._json import decode
-from pgstate.types import Change, Row
+from pgstate.types import TRUST, Change, Row
 
 A = TypeVar("A")
 
@@ -40,6 +40,7 @@ class Watch:
         since: str | None,
         initial: bool,
         denied: Callable[[errors.AccessDenied], errors.AccessDenied],
+        min_trust: str | None = None,
     ) -> None:
         if since is not None and initial:
             raise errors.InvalidArgument("since and initial exclude each other: a cursor already has a beginning")
@@ -50,6 +51,9 @@ class Watch:
         self._skip = skip
         self._timeout = timeout
         self._initial = initial
+        self._min_trust = min_trust
+        # what the hub reads is for every watch
+        self._below = frozenset(TRUST[: TRUST.index(min_trust)] if min_trust in TRUST else ())
         # puts a denial into words
         self._denied = denied
         self.cursor = since
@@ -156,7 +160,9 @@ class Watch:
 
     async def _page(self, cursor: str, upto: str | None, limit: int) -> list[Row]:
         page = await self._core.call(
-            lambda c, left: feed.changes(c, cursor, self._patterns, limit, upto, self._agent, timeout=left),
+            lambda c, left: feed.changes(
+                c, cursor, self._patterns, limit, upto, self._agent, self._min_trust, timeout=left
+            ),
             self._timeout,
         )
         self._core.stats.changes += len(page) - 1
@@ -203,7 +209,7 @@ class Watch:
         self._overflown = False
 
     def _deliver(self, row: Row) -> None:
-        if self._overflown:
+        if self._overflown or row["trust"] in self._below:
             return
         if len(self._buffer) >= _BUFFER:
             self._overflown = True
@@ -223,7 +229,9 @@ class Watch:
             found: dict[str, Row] = {}
             cursor = await feed.cursor(connection, self._agent, timeout=left)
             for pattern in self._patterns:
-                _, rows = await values.list_(connection, pattern, None, None, self._agent, timeout=left)
+                _, rows = await values.list_(
+                    connection, pattern, None, None, self._agent, None, self._min_trust, timeout=left
+                )
                 found.update((row["key"], row) for row in rows)
             return cursor, found
 

@@ -156,6 +156,28 @@ class Access(Area):
         AccessDenied (needs admin on everything)."""
         await self._administer(access.set_quota, agent, entries, bytes, writes_per_minute)
 
+    async def set_trust(self, agent: str, trust: str) -> None:
+        """The most that what an agent writes is trusted: "external", "agent" (which holds until it is set), "verified"
+        or "operator". Versions that there are keep theirs. Raises InvalidArgument, AccessDenied (needs admin on
+        everything)."""
+        await self._administer(access.set_trust, agent, trust)
+
+    async def endorse(self, key: str, version: int, trust: str) -> int:
+        """Raises the trust of what a key holds, up to the acting agent's own and whatever the policies say, and returns
+        the new version, which has the same value (0 for an agent that may not read). Raises VersionConflict when
+        `version` is not the current one or nothing is there, ClaimHeld, InvalidArgument (also when it is trusted that
+        far already), AccessDenied (needs admin on the key)."""
+        full = self._key(key)
+        with self._to(f"endorse {full}", "admin", full):
+            row = await self._core.once(
+                lambda c: access.endorse(c, full, version, trust, self._agent, timeout=self._timeout), self._timeout
+            )
+        if row["status"] == "held":
+            raise errors.ClaimHeld(f"{key} is claimed: wait for the end of the claim", key)
+        if row["status"] != "ok":
+            raise errors.VersionConflict(f"{key} is not at version {version}", key, row["version"] or 0, None)
+        return row["version"] or 0
+
     async def quotas(self) -> list[Quota]:
         """The quotas of agents, and what they have used at most: what others overwrote or removed is taken off before
         anything is refused. Without admin on everything, only the acting agent's own."""

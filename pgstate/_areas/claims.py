@@ -75,17 +75,20 @@ class Claims(Values, Area):
                 kept[which] = claimer
             return await claimer.take(patience)
 
-    async def claim_many(self, pattern: str, limit: int, lease: Seconds = 30.0) -> list[Claim]:
-        """`claim_next` for up to `limit` entries (1 to 1000) in one statement, best first; as many as there are."""
+    async def claim_many(
+        self, pattern: str, limit: int, lease: Seconds = 30.0, *, min_trust: str | None = None
+    ) -> list[Claim]:
+        """`claim_next` for up to `limit` entries (1 to 1000) in one statement, best first; as many as there are.
+        `min_trust` passes over what is trusted less."""
         full, span = self._pattern(pattern), seconds(lease)
         with self._to(f"claim any of {full or 'everything'}", _BOTH, full):
-            rows = await self._or_back(self._ask(full, limit, span))
+            rows = await self._or_back(self._ask(full, limit, span, min_trust))
         return [claim for row in rows if (claim := self._claimed(row)) is not None]
 
-    async def _ask(self, full: str, limit: int, span: timedelta) -> Sequence[Row]:
+    async def _ask(self, full: str, limit: int, span: timedelta, min_trust: str | None = None) -> Sequence[Row]:
         return await self._core.call_once(
             lambda c, lane, left: claims.claim_many(
-                c, full, limit, span, lane.id, lane.turn, self._agent, timeout=left
+                c, full, limit, span, lane.id, lane.turn, self._agent, min_trust, timeout=left
             ),
             self._agent,
             self._timeout,

@@ -34,6 +34,7 @@ class Policies(Area):
         dead_letter: str | None = None,
         claimed_writes: bool | None = None,
         guard: str | None = None,
+        trust: str | None = None,
     ) -> None:
         """Rules for a key, a subtree (research/**) or everything (**), named in full also in a namespace. What is given
         is set, the rest stays as it is; for each key the nearest subtree that sets something decides it.
@@ -45,7 +46,8 @@ class Policies(Area):
         `dead_letter` the subtree ("tasks/dead", named in full) that it is moved to then, `backoff` and `backoff_limit`
         (seconds) the pause after its first failure and the longest. `claimed_writes` lets claimed entries be written
         without the token. `guard` is what becomes of writes that hold a secret: "refuse", which holds without a policy
-        (SecretRefused), "redact", or "off". Raises InvalidPattern, UnknownReducer, InvalidArgument (which names the
+        (SecretRefused), "redact", or "off". `trust` is the most that what is written there
+        is trusted, whoever writes it. Raises InvalidPattern, UnknownReducer, InvalidArgument (which names the
         keyword of a schema that the database cannot check), AccessDenied (needs admin on all of the subtree, and on
         that of `dead_letter`).
         """
@@ -67,6 +69,7 @@ class Policies(Area):
                 dead_letter,
                 claimed_writes,
                 guard,
+                trust,
                 timeout=left,
             ),
             self._timeout,
@@ -74,7 +77,7 @@ class Policies(Area):
 
     async def drop_policy(self, subtree: str, settings: Sequence[str] | None = None) -> None:
         """Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit,
-        schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard). Raises InvalidPattern,
+        schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust). Raises InvalidPattern,
         InvalidArgument when there is no such policy, AccessDenied."""
         await self._change(policies.drop_policy, subtree, None if settings is None else list(settings))
 

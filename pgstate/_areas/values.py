@@ -19,25 +19,32 @@ from pgstate._bound import BoundCore
 from pgstate._calls import history, values
 from pgstate._calls._run import outcome_error
 from pgstate._json import decode, decode_or_none, decoder, encode
-from pgstate.types import UNSET, AsOf, Entry, Page, Result, Row, Seconds, Version, _Unset
+from pgstate.types import UNSET, AsOf, Entry, Page, Result, Row, Seconds, Source, Version, _Unset
 
 T = TypeVar("T")
 _MAX_LIMIT = 100_000
+# of a write's arguments those from token to op_id
+_REST = 6
 
 
 class Values(Area):
     """get, list, put, merge, delete, update, apply, history, and their set-based forms."""
 
     @overload
-    async def get(self, key: str, *, as_of: AsOf | None = ...) -> Entry[Any] | None: ...
+    async def get(self, key: str, *, as_of: AsOf | None = ..., min_trust: str | None = ...) -> Entry[Any] | None: ...
     @overload
-    async def get(self, key: str, *, as_: type[T], as_of: AsOf | None = ...) -> Entry[T] | None: ...
-    async def get(self, key: str, *, as_: Any = None, as_of: AsOf | None = None) -> Entry[Any] | None:
+    async def get(
+        self, key: str, *, as_: type[T], as_of: AsOf | None = ..., min_trust: str | None = ...
+    ) -> Entry[T] | None: ...
+    async def get(
+        self, key: str, *, as_: Any = None, as_of: AsOf | None = None, min_trust: str | None = None
+    ) -> Entry[Any] | None:
         """The entry, None if there is none. With `as_`, `value` is an object of that type, validated by Pydantic.
 
         With `as_of` the entry as it was: at a version of its own (int), at a cursor (str), or at a time (datetime),
         which stands for the newest point of the feed recorded before it, about one a second. Of a past entry key,
         value, version, writer, via, updated_at and expires_at are known. What had expired by then is None.
+        `min_trust`: what is trusted less is None as well; not with `as_of`.
 
         Raises InvalidKey, AccessDenied (whether or not the key exists), Timeout, Unreachable; InvalidValue when
         `.value` is looked at and does not fit `as_`; with `as_of` InvalidArgument for a time to come, NotRecorded for
@@ -46,7 +53,13 @@ class Values(Area):
         key = self._key(key)
         self._core.stats.reads += 1
         try:
-            if as_of is None:
+            if min_trust is not None:
+                if as_of is not None:
+                    raise errors.InvalidArgument("min_trust is of what is there now: give min_trust or as_of")
+                row = await self._core.call(
+                    lambda c, left: values.get(c, key, self._agent, min_trust, timeout=left), self._timeout
+                )
+            elif as_of is None:
                 row = await self._core.reader(self._agent).submit(key, (), len(key), self._timeout)
             else:
                 past = named(as_of)
@@ -114,6 +127,7 @@ class Values(Area):
         after: str | None = None,
         as_of: str | datetime | None = None,
         claimed: bool | None = None,
+        min_trust: str | None = None,
     ) -> Page:
         """Entries that match a pattern and that the agent may read, in key order; an empty pattern means everything.
 
@@ -121,7 +135,8 @@ class Values(Area):
         point in the change feed at which they were listed. With `as_of` (a cursor or a datetime) they are listed as
         they were, deleted ones too, as in `get`; `page.cursor` is that point of the feed then (empty for a time before
         a restore, from which the feed cannot go on). `claimed` lists only those that somebody holds now (True), or that
-        nobody does (False). Raises InvalidPattern, AccessDenied when the pattern reaches
+        nobody does (False), `min_trust` only those that are trusted at
+        least so far. Raises InvalidPattern, AccessDenied when the pattern reaches
         nothing that the agent may read, and with `as_of` what `get` raises.
         """
         full = self._pattern(pattern)
@@ -129,11 +144,13 @@ class Values(Area):
         with self._to(f"list {full or 'everything'}", "read", full):
             if as_of is None:
                 cursor, rows = await self._core.call(
-                    lambda c, left: values.list_(c, full, limit, start, self._agent, claimed, timeout=left),
+                    lambda c, left: values.list_(c, full, limit, start, self._agent, claimed, min_trust, timeout=left),
                     self._timeout,
                 )
             elif claimed is not None:
                 raise errors.InvalidArgument("of the past it is not known what was claimed: give claimed or as_of")
+            elif min_trust is not None:
+                raise errors.InvalidArgument("min_trust is of what is there now: give min_trust or as_of")
             else:
                 version, then, at = named(as_of)
                 if version is not None:
@@ -167,18 +184,36 @@ class Values(Area):
         token: int | None = None,
         priority: int | None = None,
         not_before: datetime | None = None,
+        trust: str | None = None,
+        sources: Sequence[Source] | None = None,
     ) -> int:
         """Writes a value and returns its version (0 for an agent that may write but not read).
 
         `value` is anything that JSON or Pydantic can serialize. `expect` None writes regardless, 0 only creates, n only
         replaces version n; `expect_value` compares the value instead. `ttl` (seconds) ends in the entry's expiry, None
         means never. `op_id` makes the write happen once, however often it is asked for. `token` is that of the caller's
-        claim. `priority` and `not_before` order claims, and stay as they are unless given.
+        claim. `priority` and `not_before` order claims, and stay as they are unless given. `trust` is the most that the
+        value is to be trusted ("external", "agent", "verified", "operator"), up to what the agent is; `sources` are the
+        keys it derives from, or `{"key": ..., "version": ...}`: the agent must be able to read them (AccessDenied), and
+        it is trusted no more than they are.
         Raises VersionConflict (with `.current`), ClaimHeld, StaleToken, InvalidKey, InvalidValue, ValueTooLarge,
         AccessDenied, OpIdReused, Timeout, Unreachable.
         """
         row = await self._write(
-            "put", key, encode(value), expect, expect_value, ttl, token, priority, not_before, None, None, op_id
+            "put",
+            key,
+            encode(value),
+            expect,
+            expect_value,
+            ttl,
+            token,
+            priority,
+            not_before,
+            None,
+            None,
+            op_id,
+            trust,
+            sources,
         )
         return row["version"] or 0
 
@@ -225,6 +260,8 @@ class Values(Area):
         token: int | None = ...,
         op_id: str | None = ...,
         return_value: Literal[False] = ...,
+        trust: str | None = ...,
+        sources: Sequence[Source] | None = ...,
     ) -> int: ...
     @overload
     async def merge(
@@ -237,6 +274,8 @@ class Values(Area):
         token: int | None = ...,
         op_id: str | None = ...,
         return_value: Literal[True],
+        trust: str | None = ...,
+        sources: Sequence[Source] | None = ...,
     ) -> Any: ...
     async def merge(
         self,
@@ -248,17 +287,33 @@ class Values(Area):
         token: int | None = None,
         op_id: str | None = None,
         return_value: bool = False,
+        trust: str | None = None,
+        sources: Sequence[Source] | None = None,
     ) -> Any:
         """Merges an operand into a key inside the database, and returns the version, or the merged value if asked to.
 
         Reducers: replace, append, add, max, min, union, merge, deep_merge, messages (by id), first; without a name, the
         one that a policy sets for the key. Never conflicts:
         concurrent merges all take effect. A missing key starts from the operand; a merge that changes nothing makes no
-        version, unless it gives a ttl, or goes into a value over 2 kB that grows by merges. Raises UnknownReducer,
+        version, unless it gives a ttl, or goes into a value over 2 kB that grows by merges. `trust` and `sources` as in
+        `put`, of the operand: the value is trusted no more than that, nor than before. Raises UnknownReducer,
         ReducerMismatch, and what `put` raises but VersionConflict.
         """
         row = await self._write(
-            "merge", key, encode(operand), None, UNSET, ttl, token, None, None, reducer, return_value or None, op_id
+            "merge",
+            key,
+            encode(operand),
+            None,
+            UNSET,
+            ttl,
+            token,
+            None,
+            None,
+            reducer,
+            return_value or None,
+            op_id,
+            trust,
+            sources,
         )
         if return_value:
             return decode(row["value"])
@@ -399,7 +454,10 @@ class Values(Area):
     def _full(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(row, Mapping) or not isinstance(row.get("key"), str):
             raise errors.InvalidArgument(f"a guard or operation is a document with a key, not {row!r}")
-        return {**row, "key": self._key(row["key"])}
+        full = {**row, "key": self._key(row["key"])}
+        if isinstance(row.get("sources"), list | tuple):
+            full["sources"] = [self._source(one) for one in row["sources"]]
+        return full
 
     async def _write(
         self,
@@ -415,9 +473,22 @@ class Values(Area):
         reducer: str | None,
         return_value: bool | None,
         op_id: str | None,
+        *origin: Any,
     ) -> Row:
         args = self._arguments(
-            op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, op_id
+            op,
+            key,
+            value,
+            expect,
+            expect_value,
+            ttl,
+            token,
+            priority,
+            not_before,
+            reducer,
+            return_value,
+            op_id,
+            *origin,
         )
         self._core.stats.writes += 1
         try:
@@ -438,7 +509,19 @@ class Values(Area):
     ) -> _items.Write:
         """A write as the database takes it."""
         compare = None if isinstance(expect_value, _Unset) else encode(expect_value)
+        if len(rest) > _REST:
+            trust, sources = rest[_REST:]
+            rest = rest[:_REST]
+            if trust is not None or sources is not None:
+                rest = *rest, trust, None if sources is None else encode([self._source(one) for one in sources])
         return op, self._key(key), value, expect, compare, None if ttl is None else seconds(ttl), *rest
+
+    def _source(self, source: Source) -> Source:
+        if isinstance(source, str):
+            return self._key(source)
+        if not isinstance(source, Mapping) or not isinstance(source.get("key"), str):
+            raise errors.InvalidArgument(f"a source is a key, or a document with a key and a version, not {source!r}")
+        return {**source, "key": self._key(source["key"])}
 
     def _written(self, row: Row, args: _items.Write) -> Row:
         """The row of a write that was made, or of one that found nothing to remove; other outcomes raise."""
@@ -451,9 +534,10 @@ class Values(Area):
         raise self._write_denied(error, args) if isinstance(error, errors.AccessDenied) else error
 
     def _write_denied(self, error: errors.AccessDenied, args: _items.Write) -> errors.AccessDenied:
-        op, key, _, expect, compare, _, token, _, _, _, return_value, _ = args
+        op, key, _, expect, compare, _, token, _, _, _, return_value, _, *origin = args
         compares = expect is not None or compare is not None or token is not None or return_value
         needs = "read and write" if compares else "write"
+        needs += ", and read on its sources" if origin else ""
         # a row that was refused is recorded by the statement that refused it
         return self._denied(error, f"{op} {key}", needs, key, recorded=error.__cause__ is None)
 

@@ -16,7 +16,7 @@ async def info(connection: Connection, agent: str | None, *, timeout: float) -> 
 
 
 async def agents(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
-    sql = "select name, login, gateways, root, created_at from pgstate.agents($1)"
+    sql = "select name, login, gateways, root, created_at, trust from pgstate.agents($1)"
     return await fetch(connection, sql, agent, timeout=timeout)
 
 
@@ -137,6 +137,17 @@ async def set_quota(
 ) -> None:
     sql = "select pgstate.set_quota($1, $2, $3, $4)"
     await fetch(connection, sql, agent, entries, bytes, writes_per_minute, timeout=timeout)
+
+
+async def set_trust(connection: Connection, agent: str, trust: str, *, timeout: float) -> None:
+    await fetch(connection, "select pgstate.set_trust($1, $2)", agent, trust, timeout=timeout)
+
+
+async def endorse(
+    connection: Connection, key: str, version: int, trust: str, agent: str | None, *, timeout: float
+) -> Row:
+    sql = "select status, version from pgstate.endorse($1, $2, $3, $4)"
+    return await fetch_row(connection, sql, key, version, trust, agent, timeout=timeout)
 
 
 async def allow_credential(connection: Connection, agent: str, name: str, purpose: str, *, timeout: float) -> None:

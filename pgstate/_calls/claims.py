@@ -36,11 +36,12 @@ async def claim_many(
     lane: UUID | None,
     turn: int | None,
     agent: str | None,
+    min_trust: str | None = None,
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    sql = f"select {_COLUMNS} from pgstate.claim_many($1, $2, $3, $4, $5, $6)"
-    return await fetch(connection, sql, pattern, limit, lease, lane, turn, agent, timeout=timeout)
+    sql = f"select {_COLUMNS} from pgstate.claim_many($1, $2, $3, $4, $5, $6, min_trust => $7)"
+    return await fetch(connection, sql, pattern, limit, lease, lane, turn, agent, min_trust, timeout=timeout)
 
 
 async def renew(

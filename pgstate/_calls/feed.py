@@ -9,7 +9,7 @@ from pgstate.types import Row
 
 _COLUMNS = (
     "c.agent, c.key, c.version, c.op, c.value::text as value, c.previous::text as previous, c.created, "
-    "c.writer, c.via, c.at, c.expires_at, c.cursor, c.whole"
+    "c.writer, c.via, c.at, c.expires_at, c.cursor, c.whole, c.trust"
 )
 
 
@@ -25,12 +25,13 @@ async def changes(
     limit: int,
     upto: str | None,
     agent: str | None,
+    min_trust: str | None = None,
     *,
     timeout: float,
 ) -> Sequence[Row]:
     """Changes in order, then the bookmark."""
-    sql = f"select {_COLUMNS} from pgstate.changes($1, $2, $3, $4, $5) c"
-    return await fetch(connection, sql, cursor, patterns, limit, upto, agent, timeout=timeout)
+    sql = f"select {_COLUMNS} from pgstate.changes($1, $2, $3, $4, $5, $6) c"
+    return await fetch(connection, sql, cursor, patterns, limit, upto, agent, min_trust, timeout=timeout)
 
 
 async def changes_for(

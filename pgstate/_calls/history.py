@@ -12,7 +12,7 @@ from pgstate.types import Row
 # times as in values.py
 _COLUMNS = (
     "key, value::text as value, version, writer, via, "
-    "pg_catalog.date_part('epoch', updated_at) as updated_at, expires_at"
+    "pg_catalog.date_part('epoch', updated_at) as updated_at, expires_at, trust"
 )
 _ROLLED_BACK = (
     "key, status, action, version, from_version, to_version, old_value::text as old, new_value::text as new, "

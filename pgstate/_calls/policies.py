@@ -24,11 +24,12 @@ async def set_policy(
     dead_letter: str | None = None,
     claimed_writes: bool | None = None,
     guard: str | None = None,
+    trust: str | None = None,
     *,
     timeout: float,
 ) -> None:
-    sql = "select pgstate.set_policy($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12, $13)"
-    last = (max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard)
+    sql = "select pgstate.set_policy($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $10, $11, $12, $13, $14)"
+    last = (max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust)
     await fetch(connection, sql, subtree, reducer, ttl, keep, value_limit, schema, agent, *last, timeout=timeout)
 
 
@@ -41,7 +42,7 @@ async def drop_policy(
 async def policies(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
     sql = (
         "select subtree, reducer, ttl, keep, value_limit, schema::text as schema, set_by, set_at, "
-        "max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard "
+        "max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust "
         "from pgstate.policies($1)"
     )
     return await fetch(connection, sql, agent, timeout=timeout)

@@ -17,11 +17,17 @@ _COLUMNS = (
     "pg_catalog.date_part('epoch', nullif(updated_at, created_at)) as updated_at, "
     "case when kind <> 'value' or expires_at is not null or priority <> 0 or not_before is not null then "
     "pg_catalog.jsonb_build_object('kind', kind, 'expires_at', pg_catalog.date_part('epoch', expires_at), "
-    "'priority', priority, 'not_before', pg_catalog.date_part('epoch', not_before))::text end as extra"
+    "'priority', priority, 'not_before', pg_catalog.date_part('epoch', not_before))::text end as extra, "
+    "nullif(trust, 'agent') as trust"
 )
 
 
-async def get(connection: Connection, key: str, agent: str | None, *, timeout: float) -> Row:
+async def get(
+    connection: Connection, key: str, agent: str | None, min_trust: str | None = None, *, timeout: float
+) -> Row:
+    if min_trust is not None:
+        sql = f"select status, {_COLUMNS} from pgstate.get($1, $2, $3)"
+        return await fetch_row(connection, sql, key, agent, min_trust, timeout=timeout)
     return await fetch_row(
         connection, f"select status, {_COLUMNS} from pgstate.get($1, $2)", key, agent, timeout=timeout
     )
@@ -39,13 +45,16 @@ async def list_(
     after: str | None,
     agent: str | None,
     claimed: bool | None = None,
+    min_trust: str | None = None,
     *,
     timeout: float,
 ) -> tuple[str, Sequence[Row]]:
     # the cursor in a row of its own, which has no value: in every row it is a third of a small entry's bytes
     columns = _COLUMNS.replace("value::text", "coalesce(value::text, cursor)", 1)
-    sql = f"select {columns} from pgstate.list($1, $2, $3, bookmark => true, agent => $4, claimed => $5)"
-    *rows, bookmark = await fetch(connection, sql, pattern, limit, after, agent, claimed, timeout=timeout)
+    sql = (
+        f"select {columns} from pgstate.list($1, $2, $3, bookmark => true, agent => $4, claimed => $5, min_trust => $6)"
+    )
+    *rows, bookmark = await fetch(connection, sql, pattern, limit, after, agent, claimed, min_trust, timeout=timeout)
     return bookmark["value"], rows
 
 
@@ -53,16 +62,26 @@ async def history(
     connection: Connection, key: str, limit: int | None, before: int | None, agent: str | None, *, timeout: float
 ) -> Sequence[Row]:
     sql = (
-        "select key, version, op, value::text as value, writer, via, at, expires_at, created "
+        "select key, version, op, value::text as value, writer, via, at, expires_at, created, trust "
         "from pgstate.history($1, $2, $3, $4)"
     )
     return await fetch(connection, sql, key, limit, before, agent, timeout=timeout)
 
 
+WRITE_COLUMNS = 12
+
 _WRITE_MANY = """
 select status, version, value::text as value, code, message, watched
   from pgstate.write_many($1, $2, $3::text[]::jsonb[], $4, $5::text[]::jsonb[], $6, $7, $8, $9, $10, $11, $12,
                           lane => $13, turn => $14, wake => $13::uuid is null, lock_timeout => $15, agent => $16)
+"""
+
+# with trust and sources
+_WRITE_DECLARED = """
+select status, version, value::text as value, code, message, watched
+  from pgstate.write_many($1, $2, $3::text[]::jsonb[], $4, $5::text[]::jsonb[], $6, $7, $8, $9, $10, $11, $12,
+                          trusts => $13, sources => $14::text[]::jsonb[], lane => $15, turn => $16,
+                          wake => $15::uuid is null, lock_timeout => $17, agent => $18)
 """
 
 _WRITE_TOGETHER = _WRITE_MANY.replace("lane =>", '"atomic" => true, lane =>')
@@ -120,8 +139,10 @@ async def write_many(
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    """`columns` are those of `write_one`; one without anything in it may be None."""
-    return await fetch(connection, _WRITE_MANY, *columns, lane, turn, lock_timeout, agent, timeout=timeout)
+    """`columns` are those of `write_one`; one without anything in it may be None. Two more may follow:
+    trust and sources."""
+    sql = _WRITE_MANY if len(columns) == WRITE_COLUMNS else _WRITE_DECLARED
+    return await fetch(connection, sql, *columns, lane, turn, lock_timeout, agent, timeout=timeout)
 
 
 async def write_together(

@@ -8,7 +8,7 @@ import typer
 
 from pgstate.cli._command import Cli, command, group
 from pgstate.cli._exit import USAGE
-from pgstate.cli._input import duration
+from pgstate.cli._input import KeyArgument, duration
 
 _PANEL = "Access"
 _RIGHTS = ("read", "write", "admin")
@@ -21,6 +21,10 @@ ReuseOption: TypeAlias = Annotated[
     bool, typer.Option("--reuse", help="Also the name of one that was dropped, with the memory and history it left.")
 ]
 DenyOption: TypeAlias = Annotated[bool, typer.Option("--deny", help="That it may not, whatever is granted.")]
+
+TrustArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="TRUST", help="external, agent, verified or operator.")
+]
 
 
 async def agents(cli: Cli) -> None:
@@ -116,6 +120,31 @@ async def set_login(
     cli.out.outcome({"agent": name, "login": login}, ("agent", "login"), said)
 
 
+async def set_trust(cli: Cli, name: NameArgument, trust: TrustArgument) -> None:
+    """Sets the most that what an agent writes is trusted."""
+    async with cli.connect() as state:
+        await state.set_trust(name, trust)
+    cli.out.outcome(
+        {"agent": name, "trust": trust}, ("agent", "trust"), f"what {name} writes is trusted as {trust} at most"
+    )
+
+
+async def endorse(
+    cli: Cli,
+    key: KeyArgument,
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="The version that you have looked at.")],
+    trust: TrustArgument,
+) -> None:
+    """Raises the trust of what a key holds, up to your own.
+
+    Exit code 4 if the version is not the current one, or is claimed.
+    """
+    async with cli.connect() as state:
+        made = await state.endorse(key, version, trust)
+    row = {"key": key, "version": made, "trust": trust}
+    cli.out.outcome(row, ("version",), f"{key} is trusted as {trust} (version {made})")
+
+
 async def delegate(cli: Cli, login: LoginArgument, name: NameArgument) -> None:
     """Lets a gateway act for an agent."""
     async with cli.connect() as state:
@@ -207,9 +236,11 @@ def register(app: typer.Typer) -> None:
     command(sub, "create-gateway")(create_gateway)
     command(sub, "create-reader")(create_reader)
     command(sub, "set-login")(set_login)
+    command(sub, "set-trust")(set_trust)
     command(sub, "drop")(drop)
     command(sub, "drop-gateway")(drop_gateway)
     command(sub, "delegate")(delegate)
     command(sub, "undelegate")(undelegate)
+    command(app, "endorse", panel=_PANEL)(endorse)
     command(app, "grant", panel=_PANEL)(grant)
     command(app, "revoke", panel=_PANEL)(revoke)

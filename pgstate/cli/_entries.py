@@ -43,6 +43,7 @@ def entry_row(entry: Entry[Any]) -> dict[str, Any]:
         "expires_at": entry.expires_at,
         "priority": entry.priority,
         "not_before": entry.not_before,
+        "trust": entry.trust,
     }
 
 
@@ -56,6 +57,7 @@ def past_row(entry: Entry[Any]) -> dict[str, Any]:
         "via": entry.via,
         "updated_at": entry.updated_at,
         "expires_at": entry.expires_at,
+        "trust": entry.trust,
     }
 
 
@@ -87,6 +89,8 @@ def _show(cli: Cli, entry: Entry[Any]) -> None:
     from rich.text import Text
 
     facts = [f"version {entry.version}", f"by {entry.writer}", ago(entry.updated_at)]
+    if entry.trust != "agent":
+        facts.append(f"trusted as {entry.trust}")
     if entry.expires_at is not None:
         facts.append(f"expires {ago(entry.expires_at)}")
     console = cli.out.console()

@@ -43,7 +43,9 @@ async def history(
         raise cli.fail(MISSING, f"{key} never existed")
     rows = [_version_row(version) for version in versions[:limit]]
     if not diff:
-        cli.out.table(rows, _VERSIONS)
+        # where it is not the usual one
+        unusual = any(row["trust"] != "agent" for row in rows)
+        cli.out.table(rows, (*_VERSIONS, "trust") if unusual else _VERSIONS)
         return
     for index, row in enumerate(rows):
         older = versions[index + 1] if index + 1 < len(versions) else None
@@ -69,6 +71,7 @@ def _version_row(version: Version) -> dict[str, Any]:
         "at": version.at,
         "expires_at": version.expires_at,
         "created": version.created,
+        "trust": version.trust,
     }
 
 

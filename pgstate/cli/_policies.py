@@ -11,7 +11,7 @@ from pgstate.cli._input import KeyArgument, duration, json_value
 from pgstate.cli._output import Json
 
 _PANEL = "Policies"
-_SHOWN = ("subtree", "reducer", "ttl", "keep", "value_limit", "schema", "max_attempts", "dead_letter", "guard")
+_SHOWN = ("subtree", "reducer", "ttl", "keep", "value_limit", "schema", "max_attempts", "dead_letter", "guard", "trust")
 
 SubtreeArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="SUBTREE", help="A key, 'research/**', or '**' for everything.")
@@ -36,6 +36,7 @@ async def list_(cli: Cli) -> None:
             "dead_letter": policy.dead_letter,
             "claimed_writes": policy.claimed_writes,
             "guard": policy.guard,
+            "trust": policy.trust,
             "set_by": policy.set_by,
             "set_at": policy.set_at,
         }
@@ -81,6 +82,10 @@ async def set_(
     guard: Annotated[
         str | None, typer.Option(metavar="refuse|redact|off", help="What becomes of writes that hold a secret.")
     ] = None,
+    trust: Annotated[
+        str | None,
+        typer.Option(metavar="external|agent|verified|operator", help="The most that what is written is trusted."),
+    ] = None,
 ) -> None:
     """Sets rules for a key or subtree; what is not given stays as it is.
 
@@ -101,6 +106,7 @@ async def set_(
             dead_letter=dead_letter,
             claimed_writes=claimed_writes,
             guard=guard,
+            trust=trust,
         )
     cli.out.outcome({"subtree": subtree}, ("subtree",), f"the policy on {subtree} is set")
 

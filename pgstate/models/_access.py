@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from pgstate.models._base import False_, MaybeReach, Model, Name, Now, Reach
+from pgstate.models._base import False_, MaybeReach, Model, Name, Now, Reach, Trust
 
 
 class AgentRow(Model):
@@ -27,6 +27,7 @@ class AgentRow(Model):
     root: Mapped[False_]
     created_at: Mapped[Now]
     grouping: Mapped[False_]
+    trust: Mapped[Trust]
 
     grants: Mapped[list[AccessGrantRow]] = relationship(
         "AccessGrantRow", order_by="AccessGrantRow.subtree", back_populates="agent", viewonly=True
@@ -66,6 +67,7 @@ class LoginRow(Model):
     touches: Mapped[MaybeReach]
     folded_until: Mapped[datetime | None]
     quota: Mapped[False_]
+    trust: Mapped[Trust]
     tickets: Mapped[False_]
 
     agent: Mapped[AgentRow | None] = relationship("AgentRow", back_populates="logins", viewonly=True)
@@ -142,6 +144,7 @@ class ReachRow(Model):
     touches: Mapped[Reach]
     folded_until: Mapped[datetime | None]
     quota: Mapped[False_]
+    trust: Mapped[Trust]
 
 
 class TicketKeyRow(Model):

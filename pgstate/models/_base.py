@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from sqlalchemy import BigInteger, Boolean, Dialect, Integer, LargeBinary, MetaData, Sequence, Text, event, text
-from sqlalchemy.dialects.postgresql import DOMAIN, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import DOMAIN, ENUM, JSONB, TIMESTAMP
 from sqlalchemy.ext.asyncio import AsyncAttrs
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import UserDefinedType
@@ -54,6 +54,9 @@ False_ = Annotated[bool, mapped_column(server_default=text("false"))]
 Xid = Annotated[int, mapped_column(Xid8, server_default=text("pg_catalog.pg_current_xact_id()"))]
 Reach = Annotated[Any, mapped_column(KeyMultirange, nullable=False, server_default=text("'{}'"))]
 MaybeReach = Annotated[Any, mapped_column(KeyMultirange, nullable=True)]
+_TRUST = ENUM("external", "agent", "verified", "operator", name="trust", schema=SCHEMA)
+Trust = Annotated[str, mapped_column(_TRUST, server_default=text("'agent'"))]
+MaybeTrust = Annotated[str | None, mapped_column(_TRUST)]
 EntryKind = Annotated[
     str,
     mapped_column(

@@ -20,6 +20,7 @@ from pgstate.models._base import (
     Name,
     Now,
     PgSnapshot,
+    Trust,
     VersionOp,
     Xid,
     Xid8,
@@ -85,6 +86,7 @@ class EntryRow(Keyed, Model):
     tail_bytes: Mapped[int | None]
     full_bytes: Mapped[int | None]
     full_type: Mapped[str | None]
+    trust: Mapped[Trust]
 
     versions: Mapped[list[VersionRow]] = relationship(
         "VersionRow",
@@ -121,6 +123,7 @@ class VersionRow(Keyed, Model):
     expires_at: Mapped[datetime | None]
     meta: Mapped[Json]
     reducer: Mapped[str | None]
+    trust: Mapped[Trust]
 
     __mapper_args__ = {"primary_key": ["key", "version"]}  # noqa: RUF012 (SQLAlchemy's own declaration of it)
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import CheckConstraint, PrimaryKeyConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from pgstate.models._base import BigInt, Json, Model, Name, Now, Xid8
+from pgstate.models._base import BigInt, Json, MaybeTrust, Model, Name, Now, Xid8
 
 
 class PolicyRow(Model):
@@ -18,7 +18,7 @@ class PolicyRow(Model):
         PrimaryKeyConstraint("subtree", name="policy_pkey"),
         CheckConstraint(
             "num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts, "
-            "backoff, backoff_limit, dead_letter, claimed_writes, guard) > 0",
+            "backoff, backoff_limit, dead_letter, claimed_writes, guard, trust) > 0",
             name="policy_sets_something",
         ),
         CheckConstraint("num_nonnulls(keep_versions, keep_age, keep_everything) <= 1", name="policy_keeps_one_way"),
@@ -46,6 +46,7 @@ class PolicyRow(Model):
     dead_letter: Mapped[Name | None]
     claimed_writes: Mapped[bool | None]
     guard: Mapped[str | None]
+    trust: Mapped[MaybeTrust]
 
 
 class ReducerRow(Model):

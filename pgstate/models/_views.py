@@ -29,6 +29,7 @@ class Entry(Keyed, Model):
     expires_at: Mapped[datetime | None]
     priority: Mapped[int]
     not_before: Mapped[datetime | None]
+    trust: Mapped[str]
 
     versions: Mapped[list[Version]] = relationship(
         "Version",
@@ -59,6 +60,7 @@ class Version(Keyed, Model):
     expires_at: Mapped[datetime | None]
     created: Mapped[bool]
     seq: Mapped[BigInt]
+    trust: Mapped[str]
 
     entry: Mapped[Entry | None] = relationship("Entry", primaryjoin="foreign(Version.key) == Entry.key", viewonly=True)
     """What the key holds now."""
@@ -118,6 +120,7 @@ class Activity(Keyed, Model):
     expires_at: Mapped[datetime | None]
     xid: Mapped[int] = mapped_column(Xid8)
     seq: Mapped[BigInt]
+    trust: Mapped[str]
 
 
 class Agent(Model):
@@ -131,6 +134,7 @@ class Agent(Model):
     gateways: Mapped[list[str]] = mapped_column(ARRAY(Text))
     root: Mapped[bool]
     created_at: Mapped[datetime]
+    trust: Mapped[str]
 
     grants: Mapped[list[Grant]] = relationship(
         "Grant", primaryjoin="Agent.name == foreign(Grant.agent)", order_by="Grant.subtree", viewonly=True
@@ -174,3 +178,4 @@ class Policy(Model):
     dead_letter: Mapped[str | None]
     claimed_writes: Mapped[bool | None]
     guard: Mapped[str | None]
+    trust: Mapped[str | None]

@@ -55,6 +55,7 @@ from pgstate.types import (
     RunInfo,
     SearchRule,
     Seconds,
+    Source,
     Stats,
     StepInfo,
     TaskState,
@@ -109,9 +110,12 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         InvalidArgument, AccessDenied (needs read and write)."""
         return Claiming(self._its.claim_next(pattern, lease, wait=wait), Task)
 
-    def claim_many(self, pattern: str, limit: int, lease: Seconds = 30.0) -> builtins.list[Claim]:
-        """`claim_next` for up to `limit` entries (1 to 1000) in one statement, best first; as many as there are."""
-        return self._run(self._its.claim_many(pattern, limit, lease))
+    def claim_many(
+        self, pattern: str, limit: int, lease: Seconds = 30.0, *, min_trust: str | None = None
+    ) -> builtins.list[Claim]:
+        """`claim_next` for up to `limit` entries (1 to 1000) in one statement, best first; as many as there are.
+        `min_trust` passes over what is trusted less."""
+        return self._run(self._its.claim_many(pattern, limit, lease, min_trust=min_trust))
 
     def claim(self, key: str, lease: Seconds = 30.0) -> Claim | None:
         """Claims one entry; None if it does not exist. `lease` is in seconds.
@@ -204,22 +208,32 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """The point that the change feed is at now: `changes` and `watch(since=...)` tell all that comes after it."""
         return self._run(self._its.cursor())
 
-    def changes(self, cursor: str, patterns: str | Sequence[str] = "", *, limit: int = 1000) -> ChangePage:
+    def changes(
+        self, cursor: str, patterns: str | Sequence[str] = "", *, limit: int = 1000, min_trust: str | None = None
+    ) -> ChangePage:
         """Changes after a cursor, in order, of keys that match any of the patterns and that the agent may read.
 
-        `limit` is 1 to 10,000. Raises CursorInvalid, CursorExpired (list again then), FeedUnavailable,
-        InvalidPattern, AccessDenied."""
-        return self._run(self._its.changes(cursor, patterns, limit=limit))
+        `limit` is 1 to 10,000; `min_trust` leaves out versions that are trusted less.
+        Raises CursorInvalid, CursorExpired (list again then), FeedUnavailable, InvalidPattern,
+        AccessDenied."""
+        return self._run(self._its.changes(cursor, patterns, limit=limit, min_trust=min_trust))
 
-    def watch(self, patterns: str | Sequence[str] = "", *, since: str | None = None, initial: bool = False) -> Watch:
+    def watch(
+        self,
+        patterns: str | Sequence[str] = "",
+        *,
+        since: str | None = None,
+        initial: bool = False,
+        min_trust: str | None = None,
+    ) -> Watch:
         """Follows changes as they happen: `for change in state.watch("tasks/*")`.
 
         Every matching change that the agent may read comes exactly once, versions of a key in order, across lost
         connections and restarts of the server. `since` goes on from a cursor (of a change, a page or a listing);
         without it the watch begins when it is first waited for. With `initial` the entries that match now come
-        first, then what changes, without a gap. A slow consumer holds nobody up. Raises CursorExpired when it
-        cannot go on."""
-        return Watch(lambda: self._its.watch(patterns, since=since, initial=initial))
+        first, then what changes, without a gap. With `min_trust` only versions that are trusted at least so far
+        come. A slow consumer holds nobody up. Raises CursorExpired when it cannot go on."""
+        return Watch(lambda: self._its.watch(patterns, since=since, initial=initial, min_trust=min_trust))
 
     def rollback(
         self,
@@ -367,6 +381,19 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         InvalidArgument, AccessDenied (needs admin on everything)."""
         self._run(self._its.set_quota(agent, entries=entries, bytes=bytes, writes_per_minute=writes_per_minute))
 
+    def set_trust(self, agent: str, trust: str) -> None:
+        """The most that what an agent writes is trusted: "external", "agent" (which holds until it is set),
+        "verified" or "operator". Versions that there are keep theirs. Raises InvalidArgument, AccessDenied (needs
+        admin on everything)."""
+        self._run(self._its.set_trust(agent, trust))
+
+    def endorse(self, key: str, version: int, trust: str) -> int:
+        """Raises the trust of what a key holds, up to the acting agent's own and whatever the policies say, and
+        returns the new version, which has the same value (0 for an agent that may not read). Raises
+        VersionConflict when `version` is not the current one or nothing is there, ClaimHeld, InvalidArgument
+        (also when it is trusted that far already), AccessDenied (needs admin on the key)."""
+        return self._run(self._its.endorse(key, version, trust))
+
     def quotas(self) -> builtins.list[Quota]:
         """The quotas of agents, and what they have used at most: what others overwrote or removed is taken off
         before anything is refused. Without admin on everything, only the acting agent's own."""
@@ -481,6 +508,7 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         dead_letter: str | None = None,
         claimed_writes: bool | None = None,
         guard: str | None = None,
+        trust: str | None = None,
     ) -> None:
         """Rules for a key, a subtree (research/**) or everything (**), named in full also in a namespace. What is
         given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it.
@@ -492,9 +520,10 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         it is given up, `dead_letter` the subtree ("tasks/dead", named in full) that it is moved to then,
         `backoff` and `backoff_limit` (seconds) the pause after its first failure and the longest.
         `claimed_writes` lets claimed entries be written without the token. `guard` is what becomes of writes that
-        hold a secret: "refuse", which holds without a policy (SecretRefused), "redact", or "off". Raises
-        InvalidPattern, UnknownReducer, InvalidArgument (which names the keyword of a schema that the database
-        cannot check), AccessDenied (needs admin on all of the subtree, and on that of `dead_letter`)."""
+        hold a secret: "refuse", which holds without a policy (SecretRefused), "redact", or "off". `trust` is the
+        most that what is written there is trusted, whoever writes it. Raises InvalidPattern, UnknownReducer,
+        InvalidArgument (which names the keyword of a schema that the database cannot check), AccessDenied (needs
+        admin on all of the subtree, and on that of `dead_letter`)."""
         self._run(
             self._its.set_policy(
                 subtree,
@@ -509,13 +538,14 @@ class StateCalls(Proxy[client.BoundState | client.State]):
                 dead_letter=dead_letter,
                 claimed_writes=claimed_writes,
                 guard=guard,
+                trust=trust,
             )
         )
 
     def drop_policy(self, subtree: str, settings: Sequence[str] | None = None) -> None:
         """Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit,
-        schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard). Raises InvalidPattern,
-        InvalidArgument when there is no such policy, AccessDenied."""
+        schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust). Raises
+        InvalidPattern, InvalidArgument when there is no such policy, AccessDenied."""
         self._run(self._its.drop_policy(subtree, settings))
 
     def policies(self) -> builtins.list[Policy]:
@@ -700,24 +730,26 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         return self._run(self._its.embed(pattern, limit=limit))
 
     @overload
-    def get(self, key: str, *, as_of: AsOf | None = ...) -> Entry[Any] | None: ...
+    def get(self, key: str, *, as_of: AsOf | None = ..., min_trust: str | None = ...) -> Entry[Any] | None: ...
 
     @overload
-    def get(self, key: str, *, as_: type[T], as_of: AsOf | None = ...) -> Entry[T] | None: ...
+    def get(
+        self, key: str, *, as_: type[T], as_of: AsOf | None = ..., min_trust: str | None = ...
+    ) -> Entry[T] | None: ...
 
-    def get(self, key: str, *, as_: Any = None, as_of: AsOf | None = None) -> Any:
+    def get(self, key: str, *, as_: Any = None, as_of: AsOf | None = None, min_trust: str | None = None) -> Any:
         """The entry, None if there is none. With `as_`, `value` is an object of that type, validated by Pydantic.
 
         With `as_of` the entry as it was: at a version of its own (int), at a cursor (str), or at a time
         (datetime), which stands for the newest point of the feed recorded before it, about one a second. Of a
         past entry key, value, version, writer, via, updated_at and expires_at are known. What had expired by then
-        is None.
+        is None. `min_trust`: what is trusted less is None as well; not with `as_of`.
 
         Raises InvalidKey, AccessDenied (whether or not the key exists), Timeout, Unreachable; InvalidValue when
         `.value` is looked at and does not fit `as_`; with `as_of` InvalidArgument for a time to come, NotRecorded
         for one before anything was recorded, CursorInvalid, CursorExpired, FeedUnavailable."""
         its: Any = self._its
-        return self._run(its.get(key, as_=as_, as_of=as_of))
+        return self._run(its.get(key, as_=as_, as_of=as_of, min_trust=min_trust))
 
     @overload
     def get_many(
@@ -746,6 +778,7 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         after: str | None = None,
         as_of: str | datetime | None = None,
         claimed: bool | None = None,
+        min_trust: str | None = None,
     ) -> Page:
         """Entries that match a pattern and that the agent may read, in key order; an empty pattern means everything.
 
@@ -753,9 +786,12 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         is the point in the change feed at which they were listed. With `as_of` (a cursor or a datetime) they are
         listed as they were, deleted ones too, as in `get`; `page.cursor` is that point of the feed then (empty
         for a time before a restore, from which the feed cannot go on). `claimed` lists only those that somebody
-        holds now (True), or that nobody does (False). Raises InvalidPattern, AccessDenied when the pattern
-        reaches nothing that the agent may read, and with `as_of` what `get` raises."""
-        return self._run(self._its.list(pattern, limit=limit, after=after, as_of=as_of, claimed=claimed))
+        holds now (True), or that nobody does (False), `min_trust` only those that are trusted at least so far.
+        Raises InvalidPattern, AccessDenied when the pattern reaches nothing that the agent may read, and with
+        `as_of` what `get` raises."""
+        return self._run(
+            self._its.list(pattern, limit=limit, after=after, as_of=as_of, claimed=claimed, min_trust=min_trust)
+        )
 
     def history(self, key: str, *, limit: int | None = 100, before: int | None = None) -> builtins.list[Version]:
         """Versions of a key, newest first; `before` continues with those older than a version. InvalidKey,
@@ -774,6 +810,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         token: int | None = None,
         priority: int | None = None,
         not_before: datetime | None = None,
+        trust: str | None = None,
+        sources: Sequence[Source] | None = None,
     ) -> int:
         """Writes a value and returns its version (0 for an agent that may write but not read).
 
@@ -781,8 +819,11 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         n only replaces version n; `expect_value` compares the value instead. `ttl` (seconds) ends in the entry's
         expiry, None means never. `op_id` makes the write happen once, however often it is asked for. `token` is
         that of the caller's claim. `priority` and `not_before` order claims, and stay as they are unless given.
-        Raises VersionConflict (with `.current`), ClaimHeld, StaleToken, InvalidKey, InvalidValue, ValueTooLarge,
-        AccessDenied, OpIdReused, Timeout, Unreachable."""
+        `trust` is the most that the value is to be trusted ("external", "agent", "verified", "operator"), up to
+        what the agent is; `sources` are the keys it derives from, or `{"key": ..., "version": ...}`: the agent
+        must be able to read them (AccessDenied), and it is trusted no more than they are. Raises VersionConflict
+        (with `.current`), ClaimHeld, StaleToken, InvalidKey, InvalidValue, ValueTooLarge, AccessDenied,
+        OpIdReused, Timeout, Unreachable."""
         return self._run(
             self._its.put(
                 key,
@@ -794,6 +835,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
                 token=token,
                 priority=priority,
                 not_before=not_before,
+                trust=trust,
+                sources=sources,
             )
         )
 
@@ -830,6 +873,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         token: int | None = ...,
         op_id: str | None = ...,
         return_value: Literal[False] = ...,
+        trust: str | None = ...,
+        sources: Sequence[Source] | None = ...,
     ) -> int: ...
 
     @overload
@@ -843,6 +888,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         token: int | None = ...,
         op_id: str | None = ...,
         return_value: Literal[True],
+        trust: str | None = ...,
+        sources: Sequence[Source] | None = ...,
     ) -> Any: ...
 
     def merge(
@@ -855,6 +902,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         token: int | None = None,
         op_id: str | None = None,
         return_value: bool = False,
+        trust: str | None = None,
+        sources: Sequence[Source] | None = None,
     ) -> Any:
         """Merges an operand into a key inside the database, and returns the version, or the merged value if asked
         to.
@@ -862,10 +911,23 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         Reducers: replace, append, add, max, min, union, merge, deep_merge, messages (by id), first; without a
         name, the one that a policy sets for the key. Never conflicts: concurrent merges all take effect. A
         missing key starts from the operand; a merge that changes nothing makes no version, unless it gives a ttl,
-        or goes into a value over 2 kB that grows by merges. Raises UnknownReducer, ReducerMismatch, and what
+        or goes into a value over 2 kB that grows by merges. `trust` and `sources` as in `put`, of the operand:
+        the value is trusted no more than that, nor than before. Raises UnknownReducer, ReducerMismatch, and what
         `put` raises but VersionConflict."""
         its: Any = self._its
-        return self._run(its.merge(key, operand, reducer, ttl=ttl, token=token, op_id=op_id, return_value=return_value))
+        return self._run(
+            its.merge(
+                key,
+                operand,
+                reducer,
+                ttl=ttl,
+                token=token,
+                op_id=op_id,
+                return_value=return_value,
+                trust=trust,
+                sources=sources,
+            )
+        )
 
     def delete(
         self, key: str, *, expect: int | None = None, token: int | None = None, op_id: str | None = None

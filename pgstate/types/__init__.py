@@ -7,6 +7,7 @@ from pgstate.types._claims import Claim, Failed, ForcedRelease, HeldClaim, TaskS
 from pgstate.types._durable import Channel, Checkpoint, CheckpointInfo, PendingWrite, RunInfo, StepInfo, ThreadInfo
 from pgstate.types._search import Found, FoundPage, SearchRule, Unembedded, VectorIndex
 from pgstate.types._state import (
+    TRUST,
     UNSET,
     Agent,
     AsOf,
@@ -24,12 +25,14 @@ from pgstate.types._state import (
     RolledBack,
     Row,
     Seconds,
+    Source,
     Stats,
     Version,
 )
 from pgstate.types._state import _Unset as _Unset
 
 __all__ = [
+    "TRUST",
     "UNSET",
     "AccessReason",
     "Agent",
@@ -67,6 +70,7 @@ __all__ = [
     "RunInfo",
     "SearchRule",
     "Seconds",
+    "Source",
     "Stats",
     "StepInfo",
     "TaskState",

@@ -11,6 +11,10 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 T = TypeVar("T")
 Row: TypeAlias = Mapping[str, Any]
 Seconds: TypeAlias = float | timedelta
+TRUST: Final = ("external", "agent", "verified", "operator")
+"""How far a version can be relied on, the lowest first."""
+Source: TypeAlias = str | Mapping[str, Any]
+"""What a value derives from: a key, or a document with a key and a version."""
 AsOf: TypeAlias = int | str | datetime
 
 
@@ -64,6 +68,11 @@ class _Decoded(Generic[T]):
     def via(self) -> str:
         """The database login that the writer came through."""
         return str(self._row["via"])
+
+    @property
+    def trust(self) -> str:
+        """How far it can be relied on: external, agent, verified or operator; stamped by the server."""
+        return str(self._row["trust"] or "agent")
 
     def _identity(self) -> tuple[object, ...]:
         return (type(self), self.key, self.version, self.value)
@@ -312,6 +321,8 @@ class Agent:
     gateways: list[str]
     root: bool
     created_at: datetime
+    trust: str = "agent"
+    """The most that what it writes is trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +357,7 @@ class Policy:
     dead_letter: str | None = None
     claimed_writes: bool | None = None
     guard: str | None = None
+    trust: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

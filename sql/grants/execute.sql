@@ -22,7 +22,7 @@ begin
     select t.oid::pg_catalog.regtype::text as name
       from pg_catalog.pg_type t left join pg_catalog.pg_class c on c.oid = t.typrelid
      where t.typnamespace = 'pgstate'::pg_catalog.regnamespace and t.typowner = current_user::pg_catalog.regrole
-       and t.typtype in ('c', 'd', 'r')
+       and t.typtype in ('c', 'd', 'e', 'r')
   loop
     execute pg_catalog.format('revoke all on type %s from public', v_object.name);
     execute pg_catalog.format('grant usage on type %s to pgstate_api', v_object.name);

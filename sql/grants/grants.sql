@@ -4,7 +4,7 @@ grant select on pgstate.entry, pgstate.version, pgstate.claim to pgstate_api;
 grant insert on pgstate.entry, pgstate.claim to pgstate_api;
 -- not the key: the policies on updates rely on that
 grant update (kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,
-  full_version, tail_count, tail_bytes, full_bytes, full_type) on pgstate.entry to pgstate_api;
+  full_version, tail_count, tail_bytes, full_bytes, full_type, trust) on pgstate.entry to pgstate_api;
 grant update (token, holder, holder_id, lease_until, attempts, claimed_at, retry_at, error, released) on pgstate.claim to pgstate_api;
 grant insert on pgstate.version to pgstate_api;
 grant delete on pgstate.claim to pgstate_api;

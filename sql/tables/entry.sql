@@ -28,6 +28,7 @@ create table pgstate.entry (
   tail_bytes int,
   full_bytes int,
   full_type text,
+  trust pgstate.trust not null default 'agent',
   constraint entry_pkey primary key (key),
   constraint entry_live_has_value check (live = (value is not null) and version >= 0)
 ) with (fillfactor = 75);
@@ -53,4 +54,5 @@ comment on column pgstate.entry.not_before is 'Not claimable before this time.';
 comment on column pgstate.entry.tail_bytes is 'Size of those operands.';
 comment on column pgstate.entry.full_bytes is 'Size of value, where it grows.';
 comment on column pgstate.entry.full_type is 'JSON type of value, where it grows.';
+comment on column pgstate.entry.trust is 'How far the newest version can be relied on; stamped by the server.';
 comment on sequence pgstate.version_floor is 'The highest version of a tombstone that was purged: new keys start above it.';

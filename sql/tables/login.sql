@@ -11,6 +11,7 @@ create table pgstate.login (
   touches pgstate.keymultirange,
   folded_until timestamptz,
   quota boolean not null default false,
+  trust pgstate.trust not null default 'agent',
   tickets boolean not null default false,
   constraint login_pkey primary key (login),
   constraint login_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade,
@@ -33,4 +34,5 @@ comment on column pgstate.login.writes is 'Cache: as in reach.';
 comment on column pgstate.login.touches is 'Cache: as in reach.';
 comment on column pgstate.login.folded_until is 'When the next of the grants ends, from when on these ranges are not looked at; null for never.';
 comment on column pgstate.login.quota is 'There is a quota: without one, writes need not look for it.';
+comment on column pgstate.login.trust is 'Cache: that of the agent.';
 comment on column pgstate.login.tickets is 'A gateway that names agents by tickets alone.';

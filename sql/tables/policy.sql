@@ -18,9 +18,10 @@ create table pgstate.policy (
   dead_letter text collate "C",
   claimed_writes boolean,
   guard text,
+  trust pgstate.trust,
   constraint policy_pkey primary key (subtree),
   constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
-    backoff, backoff_limit, dead_letter, claimed_writes, guard) > 0),
+    backoff, backoff_limit, dead_letter, claimed_writes, guard, trust) > 0),
   constraint policy_keeps_one_way check (num_nonnulls(keep_versions, keep_age, keep_everything) <= 1),
   constraint policy_keep_everything_true check (keep_everything),
   constraint policy_keep_versions_positive check (keep_versions > 0),
@@ -46,3 +47,4 @@ comment on column pgstate.policy.backoff_limit is 'The longest such time.';
 comment on column pgstate.policy.dead_letter is 'Where work that was given up goes to, by the same path as below this subtree.';
 comment on column pgstate.policy.claimed_writes is 'Claimed entries may be written without the token.';
 comment on column pgstate.policy.guard is 'What becomes of writes that hold a secret: refuse, redact or off.';
+comment on column pgstate.policy.trust is 'The most that what is written there is trusted.';

@@ -7,6 +7,7 @@ create table pgstate.reach (
   touches pgstate.keymultirange not null default '{}',
   folded_until timestamptz,
   quota boolean not null default false,
+  trust pgstate.trust not null default 'agent',
   constraint reach_pkey primary key (agent_id),
   constraint reach_agent_fkey foreign key (agent_id) references pgstate.agent (id) on delete cascade
 );
@@ -24,3 +25,4 @@ comment on column pgstate.reach.writes is 'Ranges of keys that it may write.';
 comment on column pgstate.reach.admins is 'Ranges of keys inside which it may grant and set policies.';
 comment on column pgstate.reach.folded_until is 'When the next of the grants ends, from when on these ranges are not looked at; null for never.';
 comment on column pgstate.reach.quota is 'There is a quota: without one, writes need not look for it.';
+comment on column pgstate.reach.trust is 'Cache: that of the agent.';

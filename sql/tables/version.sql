@@ -18,7 +18,8 @@ create table pgstate.version (
   at timestamptz not null,
   expires_at timestamptz,
   meta jsonb,
-  reducer text
+  reducer text,
+  trust pgstate.trust not null default 'agent'
 );
 create unique index version_key_idx on pgstate.version (key, version);
 -- seq rides along, so that the last row of a transaction and the first of a window are found without a scan
@@ -38,5 +39,6 @@ comment on column pgstate.version.value is 'The value, or the operand of reducer
 comment on column pgstate.version.writer is 'The agent that wrote it; pgstate for an expiry.';
 comment on column pgstate.version.via is 'The database login that the writer came through.';
 comment on column pgstate.version.at is 'When it was written.';
-comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time.';
+comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time; sources: the versions that its value derives from; endorsed_by: who raised its trust, with the version endorsed, its writer, and from what trust.';
+comment on column pgstate.version.trust is 'How far it can be relied on: the least of what was declared, of the agent, of the policy and of the sources.';
 comment on sequence pgstate.version_seq is 'Order within the feed.';

@@ -1,6 +1,6 @@
 create or replace view pgstate.policies with (security_invoker = true) as
 select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at,
-       p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes, p.guard
+       p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes, p.guard, p.trust
   from pgstate.policies() p;
 comment on view pgstate.policies is 'Rules that hold for keys which the reader may read; null where a policy does not set something.';
 comment on column pgstate.policies.subtree is 'A key, a subtree (a/b/**) or ** for everything; for each key the nearest that sets something decides it.';
@@ -17,3 +17,4 @@ comment on column pgstate.policies.backoff_limit is 'The longest such pause.';
 comment on column pgstate.policies.dead_letter is 'Where work that was given up goes to.';
 comment on column pgstate.policies.claimed_writes is 'Claimed entries may be written without the token.';
 comment on column pgstate.policies.guard is 'What becomes of writes that hold a secret: refuse, redact or off.';
+comment on column pgstate.policies.trust is 'The most that what is written there is trusted.';

@@ -1,6 +1,6 @@
 create or replace view pgstate.versions with (security_invoker = true) as
 select v.key, v.version, v.op::text as op,
-       case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end as value, v.writer, v.via, v.at, v.expires_at, v.created, v.seq
+       case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end as value, v.writer, v.via, v.at, v.expires_at, v.created, v.seq, v.trust::text as trust
   from pgstate.version v;
 comment on view pgstate.versions is 'Every version of every key: who wrote what, through which login, and when.';
 comment on column pgstate.versions.key is 'The key.';
@@ -13,3 +13,4 @@ comment on column pgstate.versions.expires_at is 'When this version was to expir
 comment on column pgstate.versions.op is 'put, merge, delete, complete or expire.';
 comment on column pgstate.versions.created is 'The key did not exist just before.';
 comment on column pgstate.versions.seq is 'Order within the feed; not a cursor: a lower one may become visible after a higher one.';
+comment on column pgstate.versions.trust is 'How far it can be relied on: external, agent, verified or operator; stamped by the server.';

@@ -55,6 +55,7 @@ create type pgstate.keyrange as range (subtype = text, collation = "C", multiran
 create domain pgstate.entry_kind as text constraint entry_kind_known check (value in ('value', 'thread', 'run'));
 create domain pgstate.version_op as text
   constraint version_op_known check (value in ('put', 'merge', 'delete', 'complete', 'expire'));
+create type pgstate.trust as enum ('external', 'agent', 'verified', 'operator');
 """
 
 

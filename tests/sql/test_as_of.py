@@ -53,7 +53,7 @@ async def test_a_key_at_its_versions(root: Caller, clock: Clock) -> None:
     assert abs(second["expires_at"] - second["updated_at"] - seconds(10)) < seconds(0.001)
     assert (await root("get_as_of", "k", 4))["value"] == {"n": 4}
     for version in (3, 0, -1, 5, 2**62):
-        assert tuple(await root("get_as_of", "k", version)) == ("missing", "k", *[None] * 6)
+        assert tuple(await root("get_as_of", "k", version)) == ("missing", "k", *[None] * 7)
     assert (await root("get_as_of", "none", 1))["status"] == "missing"
 
 

@@ -47,7 +47,7 @@ async def test_the_nearest_subtree_decides_each_setting_by_itself(root: Caller, 
         "reducer": ("add", "a/b/**"), "ttl": ("00:01:00", "a/**"), "keep": ("3 versions", "a/b"),
         "value_limit": (500, "a/b"), "schema": ({"type": "number"}, "a/b/**"),
         "max_attempts": (None, None), "backoff": ("00:00:01", None), "backoff_limit": ("00:05:00", None),
-        "dead_letter": (None, None), "claimed_writes": (False, None), "guard": ("refuse", None),
+        "dead_letter": (None, None), "claimed_writes": (False, None), "guard": ("refuse", None), "trust": (None, None),
     }  # fmt: skip
     assert await policy_of(inside, "a/b") == ("add", seconds(60), 500, {"type": "number"})
     assert await policy_of(inside, "a/b/c/d") == ("add", seconds(60), 1000, {"type": "number"})

@@ -136,7 +136,7 @@ begin
   -- the login's own agent, named or not: as in _reachable()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end, l.quota into v_actor
+         case when i.horizon_epoch = i.epoch then i.horizon end, l.quota, l.trust into v_actor
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
@@ -166,7 +166,7 @@ begin
   end if;
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
          i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
+         case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i
    where r.folded_until is null;
@@ -174,7 +174,7 @@ begin
     -- nobody, or somebody with a ticket, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
-           case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
+           case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
       from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
       cross join pgstate.install i;
   end if;
@@ -235,7 +235,7 @@ begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota into v_actor
+         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
     from pgstate.login l cross join pgstate.install i
     left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
@@ -626,13 +626,38 @@ begin
          nullif((array_agg(p.ttl order by p.nearness desc) filter (where p.ttl is not null))[1], interval '0'),
          (array_agg(p.value_limit order by p.nearness desc) filter (where p.value_limit is not null))[1],
          (array_agg(p.schema order by p.nearness desc) filter (where p.schema is not null))[1],
-         (array_agg(p.guard order by p.nearness desc) filter (where p.guard is not null))[1]
+         (array_agg(p.guard order by p.nearness desc) filter (where p.guard is not null))[1],
+         (array_agg(p.trust order by p.nearness desc) filter (where p.trust is not null))[1]
     into v_policy
     from pgstate.policy p where p.subtree = any (v_subtrees);
   return v_policy;
 end
 $$;
 comment on function pgstate._policy_of(text) is 'Internal: what the policies say of a key.';
+
+-- functions/trust/_capped.sql
+-- What the policies let an agent's trust be on a key: asked only where there are any.
+create function pgstate._capped(p_trust pgstate.trust, p_key text) returns pgstate.trust
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return least(p_trust, (pgstate._policy_of(p_key)).trust);
+end
+$$;
+comment on function pgstate._capped(pgstate.trust, text) is 'Internal: the trust of an agent, at most what the policies of a key allow.';
+
+-- functions/trust/_trust_named.sql
+create function pgstate._trust_named(p_name text) returns pgstate.trust
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_name is not null and not p_name = any (enum_range(null::pgstate.trust)::text[]) then
+    raise exception using errcode = 'PS007', message = 'trust is external, agent, verified or operator';
+  end if;
+  return p_name::pgstate.trust;
+end
+$$;
+comment on function pgstate._trust_named(text) is 'Internal: a trust by its name, PS007 for any other.';
 
 -- functions/policy/_has_rules.sql
 -- Do policies say anything about writing these keys? Then the short ways of writing are not for them. The history that is
@@ -643,7 +668,7 @@ as $$
 begin
   return exists (
     select from unnest(p_keys) k cross join lateral pgstate._policy_of(k) p
-     where k is not null and num_nonnulls(p.ttl, p.value_limit, p.schema) > 0);
+     where k is not null and num_nonnulls(p.ttl, p.value_limit, p.schema, p.trust) > 0);
 end
 $$;
 comment on function pgstate._has_rules(text[]) is 'Internal: do policies bear on puts of any of these keys?';
@@ -1382,7 +1407,7 @@ comment on function pgstate._policies_changed(text, boolean) is 'Internal: what 
 -- functions/policy/_set_policy.sql
 create function pgstate._set_policy(
   p_actor pgstate._actor, p_subtree text, p_reducer text, p_ttl interval, p_keep text, p_value_limit int, p_schema jsonb,
-  p_max_attempts int, p_backoff interval, p_backoff_limit interval, p_dead_letter text, p_claimed_writes boolean, p_guard text
+  p_max_attempts int, p_backoff interval, p_backoff_limit interval, p_dead_letter text, p_claimed_writes boolean, p_guard text, p_trust text
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -1394,8 +1419,8 @@ begin
   if strpos(p_subtree, '{agent}') > 0 then
     raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
       hint = 'A policy is about keys, whoever writes them: {agent} has no meaning in it.';
-  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard) = 0 then
-    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes or guard',
+  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard, p_trust) = 0 then
+    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard or trust',
       hint = 'drop_policy(subtree, settings) takes settings away.';
   elsif p_ttl <> interval '0' and not pgstate._span_ok(p_ttl) then
     raise exception using errcode = 'PS007', message = 'ttl is positive and at most 100 years, or 0 for none';
@@ -1450,12 +1475,12 @@ begin
 
   perform pgstate._lock_policies();
   insert into pgstate.policy as p (subtree, nearness, reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, set_by, set_at,
-                              max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard)
+                              max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust)
   values (p_subtree,
           case when p_subtree = '**' then 0
                else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
           p_reducer, p_ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything, p_value_limit, p_schema,
-          p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard)
+          p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard, pgstate._trust_named(p_trust))
       on conflict on constraint policy_pkey do update
      set reducer = coalesce(excluded.reducer, p.reducer), ttl = coalesce(excluded.ttl, p.ttl),
          keep_versions = case when p_keep is null then p.keep_versions else excluded.keep_versions end,
@@ -1465,13 +1490,14 @@ begin
          max_attempts = coalesce(excluded.max_attempts, p.max_attempts), backoff = coalesce(excluded.backoff, p.backoff),
          backoff_limit = coalesce(excluded.backoff_limit, p.backoff_limit), dead_letter = coalesce(excluded.dead_letter, p.dead_letter),
          claimed_writes = coalesce(excluded.claimed_writes, p.claimed_writes), guard = coalesce(excluded.guard, p.guard),
+         trust = coalesce(excluded.trust, p.trust),
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._policies_changed(p_subtree, p_keep is not null);
   -- what holds from now on; a schema, which may be long, by its hash
   perform pgstate._audit(p_actor, 'set_policy', p_subtree, (select to_jsonb(p) - '{subtree,nearness,set_by,set_at}'::text[] || jsonb_build_object('schema', encode(sha256(convert_to(p.schema::text, 'UTF8')), 'hex')) from pgstate.policy p where p.subtree = p_subtree));
 end
 $$;
-comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb, int, interval, interval, text, boolean, text) is 'Internal: sets what is given.';
+comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb, int, interval, interval, text, boolean, text, text) is 'Internal: sets what is given.';
 
 -- functions/policy/_drop_policy.sql
 create function pgstate._drop_policy(p_actor pgstate._actor, p_subtree text, p_settings text[]) returns void
@@ -1480,7 +1506,7 @@ as $$
 declare
   v_policy pgstate.policy;
   v_settings text[] := coalesce(p_settings, array['reducer', 'ttl', 'keep', 'value_limit', 'schema',
-    'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes', 'guard']);
+    'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes', 'guard', 'trust']);
   v_setting text;
   v_kept boolean;
 begin
@@ -1490,14 +1516,15 @@ begin
   -- a misspelt name must not pass for a rule taken away
   foreach v_setting in array v_settings loop
     if coalesce(v_setting, '') <> all (array['reducer', 'ttl', 'keep', 'value_limit', 'schema',
-         'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes', 'guard']) then
+         'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes', 'guard', 'trust']) then
       raise exception using errcode = 'PS007', message = format('unknown setting %L', left(v_setting, 80)),
-        hint = 'Settings are reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes and guard.';
+        hint = 'Settings are reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard and trust.';
     elsif p_settings is not null and (case v_setting
             when 'reducer' then v_policy.reducer is null when 'ttl' then v_policy.ttl is null when 'schema' then v_policy.schema is null
             when 'value_limit' then v_policy.value_limit is null when 'max_attempts' then v_policy.max_attempts is null
             when 'backoff' then v_policy.backoff is null when 'backoff_limit' then v_policy.backoff_limit is null
             when 'dead_letter' then v_policy.dead_letter is null when 'claimed_writes' then v_policy.claimed_writes is null when 'guard' then v_policy.guard is null
+            when 'trust' then v_policy.trust is null
             else num_nonnulls(v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything) = 0 end) then
       raise exception using errcode = 'PS007', message = format('no policy on %s sets %s', p_subtree, v_setting),
         hint = 'pgstate.policies() lists them.';
@@ -1517,6 +1544,7 @@ begin
   if 'dead_letter' = any (v_settings) then v_policy.dead_letter := null; end if;
   if 'claimed_writes' = any (v_settings) then v_policy.claimed_writes := null; end if;
   if 'guard' = any (v_settings) then v_policy.guard := null; end if;
+  if 'trust' = any (v_settings) then v_policy.trust := null; end if;
   if 'keep' = any (v_settings) then
     v_policy.keep_versions := null;
     v_policy.keep_age := null;
@@ -1524,14 +1552,14 @@ begin
   end if;
   if num_nonnulls(v_policy.reducer, v_policy.ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything,
                   v_policy.value_limit, v_policy.schema, v_policy.max_attempts, v_policy.backoff, v_policy.backoff_limit,
-                  v_policy.dead_letter, v_policy.claimed_writes, v_policy.guard) = 0 then
+                  v_policy.dead_letter, v_policy.claimed_writes, v_policy.guard, v_policy.trust) = 0 then
     delete from pgstate.policy p where p.subtree = p_subtree;
   else
     update pgstate.policy p
        set reducer = v_policy.reducer, ttl = v_policy.ttl, value_limit = v_policy.value_limit, schema = v_policy.schema,
            keep_versions = v_policy.keep_versions, keep_age = v_policy.keep_age, keep_everything = v_policy.keep_everything,
            max_attempts = v_policy.max_attempts, backoff = v_policy.backoff, backoff_limit = v_policy.backoff_limit,
-           dead_letter = v_policy.dead_letter, claimed_writes = v_policy.claimed_writes, guard = v_policy.guard, set_by = p_actor.name, set_at = pgstate._now()
+           dead_letter = v_policy.dead_letter, claimed_writes = v_policy.claimed_writes, guard = v_policy.guard, trust = v_policy.trust, set_by = p_actor.name, set_at = pgstate._now()
      where p.subtree = p_subtree;
   end if;
   perform pgstate._policies_changed(p_subtree, v_kept and 'keep' = any (v_settings));
@@ -1552,7 +1580,7 @@ begin
   return query
     select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at,
            p.max_attempts, p.backoff, p.backoff_limit,
-           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes, p.guard
+           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes, p.guard, p.trust::text
       from pgstate.policy p
      where v_reach && pgstate._pattern_ranges(p.subtree)
      order by p.subtree;
@@ -1576,7 +1604,7 @@ begin
       from (values (1, 'reducer', null::jsonb), (2, 'ttl', null), (3, 'keep', '"everything"'),
                    (4, 'value_limit', to_jsonb(p_actor.value_limit)), (5, 'schema', null),
                    (6, 'max_attempts', null), (7, 'backoff', '"00:00:01"'), (8, 'backoff_limit', '"00:05:00"'), (9, 'dead_letter', null),
-                   (10, 'claimed_writes', 'false'), (11, 'guard', '"refuse"')) d (place, setting, value)
+                   (10, 'claimed_writes', 'false'), (11, 'guard', '"refuse"'), (12, 'trust', null)) d (place, setting, value)
       left join lateral (
         select x.value, p.subtree
           from pgstate.policy p
@@ -1588,7 +1616,7 @@ begin
             ('value_limit', to_jsonb(case when p.value_limit is not null then least(p.value_limit, p_actor.value_limit) end)),
             ('schema', p.schema), ('max_attempts', to_jsonb(p.max_attempts)), ('backoff', to_jsonb(p.backoff)),
             ('backoff_limit', to_jsonb(p.backoff_limit)), ('dead_letter', to_jsonb(p.dead_letter)), ('claimed_writes', to_jsonb(p.claimed_writes)),
-            ('guard', to_jsonb(p.guard))) x (setting, value)
+            ('guard', to_jsonb(p.guard)), ('trust', to_jsonb(p.trust))) x (setting, value)
          where p.subtree = any (v_subtrees) and x.setting = d.setting and x.value is not null
          order by p.nearness desc limit 1) f on true
      order by d.place;
@@ -2118,8 +2146,8 @@ begin
      set version = e.version + 1, live = false, value = null, writer = 'pgstate', via = session_user, updated_at = v_now, expires_at = null,
          full_version = null
    where e.key = any (v_keys);
-  insert into pgstate.version (key, version, epoch, op, writer, via, at)
-  select e.key, e.version, i.epoch, 'expire', 'pgstate', session_user, v_now
+  insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
+  select e.key, e.version, i.epoch, 'expire', 'pgstate', session_user, v_now, e.trust
     from pgstate.entry e cross join pgstate.install i where e.key = any (v_keys) order by e.key;
   delete from pgstate.claim c where c.key = any (v_keys);
   perform pgstate._detach_threads(v_keys);
@@ -2981,7 +3009,7 @@ as $$
 begin
   return query
     select a.name, (select l.login from pgstate.login l where l.agent_id = a.id limit 1),
-           array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at
+           array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at, a.trust::text
       from pgstate.agent a
      where not a.grouping and (a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id))
      order by a.name;
@@ -3215,10 +3243,10 @@ comment on function pgstate._folded(int) is 'Internal: what an agent reaches now
 -- themselves are, until somebody folds them anew. Calls do not do that: it takes a lock on the agent's row, which it could keep
 -- in an open transaction, and hold up its own revocation with.
 create or replace view pgstate._reach as
-select r.agent_id, r.reads, r.writes, r.admins, r.touches, r.folded_until, r.quota
+select r.agent_id, r.reads, r.writes, r.admins, r.touches, r.folded_until, r.quota, r.trust
   from pgstate.reach r where r.folded_until is null or r.folded_until > pgstate._now()
 union all
-select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until, r.quota
+select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until, r.quota, r.trust
   from pgstate.reach r cross join lateral pgstate._folded(r.agent_id) f where r.folded_until <= pgstate._now();
 comment on view pgstate._reach is 'Internal: the reach of agents, as of now.';
 comment on column pgstate._reach.agent_id is 'Whose it is.';
@@ -3228,6 +3256,7 @@ comment on column pgstate._reach.admins is 'Ranges of keys that it administers.'
 comment on column pgstate._reach.touches is 'What it may read or write.';
 comment on column pgstate._reach.folded_until is 'When the next of its grants ends.';
 comment on column pgstate._reach.quota is 'There is a quota.';
+comment on column pgstate._reach.trust is 'The most that what it writes is trusted.';
 
 -- functions/admin/_fold_grants.sql
 -- Locks the group before it looks for members, who are added under the same lock, and members in the order of their ids. Two
@@ -3244,12 +3273,13 @@ begin
       select x.agent_id from pgstate.group_member x where x.group_id = p_agent_id order by x.agent_id) m;
     return;
   end if;
-  insert into pgstate.reach as r (agent_id, reads, writes, admins, touches, folded_until)
-  select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until from pgstate._folded(p_agent_id) f
+  insert into pgstate.reach as r (agent_id, reads, writes, admins, touches, folded_until, trust)
+  select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until, a.trust
+    from pgstate._folded(p_agent_id) f join pgstate.agent a on a.id = f.agent_id
       on conflict on constraint reach_pkey do update
      set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches,
-         folded_until = excluded.folded_until;
-  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until, quota = r.quota
+         folded_until = excluded.folded_until, trust = excluded.trust;
+  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until, quota = r.quota, trust = a.trust
     from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
    where a.id = p_agent_id and l.agent_id = p_agent_id;
 end
@@ -3478,6 +3508,104 @@ begin
 end
 $$;
 comment on function pgstate._set_quota(text, bigint, bigint, int) is 'Internal: sets the quota of an agent.';
+
+-- functions/trust/_set_trust.sql
+-- The agent is locked first, as _fold_grants() does: neither may write back what the other has changed.
+create function pgstate._set_trust(p_agent text, p_trust text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_id int;
+  v_root boolean;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  if p_trust is null then
+    raise exception using errcode = 'PS007', message = 'trust is external, agent, verified or operator';
+  end if;
+  select a.root into v_root from pgstate.agent a where a.id = v_id for no key update;
+  if v_root then
+    raise exception using errcode = 'PS007', message = 'the administrator''s trust is operator';
+  end if;
+  update pgstate.agent a set trust = pgstate._trust_named(p_trust) where a.id = v_id;
+  update pgstate.reach r set trust = p_trust::pgstate.trust where r.agent_id = v_id;
+  update pgstate.login l set trust = p_trust::pgstate.trust where l.agent_id = v_id;
+  perform pgstate._audit(v_actor, 'set_trust', null, jsonb_build_object('agent', p_agent, 'trust', p_trust));
+end
+$$;
+comment on function pgstate._set_trust(text, text) is 'Internal: sets the most that what an agent writes is trusted.';
+
+-- functions/trust/_endorse.sql
+-- As the owner: who administers a key may vouch for what it holds without writing there. What the policies let writers be
+-- trusted does not bind this, which is how something that came from outside becomes trusted at all.
+create function pgstate._endorse(p_actor pgstate._actor, p_key text, p_version bigint, p_trust text) returns pgstate.written
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_trust pgstate.trust := pgstate._trust_named(p_trust);
+  v_entry record;
+  v_now timestamptz;
+  v_value jsonb;
+  v_meta jsonb;
+  v_out pgstate.written;
+begin
+  perform pgstate._check_admin(p_actor, p_key);
+  if v_trust is null or p_version is null then
+    raise exception using errcode = 'PS007', message = 'endorsing takes a version and a trust';
+  elsif v_trust > p_actor.trust then
+    raise exception using errcode = 'PS007', message = format('%s may not endorse as %s: it is trusted as %s itself', p_actor.name, p_trust, p_actor.trust);
+  end if;
+  select e.version, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live, e.kind, e.trust into v_entry
+    from pgstate.entry e where e.key = p_key for no key update;
+  -- the time after the wait for the lock
+  v_now := pgstate._now();
+  v_out.version := case when p_actor.readable then coalesce(case when v_entry.live then v_entry.version end, 0) end;
+  if v_entry.live is not true then
+    v_out.status := 'missing';
+    return v_out;
+  elsif v_entry.kind <> 'value' then
+    perform pgstate._raise('PS040', p_key);
+  elsif v_entry.version <> p_version then
+    v_out.status := 'conflict';
+    return v_out;
+  elsif v_trust <= v_entry.trust then
+    raise exception using errcode = 'PS007', message = format('it is trusted as %s already', v_entry.trust);
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_claims_seen(array[p_key]);
+  end if;
+  if exists (select from pgstate.claim c where c.key = p_key and c.lease_until > v_now) then
+    v_out.status := 'held';
+    return v_out;
+  end if;
+  -- not by _current_value(), which reads with the caller's rights
+  select pgstate._fold(e.value, t.reducers, t.operands) into v_value
+    from pgstate.entry e
+    cross join lateral (
+      select array_agg(v.reducer order by v.version) as reducers, array_agg(v.value order by v.version) as operands
+        from pgstate.version v where v.key = p_key and v.version > e.full_version and v.version <= e.version) t
+   where e.key = p_key;
+  select jsonb_strip_nulls(jsonb_build_object('sources', v.meta -> 'sources', 'endorsed_by', p_actor.name, 'endorsed', v.version,
+                                              'from', v.trust, 'writer', v.writer)) into v_meta
+    from pgstate.version v where v.key = p_key and v.version = p_version;
+  with changed as (
+    update pgstate.entry e
+       set version = e.version + 1, value = v_value, writer = p_actor.name, via = session_user, updated_at = v_now, full_version = null, trust = v_trust
+     where e.key = p_key
+    returning e.version, e.expires_at
+  )
+  insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, meta, trust)
+  select p_key, c.version, p_actor.epoch, 'put', v_value, p_actor.name, session_user, v_now, c.expires_at, v_meta, v_trust from changed c
+  returning version into v_entry.version;
+  perform pgstate._audit(p_actor, 'endorse', p_key, jsonb_build_object('version', p_version, 'trust', p_trust, 'from', v_entry.trust));
+  v_out.status := 'ok';
+  v_out.version := case when p_actor.readable then v_entry.version end;
+  return v_out;
+end
+$$;
+comment on function pgstate._endorse(pgstate._actor, text, bigint, text) is 'Internal: raises the trust of what a key holds.';
 
 -- functions/quota/_quotas.sql
 create function pgstate._quotas(p_actor pgstate._actor) returns setof pgstate.quota_row
@@ -6711,9 +6839,9 @@ declare
   v_count bigint;
 begin
   insert into pgstate.entry (key, parent, kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,
-                             full_version, tail_count, tail_bytes, full_bytes, full_type)
+                             full_version, tail_count, tail_bytes, full_bytes, full_type, trust)
   select n.key, left(n.key, -strpos(reverse(n.key), '/')), n.kind, n.version, n.live, n.value, n.writer, n.via, n.created_at, n.updated_at, n.expires_at, n.priority, n.not_before,
-         n.full_version, n.tail_count, n.tail_bytes, n.full_bytes, n.full_type
+         n.full_version, n.tail_count, n.tail_bytes, n.full_bytes, n.full_type, n.trust
     from unnest(p_entries) n
       on conflict on constraint entry_pkey do nothing;
   get diagnostics v_count = row_count;
@@ -7057,7 +7185,7 @@ begin
        order by u.key collate "C"
     ), updated as (
       update pgstate.entry e
-         set version = e.version + 1, value = i.value, writer = p_actor.name, via = session_user, updated_at = v_now,
+         set version = e.version + 1, value = i.value, writer = p_actor.name, via = session_user, updated_at = v_now, trust = p_actor.trust,
              expires_at = v_now + i.ttl, priority = coalesce(i.priority, e.priority),
              not_before = coalesce(i.not_before, e.not_before), full_version = null
         from input i
@@ -7065,8 +7193,8 @@ begin
          and (i.expect is null or e.version = i.expect)
       returning i.ord, e.key, e.version, i.value, e.expires_at
     ), recorded as (
-      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
-      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, v_now, u.expires_at
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
+      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, v_now, u.expires_at, p_actor.trust
         from updated u
     )
     select array_agg(case when p_actor.reads @> u.key then u.version end order by u.ord) into v_versions
@@ -7148,13 +7276,13 @@ begin
       select from pgstate.claim c where c.key = any (p_keys) and c.lease_until > v_now limit 1
     ), changed as (
       update pgstate.entry e
-         set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now
+         set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now, trust = least(e.trust, p_actor.trust)
         from unnest(v_changed, v_values) as n (key, value)
        where e.key = n.key and not exists (select from held)
-      returning e.key, e.version, n.value, e.expires_at
+      returning e.key, e.version, n.value, e.expires_at, e.trust
     ), recorded as (
-      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
-      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at from changed c
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
+      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at, c.trust from changed c
     )
     select not exists (select from held) into v_fit;
     if not v_fit then
@@ -7183,6 +7311,7 @@ declare
   v_versions bigint[];
   v_count int := cardinality(p_keys);
   v_values jsonb[];
+  v_trusts pgstate.trust[];
   v_texts text;
   v_ended int;
   v_entries pgstate.entry[];
@@ -7198,8 +7327,8 @@ begin
   end if;
   begin
     if p_move_tos is not null then
-      select array_agg(coalesce(x.result, x.value) order by x.ord), string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_texts
-        from (select i.ord, i.result,
+      select array_agg(coalesce(x.result, x.value) order by x.ord), array_agg(case when x.result is null then least(x.trust, p_actor.trust) else p_actor.trust end order by x.ord), string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_trusts, v_texts
+        from (select i.ord, i.result, e.trust,
                      case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value
                 from (select u.* from unnest(p_keys, p_results) with ordinality as u (key, result, ord) order by u.key collate "C") i
                 join pgstate.entry e on e.key = i.key and e.value is not null
@@ -7215,13 +7344,13 @@ begin
     ), ended as (
       update pgstate.entry e
          set version = e.version + 1, live = false, value = null, writer = p_actor.name, via = session_user, updated_at = v_now,
-             expires_at = null, full_version = null
+             expires_at = null, full_version = null, trust = case when p_actor.policies then pgstate._capped(p_actor.trust, e.key) else p_actor.trust end
         from input i
        where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > v_now)
-      returning i.ord, e.key, e.version
+      returning i.ord, e.key, e.version, e.trust
     ), recorded as (
-      insert into pgstate.version (key, version, epoch, op, writer, via, at)
-      select u.key, u.version, p_actor.epoch, 'complete', p_actor.name, session_user, v_now from ended u
+      insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
+      select u.key, u.version, p_actor.epoch, 'complete', p_actor.name, session_user, v_now, u.trust from ended u
     )
     select array_agg(u.version order by u.ord) into v_versions from ended u;
     if cardinality(v_versions) is distinct from v_count then
@@ -7238,13 +7367,13 @@ begin
     end if;
     if p_move_tos is not null then
       v_entries := array(
-        select row(m.key, null, 'value', v_floor + 1, true, m.value, p_actor.name, session_user, v_now, v_now, null, 0, null, null, null, null, null, null)::pgstate.entry
-          from unnest(p_move_tos, v_values) m (key, value) where m.key is not null order by m.key collate "C");
+        select row(m.key, null, 'value', v_floor + 1, true, m.value, p_actor.name, session_user, v_now, v_now, null, 0, null, null, null, null, null, null, m.trust)::pgstate.entry
+          from unnest(p_move_tos, v_values, v_trusts) m (key, value, trust) where m.key is not null order by m.key collate "C");
       if not pgstate._insert_entries(v_entries, v_floor) then
         raise exception using errcode = 'PS998';
       end if;
-      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at)
-      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now from unnest(v_entries) n;
+      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
+      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now, n.trust from unnest(v_entries) n;
     end if;
   exception when sqlstate 'PS998' then
     return null;
@@ -7269,9 +7398,9 @@ declare
   v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
   v_version bigint;
 begin
-  insert into pgstate.entry as e (key, parent, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before)
+  insert into pgstate.entry as e (key, parent, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before, trust)
   values (p_key, left(p_key, -strpos(reverse(p_key), '/')), v_floor + 1, true, p_value, p_actor.name, session_user, p_now, p_now,
-          p_now + p_ttl, coalesce(p_priority, 0), p_not_before)
+          p_now + p_ttl, coalesce(p_priority, 0), p_not_before, p_actor.trust)
       on conflict on constraint entry_pkey do nothing
   returning e.version into v_version;
   if v_version is null then
@@ -7280,12 +7409,85 @@ begin
     v_version := pg_sequence_last_value('pgstate.version_floor'::regclass) + 1;
     update pgstate.entry e set version = v_version where e.key = p_key;
   end if;
-  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
-  values (p_key, v_version, p_actor.epoch, 'put', true, p_value, p_actor.name, session_user, p_now, p_now + p_ttl);
+  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
+  values (p_key, v_version, p_actor.epoch, 'put', true, p_value, p_actor.name, session_user, p_now, p_now + p_ttl, p_actor.trust);
   return v_version;
 end
 $$;
 comment on function pgstate._put_new(pgstate._actor, text, jsonb, interval, int, timestamptz, timestamptz) is 'Internal: puts a key that was never there, or null.';
+
+-- functions/trust/_sources.sql
+-- Sources as callers give them, keys or objects of key and version: a null key is one that is not well formed.
+create function pgstate._sources(p_sources jsonb) returns table (ord bigint, key text, version bigint)
+language plpgsql immutable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select u.ord, case when pgstate._key_ok(k.key) and (u.item ->> 'version' is null or jsonb_typeof(u.item -> 'version') = 'number' and u.item ->> 'version' ~ '^[0-9]{1,18}$')
+                       then k.key end,
+           case when jsonb_typeof(u.item -> 'version') = 'number' and u.item ->> 'version' ~ '^[0-9]{1,18}$' then (u.item ->> 'version')::bigint end
+      from jsonb_array_elements(p_sources) with ordinality u (item, ord)
+     cross join lateral (
+       select case jsonb_typeof(u.item) when 'string' then u.item #>> '{}' when 'object' then case when jsonb_typeof(u.item -> 'key') = 'string' then u.item ->> 'key' end end as key) k;
+end
+$$;
+comment on function pgstate._sources(jsonb) is 'Internal: sources of a value, taken apart.';
+
+-- functions/trust/_origins.sql
+-- What writes say of where their values come from, one for each. A source must be one that the writer may read: whoever may
+-- not learns nothing of it, not even by a trust that comes out lower. One without a version is the current one; the version
+-- that it was is kept. The sources are those from before the call.
+create function pgstate._origins(p_actor pgstate._actor, p_trusts text[], p_sources jsonb[]) returns pgstate._origin[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+  v_origins pgstate._origin[] := '{}';
+  v_one pgstate._origin;
+  v_sources jsonb;
+  v_trust text;
+  v_denied text;
+  v_done text;
+begin
+  for v_index in 1 .. greatest(cardinality(p_trusts), cardinality(p_sources)) loop
+    v_one := null;
+    v_trust := p_trusts[v_index];
+    v_sources := p_sources[v_index];
+    if v_trust is not null and not v_trust = any (enum_range(null::pgstate.trust)::text[])
+       or v_sources is not null and (jsonb_typeof(v_sources) <> 'array' or jsonb_array_length(v_sources) > 100) then
+      v_one.fault := 'PS007';
+    else
+      v_one.trust := v_trust::pgstate.trust;
+      if v_sources <> '[]' then
+        -- no key that the writer may not read goes on
+        select bool_and(s.key is not null and (s.version is null or s.version > 0)),
+               min(s.key) filter (where not p_actor.reads @> s.key)
+          into v_one.fault, v_denied from pgstate._sources(v_sources) s;
+        if v_one.fault::boolean is not true then
+          v_one.fault := 'PS007';
+        elsif v_denied is not null then
+          v_one.fault := 'PS010';
+          v_done := pgstate._audit_denied(p_actor, v_denied, jsonb_build_object('asked', 'read'));
+        else
+          select least(v_one.trust, min(f.trust)), jsonb_build_object('sources', jsonb_agg(jsonb_build_object('key', s.key, 'version', f.version) order by s.ord)),
+                 case when count(*) <> count(f.version) then 'PS007' end
+            into v_one
+            from pgstate._sources(v_sources) s
+            left join lateral (
+              select e.version, e.trust from pgstate.entry e
+               where s.version is null and e.key = s.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now())
+              union all
+              select v.version, v.trust from pgstate.version v where v.key = s.key and v.version = s.version and v.value is not null
+            ) f on true;
+        end if;
+      end if;
+    end if;
+    v_origins := v_origins || v_one;
+  end loop;
+  return v_origins;
+end
+$$;
+comment on function pgstate._origins(pgstate._actor, text[], jsonb[]) is 'Internal: what writes say of where their values come from.';
 
 -- functions/values/_try_each.sql
 -- One try of _write_each(): the outcomes, or null when another transaction created a missing key meanwhile.
@@ -7299,7 +7501,7 @@ comment on function pgstate._put_new(pgstate._actor, text, jsonb, interval, int,
 create function pgstate._try_each(
   p_actor pgstate._actor, p_ops text[], p_keys text[], p_values jsonb[], p_expects bigint[], p_expect_values jsonb[],
   p_ttls interval[], p_tokens bigint[], p_priorities int[], p_not_befores timestamptz[], p_reducers text[],
-  p_return_values boolean[], p_atomic boolean
+  p_return_values boolean[], p_atomic boolean, p_origins pgstate._origin[] default null
 ) returns pgstate.outcome[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -7318,6 +7520,8 @@ declare
   v_threads text[];
   v_now timestamptz;
   v_via text := session_user;
+  v_trust pgstate.trust;
+  v_cap pgstate.trust;
   v_failed boolean;
   s pgstate._slot;
   -- the entry that the loop is at
@@ -7367,7 +7571,7 @@ begin
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
            i.return_value, i.code, i.readable, e.key is not null, e.kind, coalesce(e.version, 0), coalesce(e.live, false),
            case when e.small then e.value end, e.created_at, e.expires_at, coalesce(e.priority, 0), e.not_before,
-           coalesce(e.small, true), e.full_version, e.tail_count, e.tail_bytes, e.full_bytes, e.full_type)::pgstate._slot)
+           coalesce(e.small, true), e.full_version, e.tail_count, e.tail_bytes, e.full_bytes, e.full_type, e.trust, i.origin_trust, i.origin_meta, i.origin_fault)::pgstate._slot)
     into v_slots
     from (
       select u.*, p_actor.reads @> u.key as readable,
@@ -7379,6 +7583,7 @@ begin
                       -- blind writes need no right to read, whatever compares or returns does
                       or u.op in ('put', 'merge', 'delete') and u.expect is null and u.expect_value is null
                          and u.token is null and not coalesce(u.return_value, false))) then 'PS010'
+               when u.origin_fault is not null then u.origin_fault
                when u.op in ('put', 'merge') and u.operand is null then 'PS003'
                when u.op in ('put', 'merge') and pg_column_size(u.operand) > p_actor.value_limit then 'PS004'
                when u.op = 'merge' and not pgstate._built_in(u.reducer) and not (u.reducer is null and p_actor.policies) then 'PS005'
@@ -7387,8 +7592,8 @@ begin
                when u.op is null or u.op not in ('put', 'merge', 'delete', 'complete', 'check', 'exists', 'absent') then 'PS007'
              end as code
         from unnest(p_ops, p_keys, p_values, p_expects, p_expect_values, p_ttls, p_tokens, p_priorities, p_not_befores,
-                    p_reducers, p_return_values) with ordinality
-             as u (op, key, operand, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, ord)
+                    p_reducers, p_return_values, p_origins) with ordinality
+             as u (op, key, operand, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, origin_trust, origin_meta, origin_fault, ord)
        order by u.key collate "C", u.ord
     ) i
     left join lateral (
@@ -7428,6 +7633,9 @@ begin
     v_op := null;
     v_tail := false;
 
+    if s.origin_fault = 'PS007' and v_code = 'PS007' then
+      v_message := 'trust is external, agent, verified or operator, and a source is a key, or {"key", "version"}, that is there';
+    end if;
     if v_code is null and v_key is distinct from s.key then
       v_key := s.key;
       v_found := s.found;
@@ -7450,6 +7658,8 @@ begin
       v_tail_bytes := s.tail_bytes;
       v_full_bytes := s.full_bytes;
       v_full_type := s.full_type;
+      v_trust := s.trust;
+      v_cap := p_actor.trust;
       v_created_at := s.created_at;
       v_expires_at := s.expires_at;
       v_priority := s.old_priority;
@@ -7463,6 +7673,7 @@ begin
       if p_actor.policies then
         v_rules := pgstate._policy_of(v_key);
         v_limit := least(v_limit, v_rules.value_limit);
+        v_cap := least(v_cap, v_rules.trust);
       end if;
       if v_claims is not null and v_live then
         select c.token into v_token from unnest(v_claims) c where c.key = v_key and c.lease_until > v_now;
@@ -7595,7 +7806,7 @@ begin
         -- what stood here expired before this write: history says so first
         v_version := v_version + 1;
         v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, 'expire', false, null, 'pgstate', v_via,
-                                        v_now, null, null, null)::pgstate.version;
+                                        v_now, null, null, null, v_trust)::pgstate.version;
         v_unclaim := v_unclaim || v_key;
         if s.kind <> 'value' then
           v_threads := v_threads || v_key;
@@ -7603,6 +7814,8 @@ begin
         v_lapsed := false;
       end if;
       v_version := v_version + 1;
+      -- what is merged in makes nothing more trusted
+      v_trust := least(v_cap, s.origin_trust, case when v_op = 'merge' and v_live then v_trust end);
       v_expires_at := case when v_op = 'put' or not v_live then v_now + coalesce(s.ttl, v_rules.ttl)
                            when v_op = 'merge' then coalesce(v_now + s.ttl, v_expires_at) end;
       if v_op in ('delete', 'complete') then
@@ -7618,8 +7831,8 @@ begin
         v_not_before := coalesce(s.not_before, v_not_before);
       end if;
       v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, v_op, v_op in ('put', 'merge') and not v_live,
-                                      case when v_tail then s.operand else v_new end, p_actor.name, v_via, v_now, v_expires_at, null,
-                                      case when v_tail then v_reducer end)::pgstate.version;
+                                      case when v_tail then s.operand else v_new end, p_actor.name, v_via, v_now, v_expires_at, s.origin_meta,
+                                      case when v_tail then v_reducer end, v_trust)::pgstate.version;
       v_live := v_op in ('put', 'merge');
       if v_tail then
         v_reducers := v_reducers || v_reducer;
@@ -7652,7 +7865,7 @@ begin
       v_known := true;
     end if;
     if v_code is not null then
-      if v_code = 'PS010' then
+      if v_code = 'PS010' and s.origin_fault is null then
         v_denied := v_denied || s.key;
       end if;
       v_status := case v_code when 'PS010' then 'denied' else 'invalid' end;
@@ -7676,14 +7889,14 @@ begin
       if not v_found then
         v_inserts := v_inserts || row(v_key, null, 'value', case when v_writer is null then 0 else v_version end, v_live, v_full, coalesce(v_writer, p_actor.name), v_via,
                                       coalesce(v_created_at, v_now), v_now, v_expires_at, v_priority, v_not_before, v_full_version,
-                                      v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
+                                      v_tail_count, v_tail_bytes, v_full_bytes, v_full_type, coalesce(v_trust, v_cap))::pgstate.entry;
       elsif v_rebased then
         v_updates := v_updates || row(v_key, null, 'value', v_version, v_live, v_full, v_writer, v_via, v_created_at, v_now,
                                       v_expires_at, v_priority, v_not_before, v_full_version,
-                                      v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
+                                      v_tail_count, v_tail_bytes, v_full_bytes, v_full_type, coalesce(v_trust, v_cap))::pgstate.entry;
       else
         v_tails := v_tails || row(v_key, null, null, v_version, null, null, v_writer, v_via, null, v_now, v_expires_at, v_priority,
-                                  v_not_before, v_full_version, v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
+                                  v_not_before, v_full_version, v_tail_count, v_tail_bytes, v_full_bytes, v_full_type, coalesce(v_trust, v_cap))::pgstate.entry;
       end if;
       v_dirty := false;
     end if;
@@ -7711,7 +7924,7 @@ begin
        set kind = n.kind, version = n.version, live = n.live, value = n.value, writer = n.writer, via = n.via, created_at = n.created_at,
            updated_at = n.updated_at, expires_at = n.expires_at, priority = n.priority, not_before = n.not_before,
            full_version = n.full_version, tail_count = n.tail_count, tail_bytes = n.tail_bytes, full_bytes = n.full_bytes,
-           full_type = n.full_type
+           full_type = n.full_type, trust = n.trust
       from unnest(v_updates) n
      where e.key = n.key;
   end if;
@@ -7720,13 +7933,13 @@ begin
     update pgstate.entry e
        set version = n.version, writer = n.writer, via = n.via, updated_at = n.updated_at, expires_at = n.expires_at,
            priority = n.priority, not_before = n.not_before, full_version = n.full_version, tail_count = n.tail_count, tail_bytes = n.tail_bytes, full_bytes = n.full_bytes,
-           full_type = n.full_type
+           full_type = n.full_type, trust = n.trust
       from unnest(v_tails) n
      where e.key = n.key;
   end if;
   if cardinality(v_versions) > 0 then
-    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, reducer)
-    select n.key, n.version, n.epoch, n.op, n.created, n.value, n.writer, n.via, n.at, n.expires_at, n.reducer
+    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, reducer, meta, trust)
+    select n.key, n.version, n.epoch, n.op, n.created, n.value, n.writer, n.via, n.at, n.expires_at, n.reducer, n.meta, n.trust
       from unnest(v_versions) n;
   end if;
   if cardinality(v_unclaim) > 0 then
@@ -7738,7 +7951,7 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._try_each(pgstate._actor, text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], boolean) is
+comment on function pgstate._try_each(pgstate._actor, text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], boolean, pgstate._origin[]) is
   'Internal: one try of _write_each().';
 
 -- functions/values/_write_each.sql
@@ -7750,7 +7963,7 @@ comment on function pgstate._try_each(pgstate._actor, text[], text[], jsonb[], b
 create function pgstate._write_each(
   p_actor pgstate._actor, p_ops text[], p_keys text[], p_values jsonb[], p_expects bigint[], p_expect_values jsonb[],
   p_ttls interval[], p_tokens bigint[], p_priorities int[], p_not_befores timestamptz[], p_reducers text[],
-  p_return_values boolean[], p_atomic boolean
+  p_return_values boolean[], p_atomic boolean, p_origins pgstate._origin[] default null
 ) returns pgstate.outcome[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -7760,11 +7973,11 @@ begin
   for v_try in 1 .. 20 loop
     if cardinality(p_keys) = 1 then
       v_out := pgstate._try_each(p_actor, p_ops, p_keys, p_values, p_expects, p_expect_values, p_ttls, p_tokens, p_priorities,
-                                 p_not_befores, p_reducers, p_return_values, p_atomic);
+                                 p_not_befores, p_reducers, p_return_values, p_atomic, p_origins);
     else
       begin
         v_out := pgstate._try_each(p_actor, p_ops, p_keys, p_values, p_expects, p_expect_values, p_ttls, p_tokens, p_priorities,
-                                   p_not_befores, p_reducers, p_return_values, p_atomic);
+                                   p_not_befores, p_reducers, p_return_values, p_atomic, p_origins);
         if v_out is null then
           raise exception using errcode = 'PS999';
         end if;
@@ -7781,7 +7994,7 @@ begin
     hint = 'Run the transaction again.';
 end
 $$;
-comment on function pgstate._write_each(pgstate._actor, text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], boolean) is
+comment on function pgstate._write_each(pgstate._actor, text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], boolean, pgstate._origin[]) is
   'Internal: writes of every kind, decided row by row.';
 
 -- functions/values/apply.sql
@@ -7826,14 +8039,15 @@ begin
        or not v_row.is_guard and (
             coalesce(v_row.item ->> 'op', '') not in ('put', 'merge', 'delete', 'complete')
             or exists (select from jsonb_object_keys(v_row.item) k where k <> all (case v_row.item ->> 'op'
-                 when 'put' then '{op,key,value,expect,expect_value,ttl,token,priority,not_before}'::text[]
-                 when 'merge' then '{op,key,operand,reducer,ttl,token}'::text[]
+                 when 'put' then '{op,key,value,expect,expect_value,ttl,token,priority,not_before,trust,sources}'::text[]
+                 when 'merge' then '{op,key,operand,reducer,ttl,token,trust,sources}'::text[]
                  when 'delete' then '{op,key,expect,token}'::text[]
                  else '{op,key,token}'::text[] end)))
        -- strict: the casts below take a number, a text and so on, and null is no way to leave a guard open
        or exists (select from jsonb_each(v_row.item) f where
             f.key in ('version', 'token', 'expect', 'priority') and (jsonb_typeof(f.value) <> 'number' or f.value::text !~ '^[0-9-]{1,18}$')
-            or f.key in ('reducer', 'not_before') and jsonb_typeof(f.value) <> 'string'
+            or f.key in ('reducer', 'not_before', 'trust') and jsonb_typeof(f.value) <> 'string'
+            or f.key = 'sources' and jsonb_typeof(f.value) <> 'array'
             or f.key = 'ttl' and jsonb_typeof(f.value) not in ('string', 'number'))
     then
       raise exception using errcode = 'PS007', message = format('invalid %s %s', case when v_row.is_guard then 'guard' else 'operation' end, left(v_row.item::text, 200)),
@@ -7874,7 +8088,9 @@ begin
              array_agg((r.item ->> 'token')::bigint order by r.ord) as tokens,
              array_agg((r.item ->> 'priority')::int order by r.ord) as priorities,
              array_agg((r.item ->> 'not_before')::timestamptz order by r.ord) as not_befores,
-             array_agg(r.item ->> 'reducer' order by r.ord) as reducers
+             array_agg(r.item ->> 'reducer' order by r.ord) as reducers,
+             array_agg(r.item ->> 'trust' order by r.ord) as trusts, array_agg(r.item -> 'sources' order by r.ord) as sources,
+             bool_or(r.item ?| '{trust,sources}') as derived
         into v_a
         from jsonb_array_elements(v_rows) with ordinality as r (item, ord);
     exception when data_exception then
@@ -7883,7 +8099,8 @@ begin
     select jsonb_agg(pgstate._pack(o) order by o.ord), bool_or(o.watched) into v_outcome, v_watched
       from pgstate.write_many(coalesce(v_a.ops, '{}'), coalesce(v_a.keys, '{}'), v_a.vals, v_a.expects, v_a.expect_values, v_a.ttls,
                               v_a.tokens, v_a.priorities, v_a.not_befores, v_a.reducers, wake => apply.wake, "atomic" => true,
-                              agent => apply.agent) o;
+                              agent => apply.agent, trusts => case when v_a.derived then v_a.trusts end,
+                              sources => case when v_a.derived then v_a.sources end) o;
     -- a refused row is an error of the call
     select r.item ->> 'key' as key, o.item ->> 2 as code, case o.item ->> 2 when 'PS009' then pgstate._secret_rule(r.item::text) end as rule into v_row
       from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)
@@ -7965,24 +8182,29 @@ $$;
 comment on function pgstate.expire() is 'Writes the expiry versions that are due, 5000 at most, and records what the feed is at, so that a time can be named later; every connected client calls it each second. Expired entries are invisible to reads without it.';
 
 -- functions/values/get.sql
-create function pgstate.get(key text, agent text default null) returns pgstate.entry_row
+create function pgstate.get(key text, agent text default null, min_trust text default null) returns pgstate.entry_row
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(get.agent, get.key);
   v_row pgstate.entry_row;
+  v_min pgstate.trust;
 begin
   if get.key is null or not pgstate._key_ok(get.key) then
     perform pgstate._bad_key(get.key);
   elsif not v_actor.readable then
     perform pgstate._deny();
   end if;
+  if get.min_trust is not null then
+    v_min := pgstate._trust_named(get.min_trust);
+  end if;
   select 'ok', e.key, case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end,
-         e.version, e.kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before
+         e.version, e.kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before, e.trust::text
     into v_row
     from pgstate.entry e
-   where e.key = get.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now());
+   where e.key = get.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now())
+     and (v_min is null or e.trust >= v_min);
   if v_row.key is null then
     v_row.status := 'missing';
     v_row.key := get.key;
@@ -7990,10 +8212,10 @@ begin
   return v_row;
 end
 $$;
-comment on function pgstate.get(text, text) is 'One entry: status ok with its columns, or missing. PS001 for an invalid key, PS010 outside the caller''s grants, whether or not the key exists.';
+comment on function pgstate.get(text, text, text) is 'One entry: status ok with its columns, or missing. min_trust: what is trusted less is missing. PS001 for an invalid key, PS010 outside the caller''s grants, whether or not the key exists.';
 
 -- functions/values/get_many.sql
-create function pgstate.get_many(keys text[], agent text default null) returns setof pgstate.entry_item
+create function pgstate.get_many(keys text[], agent text default null, min_trust text default null) returns setof pgstate.entry_item
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -8001,6 +8223,7 @@ as $$
 declare
   v_actor pgstate._actor := pgstate._enter(get_many.agent);
   v_now timestamptz := pgstate._now();
+  v_min pgstate.trust := pgstate._trust_named(get_many.min_trust);
 begin
   v_actor.reads := v_actor.reads + '{}';
   return query
@@ -8009,20 +8232,20 @@ begin
            k.key,
            case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end,
            e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before,
-           k.code, case when k.code is not null then pgstate._error_text(k.code, k.key) end
+           k.code, case when k.code is not null then pgstate._error_text(k.code, k.key) end, e.trust::text
       from (select u.key, u.ord,
                    case when u.key is null or not pgstate._key_ok(u.key) then 'PS001'
                         when not v_actor.reads @> u.key then 'PS010' end as code
               from unnest(get_many.keys) with ordinality as u (key, ord)) k
       left join lateral (
         select x.* from pgstate.entry x
-         where k.code is null and x.key = k.key and x.value is not null and (x.expires_at is null or x.expires_at > v_now)
+         where k.code is null and x.key = k.key and x.value is not null and (x.expires_at is null or x.expires_at > v_now) and (v_min is null or x.trust >= v_min)
         offset 0
       ) e on true
      order by k.ord;
 end
 $$;
-comment on function pgstate.get_many(text[], text) is 'Many entries in one statement: a row per key in the order of the input, status ok, missing, denied or invalid.';
+comment on function pgstate.get_many(text[], text, text) is 'Many entries in one statement: a row per key in the order of the input, status ok, missing, denied or invalid. min_trust as in get().';
 
 -- functions/values/history.sql
 create function pgstate.history(key text, "limit" int default 100, before bigint default null, agent text default null)
@@ -8045,7 +8268,7 @@ begin
   end if;
   return query
     select v.key, v.version, v.op::text,
-           case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end, v.writer, v.via, v.at, v.expires_at, v.created
+           case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end, v.writer, v.via, v.at, v.expires_at, v.created, v.trust::text
       from pgstate.version v
      where v.key = history.key and v.version < v_before
      order by v.version desc limit history."limit";
@@ -8056,7 +8279,7 @@ comment on function pgstate.history(text, int, bigint, text) is 'Versions of a k
 -- functions/values/_list_claimed.sql
 -- list() for claimed => true or false, apart from it: a condition more would be paid by every row of every listing.
 create function pgstate._list_claimed(
-  p_ranges pgstate.keymultirange, p_regex text, p_limit int, p_claimed boolean, p_cursor text, p_now timestamptz
+  p_ranges pgstate.keymultirange, p_regex text, p_limit int, p_claimed boolean, p_cursor text, p_now timestamptz, p_min pgstate.trust
 ) returns setof pgstate.listed
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -8075,22 +8298,22 @@ begin
       cross join lateral (
         select e.key, case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end,
                e.version, case when e.kind = 'value' then 'value' else e.kind::text end, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority,
-               e.not_before, p_cursor
+               e.not_before, p_cursor, e.trust::text
           from pgstate.entry e
-         where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > p_now) and (p_regex is null or e.key ~ p_regex)
+         where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > p_now) and (p_regex is null or e.key ~ p_regex) and (p_min is null or e.trust >= p_min)
            and p_claimed = exists (select from pgstate.claim c where c.key = e.key and c.lease_until > p_now offset 0)
          order by e.key limit p_limit
       ) m
      limit p_limit;
 end
 $$;
-comment on function pgstate._list_claimed(pgstate.keymultirange, text, int, boolean, text, timestamptz) is 'Internal: entries that somebody holds, or that nobody does.';
+comment on function pgstate._list_claimed(pgstate.keymultirange, text, int, boolean, text, timestamptz, pgstate.trust) is 'Internal: entries that somebody holds, or that nobody does.';
 
 -- functions/values/list.sql
 -- Checked first, then read by range: only the ranges that both the pattern and the grants cover are touched, so that
 -- hidden keys cost no time.
 create function pgstate.list(pattern text default '', "limit" int default 1000, after text default null, bookmark boolean default false, agent text default null,
-  claimed boolean default null)
+  claimed boolean default null, min_trust text default null)
 returns setof pgstate.listed
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -8102,6 +8325,7 @@ declare
   v_ranges pgstate.keymultirange;
   v_regex text;
   v_cursor text;
+  v_min pgstate.trust := pgstate._trust_named(list.min_trust);
 begin
   perform pgstate._check_pattern(list.pattern);
   if list."limit" not between 1 and 100000 then
@@ -8120,9 +8344,9 @@ begin
   v_cursor := pgstate._cursor(v_actor);
   -- The lateral subquery forces a nested loop over the ranges in their order, so rows come in key order without a sort,
   -- and the outer limit ends the scan with the page. The bounds are columns, because under row-level security a key is
-  -- looked up in the index only by what no function computes there. Casting the kind takes a tenth of the time of a row.
+  -- looked up in the index only by what no function computes there. Casting kind and trust takes a tenth of the time of a row.
   if list.claimed is not null then
-    return query select * from pgstate._list_claimed(v_ranges, v_regex, list."limit", list.claimed, case when not list.bookmark then v_cursor end, v_now);
+    return query select * from pgstate._list_claimed(v_ranges, v_regex, list."limit", list.claimed, case when not list.bookmark then v_cursor end, v_now, v_min);
   else
   return query
     with span as materialized (
@@ -8136,20 +8360,21 @@ begin
       cross join lateral (
         select e.key, case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end,
                e.version, case when e.kind = 'value' then 'value' else e.kind::text end, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority,
-               e.not_before, case when not list.bookmark then v_cursor end
+               e.not_before, case when not list.bookmark then v_cursor end, case when e.trust = 'agent' then 'agent' else e.trust::text end
           from pgstate.entry e
          where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > v_now) and (v_regex is null or e.key ~ v_regex)
+           and (v_min is null or e.trust >= v_min)
          order by e.key limit list."limit"
       ) m
      limit list."limit";
   end if;
   if list.bookmark then
-    return next row(null, null, null, null, null, null, null, null, null, null, null, v_cursor)::pgstate.listed;
+    return next row(null, null, null, null, null, null, null, null, null, null, null, v_cursor, null)::pgstate.listed;
   end if;
 end
 $$;
-comment on function pgstate.list(text, int, text, boolean, text, boolean) is
-  'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement; with bookmark only one more row does, the last, whose key is null: it comes even when nothing is listed. claimed: only those that somebody holds (true), or that nobody does (false). An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
+comment on function pgstate.list(text, int, text, boolean, text, boolean, text) is
+  'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement; with bookmark only one more row does, the last, whose key is null: it comes even when nothing is listed. claimed: only those that somebody holds (true), or that nobody does (false). min_trust: only those that are trusted at least so far. An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
 
 -- functions/values/namespaces.sql
 create function pgstate.namespaces(
@@ -8197,17 +8422,19 @@ comment on function pgstate.touch(text[], text) is
 -- Never conflicts: concurrent merges into one key all take effect.
 create function pgstate.merge(
   key text, operand jsonb, reducer text default null, ttl interval default null, op_id text default null, token bigint default null,
-  return_value boolean default false, agent text default null
+  return_value boolean default false, agent text default null,
+  trust text default null, sources jsonb default null
 ) returns pgstate.written
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return pgstate._written(pgstate.write_one('merge', merge.key, merge.operand, ttl => merge.ttl, token => merge.token,
-    reducer => merge.reducer, return_value => merge.return_value, op_id => merge.op_id, agent => merge.agent), merge.key);
+    reducer => merge.reducer, return_value => merge.return_value, op_id => merge.op_id, agent => merge.agent,
+    trust => merge.trust, sources => merge.sources), merge.key);
 end
 $$;
-comment on function pgstate.merge(text, jsonb, text, interval, text, bigint, boolean, text) is
-  'Merges an operand into a key inside the database, by replace, append, add, max, min, union, merge, deep_merge, messages or first, or without a name by the one that a policy sets; a missing key starts from the operand. Status as put(); the merged value when return_value. A merge that changes nothing makes no version, unless it gives a ttl, or the value grows by merges beyond 2 kB: what is merged into that is kept by itself. PS001 PS003 PS004 PS005 PS006 PS008 PS009 PS010 PS030 PS040.';
+comment on function pgstate.merge(text, jsonb, text, interval, text, bigint, boolean, text, text, jsonb) is
+  'Merges an operand into a key inside the database, by replace, append, add, max, min, union, merge, deep_merge, messages or first, or without a name by the one that a policy sets; a missing key starts from the operand. Status as put(); the merged value when return_value. A merge that changes nothing makes no version, unless it gives a ttl, or the value grows by merges beyond 2 kB: what is merged into that is kept by itself. trust and sources as in put(), of the operand: the value is trusted no more than that, nor than before. PS001 PS003 PS004 PS005 PS006 PS008 PS009 PS010 PS030 PS040.';
 
 -- functions/values/merge_many.sql
 -- The set-based merge.
@@ -8230,33 +8457,35 @@ comment on function pgstate.merge_many(text[], jsonb[], text[], bigint[], text[]
 -- A put replaces value and expiry, and keeps priority and not_before unless given.
 create function pgstate.put(
   key text, value jsonb, expect bigint default null, expect_value jsonb default null, ttl interval default null,
-  op_id text default null, token bigint default null, priority int default null, not_before timestamptz default null, agent text default null
+  op_id text default null, token bigint default null, priority int default null, not_before timestamptz default null, agent text default null,
+  trust text default null, sources jsonb default null
 ) returns pgstate.written
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return pgstate._written(pgstate.write_one('put', put.key, put.value, put.expect, put.expect_value, put.ttl, put.token, put.priority,
-    put.not_before, op_id => put.op_id, agent => put.agent), put.key);
+    put.not_before, op_id => put.op_id, agent => put.agent, trust => put.trust, sources => put.sources), put.key);
 end
 $$;
-comment on function pgstate.put(text, jsonb, bigint, jsonb, interval, text, bigint, int, timestamptz, text) is
-  'Writes a key. expect: null writes regardless, 0 creates only, n replaces version n; expect_value compares the value. Status ok with the new version, or conflict (current version and value), held (somebody else''s claim), stale (token). ttl null: no expiry. PS001 PS003 PS004 PS007 PS008 PS009 PS010 PS030 PS040.';
+comment on function pgstate.put(text, jsonb, bigint, jsonb, interval, text, bigint, int, timestamptz, text, text, jsonb) is
+  'Writes a key. expect: null writes regardless, 0 creates only, n replaces version n; expect_value compares the value. Status ok with the new version, or conflict (current version and value), held (somebody else''s claim), stale (token). ttl null: no expiry. trust: the most that the value is to be trusted (external, agent, verified or operator; the caller''s own is an upper bound); sources: an array of what it derives from, keys or {"key", "version"} that the caller may read, whose trust it does not exceed. PS001 PS003 PS004 PS007 PS008 PS009 PS010 PS030 PS040.';
 
 -- functions/values/put_many.sql
 -- The set-based put.
 create function pgstate.put_many(
   keys text[], "values" jsonb[], expects bigint[] default null, ttls interval[] default null,
-  tokens bigint[] default null, op_ids text[] default null, agent text default null
+  tokens bigint[] default null, op_ids text[] default null, agent text default null,
+  trusts text[] default null, sources jsonb[] default null
 ) returns setof pgstate.outcome
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query select o.* from pgstate.write_many(array_fill('put'::text, array[coalesce(cardinality(put_many.keys), 0)]), put_many.keys,
     "values" => put_many."values", expects => put_many.expects, ttls => put_many.ttls, tokens => put_many.tokens,
-    op_ids => put_many.op_ids, agent => put_many.agent) o;
+    op_ids => put_many.op_ids, agent => put_many.agent, trusts => put_many.trusts, sources => put_many.sources) o;
 end
 $$;
-comment on function pgstate.put_many(text[], jsonb[], bigint[], interval[], bigint[], text[], text) is
+comment on function pgstate.put_many(text[], jsonb[], bigint[], interval[], bigint[], text[], text, text[], jsonb[]) is
   'put() for many keys in one statement: one outcome per row, in the order of the input; a refused row harms no other.';
 
 -- functions/values/write_many.sql
@@ -8268,7 +8497,8 @@ create function pgstate.write_many(
   ttls interval[] default null, tokens bigint[] default null, priorities int[] default null,
   not_befores timestamptz[] default null, reducers text[] default null, return_values boolean[] default null,
   op_ids text[] default null, lane uuid default null, turn bigint default null, wake boolean default true,
-  "atomic" boolean default false, lock_timeout text default null, agent text default null
+  "atomic" boolean default false, lock_timeout text default null, agent text default null,
+  trusts text[] default null, sources jsonb[] default null
 ) returns setof pgstate.outcome
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -8282,6 +8512,7 @@ declare
   v_states text[];
   v_requests text[];
   v_versions bigint[];
+  v_origins pgstate._origin[];
   v_written text[];
   v_watched boolean;
   v_wake text;
@@ -8294,7 +8525,8 @@ begin
           coalesce(cardinality(write_many.expect_values), v_count), coalesce(cardinality(write_many.ttls), v_count),
           coalesce(cardinality(write_many.tokens), v_count), coalesce(cardinality(write_many.priorities), v_count),
           coalesce(cardinality(write_many.not_befores), v_count), coalesce(cardinality(write_many.reducers), v_count),
-          coalesce(cardinality(write_many.return_values), v_count), coalesce(cardinality(write_many.op_ids), v_count)])
+          coalesce(cardinality(write_many.return_values), v_count), coalesce(cardinality(write_many.op_ids), v_count), coalesce(cardinality(write_many.trusts), v_count),
+          coalesce(cardinality(write_many.sources), v_count)])
   then
     raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
   elsif v_count = 0 then
@@ -8323,11 +8555,13 @@ begin
 
   if write_many.op_ids is not null then
     v_requests := array(
-      select jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, u.ttl, u.token, u.priority, u.not_before, u.reducer,
-                               u.return_value)::text
+      select (jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, u.ttl, u.token, u.priority, u.not_before, u.reducer,
+                               u.return_value)
+              || case when num_nonnulls(u.trust, u.sources) > 0 then jsonb_build_array(u.trust, u.sources) else '[]' end)::text
         from unnest(v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values, write_many.ttls,
-                    write_many.tokens, write_many.priorities, write_many.not_befores, write_many.reducers, write_many.return_values)
-             with ordinality as u (op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, ord)
+                    write_many.tokens, write_many.priorities, write_many.not_befores, write_many.reducers, write_many.return_values,
+                    write_many.trusts, write_many.sources)
+             with ordinality as u (op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, trust, sources, ord)
        order by u.ord);
     v_states := pgstate._op_begin(v_actor, write_many.op_ids, v_requests);
     if 'known' = any (v_states) then
@@ -8340,7 +8574,9 @@ begin
     end loop;
   end if;
 
-  if v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
+  if write_many.trusts is not null or write_many.sources is not null then
+    v_origins := pgstate._origins(v_actor, write_many.trusts, write_many.sources);
+  elsif v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
      and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true
      -- together: a regular expression costs as much for one value as for a kilobyte of them
      and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
@@ -8359,7 +8595,7 @@ begin
   if v_versions is null then
     v_out := pgstate._write_each(v_actor, v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values,
                                  write_many.ttls, write_many.tokens, write_many.priorities, write_many.not_befores,
-                                 write_many.reducers, write_many.return_values, write_many."atomic");
+                                 write_many.reducers, write_many.return_values, write_many."atomic", v_origins);
   end if;
   if write_many.wake is not true then
     v_done := set_config('pgstate.wake', v_wake, true);
@@ -8413,8 +8649,8 @@ begin
   end if;
 end
 $$;
-comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], text[], uuid, bigint, boolean, boolean, text, text) is
-  'Writes any number of rows in one statement: ops is put, merge, delete or complete for each key, the other arrays run alongside and may be null. One outcome per row, in order; a refused row (code, message) harms no other. A key may occur several times. atomic: all or nothing. lock_timeout as in write_one().';
+comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], text[], uuid, bigint, boolean, boolean, text, text, text[], jsonb[]) is
+  'Writes any number of rows in one statement: ops is put, merge, delete or complete for each key, the other arrays run alongside and may be null. One outcome per row, in order; a refused row (code, message) harms no other. A key may occur several times. atomic: all or nothing. trusts: the most that a value is to be trusted; sources: for each an array of what it derives from, keys or {"key", "version"}, which the caller must be able to read and whose trust it does not exceed. lock_timeout as in write_one().';
 
 -- functions/values/write_one.sql
 -- Any write of one row, as write_many() takes it: what clients send that have just one, and what put(), merge(), delete()
@@ -8428,7 +8664,8 @@ create function pgstate.write_one(
   op text, key text, value jsonb default null, expect bigint default null, expect_value jsonb default null,
   ttl interval default null, token bigint default null, priority int default null, not_before timestamptz default null,
   reducer text default null, return_value boolean default null, op_id text default null, lane uuid default null,
-  turn bigint default null, wake boolean default true, lock_timeout text default null, agent text default null
+  turn bigint default null, wake boolean default true, lock_timeout text default null, agent text default null,
+  trust text default null, sources jsonb default null
 ) returns pgstate.outcome
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -8453,7 +8690,7 @@ begin
            || set_config('pgstate.wake', case when write_one.wake then v_wake else 'off' end, true);
   end if;
   if write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
-     and write_one.return_value is null and write_one.op_id is null and v_actor.writable
+     and write_one.return_value is null and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable
      and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
      and (' ' || write_one.key || ' ' || write_one.value::text) !~ pgstate._secret_hint()
      and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
@@ -8479,20 +8716,20 @@ begin
       v_now := pgstate._now();
       with changed as (
         update pgstate.entry e
-           set version = e.version + 1, value = write_one.value, writer = v_actor.name, via = session_user, updated_at = v_now,
+           set version = e.version + 1, value = write_one.value, writer = v_actor.name, via = session_user, updated_at = v_now, trust = v_actor.trust,
                expires_at = v_now + write_one.ttl, priority = coalesce(write_one.priority, e.priority),
                not_before = coalesce(write_one.not_before, e.not_before), full_version = null
          where e.key = write_one.key and (e.expires_at is null or e.expires_at > v_now)
            and not exists (select from pgstate.claim c where c.key = write_one.key and c.lease_until > v_now)
         returning e.version, e.expires_at
       )
-      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
-      select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
+      select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at, v_actor.trust
         from changed c
       returning version into v_version;
     end if;
   elsif write_one.op = 'complete' and write_one.token is not null and write_one.expect is null and write_one.return_value is null
-        and write_one.op_id is null and v_actor.writable and v_actor.readable then
+        and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable and v_actor.readable then
     -- likewise: the claim is ended in the statement that asks whether it is the caller's
     select e.version into v_version
       from pgstate.entry e where e.key = write_one.key and e.value is not null and e.kind = 'value' for no key update;
@@ -8508,13 +8745,13 @@ begin
       ), changed as (
         update pgstate.entry e
            set version = e.version + 1, live = false, value = null, writer = v_actor.name, via = session_user, updated_at = v_now,
-               expires_at = null, full_version = null
+               expires_at = null, full_version = null, trust = case when v_actor.policies then pgstate._capped(v_actor.trust, write_one.key) else v_actor.trust end
           from ended n
          where e.key = n.key and (e.expires_at is null or e.expires_at > v_now)
-        returning e.version
+        returning e.version, e.trust
       )
-      insert into pgstate.version (key, version, epoch, op, writer, via, at)
-      select write_one.key, c.version, v_actor.epoch, 'complete', v_actor.name, session_user, v_now from changed c
+      insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
+      select write_one.key, c.version, v_actor.epoch, 'complete', v_actor.name, session_user, v_now, c.trust from changed c
       returning version into v_version;
     end if;
   end if;
@@ -8529,7 +8766,9 @@ begin
       from pgstate.write_many(array[write_one.op], array[write_one.key], array[write_one.value], array[write_one.expect],
              array[write_one.expect_value], array[write_one.ttl], array[write_one.token], array[write_one.priority],
              array[write_one.not_before], array[write_one.reducer], array[write_one.return_value],
-             case when write_one.op_id is not null then array[write_one.op_id] end, wake => write_one.wake, agent => write_one.agent) o;
+             case when write_one.op_id is not null then array[write_one.op_id] end, wake => write_one.wake, agent => write_one.agent,
+             trusts => case when write_one.trust is not null then array[write_one.trust] end,
+             sources => case when write_one.sources is not null then array[write_one.sources] end) o;
     if write_one.lane is not null then
       v_done := pgstate._lane_end(write_one.lane, write_one.turn, jsonb_build_array(pgstate._pack(v_out)));
     end if;
@@ -8540,7 +8779,7 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text, text) is
+comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text, text, text, jsonb) is
   'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. wake null: watchers are woken in this transaction when no other is writing, which watched null tells, and are left to the caller as with wake false else. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
 
 -- functions/values/write_and_wake.sql
@@ -8701,7 +8940,7 @@ begin
     v_moment := pgstate._moment(v_actor, get_as_of.cursor, get_as_of.at);
     -- as in _then(), which finds the newest in the table of entries: here that is one look more
     select 'ok', n.key, case when n.reducer is null then n.value else pgstate._value_at(n.key, n.version) end,
-           n.version, n.writer, n.via, n.at, n.expires_at into v_row
+           n.version, n.writer, n.via, n.at, n.expires_at, n.trust::text into v_row
       from (select v.* from pgstate.version v where v.key = get_as_of.key order by v.version desc limit 8) n
      where pgstate._seen(n.epoch, n.xid, n.seq, v_moment.epoch, v_moment.base, v_moment.upto, v_moment.after)
      limit 1;
@@ -8711,7 +8950,7 @@ begin
   end if;
   if v_version is not null then
     select 'ok', v.key, case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end,
-           v.version, v.writer, v.via, v.at, v.expires_at into v_row
+           v.version, v.writer, v.via, v.at, v.expires_at, v.trust::text into v_row
       from pgstate.version v where v.key = get_as_of.key and v.version = v_version;
   end if;
   if v_row.value is null or v_row.expires_at <= v_moment.at then
@@ -8777,7 +9016,7 @@ begin
       cross join lateral (
         select e.key, case when p.reducer is null then p.value else pgstate._value_at(p.key, p.version) end,
                p.version, p.writer, p.via, p.at, p.expires_at,
-               case when not list_as_of.bookmark then v_cursor end
+               case when not list_as_of.bookmark then v_cursor end, p.trust::text
           from pgstate.entry e
           cross join lateral pgstate._then(e.key, e.version, v_moment.epoch, v_moment.base, v_moment.upto, v_moment.after, v_moment.seq) p
          where e.key >= span.low and e.key < span.high and (v_regex is null or e.key ~ v_regex)
@@ -8786,7 +9025,7 @@ begin
       ) m
      limit list_as_of."limit";
   if list_as_of.bookmark then
-    return next row(null, null, null, null, null, null, null, v_cursor)::pgstate.past_listed;
+    return next row(null, null, null, null, null, null, null, v_cursor, null)::pgstate.past_listed;
   end if;
 end
 $$;
@@ -8890,6 +9129,7 @@ declare
   v_to text;
   v_claim pgstate.claim;
   v_priority int;
+  v_trust text;
 begin
   update pgstate.claim c set error = left(p_error, 2000) where c.key = p_key returning c.* into v_claim;
   -- below the dead letters there are no deader ones
@@ -8900,11 +9140,12 @@ begin
       else substring(p_key from '[^/]*$') end;
   end if;
   if v_to is not null and pgstate._key_ok(v_to) then
-    select e.priority into v_priority from pgstate.entry e where e.key = p_key;
+    select e.priority, e.trust::text into v_priority, v_trust from pgstate.entry e where e.key = p_key;
     if 'ok' = all (array(
          select o.status
            from pgstate.write_many(array['delete', 'put'], array[p_key, v_to], array[null, pgstate._current_value(p_key)],
-                                   tokens => array[p_token, null], priorities => array[null, v_priority], "atomic" => true, agent => p_agent) o)) then
+                                   tokens => array[p_token, null], priorities => array[null, v_priority], "atomic" => true, agent => p_agent,
+                                   trusts => array[null, v_trust]) o)) then
       insert into pgstate.claim as c (key, token, lease_until, attempts, claimed_at, retry_at, error, released)
       values (v_to, nextval('pgstate.claim_token_seq'), '-infinity', v_claim.attempts, v_claim.claimed_at, 'infinity', v_claim.error, v_claim.released)
           on conflict on constraint claim_pkey do update
@@ -8968,7 +9209,7 @@ comment on function pgstate._take(pgstate._actor, text[], interval) is 'Internal
 -- offset 0 keeps each claim a lookup by its key: of a small table of claims the planner would make one end of a join, read
 -- whole for each entry, with all that an old snapshot keeps in it.
 create function pgstate._next_claims(
-  p_actor pgstate._actor, p_agent text, p_pattern text, p_limit int, p_lease interval
+  p_actor pgstate._actor, p_agent text, p_pattern text, p_limit int, p_lease interval, p_min pgstate.trust
 ) returns pgstate.claimed[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -8990,6 +9231,7 @@ declare
   v_locked boolean;
   v_passed bigint;
   v_slot text;
+  v_wanted text;
   v_place text[];
   v_priority int;
   v_at timestamptz;
@@ -9014,9 +9256,11 @@ begin
     end if;
   end if;
   if v_parent is not null then
-    v_slot := 'pgstate.place' || (hashtext(p_pattern) & 7);
+    -- what is trusted less may be passed over, and is there for others: a place is also of the least trust
+    v_wanted := p_pattern || coalesce(' ' || p_min::text, '');
+    v_slot := 'pgstate.place' || (hashtext(v_wanted) & 7);
     v_place := nullif(current_setting(v_slot, true), '')::text[];
-    if v_place[1] = p_pattern and v_place[3]::timestamptz between v_now - interval '1 s' and v_now then
+    if v_place[1] = v_wanted and v_place[3]::timestamptz between v_now - interval '1 s' and v_now then
       v_priority := v_place[2]::int;
       v_since := v_place[3]::timestamptz;
       v_at := v_place[4]::timestamptz;
@@ -9033,7 +9277,7 @@ begin
            -- begun before, committed since
            and e.created_at > v_since - interval '5 s'
            and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
          order by e.priority desc, e.created_at, e.key limit v_left for update of e skip locked);
       if cardinality(v_found) = 0 then
@@ -9041,7 +9285,7 @@ begin
           select e from pgstate.entry e
            where e.parent = v_parent and e.live and e.priority = v_priority and (e.created_at, e.key) > (v_at, v_key)
              and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-             and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+             and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex and (p_min is null or e.trust >= p_min)
              and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
            order by e.created_at, e.key limit v_left for update of e skip locked);
         if cardinality(v_found) > 0 then
@@ -9058,7 +9302,7 @@ begin
       v_found := array(
         select e from pgstate.entry e
          where e.parent = v_parent and e.live and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
          order by e.priority desc, e.created_at, e.key limit v_left for update of e skip locked);
       if pg_stat_get_xact_tuples_returned('pgstate.entry_task_idx'::regclass) - v_passed > 200 + 2 * v_left and cardinality(v_found) > 0 then
@@ -9077,10 +9321,11 @@ begin
              where x.key >= span.low and x.key <= span.high and span.range @> x.key
                and x.live and x.kind = 'value' and (x.not_before is null or x.not_before <= v_now)
                and (x.expires_at is null or x.expires_at > v_now) and (v_regex is null or x.key ~ v_regex)
+               and (p_min is null or x.trust >= p_min)
                and not exists (select from pgstate.claim c where c.key = x.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)) m
           -- looked at again on the row as locked: it may have gone since the snapshot
           join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now)
+           and (e.expires_at is null or e.expires_at > v_now) and (p_min is null or e.trust >= p_min)
          order by m.priority desc, m.created_at, m.key limit v_left for update of e skip locked);
     end if;
     exit when cardinality(v_found) = 0;
@@ -9101,7 +9346,7 @@ begin
                      f.version, f.token, f.lease_until, f.attempts, null)::pgstate.claimed
             from rows from (unnest(v_found), unnest(v_claims)) with ordinality
                  as f (key, parent, kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,
-                       full_version, tail_count, tail_bytes, full_bytes, full_type, claimed, token, holder, holder_id, lease_until,
+                       full_version, tail_count, tail_bytes, full_bytes, full_type, trust, claimed, token, holder, holder_id, lease_until,
                        attempts, claimed_at, retry_at, error, released, ord)
            order by f.ord);
       else
@@ -9129,7 +9374,7 @@ begin
     exit when v_left = 0;
   end loop;
   if v_since is not null then
-    v_done := set_config(v_slot, array[p_pattern, v_priority::text, to_jsonb(v_since) #>> '{}', to_jsonb(v_at) #>> '{}', v_key]::text, false);
+    v_done := set_config(v_slot, array[v_wanted, v_priority::text, to_jsonb(v_since) #>> '{}', to_jsonb(v_at) #>> '{}', v_key]::text, false);
   end if;
   if v_left > 0 then
     -- what is only locked is to be looked for again soon: no version will tell that a rolled-back write, or a claimer that
@@ -9138,7 +9383,7 @@ begin
       v_locked := exists (
         select from pgstate.entry e
          where e.parent = v_parent and e.live and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
     else
       v_locked := exists (
@@ -9147,6 +9392,7 @@ begin
           join pgstate.entry e on e.key >= span.low and e.key <= span.high and span.range @> e.key
          where e.value is not null and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
            and (e.expires_at is null or e.expires_at > v_now) and (v_regex is null or e.key ~ v_regex)
+           and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
     end if;
     v_ranges := coalesce(v_ranges, pgstate.keymultirange(v_range));
@@ -9157,19 +9403,20 @@ begin
          from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
                  from unnest(v_ranges) r offset 0) span
          join pgstate.claim c on c.key >= span.low and c.key <= span.high and span.range @> c.key
-        where (c.lease_until > v_now or c.retry_at > v_now) and c.retry_at is distinct from 'infinity' and (v_regex is null or c.key ~ v_regex)),
+        where (c.lease_until > v_now or c.retry_at > v_now) and c.retry_at is distinct from 'infinity' and (v_regex is null or c.key ~ v_regex)
+          and (p_min is null or exists (select from pgstate.entry e where e.key = c.key and e.trust >= p_min))),
       -- by the caller's ranges alone: a look at other rows would show in its statistics
       case when v_parent is not null then (
         select min(e.not_before) from pgstate.entry e
-         where e.parent = v_parent and e.not_before > v_now and e.live and (v_regex is null or e.key ~ v_regex))
+         where e.parent = v_parent and e.not_before > v_now and e.live and (v_regex is null or e.key ~ v_regex) and (p_min is null or e.trust >= p_min))
       else (
         select min(e.not_before)
           from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
                   from unnest(v_ranges) r offset 0) span
           cross join lateral (
-            select x.key, x.not_before, x.live from pgstate.entry x
+            select x.key, x.not_before, x.live, x.trust from pgstate.entry x
              where x.key >= span.low and x.key <= span.high and span.range @> x.key and (v_regex is null or x.key ~ v_regex) offset 0) e
-         where e.live and e.not_before > v_now) end) - v_now
+         where e.live and e.not_before > v_now and (p_min is null or e.trust >= p_min)) end) - v_now
       into v_missing.retry_in;
     v_missing.status := 'missing';
     v_out := v_out || v_missing;
@@ -9177,7 +9424,7 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._next_claims(pgstate._actor, text, text, int, interval) is 'Internal: claims the entries that are next.';
+comment on function pgstate._next_claims(pgstate._actor, text, text, int, interval, pgstate.trust) is 'Internal: claims the entries that are next.';
 
 -- functions/claims/claim.sql
 create function pgstate.claim(
@@ -9235,7 +9482,8 @@ comment on function pgstate.claim(text, interval, uuid, bigint, text, text) is
 
 -- functions/claims/claim_next.sql
 create function pgstate.claim_next(
-  pattern text, lease interval, lane uuid default null, turn bigint default null, agent text default null, op_id text default null
+  pattern text, lease interval, lane uuid default null, turn bigint default null, agent text default null, op_id text default null,
+  min_trust text default null
 ) returns pgstate.claimed
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -9246,12 +9494,12 @@ declare
   v_done boolean;
 begin
   if v_outcome is null and claim_next.op_id is not null then
-    v_outcome := pgstate._op_first(v_actor, claim_next.op_id, jsonb_build_array('claim_next', claim_next.pattern, claim_next.lease)::text);
+    v_outcome := pgstate._op_first(v_actor, claim_next.op_id, (jsonb_build_array('claim_next', claim_next.pattern, claim_next.lease) || coalesce(to_jsonb(claim_next.min_trust), '[]'))::text);
   end if;
   if v_outcome is not null then
     return (pgstate._claims_again(v_outcome))[1];
   end if;
-  v_claims := pgstate._next_claims(v_actor, claim_next.agent, claim_next.pattern, 1, claim_next.lease);
+  v_claims := pgstate._next_claims(v_actor, claim_next.agent, claim_next.pattern, 1, claim_next.lease, pgstate._trust_named(claim_next.min_trust));
   if claim_next.op_id is not null then
     perform pgstate._op_end(v_actor, claim_next.op_id, pgstate._keep_claims(v_claims));
   end if;
@@ -9261,13 +9509,14 @@ begin
   return v_claims[1];
 end
 $$;
-comment on function pgstate.claim_next(text, interval, uuid, bigint, text, text) is
-  'Claims the entry that waits with the highest priority, then longest, among those that match: status ok with key, value and the fencing token, or missing (retry_in: when a lease, a not_before or the pause after a failure next ends, null when nothing waits). Entries that are not due, or that somebody holds, are passed over; an ended lease is taken over, unless the policies give the entry up for it. Needs read and write. PS002 PS007 PS010 PS030 PS031.';
+comment on function pgstate.claim_next(text, interval, uuid, bigint, text, text, text) is
+  'Claims the entry that waits with the highest priority, then longest, among those that match: status ok with key, value and the fencing token, or missing (retry_in: when a lease, a not_before or the pause after a failure next ends, null when nothing waits). Entries that are not due, that are trusted less than min_trust, or that somebody holds, are passed over; an ended lease is taken over, unless the policies give the entry up for it. Needs read and write. PS002 PS007 PS010 PS030 PS031.';
 
 -- functions/claims/claim_many.sql
 create function pgstate.claim_many(
   pattern text, "limit" int, lease interval, lane uuid default null, turn bigint default null, agent text default null,
-  op_id text default null
+  op_id text default null,
+  min_trust text default null
 ) returns setof pgstate.claimed
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -9282,12 +9531,12 @@ begin
   end if;
   if v_outcome is null and claim_many.op_id is not null then
     v_outcome := pgstate._op_first(v_actor, claim_many.op_id,
-      jsonb_build_array('claim_many', claim_many.pattern, claim_many."limit", claim_many.lease)::text);
+      (jsonb_build_array('claim_many', claim_many.pattern, claim_many."limit", claim_many.lease) || coalesce(to_jsonb(claim_many.min_trust), '[]'))::text);
   end if;
   if v_outcome is not null then
     v_claims := pgstate._claims_again(v_outcome);
   else
-    v_claims := pgstate._next_claims(v_actor, claim_many.agent, claim_many.pattern, claim_many."limit", claim_many.lease);
+    v_claims := pgstate._next_claims(v_actor, claim_many.agent, claim_many.pattern, claim_many."limit", claim_many.lease, pgstate._trust_named(claim_many.min_trust));
     if claim_many.op_id is not null then
       perform pgstate._op_end(v_actor, claim_many.op_id, pgstate._keep_claims(v_claims));
     end if;
@@ -9298,7 +9547,7 @@ begin
   return query select c.* from unnest(v_claims) c;
 end
 $$;
-comment on function pgstate.claim_many(text, int, interval, uuid, bigint, text, text) is
+comment on function pgstate.claim_many(text, int, interval, uuid, bigint, text, text, text) is
   'claim_next() for up to limit entries (1 to 1000) in one statement, best first: a row for each that was claimed, and when there were fewer, one more with status missing and its retry_in. PS002 PS007 PS010 PS030 PS031.';
 
 -- functions/claims/claim_log.sql
@@ -9429,7 +9678,8 @@ begin
           select o
             from pgstate.write_many(array['complete', 'put'], array[v_row.key, v_row.move_to],
                                     array[null, coalesce(v_row.result, pgstate._current_value(v_row.key), 'null')],
-                                    tokens => array[v_row.token, null], "atomic" => true, agent => complete_many.agent) o order by o.ord);
+                                    tokens => array[v_row.token, null], "atomic" => true, agent => complete_many.agent,
+                                    trusts => case when v_row.result is null then array[null, (select e.trust::text from pgstate.entry e where e.key = v_row.key and v_actor.reads @> e.key)] end) o order by o.ord);
         -- of a row that failed, what failed; not what stands at the other key
         v_one := v_pair[case when v_pair[1].status in ('ok', 'skipped') and v_pair[2].status <> 'ok' then 2 else 1 end];
         v_one.value := case when v_one.status = 'stale' then v_one.value end;
@@ -10011,14 +10261,15 @@ begin
       raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts';
     end if;
     select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
-           array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls
+           array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
+           array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
       into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
     v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
     exit when rollback.dry_run or v_failed or v_a.keys is null;
     v_outcome := (
       select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
         from pgstate.write_many(v_a.ops, v_a.keys, v_a.vals, v_a.expects, ttls => v_a.ttls, wake => rollback.wake, "atomic" => true,
-                                agent => rollback.agent) o);
+                                agent => rollback.agent, trusts => v_a.trusts) o);
     select r.key, o.item ->> 2 as code into v_a from jsonb_each(v_outcome) as o (key, item) join unnest(v_rows) r on r.key = o.key
      where o.item ->> 2 is not null order by r.key limit 1;
     if found then
@@ -10067,7 +10318,7 @@ comment on function pgstate.rollback(text, bigint, text, timestamptz, text, bool
 -- in force as well. The last row is the bookmark. STABLE, like all that it calls: every statement inside must read the
 -- caller's one snapshot. One function, and few expressions in it: it is on the way from a write to its watchers. A page ends
 -- early when its values, as they are stored, come to 16 MB.
-create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null)
+create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null, min_trust text default null)
 returns setof pgstate.change
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -10096,7 +10347,11 @@ declare
   v_change pgstate.change;
   v_cursor text;
   v_bytes bigint := 0;
+  v_min pgstate.trust;
 begin
+  if changes_for.min_trust is not null then
+    v_min := pgstate._trust_named(changes_for.min_trust);
+  end if;
   if (cardinality(changes_for.agents) > 0 and cardinality(changes_for.agents) = cardinality(changes_for.patterns)
       and changes_for."limit" between 1 and 10000) is not true then
     raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1; limit is 1 to 10000';
@@ -10118,13 +10373,14 @@ begin
                  (select case when b.reducer is null then b.value else pgstate._value_at(b.key, b.version) end
                     from pgstate.version b where b.key = v.key and b.version = v.prior),
                  v.created, v.writer, v.via, v.at, v.expires_at,
-                 v_look.head || v_look.base || '.' || v_look.upto || '.' || v.seq || '.' || v.seq, true
+                 v_look.head || v_look.base || '.' || v_look.upto || '.' || v.seq || '.' || v.seq, true, v.trust::text
             -- prior is a column: under row-level security an expression over one is no index condition
             from (select x.*, x.version - 1 as prior from pgstate.version x
                    where x.epoch = v_look.epoch and x.xid >= pg_snapshot_xmax(v_look.base) and pg_visible_in_snapshot(x.xid, v_look.upto)
-                     and v_look.reads @> x.key and v_wanted.ranges @> x.key and (v_wanted.regex is null or x.key ~ v_wanted.regex) offset 0) v;
+                     and v_look.reads @> x.key and v_wanted.ranges @> x.key and (v_wanted.regex is null or x.key ~ v_wanted.regex)
+                     and (v_min is null or x.trust >= v_min) offset 0) v;
       end if;
-      return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null, v_look.head || v_look.upto, true)::pgstate.change;
+      return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null, v_look.head || v_look.upto, true, null)::pgstate.change;
       return;
     else
       v_actor.name := v_look.agent;
@@ -10180,7 +10436,7 @@ begin
   if v_start is null then
     v_page := array(
       select row(c.key, c.version, c.seq, c.xid, c.op, c.created, case when pg_column_size(c.value) < 2000 then c.value end, c.reducer,
-                 c.writer, c.via, c.at, c.expires_at)::pgstate._feed_row
+                 c.writer, c.via, c.at, c.expires_at, c.trust)::pgstate._feed_row
         from (
           (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
           union all
@@ -10189,15 +10445,17 @@ begin
         ) c
        where pg_visible_in_snapshot(c.xid, v_upto)
          and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
+         and (v_min is null or c.trust >= v_min)
        order by c.seq limit changes_for."limit" + 1);
   else
     v_page := array(
       select row(c.key, c.version, c.seq, c.xid, c.op, c.created, case when pg_column_size(c.value) < 2000 then c.value end, c.reducer,
-                 c.writer, c.via, c.at, c.expires_at)::pgstate._feed_row
+                 c.writer, c.via, c.at, c.expires_at, c.trust)::pgstate._feed_row
         from pgstate.version c
        where c.seq > v_start and c.epoch = v_actor.epoch
          and not pg_visible_in_snapshot(c.xid, v_base) and pg_visible_in_snapshot(c.xid, v_upto)
          and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
+         and (v_min is null or c.trust >= v_min)
        order by c.seq limit changes_for."limit" + 1);
   end if;
   v_full := cardinality(v_page) > changes_for."limit";
@@ -10215,6 +10473,7 @@ begin
         select p.xid, greatest(max(p.seq), case when v_full then (
                  select max(v.seq) from pgstate.version v
                   where v.epoch = v_actor.epoch and v.xid = p.xid and v.seq > v_last
+                    and (v_min is null or v.trust >= v_min)
                     and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex)
                                  where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))) end) as seq
           from page p group by p.xid
@@ -10226,7 +10485,7 @@ begin
              case when m.reducer is not null then pgstate._value_at(m.key, m.version) when m.value is not null then m.value
                   else (select v.value from pgstate.version v where v.key = m.key and v.version = m.version) end,
              before.value, m.created, m.writer, m.via, m.at, m.expires_at,
-             v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq
+             v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq, m.trust::text
         from marked m
         join unnest(v_agents, v_ranges, v_regexes) w (agent, ranges, regex) on w.ranges @> m.key and (w.regex is null or m.key ~ w.regex)
         left join lateral (
@@ -10247,14 +10506,14 @@ begin
   return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null,
                   case when v_full then v_cursor else v_head || v_upto end,
                   -- a cursor from inside a page is read to that page's end first: what came since is next
-                  not v_full and v_position.upto is null)::pgstate.change;
+                  not v_full and v_position.upto is null, null)::pgstate.change;
 end
 $$;
-comment on function pgstate.changes_for(text, text[], text[], int, text) is
+comment on function pgstate.changes_for(text, text[], text[], int, text, text) is
   'changes() for several watches at once: agents and patterns side by side, each agent one that the login may act for; every row names the agent that it is for. PS002 PS007 PS010 PS020 PS021 PS022.';
 
 -- functions/feed/changes.sql
-create function pgstate.changes(cursor text, patterns text[] default array[''], "limit" int default 1000, upto text default null, agent text default null)
+create function pgstate.changes(cursor text, patterns text[] default array[''], "limit" int default 1000, upto text default null, agent text default null, min_trust text default null)
 returns setof pgstate.change
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -10272,11 +10531,11 @@ begin
   end if;
   return query
     select c.* from pgstate.changes_for(changes.cursor, array_fill(case when strpos(v_said, '/') > 0 then v_said else v_actor.name end, array[cardinality(changes.patterns)]), changes.patterns,
-                                        changes."limit", changes.upto) c;
+                                        changes."limit", changes.upto, changes.min_trust) c;
 end
 $$;
-comment on function pgstate.changes(text, text[], int, text, text) is
-  'What happened after a cursor, in order, for keys that match any of the patterns and that the caller may read; limit 1 to 10000. Each row carries the cursor to go on from after it. The last row is a bookmark (op bookmark, key null): go on from its cursor; whole false there says that the page was full and more is waiting. previous is the value before. upto: no further than that cursor. PS002 PS010 PS020 PS021 PS022.';
+comment on function pgstate.changes(text, text[], int, text, text, text) is
+  'What happened after a cursor, in order, for keys that match any of the patterns and that the caller may read; limit 1 to 10000. Each row carries the cursor to go on from after it. The last row is a bookmark (op bookmark, key null): go on from its cursor; whole false there says that the page was full and more is waiting. previous is the value before. upto: no further than that cursor. min_trust: only versions that are trusted at least so far. PS002 PS010 PS020 PS021 PS022.';
 
 -- functions/feed/cursor.sql
 create function pgstate.cursor(agent text default null) returns text
@@ -10967,18 +11226,19 @@ create function pgstate.set_policy(
   subtree text, reducer text default null, ttl interval default null, keep text default null, value_limit int default null,
   schema jsonb default null, agent text default null, max_attempts int default null, backoff interval default null,
   backoff_limit interval default null, dead_letter text default null, claimed_writes boolean default null,
-  guard text default null
+  guard text default null, trust text default null
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   perform pgstate._set_policy(pgstate._enter(set_policy.agent), set_policy.subtree, set_policy.reducer, set_policy.ttl, set_policy.keep,
                               set_policy.value_limit, set_policy.schema, set_policy.max_attempts, set_policy.backoff,
-                              set_policy.backoff_limit, set_policy.dead_letter, set_policy.claimed_writes, set_policy.guard);
+                              set_policy.backoff_limit, set_policy.dead_letter, set_policy.claimed_writes, set_policy.guard,
+                              set_policy.trust);
 end
 $$;
-comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text, int, interval, interval, text, boolean, text) is
-  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. guard: what becomes of writes that hold a secret (keys of clouds and model providers, tokens, private keys, connection strings with passwords): refuse (which holds without a policy), redact, or off. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010.';
+comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text, int, interval, interval, text, boolean, text, text) is
+  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. guard: what becomes of writes that hold a secret (keys of clouds and model providers, tokens, private keys, connection strings with passwords): refuse (which holds without a policy), redact, or off. trust: the most that what is written there is trusted, whoever writes it: external, agent, verified or operator. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010.';
 
 -- functions/policy/drop_policy.sql
 create function pgstate.drop_policy(subtree text, settings text[] default null, agent text default null) returns void
@@ -11262,6 +11522,33 @@ $$;
 comment on function pgstate.set_quota(text, bigint, bigint, int) is
   'How many entries an agent may keep (those whose newest version is its), how many bytes their values may have, and how many versions it may write in a minute of the clock; null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Data of checkpoints and steps is not counted, only their entries. Needs admin on everything. PS007 PS010.';
 
+-- functions/trust/set_trust.sql
+create function pgstate.set_trust(agent text, trust text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._set_trust(set_trust.agent, set_trust.trust);
+end
+$$;
+comment on function pgstate.set_trust(text, text) is
+  'The most that what an agent writes is trusted: external, agent (which holds until it is set), verified or operator. It holds for calls that begin afterwards; versions that there are keep theirs. Needs admin on everything. PS007 PS010.';
+
+-- functions/trust/endorse.sql
+create function pgstate.endorse(key text, version bigint, trust text, agent text default null) returns pgstate.written
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(endorse.agent, null, null, endorse.key);
+begin
+  if endorse.key is null or not pgstate._key_ok(endorse.key) then
+    perform pgstate._bad_key(endorse.key);
+  end if;
+  return pgstate._endorse(v_actor, endorse.key, endorse.version, endorse.trust);
+end
+$$;
+comment on function pgstate.endorse(text, bigint, text, text) is
+  'Raises the trust of what a key holds, up to the caller''s own and whatever the policies say: a new version with the same value, which tells who endorsed what. Status ok with its version, conflict when version is not the current one, held while it is claimed, or missing. Needs admin on the key. PS001 PS007 PS010 PS040.';
+
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -11419,6 +11706,7 @@ declare
   v_entry record;
   v_head pgstate._thread_head;
   v_claim record;
+  v_trust pgstate.trust;
 begin
   for v_try in 1 .. 3 loop
     if (p_actor.readable and p_actor.writable) is true then
@@ -11444,9 +11732,9 @@ begin
     update pgstate.entry e
        set version = e.version + 1, live = false, value = null, writer = 'pgstate', via = session_user, updated_at = v_head.at,
            expires_at = null, full_version = null
-     where e.key = p_key returning e.version into v_head.version;
-    insert into pgstate.version (key, version, epoch, op, writer, via, at)
-    values (p_key, v_head.version, p_actor.epoch, 'expire', 'pgstate', session_user, v_head.at);
+     where e.key = p_key returning e.version, e.trust into v_head.version, v_trust;
+    insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
+    values (p_key, v_head.version, p_actor.epoch, 'expire', 'pgstate', session_user, v_head.at, v_trust);
     delete from pgstate.claim c where c.key = p_key;
     perform pgstate._detach_threads(array[p_key]);
     v_head.live := false;
@@ -11497,6 +11785,8 @@ declare
   v_value jsonb := p_value;
   v_ttl interval := p_ttl;
   v_version bigint;
+  v_trust pgstate.trust := p_actor.trust;
+  v_rules pgstate._policy;
 begin
   if v_ttl is not null then
     if v_ttl <> interval '0' then
@@ -11509,20 +11799,22 @@ begin
     v_ttl := make_interval(secs => (p_head.value ->> 'ttl')::float8);
     v_value := v_value || jsonb_build_object('ttl', p_head.value -> 'ttl');
   end if;
-  if p_actor.policies and v_ttl is null then
-    v_ttl := (pgstate._policy_of(p_key)).ttl;
+  if p_actor.policies then
+    v_rules := pgstate._policy_of(p_key);
+    v_trust := least(v_trust, v_rules.trust);
+    v_ttl := coalesce(v_ttl, v_rules.ttl);
   end if;
   with changed as (
     update pgstate.entry e
        set kind = p_kind, version = p_head.version + 1, live = true, value = v_value, writer = p_actor.name, via = session_user,
            created_at = case when p_head.live then e.created_at else p_head.at end, updated_at = p_head.at,
            expires_at = p_head.at + nullif(v_ttl, interval '0'), priority = case when p_head.live then e.priority else 0 end,
-           not_before = case when p_head.live then e.not_before end, full_version = null
+           not_before = case when p_head.live then e.not_before end, full_version = null, trust = v_trust
      where e.key = p_key
     returning e.version, e.expires_at
   )
-  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
-  select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at from changed c
+  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
+  select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at, v_trust from changed c
   returning version into v_version;
   return v_version;
 end
@@ -11797,12 +12089,13 @@ begin
          set kind = 'thread', version = h.version, live = true, value = h.value, writer = v_actor.name, via = session_user,
              created_at = case when e.value is not null then e.created_at else v_now end, updated_at = v_now, expires_at = h.expires_at,
              priority = case when e.value is not null then e.priority else 0 end,
-             not_before = case when e.value is not null then e.not_before end, full_version = null
+             not_before = case when e.value is not null then e.not_before end, full_version = null, trust = case when v_actor.policies then pgstate._capped(v_actor.trust, e.key) else v_actor.trust end
         from unnest(v_keys, v_heads) as h (key, status, version, value, live, expires_at)
        where e.key = h.key and h.status = 'written'
     )
-    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
-    select n.key, n.version, v_actor.epoch, 'put', n.created, n.value, v_actor.name, session_user, v_now, n.expires_at
+    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
+    select n.key, n.version, v_actor.epoch, 'put', n.created, n.value, v_actor.name, session_user, v_now, n.expires_at,
+           case when v_actor.policies then pgstate._capped(v_actor.trust, n.key) else v_actor.trust end
       from unnest(v_written, v_numbers, v_created, v_values, v_expiries) as n (key, version, created, value, expires_at);
     if save_checkpoints.wake is not true then
       v_done := set_config('pgstate.wake', v_wake, true);
@@ -11984,6 +12277,7 @@ declare
   v_head pgstate._thread_head;
   v_out pgstate.written;
   v_done boolean;
+  v_trust pgstate.trust;
 begin
   if v_actor.kept is not null then
     return row(v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, null)::pgstate.written;
@@ -11994,10 +12288,10 @@ begin
   if v_head.status is null then
     update pgstate.entry e
        set version = v_head.version + 1, live = false, value = null, writer = v_actor.name, via = session_user, updated_at = v_head.at,
-           expires_at = null, full_version = null
-     where e.key = delete_thread.key returning e.version into v_out.version;
-    insert into pgstate.version (key, version, epoch, op, writer, via, at)
-    values (delete_thread.key, v_out.version, v_actor.epoch, 'delete', v_actor.name, session_user, v_head.at);
+           expires_at = null, full_version = null, trust = case when v_actor.policies then pgstate._capped(v_actor.trust, delete_thread.key) else v_actor.trust end
+     where e.key = delete_thread.key returning e.version, e.trust into v_out.version, v_trust;
+    insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
+    values (delete_thread.key, v_out.version, v_actor.epoch, 'delete', v_actor.name, session_user, v_head.at, v_trust);
     delete from pgstate.claim c where c.key = delete_thread.key;
     perform pgstate._drop_thread(delete_thread.key);
   end if;
@@ -12477,12 +12771,13 @@ begin
         from good g
     ), heads as (
       update pgstate.entry e
-         set version = e.version + g.total, value = g.new, writer = v_actor.name, via = session_user, updated_at = v_now, expires_at = g.expires_at
+         set version = e.version + g.total, value = g.new, writer = v_actor.name, via = session_user, updated_at = v_now, expires_at = g.expires_at,
+             trust = case when v_actor.policies then pgstate._capped(v_actor.trust, e.key) else v_actor.trust end
         from news g where e.key = g.key and g.n = g.total
-      returning e.key, e.version
+      returning e.key, e.version, e.trust
     ), recorded as (
-      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
-      select g.key, h.version - g.total + g.n, v_actor.epoch, 'put', g.new, v_actor.name, session_user, v_now, g.expires_at
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
+      select g.key, h.version - g.total + g.n, v_actor.epoch, 'put', g.new, v_actor.name, session_user, v_now, g.expires_at, h.trust
         from news g join heads h on h.key = g.key order by g.key, g.n
     )
     select array_agg(h.version - g.total + g.n order by d.ord) into v_versions
@@ -12812,6 +13107,7 @@ declare
   v_head pgstate._thread_head;
   v_out pgstate.written;
   v_done boolean;
+  v_trust pgstate.trust;
 begin
   if v_actor.kept is not null then
     return row(v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, null)::pgstate.written;
@@ -12822,10 +13118,10 @@ begin
   if v_head.status is null then
     update pgstate.entry e
        set version = v_head.version + 1, live = false, value = null, writer = v_actor.name, via = session_user, updated_at = v_head.at,
-           expires_at = null, full_version = null
-     where e.key = delete_run.key returning e.version into v_out.version;
-    insert into pgstate.version (key, version, epoch, op, writer, via, at)
-    values (delete_run.key, v_out.version, v_actor.epoch, 'delete', v_actor.name, session_user, v_head.at);
+           expires_at = null, full_version = null, trust = case when v_actor.policies then pgstate._capped(v_actor.trust, delete_run.key) else v_actor.trust end
+     where e.key = delete_run.key returning e.version, e.trust into v_out.version, v_trust;
+    insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
+    values (delete_run.key, v_out.version, v_actor.epoch, 'delete', v_actor.name, session_user, v_head.at, v_trust);
     delete from pgstate.claim c where c.key = delete_run.key;
     perform pgstate._detach_threads(array[delete_run.key]);
   end if;
@@ -13028,7 +13324,7 @@ insert into pgstate.install (identity, table_oid) values (pgstate._identity(), '
 insert into pgstate.sweep (delay) values ('0') on conflict do nothing;
 insert into pgstate.thinning (older, every)
 select t.* from (values (interval '1 day', interval '1 minute'), ('30 days', '1 hour')) t where not exists (select from pgstate.thinning);
-insert into pgstate.agent (name, root) values ('admin', true) on conflict do nothing;
+insert into pgstate.agent (name, root, trust) values ('admin', true, 'operator') on conflict do nothing;
 insert into pgstate.login (login, agent_id, root) select session_user, a.id, true from pgstate.agent a where a.name = 'admin' on conflict do nothing;
 insert into pgstate.access_grant (agent_id, subtree, "right", granted_by)
 select a.id, '**', r, 'admin' from pgstate.agent a cross join unnest(array['read', 'write', 'admin']) r where a.name = 'admin'
@@ -13172,7 +13468,7 @@ create policy step_read on pgstate.step for select to pgstate_reader using (run_
 -- What people with SQL meet. security_invoker: a view of the owner's would go around row-level security.
 create or replace view pgstate.entries with (security_invoker = true) as
 select e.key, case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value,
-       e.version, e.kind::text as kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before
+       e.version, e.kind::text as kind, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, e.priority, e.not_before, e.trust::text as trust
   from pgstate.entry e
  where e.live and (e.expires_at is null or e.expires_at > pgstate._now());
 comment on view pgstate.entries is 'What every key holds now; expired and deleted ones are not here.';
@@ -13187,11 +13483,12 @@ comment on column pgstate.entries.updated_at is 'When the current version was wr
 comment on column pgstate.entries.expires_at is 'When the entry becomes invisible; null for never.';
 comment on column pgstate.entries.priority is 'Higher ones are claimed first.';
 comment on column pgstate.entries.not_before is 'Not claimable before this time.';
+comment on column pgstate.entries.trust is 'How far it can be relied on: external, agent, verified or operator; stamped by the server.';
 
 -- views/versions.sql
 create or replace view pgstate.versions with (security_invoker = true) as
 select v.key, v.version, v.op::text as op,
-       case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end as value, v.writer, v.via, v.at, v.expires_at, v.created, v.seq
+       case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end as value, v.writer, v.via, v.at, v.expires_at, v.created, v.seq, v.trust::text as trust
   from pgstate.version v;
 comment on view pgstate.versions is 'Every version of every key: who wrote what, through which login, and when.';
 comment on column pgstate.versions.key is 'The key.';
@@ -13204,6 +13501,7 @@ comment on column pgstate.versions.expires_at is 'When this version was to expir
 comment on column pgstate.versions.op is 'put, merge, delete, complete or expire.';
 comment on column pgstate.versions.created is 'The key did not exist just before.';
 comment on column pgstate.versions.seq is 'Order within the feed; not a cursor: a lower one may become visible after a higher one.';
+comment on column pgstate.versions.trust is 'How far it can be relied on: external, agent, verified or operator; stamped by the server.';
 
 -- views/threads.sql
 create or replace view pgstate.threads with (security_invoker = true) as
@@ -13346,7 +13644,7 @@ comment on column pgstate.tasks.updated_at is 'When it was last written; for a f
 -- What happened lately, and by whom: no value is put together here, so that a look at the newest rows costs those rows.
 -- Ordered along the index on seq: a LIMIT outside stops it.
 create or replace view pgstate.activity with (security_invoker = true) as
-select v.at, v.writer, v.via, v.op::text as op, v.key, v.version, v.created, pg_catalog.pg_column_size(v.value) as size, v.expires_at, v.xid, v.seq
+select v.at, v.writer, v.via, v.op::text as op, v.key, v.version, v.created, pg_catalog.pg_column_size(v.value) as size, v.expires_at, v.xid, v.seq, v.trust::text as trust
   from pgstate.version v
  order by v.seq desc;
 comment on view pgstate.activity is 'What happened lately and by whom, newest first: the history without its values. Give it a LIMIT.';
@@ -13361,6 +13659,7 @@ comment on column pgstate.activity.size is 'Bytes stored with this version, comp
 comment on column pgstate.activity.expires_at is 'When this version was to expire.';
 comment on column pgstate.activity.xid is 'The transaction: alike for what was written together. Xids of before a restore mean nothing.';
 comment on column pgstate.activity.seq is 'Order within the feed; not a cursor: a lower one may become visible after a higher one.';
+comment on column pgstate.activity.trust is 'How far it can be relied on: external, agent, verified or operator; stamped by the server.';
 
 -- views/audit_log.sql
 create or replace view pgstate.audit_log with (security_invoker = true) as
@@ -13377,13 +13676,14 @@ comment on column pgstate.audit_log.detail is 'What else there is to know; of a 
 -- views/agents.sql
 -- These three are the functions of the same names, which decide what the caller may see.
 create or replace view pgstate.agents with (security_invoker = true) as
-select a.name, a.login, a.gateways, a.root, a.created_at from pgstate.agents() a;
+select a.name, a.login, a.gateways, a.root, a.created_at, a.trust from pgstate.agents() a;
 comment on view pgstate.agents is 'The registered agents; without admin on everything, only the reader itself.';
 comment on column pgstate.agents.name is 'The agent.';
 comment on column pgstate.agents.login is 'Its own database login, if it has one.';
 comment on column pgstate.agents.gateways is 'Logins that may act for it.';
 comment on column pgstate.agents.root is 'Registered by the installation, with all rights, which cannot be revoked.';
 comment on column pgstate.agents.created_at is 'When it was registered.';
+comment on column pgstate.agents.trust is 'The most that what it writes is trusted.';
 
 -- views/grants.sql
 create or replace view pgstate.grants with (security_invoker = true) as
@@ -13400,7 +13700,7 @@ comment on column pgstate.grants.until is 'When it ends by itself; null for neve
 -- views/policies.sql
 create or replace view pgstate.policies with (security_invoker = true) as
 select p.subtree, p.reducer, p.ttl, p.keep, p.value_limit, p.schema, p.set_by, p.set_at,
-       p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes, p.guard
+       p.max_attempts, p.backoff, p.backoff_limit, p.dead_letter, p.claimed_writes, p.guard, p.trust
   from pgstate.policies() p;
 comment on view pgstate.policies is 'Rules that hold for keys which the reader may read; null where a policy does not set something.';
 comment on column pgstate.policies.subtree is 'A key, a subtree (a/b/**) or ** for everything; for each key the nearest that sets something decides it.';
@@ -13417,6 +13717,7 @@ comment on column pgstate.policies.backoff_limit is 'The longest such pause.';
 comment on column pgstate.policies.dead_letter is 'Where work that was given up goes to.';
 comment on column pgstate.policies.claimed_writes is 'Claimed entries may be written without the token.';
 comment on column pgstate.policies.guard is 'What becomes of writes that hold a secret: refuse, redact or off.';
+comment on column pgstate.policies.trust is 'The most that what is written there is trusted.';
 
 -- grants/grants.sql
 -- Agents execute the agent-facing functions and touch no table; pgstate_api reaches the tables that policies guard; readers
@@ -13425,7 +13726,7 @@ grant select on pgstate.entry, pgstate.version, pgstate.claim to pgstate_api;
 grant insert on pgstate.entry, pgstate.claim to pgstate_api;
 -- not the key: the policies on updates rely on that
 grant update (kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,
-  full_version, tail_count, tail_bytes, full_bytes, full_type) on pgstate.entry to pgstate_api;
+  full_version, tail_count, tail_bytes, full_bytes, full_type, trust) on pgstate.entry to pgstate_api;
 grant update (token, holder, holder_id, lease_until, attempts, claimed_at, retry_at, error, released) on pgstate.claim to pgstate_api;
 grant insert on pgstate.version to pgstate_api;
 grant delete on pgstate.claim to pgstate_api;
@@ -13462,7 +13763,7 @@ begin
     select t.oid::pg_catalog.regtype::text as name
       from pg_catalog.pg_type t left join pg_catalog.pg_class c on c.oid = t.typrelid
      where t.typnamespace = 'pgstate'::pg_catalog.regnamespace and t.typowner = current_user::pg_catalog.regrole
-       and t.typtype in ('c', 'd', 'r')
+       and t.typtype in ('c', 'd', 'e', 'r')
   loop
     execute pg_catalog.format('revoke all on type %s from public', v_object.name);
     execute pg_catalog.format('grant usage on type %s to pgstate_api', v_object.name);
@@ -13499,7 +13800,7 @@ begin
     select t.oid::pg_catalog.regtype::text as name
       from pg_catalog.pg_type t left join pg_catalog.pg_class c on c.oid = t.typrelid
      where t.typnamespace = 'pgstate'::pg_catalog.regnamespace and t.typowner = current_user::pg_catalog.regrole
-       and t.typtype in ('c', 'd', 'r')
+       and t.typtype in ('c', 'd', 'e', 'r')
   loop
     execute pg_catalog.format('revoke all on type %s from public', v_object.name);
     execute pg_catalog.format('grant usage on type %s to pgstate_api', v_object.name);
@@ -13536,7 +13837,7 @@ begin
     select t.oid::pg_catalog.regtype::text as name
       from pg_catalog.pg_type t left join pg_catalog.pg_class c on c.oid = t.typrelid
      where t.typnamespace = 'pgstate'::pg_catalog.regnamespace and t.typowner = current_user::pg_catalog.regrole
-       and t.typtype in ('c', 'd', 'r')
+       and t.typtype in ('c', 'd', 'e', 'r')
   loop
     execute pg_catalog.format('revoke all on type %s from public', v_object.name);
     execute pg_catalog.format('grant usage on type %s to pgstate_api', v_object.name);

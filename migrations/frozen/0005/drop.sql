@@ -38,6 +38,33 @@ drop type pgstate.quota_row, pgstate._used;
 alter table pgstate.reach drop column quota;
 alter table pgstate.login drop column quota;
 alter type pgstate._actor drop attribute quota;
+-- Trust.
+alter table pgstate.version drop column trust;
+comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time.';
+alter table pgstate.entry drop column trust;
+alter table pgstate.login drop column trust;
+alter table pgstate.reach drop column trust;
+alter table pgstate.agent drop column trust;
+delete from pgstate.policy
+ where num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard) = 0;
+alter table pgstate.policy drop constraint policy_sets_something;
+alter table pgstate.policy drop column trust;
+alter type pgstate.agent_row drop attribute trust;
+alter type pgstate.policy_row drop attribute trust;
+alter type pgstate._feed_row drop attribute trust;
+alter type pgstate.change drop attribute trust;
+alter type pgstate.entry_row drop attribute trust;
+alter type pgstate.entry_item drop attribute trust;
+alter type pgstate.listed drop attribute trust;
+alter type pgstate.version_row drop attribute trust;
+alter type pgstate.past_row drop attribute trust;
+alter type pgstate.past_listed drop attribute trust;
+alter type pgstate._slot drop attribute trust, drop attribute origin_trust, drop attribute origin_meta, drop attribute origin_fault;
+alter type pgstate._policy drop attribute trust;
+alter type pgstate._actor drop attribute trust;
+drop type pgstate._origin;
+drop type pgstate.trust;
+
 -- Guards against secrets.
 alter type pgstate.policy_row drop attribute guard;
 alter type pgstate._policy drop attribute guard;
@@ -45,7 +72,6 @@ alter type pgstate._policy drop attribute guard;
 delete from pgstate.policy
  where num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes) = 0;
 alter table pgstate.policy drop constraint policy_guard_known;
-alter table pgstate.policy drop constraint policy_sets_something;
 alter table pgstate.policy add constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
   backoff, backoff_limit, dead_letter, claimed_writes) > 0);
 alter table pgstate.policy drop column guard;

@@ -221,6 +221,44 @@ alter table pgstate.policy add constraint policy_guard_known check (guard in ('r
 alter type pgstate._policy add attribute guard text;
 alter type pgstate.policy_row add attribute guard text;
 
+-- Trust. Each default is a constant: no row is written anew.
+create type pgstate.trust as enum ('external', 'agent', 'verified', 'operator');
+comment on type pgstate.trust is 'How far what a version says can be relied on, the lowest first.';
+create type pgstate._origin as (trust pgstate.trust, meta jsonb, fault text);
+comment on type pgstate._origin is 'Internal: what a write says of where its value comes from: the most that it may be trusted, what its version keeps of that, and the SQLSTATE if it may not say so.';
+alter type pgstate._actor add attribute trust pgstate.trust;
+alter type pgstate._policy add attribute trust pgstate.trust;
+alter type pgstate._slot add attribute trust pgstate.trust, add attribute origin_trust pgstate.trust, add attribute origin_meta jsonb, add attribute origin_fault text;
+alter type pgstate.policy_row add attribute trust text;
+alter type pgstate._feed_row add attribute trust pgstate.trust;
+alter type pgstate.change add attribute trust text;
+alter type pgstate.entry_row add attribute trust text;
+alter type pgstate.entry_item add attribute trust text;
+alter type pgstate.listed add attribute trust text;
+alter type pgstate.version_row add attribute trust text;
+alter type pgstate.past_row add attribute trust text;
+alter type pgstate.past_listed add attribute trust text;
+alter type pgstate.agent_row add attribute trust text;
+alter table pgstate.agent add column trust pgstate.trust not null default 'agent';
+alter table pgstate.reach add column trust pgstate.trust not null default 'agent';
+alter table pgstate.login add column trust pgstate.trust not null default 'agent';
+update pgstate.agent set trust = 'operator' where root;
+update pgstate.reach r set trust = a.trust from pgstate.agent a where a.id = r.agent_id and a.root;
+update pgstate.login l set trust = a.trust from pgstate.agent a where a.id = l.agent_id and a.root;
+alter table pgstate.entry add column trust pgstate.trust not null default 'agent';
+alter table pgstate.version add column trust pgstate.trust not null default 'agent';
+comment on column pgstate.agent.trust is 'The most that what it writes is trusted.';
+comment on column pgstate.reach.trust is 'Cache: that of the agent.';
+comment on column pgstate.login.trust is 'Cache: that of the agent.';
+comment on column pgstate.entry.trust is 'How far the newest version can be relied on; stamped by the server.';
+comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time; sources: the versions that its value derives from; endorsed_by: who raised its trust, with the version endorsed, its writer, and from what trust.';
+comment on column pgstate.version.trust is 'How far it can be relied on: the least of what was declared, of the agent, of the policy and of the sources.';
+alter table pgstate.policy add column trust pgstate.trust;
+comment on column pgstate.policy.trust is 'The most that what is written there is trusted.';
+alter table pgstate.policy drop constraint policy_sets_something;
+alter table pgstate.policy add constraint policy_sets_something check (num_nonnulls(reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, max_attempts,
+  backoff, backoff_limit, dead_letter, claimed_writes, guard, trust) > 0);
+
 -- Tickets.
 alter table pgstate.login add column tickets boolean not null default false;
 comment on column pgstate.login.tickets is 'A gateway that names agents by tickets alone.';

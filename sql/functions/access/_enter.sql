@@ -12,7 +12,7 @@ begin
   -- the login's own agent, named or not: as in _reachable()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, l.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end, l.quota into v_actor
+         case when i.horizon_epoch = i.epoch then i.horizon end, l.quota, l.trust into v_actor
     from pgstate.login l cross join pgstate.install i
    where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
      and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')

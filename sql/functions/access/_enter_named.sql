@@ -12,7 +12,7 @@ begin
   end if;
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
          i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
+         case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
     from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
     cross join pgstate.install i
    where r.folded_until is null;
@@ -20,7 +20,7 @@ begin
     -- nobody, or somebody with a ticket, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
-           case when i.horizon_epoch = i.epoch then i.horizon end, r.quota into v_actor
+           case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
       from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
       cross join pgstate.install i;
   end if;

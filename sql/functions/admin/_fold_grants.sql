@@ -12,12 +12,13 @@ begin
       select x.agent_id from pgstate.group_member x where x.group_id = p_agent_id order by x.agent_id) m;
     return;
   end if;
-  insert into pgstate.reach as r (agent_id, reads, writes, admins, touches, folded_until)
-  select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until from pgstate._folded(p_agent_id) f
+  insert into pgstate.reach as r (agent_id, reads, writes, admins, touches, folded_until, trust)
+  select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until, a.trust
+    from pgstate._folded(p_agent_id) f join pgstate.agent a on a.id = f.agent_id
       on conflict on constraint reach_pkey do update
      set reads = excluded.reads, writes = excluded.writes, admins = excluded.admins, touches = excluded.touches,
-         folded_until = excluded.folded_until;
-  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until, quota = r.quota
+         folded_until = excluded.folded_until, trust = excluded.trust;
+  update pgstate.login l set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until, quota = r.quota, trust = a.trust
     from pgstate.agent a join pgstate.reach r on r.agent_id = a.id
    where a.id = p_agent_id and l.agent_id = p_agent_id;
 end

@@ -11,6 +11,7 @@ declare
   v_to text;
   v_claim pgstate.claim;
   v_priority int;
+  v_trust text;
 begin
   update pgstate.claim c set error = left(p_error, 2000) where c.key = p_key returning c.* into v_claim;
   -- below the dead letters there are no deader ones
@@ -21,11 +22,12 @@ begin
       else substring(p_key from '[^/]*$') end;
   end if;
   if v_to is not null and pgstate._key_ok(v_to) then
-    select e.priority into v_priority from pgstate.entry e where e.key = p_key;
+    select e.priority, e.trust::text into v_priority, v_trust from pgstate.entry e where e.key = p_key;
     if 'ok' = all (array(
          select o.status
            from pgstate.write_many(array['delete', 'put'], array[p_key, v_to], array[null, pgstate._current_value(p_key)],
-                                   tokens => array[p_token, null], priorities => array[null, v_priority], "atomic" => true, agent => p_agent) o)) then
+                                   tokens => array[p_token, null], priorities => array[null, v_priority], "atomic" => true, agent => p_agent,
+                                   trusts => array[null, v_trust]) o)) then
       insert into pgstate.claim as c (key, token, lease_until, attempts, claimed_at, retry_at, error, released)
       values (v_to, nextval('pgstate.claim_token_seq'), '-infinity', v_claim.attempts, v_claim.claimed_at, 'infinity', v_claim.error, v_claim.released)
           on conflict on constraint claim_pkey do update

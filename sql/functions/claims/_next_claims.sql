@@ -10,7 +10,7 @@
 -- offset 0 keeps each claim a lookup by its key: of a small table of claims the planner would make one end of a join, read
 -- whole for each entry, with all that an old snapshot keeps in it.
 create function pgstate._next_claims(
-  p_actor pgstate._actor, p_agent text, p_pattern text, p_limit int, p_lease interval
+  p_actor pgstate._actor, p_agent text, p_pattern text, p_limit int, p_lease interval, p_min pgstate.trust
 ) returns pgstate.claimed[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -32,6 +32,7 @@ declare
   v_locked boolean;
   v_passed bigint;
   v_slot text;
+  v_wanted text;
   v_place text[];
   v_priority int;
   v_at timestamptz;
@@ -56,9 +57,11 @@ begin
     end if;
   end if;
   if v_parent is not null then
-    v_slot := 'pgstate.place' || (hashtext(p_pattern) & 7);
+    -- what is trusted less may be passed over, and is there for others: a place is also of the least trust
+    v_wanted := p_pattern || coalesce(' ' || p_min::text, '');
+    v_slot := 'pgstate.place' || (hashtext(v_wanted) & 7);
     v_place := nullif(current_setting(v_slot, true), '')::text[];
-    if v_place[1] = p_pattern and v_place[3]::timestamptz between v_now - interval '1 s' and v_now then
+    if v_place[1] = v_wanted and v_place[3]::timestamptz between v_now - interval '1 s' and v_now then
       v_priority := v_place[2]::int;
       v_since := v_place[3]::timestamptz;
       v_at := v_place[4]::timestamptz;
@@ -75,7 +78,7 @@ begin
            -- begun before, committed since
            and e.created_at > v_since - interval '5 s'
            and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
          order by e.priority desc, e.created_at, e.key limit v_left for update of e skip locked);
       if cardinality(v_found) = 0 then
@@ -83,7 +86,7 @@ begin
           select e from pgstate.entry e
            where e.parent = v_parent and e.live and e.priority = v_priority and (e.created_at, e.key) > (v_at, v_key)
              and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-             and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+             and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex and (p_min is null or e.trust >= p_min)
              and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
            order by e.created_at, e.key limit v_left for update of e skip locked);
         if cardinality(v_found) > 0 then
@@ -100,7 +103,7 @@ begin
       v_found := array(
         select e from pgstate.entry e
          where e.parent = v_parent and e.live and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
          order by e.priority desc, e.created_at, e.key limit v_left for update of e skip locked);
       if pg_stat_get_xact_tuples_returned('pgstate.entry_task_idx'::regclass) - v_passed > 200 + 2 * v_left and cardinality(v_found) > 0 then
@@ -119,10 +122,11 @@ begin
              where x.key >= span.low and x.key <= span.high and span.range @> x.key
                and x.live and x.kind = 'value' and (x.not_before is null or x.not_before <= v_now)
                and (x.expires_at is null or x.expires_at > v_now) and (v_regex is null or x.key ~ v_regex)
+               and (p_min is null or x.trust >= p_min)
                and not exists (select from pgstate.claim c where c.key = x.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)) m
           -- looked at again on the row as locked: it may have gone since the snapshot
           join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now)
+           and (e.expires_at is null or e.expires_at > v_now) and (p_min is null or e.trust >= p_min)
          order by m.priority desc, m.created_at, m.key limit v_left for update of e skip locked);
     end if;
     exit when cardinality(v_found) = 0;
@@ -143,7 +147,7 @@ begin
                      f.version, f.token, f.lease_until, f.attempts, null)::pgstate.claimed
             from rows from (unnest(v_found), unnest(v_claims)) with ordinality
                  as f (key, parent, kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,
-                       full_version, tail_count, tail_bytes, full_bytes, full_type, claimed, token, holder, holder_id, lease_until,
+                       full_version, tail_count, tail_bytes, full_bytes, full_type, trust, claimed, token, holder, holder_id, lease_until,
                        attempts, claimed_at, retry_at, error, released, ord)
            order by f.ord);
       else
@@ -171,7 +175,7 @@ begin
     exit when v_left = 0;
   end loop;
   if v_since is not null then
-    v_done := set_config(v_slot, array[p_pattern, v_priority::text, to_jsonb(v_since) #>> '{}', to_jsonb(v_at) #>> '{}', v_key]::text, false);
+    v_done := set_config(v_slot, array[v_wanted, v_priority::text, to_jsonb(v_since) #>> '{}', to_jsonb(v_at) #>> '{}', v_key]::text, false);
   end if;
   if v_left > 0 then
     -- what is only locked is to be looked for again soon: no version will tell that a rolled-back write, or a claimer that
@@ -180,7 +184,7 @@ begin
       v_locked := exists (
         select from pgstate.entry e
          where e.parent = v_parent and e.live and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
-           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex
+           and (e.expires_at is null or e.expires_at > v_now) and e.key ~ v_regex and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
     else
       v_locked := exists (
@@ -189,6 +193,7 @@ begin
           join pgstate.entry e on e.key >= span.low and e.key <= span.high and span.range @> e.key
          where e.value is not null and e.kind = 'value' and (e.not_before is null or e.not_before <= v_now)
            and (e.expires_at is null or e.expires_at > v_now) and (v_regex is null or e.key ~ v_regex)
+           and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
     end if;
     v_ranges := coalesce(v_ranges, pgstate.keymultirange(v_range));
@@ -199,19 +204,20 @@ begin
          from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
                  from unnest(v_ranges) r offset 0) span
          join pgstate.claim c on c.key >= span.low and c.key <= span.high and span.range @> c.key
-        where (c.lease_until > v_now or c.retry_at > v_now) and c.retry_at is distinct from 'infinity' and (v_regex is null or c.key ~ v_regex)),
+        where (c.lease_until > v_now or c.retry_at > v_now) and c.retry_at is distinct from 'infinity' and (v_regex is null or c.key ~ v_regex)
+          and (p_min is null or exists (select from pgstate.entry e where e.key = c.key and e.trust >= p_min))),
       -- by the caller's ranges alone: a look at other rows would show in its statistics
       case when v_parent is not null then (
         select min(e.not_before) from pgstate.entry e
-         where e.parent = v_parent and e.not_before > v_now and e.live and (v_regex is null or e.key ~ v_regex))
+         where e.parent = v_parent and e.not_before > v_now and e.live and (v_regex is null or e.key ~ v_regex) and (p_min is null or e.trust >= p_min))
       else (
         select min(e.not_before)
           from (select coalesce(lower(r), '') as low, coalesce(upper(r), chr(127)) as high, r as range
                   from unnest(v_ranges) r offset 0) span
           cross join lateral (
-            select x.key, x.not_before, x.live from pgstate.entry x
+            select x.key, x.not_before, x.live, x.trust from pgstate.entry x
              where x.key >= span.low and x.key <= span.high and span.range @> x.key and (v_regex is null or x.key ~ v_regex) offset 0) e
-         where e.live and e.not_before > v_now) end) - v_now
+         where e.live and e.not_before > v_now and (p_min is null or e.trust >= p_min)) end) - v_now
       into v_missing.retry_in;
     v_missing.status := 'missing';
     v_out := v_out || v_missing;
@@ -219,4 +225,4 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._next_claims(pgstate._actor, text, text, int, interval) is 'Internal: claims the entries that are next.';
+comment on function pgstate._next_claims(pgstate._actor, text, text, int, interval, pgstate.trust) is 'Internal: claims the entries that are next.';

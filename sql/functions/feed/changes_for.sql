@@ -3,7 +3,7 @@
 -- in force as well. The last row is the bookmark. STABLE, like all that it calls: every statement inside must read the
 -- caller's one snapshot. One function, and few expressions in it: it is on the way from a write to its watchers. A page ends
 -- early when its values, as they are stored, come to 16 MB.
-create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null)
+create function pgstate.changes_for(cursor text, agents text[], patterns text[], "limit" int default 1000, upto text default null, min_trust text default null)
 returns setof pgstate.change
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -32,7 +32,11 @@ declare
   v_change pgstate.change;
   v_cursor text;
   v_bytes bigint := 0;
+  v_min pgstate.trust;
 begin
+  if changes_for.min_trust is not null then
+    v_min := pgstate._trust_named(changes_for.min_trust);
+  end if;
   if (cardinality(changes_for.agents) > 0 and cardinality(changes_for.agents) = cardinality(changes_for.patterns)
       and changes_for."limit" between 1 and 10000) is not true then
     raise exception using errcode = 'PS007', message = 'agents and patterns must be arrays of equal length, at least 1; limit is 1 to 10000';
@@ -54,13 +58,14 @@ begin
                  (select case when b.reducer is null then b.value else pgstate._value_at(b.key, b.version) end
                     from pgstate.version b where b.key = v.key and b.version = v.prior),
                  v.created, v.writer, v.via, v.at, v.expires_at,
-                 v_look.head || v_look.base || '.' || v_look.upto || '.' || v.seq || '.' || v.seq, true
+                 v_look.head || v_look.base || '.' || v_look.upto || '.' || v.seq || '.' || v.seq, true, v.trust::text
             -- prior is a column: under row-level security an expression over one is no index condition
             from (select x.*, x.version - 1 as prior from pgstate.version x
                    where x.epoch = v_look.epoch and x.xid >= pg_snapshot_xmax(v_look.base) and pg_visible_in_snapshot(x.xid, v_look.upto)
-                     and v_look.reads @> x.key and v_wanted.ranges @> x.key and (v_wanted.regex is null or x.key ~ v_wanted.regex) offset 0) v;
+                     and v_look.reads @> x.key and v_wanted.ranges @> x.key and (v_wanted.regex is null or x.key ~ v_wanted.regex)
+                     and (v_min is null or x.trust >= v_min) offset 0) v;
       end if;
-      return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null, v_look.head || v_look.upto, true)::pgstate.change;
+      return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null, v_look.head || v_look.upto, true, null)::pgstate.change;
       return;
     else
       v_actor.name := v_look.agent;
@@ -116,7 +121,7 @@ begin
   if v_start is null then
     v_page := array(
       select row(c.key, c.version, c.seq, c.xid, c.op, c.created, case when pg_column_size(c.value) < 2000 then c.value end, c.reducer,
-                 c.writer, c.via, c.at, c.expires_at)::pgstate._feed_row
+                 c.writer, c.via, c.at, c.expires_at, c.trust)::pgstate._feed_row
         from (
           (select v.* from pgstate.version v where v.epoch = v_actor.epoch and v.xid >= v_top order by v.xid limit 1001)
           union all
@@ -125,15 +130,17 @@ begin
         ) c
        where pg_visible_in_snapshot(c.xid, v_upto)
          and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
+         and (v_min is null or c.trust >= v_min)
        order by c.seq limit changes_for."limit" + 1);
   else
     v_page := array(
       select row(c.key, c.version, c.seq, c.xid, c.op, c.created, case when pg_column_size(c.value) < 2000 then c.value end, c.reducer,
-                 c.writer, c.via, c.at, c.expires_at)::pgstate._feed_row
+                 c.writer, c.via, c.at, c.expires_at, c.trust)::pgstate._feed_row
         from pgstate.version c
        where c.seq > v_start and c.epoch = v_actor.epoch
          and not pg_visible_in_snapshot(c.xid, v_base) and pg_visible_in_snapshot(c.xid, v_upto)
          and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex) where w.ranges @> c.key and (w.regex is null or c.key ~ w.regex))
+         and (v_min is null or c.trust >= v_min)
        order by c.seq limit changes_for."limit" + 1);
   end if;
   v_full := cardinality(v_page) > changes_for."limit";
@@ -151,6 +158,7 @@ begin
         select p.xid, greatest(max(p.seq), case when v_full then (
                  select max(v.seq) from pgstate.version v
                   where v.epoch = v_actor.epoch and v.xid = p.xid and v.seq > v_last
+                    and (v_min is null or v.trust >= v_min)
                     and exists (select from unnest(v_ranges, v_regexes) w (ranges, regex)
                                  where w.ranges @> v.key and (w.regex is null or v.key ~ w.regex))) end) as seq
           from page p group by p.xid
@@ -162,7 +170,7 @@ begin
              case when m.reducer is not null then pgstate._value_at(m.key, m.version) when m.value is not null then m.value
                   else (select v.value from pgstate.version v where v.key = m.key and v.version = m.version) end,
              before.value, m.created, m.writer, m.via, m.at, m.expires_at,
-             v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq
+             v_head || v_base || '.' || v_upto || '.' || m.seq || '.' || m.until, m.until <= m.seq, m.trust::text
         from marked m
         join unnest(v_agents, v_ranges, v_regexes) w (agent, ranges, regex) on w.ranges @> m.key and (w.regex is null or m.key ~ w.regex)
         left join lateral (
@@ -183,8 +191,8 @@ begin
   return next row(null, null, null, 'bookmark', null, null, null, null, null, null, null,
                   case when v_full then v_cursor else v_head || v_upto end,
                   -- a cursor from inside a page is read to that page's end first: what came since is next
-                  not v_full and v_position.upto is null)::pgstate.change;
+                  not v_full and v_position.upto is null, null)::pgstate.change;
 end
 $$;
-comment on function pgstate.changes_for(text, text[], text[], int, text) is
+comment on function pgstate.changes_for(text, text[], text[], int, text, text) is
   'changes() for several watches at once: agents and patterns side by side, each agent one that the login may act for; every row names the agent that it is for. PS002 PS007 PS010 PS020 PS021 PS022.';

@@ -21,7 +21,7 @@ begin
     v_moment := pgstate._moment(v_actor, get_as_of.cursor, get_as_of.at);
     -- as in _then(), which finds the newest in the table of entries: here that is one look more
     select 'ok', n.key, case when n.reducer is null then n.value else pgstate._value_at(n.key, n.version) end,
-           n.version, n.writer, n.via, n.at, n.expires_at into v_row
+           n.version, n.writer, n.via, n.at, n.expires_at, n.trust::text into v_row
       from (select v.* from pgstate.version v where v.key = get_as_of.key order by v.version desc limit 8) n
      where pgstate._seen(n.epoch, n.xid, n.seq, v_moment.epoch, v_moment.base, v_moment.upto, v_moment.after)
      limit 1;
@@ -31,7 +31,7 @@ begin
   end if;
   if v_version is not null then
     select 'ok', v.key, case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end,
-           v.version, v.writer, v.via, v.at, v.expires_at into v_row
+           v.version, v.writer, v.via, v.at, v.expires_at, v.trust::text into v_row
       from pgstate.version v where v.key = get_as_of.key and v.version = v_version;
   end if;
   if v_row.value is null or v_row.expires_at <= v_moment.at then

@@ -49,7 +49,7 @@ begin
       cross join lateral (
         select e.key, case when p.reducer is null then p.value else pgstate._value_at(p.key, p.version) end,
                p.version, p.writer, p.via, p.at, p.expires_at,
-               case when not list_as_of.bookmark then v_cursor end
+               case when not list_as_of.bookmark then v_cursor end, p.trust::text
           from pgstate.entry e
           cross join lateral pgstate._then(e.key, e.version, v_moment.epoch, v_moment.base, v_moment.upto, v_moment.after, v_moment.seq) p
          where e.key >= span.low and e.key < span.high and (v_regex is null or e.key ~ v_regex)
@@ -58,7 +58,7 @@ begin
       ) m
      limit list_as_of."limit";
   if list_as_of.bookmark then
-    return next row(null, null, null, null, null, null, null, v_cursor)::pgstate.past_listed;
+    return next row(null, null, null, null, null, null, null, v_cursor, null)::pgstate.past_listed;
   end if;
 end
 $$;

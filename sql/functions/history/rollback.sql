@@ -83,14 +83,15 @@ begin
       raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts';
     end if;
     select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
-           array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls
+           array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
+           array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
       into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
     v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
     exit when rollback.dry_run or v_failed or v_a.keys is null;
     v_outcome := (
       select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
         from pgstate.write_many(v_a.ops, v_a.keys, v_a.vals, v_a.expects, ttls => v_a.ttls, wake => rollback.wake, "atomic" => true,
-                                agent => rollback.agent) o);
+                                agent => rollback.agent, trusts => v_a.trusts) o);
     select r.key, o.item ->> 2 as code into v_a from jsonb_each(v_outcome) as o (key, item) join unnest(v_rows) r on r.key = o.key
      where o.item ->> 2 is not null order by r.key limit 1;
     if found then

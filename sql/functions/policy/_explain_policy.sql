@@ -13,7 +13,7 @@ begin
       from (values (1, 'reducer', null::jsonb), (2, 'ttl', null), (3, 'keep', '"everything"'),
                    (4, 'value_limit', to_jsonb(p_actor.value_limit)), (5, 'schema', null),
                    (6, 'max_attempts', null), (7, 'backoff', '"00:00:01"'), (8, 'backoff_limit', '"00:05:00"'), (9, 'dead_letter', null),
-                   (10, 'claimed_writes', 'false'), (11, 'guard', '"refuse"')) d (place, setting, value)
+                   (10, 'claimed_writes', 'false'), (11, 'guard', '"refuse"'), (12, 'trust', null)) d (place, setting, value)
       left join lateral (
         select x.value, p.subtree
           from pgstate.policy p
@@ -25,7 +25,7 @@ begin
             ('value_limit', to_jsonb(case when p.value_limit is not null then least(p.value_limit, p_actor.value_limit) end)),
             ('schema', p.schema), ('max_attempts', to_jsonb(p.max_attempts)), ('backoff', to_jsonb(p.backoff)),
             ('backoff_limit', to_jsonb(p.backoff_limit)), ('dead_letter', to_jsonb(p.dead_letter)), ('claimed_writes', to_jsonb(p.claimed_writes)),
-            ('guard', to_jsonb(p.guard))) x (setting, value)
+            ('guard', to_jsonb(p.guard)), ('trust', to_jsonb(p.trust))) x (setting, value)
          where p.subtree = any (v_subtrees) and x.setting = d.setting and x.value is not null
          order by p.nearness desc limit 1) f on true
      order by d.place;

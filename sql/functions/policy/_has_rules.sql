@@ -6,7 +6,7 @@ as $$
 begin
   return exists (
     select from unnest(p_keys) k cross join lateral pgstate._policy_of(k) p
-     where k is not null and num_nonnulls(p.ttl, p.value_limit, p.schema) > 0);
+     where k is not null and num_nonnulls(p.ttl, p.value_limit, p.schema, p.trust) > 0);
 end
 $$;
 comment on function pgstate._has_rules(text[]) is 'Internal: do policies bear on puts of any of these keys?';

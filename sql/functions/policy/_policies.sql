@@ -9,7 +9,7 @@ begin
   return query
     select p.subtree, p.reducer, p.ttl, pgstate._keep_text(p.keep_versions, p.keep_age, p.keep_everything), p.value_limit, p.schema, p.set_by, p.set_at,
            p.max_attempts, p.backoff, p.backoff_limit,
-           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes, p.guard
+           case when v_reach && pgstate._pattern_ranges(p.dead_letter || '/**') then p.dead_letter end, p.claimed_writes, p.guard, p.trust::text
       from pgstate.policy p
      where v_reach && pgstate._pattern_ranges(p.subtree)
      order by p.subtree;

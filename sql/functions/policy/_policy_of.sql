@@ -11,7 +11,8 @@ begin
          nullif((array_agg(p.ttl order by p.nearness desc) filter (where p.ttl is not null))[1], interval '0'),
          (array_agg(p.value_limit order by p.nearness desc) filter (where p.value_limit is not null))[1],
          (array_agg(p.schema order by p.nearness desc) filter (where p.schema is not null))[1],
-         (array_agg(p.guard order by p.nearness desc) filter (where p.guard is not null))[1]
+         (array_agg(p.guard order by p.nearness desc) filter (where p.guard is not null))[1],
+         (array_agg(p.trust order by p.nearness desc) filter (where p.trust is not null))[1]
     into v_policy
     from pgstate.policy p where p.subtree = any (v_subtrees);
   return v_policy;

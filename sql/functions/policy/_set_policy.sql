@@ -1,6 +1,6 @@
 create function pgstate._set_policy(
   p_actor pgstate._actor, p_subtree text, p_reducer text, p_ttl interval, p_keep text, p_value_limit int, p_schema jsonb,
-  p_max_attempts int, p_backoff interval, p_backoff_limit interval, p_dead_letter text, p_claimed_writes boolean, p_guard text
+  p_max_attempts int, p_backoff interval, p_backoff_limit interval, p_dead_letter text, p_claimed_writes boolean, p_guard text, p_trust text
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -12,8 +12,8 @@ begin
   if strpos(p_subtree, '{agent}') > 0 then
     raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
       hint = 'A policy is about keys, whoever writes them: {agent} has no meaning in it.';
-  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard) = 0 then
-    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes or guard',
+  elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard, p_trust) = 0 then
+    raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard or trust',
       hint = 'drop_policy(subtree, settings) takes settings away.';
   elsif p_ttl <> interval '0' and not pgstate._span_ok(p_ttl) then
     raise exception using errcode = 'PS007', message = 'ttl is positive and at most 100 years, or 0 for none';
@@ -68,12 +68,12 @@ begin
 
   perform pgstate._lock_policies();
   insert into pgstate.policy as p (subtree, nearness, reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, set_by, set_at,
-                              max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard)
+                              max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust)
   values (p_subtree,
           case when p_subtree = '**' then 0
                else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
           p_reducer, p_ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything, p_value_limit, p_schema,
-          p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard)
+          p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard, pgstate._trust_named(p_trust))
       on conflict on constraint policy_pkey do update
      set reducer = coalesce(excluded.reducer, p.reducer), ttl = coalesce(excluded.ttl, p.ttl),
          keep_versions = case when p_keep is null then p.keep_versions else excluded.keep_versions end,
@@ -83,10 +83,11 @@ begin
          max_attempts = coalesce(excluded.max_attempts, p.max_attempts), backoff = coalesce(excluded.backoff, p.backoff),
          backoff_limit = coalesce(excluded.backoff_limit, p.backoff_limit), dead_letter = coalesce(excluded.dead_letter, p.dead_letter),
          claimed_writes = coalesce(excluded.claimed_writes, p.claimed_writes), guard = coalesce(excluded.guard, p.guard),
+         trust = coalesce(excluded.trust, p.trust),
          set_by = excluded.set_by, set_at = excluded.set_at;
   perform pgstate._policies_changed(p_subtree, p_keep is not null);
   -- what holds from now on; a schema, which may be long, by its hash
   perform pgstate._audit(p_actor, 'set_policy', p_subtree, (select to_jsonb(p) - '{subtree,nearness,set_by,set_at}'::text[] || jsonb_build_object('schema', encode(sha256(convert_to(p.schema::text, 'UTF8')), 'hex')) from pgstate.policy p where p.subtree = p_subtree));
 end
 $$;
-comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb, int, interval, interval, text, boolean, text) is 'Internal: sets what is given.';
+comment on function pgstate._set_policy(pgstate._actor, text, text, interval, text, int, jsonb, int, interval, interval, text, boolean, text, text) is 'Internal: sets what is given.';

@@ -90,12 +90,13 @@ begin
         from good g
     ), heads as (
       update pgstate.entry e
-         set version = e.version + g.total, value = g.new, writer = v_actor.name, via = session_user, updated_at = v_now, expires_at = g.expires_at
+         set version = e.version + g.total, value = g.new, writer = v_actor.name, via = session_user, updated_at = v_now, expires_at = g.expires_at,
+             trust = case when v_actor.policies then pgstate._capped(v_actor.trust, e.key) else v_actor.trust end
         from news g where e.key = g.key and g.n = g.total
-      returning e.key, e.version
+      returning e.key, e.version, e.trust
     ), recorded as (
-      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
-      select g.key, h.version - g.total + g.n, v_actor.epoch, 'put', g.new, v_actor.name, session_user, v_now, g.expires_at
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
+      select g.key, h.version - g.total + g.n, v_actor.epoch, 'put', g.new, v_actor.name, session_user, v_now, g.expires_at, h.trust
         from news g join heads h on h.key = g.key order by g.key, g.n
     )
     select array_agg(h.version - g.total + g.n order by d.ord) into v_versions

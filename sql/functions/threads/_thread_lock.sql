@@ -10,6 +10,7 @@ declare
   v_entry record;
   v_head pgstate._thread_head;
   v_claim record;
+  v_trust pgstate.trust;
 begin
   for v_try in 1 .. 3 loop
     if (p_actor.readable and p_actor.writable) is true then
@@ -35,9 +36,9 @@ begin
     update pgstate.entry e
        set version = e.version + 1, live = false, value = null, writer = 'pgstate', via = session_user, updated_at = v_head.at,
            expires_at = null, full_version = null
-     where e.key = p_key returning e.version into v_head.version;
-    insert into pgstate.version (key, version, epoch, op, writer, via, at)
-    values (p_key, v_head.version, p_actor.epoch, 'expire', 'pgstate', session_user, v_head.at);
+     where e.key = p_key returning e.version, e.trust into v_head.version, v_trust;
+    insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
+    values (p_key, v_head.version, p_actor.epoch, 'expire', 'pgstate', session_user, v_head.at, v_trust);
     delete from pgstate.claim c where c.key = p_key;
     perform pgstate._detach_threads(array[p_key]);
     v_head.live := false;

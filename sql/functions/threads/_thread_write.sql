@@ -8,6 +8,8 @@ declare
   v_value jsonb := p_value;
   v_ttl interval := p_ttl;
   v_version bigint;
+  v_trust pgstate.trust := p_actor.trust;
+  v_rules pgstate._policy;
 begin
   if v_ttl is not null then
     if v_ttl <> interval '0' then
@@ -20,20 +22,22 @@ begin
     v_ttl := make_interval(secs => (p_head.value ->> 'ttl')::float8);
     v_value := v_value || jsonb_build_object('ttl', p_head.value -> 'ttl');
   end if;
-  if p_actor.policies and v_ttl is null then
-    v_ttl := (pgstate._policy_of(p_key)).ttl;
+  if p_actor.policies then
+    v_rules := pgstate._policy_of(p_key);
+    v_trust := least(v_trust, v_rules.trust);
+    v_ttl := coalesce(v_ttl, v_rules.ttl);
   end if;
   with changed as (
     update pgstate.entry e
        set kind = p_kind, version = p_head.version + 1, live = true, value = v_value, writer = p_actor.name, via = session_user,
            created_at = case when p_head.live then e.created_at else p_head.at end, updated_at = p_head.at,
            expires_at = p_head.at + nullif(v_ttl, interval '0'), priority = case when p_head.live then e.priority else 0 end,
-           not_before = case when p_head.live then e.not_before end, full_version = null
+           not_before = case when p_head.live then e.not_before end, full_version = null, trust = v_trust
      where e.key = p_key
     returning e.version, e.expires_at
   )
-  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
-  select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at from changed c
+  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
+  select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at, v_trust from changed c
   returning version into v_version;
   return v_version;
 end

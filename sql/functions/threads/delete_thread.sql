@@ -8,6 +8,7 @@ declare
   v_head pgstate._thread_head;
   v_out pgstate.written;
   v_done boolean;
+  v_trust pgstate.trust;
 begin
   if v_actor.kept is not null then
     return row(v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, null)::pgstate.written;
@@ -18,10 +19,10 @@ begin
   if v_head.status is null then
     update pgstate.entry e
        set version = v_head.version + 1, live = false, value = null, writer = v_actor.name, via = session_user, updated_at = v_head.at,
-           expires_at = null, full_version = null
-     where e.key = delete_thread.key returning e.version into v_out.version;
-    insert into pgstate.version (key, version, epoch, op, writer, via, at)
-    values (delete_thread.key, v_out.version, v_actor.epoch, 'delete', v_actor.name, session_user, v_head.at);
+           expires_at = null, full_version = null, trust = case when v_actor.policies then pgstate._capped(v_actor.trust, delete_thread.key) else v_actor.trust end
+     where e.key = delete_thread.key returning e.version, e.trust into v_out.version, v_trust;
+    insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
+    values (delete_thread.key, v_out.version, v_actor.epoch, 'delete', v_actor.name, session_user, v_head.at, v_trust);
     delete from pgstate.claim c where c.key = delete_thread.key;
     perform pgstate._drop_thread(delete_thread.key);
   end if;

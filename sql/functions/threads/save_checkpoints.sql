@@ -186,12 +186,13 @@ begin
          set kind = 'thread', version = h.version, live = true, value = h.value, writer = v_actor.name, via = session_user,
              created_at = case when e.value is not null then e.created_at else v_now end, updated_at = v_now, expires_at = h.expires_at,
              priority = case when e.value is not null then e.priority else 0 end,
-             not_before = case when e.value is not null then e.not_before end, full_version = null
+             not_before = case when e.value is not null then e.not_before end, full_version = null, trust = case when v_actor.policies then pgstate._capped(v_actor.trust, e.key) else v_actor.trust end
         from unnest(v_keys, v_heads) as h (key, status, version, value, live, expires_at)
        where e.key = h.key and h.status = 'written'
     )
-    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
-    select n.key, n.version, v_actor.epoch, 'put', n.created, n.value, v_actor.name, session_user, v_now, n.expires_at
+    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
+    select n.key, n.version, v_actor.epoch, 'put', n.created, n.value, v_actor.name, session_user, v_now, n.expires_at,
+           case when v_actor.policies then pgstate._capped(v_actor.trust, n.key) else v_actor.trust end
       from unnest(v_written, v_numbers, v_created, v_values, v_expiries) as n (key, version, created, value, expires_at);
     if save_checkpoints.wake is not true then
       v_done := set_config('pgstate.wake', v_wake, true);

@@ -12,6 +12,7 @@ declare
   v_versions bigint[];
   v_count int := cardinality(p_keys);
   v_values jsonb[];
+  v_trusts pgstate.trust[];
   v_texts text;
   v_ended int;
   v_entries pgstate.entry[];
@@ -27,8 +28,8 @@ begin
   end if;
   begin
     if p_move_tos is not null then
-      select array_agg(coalesce(x.result, x.value) order by x.ord), string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_texts
-        from (select i.ord, i.result,
+      select array_agg(coalesce(x.result, x.value) order by x.ord), array_agg(case when x.result is null then least(x.trust, p_actor.trust) else p_actor.trust end order by x.ord), string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_trusts, v_texts
+        from (select i.ord, i.result, e.trust,
                      case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value
                 from (select u.* from unnest(p_keys, p_results) with ordinality as u (key, result, ord) order by u.key collate "C") i
                 join pgstate.entry e on e.key = i.key and e.value is not null
@@ -44,13 +45,13 @@ begin
     ), ended as (
       update pgstate.entry e
          set version = e.version + 1, live = false, value = null, writer = p_actor.name, via = session_user, updated_at = v_now,
-             expires_at = null, full_version = null
+             expires_at = null, full_version = null, trust = case when p_actor.policies then pgstate._capped(p_actor.trust, e.key) else p_actor.trust end
         from input i
        where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > v_now)
-      returning i.ord, e.key, e.version
+      returning i.ord, e.key, e.version, e.trust
     ), recorded as (
-      insert into pgstate.version (key, version, epoch, op, writer, via, at)
-      select u.key, u.version, p_actor.epoch, 'complete', p_actor.name, session_user, v_now from ended u
+      insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
+      select u.key, u.version, p_actor.epoch, 'complete', p_actor.name, session_user, v_now, u.trust from ended u
     )
     select array_agg(u.version order by u.ord) into v_versions from ended u;
     if cardinality(v_versions) is distinct from v_count then
@@ -67,13 +68,13 @@ begin
     end if;
     if p_move_tos is not null then
       v_entries := array(
-        select row(m.key, null, 'value', v_floor + 1, true, m.value, p_actor.name, session_user, v_now, v_now, null, 0, null, null, null, null, null, null)::pgstate.entry
-          from unnest(p_move_tos, v_values) m (key, value) where m.key is not null order by m.key collate "C");
+        select row(m.key, null, 'value', v_floor + 1, true, m.value, p_actor.name, session_user, v_now, v_now, null, 0, null, null, null, null, null, null, m.trust)::pgstate.entry
+          from unnest(p_move_tos, v_values, v_trusts) m (key, value, trust) where m.key is not null order by m.key collate "C");
       if not pgstate._insert_entries(v_entries, v_floor) then
         raise exception using errcode = 'PS998';
       end if;
-      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at)
-      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now from unnest(v_entries) n;
+      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
+      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now, n.trust from unnest(v_entries) n;
     end if;
   exception when sqlstate 'PS998' then
     return null;

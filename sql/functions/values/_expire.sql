@@ -31,8 +31,8 @@ begin
      set version = e.version + 1, live = false, value = null, writer = 'pgstate', via = session_user, updated_at = v_now, expires_at = null,
          full_version = null
    where e.key = any (v_keys);
-  insert into pgstate.version (key, version, epoch, op, writer, via, at)
-  select e.key, e.version, i.epoch, 'expire', 'pgstate', session_user, v_now
+  insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
+  select e.key, e.version, i.epoch, 'expire', 'pgstate', session_user, v_now, e.trust
     from pgstate.entry e cross join pgstate.install i where e.key = any (v_keys) order by e.key;
   delete from pgstate.claim c where c.key = any (v_keys);
   perform pgstate._detach_threads(v_keys);

@@ -10,9 +10,9 @@ declare
   v_count bigint;
 begin
   insert into pgstate.entry (key, parent, kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,
-                             full_version, tail_count, tail_bytes, full_bytes, full_type)
+                             full_version, tail_count, tail_bytes, full_bytes, full_type, trust)
   select n.key, left(n.key, -strpos(reverse(n.key), '/')), n.kind, n.version, n.live, n.value, n.writer, n.via, n.created_at, n.updated_at, n.expires_at, n.priority, n.not_before,
-         n.full_version, n.tail_count, n.tail_bytes, n.full_bytes, n.full_type
+         n.full_version, n.tail_count, n.tail_bytes, n.full_bytes, n.full_type, n.trust
     from unnest(p_entries) n
       on conflict on constraint entry_pkey do nothing;
   get diagnostics v_count = row_count;

@@ -55,13 +55,13 @@ begin
       select from pgstate.claim c where c.key = any (p_keys) and c.lease_until > v_now limit 1
     ), changed as (
       update pgstate.entry e
-         set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now
+         set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now, trust = least(e.trust, p_actor.trust)
         from unnest(v_changed, v_values) as n (key, value)
        where e.key = n.key and not exists (select from held)
-      returning e.key, e.version, n.value, e.expires_at
+      returning e.key, e.version, n.value, e.expires_at, e.trust
     ), recorded as (
-      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
-      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at from changed c
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
+      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at, c.trust from changed c
     )
     select not exists (select from held) into v_fit;
     if not v_fit then

@@ -35,7 +35,7 @@ begin
        order by u.key collate "C"
     ), updated as (
       update pgstate.entry e
-         set version = e.version + 1, value = i.value, writer = p_actor.name, via = session_user, updated_at = v_now,
+         set version = e.version + 1, value = i.value, writer = p_actor.name, via = session_user, updated_at = v_now, trust = p_actor.trust,
              expires_at = v_now + i.ttl, priority = coalesce(i.priority, e.priority),
              not_before = coalesce(i.not_before, e.not_before), full_version = null
         from input i
@@ -43,8 +43,8 @@ begin
          and (i.expect is null or e.version = i.expect)
       returning i.ord, e.key, e.version, i.value, e.expires_at
     ), recorded as (
-      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
-      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, v_now, u.expires_at
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
+      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, v_now, u.expires_at, p_actor.trust
         from updated u
     )
     select array_agg(case when p_actor.reads @> u.key then u.version end order by u.ord) into v_versions

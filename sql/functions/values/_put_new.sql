@@ -12,9 +12,9 @@ declare
   v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
   v_version bigint;
 begin
-  insert into pgstate.entry as e (key, parent, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before)
+  insert into pgstate.entry as e (key, parent, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before, trust)
   values (p_key, left(p_key, -strpos(reverse(p_key), '/')), v_floor + 1, true, p_value, p_actor.name, session_user, p_now, p_now,
-          p_now + p_ttl, coalesce(p_priority, 0), p_not_before)
+          p_now + p_ttl, coalesce(p_priority, 0), p_not_before, p_actor.trust)
       on conflict on constraint entry_pkey do nothing
   returning e.version into v_version;
   if v_version is null then
@@ -23,8 +23,8 @@ begin
     v_version := pg_sequence_last_value('pgstate.version_floor'::regclass) + 1;
     update pgstate.entry e set version = v_version where e.key = p_key;
   end if;
-  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at)
-  values (p_key, v_version, p_actor.epoch, 'put', true, p_value, p_actor.name, session_user, p_now, p_now + p_ttl);
+  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
+  values (p_key, v_version, p_actor.epoch, 'put', true, p_value, p_actor.name, session_user, p_now, p_now + p_ttl, p_actor.trust);
   return v_version;
 end
 $$;

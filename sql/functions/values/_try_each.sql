@@ -9,7 +9,7 @@
 create function pgstate._try_each(
   p_actor pgstate._actor, p_ops text[], p_keys text[], p_values jsonb[], p_expects bigint[], p_expect_values jsonb[],
   p_ttls interval[], p_tokens bigint[], p_priorities int[], p_not_befores timestamptz[], p_reducers text[],
-  p_return_values boolean[], p_atomic boolean
+  p_return_values boolean[], p_atomic boolean, p_origins pgstate._origin[] default null
 ) returns pgstate.outcome[]
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -28,6 +28,8 @@ declare
   v_threads text[];
   v_now timestamptz;
   v_via text := session_user;
+  v_trust pgstate.trust;
+  v_cap pgstate.trust;
   v_failed boolean;
   s pgstate._slot;
   -- the entry that the loop is at
@@ -77,7 +79,7 @@ begin
            i.ord, i.op, i.key, i.operand, i.expect, i.expect_value, i.ttl, i.token, i.priority, i.not_before, i.reducer,
            i.return_value, i.code, i.readable, e.key is not null, e.kind, coalesce(e.version, 0), coalesce(e.live, false),
            case when e.small then e.value end, e.created_at, e.expires_at, coalesce(e.priority, 0), e.not_before,
-           coalesce(e.small, true), e.full_version, e.tail_count, e.tail_bytes, e.full_bytes, e.full_type)::pgstate._slot)
+           coalesce(e.small, true), e.full_version, e.tail_count, e.tail_bytes, e.full_bytes, e.full_type, e.trust, i.origin_trust, i.origin_meta, i.origin_fault)::pgstate._slot)
     into v_slots
     from (
       select u.*, p_actor.reads @> u.key as readable,
@@ -89,6 +91,7 @@ begin
                       -- blind writes need no right to read, whatever compares or returns does
                       or u.op in ('put', 'merge', 'delete') and u.expect is null and u.expect_value is null
                          and u.token is null and not coalesce(u.return_value, false))) then 'PS010'
+               when u.origin_fault is not null then u.origin_fault
                when u.op in ('put', 'merge') and u.operand is null then 'PS003'
                when u.op in ('put', 'merge') and pg_column_size(u.operand) > p_actor.value_limit then 'PS004'
                when u.op = 'merge' and not pgstate._built_in(u.reducer) and not (u.reducer is null and p_actor.policies) then 'PS005'
@@ -97,8 +100,8 @@ begin
                when u.op is null or u.op not in ('put', 'merge', 'delete', 'complete', 'check', 'exists', 'absent') then 'PS007'
              end as code
         from unnest(p_ops, p_keys, p_values, p_expects, p_expect_values, p_ttls, p_tokens, p_priorities, p_not_befores,
-                    p_reducers, p_return_values) with ordinality
-             as u (op, key, operand, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, ord)
+                    p_reducers, p_return_values, p_origins) with ordinality
+             as u (op, key, operand, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, origin_trust, origin_meta, origin_fault, ord)
        order by u.key collate "C", u.ord
     ) i
     left join lateral (
@@ -138,6 +141,9 @@ begin
     v_op := null;
     v_tail := false;
 
+    if s.origin_fault = 'PS007' and v_code = 'PS007' then
+      v_message := 'trust is external, agent, verified or operator, and a source is a key, or {"key", "version"}, that is there';
+    end if;
     if v_code is null and v_key is distinct from s.key then
       v_key := s.key;
       v_found := s.found;
@@ -160,6 +166,8 @@ begin
       v_tail_bytes := s.tail_bytes;
       v_full_bytes := s.full_bytes;
       v_full_type := s.full_type;
+      v_trust := s.trust;
+      v_cap := p_actor.trust;
       v_created_at := s.created_at;
       v_expires_at := s.expires_at;
       v_priority := s.old_priority;
@@ -173,6 +181,7 @@ begin
       if p_actor.policies then
         v_rules := pgstate._policy_of(v_key);
         v_limit := least(v_limit, v_rules.value_limit);
+        v_cap := least(v_cap, v_rules.trust);
       end if;
       if v_claims is not null and v_live then
         select c.token into v_token from unnest(v_claims) c where c.key = v_key and c.lease_until > v_now;
@@ -305,7 +314,7 @@ begin
         -- what stood here expired before this write: history says so first
         v_version := v_version + 1;
         v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, 'expire', false, null, 'pgstate', v_via,
-                                        v_now, null, null, null)::pgstate.version;
+                                        v_now, null, null, null, v_trust)::pgstate.version;
         v_unclaim := v_unclaim || v_key;
         if s.kind <> 'value' then
           v_threads := v_threads || v_key;
@@ -313,6 +322,8 @@ begin
         v_lapsed := false;
       end if;
       v_version := v_version + 1;
+      -- what is merged in makes nothing more trusted
+      v_trust := least(v_cap, s.origin_trust, case when v_op = 'merge' and v_live then v_trust end);
       v_expires_at := case when v_op = 'put' or not v_live then v_now + coalesce(s.ttl, v_rules.ttl)
                            when v_op = 'merge' then coalesce(v_now + s.ttl, v_expires_at) end;
       if v_op in ('delete', 'complete') then
@@ -328,8 +339,8 @@ begin
         v_not_before := coalesce(s.not_before, v_not_before);
       end if;
       v_versions := v_versions || row(v_key, v_version, p_actor.epoch, null, null, v_op, v_op in ('put', 'merge') and not v_live,
-                                      case when v_tail then s.operand else v_new end, p_actor.name, v_via, v_now, v_expires_at, null,
-                                      case when v_tail then v_reducer end)::pgstate.version;
+                                      case when v_tail then s.operand else v_new end, p_actor.name, v_via, v_now, v_expires_at, s.origin_meta,
+                                      case when v_tail then v_reducer end, v_trust)::pgstate.version;
       v_live := v_op in ('put', 'merge');
       if v_tail then
         v_reducers := v_reducers || v_reducer;
@@ -362,7 +373,7 @@ begin
       v_known := true;
     end if;
     if v_code is not null then
-      if v_code = 'PS010' then
+      if v_code = 'PS010' and s.origin_fault is null then
         v_denied := v_denied || s.key;
       end if;
       v_status := case v_code when 'PS010' then 'denied' else 'invalid' end;
@@ -386,14 +397,14 @@ begin
       if not v_found then
         v_inserts := v_inserts || row(v_key, null, 'value', case when v_writer is null then 0 else v_version end, v_live, v_full, coalesce(v_writer, p_actor.name), v_via,
                                       coalesce(v_created_at, v_now), v_now, v_expires_at, v_priority, v_not_before, v_full_version,
-                                      v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
+                                      v_tail_count, v_tail_bytes, v_full_bytes, v_full_type, coalesce(v_trust, v_cap))::pgstate.entry;
       elsif v_rebased then
         v_updates := v_updates || row(v_key, null, 'value', v_version, v_live, v_full, v_writer, v_via, v_created_at, v_now,
                                       v_expires_at, v_priority, v_not_before, v_full_version,
-                                      v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
+                                      v_tail_count, v_tail_bytes, v_full_bytes, v_full_type, coalesce(v_trust, v_cap))::pgstate.entry;
       else
         v_tails := v_tails || row(v_key, null, null, v_version, null, null, v_writer, v_via, null, v_now, v_expires_at, v_priority,
-                                  v_not_before, v_full_version, v_tail_count, v_tail_bytes, v_full_bytes, v_full_type)::pgstate.entry;
+                                  v_not_before, v_full_version, v_tail_count, v_tail_bytes, v_full_bytes, v_full_type, coalesce(v_trust, v_cap))::pgstate.entry;
       end if;
       v_dirty := false;
     end if;
@@ -421,7 +432,7 @@ begin
        set kind = n.kind, version = n.version, live = n.live, value = n.value, writer = n.writer, via = n.via, created_at = n.created_at,
            updated_at = n.updated_at, expires_at = n.expires_at, priority = n.priority, not_before = n.not_before,
            full_version = n.full_version, tail_count = n.tail_count, tail_bytes = n.tail_bytes, full_bytes = n.full_bytes,
-           full_type = n.full_type
+           full_type = n.full_type, trust = n.trust
       from unnest(v_updates) n
      where e.key = n.key;
   end if;
@@ -430,13 +441,13 @@ begin
     update pgstate.entry e
        set version = n.version, writer = n.writer, via = n.via, updated_at = n.updated_at, expires_at = n.expires_at,
            priority = n.priority, not_before = n.not_before, full_version = n.full_version, tail_count = n.tail_count, tail_bytes = n.tail_bytes, full_bytes = n.full_bytes,
-           full_type = n.full_type
+           full_type = n.full_type, trust = n.trust
       from unnest(v_tails) n
      where e.key = n.key;
   end if;
   if cardinality(v_versions) > 0 then
-    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, reducer)
-    select n.key, n.version, n.epoch, n.op, n.created, n.value, n.writer, n.via, n.at, n.expires_at, n.reducer
+    insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, reducer, meta, trust)
+    select n.key, n.version, n.epoch, n.op, n.created, n.value, n.writer, n.via, n.at, n.expires_at, n.reducer, n.meta, n.trust
       from unnest(v_versions) n;
   end if;
   if cardinality(v_unclaim) > 0 then
@@ -448,5 +459,5 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._try_each(pgstate._actor, text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], boolean) is
+comment on function pgstate._try_each(pgstate._actor, text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], boolean, pgstate._origin[]) is
   'Internal: one try of _write_each().';

@@ -39,14 +39,15 @@ begin
        or not v_row.is_guard and (
             coalesce(v_row.item ->> 'op', '') not in ('put', 'merge', 'delete', 'complete')
             or exists (select from jsonb_object_keys(v_row.item) k where k <> all (case v_row.item ->> 'op'
-                 when 'put' then '{op,key,value,expect,expect_value,ttl,token,priority,not_before}'::text[]
-                 when 'merge' then '{op,key,operand,reducer,ttl,token}'::text[]
+                 when 'put' then '{op,key,value,expect,expect_value,ttl,token,priority,not_before,trust,sources}'::text[]
+                 when 'merge' then '{op,key,operand,reducer,ttl,token,trust,sources}'::text[]
                  when 'delete' then '{op,key,expect,token}'::text[]
                  else '{op,key,token}'::text[] end)))
        -- strict: the casts below take a number, a text and so on, and null is no way to leave a guard open
        or exists (select from jsonb_each(v_row.item) f where
             f.key in ('version', 'token', 'expect', 'priority') and (jsonb_typeof(f.value) <> 'number' or f.value::text !~ '^[0-9-]{1,18}$')
-            or f.key in ('reducer', 'not_before') and jsonb_typeof(f.value) <> 'string'
+            or f.key in ('reducer', 'not_before', 'trust') and jsonb_typeof(f.value) <> 'string'
+            or f.key = 'sources' and jsonb_typeof(f.value) <> 'array'
             or f.key = 'ttl' and jsonb_typeof(f.value) not in ('string', 'number'))
     then
       raise exception using errcode = 'PS007', message = format('invalid %s %s', case when v_row.is_guard then 'guard' else 'operation' end, left(v_row.item::text, 200)),
@@ -87,7 +88,9 @@ begin
              array_agg((r.item ->> 'token')::bigint order by r.ord) as tokens,
              array_agg((r.item ->> 'priority')::int order by r.ord) as priorities,
              array_agg((r.item ->> 'not_before')::timestamptz order by r.ord) as not_befores,
-             array_agg(r.item ->> 'reducer' order by r.ord) as reducers
+             array_agg(r.item ->> 'reducer' order by r.ord) as reducers,
+             array_agg(r.item ->> 'trust' order by r.ord) as trusts, array_agg(r.item -> 'sources' order by r.ord) as sources,
+             bool_or(r.item ?| '{trust,sources}') as derived
         into v_a
         from jsonb_array_elements(v_rows) with ordinality as r (item, ord);
     exception when data_exception then
@@ -96,7 +99,8 @@ begin
     select jsonb_agg(pgstate._pack(o) order by o.ord), bool_or(o.watched) into v_outcome, v_watched
       from pgstate.write_many(coalesce(v_a.ops, '{}'), coalesce(v_a.keys, '{}'), v_a.vals, v_a.expects, v_a.expect_values, v_a.ttls,
                               v_a.tokens, v_a.priorities, v_a.not_befores, v_a.reducers, wake => apply.wake, "atomic" => true,
-                              agent => apply.agent) o;
+                              agent => apply.agent, trusts => case when v_a.derived then v_a.trusts end,
+                              sources => case when v_a.derived then v_a.sources end) o;
     -- a refused row is an error of the call
     select r.item ->> 'key' as key, o.item ->> 2 as code, case o.item ->> 2 when 'PS009' then pgstate._secret_rule(r.item::text) end as rule into v_row
       from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)

@@ -18,7 +18,7 @@ begin
   end if;
   return query
     select v.key, v.version, v.op::text,
-           case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end, v.writer, v.via, v.at, v.expires_at, v.created
+           case when v.reducer is null then v.value else pgstate._value_at(v.key, v.version) end, v.writer, v.via, v.at, v.expires_at, v.created, v.trust::text
       from pgstate.version v
      where v.key = history.key and v.version < v_before
      order by v.version desc limit history."limit";

@@ -6,7 +6,8 @@ create function pgstate.write_many(
   ttls interval[] default null, tokens bigint[] default null, priorities int[] default null,
   not_befores timestamptz[] default null, reducers text[] default null, return_values boolean[] default null,
   op_ids text[] default null, lane uuid default null, turn bigint default null, wake boolean default true,
-  "atomic" boolean default false, lock_timeout text default null, agent text default null
+  "atomic" boolean default false, lock_timeout text default null, agent text default null,
+  trusts text[] default null, sources jsonb[] default null
 ) returns setof pgstate.outcome
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -20,6 +21,7 @@ declare
   v_states text[];
   v_requests text[];
   v_versions bigint[];
+  v_origins pgstate._origin[];
   v_written text[];
   v_watched boolean;
   v_wake text;
@@ -32,7 +34,8 @@ begin
           coalesce(cardinality(write_many.expect_values), v_count), coalesce(cardinality(write_many.ttls), v_count),
           coalesce(cardinality(write_many.tokens), v_count), coalesce(cardinality(write_many.priorities), v_count),
           coalesce(cardinality(write_many.not_befores), v_count), coalesce(cardinality(write_many.reducers), v_count),
-          coalesce(cardinality(write_many.return_values), v_count), coalesce(cardinality(write_many.op_ids), v_count)])
+          coalesce(cardinality(write_many.return_values), v_count), coalesce(cardinality(write_many.op_ids), v_count), coalesce(cardinality(write_many.trusts), v_count),
+          coalesce(cardinality(write_many.sources), v_count)])
   then
     raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
   elsif v_count = 0 then
@@ -61,11 +64,13 @@ begin
 
   if write_many.op_ids is not null then
     v_requests := array(
-      select jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, u.ttl, u.token, u.priority, u.not_before, u.reducer,
-                               u.return_value)::text
+      select (jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, u.ttl, u.token, u.priority, u.not_before, u.reducer,
+                               u.return_value)
+              || case when num_nonnulls(u.trust, u.sources) > 0 then jsonb_build_array(u.trust, u.sources) else '[]' end)::text
         from unnest(v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values, write_many.ttls,
-                    write_many.tokens, write_many.priorities, write_many.not_befores, write_many.reducers, write_many.return_values)
-             with ordinality as u (op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, ord)
+                    write_many.tokens, write_many.priorities, write_many.not_befores, write_many.reducers, write_many.return_values,
+                    write_many.trusts, write_many.sources)
+             with ordinality as u (op, key, value, expect, expect_value, ttl, token, priority, not_before, reducer, return_value, trust, sources, ord)
        order by u.ord);
     v_states := pgstate._op_begin(v_actor, write_many.op_ids, v_requests);
     if 'known' = any (v_states) then
@@ -78,7 +83,9 @@ begin
     end loop;
   end if;
 
-  if v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
+  if write_many.trusts is not null or write_many.sources is not null then
+    v_origins := pgstate._origins(v_actor, write_many.trusts, write_many.sources);
+  elsif v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
      and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true
      -- together: a regular expression costs as much for one value as for a kilobyte of them
      and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
@@ -97,7 +104,7 @@ begin
   if v_versions is null then
     v_out := pgstate._write_each(v_actor, v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values,
                                  write_many.ttls, write_many.tokens, write_many.priorities, write_many.not_befores,
-                                 write_many.reducers, write_many.return_values, write_many."atomic");
+                                 write_many.reducers, write_many.return_values, write_many."atomic", v_origins);
   end if;
   if write_many.wake is not true then
     v_done := set_config('pgstate.wake', v_wake, true);
@@ -151,5 +158,5 @@ begin
   end if;
 end
 $$;
-comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], text[], uuid, bigint, boolean, boolean, text, text) is
-  'Writes any number of rows in one statement: ops is put, merge, delete or complete for each key, the other arrays run alongside and may be null. One outcome per row, in order; a refused row (code, message) harms no other. A key may occur several times. atomic: all or nothing. lock_timeout as in write_one().';
+comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], text[], uuid, bigint, boolean, boolean, text, text, text[], jsonb[]) is
+  'Writes any number of rows in one statement: ops is put, merge, delete or complete for each key, the other arrays run alongside and may be null. One outcome per row, in order; a refused row (code, message) harms no other. A key may occur several times. atomic: all or nothing. trusts: the most that a value is to be trusted; sources: for each an array of what it derives from, keys or {"key", "version"}, which the caller must be able to read and whose trust it does not exceed. lock_timeout as in write_one().';

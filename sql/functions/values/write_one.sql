@@ -9,7 +9,8 @@ create function pgstate.write_one(
   op text, key text, value jsonb default null, expect bigint default null, expect_value jsonb default null,
   ttl interval default null, token bigint default null, priority int default null, not_before timestamptz default null,
   reducer text default null, return_value boolean default null, op_id text default null, lane uuid default null,
-  turn bigint default null, wake boolean default true, lock_timeout text default null, agent text default null
+  turn bigint default null, wake boolean default true, lock_timeout text default null, agent text default null,
+  trust text default null, sources jsonb default null
 ) returns pgstate.outcome
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -34,7 +35,7 @@ begin
            || set_config('pgstate.wake', case when write_one.wake then v_wake else 'off' end, true);
   end if;
   if write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
-     and write_one.return_value is null and write_one.op_id is null and v_actor.writable
+     and write_one.return_value is null and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable
      and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
      and (' ' || write_one.key || ' ' || write_one.value::text) !~ pgstate._secret_hint()
      and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
@@ -60,20 +61,20 @@ begin
       v_now := pgstate._now();
       with changed as (
         update pgstate.entry e
-           set version = e.version + 1, value = write_one.value, writer = v_actor.name, via = session_user, updated_at = v_now,
+           set version = e.version + 1, value = write_one.value, writer = v_actor.name, via = session_user, updated_at = v_now, trust = v_actor.trust,
                expires_at = v_now + write_one.ttl, priority = coalesce(write_one.priority, e.priority),
                not_before = coalesce(write_one.not_before, e.not_before), full_version = null
          where e.key = write_one.key and (e.expires_at is null or e.expires_at > v_now)
            and not exists (select from pgstate.claim c where c.key = write_one.key and c.lease_until > v_now)
         returning e.version, e.expires_at
       )
-      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at)
-      select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
+      select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at, v_actor.trust
         from changed c
       returning version into v_version;
     end if;
   elsif write_one.op = 'complete' and write_one.token is not null and write_one.expect is null and write_one.return_value is null
-        and write_one.op_id is null and v_actor.writable and v_actor.readable then
+        and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable and v_actor.readable then
     -- likewise: the claim is ended in the statement that asks whether it is the caller's
     select e.version into v_version
       from pgstate.entry e where e.key = write_one.key and e.value is not null and e.kind = 'value' for no key update;
@@ -89,13 +90,13 @@ begin
       ), changed as (
         update pgstate.entry e
            set version = e.version + 1, live = false, value = null, writer = v_actor.name, via = session_user, updated_at = v_now,
-               expires_at = null, full_version = null
+               expires_at = null, full_version = null, trust = case when v_actor.policies then pgstate._capped(v_actor.trust, write_one.key) else v_actor.trust end
           from ended n
          where e.key = n.key and (e.expires_at is null or e.expires_at > v_now)
-        returning e.version
+        returning e.version, e.trust
       )
-      insert into pgstate.version (key, version, epoch, op, writer, via, at)
-      select write_one.key, c.version, v_actor.epoch, 'complete', v_actor.name, session_user, v_now from changed c
+      insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
+      select write_one.key, c.version, v_actor.epoch, 'complete', v_actor.name, session_user, v_now, c.trust from changed c
       returning version into v_version;
     end if;
   end if;
@@ -110,7 +111,9 @@ begin
       from pgstate.write_many(array[write_one.op], array[write_one.key], array[write_one.value], array[write_one.expect],
              array[write_one.expect_value], array[write_one.ttl], array[write_one.token], array[write_one.priority],
              array[write_one.not_before], array[write_one.reducer], array[write_one.return_value],
-             case when write_one.op_id is not null then array[write_one.op_id] end, wake => write_one.wake, agent => write_one.agent) o;
+             case when write_one.op_id is not null then array[write_one.op_id] end, wake => write_one.wake, agent => write_one.agent,
+             trusts => case when write_one.trust is not null then array[write_one.trust] end,
+             sources => case when write_one.sources is not null then array[write_one.sources] end) o;
     if write_one.lane is not null then
       v_done := pgstate._lane_end(write_one.lane, write_one.turn, jsonb_build_array(pgstate._pack(v_out)));
     end if;
@@ -121,5 +124,5 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text, text) is
+comment on function pgstate.write_one(text, text, jsonb, bigint, jsonb, interval, bigint, int, timestamptz, text, boolean, text, uuid, bigint, boolean, text, text, text, jsonb) is
   'One write: op is put, merge, delete or complete, the rest as in write_many(). A refused write is an outcome with code and message, not an error. wake null: watchers are woken in this transaction when no other is writing, which watched null tells, and are left to the caller as with wake false else. lock_timeout is set for the rest of the transaction, for clients that have other writes waiting: 55P03.';
