@@ -152,7 +152,7 @@ class Scene:
         ]
         if (used := self.used()) > (core.hub._task is not None and not core.hub._task.done()):
             left.append(f"{used} connections")
-        for (kind, _), queue in core._queues.items():
+        for (kind, *_), queue in core._queues.items():
             if len(queue._idle) != queue._lanes or len(queue._side) != queue._side_room._value:
                 left.append(f"lanes of {kind}: {queue._idle} {queue._side}")
             if places := (queue._waiting, queue._given, queue._apart):

@@ -175,7 +175,9 @@ def test_settings_and_role_of_the_transaction_are_as_before(empty: Callable[[], 
 
 
 def test_the_revision_in_readme(application: Make) -> None:
-    (snippet,) = re.findall(r"^```py\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (snippet,) = re.findall(
+        r"^```py\n(from alembic .*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     own = application()
     own.add(snippet.replace('"6c0e"', '"orders"'))
     own.upgrade()

@@ -38,6 +38,7 @@ drop type pgstate.quota_row, pgstate._used;
 alter table pgstate.reach drop column quota;
 alter table pgstate.login drop column quota;
 alter type pgstate._actor drop attribute quota;
+comment on type pgstate._actor is 'Internal: the acting agent with its cached rights; in a write also whether its lane is ready, or what the lane kept; horizon for reads of the feed.';
 -- Trust.
 alter table pgstate.version drop column trust;
 comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time.';

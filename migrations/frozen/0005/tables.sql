@@ -151,6 +151,7 @@ comment on column pgstate.group_member.added_at is 'When it was added.';
 
 -- Quotas.
 alter type pgstate._actor add attribute quota boolean;
+comment on type pgstate._actor is 'Internal: the acting agent with its cached rights; in a write also whether its lane is ready, or what the lane kept, in other calls whether the installation is where it was (not restored) in place of that; horizon for reads of the feed.';
 alter table pgstate.reach add column quota boolean not null default false;
 alter table pgstate.login add column quota boolean not null default false;
 comment on column pgstate.reach.quota is 'There is a quota: without one, writes need not look for it.';
