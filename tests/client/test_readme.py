@@ -48,7 +48,7 @@ async def test_sql_snippets(admin: asyncpg.Connection, login_name: Callable[[str
 def scripts(login_name: Callable[[str], str]) -> list[str]:
     """The SQL snippets, with names for roles that no other test uses."""
     found = blocks("sql")
-    assert len(found) == 8
+    assert len(found) == 9
     for name in ("writer_login", "app_server", "eve"):
         own = login_name(name)
         found = [script.replace(name, own) for script in found]

@@ -3544,7 +3544,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
-  v_trust pgstate.trust := pgstate._trust_named(p_trust);
+  v_trust pgstate.trust;
   v_entry record;
   v_now timestamptz;
   v_value jsonb;
@@ -3552,6 +3552,7 @@ declare
   v_out pgstate.written;
 begin
   perform pgstate._check_admin(p_actor, p_key);
+  v_trust := pgstate._trust_named(p_trust);
   if v_trust is null or p_version is null then
     raise exception using errcode = 'PS007', message = 'endorsing takes a version and a trust';
   elsif v_trust > p_actor.trust then
