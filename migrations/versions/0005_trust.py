@@ -23,7 +23,7 @@ LOSSES: list[tuple[str, str]] = [
     ("gateways that take tickets alone: they take names again", "select count(*) from pgstate.login where tickets"),
     ("quotas", "select count(*) from pgstate.quota"),
     ("groups of agents, with what they were granted", "select count(*) from pgstate.agent where grouping"),
-    ("trust of versions, but for what an agent writes", "select count(*) from pgstate.version where trust <> 'agent'"),
+    ("trust of versions, where it is not agent", "select count(*) from pgstate.version where trust <> 'agent'"),
     ("trust of agents", "select count(*) from pgstate.agent where trust <> 'agent' and not root"),
     ("policies about trust", "select count(*) from pgstate.policy where trust is not null"),
     ("credentials that agents may have resolved", "select count(*) from pgstate.credential_grant"),

@@ -23,7 +23,8 @@ def test_what_would_be_lost_is_named(empty: Callable[[], Database]) -> None:
     before = dump(database)
     ((points,),) = database.sql("select count(*) from pgstate.feed_point")
     past = (
-        rf"entries of the audit trail \(2\), policies \(1\), points of the past, by which times are known \({points}\)"
+        rf"entries of the audit trail \(2\), trust of versions, where it is not agent \(4\), policies \(1\), "
+        rf"points of the past, by which times are known \({points}\)"
     )
     for target, lost in {
         "0001": past,
