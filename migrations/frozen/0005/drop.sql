@@ -1,6 +1,50 @@
 -- Back to 0004.
 set local role pgstate_owner;
 
+-- Views that have fewer columns there, and that clear.sql has left since something of yours stands on them or was granted
+-- on them. Columns cannot be taken from a view: it is made anew, with what was granted; what stands on it would go along.
+do $views$
+declare
+  v_view record;
+  v_object text;
+  v_grants text[];
+begin
+  for v_view in
+    select c.oid, c.oid::regclass::text as name, n.columns, c.relacl, c.relowner
+      from (values ('entries', '{trust}'::text[]), ('versions', '{trust}'), ('activity', '{trust}'), ('agents', '{trust}'),
+                   ('grants', '{deny,until}'), ('policies', '{guard,trust}')) n (name, columns)
+      join pg_class c on c.relname = n.name and c.relnamespace = 'pgstate'::regnamespace and c.relkind = 'v'
+  loop
+    select coalesce(r.ev_class::regclass::text, pg_describe_object(d.classid, d.objid, d.objsubid)) into v_object
+      from pg_depend d
+      join pg_class c on c.oid = v_view.oid
+      left join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+     where d.deptype = 'n' and (d.refclassid, d.refobjid) in (('pg_class'::regclass, c.oid), ('pg_type'::regclass, c.reltype))
+       and r.ev_class is distinct from c.oid
+     limit 1;
+    if v_object is not null then
+      raise exception using errcode = 'dependent_objects_still_exist',
+        message = format('%s has fewer columns in 0004, and %s stands on it', v_view.name, v_object),
+        hint = 'Drop what stands on it, go back, and make it anew.';
+    end if;
+    v_grants := array(
+      select format('grant %s on %s to %s%s', a.privilege_type, v_view.name,
+                    case a.grantee when 0 then 'public' else a.grantee::regrole::text end, case when a.is_grantable then ' with grant option' else '' end)
+        from aclexplode(v_view.relacl) a where a.grantee <> v_view.relowner);
+    execute (
+      select format('create view pgstate._made_anew as select %s', string_agg(format('null::%s%s as %I', format_type(a.atttypid, a.atttypmod),
+               case when a.attcollation <> t.typcollation then ' collate ' || a.attcollation::regcollation::text end, a.attname), ', ' order by a.attnum))
+        from pg_attribute a join pg_type t on t.oid = a.atttypid
+       where a.attrelid = v_view.oid and a.attnum > 0 and a.attname <> all (v_view.columns));
+    execute format('drop view %s', v_view.name);
+    execute format('alter view pgstate._made_anew rename to %I', split_part(v_view.name, '.', 2));
+    foreach v_object in array v_grants loop
+      execute v_object;
+    end loop;
+  end loop;
+end
+$views$;
+
 -- The audit trail.
 drop table pgstate.audit_pending, pgstate.audit_link, pgstate.audit_chain, pgstate.audit;
 drop type pgstate.audit_row, pgstate.audit_checked;
