@@ -14,7 +14,7 @@ begin
       union all
       select 'type', 2, t.oid, t.typowner
         from pg_catalog.pg_type t left join pg_catalog.pg_class c on c.oid = t.typrelid
-       where t.typnamespace = 'pgstate'::pg_catalog.regnamespace and (t.typtype in ('d', 'r') or c.relkind = 'c')
+       where t.typnamespace = 'pgstate'::pg_catalog.regnamespace and (t.typtype in ('d', 'r', 'e') or c.relkind = 'c')
       union all
       select 'routine', 3, p.oid, p.proowner from pg_catalog.pg_proc p where p.pronamespace = 'pgstate'::pg_catalog.regnamespace
       union all

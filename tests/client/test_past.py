@@ -231,7 +231,7 @@ def test_get_and_ls_as_of(pg: Callable[..., Result], clock: Clock, database: Dat
     assert (shown["version"], shown["value"], set(shown)) == (
         1,
         1,
-        {"key", "version", "value", "writer", "via", "updated_at", "expires_at"},
+        {"key", "version", "value", "writer", "via", "updated_at", "expires_at", "trust"},
     )
     missing = pg("get", "a/2", "--as-of", cursor)
     assert (missing.code, missing.err) == (3, "error: a/2 did not exist then\n")

@@ -44,7 +44,7 @@ async def test_policies_are_set_seen_explained_and_dropped(state: State, agent: 
         PolicySetting("reducer", "append", "a/**"), PolicySetting("ttl", "none", "a/b"), PolicySetting("keep", "3 versions", "a/b"),
         PolicySetting("value_limit", 1000, "a/**"), PolicySetting("schema", Finding.model_json_schema(), "a/b"),
         PolicySetting("max_attempts", 5, "a/**"), PolicySetting("backoff", "00:00:02", "a/**"), PolicySetting("backoff_limit", "00:05:00", None),
-        PolicySetting("dead_letter", "dead", "a/b"), PolicySetting("claimed_writes", True, "a/b"), PolicySetting("guard", "refuse", None),
+        PolicySetting("dead_letter", "dead", "a/b"), PolicySetting("claimed_writes", True, "a/b"), PolicySetting("guard", "refuse", None), PolicySetting("trust", None, None),
     ]  # fmt: skip
     await state.drop_policy("a/b", ["ttl"])
     assert (await state.explain_policy("a/b"))[1] == PolicySetting("ttl", "00:01:00", "a/**")
@@ -178,14 +178,14 @@ def test_policies_in_the_shell(ok: Callable[..., str], dsn: str) -> None:
     assert (
         ok("policy", "ls")
         == ok("policy")
-        == 'a/**\tadd\t90.0\t100 versions\t\t\t\t\t\na/b\t\t\t\t500\t{"type":"number"}\t\t\tredact\n'
+        == 'a/**\tadd\t90.0\t100 versions\t\t\t\t\t\t\na/b\t\t\t\t500\t{"type":"number"}\t\t\tredact\t\n'
     )
     (wide, near) = lines(ok("policy", "ls", "--json"))
     assert (wide["set_by"], wide["schema"], near["schema"]) == ("admin", None, {"type": "number"})
     assert ok("policy", "explain", "a/b").splitlines() == [
         'reducer\t"add"\ta/**', 'ttl\t"00:01:30"\ta/**', 'keep\t"100 versions"\ta/**', "value_limit\t500\ta/b",
         'schema\t{"type":"number"}\ta/b', "max_attempts\t\t", 'backoff\t"00:00:01"\t', 'backoff_limit\t"00:05:00"\t',
-        "dead_letter\t\t", "claimed_writes\tfalse\t", 'guard\t"redact"\ta/b',
+        "dead_letter\t\t", "claimed_writes\tfalse\t", 'guard\t"redact"\ta/b', "trust\t\t",
     ]  # fmt: skip
     ok("policy", "rm", "a/**", "ttl", "keep")
     assert lines(ok("policy", "explain", "a/b", "--json"))[1] == {"setting": "ttl", "value": None, "subtree": None}

@@ -113,6 +113,8 @@ CALLS: dict[str, Call] = {
     "set_audit_chain": lambda s, _: s.set_audit_chain("k/**"),
     "set_login": lambda s, _: s.set_login("alice", None),
     "set_policy": lambda s, _: s.set_policy("k/**", ttl=3),
+    "set_trust": lambda s, _: s.set_trust("alice", "verified"),
+    "endorse": lambda s, _: s.endorse("k", 1, "verified"),
     "set_quota": lambda s, _: s.set_quota("alice", entries=3),
     "set_search": lambda s, _: s.set_search("k/**"),
     "set_vectors": lambda s, _: s.set_vectors(_TEXT, [[1.0, 2.0, 3.0]]),
