@@ -37,9 +37,9 @@ language plpgsql stable as $$
 declare
   v_actor pgstate._actor;
 begin
-  select 1, 'admin', i.epoch, i.value_limit, i.identity, true, true, true, i.policies, '{(,)}', '{(,)}'
+  select 1, 'admin', i.epoch, i.value_limit, i.identity, true, true, true, i.policies, '{(,)}', '{(,)}', 'operator'
     into v_actor.id, v_actor.name, v_actor.epoch, v_actor.value_limit, v_actor.identity, v_actor.readable,
-         v_actor.writable, v_actor.lane_ready, v_actor.policies, v_actor.reads, v_actor.writes
+         v_actor.writable, v_actor.lane_ready, v_actor.policies, v_actor.reads, v_actor.writes, v_actor.trust
     from pgstate.install i;
   return v_actor;
 end
