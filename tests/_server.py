@@ -83,6 +83,8 @@ class Cluster(Throwaway):
         self.start()
 
     def remove(self) -> None:
+        # A killed postmaster leaves a System V memory segment behind, of which a machine has 4,096 for all that ever run.
+        self.stop("immediate")
         self.kill()
         super().remove()
 

@@ -18,6 +18,7 @@ SUMS = {
     "0002": "3815d169e6f1d0ff75f922e89f3e2fd8a1bd0986cb11cb0ba37aca20dc4cf218",
     "0003": "8ca453f65057fcf41ccf5c20033e268f5f3ebff9a145c8c78e693e2a1b0826c0",
     "0004": "bbbde580552786757ab5954b741b2cf6aeb8afd5cfacaf3cda2b6af11d07fa53",
+    "0005": "11c0121acd557d987bd37b803bb3cafa4154381fb23e8fa354aa72db1c22ce20",
 }
 RELEASED = sorted(SUMS)
 
@@ -77,8 +78,8 @@ def _shape_of(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     if "error" in before or "error" in now:
         return now
     count = len(before["columns"])
-    if before["function"] == "explain_policy":
-        # a row for each setting, of which later revisions have more
+    if before["function"] in ("explain_policy", "harden"):
+        # a row for each setting, of which later revisions have more; and notes, of which earlier servers need more
         now = {**now, "rows": now["rows"][: len(before["rows"])]}
     return {**now, "columns": now["columns"][:count], "rows": [row[:count] for row in now["rows"]]}
 

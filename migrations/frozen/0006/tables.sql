@@ -1,0 +1,2 @@
+-- From 0005.
+set local role pgstate_owner;
