@@ -46,9 +46,11 @@ from pgstate.types import (
     HeldClaim,
     Info,
     Maintained,
+    OpenTransaction,
     Page,
     Policy,
     PolicySetting,
+    Quarantined,
     Quota,
     Result,
     RolledBack,
@@ -435,6 +437,43 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """Signs tickets with a new key from now on. Those that are about are taken for `grace` seconds yet; 0 ends
         them at once. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
         self._run(self._its.rotate_ticket_keys(grace))
+
+    def suspend_agent(self, agent: str) -> builtins.list[OpenTransaction]:
+        """Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile,
+        until `resume_agent`. Its claims are given back, and its watches get nothing more. Returns the
+        transactions that it has under way, or a gateway of its has, which may still commit. Raises
+        InvalidArgument (no such agent, the administrator, the caller itself), AccessDenied (needs admin on
+        everything)."""
+        return self._run(self._its.suspend_agent(agent))
+
+    def resume_agent(self, agent: str) -> None:
+        """Lets a suspended agent act again, with the grants that it has by now. What `quarantine` did stays. Raises
+        InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(self._its.resume_agent(agent))
+
+    def quarantine(
+        self,
+        agent: str,
+        since: str | datetime,
+        *,
+        rollback: bool = False,
+        force: bool = False,
+        dry_run: bool = False,
+        wait: Seconds = 10,
+    ) -> builtins.list[Quarantined]:
+        """Answers to an agent that has been taken over `since` a time or a cursor, and returns what was done.
+
+        It is suspended, as by `suspend_agent`, at once; what it has under way is waited for, up to `wait`
+        seconds. Then what it wrote since, and is still there of that, becomes trusted as external, so that nobody
+        gets it who asks for a `min_trust`; with `rollback` it is undone, as by `rollback(writer=agent)`: all or
+        nothing, and entries that others wrote too come back as conflict and are only not trusted, unless `force`.
+        What is left to you is told: versions of others that name its writes as their sources, threads and runs in
+        which it recorded, and transactions that are still open: end them, and call again, which does the rest.
+        With `dry_run` nothing is done.
+
+        Raises InvalidArgument, NotRecorded (nothing was recorded by that time), CursorInvalid, CursorExpired,
+        AccessDenied (needs admin on everything)."""
+        return self._run(self._its.quarantine(agent, since, rollback=rollback, force=force, dry_run=dry_run, wait=wait))
 
     def audit(
         self,
