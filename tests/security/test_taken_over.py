@@ -7,7 +7,8 @@ import json
 import pytest
 
 from _secrets import SECRETS
-from conftest import Database
+from _server import SUPERUSER
+from conftest import Clock, Database
 from security._calls import outcome
 from sql._caller import Caller, MakeAgent, refused, seconds
 
@@ -152,6 +153,29 @@ async def test_secrets_in_keys_and_names(root: Caller, attacker: MakeAgent, data
     for (table,) in tables:
         held = str(database.sql(f"select t::text from {table} t where t::text !~ 'rw/off/'"))
         assert TOKEN not in held, table
+
+
+@pytest.mark.core
+async def test_an_open_transaction_holds_up_no_other_s_expiry(
+    root: Caller, attacker: MakeAgent, session: MakeAgent, clock: Clock
+) -> None:
+    """Each client asks for it once a second, and whoever has asked in a transaction of its own keeps what it did locked."""
+    await root("put", "a/1", 1, op_id="old")
+    await clock.advance(8 * 86400)
+    await root("put", "a/2", 1, ttl=seconds(1))
+    await clock.advance(5)
+    mallory = await attacker("mallory", "read rw/**")
+    holding = mallory.transaction()
+    await holding.start()
+    await mallory.execute("select pgstate.expire()")
+    other = await session()
+    await other.execute("set lock_timeout = '1s'")
+    await other.execute("select pgstate.expire()")
+    await holding.rollback()
+    await other.execute("select pgstate.expire()")
+    inside = await session(SUPERUSER)
+    assert await inside.fetchval("select count(*) from pgstate.op") == 0
+    assert [row["op"] for row in await root.rows("history", "a/2")] == ["expire", "put"]
 
 
 @pytest.mark.parametrize("mode", ["redact", "refuse"])
