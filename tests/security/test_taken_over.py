@@ -156,6 +156,49 @@ async def test_secrets_in_keys_and_names(root: Caller, attacker: MakeAgent, data
 
 
 @pytest.mark.core
+@pytest.mark.parametrize("taken", ["right", "suspended", "dropped", "delegation", "member"])
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_no_older_snapshot_keeps_a_right_to_write(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, taken: str, isolation: str
+) -> None:
+    """What was there when its transaction began it may read on, and write nothing more, nor give it to others."""
+    rights = ["read rw/**", "write rw/**", "admin **"]
+    alone = await agent("mallory", *(rights if taken != "member" else []))
+    await agent("eve")
+    await root("create_group", "crew")
+    for right in rights:
+        await root("grant_access", "crew", right.split(" ")[1], right.split(" ")[0])
+    if taken == "member":
+        await root("add_to_group", "crew", "mallory")
+    through = await gateway("mallory")
+    await through.execute("select set_config('pgstate.agent', 'mallory', false)")
+    login = await through.fetchval("select session_user::text")
+    await root("save_checkpoint", "rw/t", ["a"], ["json"], [b"1"], id="c1")
+    for caller in (alone, through) if taken != "delegation" else (through,):
+        await caller.execute(f"begin isolation level {isolation}")
+        assert (await caller("put", f"rw/{caller.pid}", 1))["status"] == "ok"
+        await caller.execute("set lock_timeout = '2s'")
+    calls = {
+        "right": ("revoke_access", "mallory", "rw/**", "write"), "suspended": ("suspend_agent", "mallory"), "dropped": ("drop_agent", "mallory"),
+        "delegation": ("undelegate", login, "mallory"), "member": ("remove_from_group", "crew", "mallory"),
+    }  # fmt: skip
+    # held up by none of what it has under way
+    await root.execute("set lock_timeout = '2s'")
+    await root.rows(*calls[taken])
+    for caller in (alone, through) if taken != "delegation" else (through,):
+        for call in (
+            "put('rw/new', '1')", "claim('rw/t', '1 h')", "grant_access('eve', '**', 'admin')", "set_policy('rw/**', guard => 'off')",
+            r"save_checkpoint('rw/t', '{a}', '{json}', array['2'::bytea])", r"put_writes('rw/t', 'c1', 't', '{0}', '{a}', '{json}', array['1'::bytea])",
+        ):  # fmt: skip
+            await caller.execute("savepoint before")
+            await caller.refuses("40001", call)
+            await caller.execute("rollback to before")
+        assert [row["key"] for row in await caller.rows("list", "rw/t")] == ["rw/t"]
+        await caller.execute("rollback")
+        await caller.refuses("PS010", "put('rw/new', '1')")
+
+
+@pytest.mark.core
 async def test_an_open_transaction_holds_up_no_other_s_expiry(
     root: Caller, attacker: MakeAgent, session: MakeAgent, clock: Clock
 ) -> None:

@@ -124,6 +124,29 @@ end
 $$;
 comment on function pgstate._deny() is 'Internal: raises PS010.';
 
+-- functions/access/_check_rights_seen.sql
+-- Under REPEATABLE READ the snapshot may be older than a revocation, and whoever is to write nothing more could go on for as
+-- long as its transaction does: 40001 if anything that says what the actor may do has changed since. The locks that tell are
+-- given back at once, and not waited for: nobody holds up its own end.
+create function pgstate._check_rights_seen(p_agent_id int) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if current_setting('transaction_read_only') = 'on' then
+    return;
+  end if;
+  begin
+    perform from pgstate.login l where l.login = session_user::text for share skip locked;
+    perform from pgstate.reach r where r.agent_id = p_agent_id for share skip locked;
+    perform from pgstate.delegation d where d.login = session_user::text and d.agent_id = p_agent_id for share skip locked;
+    raise exception using errcode = 'PS998';
+  exception when sqlstate 'PS998' then
+    null;
+  end;
+end
+$$;
+comment on function pgstate._check_rights_seen(int) is 'Internal: 40001 if the transaction''s snapshot does not show the actor''s rights as they are.';
+
 -- functions/access/_enter.sql
 -- Start of every function: who acts, and what they reach, or for one key whether they may read and write it. Raises PS010
 -- for nobody. The call's agent goes into a transaction-local setting, because policies must see it; every function sets it
@@ -258,7 +281,11 @@ begin
     end if;
   end if;
   -- the setting saves a look at the control file, and a restore in place is seen without it: whoever sets it cannot hide that
-  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off') is not true then
+  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off'
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_rights_seen(v_actor.id);
+    end if;
     perform pgstate._settle_identity();
     select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
     if current_setting('synchronous_commit') = 'off' then
@@ -3048,6 +3075,8 @@ begin
   if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
                   @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
     perform pgstate._deny();
+  elsif current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
   end if;
 end
 $$;
@@ -12490,6 +12519,9 @@ begin
   elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
          and octet_length(put_writes.ns) <= 1900) is not true then
     raise exception using errcode = 'PS007', message = 'ids have 1 to 256 bytes, a namespace at most 1900';
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(v_actor.id);
   end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
     put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false));
