@@ -330,7 +330,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         self, agent: str, subtree: str, right: str, *, ttl: Seconds | None = None, until: datetime | None = None
     ) -> None:
         """Denies a right there, whatever is granted, to the agent or to a group of it: denials win. Each right is
-        denied by itself. `revoke_access(..., deny=True)` takes it back. Otherwise as `grant_access`."""
+        denied by itself; to deny admin takes admin on everything. `revoke_access(..., deny=True)` takes it back.
+        Otherwise as `grant_access`."""
         self._run(self._its.deny_access(agent, subtree, right, ttl=ttl, until=until))
 
     def revoke_access(self, agent: str, subtree: str, right: str, *, deny: bool = False) -> None:
@@ -424,8 +425,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
     def issue_ticket(self, login: str, agent: str, *, ttl: Seconds = 300.0) -> str:
         """A signed ticket by which the gateway `login` names an agent: `state.as_agent(agent, ticket=...)` there. It
         is good for that login and agent, for `ttl` seconds (a day at most). Whoever could ask for any, an
-        administrator, should not be in the gateway's process; an agent's own login may ask for its own. Raises
-        InvalidArgument, AccessDenied."""
+        administrator, should not be in the gateway's process; an agent's own login may ask for its own, and no
+        gateway for any. Raises InvalidArgument, AccessDenied."""
         return self._run(self._its.issue_ticket(login, agent, ttl=ttl))
 
     def require_tickets(self, login: str, required: bool = True) -> None:

@@ -124,6 +124,29 @@ end
 $$;
 comment on function pgstate._deny() is 'Internal: raises PS010.';
 
+-- functions/access/_check_rights_seen.sql
+-- Under REPEATABLE READ the snapshot may be older than a revocation, and whoever is to write nothing more could go on for as
+-- long as its transaction does: 40001 if anything that says what the actor may do has changed since. The locks that tell are
+-- given back at once, and not waited for: nobody holds up its own end.
+create function pgstate._check_rights_seen(p_agent_id int) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if current_setting('transaction_read_only') = 'on' then
+    return;
+  end if;
+  begin
+    perform from pgstate.login l where l.login = session_user::text for share skip locked;
+    perform from pgstate.reach r where r.agent_id = p_agent_id for share skip locked;
+    perform from pgstate.delegation d where d.login = session_user::text and d.agent_id = p_agent_id for share skip locked;
+    raise exception using errcode = 'PS998';
+  exception when sqlstate 'PS998' then
+    null;
+  end;
+end
+$$;
+comment on function pgstate._check_rights_seen(int) is 'Internal: 40001 if the transaction''s snapshot does not show the actor''s rights as they are.';
+
 -- functions/access/_enter.sql
 -- Start of every function: who acts, and what they reach, or for one key whether they may read and write it. Raises PS010
 -- for nobody. The call's agent goes into a transaction-local setting, because policies must see it; every function sets it
@@ -258,7 +281,11 @@ begin
     end if;
   end if;
   -- the setting saves a look at the control file, and a restore in place is seen without it: whoever sets it cannot hide that
-  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off') is not true then
+  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off'
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_rights_seen(v_actor.id);
+    end if;
     perform pgstate._settle_identity();
     select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
     if current_setting('synchronous_commit') = 'off' then
@@ -739,7 +766,7 @@ as $$
 begin
   return array[
     ['role_tokens', '(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:'],
-    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]* (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
+    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]{0,100} (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
     ['invisible_characters', '[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]']
   ];
 end
@@ -769,7 +796,7 @@ begin
     ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})'],
     ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}'],
     ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})'],
-    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: [^\\"\n\r]*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?'],
+    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?'],
     ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}'],
     ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@']
   ];
@@ -853,6 +880,20 @@ end
 $$;
 comment on function pgstate._guarded(pgstate._actor, text, text) is 'Internal: a text without secrets, unless the guard of its key is off.';
 
+-- functions/guards/_secret_in.sql
+-- For names, which are refused and never redacted: wherever the guard is on.
+create function pgstate._secret_in(p_actor pgstate._actor, p_key text, p_text text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if (' ' || p_text) ~ pgstate._secret_hint() and pgstate._guard_of(p_actor, p_key) <> 'off' then
+    return pgstate._secret_rule(p_text);
+  end if;
+  return null;
+end
+$$;
+comment on function pgstate._secret_in(pgstate._actor, text, text) is 'Internal: the rule by which a name holds a secret, or null; null too where the guard is off.';
+
 -- functions/guards/_guarded_data.sql
 -- Of what comes as bytes the database reads JSON and messages of errors. In escapes, which never fail and can be taken back:
 -- a secret is ASCII. p_refuse: by a policy that refuses; else, for results, which would be lost, redacted there too. PS009.
@@ -915,7 +956,7 @@ begin
     perform pgstate._deny();
   end if;
   perform pgstate._audit(p_actor, 'credential', null,
-                         jsonb_build_object('name', left(p_name, 128), 'purpose', left(p_purpose, 128)));
+                         jsonb_build_object('name', pgstate._audit_text(p_name, 128), 'purpose', pgstate._audit_text(p_purpose, 128)));
 end
 $$;
 comment on function pgstate._use_credential(pgstate._actor, text, text) is 'Internal: checks that the agent may have a credential resolved, and records it.';
@@ -2129,8 +2170,9 @@ declare
   v_keys text[];
   v_threads text[];
 begin
-  -- callers' idempotency keys are kept for a week
-  delete from pgstate.op o where o.at < v_now - interval '7 days';
+  -- callers' idempotency keys are kept for a week; those that somebody removes in an open transaction are not waited for
+  delete from pgstate.op o
+   where o.ctid = any (array(select x.ctid from pgstate.op x where x.at < v_now - interval '7 days' for update skip locked));
   v_keys := array(
     select e.key from pgstate.entry e
      where e.live and e.expires_at <= v_now
@@ -3033,6 +3075,8 @@ begin
   if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
                   @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
     perform pgstate._deny();
+  elsif current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
   end if;
 end
 $$;
@@ -3343,6 +3387,10 @@ declare
   v_key pgstate.ticket_key;
   v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
 begin
+  if exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
+    raise exception using errcode = 'PS010', message = 'access denied',
+      hint = 'A gateway makes no tickets: with one that it was handed it could make itself newer ones for ever. The agent''s own login does, or an administrator''s.';
+  end if;
   -- an agent may hand one about itself to a gateway that it is delegated to
   if p_agent is distinct from p_actor.name then
     perform pgstate._check_admin(p_actor, '**');
@@ -4070,7 +4118,8 @@ begin
   elsif p_deny is null or num_nonnulls(p_ttl, p_until) = 2 or not pgstate._span_ok(p_ttl) or v_until not between pgstate._now() and '9999-12-01' then
     raise exception using errcode = 'PS007', message = 'a grant ends after ttl, which is positive and at most 100 years, or until a time to come, or never';
   end if;
-  perform pgstate._check_admin(v_actor, p_subtree);
+  -- who is denied admin somewhere no more administers all that is above: that is for those who administer everything
+  perform pgstate._check_admin(v_actor, case when p_deny and p_on and p_right = 'admin' then '**' else p_subtree end);
   v_id := pgstate._agent_id(p_agent, true);
   perform pgstate._subtree_ranges(p_subtree, p_agent);
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
@@ -11706,7 +11755,7 @@ begin
 end
 $$;
 comment on function pgstate.issue_ticket(text, text, interval) is
-  'A signed ticket by which a gateway names an agent, in place of its name: agent => ticket. It is good for this login and agent, for a second to a day. For those who administer everything, and an agent about itself. Not through the gateway that is to use it: who took that over could ask for any. PS007 PS010.';
+  'A signed ticket by which a gateway names an agent, in place of its name: agent => ticket. It is good for this login and agent, for a second to a day. For those who administer everything, and an agent about itself. Not through a gateway: who took that over could ask for ever newer ones. PS007 PS010.';
 
 -- functions/tickets/require_tickets.sql
 create function pgstate.require_tickets(login text, required boolean default true) returns void
@@ -11939,7 +11988,7 @@ begin
 end
 $$;
 comment on function pgstate.deny_access(text, text, text, interval, timestamptz) is
-  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it. PS002 PS007 PS010.';
+  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it, and on everything to deny admin. PS002 PS007 PS010.';
 
 -- functions/admin/delegate.sql
 create function pgstate.delegate(login text, agent text) returns void
@@ -12031,6 +12080,7 @@ declare
   v_head pgstate._thread_head;
   v_claim record;
   v_trust pgstate.trust;
+  v_rule text;
 begin
   for v_try in 1 .. 3 loop
     if (p_actor.readable and p_actor.writable) is true then
@@ -12044,6 +12094,10 @@ begin
       perform pgstate._deny();
     end if;
     exit when not p_create;
+    v_rule := pgstate._secret_in(p_actor, p_key, p_key);
+    if v_rule is not null then
+      perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_rule);
+    end if;
     insert into pgstate.entry (key, parent, version, live, writer, via, created_at, updated_at)
     values (p_key, left(p_key, -strpos(reverse(p_key), '/')), 0, false, p_actor.name, session_user, pgstate._now(), pgstate._now())
         on conflict on constraint entry_pkey do nothing;
@@ -12222,7 +12276,7 @@ begin
 end
 $$;
 comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
-  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/threads/save_checkpoints.sql
 -- Checkpoints of any number of threads in one statement: what clients gather into. Each is decided by itself, in the order
@@ -12327,7 +12381,10 @@ begin
   if v_plain is false then
     for v_index in 1 .. cardinality(v_keys) loop
       v_head := v_heads[v_index];
-      if v_head.live is not true or v_head.at <= v_now then
+      if v_head.version is null and pgstate._secret_in(v_actor, v_keys[v_index], v_keys[v_index]) is not null then
+        v_head.status := 'PS009';
+        v_heads[v_index] := v_head;
+      elsif v_head.live is not true or v_head.at <= v_now then
         v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, p_claims => false, p_create => exists (
           select from unnest(save_checkpoints.keys, save_checkpoints.parents, save_checkpoints.may_begins) u (key, parent, may_begin)
            where u.key = v_keys[v_index] and coalesce(u.parent, '') = '' and coalesce(u.may_begin, true)));
@@ -12462,6 +12519,9 @@ begin
   elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
          and octet_length(put_writes.ns) <= 1900) is not true then
     raise exception using errcode = 'PS007', message = 'ids have 1 to 256 bytes, a namespace at most 1900';
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(v_actor.id);
   end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
     put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false));
@@ -12748,7 +12808,7 @@ begin
 end
 $$;
 comment on function pgstate.fork_thread(text, text, text, text, boolean, interval, uuid, bigint, text) is
-  'Makes a thread under another key from a checkpoint of one, the latest of the namespace unless an id is given, with the writes after it; or, with history, from all its checkpoints of all namespaces. Their values are not copied. Status ok, conflict when there is a thread under target, missing. Needs read on key, read and write on target. PS001 PS007 PS010 PS031 PS040.';
+  'Makes a thread under another key from a checkpoint of one, the latest of the namespace unless an id is given, with the writes after it; or, with history, from all its checkpoints of all namespaces. Their values are not copied. Status ok, conflict when there is a thread under target, missing. Needs read on key, read and write on target. PS001 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/threads/rollback_thread.sql
 create function pgstate.rollback_thread(
@@ -12855,6 +12915,7 @@ declare
   v_value jsonb;
   v_created boolean := false;
   v_out pgstate.run_full;
+  v_rule text;
   v_done boolean;
 begin
   if start_run.lease is not null then
@@ -12873,6 +12934,10 @@ begin
       v_status := 'held';
     end if;
     return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
+  end if;
+  v_rule := pgstate._secret_in(v_actor, start_run.key, concat_ws(' ', start_run.name, start_run.code, start_run.parent, start_run.input_type));
+  if v_rule is not null then
+    perform pgstate._raise('PS009', start_run.key, pgstate._error_text('PS009', start_run.key) || ': ' || v_rule);
   end if;
   start_run.input := pgstate._guarded_data(v_actor, start_run.key, start_run.input_type, start_run.input, true);
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
@@ -13205,6 +13270,7 @@ declare
   v_actor pgstate._actor := pgstate._enter_write(signal_run.agent, signal_run.lane, signal_run.turn, signal_run.key);
   v_head pgstate._thread_head;
   v_out pgstate.step_outcome;
+  v_rule text;
   v_done boolean;
 begin
   if v_actor.kept is not null then
@@ -13215,6 +13281,10 @@ begin
     raise exception using errcode = 'PS007', message = 'the name of a signal has 1 to 256 bytes';
   elsif octet_length(signal_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', signal_run.key);
+  end if;
+  v_rule := pgstate._secret_in(v_actor, signal_run.key, signal_run.name);
+  if v_rule is not null then
+    perform pgstate._raise('PS009', signal_run.key, pgstate._error_text('PS009', signal_run.key) || ': ' || v_rule);
   end if;
   signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   v_head := pgstate._thread_lock(v_actor, signal_run.key, null, false, 'run');
@@ -13418,7 +13488,7 @@ begin
 end
 $$;
 comment on function pgstate.fork_run(text, text, text, uuid, bigint, text) is
-  'Makes a run under another key with the results that one had before a step (all, when from_step is null), to go on its own way from there. Status ok, conflict when there is a run under target, missing (the run, or its step). Needs read on key, read and write on target. PS001 PS010 PS031 PS040.';
+  'Makes a run under another key with the results that one had before a step (all, when from_step is null), to go on its own way from there. Status ok, conflict when there is a run under target, missing (the run, or its step). Needs read on key, read and write on target. PS001 PS009 PS010 PS031 PS040.';
 
 -- functions/runs/delete_run.sql
 create function pgstate.delete_run(
