@@ -57,20 +57,23 @@ comment on column pgstate._acting.agent_id is 'Its number; null if this login ma
 
 -- views/_acting_any.sql
 -- Which agent acts, as _acting, also where it is named by a ticket. That is looked at each time: a setting can be forged, also
--- between a function and the policies under it.
+-- between a function and the policies under it. Nobody acts as one that is suspended: the short ways miss it, by folded_until.
 create or replace view pgstate._acting_any as
-select case when s.said is null or not (l.gateway or l.root) then l.agent_id
-            when l.root then (select a.id from pgstate.agent a where a.name = n.name)
-            else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
-                   where a.name = n.name and d.login = l.login)
-       end as agent_id
-  from pgstate.login l
-  cross join lateral (
-    select coalesce(nullif(pg_catalog.current_setting('pgstate.call_agent', true), ''),
-                    nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as said) s
-  cross join lateral (
-    select case when pg_catalog.strpos(s.said, '/') > 0 then pgstate._ticket_agent(s.said) when not l.tickets then s.said end as name) n
- where l.login = session_user::text;
+select a.id as agent_id
+  from (
+    select case when s.said is null or not (l.gateway or l.root) then l.agent_id
+                when l.root then (select a.id from pgstate.agent a where a.name = n.name)
+                else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
+                       where a.name = n.name and d.login = l.login)
+           end as agent_id
+      from pgstate.login l
+      cross join lateral (
+        select coalesce(nullif(pg_catalog.current_setting('pgstate.call_agent', true), ''),
+                        nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as said) s
+      cross join lateral (
+        select case when pg_catalog.strpos(s.said, '/') > 0 then pgstate._ticket_agent(s.said) when not l.tickets then s.said end as name) n
+     where l.login = session_user::text) who
+  join pgstate.agent a on a.id = who.agent_id and a.suspended_at is null;
 comment on view pgstate._acting_any is 'Internal: the acting agent, by name or ticket.';
 comment on column pgstate._acting_any.agent_id is 'Its number; null if this login may not act for whom it names.';
 
@@ -101,7 +104,7 @@ begin
       cross join lateral (
         select case when strpos(s, '/') > 0 then pgstate._ticket_agent(s) when not l.tickets then s end as name
           from unnest(string_to_array(v_names, ' ')) s) n
-      join pgstate.agent a on a.name = n.name
+      join pgstate.agent a on a.name = n.name and a.suspended_at is null
      where l.login = session_user::text
        and (a.id = l.agent_id or l.root
             or exists (select from pgstate.delegation d where d.login = l.login and d.agent_id = a.id)));
@@ -187,6 +190,9 @@ begin
     if exists (select from pgstate.login l where l.login = session_user::text and l.tickets) then
       raise exception using errcode = 'PS010', message = 'access denied',
         hint = 'This gateway names agents by tickets: what it gave is none, or is not good for it now. issue_ticket(login, agent) makes one.';
+    end if;
+    if exists (select from pgstate.login l join pgstate.agent a on a.id = l.agent_id where l.login = session_user::text and a.suspended_at is not null) then
+      raise exception using errcode = 'PS010', message = 'access denied', hint = 'The agent of this login is suspended: an administrator may resume_agent() it.';
     end if;
     perform pgstate._deny();
   end if;
@@ -2102,7 +2108,7 @@ begin
   end if;
   if v_all then
     -- grants that have ended; who asks for less must not keep the agents' rows locked
-    perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() order by 1) r;
+    perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() and x.folded_until > '-infinity' order by 1) r;
     delete from pgstate.usage u where u.id in (
       select x.id from pgstate.usage x where not exists (select from pgstate.quota q where q.agent_id = x.agent_id) for update skip locked);
     delete from pgstate.access_grant g where g.until < pgstate._now() - interval '1 day';
@@ -3009,7 +3015,7 @@ as $$
 begin
   return query
     select a.name, (select l.login from pgstate.login l where l.agent_id = a.id limit 1),
-           array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at, a.trust::text
+           array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at, a.trust::text, a.suspended_at
       from pgstate.agent a
      where not a.grouping and (a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id))
      order by a.name;
@@ -3132,18 +3138,44 @@ end
 $$;
 comment on function pgstate._drop_watchers(int, text) is 'Internal: ends registrations of an agent, of one login or all.';
 
--- functions/admin/_drop_agent.sql
--- Its grants, delegations and login go with its row. What it holds is given back at once: nobody could renew it. But an
--- agent must not be able to hold up its own end: a claim that a transaction keeps locked, or takes that began before, is
--- given back when somebody asks again.
-create function pgstate._drop_agent(p_name text) returns void
+-- functions/admin/_end_claims.sql
+-- What an agent holds is given back; the keys of that. It must not be able to hold that up: a claim that a transaction keeps
+-- locked, or takes that began before, is given back when somebody asks again.
+create function pgstate._end_claims(p_agent_id int, p_name text) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '1s'
+as $$
+declare
+  v_keys text[];
+begin
+  begin
+    -- in the order of keys, as everybody locks claims
+    perform from pgstate.claim c where c.holder = p_name order by c.key for update;
+  exception when lock_not_available then
+    null;
+  end;
+  v_keys := array(
+    select c.key from pgstate.claim c
+     where c.holder = p_name and (c.holder_id = p_agent_id or not exists (select from pgstate.agent a where a.id = c.holder_id))
+     order by c.key for update skip locked);
+  update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null where c.key = any (v_keys);
+  if v_keys <> '{}' then
+    -- no version tells of it, and somebody may be waiting for these entries
+    perform pgstate._wake(v_keys);
+  end if;
+  return v_keys;
+end
+$$;
+comment on function pgstate._end_claims(int, text) is 'Internal: ends the claims of an agent.';
+
+-- functions/admin/_drop_agent.sql
+-- Its grants, delegations and login go with its row. What it holds is given back at once: nobody could renew it.
+create function pgstate._drop_agent(p_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
   v_root boolean;
-  v_keys text[];
 begin
   perform pgstate._check_admin(v_actor, '**');
   -- a grant to it at the same time waits, and then finds no such agent
@@ -3154,25 +3186,11 @@ begin
     raise exception using errcode = 'PS007', message = 'the administrator cannot be dropped';
   end if;
   perform pgstate._drop_watchers(v_id, null);
-  begin
-    -- in the order of keys, as everybody locks claims
-    perform from pgstate.claim c where c.holder = p_name order by c.key for update;
-  exception when lock_not_available then
-    null;
-  end;
-  v_keys := array(
-    select c.key from pgstate.claim c
-     where c.holder = p_name and (c.holder_id = v_id or not exists (select from pgstate.agent a where a.id = c.holder_id))
-     order by c.key for update skip locked);
-  update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null where c.key = any (v_keys);
+  perform pgstate._end_claims(v_id, p_name);
   delete from pgstate.agent a where a.id = v_id;
   insert into pgstate.former_agent (name, dropped_by) values (p_name, v_actor.name)
       on conflict on constraint former_agent_pkey do update set dropped_at = excluded.dropped_at, dropped_by = excluded.dropped_by;
   perform pgstate._audit(v_actor, 'drop_agent', null, jsonb_build_object('agent', p_name));
-  if v_keys <> '{}' then
-    -- no version tells of it, and somebody may be waiting for these entries
-    perform pgstate._wake(v_keys);
-  end if;
 end
 $$;
 comment on function pgstate._drop_agent(text) is 'Internal: removes an agent and all that it may do.';
@@ -3216,6 +3234,7 @@ comment on function pgstate._grants_of(int) is 'Internal: the grants and denials
 
 -- functions/admin/_folded.sql
 -- The grants of an agent and of its groups that hold now, as ranges; what is denied is taken away from all that is granted.
+-- Nothing while it is suspended, and that as ended already: so no short way takes the cache for what holds.
 create function pgstate._folded(p_agent_id int) returns pgstate.reach
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -3230,9 +3249,10 @@ begin
                  coalesce(range_agg(u) filter (where g."right" = 'write' and g.deny), '{}') as no_write,
                  coalesce(range_agg(u) filter (where g."right" = 'admin' and not g.deny), '{}') as may_admin,
                  coalesce(range_agg(u) filter (where g."right" = 'admin' and g.deny), '{}') as no_admin,
-                 min(g.until) as until
+                 (case when exists (select from pgstate.agent a where a.id = p_agent_id and a.suspended_at is not null) then '-infinity' else min(g.until) end) as until
             from pgstate._grants_of(p_agent_id) g cross join lateral unnest(pgstate._subtree_ranges(g.subtree, g.agent)) u
-           where g.until is null or g.until > pgstate._now()) f;
+           where (g.until is null or g.until > pgstate._now())
+             and not exists (select from pgstate.agent a where a.id = p_agent_id and a.suspended_at is not null)) f;
   return v_reach;
 end
 $$;
@@ -3536,6 +3556,37 @@ end
 $$;
 comment on function pgstate._set_trust(text, text) is 'Internal: sets the most that what an agent writes is trusted.';
 
+-- functions/trust/_write_trust.sql
+-- A version with the value that is there and another trust, of an entry that the caller has locked, and what else it notes.
+create function pgstate._write_trust(p_actor pgstate._actor, p_key text, p_trust pgstate.trust, p_meta jsonb, p_now timestamptz) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_value jsonb;
+  v_version bigint;
+begin
+  -- not by _current_value(), which reads with the caller's rights
+  select pgstate._fold(e.value, t.reducers, t.operands) into v_value
+    from pgstate.entry e
+    cross join lateral (
+      select array_agg(v.reducer order by v.version) as reducers, array_agg(v.value order by v.version) as operands
+        from pgstate.version v where v.key = p_key and v.version > e.full_version and v.version <= e.version) t
+   where e.key = p_key;
+  with changed as (
+    update pgstate.entry e
+       set version = e.version + 1, value = v_value, writer = p_actor.name, via = session_user, updated_at = p_now, full_version = null, trust = p_trust
+     where e.key = p_key
+    returning e.version, e.expires_at
+  )
+  insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, meta, trust)
+  select p_key, c.version, p_actor.epoch, 'put', v_value, p_actor.name, session_user, p_now, c.expires_at, p_meta, p_trust from changed c
+  returning version.version into v_version;
+  return v_version;
+end
+$$;
+comment on function pgstate._write_trust(pgstate._actor, text, pgstate.trust, jsonb, timestamptz) is 'Internal: a version with the same value and another trust.';
+
 -- functions/trust/_endorse.sql
 -- As the owner: who administers a key may vouch for what it holds without writing there. What the policies let writers be
 -- trusted does not bind this, which is how something that came from outside becomes trusted at all.
@@ -3547,7 +3598,6 @@ declare
   v_trust pgstate.trust;
   v_entry record;
   v_now timestamptz;
-  v_value jsonb;
   v_meta jsonb;
   v_out pgstate.written;
 begin
@@ -3581,32 +3631,187 @@ begin
     v_out.status := 'held';
     return v_out;
   end if;
-  -- not by _current_value(), which reads with the caller's rights
-  select pgstate._fold(e.value, t.reducers, t.operands) into v_value
-    from pgstate.entry e
-    cross join lateral (
-      select array_agg(v.reducer order by v.version) as reducers, array_agg(v.value order by v.version) as operands
-        from pgstate.version v where v.key = p_key and v.version > e.full_version and v.version <= e.version) t
-   where e.key = p_key;
   select jsonb_strip_nulls(jsonb_build_object('sources', v.meta -> 'sources', 'endorsed_by', p_actor.name, 'endorsed', v.version,
                                               'from', v.trust, 'writer', v.writer)) into v_meta
     from pgstate.version v where v.key = p_key and v.version = p_version;
-  with changed as (
-    update pgstate.entry e
-       set version = e.version + 1, value = v_value, writer = p_actor.name, via = session_user, updated_at = v_now, full_version = null, trust = v_trust
-     where e.key = p_key
-    returning e.version, e.expires_at
-  )
-  insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, meta, trust)
-  select p_key, c.version, p_actor.epoch, 'put', v_value, p_actor.name, session_user, v_now, c.expires_at, v_meta, v_trust from changed c
-  returning version into v_entry.version;
+  v_out.version := pgstate._write_trust(p_actor, p_key, v_trust, v_meta, v_now);
   perform pgstate._audit(p_actor, 'endorse', p_key, jsonb_build_object('version', p_version, 'trust', p_trust, 'from', v_entry.trust));
   v_out.status := 'ok';
-  v_out.version := case when p_actor.readable then v_entry.version end;
+  if not p_actor.readable then
+    v_out.version := null;
+  end if;
   return v_out;
 end
 $$;
 comment on function pgstate._endorse(pgstate._actor, text, bigint, text) is 'Internal: raises the trust of what a key holds.';
+
+-- functions/quarantine/_is_suspended.sql
+create function pgstate._is_suspended(p_agent text) returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int := pgstate._agent_id(p_agent);
+begin
+  return (select a.suspended_at is not null from pgstate.agent a where a.id = v_id);
+end
+$$;
+comment on function pgstate._is_suspended(text) is 'Internal: is an agent suspended?';
+
+-- functions/quarantine/_claimed_by.sql
+create function pgstate._claimed_by(p_agent text) returns text[]
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return array(select c.key from pgstate.claim c where c.holder = p_agent and c.lease_until > pgstate._now() order by c.key);
+end
+$$;
+comment on function pgstate._claimed_by(text) is 'Internal: what an agent holds.';
+
+-- functions/quarantine/_open_transactions.sql
+-- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something.
+-- Whoever began before the suspension may still commit. Locks and sessions are visible to everybody, but for what they do.
+create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    with logins as materialized (
+      select l.login from pgstate.login l where l.agent_id = p_agent_id
+      union select d.login from pgstate.delegation d where d.agent_id = p_agent_id
+    )
+    select s.pid, s.usename::text, null::text
+      from pg_stat_activity s
+     where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
+       and exists (select from pg_locks k where k.pid = s.pid and k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' and k.granted)
+    union all
+    select null, x.owner::text, x.gid from pg_prepared_xacts x where x.database = current_database() and x.owner::text in (select l.login from logins l);
+end
+$$;
+comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that have written and are not over.';
+
+-- functions/quarantine/_suspend.sql
+-- The agent is locked first, as _fold_grants() does: a grant at the same time folds before or after, never without the mark.
+-- The keys whose claims ended.
+create function pgstate._suspend(p_actor pgstate._actor, p_agent text) returns text[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int;
+  v_agent pgstate.agent;
+  v_keys text[];
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  select a.* into v_agent from pgstate.agent a where a.id = v_id for no key update;
+  if v_agent.root then
+    raise exception using errcode = 'PS007', message = 'the administrator cannot be suspended';
+  elsif v_agent.grouping then
+    raise exception using errcode = 'PS007', message = 'a group cannot be suspended: it never acts', hint = 'Suspend its members, or revoke what it is granted.';
+  elsif v_id = p_actor.id then
+    raise exception using errcode = 'PS007', message = 'an agent cannot suspend itself: nobody might be left to resume it';
+  end if;
+  if v_agent.suspended_at is null then
+    update pgstate.agent a set suspended_at = pgstate._now(), suspended_by = p_actor.name where a.id = v_id;
+    perform pgstate._fold_grants(v_id);
+    perform pgstate._audit(p_actor, 'suspend', null, jsonb_build_object('agent', p_agent));
+  end if;
+  perform pgstate._drop_watchers(v_id, null);
+  v_keys := pgstate._end_claims(v_id, p_agent);
+  return v_keys;
+end
+$$;
+comment on function pgstate._suspend(pgstate._actor, text) is 'Internal: makes an agent nobody.';
+
+-- functions/quarantine/_resume.sql
+create function pgstate._resume(p_actor pgstate._actor, p_agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int;
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  update pgstate.agent a set suspended_at = null, suspended_by = null where a.id = v_id and a.suspended_at is not null;
+  if found then
+    perform pgstate._fold_grants(v_id);
+    perform pgstate._audit(p_actor, 'resume', null, jsonb_build_object('agent', p_agent));
+  end if;
+end
+$$;
+comment on function pgstate._resume(pgstate._actor, text) is 'Internal: lets an agent act again.';
+
+-- functions/quarantine/_written_since.sql
+-- Versions that an agent wrote after a past state, and those of others that say that they derive from them, directly or by way of
+-- others: sources are named by the writers, what derives from something and does not say so is not known.
+create function pgstate._written_since(p_agent text, p_moment pgstate._moment)
+returns table (key text, version bigint, writer text, kind text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+as $$
+begin
+  return query
+    with recursive since as materialized (
+      select v.key, v.version, v.writer, v.meta -> 'sources' as sources
+        from pgstate.version v
+       where (v.epoch > p_moment.epoch or v.epoch = p_moment.epoch and v.xid >= pg_snapshot_xmin(p_moment.base))
+         and (v.writer = p_agent or v.meta ? 'sources')
+         and not pgstate._seen(v.epoch, v.xid, v.seq, p_moment.epoch, p_moment.base, p_moment.upto, p_moment.after)
+    ), named as materialized (
+      select s.key, s.version, u.item ->> 'key' as source, (u.item ->> 'version')::bigint as source_version
+        from since s cross join lateral jsonb_array_elements(s.sources) u (item)
+    ), reached (key, version) as (
+      select s.key, s.version from since s where s.writer = p_agent
+      union
+      select n.key, n.version from reached r join named n on n.source = r.key and n.source_version = r.version
+    )
+    select s.key, s.version, s.writer, e.kind::text
+      from reached r join since s on s.key = r.key and s.version = r.version left join pgstate.entry e on e.key = s.key
+     order by s.key, s.version;
+end
+$$;
+comment on function pgstate._written_since(text, pgstate._moment) is 'Internal: what an agent wrote after a past state, and what derives from it.';
+
+-- functions/quarantine/_distrust.sql
+-- What keys hold by an agent's writes after a past state is trusted as what came from outside: a version with the same value and
+-- that trust. Whose value somebody else has put anew since is not the agent's any more. Null versions where it is only shown.
+create function pgstate._distrust(p_actor pgstate._actor, p_agent text, p_moment pgstate._moment, p_spared text[], p_dry_run boolean)
+returns table (key text, status text, version bigint, trust text)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+as $$
+declare
+  v_key text;
+  v_entry record;
+  v_now timestamptz;
+begin
+  for v_key in
+    select w.key from pgstate._written_since(p_agent, p_moment) w
+     where w.writer = p_agent and w.kind = 'value' and not w.key = any (p_spared)
+       and w.version >= coalesce((select max(v.version) from pgstate.version v
+                                   where v.key = w.key and v.op = 'put' and v.reducer is null and v.writer <> p_agent), 0)
+     group by w.key order by w.key collate "C"
+  loop
+    -- one that a transaction keeps locked is told: the agent must not be able to hold this up
+    select e.version, e.trust, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live into v_entry
+      from pgstate.entry e where e.key = v_key for no key update skip locked;
+    v_now := pgstate._now();
+    if found and (v_entry.live is not true or v_entry.trust = 'external') then
+      continue;
+    end if;
+    key := v_key;
+    version := v_entry.version;
+    trust := v_entry.trust;
+    status := case when v_entry.version is null then 'locked'
+                   when exists (select from pgstate.claim c where c.key = v_key and c.lease_until > v_now) then 'held'
+                   when p_dry_run then 'to do' else 'ok' end;
+    if status = 'ok' then
+      version := pgstate._write_trust(p_actor, v_key, 'external', jsonb_build_object(
+        'quarantined', v_entry.version, 'quarantined_by', p_actor.name, 'writer', p_agent, 'from', v_entry.trust), v_now);
+    end if;
+    return next;
+  end loop;
+end
+$$;
+comment on function pgstate._distrust(pgstate._actor, text, pgstate._moment, text[], boolean) is 'Internal: lowers the trust of what an agent wrote.';
 
 -- functions/quota/_quotas.sql
 create function pgstate._quotas(p_actor pgstate._actor) returns setof pgstate.quota_row
@@ -3788,11 +3993,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_id int := p_actor.id;
+  v_suspended boolean;
 begin
   if p_agent is distinct from p_actor.name then
     perform pgstate._check_admin(p_actor, '**');
     v_id := pgstate._agent_id(p_agent);
   end if;
+  v_suspended := (select a.suspended_at is not null from pgstate.agent a where a.id = v_id);
   return query
     with held as (
       select g.*, g.until <= pgstate._now() as ended, r.ranges,
@@ -3803,7 +4010,7 @@ begin
       select h."right", range_agg(u) as ranges from held h, unnest(h.ranges) u where h.deny and h.ended is not true group by 1
     )
     select h."right", h.own, h.deny,
-           case when h.ended then 'ended' when h.deny or d.ranges is null or not d.ranges && h.ranges then 'in force'
+           case when h.ended then 'ended' when v_suspended then 'suspended' when h.deny or d.ranges is null or not d.ranges && h.ranges then 'in force'
                 when d.ranges @> h.ranges then 'denied' else 'partly denied' end,
            h.through, h.until, h.granted_by, h.granted_at
       from held h left join denied d on d."right" = h."right"
@@ -3818,6 +4025,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_id int := p_actor.id;
+  v_suspended pgstate.agent;
 begin
   if not pgstate._key_ok(p_key) then
     perform pgstate._bad_key(p_key);
@@ -3827,14 +4035,19 @@ begin
     perform pgstate._check_admin(p_actor, p_key);
     v_id := pgstate._agent_id(p_agent);
   end if;
+  select a.* into v_suspended from pgstate.agent a where a.id = v_id and a.suspended_at is not null;
+  if v_suspended.id is not null then
+    -- as a denial of everything
+    return next row(false, true, '**', true, null, null, v_suspended.suspended_by, v_suspended.suspended_at)::pgstate.access_reason;
+  end if;
   return query
     with covering as (
       select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ '\*$' desc, g.through nulls first) as rank
         from pgstate._grants_of(v_id) g
        where g."right" = p_right and (g.until is null or g.until > pgstate._now()) and pgstate._subtree_ranges(g.subtree, g.agent) @> p_key
     )
-    select not bool_or(c.deny) over (), c.rank = 1, c.subtree, c.deny, c.through, c.until, c.granted_by, c.granted_at from covering c order by c.rank;
-  if not found then
+    select v_suspended.id is null and not bool_or(c.deny) over (), v_suspended.id is null and c.rank = 1, c.subtree, c.deny, c.through, c.until, c.granted_by, c.granted_at from covering c order by c.rank;
+  if not found and v_suspended.id is null then
     return next row(false, true, null, null, null, null, null, null)::pgstate.access_reason;
   end if;
 end
@@ -11572,6 +11785,112 @@ $$;
 comment on function pgstate.endorse(text, bigint, text, text) is
   'Raises the trust of what a key holds, up to the caller''s own and whatever the policies say: a new version with the same value, which tells who endorsed what. Status ok with its version, conflict when version is not the current one, held while it is claimed, or missing. Needs admin on the key. PS001 PS007 PS010 PS040.';
 
+-- functions/quarantine/suspend_agent.sql
+create function pgstate.suspend_agent(agent text) returns setof pgstate.open_transaction
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_done text[] := pgstate._suspend(v_actor, suspend_agent.agent);
+begin
+  return query select t.* from pgstate._open_transactions(pgstate._agent_id(suspend_agent.agent)) t;
+end
+$$;
+comment on function pgstate.suspend_agent(text) is
+  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have written, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
+
+-- functions/quarantine/resume_agent.sql
+create function pgstate.resume_agent(agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._resume(pgstate._enter(null), resume_agent.agent);
+end
+$$;
+comment on function pgstate.resume_agent(text) is
+  'Lets a suspended agent act again, with the grants that it has by now. What quarantine() did stays. Needs admin on everything. PS007 PS010.';
+
+-- functions/quarantine/quarantine.sql
+-- In one transaction, in the order that an attack is answered in: nobody acts as the agent, its claims end, what it wrote is undone or
+-- at least not trusted, and what remains to be looked at is named. What it keeps locked is told, and holds nothing of this up.
+create function pgstate.quarantine(
+  agent text, since timestamptz default null, cursor text default null, rollback boolean default false, force boolean default false,
+  dry_run boolean default false
+) returns setof pgstate.quarantined
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(null);
+  v_moment pgstate._moment;
+  v_suspended boolean;
+  v_keys text[];
+  v_rows pgstate.rolled_back[] := '{}';
+  v_failed boolean := false;
+  v_spared text[];
+  v_one record;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  if num_nonnulls(quarantine.since, quarantine.cursor) <> 1 then
+    raise exception using errcode = 'PS007', message = 'since when: give a time (since), or a cursor';
+  elsif quarantine.rollback is null or quarantine.force is null or quarantine.dry_run is null then
+    raise exception using errcode = 'PS007', message = 'rollback, force and dry_run are true or false';
+  elsif quarantine.force and not quarantine.rollback then
+    raise exception using errcode = 'PS007', message = 'force is for a rollback: it undoes what others wrote on top, too';
+  end if;
+  v_suspended := pgstate._is_suspended(quarantine.agent);
+  if quarantine.dry_run then
+    v_keys := pgstate._claimed_by(quarantine.agent);
+  else
+    v_keys := pgstate._suspend(v_actor, quarantine.agent);
+  end if;
+  return next row('suspend', null, case when v_suspended then 'there' when quarantine.dry_run then 'to do' else 'ok' end, null, null, null, null, null,
+                  null)::pgstate.quarantined;
+  return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                 from unnest(v_keys) k order by k collate "C";
+  -- after the wait for locks
+  v_moment := pgstate._moment(v_actor, quarantine.cursor, quarantine.since);
+
+  if quarantine.rollback then
+    begin
+      v_rows := array(select r from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
+                                                     force => quarantine.force, dry_run => quarantine.dry_run) r);
+    exception when lock_not_available then
+      v_rows := array(select row(r.key, 'locked', r.action, null, r.from_version, r.to_version, r.old_value, r.new_value, r.expires_at, null)::pgstate.rolled_back
+                        from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
+                                              force => quarantine.force, dry_run => true) r where r.status = 'ok');
+    end;
+    -- all or nothing: what is held, or locked, keeps the rest as it is
+    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied', 'locked'));
+    -- what a dry run would undo needs no more to be done about it
+    v_spared := array(select r.key from unnest(v_rows) r where quarantine.dry_run and not v_failed and r.status = 'ok');
+    return query
+      select r.action, r.key, case when not quarantine.dry_run or r.status <> 'ok' then r.status when v_failed then 'skipped' else 'to do' end,
+             r.version, r.from_version, r.to_version, r.old_value, r.new_value, null::jsonb
+        from unnest(v_rows) r where r.action <> 'none';
+  end if;
+
+  return query
+    select 'distrust', d.key, d.status, d.version, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_build_object('from', d.trust)
+      from pgstate._distrust(v_actor, quarantine.agent, v_moment, coalesce(v_spared, '{}'), quarantine.dry_run) d;
+  return query
+    select case when w.writer = quarantine.agent then w.kind else 'derived' end, w.key, 'left', max(w.version), null::bigint, null::bigint, null::jsonb, null::jsonb,
+           jsonb_strip_nulls(jsonb_build_object('writer', nullif(w.writer, quarantine.agent)))
+      from pgstate._written_since(quarantine.agent, v_moment) w
+     where w.writer <> quarantine.agent or w.kind <> 'value'
+     group by w.writer, w.kind, w.key order by w.key collate "C";
+  return query
+    select 'open', null, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_strip_nulls(to_jsonb(t))
+      from pgstate._open_transactions(pgstate._agent_id(quarantine.agent)) t;
+  if not quarantine.dry_run then
+    perform pgstate._audit(v_actor, 'quarantine', null, jsonb_build_object(
+      'agent', quarantine.agent, 'since', coalesce(to_jsonb(quarantine.since), to_jsonb(quarantine.cursor)), 'rollback', quarantine.rollback,
+      'undone', (select count(*) from unnest(v_rows) r where r.status = 'ok')));
+  end if;
+end
+$$;
+comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean) is
+  'Answers to an agent that has been taken over: suspends it (as suspend_agent()), gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks: derived, versions of others that name its writes as sources; thread and run, in which it recorded; open, transactions of its that have written and may still commit: end them and ask again, which does the rest. held, locked: a claim or a transaction of somebody is in the way, and nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
+
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -13728,7 +14047,7 @@ comment on column pgstate.audit_log.detail is 'What else there is to know; of a 
 -- views/agents.sql
 -- These three are the functions of the same names, which decide what the caller may see.
 create or replace view pgstate.agents with (security_invoker = true) as
-select a.name, a.login, a.gateways, a.root, a.created_at, a.trust from pgstate.agents() a;
+select a.name, a.login, a.gateways, a.root, a.created_at, a.trust, a.suspended_at from pgstate.agents() a;
 comment on view pgstate.agents is 'The registered agents; without admin on everything, only the reader itself.';
 comment on column pgstate.agents.name is 'The agent.';
 comment on column pgstate.agents.login is 'Its own database login, if it has one.';
@@ -13736,6 +14055,7 @@ comment on column pgstate.agents.gateways is 'Logins that may act for it.';
 comment on column pgstate.agents.root is 'Registered by the installation, with all rights, which cannot be revoked.';
 comment on column pgstate.agents.created_at is 'When it was registered.';
 comment on column pgstate.agents.trust is 'The most that what it writes is trusted.';
+comment on column pgstate.agents.suspended_at is 'Since when it is suspended: nobody acts as it.';
 
 -- views/grants.sql
 create or replace view pgstate.grants with (security_invoker = true) as
