@@ -262,14 +262,25 @@ declare
   v_done text;
 begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
-  select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
-         case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
-    from pgstate.login l cross join pgstate.install i
-    left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
-   where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
-     and l.folded_until is null;
+  if p_lane is null then
+    -- setting up the join costs a twentieth of a save, though nothing is looked for
+    select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+           case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
+           true, null, i.policies, null, l.quota, l.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+       and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+       and l.folded_until is null;
+  else
+    select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+           case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
+           n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+      left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
+     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+       and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+       and l.folded_until is null;
+  end if;
   if v_actor.lane_ready is not true
      or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
@@ -5823,8 +5834,9 @@ $$;
 comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
 
 -- functions/threads/_store_checkpoint.sql
--- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Claims change only under that lock:
--- here they are seen as they are. As the
+-- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Without a time (p_now) the caller
+-- has not: then it is locked here, and its version, its value and the time are returned; or, if it is not there as a thread
+-- without a time to live, status unlocked. Claims change only under that lock: here they are seen as they are. As the
 -- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
@@ -5842,6 +5854,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
+  v_now timestamptz := p_now;
   v_thread record;
   v_parent text;
   v_found boolean;
@@ -5850,55 +5863,71 @@ declare
   v_stores bigint[];
   v_out pgstate._stored;
 begin
+  if v_now is null then
+    -- its life is told by the value: see _put_existing()
+    select e.version, e.value into v_out.version, v_out.value
+      from pgstate.entry e
+     where e.key = p_key and e.value is not null and e.kind = 'thread' and e.expires_at is null for no key update;
+    if v_out.version is null then
+      v_out.status := 'unlocked';
+      return v_out;
+    end if;
+    v_now := pgstate._now();
+    v_out.at := v_now;
+  end if;
   select t.id, t.bases, t.pruned, t.begun_at is not null as begun, l.token, l.holder_id,
          (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
          exists (select from pgstate.watcher) as watching
     into v_thread
     from (select) one
     left join pgstate.thread t on t.key = p_key
-    left join pgstate.claim l on l.key = p_key and l.lease_until > p_now;
+    left join pgstate.claim l on l.key = p_key and l.lease_until > v_now;
   v_out.watching := v_thread.watching;
-  if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
-    v_out.status := 'stale';
-    return v_out;
-  elsif p_token is null and v_thread.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
-    v_out.status := 'held';
-    return v_out;
-  end if;
-  v_out.head := v_thread.head;
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
-  -- but for one that is sent again
-  if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
-    v_out.status := 'conflict';
-    return v_out;
-  elsif v_parent is distinct from v_thread.head then
-    v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
-    if v_parent is not null and not v_found and v_thread.pruned is not true then
-      -- the thread that it belonged to was deleted
-      v_out.status := 'missing';
+  -- one look for the usual save, which goes on where the thread is: each expression is initialised anew in every transaction
+  if (v_thread.begun and v_parent = v_thread.head and coalesce(p_expect_head, v_parent) = v_parent and num_nonnulls(p_token, v_thread.token) = 0
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
+      v_out.status := 'stale';
       return v_out;
-    elsif p_guard is not null and exists (
-            select from unnest(p_guard) g (name)
-              left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
-              left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
-             where case when h.versions[array_position(h.names, g.name)] is not null
-                        then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
-                        else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
-                             is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+    elsif p_token is null and v_thread.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
+      v_out.status := 'held';
+      return v_out;
+    end if;
+    v_out.head := v_thread.head;
+    -- but for one that is sent again
+    if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
       v_out.status := 'conflict';
       return v_out;
+    elsif v_parent is distinct from v_thread.head then
+      v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
+      if v_parent is not null and not v_found and v_thread.pruned is not true then
+        -- the thread that it belonged to was deleted
+        v_out.status := 'missing';
+        return v_out;
+      elsif p_guard is not null and exists (
+              select from unnest(p_guard) g (name)
+                left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
+                left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
+               where case when h.versions[array_position(h.names, g.name)] is not null
+                          then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
+                          else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
+                               is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+        v_out.status := 'conflict';
+        return v_out;
+      end if;
+    end if;
+    if v_thread.begun is not true then
+      -- until all of it is there, it is one of those that hold writes only
+      insert into pgstate.thread as t (key, collect_at) values (p_key, v_now + interval '1 hour')
+          on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
+      returning t.id, t.bases into v_thread.id, v_thread.bases;
+    elsif current_setting('transaction_isolation') <> 'read committed' then
+      -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
+      perform from pgstate.thread t where t.id = v_thread.id for no key update;
     end if;
   end if;
   v_out.id := coalesce(p_id, pgstate._checkpoint_id(v_thread.head));
-  if v_thread.begun is not true then
-    -- until all of it is there, it is one of those that hold writes only
-    insert into pgstate.thread as t (key, collect_at) values (p_key, p_now + interval '1 hour')
-        on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
-    returning t.id, t.bases into v_thread.id, v_thread.bases;
-  elsif current_setting('transaction_isolation') <> 'read committed' then
-    -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
-    perform from pgstate.thread t where t.id = v_thread.id for no key update;
-  end if;
 
   if p_chunk_data is not null then
     if v_thread.bases <> '{}' then
@@ -5951,7 +5980,7 @@ begin
   insert into pgstate.checkpoint as c (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size,
                                        created_at, writer, via)
   values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
-          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, p_now, p_actor.name, session_user)
+          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, v_now, p_actor.name, session_user)
       on conflict on constraint checkpoint_pkey do update
      set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
          header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
@@ -5961,7 +5990,7 @@ begin
                            excluded.whole, excluded.metadata, excluded.run_id)
   returning (c.xmax = 0)::int into v_out.added;
   if v_thread.begun is not true then
-    update pgstate.thread t set begun_at = p_now, collect_at = null where t.id = v_thread.id;
+    update pgstate.thread t set begun_at = v_now, collect_at = null where t.id = v_thread.id;
   end if;
   v_out.head := greatest(v_thread.head collate "C", v_out.id);
   return v_out;
@@ -12219,6 +12248,7 @@ declare
   v_count int := cardinality(save_checkpoint.names);
   v_wake text;
   v_tell boolean;
+  v_plain boolean;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -12238,17 +12268,25 @@ begin
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
-  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
-  if v_head.status is null then
+  -- the entry is locked with the rest, unless it must be made or looked at more closely
+  v_plain := v_actor.readable and v_actor.writable and current_setting('transaction_isolation') = 'read committed';
+  loop
+    if v_plain is not true then
+      v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
+      exit when v_head.status is not null;
+    end if;
     v_stored := pgstate._store_checkpoint(
       v_actor, save_checkpoint.key, v_head.at, save_checkpoint.token, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
-    v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
-  else
-    v_out.status := v_head.status;
+    exit when v_stored.status is distinct from 'unlocked';
+    v_plain := false;
+  end loop;
+  if v_plain then
+    v_head := row(null, v_stored.version, v_stored.value, true, v_stored.at)::pgstate._thread_head;
   end if;
+  v_out := row(coalesce(v_head.status, v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
   if v_out.status = 'ok' and v_stored.added is null then
     v_out.version := v_head.version;
   elsif v_out.status = 'ok' then
@@ -12256,10 +12294,30 @@ begin
       v_wake := coalesce(current_setting('pgstate.wake', true), '');
       v_done := set_config('pgstate.wake', 'off', true);
     end if;
-    v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
-      'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
-      'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
-      'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    if v_plain and save_checkpoint.ttl is null and not v_head.value ? 'ttl' and not (v_actor.policies and pgstate._has_rules(array[save_checkpoint.key])) then
+      -- as _thread_write() does where nothing is said of times; the policies bind what was locked by the owner
+      with changed as (
+        update pgstate.entry e
+           set version = e.version + 1, writer = v_actor.name, via = session_user, updated_at = v_head.at, full_version = null, trust = v_actor.trust,
+               value = jsonb_build_object(
+                 'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
+                 'checkpoints', coalesce((e.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+                 'bytes', coalesce((e.value -> 'bytes')::bigint, 0) + v_stored.bytes)
+         where e.key = save_checkpoint.key
+        returning e.version, e.value
+      )
+      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
+      select save_checkpoint.key, c.version, v_actor.epoch, 'put', false, c.value, v_actor.name, session_user, v_head.at, v_actor.trust from changed c;
+      if not found then
+        perform pgstate._deny();
+      end if;
+      v_out.version := v_head.version + 1;
+    else
+      v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
+        'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
+        'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+        'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    end if;
     v_tell := v_stored.watching and save_checkpoint.wake is not true;
     if save_checkpoint.lane is not null or v_tell then
       v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
