@@ -50,7 +50,7 @@ def theirs(database: Database) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 @pytest.mark.parametrize("printed", [False, True], ids=["online", "printed"])
 def test_what_people_built_goes_through_an_upgrade_and_back(empty: Callable[[], Database], printed: bool) -> None:
     database = empty()

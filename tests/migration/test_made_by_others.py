@@ -58,7 +58,7 @@ def by_op(database: Database, to: str | None) -> None:
             migrate.upgrade(op, to, **OTHERS)
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 @pytest.mark.parametrize("given", ["owned", "granted"])
 def test_installs_upgrades_and_leaves_with_neither(plain: Database, given: str) -> None:
     _there_and_back(plain, by_address, given)
@@ -93,7 +93,7 @@ def _there_and_back(plain: Database, way: Way, given: str) -> None:
     assert plain.sql("select count(*) from pgstate.agent") == [(1,)]
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 def test_the_same_schema_comes_of_it(plain: Database) -> None:
     psql(plain, migrate.roles_sql("app", create_schema=False), SUPERUSER)
     migrate.upgrade_dsn(plain.dsn("app"), **OTHERS)

@@ -32,7 +32,7 @@ def test_head_is_the_newest_revision() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 def test_installs_without_superuser_and_finds_nothing_left_to_do(empty: Callable[[], Database]) -> None:
     database = empty()
     assert database.sql("select rolsuper, rolcreaterole from pg_roles where rolname = 'installer'") == [(False, True)]
@@ -42,7 +42,7 @@ def test_installs_without_superuser_and_finds_nothing_left_to_do(empty: Callable
     assert migrate.upgrade_dsn(database.dsn()) == []
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 def test_the_printed_sql_gives_the_same_catalogue(empty: Callable[[], Database]) -> None:
     online, printed = empty(), empty()
     migrate.upgrade_dsn(online.dsn())
@@ -60,7 +60,7 @@ def _refused(database: Database, text: str, *options: str, login: str = INSTALLE
     return done
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 def test_the_printed_sql_says_at_once_that_it_is_not_for_this_database(empty: Callable[[], Database]) -> None:
     database = empty()
     script = migrate.sql()
@@ -100,7 +100,7 @@ def test_the_printed_sql_says_at_once_that_it_is_not_for_this_database(empty: Ca
     assert "pgstate is not in this database, and this script goes on from revision 0001" in said
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 def test_down_leaves_nothing_and_up_again_gives_the_same(empty: Callable[[], Database]) -> None:
     database = empty()
     before = dump(database)
@@ -265,7 +265,7 @@ async def _migrate_in_processes(addresses: list[str]) -> list[tuple[int | None, 
     return [(process.returncode, text.strip()) for process, text in zip(processes, said, strict=True)]
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 def test_several_at_once_in_two_databases_of_a_new_server(
     new_cluster: Callable[..., Cluster], cluster: Cluster, at_length: bool
 ) -> None:

@@ -110,7 +110,7 @@ def test_only_who_installed_sees_what_there_is(database: Database, login_name: C
     assert database.sql("select count(*) from pgstate.agent") == [(2,)]
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 def test_uninstalling_shows_what_there_is_and_leaves_what_is_not_its_own(
     new_cluster: Callable[..., Cluster], cluster: Cluster
 ) -> None:

@@ -55,7 +55,7 @@ def roles(old: Cluster, new: Cluster) -> None:
     new.program("psql", "--no-psqlrc", "--quiet", "--output=/dev/null", "--dbname", new.dsn(), stdin=text)
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 @pytest.mark.parametrize("restore", [_plain, _custom, _parallel, _in_sections, _one_transaction])
 async def test_into_another_cluster(
     database: Database, login_name: Callable[[str], str], new_cluster: Callable[..., Cluster], tmp_path: Path, restore: Restore
@@ -68,7 +68,7 @@ async def test_into_another_cluster(
     await goes_on(restored, estate, migrates=restore is not _parallel)
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 async def test_into_another_database_of_the_same_cluster(
     database: Database, login_name: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -100,7 +100,7 @@ async def test_back_into_the_same_database(
     await goes_on(database, estate, migrates=migrates)
 
 
-@pytest.mark.core("every case")
+@pytest.mark.core
 async def test_without_a_superuser(
     database: Database, login_name: Callable[[str], str], new_cluster: Callable[..., Cluster], tmp_path: Path
 ) -> None:
