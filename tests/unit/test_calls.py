@@ -59,7 +59,7 @@ async def statements(function: Callable[..., Any]) -> list[tuple[str, int]]:
     return recorder.sent
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_statements_fit_the_schema(admin: asyncpg.Connection) -> None:
     faults = []
     for function in functions():
