@@ -50,6 +50,8 @@ from pgstate.types import (
     Policy,
     PolicySetting,
     Quota,
+    Rekeyed,
+    RekeyProgress,
     Result,
     RolledBack,
     RunInfo,
@@ -492,6 +494,17 @@ class StateCalls(Proxy[client.BoundState | client.State]):
     def credentials(self) -> builtins.list[CredentialGrant]:
         """Which credentials agents may have resolved; without admin on everything, only the acting agent's own."""
         return self._run(self._its.credentials())
+
+    def rekey(self, progress: Callable[[RekeyProgress], None] | None = None) -> Rekeyed:
+        """Seals under the current key of `connect(encryption=Keys(…))` what is stored under its others: checkpoints,
+        pending writes, and what runs have recorded. Have all clients write with the new key before; the old one
+        may be deleted when nothing is `complete` without it.
+
+        It may be stopped at any time and called again: what is done is passed over. Others go on meanwhile, and
+        wait for a batch at most; what they hold locked in long transactions is left, and counted. `progress` is
+        called after each batch. Raises InvalidArgument (without encryption), InTransaction, AccessDenied (needs
+        admin on everything)."""
+        return self._run(self._its.rekey(progress))
 
     def set_policy(
         self,
