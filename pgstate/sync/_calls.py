@@ -52,6 +52,8 @@ from pgstate.types import (
     PolicySetting,
     Quarantined,
     Quota,
+    Rekeyed,
+    RekeyProgress,
     Result,
     RolledBack,
     RunInfo,
@@ -97,7 +99,9 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """Counts of what this client did since it connected."""
         return self._its.stats
 
-    def claim_next(self, pattern: str, lease: Seconds = 30.0, *, wait: Seconds | None = None) -> Claiming:
+    def claim_next(
+        self, pattern: str, lease: Seconds = 30.0, *, wait: Seconds | None = None, min_trust: str | None = None
+    ) -> Claiming:
         """Claims the entry that waits with the highest priority, then longest, among those that match.
 
         `with state.claim_next("tasks/pending/*") as task:` gives a `Task`, which is renewed in the background,
@@ -108,9 +112,9 @@ class StateCalls(Proxy[client.BoundState | client.State]):
 
         None when nothing is claimable; with `wait`, only after that many seconds in which nothing became so. The
         wait polls nothing: a write, a release, or the end of another's lease or of a not_before ends it. Those
-        who wait for the same in one client share its statements. `lease` is in seconds. Raises InvalidPattern,
-        InvalidArgument, AccessDenied (needs read and write)."""
-        return Claiming(self._its.claim_next(pattern, lease, wait=wait), Task)
+        who wait for the same in one client share its statements. `lease` is in seconds; `min_trust` passes over
+        what is trusted less. Raises InvalidPattern, InvalidArgument, AccessDenied (needs read and write)."""
+        return Claiming(self._its.claim_next(pattern, lease, wait=wait, min_trust=min_trust), Task)
 
     def claim_many(
         self, pattern: str, limit: int, lease: Seconds = 30.0, *, min_trust: str | None = None
@@ -533,6 +537,17 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """Which credentials agents may have resolved; without admin on everything, only the acting agent's own."""
         return self._run(self._its.credentials())
 
+    def rekey(self, progress: Callable[[RekeyProgress], None] | None = None) -> Rekeyed:
+        """Seals under the current key of `connect(encryption=Keys(…))` what is stored under its others: checkpoints,
+        pending writes, and what runs have recorded. Have all clients write with the new key before; the old one
+        may be deleted when nothing is `complete` without it.
+
+        It may be stopped at any time and called again: what is done is passed over. Others go on meanwhile, and
+        wait for a batch at most; what they hold locked in long transactions is left, and counted. `progress` is
+        called after each batch. Raises InvalidArgument (without encryption), InTransaction, AccessDenied (needs
+        admin on everything)."""
+        return self._run(self._its.rekey(progress))
+
     def set_policy(
         self,
         subtree: str,
@@ -793,22 +808,22 @@ class StateCalls(Proxy[client.BoundState | client.State]):
 
     @overload
     def get_many(
-        self, keys: Iterable[str], *, return_errors: Literal[False] = ...
+        self, keys: Iterable[str], *, return_errors: Literal[False] = ..., min_trust: str | None = ...
     ) -> builtins.list[Entry[Any] | None]: ...
 
     @overload
     def get_many(
-        self, keys: Iterable[str], *, return_errors: Literal[True]
+        self, keys: Iterable[str], *, return_errors: Literal[True], min_trust: str | None = ...
     ) -> builtins.list[Entry[Any] | errors.PgStateError | None]: ...
 
-    def get_many(self, keys: Iterable[str], *, return_errors: bool = False) -> Any:
-        """`get` for many keys, in their order.
+    def get_many(self, keys: Iterable[str], *, return_errors: bool = False, min_trust: str | None = None) -> Any:
+        """`get` for many keys, in their order; `min_trust` as there.
 
         A key that is refused raises its error, unless `return_errors` puts that in its place: then a list may
         hold entries, None for what does not exist, and InvalidKey and AccessDenied, one for each key. What is no
         key's own fault (Timeout, Unreachable) raises in any case."""
         its: Any = self._its
-        return self._run(its.get_many(keys, return_errors=return_errors))
+        return self._run(its.get_many(keys, return_errors=return_errors, min_trust=min_trust))
 
     def list(
         self,

@@ -103,6 +103,7 @@ CALLS: dict[str, Call] = {
     "rotate_ticket_keys": lambda s, _: s.rotate_ticket_keys(),
     "quotas": lambda s, _: s.quotas(),
     "register_reducer": lambda s, _: s.register_reducer("r", "public.r"),
+    "rekey": lambda s, _: s.rekey(),
     "release": lambda s, _: s.release("k", 1),
     "renew": lambda s, _: s.renew("k", 1),
     "revoke_access": lambda s, _: s.revoke_access("alice", "k/**", "read"),
