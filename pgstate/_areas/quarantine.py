@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from pgstate import errors
@@ -14,6 +15,9 @@ from pgstate._json import decode_or_none
 from pgstate.types import OpenTransaction, Quarantined, Row, Seconds
 
 _LOOK = 0.1
+# what the suspension alone has done by the time that the rest is
+_BEGUN = ("suspend", "release")
+_DONE = {"to do": "ok"}
 
 
 class Quarantine(Area):
@@ -59,9 +63,21 @@ class Quarantine(Area):
         version, cursor, at = named(since)
         if version is not None:
             raise errors.InvalidArgument("since a time or a cursor, not a version")
+        # shown first: what is wrong with the question must not come out when half of it is done
+        plan = await self._quarantine(agent, at, cursor, rollback, force, dry_run=True)
+        if dry_run:
+            return plan
+        begun = [replace(row, status=_DONE.get(row.status, row.status)) for row in plan if row.action in _BEGUN]
         # a transaction of the caller's is seen by nobody before its end: there is nothing to wait for
-        if not dry_run and not isinstance(self._core, BoundCore):
+        if not isinstance(self._core, BoundCore):
             await self._let_end(agent, seconds(wait).total_seconds())
+        known = {(row.action, row.key) for row in begun}
+        done = await self._quarantine(agent, at, cursor, rollback, force, dry_run=False)
+        return begun + [row for row in done if (row.action, row.key) not in known]
+
+    async def _quarantine(
+        self, agent: str, at: datetime | None, cursor: str | None, rollback: bool, force: bool, *, dry_run: bool
+    ) -> list[Quarantined]:
         with self._to(f"quarantine {agent}", "admin on everything"):
             rows = await self._core.call(
                 lambda c, left: calls.quarantine(c, agent, at, cursor, rollback, force, dry_run, timeout=left),

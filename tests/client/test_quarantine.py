@@ -44,7 +44,7 @@ async def test_what_it_has_under_way_is_waited_for_and_undone(state: pgstate.Sta
             await connection.close()
             await looking.close()
         assert [(row.action, row.key, row.status) for row in rows] == [
-            ("suspend", None, "there"),
+            ("suspend", None, "ok"),
             ("put", "a/known", "ok"),
             ("delete", "a/more", "ok"),
         ]
@@ -92,6 +92,40 @@ async def test_bad_calls(state: pgstate.State, database: Database) -> None:
             await state.quarantine(agent, since)  # type: ignore[arg-type]
     with pytest.raises(errors.InvalidArgument):
         await state.quarantine("mallory", await state.cursor(), force=True)
+    with pytest.raises(errors.CursorInvalid):
+        await state.quarantine("mallory", "no cursor")
+    assert [agent.suspended_at for agent in await state.agents() if agent.name == "mallory"] == [None]
+
+
+async def test_claims_that_it_held_are_told(state: pgstate.State, database: Database) -> None:
+    connecting, start = await _under_attack(state, database)
+    async with connecting as mallory:
+        await mallory.claim("a/known", lease=60)
+    for how, status in ({"dry_run": True}, "to do"), ({}, "ok"):
+        rows = await state.quarantine("mallory", start, **how)  # type: ignore[arg-type]
+        assert [(row.action, row.key, row.status) for row in rows] == [
+            ("suspend", None, status),
+            ("release", "a/known", status),
+        ]
+
+
+async def test_in_a_transaction_of_the_callers_it_is_done_with_it_or_not(
+    state: pgstate.State, database: Database
+) -> None:
+    connecting, start = await _under_attack(state, database)
+    async with connecting as mallory:
+        await mallory.put("a/known", "bad")
+    connection = await asyncpg.connect(database.dsn())
+    try:
+        for keeps in (False, True):
+            transaction = connection.transaction()
+            await transaction.start()
+            rows = await state.bind(connection).quarantine("mallory", start, rollback=True)
+            assert [(row.action, row.status) for row in rows] == [("suspend", "ok"), ("put", "ok")]
+            await (transaction.commit() if keeps else transaction.rollback())
+            assert (await state.get("a/known")).value == ("good" if keeps else "bad")
+    finally:
+        await connection.close()
 
 
 async def test_the_shell_shows_then_does_it(state: pgstate.State, database: Database) -> None:
@@ -113,7 +147,7 @@ async def test_the_shell_shows_then_does_it(state: pgstate.State, database: Data
     assert (await state.get("a/known")).value == "bad"
     code, rows = await run(*told, "--force")
     assert code == 0 and [(row["action"], row["status"]) for row in rows] == [
-        ("suspend", "there"), ("put", "ok"), ("delete", "ok"),
+        ("suspend", "ok"), ("put", "ok"), ("delete", "ok"),
     ]  # fmt: skip
     assert (await state.get("a/known")).value == "good"
     code, rows = await run("agents")
