@@ -1,7 +1,16 @@
 """What the client returns. Rows are wrapped, not copied: a value is decoded when it is first looked at, so that listing
 a thousand entries costs what fetching them costs."""
 
-from pgstate.types._access import AccessReason, CredentialGrant, Effective, Group, HardenStep, Quota
+from pgstate.types._access import (
+    AccessReason,
+    CredentialGrant,
+    Effective,
+    Group,
+    HardenStep,
+    OpenTransaction,
+    Quarantined,
+    Quota,
+)
 from pgstate.types._audit import AuditCheck, AuditRecord
 from pgstate.types._claims import Claim, Failed, ForcedRelease, HeldClaim, TaskState
 from pgstate.types._durable import Channel, Checkpoint, CheckpointInfo, PendingWrite, RunInfo, StepInfo, ThreadInfo
@@ -60,10 +69,12 @@ __all__ = [
     "HeldClaim",
     "Info",
     "Maintained",
+    "OpenTransaction",
     "Page",
     "PendingWrite",
     "Policy",
     "PolicySetting",
+    "Quarantined",
     "Quota",
     "RekeyProgress",
     "Rekeyed",

@@ -57,20 +57,23 @@ comment on column pgstate._acting.agent_id is 'Its number; null if this login ma
 
 -- views/_acting_any.sql
 -- Which agent acts, as _acting, also where it is named by a ticket. That is looked at each time: a setting can be forged, also
--- between a function and the policies under it.
+-- between a function and the policies under it. Nobody acts as one that is suspended: the short ways miss it, by folded_until.
 create or replace view pgstate._acting_any as
-select case when s.said is null or not (l.gateway or l.root) then l.agent_id
-            when l.root then (select a.id from pgstate.agent a where a.name = n.name)
-            else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
-                   where a.name = n.name and d.login = l.login)
-       end as agent_id
-  from pgstate.login l
-  cross join lateral (
-    select coalesce(nullif(pg_catalog.current_setting('pgstate.call_agent', true), ''),
-                    nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as said) s
-  cross join lateral (
-    select case when pg_catalog.strpos(s.said, '/') > 0 then pgstate._ticket_agent(s.said) when not l.tickets then s.said end as name) n
- where l.login = session_user::text;
+select a.id as agent_id
+  from (
+    select case when s.said is null or not (l.gateway or l.root) then l.agent_id
+                when l.root then (select a.id from pgstate.agent a where a.name = n.name)
+                else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
+                       where a.name = n.name and d.login = l.login)
+           end as agent_id
+      from pgstate.login l
+      cross join lateral (
+        select coalesce(nullif(pg_catalog.current_setting('pgstate.call_agent', true), ''),
+                        nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as said) s
+      cross join lateral (
+        select case when pg_catalog.strpos(s.said, '/') > 0 then pgstate._ticket_agent(s.said) when not l.tickets then s.said end as name) n
+     where l.login = session_user::text) who
+  join pgstate.agent a on a.id = who.agent_id and a.suspended_at is null;
 comment on view pgstate._acting_any is 'Internal: the acting agent, by name or ticket.';
 comment on column pgstate._acting_any.agent_id is 'Its number; null if this login may not act for whom it names.';
 
@@ -101,7 +104,7 @@ begin
       cross join lateral (
         select case when strpos(s, '/') > 0 then pgstate._ticket_agent(s) when not l.tickets then s end as name
           from unnest(string_to_array(v_names, ' ')) s) n
-      join pgstate.agent a on a.name = n.name
+      join pgstate.agent a on a.name = n.name and a.suspended_at is null
      where l.login = session_user::text
        and (a.id = l.agent_id or l.root
             or exists (select from pgstate.delegation d where d.login = l.login and d.agent_id = a.id)));
@@ -120,6 +123,29 @@ begin
 end
 $$;
 comment on function pgstate._deny() is 'Internal: raises PS010.';
+
+-- functions/access/_check_rights_seen.sql
+-- Under REPEATABLE READ the snapshot may be older than a revocation, and whoever is to write nothing more could go on for as
+-- long as its transaction does: 40001 if anything that says what the actor may do has changed since. The locks that tell are
+-- given back at once, and not waited for: nobody holds up its own end.
+create function pgstate._check_rights_seen(p_agent_id int) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if current_setting('transaction_read_only') = 'on' then
+    return;
+  end if;
+  begin
+    perform from pgstate.login l where l.login = session_user::text for share skip locked;
+    perform from pgstate.reach r where r.agent_id = p_agent_id for share skip locked;
+    perform from pgstate.delegation d where d.login = session_user::text and d.agent_id = p_agent_id for share skip locked;
+    raise exception using errcode = 'PS998';
+  exception when sqlstate 'PS998' then
+    null;
+  end;
+end
+$$;
+comment on function pgstate._check_rights_seen(int) is 'Internal: 40001 if the transaction''s snapshot does not show the actor''s rights as they are.';
 
 -- functions/access/_enter.sql
 -- Start of every function: who acts, and what they reach, or for one key whether they may read and write it. Raises PS010
@@ -188,6 +214,9 @@ begin
       raise exception using errcode = 'PS010', message = 'access denied',
         hint = 'This gateway names agents by tickets: what it gave is none, or is not good for it now. issue_ticket(login, agent) makes one.';
     end if;
+    if exists (select from pgstate.login l join pgstate.agent a on a.id = l.agent_id where l.login = session_user::text and a.suspended_at is not null) then
+      raise exception using errcode = 'PS010', message = 'access denied', hint = 'The agent of this login is suspended: an administrator may resume_agent() it.';
+    end if;
     perform pgstate._deny();
   end if;
   return v_actor;
@@ -233,14 +262,25 @@ declare
   v_done text;
 begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
-  select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
-         case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
-    from pgstate.login l cross join pgstate.install i
-    left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
-   where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
-     and l.folded_until is null;
+  if p_lane is null then
+    -- setting up the join costs a twentieth of a save, though nothing is looked for
+    select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+           case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
+           true, null, i.policies, null, l.quota, l.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+       and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+       and l.folded_until is null;
+  else
+    select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+           case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
+           n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+      left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
+     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+       and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+       and l.folded_until is null;
+  end if;
   if v_actor.lane_ready is not true
      or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
@@ -252,7 +292,11 @@ begin
     end if;
   end if;
   -- the setting saves a look at the control file, and a restore in place is seen without it: whoever sets it cannot hide that
-  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off') is not true then
+  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off'
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_rights_seen(v_actor.id);
+    end if;
     perform pgstate._settle_identity();
     select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
     if current_setting('synchronous_commit') = 'off' then
@@ -733,7 +777,7 @@ as $$
 begin
   return array[
     ['role_tokens', '(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:'],
-    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]* (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
+    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]{0,100} (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
     ['invisible_characters', '[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]']
   ];
 end
@@ -763,7 +807,7 @@ begin
     ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})'],
     ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}'],
     ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})'],
-    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: [^\\"\n\r]*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?'],
+    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?'],
     ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}'],
     ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@']
   ];
@@ -847,6 +891,20 @@ end
 $$;
 comment on function pgstate._guarded(pgstate._actor, text, text) is 'Internal: a text without secrets, unless the guard of its key is off.';
 
+-- functions/guards/_secret_in.sql
+-- For names, which are refused and never redacted: wherever the guard is on.
+create function pgstate._secret_in(p_actor pgstate._actor, p_key text, p_text text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if (' ' || p_text) ~ pgstate._secret_hint() and pgstate._guard_of(p_actor, p_key) <> 'off' then
+    return pgstate._secret_rule(p_text);
+  end if;
+  return null;
+end
+$$;
+comment on function pgstate._secret_in(pgstate._actor, text, text) is 'Internal: the rule by which a name holds a secret, or null; null too where the guard is off.';
+
 -- functions/guards/_guarded_data.sql
 -- Of what comes as bytes the database reads JSON and messages of errors. In escapes, which never fail and can be taken back:
 -- a secret is ASCII. p_refuse: by a policy that refuses; else, for results, which would be lost, redacted there too. PS009.
@@ -909,7 +967,7 @@ begin
     perform pgstate._deny();
   end if;
   perform pgstate._audit(p_actor, 'credential', null,
-                         jsonb_build_object('name', left(p_name, 128), 'purpose', left(p_purpose, 128)));
+                         jsonb_build_object('name', pgstate._audit_text(p_name, 128), 'purpose', pgstate._audit_text(p_purpose, 128)));
 end
 $$;
 comment on function pgstate._use_credential(pgstate._actor, text, text) is 'Internal: checks that the agent may have a credential resolved, and records it.';
@@ -2102,7 +2160,7 @@ begin
   end if;
   if v_all then
     -- grants that have ended; who asks for less must not keep the agents' rows locked
-    perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() order by 1) r;
+    perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() and x.folded_until > '-infinity' order by 1) r;
     delete from pgstate.usage u where u.id in (
       select x.id from pgstate.usage x where not exists (select from pgstate.quota q where q.agent_id = x.agent_id) for update skip locked);
     delete from pgstate.access_grant g where g.until < pgstate._now() - interval '1 day';
@@ -2123,8 +2181,9 @@ declare
   v_keys text[];
   v_threads text[];
 begin
-  -- callers' idempotency keys are kept for a week
-  delete from pgstate.op o where o.at < v_now - interval '7 days';
+  -- callers' idempotency keys are kept for a week; those that somebody removes in an open transaction are not waited for
+  delete from pgstate.op o
+   where o.ctid = any (array(select x.ctid from pgstate.op x where x.at < v_now - interval '7 days' for update skip locked));
   v_keys := array(
     select e.key from pgstate.entry e
      where e.live and e.expires_at <= v_now
@@ -3009,7 +3068,7 @@ as $$
 begin
   return query
     select a.name, (select l.login from pgstate.login l where l.agent_id = a.id limit 1),
-           array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at, a.trust::text
+           array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at, a.trust::text, a.suspended_at
       from pgstate.agent a
      where not a.grouping and (a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id))
      order by a.name;
@@ -3027,6 +3086,8 @@ begin
   if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
                   @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
     perform pgstate._deny();
+  elsif current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
   end if;
 end
 $$;
@@ -3132,18 +3193,44 @@ end
 $$;
 comment on function pgstate._drop_watchers(int, text) is 'Internal: ends registrations of an agent, of one login or all.';
 
--- functions/admin/_drop_agent.sql
--- Its grants, delegations and login go with its row. What it holds is given back at once: nobody could renew it. But an
--- agent must not be able to hold up its own end: a claim that a transaction keeps locked, or takes that began before, is
--- given back when somebody asks again.
-create function pgstate._drop_agent(p_name text) returns void
+-- functions/admin/_end_claims.sql
+-- What an agent holds is given back; the keys of that. It must not be able to hold that up: a claim that a transaction keeps
+-- locked, or takes that began before, is given back when somebody asks again.
+create function pgstate._end_claims(p_agent_id int, p_name text) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '1s'
+as $$
+declare
+  v_keys text[];
+begin
+  begin
+    -- in the order of keys, as everybody locks claims
+    perform from pgstate.claim c where c.holder = p_name order by c.key for update;
+  exception when lock_not_available then
+    null;
+  end;
+  v_keys := array(
+    select c.key from pgstate.claim c
+     where c.holder = p_name and (c.holder_id = p_agent_id or not exists (select from pgstate.agent a where a.id = c.holder_id))
+     order by c.key for update skip locked);
+  update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null where c.key = any (v_keys);
+  if v_keys <> '{}' then
+    -- no version tells of it, and somebody may be waiting for these entries
+    perform pgstate._wake(v_keys);
+  end if;
+  return v_keys;
+end
+$$;
+comment on function pgstate._end_claims(int, text) is 'Internal: ends the claims of an agent.';
+
+-- functions/admin/_drop_agent.sql
+-- Its grants, delegations and login go with its row. What it holds is given back at once: nobody could renew it.
+create function pgstate._drop_agent(p_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
   v_root boolean;
-  v_keys text[];
 begin
   perform pgstate._check_admin(v_actor, '**');
   -- a grant to it at the same time waits, and then finds no such agent
@@ -3154,25 +3241,11 @@ begin
     raise exception using errcode = 'PS007', message = 'the administrator cannot be dropped';
   end if;
   perform pgstate._drop_watchers(v_id, null);
-  begin
-    -- in the order of keys, as everybody locks claims
-    perform from pgstate.claim c where c.holder = p_name order by c.key for update;
-  exception when lock_not_available then
-    null;
-  end;
-  v_keys := array(
-    select c.key from pgstate.claim c
-     where c.holder = p_name and (c.holder_id = v_id or not exists (select from pgstate.agent a where a.id = c.holder_id))
-     order by c.key for update skip locked);
-  update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null where c.key = any (v_keys);
+  perform pgstate._end_claims(v_id, p_name);
   delete from pgstate.agent a where a.id = v_id;
   insert into pgstate.former_agent (name, dropped_by) values (p_name, v_actor.name)
       on conflict on constraint former_agent_pkey do update set dropped_at = excluded.dropped_at, dropped_by = excluded.dropped_by;
   perform pgstate._audit(v_actor, 'drop_agent', null, jsonb_build_object('agent', p_name));
-  if v_keys <> '{}' then
-    -- no version tells of it, and somebody may be waiting for these entries
-    perform pgstate._wake(v_keys);
-  end if;
 end
 $$;
 comment on function pgstate._drop_agent(text) is 'Internal: removes an agent and all that it may do.';
@@ -3216,6 +3289,7 @@ comment on function pgstate._grants_of(int) is 'Internal: the grants and denials
 
 -- functions/admin/_folded.sql
 -- The grants of an agent and of its groups that hold now, as ranges; what is denied is taken away from all that is granted.
+-- Nothing while it is suspended, and that as ended already: so no short way takes the cache for what holds.
 create function pgstate._folded(p_agent_id int) returns pgstate.reach
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -3230,9 +3304,10 @@ begin
                  coalesce(range_agg(u) filter (where g."right" = 'write' and g.deny), '{}') as no_write,
                  coalesce(range_agg(u) filter (where g."right" = 'admin' and not g.deny), '{}') as may_admin,
                  coalesce(range_agg(u) filter (where g."right" = 'admin' and g.deny), '{}') as no_admin,
-                 min(g.until) as until
+                 (case when exists (select from pgstate.agent a where a.id = p_agent_id and a.suspended_at is not null) then '-infinity' else min(g.until) end) as until
             from pgstate._grants_of(p_agent_id) g cross join lateral unnest(pgstate._subtree_ranges(g.subtree, g.agent)) u
-           where g.until is null or g.until > pgstate._now()) f;
+           where (g.until is null or g.until > pgstate._now())
+             and not exists (select from pgstate.agent a where a.id = p_agent_id and a.suspended_at is not null)) f;
   return v_reach;
 end
 $$;
@@ -3323,6 +3398,10 @@ declare
   v_key pgstate.ticket_key;
   v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
 begin
+  if exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
+    raise exception using errcode = 'PS010', message = 'access denied',
+      hint = 'A gateway makes no tickets: with one that it was handed it could make itself newer ones for ever. The agent''s own login does, or an administrator''s.';
+  end if;
   -- an agent may hand one about itself to a gateway that it is delegated to
   if p_agent is distinct from p_actor.name then
     perform pgstate._check_admin(p_actor, '**');
@@ -3536,6 +3615,37 @@ end
 $$;
 comment on function pgstate._set_trust(text, text) is 'Internal: sets the most that what an agent writes is trusted.';
 
+-- functions/trust/_write_trust.sql
+-- A version with the value that is there and another trust, of an entry that the caller has locked, and what else it notes.
+create function pgstate._write_trust(p_actor pgstate._actor, p_key text, p_trust pgstate.trust, p_meta jsonb, p_now timestamptz) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_value jsonb;
+  v_version bigint;
+begin
+  -- not by _current_value(), which reads with the caller's rights
+  select pgstate._fold(e.value, t.reducers, t.operands) into v_value
+    from pgstate.entry e
+    cross join lateral (
+      select array_agg(v.reducer order by v.version) as reducers, array_agg(v.value order by v.version) as operands
+        from pgstate.version v where v.key = p_key and v.version > e.full_version and v.version <= e.version) t
+   where e.key = p_key;
+  with changed as (
+    update pgstate.entry e
+       set version = e.version + 1, value = v_value, writer = p_actor.name, via = session_user, updated_at = p_now, full_version = null, trust = p_trust
+     where e.key = p_key
+    returning e.version, e.expires_at
+  )
+  insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, meta, trust)
+  select p_key, c.version, p_actor.epoch, 'put', v_value, p_actor.name, session_user, p_now, c.expires_at, p_meta, p_trust from changed c
+  returning version.version into v_version;
+  return v_version;
+end
+$$;
+comment on function pgstate._write_trust(pgstate._actor, text, pgstate.trust, jsonb, timestamptz) is 'Internal: a version with the same value and another trust.';
+
 -- functions/trust/_endorse.sql
 -- As the owner: who administers a key may vouch for what it holds without writing there. What the policies let writers be
 -- trusted does not bind this, which is how something that came from outside becomes trusted at all.
@@ -3547,7 +3657,6 @@ declare
   v_trust pgstate.trust;
   v_entry record;
   v_now timestamptz;
-  v_value jsonb;
   v_meta jsonb;
   v_out pgstate.written;
 begin
@@ -3581,32 +3690,187 @@ begin
     v_out.status := 'held';
     return v_out;
   end if;
-  -- not by _current_value(), which reads with the caller's rights
-  select pgstate._fold(e.value, t.reducers, t.operands) into v_value
-    from pgstate.entry e
-    cross join lateral (
-      select array_agg(v.reducer order by v.version) as reducers, array_agg(v.value order by v.version) as operands
-        from pgstate.version v where v.key = p_key and v.version > e.full_version and v.version <= e.version) t
-   where e.key = p_key;
   select jsonb_strip_nulls(jsonb_build_object('sources', v.meta -> 'sources', 'endorsed_by', p_actor.name, 'endorsed', v.version,
                                               'from', v.trust, 'writer', v.writer)) into v_meta
     from pgstate.version v where v.key = p_key and v.version = p_version;
-  with changed as (
-    update pgstate.entry e
-       set version = e.version + 1, value = v_value, writer = p_actor.name, via = session_user, updated_at = v_now, full_version = null, trust = v_trust
-     where e.key = p_key
-    returning e.version, e.expires_at
-  )
-  insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, meta, trust)
-  select p_key, c.version, p_actor.epoch, 'put', v_value, p_actor.name, session_user, v_now, c.expires_at, v_meta, v_trust from changed c
-  returning version into v_entry.version;
+  v_out.version := pgstate._write_trust(p_actor, p_key, v_trust, v_meta, v_now);
   perform pgstate._audit(p_actor, 'endorse', p_key, jsonb_build_object('version', p_version, 'trust', p_trust, 'from', v_entry.trust));
   v_out.status := 'ok';
-  v_out.version := case when p_actor.readable then v_entry.version end;
+  if not p_actor.readable then
+    v_out.version := null;
+  end if;
   return v_out;
 end
 $$;
 comment on function pgstate._endorse(pgstate._actor, text, bigint, text) is 'Internal: raises the trust of what a key holds.';
+
+-- functions/quarantine/_is_suspended.sql
+create function pgstate._is_suspended(p_agent text) returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int := pgstate._agent_id(p_agent);
+begin
+  return (select a.suspended_at is not null from pgstate.agent a where a.id = v_id);
+end
+$$;
+comment on function pgstate._is_suspended(text) is 'Internal: is an agent suspended?';
+
+-- functions/quarantine/_claimed_by.sql
+create function pgstate._claimed_by(p_agent text) returns text[]
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return array(select c.key from pgstate.claim c where c.holder = p_agent and c.lease_until > pgstate._now() order by c.key);
+end
+$$;
+comment on function pgstate._claimed_by(text) is 'Internal: what an agent holds.';
+
+-- functions/quarantine/_open_transactions.sql
+-- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something.
+-- Whoever began before the suspension may still commit. Locks and sessions are visible to everybody, but for what they do.
+create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    with logins as materialized (
+      select l.login from pgstate.login l where l.agent_id = p_agent_id
+      union select d.login from pgstate.delegation d where d.agent_id = p_agent_id
+    )
+    select s.pid, s.usename::text, null::text
+      from pg_stat_activity s
+     where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
+       and exists (select from pg_locks k where k.pid = s.pid and k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' and k.granted)
+    union all
+    select null, x.owner::text, x.gid from pg_prepared_xacts x where x.database = current_database() and x.owner::text in (select l.login from logins l);
+end
+$$;
+comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that have written and are not over.';
+
+-- functions/quarantine/_suspend.sql
+-- The agent is locked first, as _fold_grants() does: a grant at the same time folds before or after, never without the mark.
+-- The keys whose claims ended.
+create function pgstate._suspend(p_actor pgstate._actor, p_agent text) returns text[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int;
+  v_agent pgstate.agent;
+  v_keys text[];
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  select a.* into v_agent from pgstate.agent a where a.id = v_id for no key update;
+  if v_agent.root then
+    raise exception using errcode = 'PS007', message = 'the administrator cannot be suspended';
+  elsif v_agent.grouping then
+    raise exception using errcode = 'PS007', message = 'a group cannot be suspended: it never acts', hint = 'Suspend its members, or revoke what it is granted.';
+  elsif v_id = p_actor.id then
+    raise exception using errcode = 'PS007', message = 'an agent cannot suspend itself: nobody might be left to resume it';
+  end if;
+  if v_agent.suspended_at is null then
+    update pgstate.agent a set suspended_at = pgstate._now(), suspended_by = p_actor.name where a.id = v_id;
+    perform pgstate._fold_grants(v_id);
+    perform pgstate._audit(p_actor, 'suspend', null, jsonb_build_object('agent', p_agent));
+  end if;
+  perform pgstate._drop_watchers(v_id, null);
+  v_keys := pgstate._end_claims(v_id, p_agent);
+  return v_keys;
+end
+$$;
+comment on function pgstate._suspend(pgstate._actor, text) is 'Internal: makes an agent nobody.';
+
+-- functions/quarantine/_resume.sql
+create function pgstate._resume(p_actor pgstate._actor, p_agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int;
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  update pgstate.agent a set suspended_at = null, suspended_by = null where a.id = v_id and a.suspended_at is not null;
+  if found then
+    perform pgstate._fold_grants(v_id);
+    perform pgstate._audit(p_actor, 'resume', null, jsonb_build_object('agent', p_agent));
+  end if;
+end
+$$;
+comment on function pgstate._resume(pgstate._actor, text) is 'Internal: lets an agent act again.';
+
+-- functions/quarantine/_written_since.sql
+-- Versions that an agent wrote after a past state, and those of others that say that they derive from them, directly or by way of
+-- others: sources are named by the writers, what derives from something and does not say so is not known.
+create function pgstate._written_since(p_agent text, p_moment pgstate._moment)
+returns table (key text, version bigint, writer text, kind text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+as $$
+begin
+  return query
+    with recursive since as materialized (
+      select v.key, v.version, v.writer, v.meta -> 'sources' as sources
+        from pgstate.version v
+       where (v.epoch > p_moment.epoch or v.epoch = p_moment.epoch and v.xid >= pg_snapshot_xmin(p_moment.base))
+         and (v.writer = p_agent or v.meta ? 'sources')
+         and not pgstate._seen(v.epoch, v.xid, v.seq, p_moment.epoch, p_moment.base, p_moment.upto, p_moment.after)
+    ), named as materialized (
+      select s.key, s.version, u.item ->> 'key' as source, (u.item ->> 'version')::bigint as source_version
+        from since s cross join lateral jsonb_array_elements(s.sources) u (item)
+    ), reached (key, version) as (
+      select s.key, s.version from since s where s.writer = p_agent
+      union
+      select n.key, n.version from reached r join named n on n.source = r.key and n.source_version = r.version
+    )
+    select s.key, s.version, s.writer, e.kind::text
+      from reached r join since s on s.key = r.key and s.version = r.version left join pgstate.entry e on e.key = s.key
+     order by s.key, s.version;
+end
+$$;
+comment on function pgstate._written_since(text, pgstate._moment) is 'Internal: what an agent wrote after a past state, and what derives from it.';
+
+-- functions/quarantine/_distrust.sql
+-- What keys hold by an agent's writes after a past state is trusted as what came from outside: a version with the same value and
+-- that trust. Whose value somebody else has put anew since is not the agent's any more. Null versions where it is only shown.
+create function pgstate._distrust(p_actor pgstate._actor, p_agent text, p_moment pgstate._moment, p_spared text[], p_dry_run boolean)
+returns table (key text, status text, version bigint, trust text)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+as $$
+declare
+  v_key text;
+  v_entry record;
+  v_now timestamptz;
+begin
+  for v_key in
+    select w.key from pgstate._written_since(p_agent, p_moment) w
+     where w.writer = p_agent and w.kind = 'value' and not w.key = any (p_spared)
+       and w.version >= coalesce((select max(v.version) from pgstate.version v
+                                   where v.key = w.key and v.op = 'put' and v.reducer is null and v.writer <> p_agent), 0)
+     group by w.key order by w.key collate "C"
+  loop
+    -- one that a transaction keeps locked is told: the agent must not be able to hold this up
+    select e.version, e.trust, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live into v_entry
+      from pgstate.entry e where e.key = v_key for no key update skip locked;
+    v_now := pgstate._now();
+    if found and (v_entry.live is not true or v_entry.trust = 'external') then
+      continue;
+    end if;
+    key := v_key;
+    version := v_entry.version;
+    trust := v_entry.trust;
+    status := case when v_entry.version is null then 'locked'
+                   when exists (select from pgstate.claim c where c.key = v_key and c.lease_until > v_now) then 'held'
+                   when p_dry_run then 'to do' else 'ok' end;
+    if status = 'ok' then
+      version := pgstate._write_trust(p_actor, v_key, 'external', jsonb_build_object(
+        'quarantined', v_entry.version, 'quarantined_by', p_actor.name, 'writer', p_agent, 'from', v_entry.trust), v_now);
+    end if;
+    return next;
+  end loop;
+end
+$$;
+comment on function pgstate._distrust(pgstate._actor, text, pgstate._moment, text[], boolean) is 'Internal: lowers the trust of what an agent wrote.';
 
 -- functions/quota/_quotas.sql
 create function pgstate._quotas(p_actor pgstate._actor) returns setof pgstate.quota_row
@@ -3788,11 +4052,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_id int := p_actor.id;
+  v_suspended boolean;
 begin
   if p_agent is distinct from p_actor.name then
     perform pgstate._check_admin(p_actor, '**');
     v_id := pgstate._agent_id(p_agent);
   end if;
+  v_suspended := (select a.suspended_at is not null from pgstate.agent a where a.id = v_id);
   return query
     with held as (
       select g.*, g.until <= pgstate._now() as ended, r.ranges,
@@ -3803,7 +4069,7 @@ begin
       select h."right", range_agg(u) as ranges from held h, unnest(h.ranges) u where h.deny and h.ended is not true group by 1
     )
     select h."right", h.own, h.deny,
-           case when h.ended then 'ended' when h.deny or d.ranges is null or not d.ranges && h.ranges then 'in force'
+           case when h.ended then 'ended' when v_suspended then 'suspended' when h.deny or d.ranges is null or not d.ranges && h.ranges then 'in force'
                 when d.ranges @> h.ranges then 'denied' else 'partly denied' end,
            h.through, h.until, h.granted_by, h.granted_at
       from held h left join denied d on d."right" = h."right"
@@ -3818,6 +4084,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_id int := p_actor.id;
+  v_suspended pgstate.agent;
 begin
   if not pgstate._key_ok(p_key) then
     perform pgstate._bad_key(p_key);
@@ -3827,14 +4094,19 @@ begin
     perform pgstate._check_admin(p_actor, p_key);
     v_id := pgstate._agent_id(p_agent);
   end if;
+  select a.* into v_suspended from pgstate.agent a where a.id = v_id and a.suspended_at is not null;
+  if v_suspended.id is not null then
+    -- as a denial of everything
+    return next row(false, true, '**', true, null, null, v_suspended.suspended_by, v_suspended.suspended_at)::pgstate.access_reason;
+  end if;
   return query
     with covering as (
       select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ '\*$' desc, g.through nulls first) as rank
         from pgstate._grants_of(v_id) g
        where g."right" = p_right and (g.until is null or g.until > pgstate._now()) and pgstate._subtree_ranges(g.subtree, g.agent) @> p_key
     )
-    select not bool_or(c.deny) over (), c.rank = 1, c.subtree, c.deny, c.through, c.until, c.granted_by, c.granted_at from covering c order by c.rank;
-  if not found then
+    select v_suspended.id is null and not bool_or(c.deny) over (), v_suspended.id is null and c.rank = 1, c.subtree, c.deny, c.through, c.until, c.granted_by, c.granted_at from covering c order by c.rank;
+  if not found and v_suspended.id is null then
     return next row(false, true, null, null, null, null, null, null)::pgstate.access_reason;
   end if;
 end
@@ -3857,7 +4129,8 @@ begin
   elsif p_deny is null or num_nonnulls(p_ttl, p_until) = 2 or not pgstate._span_ok(p_ttl) or v_until not between pgstate._now() and '9999-12-01' then
     raise exception using errcode = 'PS007', message = 'a grant ends after ttl, which is positive and at most 100 years, or until a time to come, or never';
   end if;
-  perform pgstate._check_admin(v_actor, p_subtree);
+  -- who is denied admin somewhere no more administers all that is above: that is for those who administer everything
+  perform pgstate._check_admin(v_actor, case when p_deny and p_on and p_right = 'admin' then '**' else p_subtree end);
   v_id := pgstate._agent_id(p_agent, true);
   perform pgstate._subtree_ranges(p_subtree, p_agent);
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
@@ -5563,8 +5836,9 @@ $$;
 comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
 
 -- functions/threads/_store_checkpoint.sql
--- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Claims change only under that lock:
--- here they are seen as they are. As the
+-- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Without a time (p_now) the caller
+-- has not: then it is locked here, and its version, its value and the time are returned; or, if it is not there as a thread
+-- without a time to live, status unlocked. Claims change only under that lock: here they are seen as they are. As the
 -- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
@@ -5582,6 +5856,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
+  v_now timestamptz := p_now;
   v_thread record;
   v_parent text;
   v_found boolean;
@@ -5590,55 +5865,71 @@ declare
   v_stores bigint[];
   v_out pgstate._stored;
 begin
+  if v_now is null then
+    -- its life is told by the value: see _put_existing()
+    select e.version, e.value into v_out.version, v_out.value
+      from pgstate.entry e
+     where e.key = p_key and e.value is not null and e.kind = 'thread' and e.expires_at is null for no key update;
+    if v_out.version is null then
+      v_out.status := 'unlocked';
+      return v_out;
+    end if;
+    v_now := pgstate._now();
+    v_out.at := v_now;
+  end if;
   select t.id, t.bases, t.pruned, t.begun_at is not null as begun, l.token, l.holder_id,
          (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
          exists (select from pgstate.watcher) as watching
     into v_thread
     from (select) one
     left join pgstate.thread t on t.key = p_key
-    left join pgstate.claim l on l.key = p_key and l.lease_until > p_now;
+    left join pgstate.claim l on l.key = p_key and l.lease_until > v_now;
   v_out.watching := v_thread.watching;
-  if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
-    v_out.status := 'stale';
-    return v_out;
-  elsif p_token is null and v_thread.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
-    v_out.status := 'held';
-    return v_out;
-  end if;
-  v_out.head := v_thread.head;
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
-  -- but for one that is sent again
-  if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
-    v_out.status := 'conflict';
-    return v_out;
-  elsif v_parent is distinct from v_thread.head then
-    v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
-    if v_parent is not null and not v_found and v_thread.pruned is not true then
-      -- the thread that it belonged to was deleted
-      v_out.status := 'missing';
+  -- one look for the usual save, which goes on where the thread is: each expression is initialised anew in every transaction
+  if (v_thread.begun and v_parent = v_thread.head and coalesce(p_expect_head, v_parent) = v_parent and num_nonnulls(p_token, v_thread.token) = 0
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
+      v_out.status := 'stale';
       return v_out;
-    elsif p_guard is not null and exists (
-            select from unnest(p_guard) g (name)
-              left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
-              left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
-             where case when h.versions[array_position(h.names, g.name)] is not null
-                        then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
-                        else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
-                             is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+    elsif p_token is null and v_thread.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
+      v_out.status := 'held';
+      return v_out;
+    end if;
+    v_out.head := v_thread.head;
+    -- but for one that is sent again
+    if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
       v_out.status := 'conflict';
       return v_out;
+    elsif v_parent is distinct from v_thread.head then
+      v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
+      if v_parent is not null and not v_found and v_thread.pruned is not true then
+        -- the thread that it belonged to was deleted
+        v_out.status := 'missing';
+        return v_out;
+      elsif p_guard is not null and exists (
+              select from unnest(p_guard) g (name)
+                left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
+                left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
+               where case when h.versions[array_position(h.names, g.name)] is not null
+                          then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
+                          else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
+                               is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+        v_out.status := 'conflict';
+        return v_out;
+      end if;
+    end if;
+    if v_thread.begun is not true then
+      -- until all of it is there, it is one of those that hold writes only
+      insert into pgstate.thread as t (key, collect_at) values (p_key, v_now + interval '1 hour')
+          on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
+      returning t.id, t.bases into v_thread.id, v_thread.bases;
+    elsif current_setting('transaction_isolation') <> 'read committed' then
+      -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
+      perform from pgstate.thread t where t.id = v_thread.id for no key update;
     end if;
   end if;
   v_out.id := coalesce(p_id, pgstate._checkpoint_id(v_thread.head));
-  if v_thread.begun is not true then
-    -- until all of it is there, it is one of those that hold writes only
-    insert into pgstate.thread as t (key, collect_at) values (p_key, p_now + interval '1 hour')
-        on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
-    returning t.id, t.bases into v_thread.id, v_thread.bases;
-  elsif current_setting('transaction_isolation') <> 'read committed' then
-    -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
-    perform from pgstate.thread t where t.id = v_thread.id for no key update;
-  end if;
 
   if p_chunk_data is not null then
     if v_thread.bases <> '{}' then
@@ -5691,7 +5982,7 @@ begin
   insert into pgstate.checkpoint as c (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size,
                                        created_at, writer, via)
   values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
-          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, p_now, p_actor.name, session_user)
+          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, v_now, p_actor.name, session_user)
       on conflict on constraint checkpoint_pkey do update
      set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
          header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
@@ -5701,7 +5992,7 @@ begin
                            excluded.whole, excluded.metadata, excluded.run_id)
   returning (c.xmax = 0)::int into v_out.added;
   if v_thread.begun is not true then
-    update pgstate.thread t set begun_at = p_now, collect_at = null where t.id = v_thread.id;
+    update pgstate.thread t set begun_at = v_now, collect_at = null where t.id = v_thread.id;
   end if;
   v_out.head := greatest(v_thread.head collate "C", v_out.id);
   return v_out;
@@ -11836,7 +12127,7 @@ begin
 end
 $$;
 comment on function pgstate.issue_ticket(text, text, interval) is
-  'A signed ticket by which a gateway names an agent, in place of its name: agent => ticket. It is good for this login and agent, for a second to a day. For those who administer everything, and an agent about itself. Not through the gateway that is to use it: who took that over could ask for any. PS007 PS010.';
+  'A signed ticket by which a gateway names an agent, in place of its name: agent => ticket. It is good for this login and agent, for a second to a day. For those who administer everything, and an agent about itself. Not through a gateway: who took that over could ask for ever newer ones. PS007 PS010.';
 
 -- functions/tickets/require_tickets.sql
 create function pgstate.require_tickets(login text, required boolean default true) returns void
@@ -11896,6 +12187,112 @@ end
 $$;
 comment on function pgstate.endorse(text, bigint, text, text) is
   'Raises the trust of what a key holds, up to the caller''s own and whatever the policies say: a new version with the same value, which tells who endorsed what. Status ok with its version, conflict when version is not the current one, held while it is claimed, or missing. Needs admin on the key. PS001 PS007 PS010 PS040.';
+
+-- functions/quarantine/suspend_agent.sql
+create function pgstate.suspend_agent(agent text) returns setof pgstate.open_transaction
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_done text[] := pgstate._suspend(v_actor, suspend_agent.agent);
+begin
+  return query select t.* from pgstate._open_transactions(pgstate._agent_id(suspend_agent.agent)) t;
+end
+$$;
+comment on function pgstate.suspend_agent(text) is
+  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have written, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
+
+-- functions/quarantine/resume_agent.sql
+create function pgstate.resume_agent(agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._resume(pgstate._enter(null), resume_agent.agent);
+end
+$$;
+comment on function pgstate.resume_agent(text) is
+  'Lets a suspended agent act again, with the grants that it has by now. What quarantine() did stays. Needs admin on everything. PS007 PS010.';
+
+-- functions/quarantine/quarantine.sql
+-- In one transaction, in the order that an attack is answered in: nobody acts as the agent, its claims end, what it wrote is undone or
+-- at least not trusted, and what remains to be looked at is named. What it keeps locked is told, and holds nothing of this up.
+create function pgstate.quarantine(
+  agent text, since timestamptz default null, cursor text default null, rollback boolean default false, force boolean default false,
+  dry_run boolean default false
+) returns setof pgstate.quarantined
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(null);
+  v_moment pgstate._moment;
+  v_suspended boolean;
+  v_keys text[];
+  v_rows pgstate.rolled_back[] := '{}';
+  v_failed boolean := false;
+  v_spared text[];
+  v_one record;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  if num_nonnulls(quarantine.since, quarantine.cursor) <> 1 then
+    raise exception using errcode = 'PS007', message = 'since when: give a time (since), or a cursor';
+  elsif quarantine.rollback is null or quarantine.force is null or quarantine.dry_run is null then
+    raise exception using errcode = 'PS007', message = 'rollback, force and dry_run are true or false';
+  elsif quarantine.force and not quarantine.rollback then
+    raise exception using errcode = 'PS007', message = 'force is for a rollback: it undoes what others wrote on top, too';
+  end if;
+  v_suspended := pgstate._is_suspended(quarantine.agent);
+  if quarantine.dry_run then
+    v_keys := pgstate._claimed_by(quarantine.agent);
+  else
+    v_keys := pgstate._suspend(v_actor, quarantine.agent);
+  end if;
+  return next row('suspend', null, case when v_suspended then 'there' when quarantine.dry_run then 'to do' else 'ok' end, null, null, null, null, null,
+                  null)::pgstate.quarantined;
+  return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                 from unnest(v_keys) k order by k collate "C";
+  -- after the wait for locks
+  v_moment := pgstate._moment(v_actor, quarantine.cursor, quarantine.since);
+
+  if quarantine.rollback then
+    begin
+      v_rows := array(select r from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
+                                                     force => quarantine.force, dry_run => quarantine.dry_run) r);
+    exception when lock_not_available then
+      v_rows := array(select row(r.key, 'locked', r.action, null, r.from_version, r.to_version, r.old_value, r.new_value, r.expires_at, null)::pgstate.rolled_back
+                        from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
+                                              force => quarantine.force, dry_run => true) r where r.status = 'ok');
+    end;
+    -- all or nothing: what is held, or locked, keeps the rest as it is
+    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied', 'locked'));
+    -- what a dry run would undo needs no more to be done about it
+    v_spared := array(select r.key from unnest(v_rows) r where quarantine.dry_run and not v_failed and r.status = 'ok');
+    return query
+      select r.action, r.key, case when not quarantine.dry_run or r.status <> 'ok' then r.status when v_failed then 'skipped' else 'to do' end,
+             r.version, r.from_version, r.to_version, r.old_value, r.new_value, null::jsonb
+        from unnest(v_rows) r where r.action <> 'none';
+  end if;
+
+  return query
+    select 'distrust', d.key, d.status, d.version, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_build_object('from', d.trust)
+      from pgstate._distrust(v_actor, quarantine.agent, v_moment, coalesce(v_spared, '{}'), quarantine.dry_run) d;
+  return query
+    select case when w.writer = quarantine.agent then w.kind else 'derived' end, w.key, 'left', max(w.version), null::bigint, null::bigint, null::jsonb, null::jsonb,
+           jsonb_strip_nulls(jsonb_build_object('writer', nullif(w.writer, quarantine.agent)))
+      from pgstate._written_since(quarantine.agent, v_moment) w
+     where w.writer <> quarantine.agent or w.kind <> 'value'
+     group by w.writer, w.kind, w.key order by w.key collate "C";
+  return query
+    select 'open', null, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_strip_nulls(to_jsonb(t))
+      from pgstate._open_transactions(pgstate._agent_id(quarantine.agent)) t;
+  if not quarantine.dry_run then
+    perform pgstate._audit(v_actor, 'quarantine', null, jsonb_build_object(
+      'agent', quarantine.agent, 'since', coalesce(to_jsonb(quarantine.since), to_jsonb(quarantine.cursor)), 'rollback', quarantine.rollback,
+      'undone', (select count(*) from unnest(v_rows) r where r.status = 'ok')));
+  end if;
+end
+$$;
+comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean) is
+  'Answers to an agent that has been taken over: suspends it (as suspend_agent()), gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks: derived, versions of others that name its writes as sources; thread and run, in which it recorded; open, transactions of its that have written and may still commit: end them and ask again, which does the rest. held, locked: a claim or a transaction of somebody is in the way, and nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
 
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void
@@ -11963,7 +12360,7 @@ begin
 end
 $$;
 comment on function pgstate.deny_access(text, text, text, interval, timestamptz) is
-  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it. PS002 PS007 PS010.';
+  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it, and on everything to deny admin. PS002 PS007 PS010.';
 
 -- functions/admin/delegate.sql
 create function pgstate.delegate(login text, agent text) returns void
@@ -12055,6 +12452,7 @@ declare
   v_head pgstate._thread_head;
   v_claim record;
   v_trust pgstate.trust;
+  v_rule text;
 begin
   for v_try in 1 .. 3 loop
     if (p_actor.readable and p_actor.writable) is true then
@@ -12068,6 +12466,10 @@ begin
       perform pgstate._deny();
     end if;
     exit when not p_create;
+    v_rule := pgstate._secret_in(p_actor, p_key, p_key);
+    if v_rule is not null then
+      perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_rule);
+    end if;
     insert into pgstate.entry (key, parent, version, live, writer, via, created_at, updated_at)
     values (p_key, left(p_key, -strpos(reverse(p_key), '/')), 0, false, p_actor.name, session_user, pgstate._now(), pgstate._now())
         on conflict on constraint entry_pkey do nothing;
@@ -12189,6 +12591,7 @@ declare
   v_count int := cardinality(save_checkpoint.names);
   v_wake text;
   v_tell boolean;
+  v_plain boolean;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -12208,17 +12611,25 @@ begin
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
-  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
-  if v_head.status is null then
+  -- the entry is locked with the rest, unless it must be made or looked at more closely
+  v_plain := v_actor.readable and v_actor.writable and current_setting('transaction_isolation') = 'read committed';
+  loop
+    if v_plain is not true then
+      v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
+      exit when v_head.status is not null;
+    end if;
     v_stored := pgstate._store_checkpoint(
       v_actor, save_checkpoint.key, v_head.at, save_checkpoint.token, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
-    v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
-  else
-    v_out.status := v_head.status;
+    exit when v_stored.status is distinct from 'unlocked';
+    v_plain := false;
+  end loop;
+  if v_plain then
+    v_head := row(null, v_stored.version, v_stored.value, true, v_stored.at)::pgstate._thread_head;
   end if;
+  v_out := row(coalesce(v_head.status, v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
   if v_out.status = 'ok' and v_stored.added is null then
     v_out.version := v_head.version;
   elsif v_out.status = 'ok' then
@@ -12226,10 +12637,30 @@ begin
       v_wake := coalesce(current_setting('pgstate.wake', true), '');
       v_done := set_config('pgstate.wake', 'off', true);
     end if;
-    v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
-      'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
-      'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
-      'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    if v_plain and save_checkpoint.ttl is null and not v_head.value ? 'ttl' and not (v_actor.policies and pgstate._has_rules(array[save_checkpoint.key])) then
+      -- as _thread_write() does where nothing is said of times; the policies bind what was locked by the owner
+      with changed as (
+        update pgstate.entry e
+           set version = e.version + 1, writer = v_actor.name, via = session_user, updated_at = v_head.at, full_version = null, trust = v_actor.trust,
+               value = jsonb_build_object(
+                 'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
+                 'checkpoints', coalesce((e.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+                 'bytes', coalesce((e.value -> 'bytes')::bigint, 0) + v_stored.bytes)
+         where e.key = save_checkpoint.key
+        returning e.version, e.value
+      )
+      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
+      select save_checkpoint.key, c.version, v_actor.epoch, 'put', false, c.value, v_actor.name, session_user, v_head.at, v_actor.trust from changed c;
+      if not found then
+        perform pgstate._deny();
+      end if;
+      v_out.version := v_head.version + 1;
+    else
+      v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
+        'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
+        'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+        'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    end if;
     v_tell := v_stored.watching and save_checkpoint.wake is not true;
     if save_checkpoint.lane is not null or v_tell then
       v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
@@ -12246,7 +12677,7 @@ begin
 end
 $$;
 comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
-  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/threads/save_checkpoints.sql
 -- Checkpoints of any number of threads in one statement: what clients gather into. Each is decided by itself, in the order
@@ -12351,7 +12782,10 @@ begin
   if v_plain is false then
     for v_index in 1 .. cardinality(v_keys) loop
       v_head := v_heads[v_index];
-      if v_head.live is not true or v_head.at <= v_now then
+      if v_head.version is null and pgstate._secret_in(v_actor, v_keys[v_index], v_keys[v_index]) is not null then
+        v_head.status := 'PS009';
+        v_heads[v_index] := v_head;
+      elsif v_head.live is not true or v_head.at <= v_now then
         v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, p_claims => false, p_create => exists (
           select from unnest(save_checkpoints.keys, save_checkpoints.parents, save_checkpoints.may_begins) u (key, parent, may_begin)
            where u.key = v_keys[v_index] and coalesce(u.parent, '') = '' and coalesce(u.may_begin, true)));
@@ -12486,6 +12920,9 @@ begin
   elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
          and octet_length(put_writes.ns) <= 1900) is not true then
     raise exception using errcode = 'PS007', message = 'ids have 1 to 256 bytes, a namespace at most 1900';
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(v_actor.id);
   end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
     put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false));
@@ -12772,7 +13209,7 @@ begin
 end
 $$;
 comment on function pgstate.fork_thread(text, text, text, text, boolean, interval, uuid, bigint, text) is
-  'Makes a thread under another key from a checkpoint of one, the latest of the namespace unless an id is given, with the writes after it; or, with history, from all its checkpoints of all namespaces. Their values are not copied. Status ok, conflict when there is a thread under target, missing. Needs read on key, read and write on target. PS001 PS007 PS010 PS031 PS040.';
+  'Makes a thread under another key from a checkpoint of one, the latest of the namespace unless an id is given, with the writes after it; or, with history, from all its checkpoints of all namespaces. Their values are not copied. Status ok, conflict when there is a thread under target, missing. Needs read on key, read and write on target. PS001 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/threads/rollback_thread.sql
 create function pgstate.rollback_thread(
@@ -12951,6 +13388,7 @@ declare
   v_value jsonb;
   v_created boolean := false;
   v_out pgstate.run_full;
+  v_rule text;
   v_done boolean;
 begin
   if start_run.lease is not null then
@@ -12969,6 +13407,10 @@ begin
       v_status := 'held';
     end if;
     return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
+  end if;
+  v_rule := pgstate._secret_in(v_actor, start_run.key, concat_ws(' ', start_run.name, start_run.code, start_run.parent, start_run.input_type));
+  if v_rule is not null then
+    perform pgstate._raise('PS009', start_run.key, pgstate._error_text('PS009', start_run.key) || ': ' || v_rule);
   end if;
   start_run.input := pgstate._guarded_data(v_actor, start_run.key, start_run.input_type, start_run.input, true);
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
@@ -13301,6 +13743,7 @@ declare
   v_actor pgstate._actor := pgstate._enter_write(signal_run.agent, signal_run.lane, signal_run.turn, signal_run.key);
   v_head pgstate._thread_head;
   v_out pgstate.step_outcome;
+  v_rule text;
   v_done boolean;
 begin
   if v_actor.kept is not null then
@@ -13311,6 +13754,10 @@ begin
     raise exception using errcode = 'PS007', message = 'the name of a signal has 1 to 256 bytes';
   elsif octet_length(signal_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', signal_run.key);
+  end if;
+  v_rule := pgstate._secret_in(v_actor, signal_run.key, signal_run.name);
+  if v_rule is not null then
+    perform pgstate._raise('PS009', signal_run.key, pgstate._error_text('PS009', signal_run.key) || ': ' || v_rule);
   end if;
   signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   v_head := pgstate._thread_lock(v_actor, signal_run.key, null, false, 'run');
@@ -13514,7 +13961,7 @@ begin
 end
 $$;
 comment on function pgstate.fork_run(text, text, text, uuid, bigint, text) is
-  'Makes a run under another key with the results that one had before a step (all, when from_step is null), to go on its own way from there. Status ok, conflict when there is a run under target, missing (the run, or its step). Needs read on key, read and write on target. PS001 PS010 PS031 PS040.';
+  'Makes a run under another key with the results that one had before a step (all, when from_step is null), to go on its own way from there. Status ok, conflict when there is a run under target, missing (the run, or its step). Needs read on key, read and write on target. PS001 PS009 PS010 PS031 PS040.';
 
 -- functions/runs/delete_run.sql
 create function pgstate.delete_run(
@@ -14096,7 +14543,7 @@ comment on column pgstate.audit_log.detail is 'What else there is to know; of a 
 -- views/agents.sql
 -- These three are the functions of the same names, which decide what the caller may see.
 create or replace view pgstate.agents with (security_invoker = true) as
-select a.name, a.login, a.gateways, a.root, a.created_at, a.trust from pgstate.agents() a;
+select a.name, a.login, a.gateways, a.root, a.created_at, a.trust, a.suspended_at from pgstate.agents() a;
 comment on view pgstate.agents is 'The registered agents; without admin on everything, only the reader itself.';
 comment on column pgstate.agents.name is 'The agent.';
 comment on column pgstate.agents.login is 'Its own database login, if it has one.';
@@ -14104,6 +14551,7 @@ comment on column pgstate.agents.gateways is 'Logins that may act for it.';
 comment on column pgstate.agents.root is 'Registered by the installation, with all rights, which cannot be revoked.';
 comment on column pgstate.agents.created_at is 'When it was registered.';
 comment on column pgstate.agents.trust is 'The most that what it writes is trusted.';
+comment on column pgstate.agents.suspended_at is 'Since when it is suspended: nobody acts as it.';
 
 -- views/grants.sql
 create or replace view pgstate.grants with (security_invoker = true) as
