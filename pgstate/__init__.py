@@ -15,6 +15,7 @@ from pgstate._embedding import Embedding
 from pgstate._keys import key
 from pgstate._prompt import labels, render_for_prompt
 from pgstate.client import BoundState, State, connect
+from pgstate.detection import Verdict
 from pgstate.errors import (
     AccessDenied,
     CheckpointConflict,
@@ -34,6 +35,7 @@ from pgstate.errors import (
     StaleToken,
     StepFailed,
     StepMismatch,
+    ValueRefused,
     VersionConflict,
 )
 from pgstate.types import (
@@ -158,7 +160,9 @@ __all__ = [
     "TypedState",
     "TypedWatch",
     "Unembedded",
+    "ValueRefused",
     "VectorIndex",
+    "Verdict",
     "Version",
     "VersionConflict",
     "Watch",

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from pgstate import _secrets
 from pgstate._msgpack import exchanged
+from pgstate.detection import Detection, Detector
 from pgstate.encryption import SEALED, Keys, Sealing
 from pgstate.errors import InvalidArgument, SecretRefused
 
@@ -57,8 +58,15 @@ def clean(text: str) -> str:
 class Guard:
     """What one client does with secrets in serialized data: redact, or off."""
 
-    def __init__(self, mode: str = "redact", resolver: Resolver | None = None, keys: Keys | None = None) -> None:
+    def __init__(
+        self,
+        mode: str = "redact",
+        resolver: Resolver | None = None,
+        keys: Keys | None = None,
+        detector: Detector | None = None,
+    ) -> None:
         self.resolver = resolver
+        self.detection = None if detector is None else Detection(detector)
         if mode not in ("redact", "off"):
             raise InvalidArgument(f"guard is redact or off, not {mode!r:.40}")
         self.redacts = mode == "redact"

@@ -56,7 +56,8 @@ def _rendered(entry: Any) -> str:
         at = getattr(entry, "updated_at", None) or getattr(entry, "at", None)
         header = {"key": entry.key, "version": _of(entry, "version"), "writer": _of(entry, "writer")}
         header |= {"time": None if at is None else at.isoformat(), "trust": _of(entry, "trust")}
-    header["labels"] = labels(value) or None
+    own = [_visible(str(label)) for label in getattr(entry, "labels", ())] if known else []
+    header["labels"] = [*labels(value), *own] or None
     told = json.dumps({name: one for name, one in header.items() if one is not None})
     mark = secrets.token_hex(8)
     return f"<data-{mark} {told}>\n{content}\n</data-{mark}>"

@@ -35,6 +35,7 @@ from pgstate._guard import Guard, Resolver
 from pgstate._keys import check_key
 from pgstate._links import link
 from pgstate._source import AddressSource, EngineSource, PoolSource, Source, examined, using
+from pgstate.detection import Detector
 from pgstate.encryption import Keys
 from pgstate.types import Info, Seconds, Stats
 
@@ -248,6 +249,7 @@ def connect(
     guard: str = "redact",
     credentials: Resolver | None = None,
     encryption: Keys | None = None,
+    detector: Detector | None = None,
 ) -> Connecting:
     """Connects to a PostgreSQL that has pgstate: `state = await connect(...)`, or `async with connect(...) as state`.
 
@@ -268,7 +270,8 @@ def connect(
     `guard` is what becomes of secrets in what the database cannot look into (checkpoints, results of steps, inputs and
     signals of runs): "redact" or "off", whatever policies say. `credentials` gives `resolve` the
     credential of a name for a purpose; a coroutine function too. `encryption` seals that data (pgstate.encryption):
-    nobody reads it without the keys, and nothing in the database checks it.
+    nobody reads it without the keys, and nothing in the database checks it. `detector` is asked for what is written and
+    read (pgstate.detection), and may refuse it: ValueRefused.
     Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
     """
     if sum(given is not None for given in (dsn, pool, engine)) > 1:
@@ -285,7 +288,7 @@ def connect(
         source = PoolSource(pool)
     elif engine is not None:
         source = EngineSource(engine)
-    checked = Guard(guard, credentials, encryption)
+    checked = Guard(guard, credentials, encryption, detector)
     return Connecting(source, dsn, listen_dsn, patience, agent, connections, embed, checked)
 
 

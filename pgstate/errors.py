@@ -46,6 +46,7 @@ PgStateError
  ├─ Timeout                       no answer in time; a write may have happened
  ├─ EmbeddedMissing               no address was given, and the embedded server is not installed
  ├─ Closed                        the client was closed
+ ├─ ValueRefused                  the detector of connect(detector=…) refuses a value: .rule
  ├─ InTransaction                 what a state that is bound to a transaction of the caller's cannot do
  └─ DatabaseError                 anything else that PostgreSQL reports
 """
@@ -331,6 +332,19 @@ class EmbeddedMissing(PgStateError):
 
 class Closed(PgStateError):
     """The client was closed."""
+
+
+class ValueRefused(PgStateError):
+    """The application's detector refuses to have the value written, or read. `rule` says why; the value is nowhere in
+    it."""
+
+    def __init__(self, message: str, key: str, rule: str) -> None:
+        super().__init__(message)
+        self.key = key
+        self.rule = rule
+
+    def __reduce__(self) -> tuple[type[ValueRefused], tuple[str, str, str]]:
+        return type(self), (str(self), self.key, self.rule)
 
 
 class InTransaction(PgStateError):

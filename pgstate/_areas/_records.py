@@ -172,6 +172,12 @@ class Values:
         type_, data = self._serializer.dumps_typed(value)
         return type_, self._guard.typed(type_, data)
 
+    async def checked(self, key: str, value: Any) -> tuple[str, bytes]:
+        """`dump` of what the detector lets pass. Raises ValueRefused, InvalidValue."""
+        if self._guard.detection is not None:
+            await self._guard.detection.written(key, value)
+        return self.dump(value)
+
     def said(self, error: BaseException) -> str:
         """What is recorded of an error, without secrets."""
         return self._guard.text(f"{type(error).__name__}: {error}")

@@ -72,7 +72,7 @@ class RunBlock:
     async def _open(self) -> Run:
         area, loop = self._area, asyncio.get_running_loop()
         core = area._core.following("a run")
-        type_, data = area._values.dump(self._input)
+        type_, data = await area._values.checked(area._key(self._key), self._input)
         patience = math.inf if self._wait == math.inf else seconds(self._wait or 0).total_seconds()
         ends = loop.time() + patience
         async with Stirred(core, area._name, [area._key(self._key)]) as stirred:

@@ -186,7 +186,7 @@ class HeldRun(Held):
     async def _end(self, error: BaseException | None) -> None:
         """The block has ended: how, is recorded. The lease is renewed until then."""
         if error is None:
-            await self._close("done", *self._values.dump(self.result))
+            await self._close("done", *await self._values.checked(self._full, self.result))
         elif isinstance(error, SetDown):
             await self._close("open", None, None, error.ready_in, error.children)
         elif isinstance(error, Exception) and not isinstance(error, NOT_ITS_FAULT):

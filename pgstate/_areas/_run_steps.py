@@ -166,7 +166,7 @@ class Steps(HeldRun):
                         value = await _call(function, args, kwargs)
                     else:
                         value = await _call(function, args, {**kwargs, "ctx": context})
-                type_, data = self._values.dump(value)
+                type_, data = await self._values.checked(self._full, value)
             except Exception as error:
                 await _drop(None if context is None else context._close())
                 if (self._halted is not None and not self._undoing) or self.lost:

@@ -151,7 +151,7 @@ class Waits(Steps):
         began = self._loop.time()
         child = key or f"{self.key}/{place.id.replace('#', '-')}"
         full = self._runs._key(child)
-        type_, data = self._values.dump(input)
+        type_, data = await self._values.checked(full, input)
         async with Stirred(self._core, self._runs._name, [full]) as stirred:
             while True:
                 self._check_going_on()

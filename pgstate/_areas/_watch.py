@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pgstate import errors
+from pgstate._areas._detected import inspected, read_or_refuse
 from pgstate._calls import feed, values
 from pgstate._calls._run import Connection, transaction
 from pgstate._core import Core
@@ -92,6 +93,9 @@ class Watch:
         while True:
             row = await self._next()
             if row["key"] is not None:
+                if (detection := self._core.guard.detection) is not None:
+                    (row,) = await inspected(detection, [row])
+                    return Change(row, read_or_refuse, self._skip)
                 return Change(row, decode, self._skip)
 
     async def _next(self) -> Row:

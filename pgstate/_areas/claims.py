@@ -204,6 +204,8 @@ class Claims(Values, Area):
             full, to = self._key(key), self._key(move_to)
             text = None if result is None else encode(result)
             core = self._core
+            if text is not None and (detection := core.guard.detection) is not None:
+                await detection.written(to, decode(text))
             core.stats.writes += 2
             queue = core.queue("finish", self._agent, self._finish_together)
             with self._ending(full, token, completing=True) as ended:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from pgstate._areas._base import Area, some
+from pgstate._areas._detected import inspected, read_or_refuse
 from pgstate._areas._watch import Watch
 from pgstate._calls import feed
 from pgstate._json import decode
@@ -35,7 +36,10 @@ class Feed(Area):
                 lambda c, left: feed.changes(c, cursor, full, limit, None, self._agent, min_trust, timeout=left),
                 self._timeout,
             )
-        return ChangePage([Change(row, decode, self._skip) for row in rows], bookmark["cursor"], not bookmark["whole"])
+        read = decode
+        if (detection := self._core.guard.detection) is not None:
+            rows, read = await inspected(detection, rows), read_or_refuse
+        return ChangePage([Change(row, read, self._skip) for row in rows], bookmark["cursor"], not bookmark["whole"])
 
     def watch(
         self,

@@ -24,6 +24,8 @@ _BLOCKS = 32
 _MOST_ROUNDS = 5
 _MOST_DEPTH = 8
 _MOST_COLLECTED = 10_000
+# seconds for what is one statement, however much there is
+_COUNTING = 3600.0
 _THREADS = ("chunk", "checkpoint", "header", "pending_write")
 
 
@@ -95,7 +97,8 @@ class _Round:
                 break
             self._tell("removing what was replaced")
         for part, blocks in parts.items():
-            await self._count(part, blocks)
+            await self._count(part)
+            self._step(blocks, f"counting: {part}")
         self._done = self._total
         self._tell("done")
 
@@ -152,16 +155,12 @@ class _Round:
             self._step(min(_BLOCKS, blocks - first) if depth in (0, None) else 0, f"naming anew: {part}")
         return found
 
-    async def _count(self, part: str, blocks: int) -> None:
-        for first in range(0, blocks, _BLOCKS):
-            start = first
-            rows = await self._core.call(
-                lambda c, left: calls.sealed_keys(c, part, start, _BLOCKS, self._agent, timeout=left),  # noqa: B023 - awaited here
-                self._timeout,
-            )
-            for row in rows:
-                self.keys[row["id"].decode("utf-8", "replace")] += row["payloads"]
-            self._step(min(_BLOCKS, blocks - first), f"counting: {part}")
+    async def _count(self, part: str) -> None:
+        rows = await self._core.call(
+            lambda c, left: calls.sealed_keys(c, part, self._agent, timeout=left), max(self._timeout, _COUNTING)
+        )
+        for row in rows:
+            self.keys[row["id"].decode("utf-8", "replace")] += row["payloads"]
 
     def _step(self, blocks: int, stage: str) -> None:
         self._done += blocks

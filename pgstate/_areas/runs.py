@@ -76,7 +76,7 @@ class Runs(Area):
         A higher `priority` is taken first; `at` is the earliest time; `timeout` is how long it may take from then on;
         `ttl` how long it stays after each change. Raises InvalidKey, InvalidArgument, InvalidValue, WrongKind,
         AccessDenied (takes read and write)."""
-        type_, data = self._values.dump(input)
+        type_, data = await self._values.checked(self._key(key), input)
         row = await self._open(
             key,
             None,
@@ -190,7 +190,7 @@ class Runs(Area):
         """Sends a signal to a run, which keeps it until a `wait_signal` of that name takes it, once, whatever dies
         meanwhile. Raises RunMissing, RunEnded, InvalidKey, InvalidValue, AccessDenied (takes read and write)."""
         full = self._key(key)
-        type_, data = self._values.dump(payload)
+        type_, data = await self._values.checked(full, payload)
         await self._change(
             key,
             f"signal run {full}",

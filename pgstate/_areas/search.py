@@ -234,6 +234,8 @@ class Search(Values):
             text = None if op == "delete" else encode(value)
             args = self._arguments(op, key, text, expect, UNSET, ttl, None, None, None, None, None, None)
             numbers = [[float(number) for number in vector] for vector in vectors]
+            if text is not None and (detection := self._core.guard.detection) is not None:
+                await detection.written(args[1], decode(text))
             size = len(args[1]) + len(text or "") + 16 * sum(map(len, numbers))
             if numbers:
                 given.append((args[1], (args, numbers), size))

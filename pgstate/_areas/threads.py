@@ -120,8 +120,11 @@ class Thread(Area):
         Timeout, Unreachable.
         """
         passed = _threads.Known.of(self._core).get((self._agent, self._full, self._ns))
-        guard = self._core.guard
-        encoded = encode(_channels(state), self._serializer, guard=guard, passed=passed)
+        guard, channels = self._core.guard, _channels(state)
+        if guard.detection is not None:
+            for value in channels.values():
+                await guard.detection.written(self._full, value)
+        encoded = encode(channels, self._serializer, guard=guard, passed=passed)
         after = self._last if isinstance(parent, _Unset) else parent or ""
         with self._to(f"save a checkpoint of {self._full}", "read and write", self._full):
             row = await _threads.save(
@@ -321,6 +324,9 @@ class Thread(Area):
         """Keeps what a task wrote after a checkpoint, as (channel, value), until the next checkpoint holds it: who
         resumes finds it in `Checkpoint.writes`. Writing it again changes nothing, unless `replace`. Raises
         InvalidValue, WrongKind, AccessDenied (takes read and write)."""
+        if (detection := self._core.guard.detection) is not None:
+            for _, value in writes:
+                await detection.written(self._full, value)
         typed = [self._serializer.dumps_typed(value) for _, value in writes]
         with self._to(f"put writes to {self._full}", "read and write", self._full):
             await self._core.call(

@@ -14,11 +14,13 @@ from typing import Any, Literal, TypeVar, overload
 from pgstate import errors
 from pgstate._areas import _items
 from pgstate._areas._base import Area, named, seconds, some
+from pgstate._areas._detected import inspected, inspected_one, read_or_refuse
 from pgstate._areas._endings import ending
 from pgstate._bound import BoundCore
 from pgstate._calls import history, values
 from pgstate._calls._run import outcome_error
 from pgstate._json import decode, decode_or_none, decoder, encode
+from pgstate.detection import Detection
 from pgstate.types import UNSET, AsOf, Entry, Page, Result, Row, Seconds, Source, Version, _Unset
 
 T = TypeVar("T")
@@ -66,6 +68,8 @@ class Values(Area):
                 row = await self._core.call(
                     lambda c, left: history.get_as_of(c, key, *past, self._agent, timeout=left), self._timeout
                 )
+            if (detection := self._core.guard.detection) is not None:
+                row = await inspected_one(detection, row)
             return self._found(row, decode if as_ is None else decoder(as_))
         except errors.AccessDenied as error:
             raise self._denied(error, f"get {key}", "read", key) from error.__cause__
@@ -104,9 +108,11 @@ class Values(Area):
                     lambda c, left: values.get_many(c, full, self._agent, min_trust, timeout=left), self._timeout
                 )
             )
-        found = [self._found_or_error(key, next(rows)) if isinstance(key, str) else key for key in asked]
+        found: builtins.list[Any] = [
+            await self._found_or_error(key, next(rows)) if isinstance(key, str) else key for key in asked
+        ]
         for entry in found:
-            own = return_errors and isinstance(entry, errors.InvalidKey | errors.AccessDenied)
+            own = return_errors and isinstance(entry, errors.InvalidKey | errors.AccessDenied | errors.ValueRefused)
             if isinstance(entry, Exception) and not own:
                 raise entry
         return found
@@ -117,10 +123,12 @@ class Values(Area):
         except errors.InvalidKey as error:
             return error
 
-    def _found_or_error(self, key: str, row: Row | Exception) -> Entry[Any] | Exception | None:
+    async def _found_or_error(self, key: str, row: Row | Exception) -> Entry[Any] | Exception | None:
         try:
             if isinstance(row, Exception):
                 raise row
+            if (detection := self._core.guard.detection) is not None:
+                row = await inspected_one(detection, row)
             return self._found(row, decode)
         except errors.AccessDenied as error:
             return self._denied(error, f"get {key}", "read", key).with_traceback(None)
@@ -168,7 +176,10 @@ class Values(Area):
                     self._timeout,
                 )
         more = limit is not None and len(rows) >= limit
-        return Page(rows, cursor, rows[-1]["key"][self._skip :] if more else None, decode, self._skip)
+        after = rows[-1]["key"][self._skip :] if more else None
+        if (detection := self._core.guard.detection) is not None:
+            return Page(await inspected(detection, rows), cursor, after, read_or_refuse, self._skip)
+        return Page(rows, cursor, after, decode, self._skip)
 
     async def history(self, key: str, *, limit: int | None = 100, before: int | None = None) -> builtins.list[Version]:
         """Versions of a key, newest first; `before` continues with those older than a version. InvalidKey,
@@ -431,6 +442,8 @@ class Values(Area):
         then), InvalidArgument for a misspelt one, and what `put` raises.
         """
         full = [[self._full(row) for row in rows] for rows in (guards, operations)]
+        if (detection := self._core.guard.detection) is not None:
+            full[1] = [await _detected_operation(detection, row) for row in full[1]]
         keys = list(dict.fromkeys(row["key"] for rows in full for row in rows))
         first, then = map(encode, full)
         completed = [(row["key"], row.get("token")) for row in full[1] if row.get("op") == "complete"]
@@ -498,6 +511,8 @@ class Values(Area):
             op_id,
             *origin,
         )
+        if (detection := self._core.guard.detection) is not None:
+            args = await _detected(detection, args)
         self._core.stats.writes += 1
         try:
             row = await self._core.writer(self._agent).submit(args[1], args, _size(args), self._timeout)
@@ -552,6 +567,8 @@ class Values(Area):
     async def _write_all(self, state: str, writes: Sequence[tuple[Any, ...]]) -> Sequence[Row]:
         """Writes to several full keys, all or nothing, in order with others to the same state; their outcomes."""
         core = self._core
+        if (detection := core.guard.detection) is not None:
+            writes = [await _detected(detection, write) for write in writes]
         core.stats.writes += len(writes)
         size = sum(len(write[1]) + len(write[2]) for write in writes)
         outcome = await core.updater(self._agent).submit(state, tuple(writes), size, self._timeout)
@@ -578,6 +595,8 @@ class Values(Area):
 
     async def _each(self, writes: Sequence[_items.Write]) -> builtins.list[Result]:
         prepared = [self._arguments_or_error(write) for write in writes]
+        if (detection := self._core.guard.detection) is not None:
+            prepared = [await _detected_or_error(detection, one) for one in prepared]
         sent = [(args[1], args, _size(args)) for args in prepared if isinstance(args, tuple)]
         self._core.stats.writes += len(sent)
         rows = iter(await self._core.writer(self._agent).submit_all(sent, self._timeout))
@@ -607,12 +626,39 @@ class Values(Area):
             return Result(key, "held")
         except errors.StaleToken:
             return Result(key, "stale")
+        except errors.ValueRefused as error:
+            return Result(key, "invalid", message=str(error))
         except errors.PgStateError as error:
             if error.sqlstate is None:
                 raise
             status = "denied" if isinstance(error, errors.AccessDenied) else "invalid"
             return Result(key, status, code=error.sqlstate, message=str(error))
         return Result(key, row["status"], row["version"])
+
+
+async def _detected(detection: Detection, args: _items.Write) -> _items.Write:
+    """A write as the detector lets it be made. Raises ValueRefused."""
+    if args[2] is None:
+        return args
+    trust, sources = args[values.WRITE_COLUMNS :] or (None, None)
+    declared = await detection.written(args[1], decode(args[2]), trust)
+    return args if declared == trust else (*args[: values.WRITE_COLUMNS], declared, sources)
+
+
+async def _detected_or_error(detection: Detection, args: _items.Write | Exception) -> _items.Write | Exception:
+    try:
+        return args if isinstance(args, Exception) else await _detected(detection, args)
+    except errors.ValueRefused as error:
+        return error
+
+
+async def _detected_operation(detection: Detection, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = [row[name] for name in ("value", "operand") if name in row]
+    if not given:
+        return row
+    trust = row.get("trust")
+    declared = await detection.written(row["key"], decode(encode(given[0])), trust)
+    return row if declared == trust else {**row, "trust": declared}
 
 
 def _size(args: _items.Write) -> int:

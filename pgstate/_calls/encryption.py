@@ -12,11 +12,9 @@ async def sealed_parts(connection: Connection, agent: str | None, *, timeout: fl
     return await fetch(connection, "select part, blocks from pgstate.sealed_parts($1)", agent, timeout=timeout)
 
 
-async def sealed_keys(
-    connection: Connection, part: str, first: int, blocks: int, agent: str | None, *, timeout: float
-) -> Sequence[Row]:
-    sql = "select id, payloads from pgstate.sealed_keys($1, $2, $3, $4)"
-    return await fetch(connection, sql, part, first, blocks, agent, timeout=timeout)
+async def sealed_keys(connection: Connection, part: str, agent: str | None, *, timeout: float) -> Sequence[Row]:
+    sql = "select id, payloads from pgstate.sealed_keys($1, $2)"
+    return await fetch(connection, sql, part, agent, timeout=timeout)
 
 
 async def sealed_data(

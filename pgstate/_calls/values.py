@@ -86,7 +86,9 @@ select status, version, value::text as value, code, message, watched
                           wake => $15::uuid is null, lock_timeout => $17, agent => $18)
 """
 
-_WRITE_TOGETHER = _WRITE_MANY.replace("lane =>", '"atomic" => true, lane =>')
+_WRITE_TOGETHER, _WRITE_TOGETHER_DECLARED = (
+    sql.replace("lane =>", '"atomic" => true, lane =>') for sql in (_WRITE_MANY, _WRITE_DECLARED)
+)
 
 
 _WRITE_ONE = """
@@ -158,7 +160,8 @@ async def write_together(
     timeout: float,
 ) -> Sequence[Row]:
     """As `write_many`, all or nothing. `columns` without op_id."""
-    return await fetch(connection, _WRITE_TOGETHER, *columns, lane, turn, lock_timeout, agent, timeout=timeout)
+    sql = _WRITE_TOGETHER if len(columns) == WRITE_COLUMNS else _WRITE_TOGETHER_DECLARED
+    return await fetch(connection, sql, *columns, lane, turn, lock_timeout, agent, timeout=timeout)
 
 
 async def apply(

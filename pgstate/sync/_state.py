@@ -14,6 +14,8 @@ from pgstate import client
 from pgstate._areas import _held
 from pgstate._embedding import Embedding
 from pgstate._guard import Resolver
+from pgstate.detection import Detector
+from pgstate.encryption import Keys
 from pgstate.sync import _loop
 from pgstate.sync._bind import BoundState, WithRuns, bind
 from pgstate.sync._calls import Task
@@ -103,6 +105,8 @@ def connect(
     embed: Embedding | None = None,
     guard: str = "redact",
     credentials: Resolver | None = None,
+    encryption: Keys | None = None,
+    detector: Detector | None = None,
 ) -> State:
     """Connects to a PostgreSQL that has pgstate: `state = connect(...)`, or `with connect(...) as state`.
 
@@ -121,6 +125,8 @@ def connect(
             embed=embed,
             guard=guard,
             credentials=credentials,
+            encryption=encryption,
+            detector=detector,
         )
 
     def make() -> client.State:

@@ -74,6 +74,14 @@ class _Decoded(Generic[T]):
         """How far it can be relied on: external, agent, verified or operator; stamped by the server."""
         return str(self._row["trust"] or "agent")
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the detector of `connect(detector=…)` says of the value."""
+        try:
+            return tuple(self._row["labels"])
+        except KeyError:
+            return ()
+
     def _identity(self) -> tuple[object, ...]:
         return (type(self), self.key, self.version, self.value)
 

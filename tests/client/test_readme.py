@@ -105,10 +105,17 @@ async def test_credentials_snippet(
 
 async def test_prompt_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PGSTATE_DSN", dsn)
-    await run(python("render_for_prompt("))
+    await run(python("pgstate.labels("))
     said = capsys.readouterr().out
     assert said.startswith("['role_tokens', 'override_phrases', 'invisible_characters']\n<data-")
     assert "&lt;&#124;im_start&#124;&gt;system" in said
+
+
+async def test_detector_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PGSTATE_DSN", dsn)
+    await run(python("pgstate.Verdict("))
+    said = capsys.readouterr().out
+    assert '"trust": "external", "labels": ["asks_for_tools"]' in said and "call the tool" in said
 
 
 async def test_work_snippet(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from client._typed import Research
 from client._watching import attached
 from client.conftest import Connect
 from pgstate import Embedding, State, errors, ops
+from pgstate.encryption import Keys
 from pgstate.types import Unembedded
 
 # A call waits this long; the client's own patience, which must not be used in its place, is longer than the test's.
@@ -203,7 +204,10 @@ async def test_every_call_ends(connect: Connect, proxy: Proxy, form: str, names:
         engine = create_async_engine(address(proxy.dsn.partition("?")[0], "asyncpg"), connect_args={"ssl": False})
         options = {"engine": engine}
     embedding = Embedding(lambda texts: [[1.0, 2.0, 3.0] for _ in texts], "model")
-    far = await connect(**options, timeout=CLIENTS, embed=embedding, credentials=lambda name, purpose: "x")
+    keys = Keys({"k": bytes(32)})
+    far = await connect(
+        **options, timeout=CLIENTS, embed=embedding, credentials=lambda name, purpose: "x", encryption=keys
+    )
     cursor = await far.cursor()
     for name in names:
         proxy.fall_silent()

@@ -125,6 +125,7 @@ def test_errors_travel(way: Callable[[Exception], Exception]) -> None:
         errors.SignalTimeout: ("what", "k", "step"),
         errors.RunCancelled: ("what", "k"),
         errors.RunTimeout: ("what", "k"),
+        errors.ValueRefused: ("what", "k", "rule"),
     }
     for class_ in set(classes().values()) - {errors.DatabaseError}:
         error = class_(*arguments.get(class_, ("what",)))

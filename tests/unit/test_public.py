@@ -16,7 +16,7 @@ NAMES = [
     "LeaseLost", "Lock", "Maintained", "OpenTransaction", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting", "Quarantined", "Quota", "QuotaExceeded", "RekeyProgress", "Rekeyed", "Result", "Retry",
     "RolledBack", "Run", "RunCancelled", "RunEnded", "RunHeld", "RunInfo", "RunMissing", "RunTimeout", "Runs", "SearchRule", "SecretRefused",
     "SignalTimeout", "StaleToken", "State", "Stats", "StepFailed", "StepInfo", "StepMismatch", "Task", "TaskState", "Thread", "ThreadInfo",
-    "TypedState", "TypedWatch", "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run",
+    "TypedState", "TypedWatch", "Unembedded", "ValueRefused", "VectorIndex", "Verdict", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run",
     "errors", "key", "labels", "ops", "reducers", "render_for_prompt", "step", "workflow",
 ]  # fmt: skip
 METHODS = [
@@ -141,6 +141,7 @@ def test_errors_at_the_top_are_those_of_the_module() -> None:
         "StaleToken",
         "StepFailed",
         "StepMismatch",
+        "ValueRefused",
         "VersionConflict",
     ]
     assert all(getattr(pgstate, name) is getattr(errors, name) for name in at_the_top)

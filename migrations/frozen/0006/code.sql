@@ -6610,21 +6610,18 @@ $$;
 comment on function pgstate._sealed_parts(pgstate._actor) is 'Internal: where sealed payloads are. PS010.';
 
 -- functions/encryption/_sealed_keys.sql
-create function pgstate._sealed_keys(p_actor pgstate._actor, p_part text, p_first bigint, p_blocks int) returns setof pgstate.sealed_count
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set jit = off set enable_seqscan = off
+-- In one statement, whose snapshot has each row once: of blocks that are looked at one after the other, a row that is updated meanwhile may be
+-- in none, and who believes that nothing is left deletes a key.
+create function pgstate._sealed_keys(p_actor pgstate._actor, p_part text) returns setof pgstate.sealed_count
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
 as $$
-declare
-  v_range record := pgstate._sealed_blocks(p_actor, p_part, p_first, p_blocks);
-  v_first tid := v_range.first;
-  v_end tid := v_range."end";
 begin
+  perform pgstate._sealed_blocks(p_actor, p_part, 0, 1);
   return query
-    select pgstate._sealed_under(s.type, s.data) as id, count(*)
-      from pgstate._sealed s where s.part = p_part and s.place >= v_first and s.place < v_end group by 1;
+    select pgstate._sealed_under(s.type, s.data) as id, count(*) from pgstate._sealed s where s.part = p_part group by 1;
 end
 $$;
-comment on function pgstate._sealed_keys(pgstate._actor, text, bigint, int) is 'Internal: counts payloads by their keys. PS007 PS010.';
+comment on function pgstate._sealed_keys(pgstate._actor, text) is 'Internal: counts payloads by their keys. PS007 PS010.';
 
 -- functions/encryption/_sealed_data.sql
 create function pgstate._sealed_data(p_actor pgstate._actor, p_part text, p_first bigint, p_blocks int, p_current text, p_after text)
@@ -13286,18 +13283,18 @@ begin
 end
 $$;
 comment on function pgstate.sealed_parts(text) is
-  'What clients may have sealed (connect(encryption=…)), in the order in which it is to be sealed anew, and the blocks of its tables, to be gone through by sealed_data() and sealed_keys(). Needs admin on everything. PS010.';
+  'What clients may have sealed (connect(encryption=…)), in the order in which it is to be sealed anew, and the blocks of its tables, to be gone through by sealed_data(). Needs admin on everything. PS010.';
 
 -- functions/encryption/sealed_keys.sql
-create function pgstate.sealed_keys(part text, first_block bigint, blocks int, agent text default null) returns setof pgstate.sealed_count
+create function pgstate.sealed_keys(part text, agent text default null) returns setof pgstate.sealed_count
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return query select * from pgstate._sealed_keys(pgstate._enter(sealed_keys.agent), sealed_keys.part, sealed_keys.first_block, sealed_keys.blocks);
+  return query select * from pgstate._sealed_keys(pgstate._enter(sealed_keys.agent), sealed_keys.part);
 end
 $$;
-comment on function pgstate.sealed_keys(text, bigint, int, text) is
-  'How many payloads in these blocks are sealed under which key. Not those in outcomes that are kept for retries, for minutes. Needs admin on everything. PS007 PS010.';
+comment on function pgstate.sealed_keys(text, text) is
+  'How many payloads of a part are sealed under which key, all of them at one moment. Not those in outcomes that are kept for retries, for minutes. Needs admin on everything. PS007 PS010.';
 
 -- functions/encryption/sealed_data.sql
 create function pgstate.sealed_data(

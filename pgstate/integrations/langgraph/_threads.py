@@ -73,6 +73,9 @@ class Threads:
         serde, named = _sealing(state, serde), config["configurable"]
         key, ns, parent = self.key(config), named.get("checkpoint_ns") or "", named.get("checkpoint_id") or ""
         versions, place = checkpoint["channel_versions"], (state._agent, state._key(key), ns)
+        if (detection := state._core.guard.detection) is not None:
+            for name in new_versions.keys() & checkpoint["channel_values"].keys():
+                await detection.written(state._key(key), checkpoint["channel_values"][name])
         coder, seen = self._coder(serde), self._memory.last(place)
         open_ = records.incomplete(checkpoint, metadata)
         outside = records.surround(serde, checkpoint, metadata, state._core.guard, encrypted=records.encrypts(serde))
@@ -131,6 +134,9 @@ class Threads:
         if not writes:
             return
         serde, named, key = _sealing(state, serde), config["configurable"], self.key(config)
+        if (detection := state._core.guard.detection) is not None:
+            for _, value in writes:
+                await detection.written(state._key(key), value)
         # of two writes of one special channel the later one counts, as it does when they are saved apart
         rows = {
             WRITES_IDX_MAP.get(name, idx): (name, *serde.dumps_typed(value)) for idx, (name, value) in enumerate(writes)

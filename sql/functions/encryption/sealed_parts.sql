@@ -6,4 +6,4 @@ begin
 end
 $$;
 comment on function pgstate.sealed_parts(text) is
-  'What clients may have sealed (connect(encryption=…)), in the order in which it is to be sealed anew, and the blocks of its tables, to be gone through by sealed_data() and sealed_keys(). Needs admin on everything. PS010.';
+  'What clients may have sealed (connect(encryption=…)), in the order in which it is to be sealed anew, and the blocks of its tables, to be gone through by sealed_data(). Needs admin on everything. PS010.';
