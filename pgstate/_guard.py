@@ -62,11 +62,11 @@ class Guard:
         if mode not in ("redact", "off"):
             raise InvalidArgument(f"guard is redact or off, not {mode!r:.40}")
         self.redacts = mode == "redact"
-        self._keys = keys
+        self.keys = keys
 
     def sealed(self, serializer: Any, origin: str = "") -> Any:
         """The serializer, or with encryption one that seals what it makes; without secrets then, too."""
-        return serializer if self._keys is None else Sealing(serializer, self._keys, origin, self.typed)
+        return serializer if self.keys is None else Sealing(serializer, self.keys, origin, self.typed)
 
     def text(self, text: str) -> str:
         """A text, or the text of JSON, without secrets."""

@@ -45,12 +45,13 @@ def hint() -> re.Pattern[str]:
     return re.compile(found)
 
 
-_NEEDLE_BYTES = tuple(needle.encode() for needle in _NEEDLES)
+# One expression: `in` takes each needle for a number first, and fails; 66 bytes took 13 us so, and take 0.4.
+_any_needle = re.compile(b"|".join(re.escape(needle.encode()) for needle in _NEEDLES)).search
 
 
 def suspect(data: bytes) -> bool:
     """May there be a secret in these bytes? Quick."""
-    return any(needle in data for needle in _NEEDLE_BYTES)
+    return _any_needle(data) is not None
 
 
 @cache

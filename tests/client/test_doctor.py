@@ -77,7 +77,7 @@ _UNDO = {
 }
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.parametrize("name", _STATEMENTS)
 async def test_it_is_found_when_it_is_so(database: Database, login_name: Callable[[str], str], name: str) -> None:
     login = login_name("alice")

@@ -62,7 +62,7 @@ def _statement(function: Function, call: str) -> str:
     return f"call {call}" if function.procedure else f"select * from {call}"
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_02_hidden_and_missing_give_the_same_answer(mallory: Caller) -> None:
     await _answer_alike(mallory)
 

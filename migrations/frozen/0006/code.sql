@@ -262,14 +262,25 @@ declare
   v_done text;
 begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
-  select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
-         case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
-    from pgstate.login l cross join pgstate.install i
-    left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
-   where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
-     and l.folded_until is null;
+  if p_lane is null then
+    -- setting up the join costs a twentieth of a save, though nothing is looked for
+    select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+           case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
+           true, null, i.policies, null, l.quota, l.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+       and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+       and l.folded_until is null;
+  else
+    select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+           case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
+           n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+      left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
+     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+       and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+       and l.folded_until is null;
+  end if;
   if v_actor.lane_ready is not true
      or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
@@ -5712,10 +5723,12 @@ begin
     with recursive reached (hash) as (
       select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = any (v_forks || p_id)
       union
-      select pgstate._refs(array[k.type], array[k.data])
+      select n.hash
         from reached r
         cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
-       where k.type ^@ '#'
+        -- and what takes its place: see _rekey_data()
+        cross join lateral (
+          select pgstate._refs(array[k.type], array[k.data]) where k.type ^@ '#' union all select k.moved_to where k.moved_to is not null) n (hash)
     )
     delete from pgstate.chunk c
      where c.ctid = any (array(
@@ -5823,8 +5836,9 @@ $$;
 comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
 
 -- functions/threads/_store_checkpoint.sql
--- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Claims change only under that lock:
--- here they are seen as they are. As the
+-- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Without a time (p_now) the caller
+-- has not: then it is locked here, and its version, its value and the time are returned; or, if it is not there as a thread
+-- without a time to live, status unlocked. Claims change only under that lock: here they are seen as they are. As the
 -- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
@@ -5842,6 +5856,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
+  v_now timestamptz := p_now;
   v_thread record;
   v_parent text;
   v_found boolean;
@@ -5850,55 +5865,71 @@ declare
   v_stores bigint[];
   v_out pgstate._stored;
 begin
+  if v_now is null then
+    -- its life is told by the value: see _put_existing()
+    select e.version, e.value into v_out.version, v_out.value
+      from pgstate.entry e
+     where e.key = p_key and e.value is not null and e.kind = 'thread' and e.expires_at is null for no key update;
+    if v_out.version is null then
+      v_out.status := 'unlocked';
+      return v_out;
+    end if;
+    v_now := pgstate._now();
+    v_out.at := v_now;
+  end if;
   select t.id, t.bases, t.pruned, t.begun_at is not null as begun, l.token, l.holder_id,
          (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
          exists (select from pgstate.watcher) as watching
     into v_thread
     from (select) one
     left join pgstate.thread t on t.key = p_key
-    left join pgstate.claim l on l.key = p_key and l.lease_until > p_now;
+    left join pgstate.claim l on l.key = p_key and l.lease_until > v_now;
   v_out.watching := v_thread.watching;
-  if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
-    v_out.status := 'stale';
-    return v_out;
-  elsif p_token is null and v_thread.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
-    v_out.status := 'held';
-    return v_out;
-  end if;
-  v_out.head := v_thread.head;
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
-  -- but for one that is sent again
-  if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
-    v_out.status := 'conflict';
-    return v_out;
-  elsif v_parent is distinct from v_thread.head then
-    v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
-    if v_parent is not null and not v_found and v_thread.pruned is not true then
-      -- the thread that it belonged to was deleted
-      v_out.status := 'missing';
+  -- one look for the usual save, which goes on where the thread is: each expression is initialised anew in every transaction
+  if (v_thread.begun and v_parent = v_thread.head and coalesce(p_expect_head, v_parent) = v_parent and num_nonnulls(p_token, v_thread.token) = 0
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
+      v_out.status := 'stale';
       return v_out;
-    elsif p_guard is not null and exists (
-            select from unnest(p_guard) g (name)
-              left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
-              left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
-             where case when h.versions[array_position(h.names, g.name)] is not null
-                        then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
-                        else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
-                             is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+    elsif p_token is null and v_thread.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
+      v_out.status := 'held';
+      return v_out;
+    end if;
+    v_out.head := v_thread.head;
+    -- but for one that is sent again
+    if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
       v_out.status := 'conflict';
       return v_out;
+    elsif v_parent is distinct from v_thread.head then
+      v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
+      if v_parent is not null and not v_found and v_thread.pruned is not true then
+        -- the thread that it belonged to was deleted
+        v_out.status := 'missing';
+        return v_out;
+      elsif p_guard is not null and exists (
+              select from unnest(p_guard) g (name)
+                left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
+                left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
+               where case when h.versions[array_position(h.names, g.name)] is not null
+                          then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
+                          else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
+                               is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+        v_out.status := 'conflict';
+        return v_out;
+      end if;
+    end if;
+    if v_thread.begun is not true then
+      -- until all of it is there, it is one of those that hold writes only
+      insert into pgstate.thread as t (key, collect_at) values (p_key, v_now + interval '1 hour')
+          on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
+      returning t.id, t.bases into v_thread.id, v_thread.bases;
+    elsif current_setting('transaction_isolation') <> 'read committed' then
+      -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
+      perform from pgstate.thread t where t.id = v_thread.id for no key update;
     end if;
   end if;
   v_out.id := coalesce(p_id, pgstate._checkpoint_id(v_thread.head));
-  if v_thread.begun is not true then
-    -- until all of it is there, it is one of those that hold writes only
-    insert into pgstate.thread as t (key, collect_at) values (p_key, p_now + interval '1 hour')
-        on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
-    returning t.id, t.bases into v_thread.id, v_thread.bases;
-  elsif current_setting('transaction_isolation') <> 'read committed' then
-    -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
-    perform from pgstate.thread t where t.id = v_thread.id for no key update;
-  end if;
 
   if p_chunk_data is not null then
     if v_thread.bases <> '{}' then
@@ -5951,7 +5982,7 @@ begin
   insert into pgstate.checkpoint as c (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size,
                                        created_at, writer, via)
   values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
-          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, p_now, p_actor.name, session_user)
+          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, v_now, p_actor.name, session_user)
       on conflict on constraint checkpoint_pkey do update
      set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
          header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
@@ -5961,7 +5992,7 @@ begin
                            excluded.whole, excluded.metadata, excluded.run_id)
   returning (c.xmax = 0)::int into v_out.added;
   if v_thread.begun is not true then
-    update pgstate.thread t set begun_at = p_now, collect_at = null where t.id = v_thread.id;
+    update pgstate.thread t set begun_at = v_now, collect_at = null where t.id = v_thread.id;
   end if;
   v_out.head := greatest(v_thread.head collate "C", v_out.id);
   return v_out;
@@ -6500,6 +6531,347 @@ begin
 end
 $$;
 comment on function pgstate._checkpoint_state(text, text, text) is 'Internal: the channels of a checkpoint.';
+
+-- functions/encryption/_sealed_under.sql
+-- The id of the key that a payload names, of its first element where there are several. Whoever may write can write anything: no bytes
+-- make this fail. In SQL, so that it is inlined, and only the beginning is read.
+create function pgstate._sealed_under(p_type text, p_data bytea) returns bytea
+language sql immutable
+as $$
+  select case when pg_catalog.octet_length(p_data) > 2 and not p_type ^@ '+' then pg_catalog.substr(p_data, 3, pg_catalog.get_byte(pg_catalog.substr(p_data, 2, 1), 0))
+              when pg_catalog.octet_length(p_data) > 6 then pg_catalog.substr(p_data, 7, pg_catalog.get_byte(pg_catalog.substr(p_data, 6, 1), 0))
+              else '' end
+$$;
+comment on function pgstate._sealed_under(text, bytea) is 'Internal: the id of the key that a payload is sealed under.';
+
+-- views/_sealed.sql
+-- All payloads that clients may have sealed (connect(encryption=…)), wherever they are. A test compares the columns that this reads with
+-- all of type bytea that there are.
+create or replace view pgstate._sealed as
+select 'chunk'::text as part, k.ctid as place, 0 as field, k.thread_id, k.type::text as type, k.data,
+       k.moved_to is not null and exists (select from pgstate.chunk n where n.thread_id = k.thread_id and n.hash = k.moved_to) as moved
+  from pgstate.chunk k where k.type in ('sealed', '+sealed')
+union all
+select 'checkpoint', c.ctid, u.ord::int, c.thread_id, u.type, u.data, false
+  from pgstate.checkpoint c cross join lateral unnest(c.types, c.data) with ordinality u (type, data, ord) where u.type = 'sealed'
+union all
+-- LangGraph's: the form, a zero byte, and the rest
+select 'header', c.ctid, 0, c.thread_id, 'sealed', substr(c.header, 8), false
+  from pgstate.checkpoint c where substr(c.header, 1, 7) = '\x7365616c656400'::bytea
+union all
+select 'pending_write', w.ctid, 0, w.thread_id, w.type::text, w.data, false from pgstate.pending_write w where w.type = 'sealed'
+union all
+select 'input', r.ctid, 0, null, r.input_type, r.input, false from pgstate.run r where r.input_type = 'sealed' and r.input is not null
+union all
+select 'result', r.ctid, 0, null, r.result_type, r.result, false from pgstate.run r where r.result_type = 'sealed' and r.result is not null
+union all
+select 'step', s.ctid, 0, null, s.type, s.data, false from pgstate.step s where s.type = 'sealed' and s.data is not null
+union all
+select 'signal', g.ctid, 0, null, g.type, g.data, false from pgstate.signal g where g.type = 'sealed' and g.data is not null;
+comment on view pgstate._sealed is 'Internal: sealed payloads.';
+comment on column pgstate._sealed.part is 'What it is of.';
+comment on column pgstate._sealed.place is 'Where its row is.';
+comment on column pgstate._sealed.field is 'Which channel of a checkpoint.';
+comment on column pgstate._sealed.thread_id is 'The thread.';
+comment on column pgstate._sealed.type is 'sealed; with + before it, several elements of a list, each behind its length.';
+comment on column pgstate._sealed.data is 'The payload.';
+comment on column pgstate._sealed.moved is 'There is a chunk that will take its place.';
+
+-- functions/encryption/_sealed_blocks.sql
+-- Checks what a call about sealed payloads says: admin on everything, a part, and blocks of its table. Returns where these begin and end.
+create function pgstate._sealed_blocks(p_actor pgstate._actor, p_part text, p_first bigint, p_blocks int, out first tid, out "end" tid)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  if (p_part in ('chunk', 'checkpoint', 'header', 'pending_write', 'input', 'result', 'step', 'signal')) is not true
+     or (p_first between 0 and 4294967294) is not true or (p_blocks between 1 and 1000000) is not true then
+    raise exception using errcode = 'PS007', message = 'a part is one that sealed_parts() names, the first block is 0 or more, and blocks are 1 to 1000000';
+  end if;
+  first := format('(%s,0)', p_first)::tid;
+  "end" := format('(%s,0)', least(p_first + p_blocks, 4294967295))::tid;
+end
+$$;
+comment on function pgstate._sealed_blocks(pgstate._actor, text, bigint, int) is 'Internal: a range of blocks. PS007 PS010.';
+
+-- functions/encryption/_sealed_parts.sql
+create function pgstate._sealed_parts(p_actor pgstate._actor) returns setof pgstate.sealed_part
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  return query
+    select p.part, pg_relation_size(p.relation) / current_setting('block_size')::int
+      from (values ('chunk', 'pgstate.chunk'::regclass), ('checkpoint', 'pgstate.checkpoint'), ('header', 'pgstate.checkpoint'),
+                   ('pending_write', 'pgstate.pending_write'), ('input', 'pgstate.run'), ('result', 'pgstate.run'), ('signal', 'pgstate.signal'),
+                   ('step', 'pgstate.step')) p (part, relation);
+end
+$$;
+comment on function pgstate._sealed_parts(pgstate._actor) is 'Internal: where sealed payloads are. PS010.';
+
+-- functions/encryption/_sealed_keys.sql
+create function pgstate._sealed_keys(p_actor pgstate._actor, p_part text, p_first bigint, p_blocks int) returns setof pgstate.sealed_count
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_range record := pgstate._sealed_blocks(p_actor, p_part, p_first, p_blocks);
+  v_first tid := v_range.first;
+  v_end tid := v_range."end";
+begin
+  return query
+    select pgstate._sealed_under(s.type, s.data) as id, count(*)
+      from pgstate._sealed s where s.part = p_part and s.place >= v_first and s.place < v_end group by 1;
+end
+$$;
+comment on function pgstate._sealed_keys(pgstate._actor, text, bigint, int) is 'Internal: counts payloads by their keys. PS007 PS010.';
+
+-- functions/encryption/_sealed_data.sql
+create function pgstate._sealed_data(p_actor pgstate._actor, p_part text, p_first bigint, p_blocks int, p_current text, p_after text)
+returns setof pgstate.sealed_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_range record := pgstate._sealed_blocks(p_actor, p_part, p_first, p_blocks);
+  v_first tid := v_range.first;
+  v_end tid := v_range."end";
+  v_after tid;
+begin
+  if p_current is null or p_after !~ '^\([0-9]{1,10},[0-9]{1,5}\)$' then
+    raise exception using errcode = 'PS007', message = 'the current key is needed, and after_place is the place of a row that was returned';
+  end if;
+  v_after := coalesce(p_after::tid, v_first);
+  return query
+    with old as (
+      -- what is before its row: whole rows are returned
+      select s.*, coalesce(sum(octet_length(s.data)) over (order by s.place range between unbounded preceding and current row exclude group), 0) as before
+        from pgstate._sealed s
+       where s.part = p_part and s.place >= v_first and s.place < v_end and s.place > v_after and not s.moved
+         and pgstate._sealed_under(s.type, s.data) <> convert_to(p_current, 'UTF8')
+    )
+    select o.place::text, o.field, t.key::text, o.type, o.data, (select max(b.before) from old b) >= 8388608
+      from old o left join pgstate.thread t on t.id = o.thread_id
+     where o.before < 8388608 order by o.place;
+end
+$$;
+comment on function pgstate._sealed_data(pgstate._actor, text, bigint, int, text, text) is 'Internal: payloads under other keys. PS007 PS010.';
+
+-- functions/encryption/_rekey_lock.sql
+-- Locks threads as saves and _collect_thread() do, the entry first, and waits for nobody: returns those that were to be had.
+create function pgstate._rekey_lock(p_ids bigint[]) returns bigint[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_keys text[] := array(
+    select e.key from pgstate.entry e where e.key in (select t.key from pgstate.thread t where t.id = any (p_ids)) for no key update skip locked);
+begin
+  return array(
+    select t.id from pgstate.thread t
+     where t.id = any (p_ids) and (t.key is null or t.key = any (v_keys) or not exists (select from pgstate.entry e where e.key = t.key))
+       for no key update skip locked);
+end
+$$;
+comment on function pgstate._rekey_lock(bigint[]) is 'Internal: locks threads.';
+
+-- functions/encryption/_rekey_garbage.sql
+-- Has what threads, and those that they were forked from, do not need any more collected. One that has not begun is nobody's business here:
+-- its writes would go.
+create function pgstate._rekey_garbage(p_ids bigint[]) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.thread t set collect_at = least(t.collect_at, pgstate._now())
+   where t.id in (
+     select x.id from pgstate.thread x
+      where x.id in (select unnest(y.bases || y.id) from pgstate.thread y where y.id = any (p_ids)) and (x.key is null or x.begun_at is not null)
+        for no key update skip locked);
+end
+$$;
+comment on function pgstate._rekey_garbage(bigint[]) is 'Internal: marks threads for collection.';
+
+-- functions/encryption/_moved.sql
+-- The chunk that takes the place of another: null for none. In SQL, so that it is inlined.
+create function pgstate._moved(p_stores bigint[], p_hash bytea) returns bytea
+language sql stable
+as $$
+  select (select k.moved_to from pgstate.chunk k
+           where k.thread_id = any (p_stores) and k.hash = p_hash and k.moved_to is not null
+             and exists (select from pgstate.chunk n where n.thread_id = k.thread_id and n.hash = k.moved_to) limit 1)
+$$;
+comment on function pgstate._moved(bigint[], bytea) is 'Internal: the chunk that takes the place of another.';
+
+-- functions/encryption/_moved_refs.sql
+-- What a root or a page names, with chunks in the place of those that have been sealed anew; as it is, if there are none.
+create function pgstate._moved_refs(p_stores bigint[], p_type text, p_data bytea) returns bytea
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if (p_type = '@' or p_type ^@ '#') is not true or p_data = '' then
+    return p_data;
+  end if;
+  return (select string_agg(coalesce(pgstate._moved(p_stores, r.hash), r.hash), ''::bytea order by r.ord)
+            from pgstate._refs(array[p_type], array[p_data]) with ordinality r (hash, ord));
+end
+$$;
+comment on function pgstate._moved_refs(bigint[], text, bytea) is 'Internal: references to chunks, brought up to date.';
+
+-- functions/encryption/_rekey_data.sql
+-- Puts payloads that were sealed anew in the place of those that they were made of, where these are still the same. Waits for no lock:
+-- what others have locked is left for the next time. Of rows with several payloads all must fit.
+--
+-- A chunk is named by the hash of its bytes: the new one is put beside it, and the old one says which it is. _rekey_refs() brings pages and
+-- roots to the new ones, and _collect_thread() removes the old ones when nothing names them any more; until then it keeps both.
+create function pgstate._rekey_data(p_actor pgstate._actor, p_part text, p_places text[], p_fields int[], p_digests bytea[], p_data bytea[]) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_places tid[];
+  v_threads bigint[];
+  v_count bigint;
+begin
+  perform pgstate._sealed_blocks(p_actor, p_part, 0, 1);
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception using errcode = 'PS007', message = 'payloads are replaced under READ COMMITTED only';
+  elsif coalesce(array_ndims(p_places), 1) <> 1 or array_position(p_data, null) is not null
+     or (cardinality(p_places) = all (array[cardinality(p_fields), cardinality(p_digests), cardinality(p_data)])) is not true
+     or exists (select from unnest(p_places) p where (p ~ '^\([0-9]{1,10},[0-9]{1,5}\)$') is not true) then
+    raise exception using errcode = 'PS007', message = 'places are those that sealed_data() returned, and the arrays must be of equal length';
+  end if;
+  v_places := array(select distinct p::tid from unnest(p_places) p);
+  if p_part in ('chunk', 'checkpoint', 'header') then
+    v_threads := pgstate._rekey_lock(array(
+      select k.thread_id from pgstate.chunk k where p_part = 'chunk' and k.ctid = any (v_places)
+      union select c.thread_id from pgstate.checkpoint c where p_part <> 'chunk' and c.ctid = any (v_places)));
+  end if;
+  v_places := case p_part
+    when 'chunk' then array(select k.ctid from pgstate.chunk k where k.ctid = any (v_places) and k.thread_id = any (v_threads) for no key update skip locked)
+    when 'pending_write' then array(select w.ctid from pgstate.pending_write w where w.ctid = any (v_places) for no key update skip locked)
+    when 'step' then array(select s.ctid from pgstate.step s where s.ctid = any (v_places) for no key update skip locked)
+    when 'signal' then array(select g.ctid from pgstate.signal g where g.ctid = any (v_places) for no key update skip locked)
+    when 'input' then array(select r.ctid from pgstate.run r where r.ctid = any (v_places) for no key update skip locked)
+    when 'result' then array(select r.ctid from pgstate.run r where r.ctid = any (v_places) for no key update skip locked)
+    else array(select c.ctid from pgstate.checkpoint c where c.ctid = any (v_places) and c.thread_id = any (v_threads) for no key update skip locked) end;
+  -- nobody changes them now: those that are still what was sealed anew
+  v_places := array(
+    select g.place::tid
+      from unnest(p_places, p_fields, p_digests) g (place, field, digest)
+      left join (select * from pgstate._sealed x where x.part = p_part and x.place = any (v_places)) s on s.place = g.place::tid and s.field = g.field
+     group by 1 having bool_and(sha256(s.data) is not distinct from g.digest));
+
+  if p_part = 'chunk' then
+    with given as materialized (
+      select k.thread_id, k.hash as old, k.type, g.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || g.data), 1, 16) as hash
+        from unnest(p_places, p_data) g (place, data) join pgstate.chunk k on k.ctid = g.place::tid
+       where k.ctid = any (v_places)
+    ), added as (
+      -- one that was to be moved here itself stays
+      insert into pgstate.chunk as k (thread_id, hash, type, data)
+      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data from given g where g.hash <> g.old
+          on conflict on constraint chunk_pkey do update set moved_to = null where k.moved_to is not null
+    )
+    update pgstate.chunk k set moved_to = g.hash from given g where k.thread_id = g.thread_id and k.hash = g.old and g.hash <> g.old;
+    get diagnostics v_count = row_count;
+    perform pgstate._rekey_garbage(v_threads);
+    return v_count;
+  elsif p_part = 'checkpoint' then
+    with given as materialized (select g.place::tid as place, g.field, g.data from unnest(p_places, p_fields, p_data) g (place, field, data))
+    update pgstate.checkpoint c
+       set data = array(select coalesce(g.data, u.data)
+                          from unnest(c.data) with ordinality u (data, ord) left join given g on g.place = c.ctid and g.field = u.ord order by u.ord)
+     where c.ctid = any (v_places);
+  elsif p_part = 'header' then
+    update pgstate.checkpoint c set header = substr(c.header, 1, 7) || g.data from unnest(p_places, p_data) g (place, data)
+     where c.ctid = g.place::tid and c.ctid = any (v_places);
+  elsif p_part = 'pending_write' then
+    update pgstate.pending_write w set data = g.data from unnest(p_places, p_data) g (place, data) where w.ctid = g.place::tid and w.ctid = any (v_places);
+  elsif p_part = 'input' then
+    update pgstate.run r set input = g.data from unnest(p_places, p_data) g (place, data) where r.ctid = g.place::tid and r.ctid = any (v_places);
+  elsif p_part = 'result' then
+    update pgstate.run r set result = g.data from unnest(p_places, p_data) g (place, data) where r.ctid = g.place::tid and r.ctid = any (v_places);
+  elsif p_part = 'step' then
+    update pgstate.step s set data = g.data from unnest(p_places, p_data) g (place, data) where s.ctid = g.place::tid and s.ctid = any (v_places);
+  else
+    update pgstate.signal s set data = g.data from unnest(p_places, p_data) g (place, data) where s.ctid = g.place::tid and s.ctid = any (v_places);
+  end if;
+  return (select count(*) from unnest(p_places) g where g::tid = any (v_places));
+end
+$$;
+comment on function pgstate._rekey_data(pgstate._actor, text, text[], int[], bytea[], bytea[]) is 'Internal: replaces payloads. PS007 PS010.';
+
+-- functions/encryption/_rekey_refs.sql
+-- Has pages and roots name the chunks that were sealed anew. A page is named by its hash too: there is a new one then, as in _rekey_data().
+-- Locks a thread as a save does, which so never finds half of it.
+create function pgstate._rekey_refs(p_actor pgstate._actor, p_depth int, p_first bigint, p_blocks int) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_range record := pgstate._sealed_blocks(p_actor, 'chunk', p_first, p_blocks);
+  v_first tid := v_range.first;
+  v_end tid := v_range."end";
+  v_type text := '#' || p_depth;
+  v_places tid[];
+  v_threads bigint[];
+  v_count bigint;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' or p_depth < 0 then
+    raise exception using errcode = 'PS007', message = 'references are replaced under READ COMMITTED only; a depth is 0 or more';
+  elsif v_type is not null then
+    if not exists (select from pgstate.chunk k where k.ctid >= v_first and k.ctid < v_end and k.type = v_type) then
+      return null;
+    end if;
+    select array_agg(k.ctid), array_agg(distinct k.thread_id) into v_places, v_threads
+      from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
+     where k.ctid >= v_first and k.ctid < v_end and k.type = v_type
+       and pgstate._moved_refs(t.bases || t.id, k.type, k.data) <> k.data
+       and coalesce(pgstate._moved(array[k.thread_id], k.hash) <> substr(sha256(
+             convert_to(k.type, 'UTF8') || '\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
+    v_threads := pgstate._rekey_lock(v_threads);
+    with given as materialized (
+      select k.thread_id, k.hash as old, k.type, m.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || m.data), 1, 16) as hash
+        from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
+        cross join lateral (select pgstate._moved_refs(t.bases || t.id, k.type, k.data) as data) m
+       where k.ctid = any (v_places) and k.thread_id = any (v_threads) and m.data <> k.data
+    ), added as (
+      insert into pgstate.chunk as k (thread_id, hash, type, data)
+      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data from given g
+          on conflict on constraint chunk_pkey do update set moved_to = null where k.moved_to is not null
+    )
+    update pgstate.chunk k set moved_to = g.hash from given g where k.thread_id = g.thread_id and k.hash = g.old;
+  else
+    select array_agg(c.ctid), array_agg(distinct c.thread_id) into v_places, v_threads
+      from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id
+     where c.ctid >= v_first and c.ctid < v_end
+       and exists (select from unnest(c.types, c.data) u (type, data) where pgstate._moved_refs(t.bases || t.id, u.type, u.data) <> u.data);
+    v_threads := pgstate._rekey_lock(v_threads);
+    update pgstate.checkpoint c
+       set data = array(select pgstate._moved_refs(t.bases || t.id, u.type, u.data)
+                          from unnest(c.types, c.data) with ordinality u (type, data, ord) order by u.ord)
+      from pgstate.thread t
+     where t.id = c.thread_id and c.thread_id = any (v_threads)
+       and c.ctid = any (array(select x.ctid from pgstate.checkpoint x where x.ctid = any (v_places) and x.thread_id = any (v_threads) for no key update skip locked));
+  end if;
+  get diagnostics v_count = row_count;
+  if v_count > 0 then
+    perform pgstate._rekey_garbage(v_threads);
+  end if;
+  return v_count;
+end
+$$;
+comment on function pgstate._rekey_refs(pgstate._actor, int, bigint, int) is 'Internal: has pages and roots name the chunks that were sealed anew. PS007 PS010.';
+
+-- functions/encryption/_rekey_collect.sql
+create function pgstate._rekey_collect(p_actor pgstate._actor) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  return pgstate._collect_threads(10000);
+end
+$$;
+comment on function pgstate._rekey_collect(pgstate._actor) is 'Internal: removes chunks that were sealed anew. PS010.';
 
 -- functions/runs/_run_of.sql
 create function pgstate._run_of(p_key text) returns pgstate.run
@@ -12219,6 +12591,7 @@ declare
   v_count int := cardinality(save_checkpoint.names);
   v_wake text;
   v_tell boolean;
+  v_plain boolean;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -12238,17 +12611,25 @@ begin
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
-  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
-  if v_head.status is null then
+  -- the entry is locked with the rest, unless it must be made or looked at more closely
+  v_plain := v_actor.readable and v_actor.writable and current_setting('transaction_isolation') = 'read committed';
+  loop
+    if v_plain is not true then
+      v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
+      exit when v_head.status is not null;
+    end if;
     v_stored := pgstate._store_checkpoint(
       v_actor, save_checkpoint.key, v_head.at, save_checkpoint.token, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
-    v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
-  else
-    v_out.status := v_head.status;
+    exit when v_stored.status is distinct from 'unlocked';
+    v_plain := false;
+  end loop;
+  if v_plain then
+    v_head := row(null, v_stored.version, v_stored.value, true, v_stored.at)::pgstate._thread_head;
   end if;
+  v_out := row(coalesce(v_head.status, v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
   if v_out.status = 'ok' and v_stored.added is null then
     v_out.version := v_head.version;
   elsif v_out.status = 'ok' then
@@ -12256,10 +12637,30 @@ begin
       v_wake := coalesce(current_setting('pgstate.wake', true), '');
       v_done := set_config('pgstate.wake', 'off', true);
     end if;
-    v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
-      'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
-      'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
-      'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    if v_plain and save_checkpoint.ttl is null and not v_head.value ? 'ttl' and not (v_actor.policies and pgstate._has_rules(array[save_checkpoint.key])) then
+      -- as _thread_write() does where nothing is said of times; the policies bind what was locked by the owner
+      with changed as (
+        update pgstate.entry e
+           set version = e.version + 1, writer = v_actor.name, via = session_user, updated_at = v_head.at, full_version = null, trust = v_actor.trust,
+               value = jsonb_build_object(
+                 'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
+                 'checkpoints', coalesce((e.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+                 'bytes', coalesce((e.value -> 'bytes')::bigint, 0) + v_stored.bytes)
+         where e.key = save_checkpoint.key
+        returning e.version, e.value
+      )
+      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
+      select save_checkpoint.key, c.version, v_actor.epoch, 'put', false, c.value, v_actor.name, session_user, v_head.at, v_actor.trust from changed c;
+      if not found then
+        perform pgstate._deny();
+      end if;
+      v_out.version := v_head.version + 1;
+    else
+      v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
+        'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
+        'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+        'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    end if;
     v_tell := v_stored.watching and save_checkpoint.wake is not true;
     if save_checkpoint.lane is not null or v_tell then
       v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
@@ -12875,6 +13276,78 @@ end
 $$;
 comment on function pgstate.threads(text, int, text, text) is
   'Threads that match a pattern and that the caller may read, in key order: what was saved last, how many checkpoints there are, the bytes that were sent for them, when it was last changed. limit 1 to 100000 (null: all), after: the last key of the page before. PS001 PS002 PS007 PS010.';
+
+-- functions/encryption/sealed_parts.sql
+create function pgstate.sealed_parts(agent text default null) returns setof pgstate.sealed_part
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._sealed_parts(pgstate._enter(sealed_parts.agent));
+end
+$$;
+comment on function pgstate.sealed_parts(text) is
+  'What clients may have sealed (connect(encryption=…)), in the order in which it is to be sealed anew, and the blocks of its tables, to be gone through by sealed_data() and sealed_keys(). Needs admin on everything. PS010.';
+
+-- functions/encryption/sealed_keys.sql
+create function pgstate.sealed_keys(part text, first_block bigint, blocks int, agent text default null) returns setof pgstate.sealed_count
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._sealed_keys(pgstate._enter(sealed_keys.agent), sealed_keys.part, sealed_keys.first_block, sealed_keys.blocks);
+end
+$$;
+comment on function pgstate.sealed_keys(text, bigint, int, text) is
+  'How many payloads in these blocks are sealed under which key. Not those in outcomes that are kept for retries, for minutes. Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/sealed_data.sql
+create function pgstate.sealed_data(
+  part text, first_block bigint, blocks int, "current" text, after_place text default null, agent text default null
+) returns setof pgstate.sealed_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select * from pgstate._sealed_data(pgstate._enter(sealed_data.agent), sealed_data.part, sealed_data.first_block, sealed_data.blocks,
+                                       sealed_data."current", sealed_data.after_place);
+end
+$$;
+comment on function pgstate.sealed_data(text, bigint, int, text, text, text) is
+  'The payloads in these blocks that are sealed under another key than current, to be sealed anew and given to rekey_data(): 8 MB of them, and one row more; then more is true, and after_place, the last place, goes on. Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/rekey_data.sql
+create function pgstate.rekey_data(
+  part text, places text[], fields int[], digests bytea[], data bytea[], agent text default null
+) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._rekey_data(pgstate._enter(rekey_data.agent), rekey_data.part, rekey_data.places, rekey_data.fields, rekey_data.digests, rekey_data.data);
+end
+$$;
+comment on function pgstate.rekey_data(text, text[], int[], bytea[], bytea[], text) is
+  'Puts payloads of sealed_data() that were sealed anew in their places, each if the SHA-256 of what is there is still its digest and nobody has locked it; how many. Chunks are then named by rekey_refs(). Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/rekey_refs.sql
+create function pgstate.rekey_refs(depth int, first_block bigint, blocks int, agent text default null) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._rekey_refs(pgstate._enter(rekey_refs.agent), rekey_refs.depth, rekey_refs.first_block, rekey_refs.blocks);
+end
+$$;
+comment on function pgstate.rekey_refs(int, bigint, int, text) is
+  'Has pages of chunks of a depth, from 0 on, or with null the roots of checkpoints, in these blocks of the parts chunk and checkpoint name the chunks that rekey_data() has sealed anew; how many, or null where there are none of that depth. Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/rekey_collect.sql
+create function pgstate.rekey_collect(agent text default null) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._rekey_collect(pgstate._enter(rekey_collect.agent));
+end
+$$;
+comment on function pgstate.rekey_collect(text) is
+  'Removes the chunks that rekey_refs() has left without a name, and what else threads do not need any more, as maintain() does; is there more? Needs admin on everything. PS010.';
 
 -- functions/runs/_end_run.sql
 -- Writes the end of a run whose entry is locked; the version of that.
