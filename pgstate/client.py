@@ -28,7 +28,7 @@ from pgstate._areas.threads import Threads
 from pgstate._areas.typed import Typed
 from pgstate._bound import BoundCore
 from pgstate._calls import access
-from pgstate._calls._tickets import Ticketed
+from pgstate._calls._tickets import Ticketed, agent_of
 from pgstate._core import Core
 from pgstate._embedding import Embedding
 from pgstate._guard import Guard, Resolver
@@ -58,10 +58,14 @@ class _Views(
     def as_agent(self, name: str, *, ticket: str | None = None) -> Self:
         """A view that acts as another agent: one delegated to this gateway, or any, for the login that installed.
 
-        `ticket` (`issue_ticket`) names the agent to a database that takes no bare names from this gateway. Called again
-        with a newer one, all views of that agent that have a ticket use it from their next statement on."""
+        `ticket` (`issue_ticket`; also alone, as the name) names the agent to a database that takes no bare names from
+        this gateway. Called again with a newer one, all views of that agent that have a ticket use it from their next
+        statement on."""
         if ticket is None:
-            return self._view(agent=name)
+            given = agent_of(name)
+            if type(given) is not Ticketed:
+                return self._view(agent=name)
+            name, ticket = str(given), given.ticket
         tickets: dict[str, Ticketed] = self._core.kept.setdefault(Ticketed, {})
         agent = tickets.setdefault(name, Ticketed(name, ticket))
         agent.ticket = ticket
@@ -152,7 +156,7 @@ class Connecting:
         self._dsn = dsn
         self._listen_dsn = listen_dsn
         self._timeout = timeout
-        self._agent = agent
+        self._agent = agent_of(agent)
         self._size = size
         self._embedding = embedding
         self._state: State | None = None

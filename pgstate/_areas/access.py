@@ -216,7 +216,7 @@ class Access(Area):
         should not be in the gateway's process; an agent's own login may ask for its own, and no gateway for any. Raises
         InvalidArgument, AccessDenied."""
         span = seconds(ttl)
-        with self._to(f"issue a ticket for {agent}", "admin on everything"):
+        with self._to(f"issue a ticket for {agent}", "admin on everything, and no gateway"):
             return await self._core.call(
                 lambda c, left: access.issue_ticket(c, login, agent, span, timeout=left), self._timeout
             )

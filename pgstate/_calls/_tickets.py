@@ -19,6 +19,13 @@ class Ticketed(str):
         return made
 
 
+def agent_of(named: str | None) -> str | None:
+    """An agent as a caller names it, who may do so by a ticket alone: no name holds a slash."""
+    if named is None or type(named) is Ticketed or "/" not in named:
+        return named
+    return Ticketed(named.partition("/")[0], named)
+
+
 def sent(args: Iterable[Any]) -> list[Any]:
     """Arguments as the database gets them."""
     return [

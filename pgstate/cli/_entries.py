@@ -14,9 +14,12 @@ from pgstate.cli._exit import MISSING, USAGE
 from pgstate.cli._input import (
     AsOfOption,
     KeyArgument,
+    MinTrustOption,
     OpIdOption,
+    SourceOption,
     TextOption,
     TokenOption,
+    TrustOption,
     TtlOption,
     json_value,
     moment,
@@ -66,15 +69,17 @@ async def get(
     key: KeyArgument,
     text: Annotated[bool, typer.Option("--text", help="Print a string without quotes.")] = False,
     as_of: AsOfOption = None,
+    min_trust: MinTrustOption = None,
 ) -> None:
     """Prints the value of a key.
 
     It is JSON; with --json or --csv the whole entry is printed. Exit code 3 if there is none.
     """
     async with cli.connect() as state:
-        entry = await state.get(key, as_of=as_of)
+        entry = await state.get(key, as_of=as_of, min_trust=min_trust)
     if entry is None:
-        raise cli.fail(MISSING, f"{key} does not exist" if as_of is None else f"{key} did not exist then")
+        missing = f"{key} does not exist" if as_of is None else f"{key} did not exist then"
+        raise cli.fail(MISSING, missing if min_trust is None else f"{missing}, or is trusted less")
     if text and isinstance(entry.value, str) and not cli.out.for_programs:
         sys.stdout.write(visible(entry.value) + "\n" if sys.stdout.isatty() else entry.value + "\n")
     elif cli.out.on_terminal:
@@ -116,6 +121,8 @@ async def put(
     not_before: Annotated[
         datetime | None, typer.Option(parser=moment, metavar="TIME", help="Not claimable before this, ISO 8601.")
     ] = None,
+    trust: TrustOption = None,
+    source: SourceOption = None,
 ) -> None:
     """Writes a value and prints the key's new version.
 
@@ -136,6 +143,8 @@ async def put(
             token=token,
             priority=priority,
             not_before=not_before,
+            trust=trust,
+            sources=source,
         )
     cli.out.outcome({"key": key, "version": version}, ("version",), f"{key} is at version {version}")
 
@@ -157,6 +166,8 @@ async def merge(
     ttl: TtlOption = None,
     token: TokenOption = None,
     op_id: OpIdOption = None,
+    trust: TrustOption = None,
+    source: SourceOption = None,
 ) -> None:
     """Merges an operand into a key by a reducer.
 
@@ -167,10 +178,14 @@ async def merge(
     new = json_value(operand, literally=text, what="OPERAND")
     async with cli.connect() as state:
         if not return_value:
-            version = await state.merge(key, new, reducer, ttl=ttl, token=token, op_id=op_id)
+            version = await state.merge(
+                key, new, reducer, ttl=ttl, token=token, op_id=op_id, trust=trust, sources=source
+            )
             cli.out.outcome({"key": key, "version": version}, ("version",), f"{key} is at version {version}")
             return
-        merged = await state.merge(key, new, reducer, ttl=ttl, token=token, op_id=op_id, return_value=True)
+        merged = await state.merge(
+            key, new, reducer, ttl=ttl, token=token, op_id=op_id, trust=trust, sources=source, return_value=True
+        )
         cli.out.outcome({"key": key, "value": Json(merged)}, ("value",), f"{key} is {compact(merged)}")
 
 
@@ -201,6 +216,7 @@ async def ls(
     after: Annotated[str | None, typer.Option(metavar="KEY", help="Continue behind this key.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
     as_of: AsOfOption = None,
+    min_trust: MinTrustOption = None,
 ) -> None:
     """Lists entries in the order of their keys.
 
@@ -214,7 +230,7 @@ async def ls(
     shown = entry_row if as_of is None else past_row
     async with cli.connect() as state:
         while True:
-            page = await state.list(pattern, limit=limit, after=after, as_of=as_of)
+            page = await state.list(pattern, limit=limit, after=after, as_of=as_of, min_trust=min_trust)
             empty = f"nothing matches {pattern}" if pattern else "nothing is there"
             if pattern and not set("*?") & set(pattern):
                 empty += f"; {pattern}/** lists what lies below"

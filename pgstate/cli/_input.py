@@ -93,6 +93,16 @@ OpIdOption: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="ID", help="Idempotency key: with the same ID it is done once, however often asked."),
 ]
+TrustOption: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TRUST", help="Trusted so far at most: external, agent, verified or operator.")
+]
+SourceOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source", metavar="KEY", help="What it derives from: it is trusted no more than that. May be repeated."
+    ),
+]
+MinTrustOption: TypeAlias = Annotated[str | None, typer.Option(metavar="TRUST", help="Leave out what is trusted less.")]
 AsOfOption: TypeAlias = Annotated[
     Any,
     typer.Option(

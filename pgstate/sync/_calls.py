@@ -86,8 +86,9 @@ class StateCalls(Proxy[client.BoundState | client.State]):
     def as_agent(self, name: str, *, ticket: str | None = None) -> Self:
         """A view that acts as another agent: one delegated to this gateway, or any, for the login that installed.
 
-        `ticket` (`issue_ticket`) names the agent to a database that takes no bare names from this gateway. Called
-        again with a newer one, all views of that agent that have a ticket use it from their next statement on."""
+        `ticket` (`issue_ticket`; also alone, as the name) names the agent to a database that takes no bare names
+        from this gateway. Called again with a newer one, all views of that agent that have a ticket use it from
+        their next statement on."""
         return type(self)(lambda: self._its.as_agent(name, ticket=ticket))
 
     def with_timeout(self, timeout: Seconds) -> Self:

@@ -43,3 +43,24 @@ def test_groups_and_denials(pg: Callable[..., Result]) -> None:
     assert pg("access", "alice", "a/b/1", "read").code == 5
     assert pg("groups", "drop", "crew").code == 0
     assert pg("groups", "--json").out == ""
+
+
+def test_trust(pg: Callable[..., Result]) -> None:
+    for command in (
+        ("policy", "set", "web/**", "--trust", "external"), ("put", "web/page", "1"), ("put", "web/other", "1"), ("put", "a/own", "1", "--trust", "verified"),
+        ("put", "a/derived", "1", "--source", "a/own", "--source", "web/page"), ("merge", "a/sum", "1", "add", "--source", "web/page"),
+        ("merge", "a/most", "1", "add", "--trust", "agent", "--return-value"),
+    ):  # fmt: skip
+        assert pg(*command).code == 0, command
+    trusts = {str(row["key"]): row["trust"] for row in _rows(pg("ls", "a/*", "--json"))}
+    assert trusts == {"a/own": "verified", "a/derived": "external", "a/sum": "external", "a/most": "agent"}
+    assert [row["key"] for row in _rows(pg("ls", "a/*", "--min-trust", "agent", "--json"))] == ["a/most", "a/own"]
+    assert pg("get", "a/own", "--min-trust", "verified").out == "1\n"
+    missing = pg("get", "a/derived", "--min-trust", "agent")
+    assert missing.code == 3 and "trusted less" in missing.err
+    for wrong in (
+        ("put", "a/own", "1", "--trust", "much"),
+        ("put", "a/own", "1", "--source", "a/none"),
+        ("ls", "--min-trust", "much"),
+    ):
+        assert pg(*wrong).code in (1, 2), wrong

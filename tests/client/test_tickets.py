@@ -15,7 +15,9 @@ from conftest import Clock, Database
 from pgstate import State, errors
 
 
-async def test_views_with_tickets(state: State, gateway: Connect, make_agent: MakeLogin, clock: Clock) -> None:
+async def test_views_with_tickets(
+    state: State, gateway: Connect, make_agent: MakeLogin, clock: Clock, database: Database
+) -> None:
     for name in ("alice", "bob"):
         await make_agent(name, f"read {name}/**", f"write {name}/**")
     server = await gateway("alice", "bob")
@@ -41,6 +43,20 @@ async def test_views_with_tickets(state: State, gateway: Connect, make_agent: Ma
         await bob.put("bob/1", 2)
         assert (ids(await take(hers, 1)), ids(await take(his, 1))) == ([("alice/1", 2)], [("bob/1", 2)])
     assert await alice.complete("alice/2", (await alice.claim("alice/2", lease=30)).token) == 2
+
+    # given as the name, as in SQL and in the shell, it is not shown either
+    ticket = await state.issue_ticket(login, "alice")
+    given = server.as_agent(ticket)
+    with pytest.raises(errors.AccessDenied, match="agent alice may not get bob/1") as caught:
+        await given.get("bob/1")
+    assert "/t1/" not in str(caught.value)
+    async with given.watch("alice/*") as hers:
+        await alice.put("alice/3", 2)
+        assert ids(await take(hers, 1)) == [("alice/3", 2)]
+    done = await asyncio.to_thread(invoke, "--agent", ticket, "get", "bob/1", dsn=database.dsn(login))
+    assert done.code == 5 and "agent alice may not get bob/1" in done.err and "/t1/" not in done.err
+    done = await asyncio.to_thread(invoke, "--agent", f"{ticket}0", "get", "bob/1", dsn=database.dsn(login))
+    assert done.code == 5 and "/t1/" not in done.err
 
     await clock.advance(301)
     with pytest.raises(errors.AccessDenied):

@@ -514,10 +514,13 @@ async def test_what_a_dropped_agent_claims_yet_is_given_back_when_asked_again(ro
     await root.rows("put_many", [f"t/{n}" for n in range(1, 5)], [1] * 4)
     held = [await alice("claim", key, seconds(600)) for key in ("t/3", "t/4")]
     async with alice.transaction(isolation="repeatable_read"):
-        # from here on it sees itself registered, and keeps the row of one claim locked
+        # it keeps the row of one claim locked, and has one that nobody sees yet; what it does afterwards is refused
         assert (await alice("renew", "t/3", held[0]["token"], seconds(86400)))["status"] == "ok"
-        await root("drop_agent", "alice")
         assert (await alice("claim", "t/1", seconds(86400)))["status"] == "ok"
+        await root("drop_agent", "alice")
+        with refused("40001"):
+            async with alice.transaction():
+                await alice("claim", "t/2", seconds(86400))
     await alice.refuses("PS010", "me()")
     assert [(c["key"], c["holder"]) for c in await root.rows("list_claims")] == [("t/1", "alice"), ("t/3", "alice")]
     await root("create_agent", "alice", reuse=True)
