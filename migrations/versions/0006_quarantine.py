@@ -13,7 +13,12 @@ branch_labels = None
 depends_on = None
 
 # What going back loses: what it is, and a query for how many there are, run as the owner.
-LOSSES: list[tuple[str, str]] = []
+LOSSES: list[tuple[str, str]] = [
+    (
+        "suspended agents: they are there, without grants and groups",
+        "select count(*) from pgstate.agent where suspended_at is not null",
+    ),
+]
 
 
 def upgrade() -> None:

@@ -28,6 +28,8 @@ class AgentRow(Model):
     created_at: Mapped[Now]
     grouping: Mapped[False_]
     trust: Mapped[Trust]
+    suspended_at: Mapped[datetime | None]
+    suspended_by: Mapped[str | None]
 
     grants: Mapped[list[AccessGrantRow]] = relationship(
         "AccessGrantRow", order_by="AccessGrantRow.subtree", back_populates="agent", viewonly=True

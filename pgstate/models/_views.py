@@ -135,6 +135,7 @@ class Agent(Model):
     root: Mapped[bool]
     created_at: Mapped[datetime]
     trust: Mapped[str]
+    suspended_at: Mapped[datetime | None]
 
     grants: Mapped[list[Grant]] = relationship(
         "Grant", primaryjoin="Agent.name == foreign(Grant.agent)", order_by="Grant.subtree", viewonly=True

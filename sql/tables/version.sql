@@ -39,6 +39,6 @@ comment on column pgstate.version.value is 'The value, or the operand of reducer
 comment on column pgstate.version.writer is 'The agent that wrote it; pgstate for an expiry.';
 comment on column pgstate.version.via is 'The database login that the writer came through.';
 comment on column pgstate.version.at is 'When it was written.';
-comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time; sources: the versions that its value derives from; endorsed_by: who raised its trust, with the version endorsed, its writer, and from what trust.';
+comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time; sources: the versions that its value derives from; endorsed_by: who raised its trust, with the version endorsed, its writer, and from what trust; quarantined_by: who lowered it, likewise.';
 comment on column pgstate.version.trust is 'How far it can be relied on: the least of what was declared, of the agent, of the policy and of the sources.';
 comment on sequence pgstate.version_seq is 'Order within the feed.';

@@ -9,6 +9,7 @@ import hashlib
 
 import pytest
 
+from conftest import Database
 from sql._caller import Caller, MakeAgent, refused, seconds
 
 SECRET = b'"' + b"s3cr3t" * 60 + b'"'
@@ -116,3 +117,19 @@ async def test_other_peoples_run_ids_and_names_are_not_found(root: Caller, attac
     with refused("PS010"):
         await mallory("fork_thread", "hid/t", "rw/t")
     assert (await root("get_checkpoint", "hid/t"))["status"] == "ok"
+
+
+@pytest.mark.core
+async def test_a_save_that_only_the_policies_refuse_keeps_nothing(
+    root: Caller, attacker: MakeAgent, database: Database
+) -> None:
+    """The owner locks the entry and stores the checkpoint; the entry's policies bind what is written of it."""
+    caller = await attacker("mallory", "read rw/**", "write rw/**")
+    await caller("save_checkpoint", "rw/t", ["a"], ["json"], [b"1"], id="c1")
+    database.sql(
+        "create or replace function pgstate._reachable(p_right text) returns pgstate.keymultirange language sql stable"
+        " as $$ select '{}'::pgstate.keymultirange $$"
+    )
+    with refused("PS010"):
+        await caller("save_checkpoint", "rw/t", ["a"], ["json"], [b"2"], id="c2", parent="c1")
+    assert database.sql("select id from pgstate.checkpoint") == [("c1",)]

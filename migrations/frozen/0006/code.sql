@@ -57,20 +57,23 @@ comment on column pgstate._acting.agent_id is 'Its number; null if this login ma
 
 -- views/_acting_any.sql
 -- Which agent acts, as _acting, also where it is named by a ticket. That is looked at each time: a setting can be forged, also
--- between a function and the policies under it.
+-- between a function and the policies under it. Nobody acts as one that is suspended: the short ways miss it, by folded_until.
 create or replace view pgstate._acting_any as
-select case when s.said is null or not (l.gateway or l.root) then l.agent_id
-            when l.root then (select a.id from pgstate.agent a where a.name = n.name)
-            else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
-                   where a.name = n.name and d.login = l.login)
-       end as agent_id
-  from pgstate.login l
-  cross join lateral (
-    select coalesce(nullif(pg_catalog.current_setting('pgstate.call_agent', true), ''),
-                    nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as said) s
-  cross join lateral (
-    select case when pg_catalog.strpos(s.said, '/') > 0 then pgstate._ticket_agent(s.said) when not l.tickets then s.said end as name) n
- where l.login = session_user::text;
+select a.id as agent_id
+  from (
+    select case when s.said is null or not (l.gateway or l.root) then l.agent_id
+                when l.root then (select a.id from pgstate.agent a where a.name = n.name)
+                else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
+                       where a.name = n.name and d.login = l.login)
+           end as agent_id
+      from pgstate.login l
+      cross join lateral (
+        select coalesce(nullif(pg_catalog.current_setting('pgstate.call_agent', true), ''),
+                        nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as said) s
+      cross join lateral (
+        select case when pg_catalog.strpos(s.said, '/') > 0 then pgstate._ticket_agent(s.said) when not l.tickets then s.said end as name) n
+     where l.login = session_user::text) who
+  join pgstate.agent a on a.id = who.agent_id and a.suspended_at is null;
 comment on view pgstate._acting_any is 'Internal: the acting agent, by name or ticket.';
 comment on column pgstate._acting_any.agent_id is 'Its number; null if this login may not act for whom it names.';
 
@@ -101,7 +104,7 @@ begin
       cross join lateral (
         select case when strpos(s, '/') > 0 then pgstate._ticket_agent(s) when not l.tickets then s end as name
           from unnest(string_to_array(v_names, ' ')) s) n
-      join pgstate.agent a on a.name = n.name
+      join pgstate.agent a on a.name = n.name and a.suspended_at is null
      where l.login = session_user::text
        and (a.id = l.agent_id or l.root
             or exists (select from pgstate.delegation d where d.login = l.login and d.agent_id = a.id)));
@@ -120,6 +123,29 @@ begin
 end
 $$;
 comment on function pgstate._deny() is 'Internal: raises PS010.';
+
+-- functions/access/_check_rights_seen.sql
+-- Under REPEATABLE READ the snapshot may be older than a revocation, and whoever is to write nothing more could go on for as
+-- long as its transaction does: 40001 if anything that says what the actor may do has changed since. The locks that tell are
+-- given back at once, and not waited for: nobody holds up its own end.
+create function pgstate._check_rights_seen(p_agent_id int) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if current_setting('transaction_read_only') = 'on' then
+    return;
+  end if;
+  begin
+    perform from pgstate.login l where l.login = session_user::text for share skip locked;
+    perform from pgstate.reach r where r.agent_id = p_agent_id for share skip locked;
+    perform from pgstate.delegation d where d.login = session_user::text and d.agent_id = p_agent_id for share skip locked;
+    raise exception using errcode = 'PS998';
+  exception when sqlstate 'PS998' then
+    null;
+  end;
+end
+$$;
+comment on function pgstate._check_rights_seen(int) is 'Internal: 40001 if the transaction''s snapshot does not show the actor''s rights as they are.';
 
 -- functions/access/_enter.sql
 -- Start of every function: who acts, and what they reach, or for one key whether they may read and write it. Raises PS010
@@ -188,6 +214,9 @@ begin
       raise exception using errcode = 'PS010', message = 'access denied',
         hint = 'This gateway names agents by tickets: what it gave is none, or is not good for it now. issue_ticket(login, agent) makes one.';
     end if;
+    if exists (select from pgstate.login l join pgstate.agent a on a.id = l.agent_id where l.login = session_user::text and a.suspended_at is not null) then
+      raise exception using errcode = 'PS010', message = 'access denied', hint = 'The agent of this login is suspended: an administrator may resume_agent() it.';
+    end if;
     perform pgstate._deny();
   end if;
   return v_actor;
@@ -233,14 +262,25 @@ declare
   v_done text;
 begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
-  select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
-         case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
-    from pgstate.login l cross join pgstate.install i
-    left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
-   where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
-     and l.folded_until is null;
+  if p_lane is null then
+    -- setting up the join costs a twentieth of a save, though nothing is looked for
+    select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+           case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
+           true, null, i.policies, null, l.quota, l.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+       and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+       and l.folded_until is null;
+  else
+    select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+           case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
+           n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+      left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
+     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+       and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+       and l.folded_until is null;
+  end if;
   if v_actor.lane_ready is not true
      or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
@@ -252,7 +292,11 @@ begin
     end if;
   end if;
   -- the setting saves a look at the control file, and a restore in place is seen without it: whoever sets it cannot hide that
-  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off') is not true then
+  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off'
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_rights_seen(v_actor.id);
+    end if;
     perform pgstate._settle_identity();
     select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
     if current_setting('synchronous_commit') = 'off' then
@@ -733,7 +777,7 @@ as $$
 begin
   return array[
     ['role_tokens', '(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:'],
-    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]* (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
+    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]{0,100} (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
     ['invisible_characters', '[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]']
   ];
 end
@@ -763,7 +807,7 @@ begin
     ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})'],
     ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}'],
     ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})'],
-    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: [^\\"\n\r]*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?'],
+    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?'],
     ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}'],
     ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@']
   ];
@@ -847,6 +891,20 @@ end
 $$;
 comment on function pgstate._guarded(pgstate._actor, text, text) is 'Internal: a text without secrets, unless the guard of its key is off.';
 
+-- functions/guards/_secret_in.sql
+-- For names, which are refused and never redacted: wherever the guard is on.
+create function pgstate._secret_in(p_actor pgstate._actor, p_key text, p_text text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if (' ' || p_text) ~ pgstate._secret_hint() and pgstate._guard_of(p_actor, p_key) <> 'off' then
+    return pgstate._secret_rule(p_text);
+  end if;
+  return null;
+end
+$$;
+comment on function pgstate._secret_in(pgstate._actor, text, text) is 'Internal: the rule by which a name holds a secret, or null; null too where the guard is off.';
+
 -- functions/guards/_guarded_data.sql
 -- Of what comes as bytes the database reads JSON and messages of errors. In escapes, which never fail and can be taken back:
 -- a secret is ASCII. p_refuse: by a policy that refuses; else, for results, which would be lost, redacted there too. PS009.
@@ -909,7 +967,7 @@ begin
     perform pgstate._deny();
   end if;
   perform pgstate._audit(p_actor, 'credential', null,
-                         jsonb_build_object('name', left(p_name, 128), 'purpose', left(p_purpose, 128)));
+                         jsonb_build_object('name', pgstate._audit_text(p_name, 128), 'purpose', pgstate._audit_text(p_purpose, 128)));
 end
 $$;
 comment on function pgstate._use_credential(pgstate._actor, text, text) is 'Internal: checks that the agent may have a credential resolved, and records it.';
@@ -2102,7 +2160,7 @@ begin
   end if;
   if v_all then
     -- grants that have ended; who asks for less must not keep the agents' rows locked
-    perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() order by 1) r;
+    perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() and x.folded_until > '-infinity' order by 1) r;
     delete from pgstate.usage u where u.id in (
       select x.id from pgstate.usage x where not exists (select from pgstate.quota q where q.agent_id = x.agent_id) for update skip locked);
     delete from pgstate.access_grant g where g.until < pgstate._now() - interval '1 day';
@@ -2123,8 +2181,9 @@ declare
   v_keys text[];
   v_threads text[];
 begin
-  -- callers' idempotency keys are kept for a week
-  delete from pgstate.op o where o.at < v_now - interval '7 days';
+  -- callers' idempotency keys are kept for a week; those that somebody removes in an open transaction are not waited for
+  delete from pgstate.op o
+   where o.ctid = any (array(select x.ctid from pgstate.op x where x.at < v_now - interval '7 days' for update skip locked));
   v_keys := array(
     select e.key from pgstate.entry e
      where e.live and e.expires_at <= v_now
@@ -3009,7 +3068,7 @@ as $$
 begin
   return query
     select a.name, (select l.login from pgstate.login l where l.agent_id = a.id limit 1),
-           array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at, a.trust::text
+           array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at, a.trust::text, a.suspended_at
       from pgstate.agent a
      where not a.grouping and (a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id))
      order by a.name;
@@ -3027,6 +3086,8 @@ begin
   if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
                   @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
     perform pgstate._deny();
+  elsif current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
   end if;
 end
 $$;
@@ -3132,18 +3193,44 @@ end
 $$;
 comment on function pgstate._drop_watchers(int, text) is 'Internal: ends registrations of an agent, of one login or all.';
 
--- functions/admin/_drop_agent.sql
--- Its grants, delegations and login go with its row. What it holds is given back at once: nobody could renew it. But an
--- agent must not be able to hold up its own end: a claim that a transaction keeps locked, or takes that began before, is
--- given back when somebody asks again.
-create function pgstate._drop_agent(p_name text) returns void
+-- functions/admin/_end_claims.sql
+-- What an agent holds is given back; the keys of that. It must not be able to hold that up: a claim that a transaction keeps
+-- locked, or takes that began before, is given back when somebody asks again.
+create function pgstate._end_claims(p_agent_id int, p_name text) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '1s'
+as $$
+declare
+  v_keys text[];
+begin
+  begin
+    -- in the order of keys, as everybody locks claims
+    perform from pgstate.claim c where c.holder = p_name order by c.key for update;
+  exception when lock_not_available then
+    null;
+  end;
+  v_keys := array(
+    select c.key from pgstate.claim c
+     where c.holder = p_name and (c.holder_id = p_agent_id or not exists (select from pgstate.agent a where a.id = c.holder_id))
+     order by c.key for update skip locked);
+  update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null where c.key = any (v_keys);
+  if v_keys <> '{}' then
+    -- no version tells of it, and somebody may be waiting for these entries
+    perform pgstate._wake(v_keys);
+  end if;
+  return v_keys;
+end
+$$;
+comment on function pgstate._end_claims(int, text) is 'Internal: ends the claims of an agent.';
+
+-- functions/admin/_drop_agent.sql
+-- Its grants, delegations and login go with its row. What it holds is given back at once: nobody could renew it.
+create function pgstate._drop_agent(p_name text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
   v_root boolean;
-  v_keys text[];
 begin
   perform pgstate._check_admin(v_actor, '**');
   -- a grant to it at the same time waits, and then finds no such agent
@@ -3154,25 +3241,11 @@ begin
     raise exception using errcode = 'PS007', message = 'the administrator cannot be dropped';
   end if;
   perform pgstate._drop_watchers(v_id, null);
-  begin
-    -- in the order of keys, as everybody locks claims
-    perform from pgstate.claim c where c.holder = p_name order by c.key for update;
-  exception when lock_not_available then
-    null;
-  end;
-  v_keys := array(
-    select c.key from pgstate.claim c
-     where c.holder = p_name and (c.holder_id = v_id or not exists (select from pgstate.agent a where a.id = c.holder_id))
-     order by c.key for update skip locked);
-  update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null where c.key = any (v_keys);
+  perform pgstate._end_claims(v_id, p_name);
   delete from pgstate.agent a where a.id = v_id;
   insert into pgstate.former_agent (name, dropped_by) values (p_name, v_actor.name)
       on conflict on constraint former_agent_pkey do update set dropped_at = excluded.dropped_at, dropped_by = excluded.dropped_by;
   perform pgstate._audit(v_actor, 'drop_agent', null, jsonb_build_object('agent', p_name));
-  if v_keys <> '{}' then
-    -- no version tells of it, and somebody may be waiting for these entries
-    perform pgstate._wake(v_keys);
-  end if;
 end
 $$;
 comment on function pgstate._drop_agent(text) is 'Internal: removes an agent and all that it may do.';
@@ -3216,6 +3289,7 @@ comment on function pgstate._grants_of(int) is 'Internal: the grants and denials
 
 -- functions/admin/_folded.sql
 -- The grants of an agent and of its groups that hold now, as ranges; what is denied is taken away from all that is granted.
+-- Nothing while it is suspended, and that as ended already: so no short way takes the cache for what holds.
 create function pgstate._folded(p_agent_id int) returns pgstate.reach
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -3230,9 +3304,10 @@ begin
                  coalesce(range_agg(u) filter (where g."right" = 'write' and g.deny), '{}') as no_write,
                  coalesce(range_agg(u) filter (where g."right" = 'admin' and not g.deny), '{}') as may_admin,
                  coalesce(range_agg(u) filter (where g."right" = 'admin' and g.deny), '{}') as no_admin,
-                 min(g.until) as until
+                 (case when exists (select from pgstate.agent a where a.id = p_agent_id and a.suspended_at is not null) then '-infinity' else min(g.until) end) as until
             from pgstate._grants_of(p_agent_id) g cross join lateral unnest(pgstate._subtree_ranges(g.subtree, g.agent)) u
-           where g.until is null or g.until > pgstate._now()) f;
+           where (g.until is null or g.until > pgstate._now())
+             and not exists (select from pgstate.agent a where a.id = p_agent_id and a.suspended_at is not null)) f;
   return v_reach;
 end
 $$;
@@ -3323,6 +3398,10 @@ declare
   v_key pgstate.ticket_key;
   v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
 begin
+  if exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
+    raise exception using errcode = 'PS010', message = 'access denied',
+      hint = 'A gateway makes no tickets: with one that it was handed it could make itself newer ones for ever. The agent''s own login does, or an administrator''s.';
+  end if;
   -- an agent may hand one about itself to a gateway that it is delegated to
   if p_agent is distinct from p_actor.name then
     perform pgstate._check_admin(p_actor, '**');
@@ -3536,6 +3615,37 @@ end
 $$;
 comment on function pgstate._set_trust(text, text) is 'Internal: sets the most that what an agent writes is trusted.';
 
+-- functions/trust/_write_trust.sql
+-- A version with the value that is there and another trust, of an entry that the caller has locked, and what else it notes.
+create function pgstate._write_trust(p_actor pgstate._actor, p_key text, p_trust pgstate.trust, p_meta jsonb, p_now timestamptz) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_value jsonb;
+  v_version bigint;
+begin
+  -- not by _current_value(), which reads with the caller's rights
+  select pgstate._fold(e.value, t.reducers, t.operands) into v_value
+    from pgstate.entry e
+    cross join lateral (
+      select array_agg(v.reducer order by v.version) as reducers, array_agg(v.value order by v.version) as operands
+        from pgstate.version v where v.key = p_key and v.version > e.full_version and v.version <= e.version) t
+   where e.key = p_key;
+  with changed as (
+    update pgstate.entry e
+       set version = e.version + 1, value = v_value, writer = p_actor.name, via = session_user, updated_at = p_now, full_version = null, trust = p_trust
+     where e.key = p_key
+    returning e.version, e.expires_at
+  )
+  insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, meta, trust)
+  select p_key, c.version, p_actor.epoch, 'put', v_value, p_actor.name, session_user, p_now, c.expires_at, p_meta, p_trust from changed c
+  returning version.version into v_version;
+  return v_version;
+end
+$$;
+comment on function pgstate._write_trust(pgstate._actor, text, pgstate.trust, jsonb, timestamptz) is 'Internal: a version with the same value and another trust.';
+
 -- functions/trust/_endorse.sql
 -- As the owner: who administers a key may vouch for what it holds without writing there. What the policies let writers be
 -- trusted does not bind this, which is how something that came from outside becomes trusted at all.
@@ -3547,7 +3657,6 @@ declare
   v_trust pgstate.trust;
   v_entry record;
   v_now timestamptz;
-  v_value jsonb;
   v_meta jsonb;
   v_out pgstate.written;
 begin
@@ -3581,32 +3690,187 @@ begin
     v_out.status := 'held';
     return v_out;
   end if;
-  -- not by _current_value(), which reads with the caller's rights
-  select pgstate._fold(e.value, t.reducers, t.operands) into v_value
-    from pgstate.entry e
-    cross join lateral (
-      select array_agg(v.reducer order by v.version) as reducers, array_agg(v.value order by v.version) as operands
-        from pgstate.version v where v.key = p_key and v.version > e.full_version and v.version <= e.version) t
-   where e.key = p_key;
   select jsonb_strip_nulls(jsonb_build_object('sources', v.meta -> 'sources', 'endorsed_by', p_actor.name, 'endorsed', v.version,
                                               'from', v.trust, 'writer', v.writer)) into v_meta
     from pgstate.version v where v.key = p_key and v.version = p_version;
-  with changed as (
-    update pgstate.entry e
-       set version = e.version + 1, value = v_value, writer = p_actor.name, via = session_user, updated_at = v_now, full_version = null, trust = v_trust
-     where e.key = p_key
-    returning e.version, e.expires_at
-  )
-  insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, meta, trust)
-  select p_key, c.version, p_actor.epoch, 'put', v_value, p_actor.name, session_user, v_now, c.expires_at, v_meta, v_trust from changed c
-  returning version into v_entry.version;
+  v_out.version := pgstate._write_trust(p_actor, p_key, v_trust, v_meta, v_now);
   perform pgstate._audit(p_actor, 'endorse', p_key, jsonb_build_object('version', p_version, 'trust', p_trust, 'from', v_entry.trust));
   v_out.status := 'ok';
-  v_out.version := case when p_actor.readable then v_entry.version end;
+  if not p_actor.readable then
+    v_out.version := null;
+  end if;
   return v_out;
 end
 $$;
 comment on function pgstate._endorse(pgstate._actor, text, bigint, text) is 'Internal: raises the trust of what a key holds.';
+
+-- functions/quarantine/_is_suspended.sql
+create function pgstate._is_suspended(p_agent text) returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int := pgstate._agent_id(p_agent);
+begin
+  return (select a.suspended_at is not null from pgstate.agent a where a.id = v_id);
+end
+$$;
+comment on function pgstate._is_suspended(text) is 'Internal: is an agent suspended?';
+
+-- functions/quarantine/_claimed_by.sql
+create function pgstate._claimed_by(p_agent text) returns text[]
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return array(select c.key from pgstate.claim c where c.holder = p_agent and c.lease_until > pgstate._now() order by c.key);
+end
+$$;
+comment on function pgstate._claimed_by(text) is 'Internal: what an agent holds.';
+
+-- functions/quarantine/_open_transactions.sql
+-- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something.
+-- Whoever began before the suspension may still commit. Locks and sessions are visible to everybody, but for what they do.
+create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    with logins as materialized (
+      select l.login from pgstate.login l where l.agent_id = p_agent_id
+      union select d.login from pgstate.delegation d where d.agent_id = p_agent_id
+    )
+    select s.pid, s.usename::text, null::text
+      from pg_stat_activity s
+     where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
+       and exists (select from pg_locks k where k.pid = s.pid and k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' and k.granted)
+    union all
+    select null, x.owner::text, x.gid from pg_prepared_xacts x where x.database = current_database() and x.owner::text in (select l.login from logins l);
+end
+$$;
+comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that have written and are not over.';
+
+-- functions/quarantine/_suspend.sql
+-- The agent is locked first, as _fold_grants() does: a grant at the same time folds before or after, never without the mark.
+-- The keys whose claims ended.
+create function pgstate._suspend(p_actor pgstate._actor, p_agent text) returns text[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int;
+  v_agent pgstate.agent;
+  v_keys text[];
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  select a.* into v_agent from pgstate.agent a where a.id = v_id for no key update;
+  if v_agent.root then
+    raise exception using errcode = 'PS007', message = 'the administrator cannot be suspended';
+  elsif v_agent.grouping then
+    raise exception using errcode = 'PS007', message = 'a group cannot be suspended: it never acts', hint = 'Suspend its members, or revoke what it is granted.';
+  elsif v_id = p_actor.id then
+    raise exception using errcode = 'PS007', message = 'an agent cannot suspend itself: nobody might be left to resume it';
+  end if;
+  if v_agent.suspended_at is null then
+    update pgstate.agent a set suspended_at = pgstate._now(), suspended_by = p_actor.name where a.id = v_id;
+    perform pgstate._fold_grants(v_id);
+    perform pgstate._audit(p_actor, 'suspend', null, jsonb_build_object('agent', p_agent));
+  end if;
+  perform pgstate._drop_watchers(v_id, null);
+  v_keys := pgstate._end_claims(v_id, p_agent);
+  return v_keys;
+end
+$$;
+comment on function pgstate._suspend(pgstate._actor, text) is 'Internal: makes an agent nobody.';
+
+-- functions/quarantine/_resume.sql
+create function pgstate._resume(p_actor pgstate._actor, p_agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_id int;
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  v_id := pgstate._agent_id(p_agent);
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  update pgstate.agent a set suspended_at = null, suspended_by = null where a.id = v_id and a.suspended_at is not null;
+  if found then
+    perform pgstate._fold_grants(v_id);
+    perform pgstate._audit(p_actor, 'resume', null, jsonb_build_object('agent', p_agent));
+  end if;
+end
+$$;
+comment on function pgstate._resume(pgstate._actor, text) is 'Internal: lets an agent act again.';
+
+-- functions/quarantine/_written_since.sql
+-- Versions that an agent wrote after a past state, and those of others that say that they derive from them, directly or by way of
+-- others: sources are named by the writers, what derives from something and does not say so is not known.
+create function pgstate._written_since(p_agent text, p_moment pgstate._moment)
+returns table (key text, version bigint, writer text, kind text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+as $$
+begin
+  return query
+    with recursive since as materialized (
+      select v.key, v.version, v.writer, v.meta -> 'sources' as sources
+        from pgstate.version v
+       where (v.epoch > p_moment.epoch or v.epoch = p_moment.epoch and v.xid >= pg_snapshot_xmin(p_moment.base))
+         and (v.writer = p_agent or v.meta ? 'sources')
+         and not pgstate._seen(v.epoch, v.xid, v.seq, p_moment.epoch, p_moment.base, p_moment.upto, p_moment.after)
+    ), named as materialized (
+      select s.key, s.version, u.item ->> 'key' as source, (u.item ->> 'version')::bigint as source_version
+        from since s cross join lateral jsonb_array_elements(s.sources) u (item)
+    ), reached (key, version) as (
+      select s.key, s.version from since s where s.writer = p_agent
+      union
+      select n.key, n.version from reached r join named n on n.source = r.key and n.source_version = r.version
+    )
+    select s.key, s.version, s.writer, e.kind::text
+      from reached r join since s on s.key = r.key and s.version = r.version left join pgstate.entry e on e.key = s.key
+     order by s.key, s.version;
+end
+$$;
+comment on function pgstate._written_since(text, pgstate._moment) is 'Internal: what an agent wrote after a past state, and what derives from it.';
+
+-- functions/quarantine/_distrust.sql
+-- What keys hold by an agent's writes after a past state is trusted as what came from outside: a version with the same value and
+-- that trust. Whose value somebody else has put anew since is not the agent's any more. Null versions where it is only shown.
+create function pgstate._distrust(p_actor pgstate._actor, p_agent text, p_moment pgstate._moment, p_spared text[], p_dry_run boolean)
+returns table (key text, status text, version bigint, trust text)
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+as $$
+declare
+  v_key text;
+  v_entry record;
+  v_now timestamptz;
+begin
+  for v_key in
+    select w.key from pgstate._written_since(p_agent, p_moment) w
+     where w.writer = p_agent and w.kind = 'value' and not w.key = any (p_spared)
+       and w.version >= coalesce((select max(v.version) from pgstate.version v
+                                   where v.key = w.key and v.op = 'put' and v.reducer is null and v.writer <> p_agent), 0)
+     group by w.key order by w.key collate "C"
+  loop
+    -- one that a transaction keeps locked is told: the agent must not be able to hold this up
+    select e.version, e.trust, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live into v_entry
+      from pgstate.entry e where e.key = v_key for no key update skip locked;
+    v_now := pgstate._now();
+    if found and (v_entry.live is not true or v_entry.trust = 'external') then
+      continue;
+    end if;
+    key := v_key;
+    version := v_entry.version;
+    trust := v_entry.trust;
+    status := case when v_entry.version is null then 'locked'
+                   when exists (select from pgstate.claim c where c.key = v_key and c.lease_until > v_now) then 'held'
+                   when p_dry_run then 'to do' else 'ok' end;
+    if status = 'ok' then
+      version := pgstate._write_trust(p_actor, v_key, 'external', jsonb_build_object(
+        'quarantined', v_entry.version, 'quarantined_by', p_actor.name, 'writer', p_agent, 'from', v_entry.trust), v_now);
+    end if;
+    return next;
+  end loop;
+end
+$$;
+comment on function pgstate._distrust(pgstate._actor, text, pgstate._moment, text[], boolean) is 'Internal: lowers the trust of what an agent wrote.';
 
 -- functions/quota/_quotas.sql
 create function pgstate._quotas(p_actor pgstate._actor) returns setof pgstate.quota_row
@@ -3788,11 +4052,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_id int := p_actor.id;
+  v_suspended boolean;
 begin
   if p_agent is distinct from p_actor.name then
     perform pgstate._check_admin(p_actor, '**');
     v_id := pgstate._agent_id(p_agent);
   end if;
+  v_suspended := (select a.suspended_at is not null from pgstate.agent a where a.id = v_id);
   return query
     with held as (
       select g.*, g.until <= pgstate._now() as ended, r.ranges,
@@ -3803,7 +4069,7 @@ begin
       select h."right", range_agg(u) as ranges from held h, unnest(h.ranges) u where h.deny and h.ended is not true group by 1
     )
     select h."right", h.own, h.deny,
-           case when h.ended then 'ended' when h.deny or d.ranges is null or not d.ranges && h.ranges then 'in force'
+           case when h.ended then 'ended' when v_suspended then 'suspended' when h.deny or d.ranges is null or not d.ranges && h.ranges then 'in force'
                 when d.ranges @> h.ranges then 'denied' else 'partly denied' end,
            h.through, h.until, h.granted_by, h.granted_at
       from held h left join denied d on d."right" = h."right"
@@ -3818,6 +4084,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_id int := p_actor.id;
+  v_suspended pgstate.agent;
 begin
   if not pgstate._key_ok(p_key) then
     perform pgstate._bad_key(p_key);
@@ -3827,14 +4094,19 @@ begin
     perform pgstate._check_admin(p_actor, p_key);
     v_id := pgstate._agent_id(p_agent);
   end if;
+  select a.* into v_suspended from pgstate.agent a where a.id = v_id and a.suspended_at is not null;
+  if v_suspended.id is not null then
+    -- as a denial of everything
+    return next row(false, true, '**', true, null, null, v_suspended.suspended_by, v_suspended.suspended_at)::pgstate.access_reason;
+  end if;
   return query
     with covering as (
       select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ '\*$' desc, g.through nulls first) as rank
         from pgstate._grants_of(v_id) g
        where g."right" = p_right and (g.until is null or g.until > pgstate._now()) and pgstate._subtree_ranges(g.subtree, g.agent) @> p_key
     )
-    select not bool_or(c.deny) over (), c.rank = 1, c.subtree, c.deny, c.through, c.until, c.granted_by, c.granted_at from covering c order by c.rank;
-  if not found then
+    select v_suspended.id is null and not bool_or(c.deny) over (), v_suspended.id is null and c.rank = 1, c.subtree, c.deny, c.through, c.until, c.granted_by, c.granted_at from covering c order by c.rank;
+  if not found and v_suspended.id is null then
     return next row(false, true, null, null, null, null, null, null)::pgstate.access_reason;
   end if;
 end
@@ -3857,7 +4129,8 @@ begin
   elsif p_deny is null or num_nonnulls(p_ttl, p_until) = 2 or not pgstate._span_ok(p_ttl) or v_until not between pgstate._now() and '9999-12-01' then
     raise exception using errcode = 'PS007', message = 'a grant ends after ttl, which is positive and at most 100 years, or until a time to come, or never';
   end if;
-  perform pgstate._check_admin(v_actor, p_subtree);
+  -- who is denied admin somewhere no more administers all that is above: that is for those who administer everything
+  perform pgstate._check_admin(v_actor, case when p_deny and p_on and p_right = 'admin' then '**' else p_subtree end);
   v_id := pgstate._agent_id(p_agent, true);
   perform pgstate._subtree_ranges(p_subtree, p_agent);
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
@@ -5450,10 +5723,12 @@ begin
     with recursive reached (hash) as (
       select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = any (v_forks || p_id)
       union
-      select pgstate._refs(array[k.type], array[k.data])
+      select n.hash
         from reached r
         cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
-       where k.type ^@ '#'
+        -- and what takes its place: see _rekey_data()
+        cross join lateral (
+          select pgstate._refs(array[k.type], array[k.data]) where k.type ^@ '#' union all select k.moved_to where k.moved_to is not null) n (hash)
     )
     delete from pgstate.chunk c
      where c.ctid = any (array(
@@ -5561,8 +5836,9 @@ $$;
 comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
 
 -- functions/threads/_store_checkpoint.sql
--- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Claims change only under that lock:
--- here they are seen as they are. As the
+-- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Without a time (p_now) the caller
+-- has not: then it is locked here, and its version, its value and the time are returned; or, if it is not there as a thread
+-- without a time to live, status unlocked. Claims change only under that lock: here they are seen as they are. As the
 -- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
@@ -5580,6 +5856,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
+  v_now timestamptz := p_now;
   v_thread record;
   v_parent text;
   v_found boolean;
@@ -5588,55 +5865,71 @@ declare
   v_stores bigint[];
   v_out pgstate._stored;
 begin
+  if v_now is null then
+    -- its life is told by the value: see _put_existing()
+    select e.version, e.value into v_out.version, v_out.value
+      from pgstate.entry e
+     where e.key = p_key and e.value is not null and e.kind = 'thread' and e.expires_at is null for no key update;
+    if v_out.version is null then
+      v_out.status := 'unlocked';
+      return v_out;
+    end if;
+    v_now := pgstate._now();
+    v_out.at := v_now;
+  end if;
   select t.id, t.bases, t.pruned, t.begun_at is not null as begun, l.token, l.holder_id,
          (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
          exists (select from pgstate.watcher) as watching
     into v_thread
     from (select) one
     left join pgstate.thread t on t.key = p_key
-    left join pgstate.claim l on l.key = p_key and l.lease_until > p_now;
+    left join pgstate.claim l on l.key = p_key and l.lease_until > v_now;
   v_out.watching := v_thread.watching;
-  if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
-    v_out.status := 'stale';
-    return v_out;
-  elsif p_token is null and v_thread.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
-    v_out.status := 'held';
-    return v_out;
-  end if;
-  v_out.head := v_thread.head;
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
-  -- but for one that is sent again
-  if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
-    v_out.status := 'conflict';
-    return v_out;
-  elsif v_parent is distinct from v_thread.head then
-    v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
-    if v_parent is not null and not v_found and v_thread.pruned is not true then
-      -- the thread that it belonged to was deleted
-      v_out.status := 'missing';
+  -- one look for the usual save, which goes on where the thread is: each expression is initialised anew in every transaction
+  if (v_thread.begun and v_parent = v_thread.head and coalesce(p_expect_head, v_parent) = v_parent and num_nonnulls(p_token, v_thread.token) = 0
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
+      v_out.status := 'stale';
       return v_out;
-    elsif p_guard is not null and exists (
-            select from unnest(p_guard) g (name)
-              left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
-              left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
-             where case when h.versions[array_position(h.names, g.name)] is not null
-                        then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
-                        else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
-                             is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+    elsif p_token is null and v_thread.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
+      v_out.status := 'held';
+      return v_out;
+    end if;
+    v_out.head := v_thread.head;
+    -- but for one that is sent again
+    if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
       v_out.status := 'conflict';
       return v_out;
+    elsif v_parent is distinct from v_thread.head then
+      v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
+      if v_parent is not null and not v_found and v_thread.pruned is not true then
+        -- the thread that it belonged to was deleted
+        v_out.status := 'missing';
+        return v_out;
+      elsif p_guard is not null and exists (
+              select from unnest(p_guard) g (name)
+                left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
+                left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
+               where case when h.versions[array_position(h.names, g.name)] is not null
+                          then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
+                          else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
+                               is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+        v_out.status := 'conflict';
+        return v_out;
+      end if;
+    end if;
+    if v_thread.begun is not true then
+      -- until all of it is there, it is one of those that hold writes only
+      insert into pgstate.thread as t (key, collect_at) values (p_key, v_now + interval '1 hour')
+          on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
+      returning t.id, t.bases into v_thread.id, v_thread.bases;
+    elsif current_setting('transaction_isolation') <> 'read committed' then
+      -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
+      perform from pgstate.thread t where t.id = v_thread.id for no key update;
     end if;
   end if;
   v_out.id := coalesce(p_id, pgstate._checkpoint_id(v_thread.head));
-  if v_thread.begun is not true then
-    -- until all of it is there, it is one of those that hold writes only
-    insert into pgstate.thread as t (key, collect_at) values (p_key, p_now + interval '1 hour')
-        on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
-    returning t.id, t.bases into v_thread.id, v_thread.bases;
-  elsif current_setting('transaction_isolation') <> 'read committed' then
-    -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
-    perform from pgstate.thread t where t.id = v_thread.id for no key update;
-  end if;
 
   if p_chunk_data is not null then
     if v_thread.bases <> '{}' then
@@ -5689,7 +5982,7 @@ begin
   insert into pgstate.checkpoint as c (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size,
                                        created_at, writer, via)
   values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
-          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, p_now, p_actor.name, session_user)
+          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, v_now, p_actor.name, session_user)
       on conflict on constraint checkpoint_pkey do update
      set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
          header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
@@ -5699,7 +5992,7 @@ begin
                            excluded.whole, excluded.metadata, excluded.run_id)
   returning (c.xmax = 0)::int into v_out.added;
   if v_thread.begun is not true then
-    update pgstate.thread t set begun_at = p_now, collect_at = null where t.id = v_thread.id;
+    update pgstate.thread t set begun_at = v_now, collect_at = null where t.id = v_thread.id;
   end if;
   v_out.head := greatest(v_thread.head collate "C", v_out.id);
   return v_out;
@@ -6238,6 +6531,347 @@ begin
 end
 $$;
 comment on function pgstate._checkpoint_state(text, text, text) is 'Internal: the channels of a checkpoint.';
+
+-- functions/encryption/_sealed_under.sql
+-- The id of the key that a payload names, of its first element where there are several. Whoever may write can write anything: no bytes
+-- make this fail. In SQL, so that it is inlined, and only the beginning is read.
+create function pgstate._sealed_under(p_type text, p_data bytea) returns bytea
+language sql immutable
+as $$
+  select case when pg_catalog.octet_length(p_data) > 2 and not p_type ^@ '+' then pg_catalog.substr(p_data, 3, pg_catalog.get_byte(pg_catalog.substr(p_data, 2, 1), 0))
+              when pg_catalog.octet_length(p_data) > 6 then pg_catalog.substr(p_data, 7, pg_catalog.get_byte(pg_catalog.substr(p_data, 6, 1), 0))
+              else '' end
+$$;
+comment on function pgstate._sealed_under(text, bytea) is 'Internal: the id of the key that a payload is sealed under.';
+
+-- views/_sealed.sql
+-- All payloads that clients may have sealed (connect(encryption=…)), wherever they are. A test compares the columns that this reads with
+-- all of type bytea that there are.
+create or replace view pgstate._sealed as
+select 'chunk'::text as part, k.ctid as place, 0 as field, k.thread_id, k.type::text as type, k.data,
+       k.moved_to is not null and exists (select from pgstate.chunk n where n.thread_id = k.thread_id and n.hash = k.moved_to) as moved
+  from pgstate.chunk k where k.type in ('sealed', '+sealed')
+union all
+select 'checkpoint', c.ctid, u.ord::int, c.thread_id, u.type, u.data, false
+  from pgstate.checkpoint c cross join lateral unnest(c.types, c.data) with ordinality u (type, data, ord) where u.type = 'sealed'
+union all
+-- LangGraph's: the form, a zero byte, and the rest
+select 'header', c.ctid, 0, c.thread_id, 'sealed', substr(c.header, 8), false
+  from pgstate.checkpoint c where substr(c.header, 1, 7) = '\x7365616c656400'::bytea
+union all
+select 'pending_write', w.ctid, 0, w.thread_id, w.type::text, w.data, false from pgstate.pending_write w where w.type = 'sealed'
+union all
+select 'input', r.ctid, 0, null, r.input_type, r.input, false from pgstate.run r where r.input_type = 'sealed' and r.input is not null
+union all
+select 'result', r.ctid, 0, null, r.result_type, r.result, false from pgstate.run r where r.result_type = 'sealed' and r.result is not null
+union all
+select 'step', s.ctid, 0, null, s.type, s.data, false from pgstate.step s where s.type = 'sealed' and s.data is not null
+union all
+select 'signal', g.ctid, 0, null, g.type, g.data, false from pgstate.signal g where g.type = 'sealed' and g.data is not null;
+comment on view pgstate._sealed is 'Internal: sealed payloads.';
+comment on column pgstate._sealed.part is 'What it is of.';
+comment on column pgstate._sealed.place is 'Where its row is.';
+comment on column pgstate._sealed.field is 'Which channel of a checkpoint.';
+comment on column pgstate._sealed.thread_id is 'The thread.';
+comment on column pgstate._sealed.type is 'sealed; with + before it, several elements of a list, each behind its length.';
+comment on column pgstate._sealed.data is 'The payload.';
+comment on column pgstate._sealed.moved is 'There is a chunk that will take its place.';
+
+-- functions/encryption/_sealed_blocks.sql
+-- Checks what a call about sealed payloads says: admin on everything, a part, and blocks of its table. Returns where these begin and end.
+create function pgstate._sealed_blocks(p_actor pgstate._actor, p_part text, p_first bigint, p_blocks int, out first tid, out "end" tid)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  if (p_part in ('chunk', 'checkpoint', 'header', 'pending_write', 'input', 'result', 'step', 'signal')) is not true
+     or (p_first between 0 and 4294967294) is not true or (p_blocks between 1 and 1000000) is not true then
+    raise exception using errcode = 'PS007', message = 'a part is one that sealed_parts() names, the first block is 0 or more, and blocks are 1 to 1000000';
+  end if;
+  first := format('(%s,0)', p_first)::tid;
+  "end" := format('(%s,0)', least(p_first + p_blocks, 4294967295))::tid;
+end
+$$;
+comment on function pgstate._sealed_blocks(pgstate._actor, text, bigint, int) is 'Internal: a range of blocks. PS007 PS010.';
+
+-- functions/encryption/_sealed_parts.sql
+create function pgstate._sealed_parts(p_actor pgstate._actor) returns setof pgstate.sealed_part
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  return query
+    select p.part, pg_relation_size(p.relation) / current_setting('block_size')::int
+      from (values ('chunk', 'pgstate.chunk'::regclass), ('checkpoint', 'pgstate.checkpoint'), ('header', 'pgstate.checkpoint'),
+                   ('pending_write', 'pgstate.pending_write'), ('input', 'pgstate.run'), ('result', 'pgstate.run'), ('signal', 'pgstate.signal'),
+                   ('step', 'pgstate.step')) p (part, relation);
+end
+$$;
+comment on function pgstate._sealed_parts(pgstate._actor) is 'Internal: where sealed payloads are. PS010.';
+
+-- functions/encryption/_sealed_keys.sql
+create function pgstate._sealed_keys(p_actor pgstate._actor, p_part text, p_first bigint, p_blocks int) returns setof pgstate.sealed_count
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_range record := pgstate._sealed_blocks(p_actor, p_part, p_first, p_blocks);
+  v_first tid := v_range.first;
+  v_end tid := v_range."end";
+begin
+  return query
+    select pgstate._sealed_under(s.type, s.data) as id, count(*)
+      from pgstate._sealed s where s.part = p_part and s.place >= v_first and s.place < v_end group by 1;
+end
+$$;
+comment on function pgstate._sealed_keys(pgstate._actor, text, bigint, int) is 'Internal: counts payloads by their keys. PS007 PS010.';
+
+-- functions/encryption/_sealed_data.sql
+create function pgstate._sealed_data(p_actor pgstate._actor, p_part text, p_first bigint, p_blocks int, p_current text, p_after text)
+returns setof pgstate.sealed_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_range record := pgstate._sealed_blocks(p_actor, p_part, p_first, p_blocks);
+  v_first tid := v_range.first;
+  v_end tid := v_range."end";
+  v_after tid;
+begin
+  if p_current is null or p_after !~ '^\([0-9]{1,10},[0-9]{1,5}\)$' then
+    raise exception using errcode = 'PS007', message = 'the current key is needed, and after_place is the place of a row that was returned';
+  end if;
+  v_after := coalesce(p_after::tid, v_first);
+  return query
+    with old as (
+      -- what is before its row: whole rows are returned
+      select s.*, coalesce(sum(octet_length(s.data)) over (order by s.place range between unbounded preceding and current row exclude group), 0) as before
+        from pgstate._sealed s
+       where s.part = p_part and s.place >= v_first and s.place < v_end and s.place > v_after and not s.moved
+         and pgstate._sealed_under(s.type, s.data) <> convert_to(p_current, 'UTF8')
+    )
+    select o.place::text, o.field, t.key::text, o.type, o.data, (select max(b.before) from old b) >= 8388608
+      from old o left join pgstate.thread t on t.id = o.thread_id
+     where o.before < 8388608 order by o.place;
+end
+$$;
+comment on function pgstate._sealed_data(pgstate._actor, text, bigint, int, text, text) is 'Internal: payloads under other keys. PS007 PS010.';
+
+-- functions/encryption/_rekey_lock.sql
+-- Locks threads as saves and _collect_thread() do, the entry first, and waits for nobody: returns those that were to be had.
+create function pgstate._rekey_lock(p_ids bigint[]) returns bigint[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_keys text[] := array(
+    select e.key from pgstate.entry e where e.key in (select t.key from pgstate.thread t where t.id = any (p_ids)) for no key update skip locked);
+begin
+  return array(
+    select t.id from pgstate.thread t
+     where t.id = any (p_ids) and (t.key is null or t.key = any (v_keys) or not exists (select from pgstate.entry e where e.key = t.key))
+       for no key update skip locked);
+end
+$$;
+comment on function pgstate._rekey_lock(bigint[]) is 'Internal: locks threads.';
+
+-- functions/encryption/_rekey_garbage.sql
+-- Has what threads, and those that they were forked from, do not need any more collected. One that has not begun is nobody's business here:
+-- its writes would go.
+create function pgstate._rekey_garbage(p_ids bigint[]) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.thread t set collect_at = least(t.collect_at, pgstate._now())
+   where t.id in (
+     select x.id from pgstate.thread x
+      where x.id in (select unnest(y.bases || y.id) from pgstate.thread y where y.id = any (p_ids)) and (x.key is null or x.begun_at is not null)
+        for no key update skip locked);
+end
+$$;
+comment on function pgstate._rekey_garbage(bigint[]) is 'Internal: marks threads for collection.';
+
+-- functions/encryption/_moved.sql
+-- The chunk that takes the place of another: null for none. In SQL, so that it is inlined.
+create function pgstate._moved(p_stores bigint[], p_hash bytea) returns bytea
+language sql stable
+as $$
+  select (select k.moved_to from pgstate.chunk k
+           where k.thread_id = any (p_stores) and k.hash = p_hash and k.moved_to is not null
+             and exists (select from pgstate.chunk n where n.thread_id = k.thread_id and n.hash = k.moved_to) limit 1)
+$$;
+comment on function pgstate._moved(bigint[], bytea) is 'Internal: the chunk that takes the place of another.';
+
+-- functions/encryption/_moved_refs.sql
+-- What a root or a page names, with chunks in the place of those that have been sealed anew; as it is, if there are none.
+create function pgstate._moved_refs(p_stores bigint[], p_type text, p_data bytea) returns bytea
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if (p_type = '@' or p_type ^@ '#') is not true or p_data = '' then
+    return p_data;
+  end if;
+  return (select string_agg(coalesce(pgstate._moved(p_stores, r.hash), r.hash), ''::bytea order by r.ord)
+            from pgstate._refs(array[p_type], array[p_data]) with ordinality r (hash, ord));
+end
+$$;
+comment on function pgstate._moved_refs(bigint[], text, bytea) is 'Internal: references to chunks, brought up to date.';
+
+-- functions/encryption/_rekey_data.sql
+-- Puts payloads that were sealed anew in the place of those that they were made of, where these are still the same. Waits for no lock:
+-- what others have locked is left for the next time. Of rows with several payloads all must fit.
+--
+-- A chunk is named by the hash of its bytes: the new one is put beside it, and the old one says which it is. _rekey_refs() brings pages and
+-- roots to the new ones, and _collect_thread() removes the old ones when nothing names them any more; until then it keeps both.
+create function pgstate._rekey_data(p_actor pgstate._actor, p_part text, p_places text[], p_fields int[], p_digests bytea[], p_data bytea[]) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_places tid[];
+  v_threads bigint[];
+  v_count bigint;
+begin
+  perform pgstate._sealed_blocks(p_actor, p_part, 0, 1);
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception using errcode = 'PS007', message = 'payloads are replaced under READ COMMITTED only';
+  elsif coalesce(array_ndims(p_places), 1) <> 1 or array_position(p_data, null) is not null
+     or (cardinality(p_places) = all (array[cardinality(p_fields), cardinality(p_digests), cardinality(p_data)])) is not true
+     or exists (select from unnest(p_places) p where (p ~ '^\([0-9]{1,10},[0-9]{1,5}\)$') is not true) then
+    raise exception using errcode = 'PS007', message = 'places are those that sealed_data() returned, and the arrays must be of equal length';
+  end if;
+  v_places := array(select distinct p::tid from unnest(p_places) p);
+  if p_part in ('chunk', 'checkpoint', 'header') then
+    v_threads := pgstate._rekey_lock(array(
+      select k.thread_id from pgstate.chunk k where p_part = 'chunk' and k.ctid = any (v_places)
+      union select c.thread_id from pgstate.checkpoint c where p_part <> 'chunk' and c.ctid = any (v_places)));
+  end if;
+  v_places := case p_part
+    when 'chunk' then array(select k.ctid from pgstate.chunk k where k.ctid = any (v_places) and k.thread_id = any (v_threads) for no key update skip locked)
+    when 'pending_write' then array(select w.ctid from pgstate.pending_write w where w.ctid = any (v_places) for no key update skip locked)
+    when 'step' then array(select s.ctid from pgstate.step s where s.ctid = any (v_places) for no key update skip locked)
+    when 'signal' then array(select g.ctid from pgstate.signal g where g.ctid = any (v_places) for no key update skip locked)
+    when 'input' then array(select r.ctid from pgstate.run r where r.ctid = any (v_places) for no key update skip locked)
+    when 'result' then array(select r.ctid from pgstate.run r where r.ctid = any (v_places) for no key update skip locked)
+    else array(select c.ctid from pgstate.checkpoint c where c.ctid = any (v_places) and c.thread_id = any (v_threads) for no key update skip locked) end;
+  -- nobody changes them now: those that are still what was sealed anew
+  v_places := array(
+    select g.place::tid
+      from unnest(p_places, p_fields, p_digests) g (place, field, digest)
+      left join (select * from pgstate._sealed x where x.part = p_part and x.place = any (v_places)) s on s.place = g.place::tid and s.field = g.field
+     group by 1 having bool_and(sha256(s.data) is not distinct from g.digest));
+
+  if p_part = 'chunk' then
+    with given as materialized (
+      select k.thread_id, k.hash as old, k.type, g.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || g.data), 1, 16) as hash
+        from unnest(p_places, p_data) g (place, data) join pgstate.chunk k on k.ctid = g.place::tid
+       where k.ctid = any (v_places)
+    ), added as (
+      -- one that was to be moved here itself stays
+      insert into pgstate.chunk as k (thread_id, hash, type, data)
+      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data from given g where g.hash <> g.old
+          on conflict on constraint chunk_pkey do update set moved_to = null where k.moved_to is not null
+    )
+    update pgstate.chunk k set moved_to = g.hash from given g where k.thread_id = g.thread_id and k.hash = g.old and g.hash <> g.old;
+    get diagnostics v_count = row_count;
+    perform pgstate._rekey_garbage(v_threads);
+    return v_count;
+  elsif p_part = 'checkpoint' then
+    with given as materialized (select g.place::tid as place, g.field, g.data from unnest(p_places, p_fields, p_data) g (place, field, data))
+    update pgstate.checkpoint c
+       set data = array(select coalesce(g.data, u.data)
+                          from unnest(c.data) with ordinality u (data, ord) left join given g on g.place = c.ctid and g.field = u.ord order by u.ord)
+     where c.ctid = any (v_places);
+  elsif p_part = 'header' then
+    update pgstate.checkpoint c set header = substr(c.header, 1, 7) || g.data from unnest(p_places, p_data) g (place, data)
+     where c.ctid = g.place::tid and c.ctid = any (v_places);
+  elsif p_part = 'pending_write' then
+    update pgstate.pending_write w set data = g.data from unnest(p_places, p_data) g (place, data) where w.ctid = g.place::tid and w.ctid = any (v_places);
+  elsif p_part = 'input' then
+    update pgstate.run r set input = g.data from unnest(p_places, p_data) g (place, data) where r.ctid = g.place::tid and r.ctid = any (v_places);
+  elsif p_part = 'result' then
+    update pgstate.run r set result = g.data from unnest(p_places, p_data) g (place, data) where r.ctid = g.place::tid and r.ctid = any (v_places);
+  elsif p_part = 'step' then
+    update pgstate.step s set data = g.data from unnest(p_places, p_data) g (place, data) where s.ctid = g.place::tid and s.ctid = any (v_places);
+  else
+    update pgstate.signal s set data = g.data from unnest(p_places, p_data) g (place, data) where s.ctid = g.place::tid and s.ctid = any (v_places);
+  end if;
+  return (select count(*) from unnest(p_places) g where g::tid = any (v_places));
+end
+$$;
+comment on function pgstate._rekey_data(pgstate._actor, text, text[], int[], bytea[], bytea[]) is 'Internal: replaces payloads. PS007 PS010.';
+
+-- functions/encryption/_rekey_refs.sql
+-- Has pages and roots name the chunks that were sealed anew. A page is named by its hash too: there is a new one then, as in _rekey_data().
+-- Locks a thread as a save does, which so never finds half of it.
+create function pgstate._rekey_refs(p_actor pgstate._actor, p_depth int, p_first bigint, p_blocks int) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_range record := pgstate._sealed_blocks(p_actor, 'chunk', p_first, p_blocks);
+  v_first tid := v_range.first;
+  v_end tid := v_range."end";
+  v_type text := '#' || p_depth;
+  v_places tid[];
+  v_threads bigint[];
+  v_count bigint;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' or p_depth < 0 then
+    raise exception using errcode = 'PS007', message = 'references are replaced under READ COMMITTED only; a depth is 0 or more';
+  elsif v_type is not null then
+    if not exists (select from pgstate.chunk k where k.ctid >= v_first and k.ctid < v_end and k.type = v_type) then
+      return null;
+    end if;
+    select array_agg(k.ctid), array_agg(distinct k.thread_id) into v_places, v_threads
+      from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
+     where k.ctid >= v_first and k.ctid < v_end and k.type = v_type
+       and pgstate._moved_refs(t.bases || t.id, k.type, k.data) <> k.data
+       and coalesce(pgstate._moved(array[k.thread_id], k.hash) <> substr(sha256(
+             convert_to(k.type, 'UTF8') || '\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
+    v_threads := pgstate._rekey_lock(v_threads);
+    with given as materialized (
+      select k.thread_id, k.hash as old, k.type, m.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || m.data), 1, 16) as hash
+        from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
+        cross join lateral (select pgstate._moved_refs(t.bases || t.id, k.type, k.data) as data) m
+       where k.ctid = any (v_places) and k.thread_id = any (v_threads) and m.data <> k.data
+    ), added as (
+      insert into pgstate.chunk as k (thread_id, hash, type, data)
+      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data from given g
+          on conflict on constraint chunk_pkey do update set moved_to = null where k.moved_to is not null
+    )
+    update pgstate.chunk k set moved_to = g.hash from given g where k.thread_id = g.thread_id and k.hash = g.old;
+  else
+    select array_agg(c.ctid), array_agg(distinct c.thread_id) into v_places, v_threads
+      from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id
+     where c.ctid >= v_first and c.ctid < v_end
+       and exists (select from unnest(c.types, c.data) u (type, data) where pgstate._moved_refs(t.bases || t.id, u.type, u.data) <> u.data);
+    v_threads := pgstate._rekey_lock(v_threads);
+    update pgstate.checkpoint c
+       set data = array(select pgstate._moved_refs(t.bases || t.id, u.type, u.data)
+                          from unnest(c.types, c.data) with ordinality u (type, data, ord) order by u.ord)
+      from pgstate.thread t
+     where t.id = c.thread_id and c.thread_id = any (v_threads)
+       and c.ctid = any (array(select x.ctid from pgstate.checkpoint x where x.ctid = any (v_places) and x.thread_id = any (v_threads) for no key update skip locked));
+  end if;
+  get diagnostics v_count = row_count;
+  if v_count > 0 then
+    perform pgstate._rekey_garbage(v_threads);
+  end if;
+  return v_count;
+end
+$$;
+comment on function pgstate._rekey_refs(pgstate._actor, int, bigint, int) is 'Internal: has pages and roots name the chunks that were sealed anew. PS007 PS010.';
+
+-- functions/encryption/_rekey_collect.sql
+create function pgstate._rekey_collect(p_actor pgstate._actor) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  return pgstate._collect_threads(10000);
+end
+$$;
+comment on function pgstate._rekey_collect(pgstate._actor) is 'Internal: removes chunks that were sealed anew. PS010.';
 
 -- functions/runs/_run_of.sql
 create function pgstate._run_of(p_key text) returns pgstate.run
@@ -11493,7 +12127,7 @@ begin
 end
 $$;
 comment on function pgstate.issue_ticket(text, text, interval) is
-  'A signed ticket by which a gateway names an agent, in place of its name: agent => ticket. It is good for this login and agent, for a second to a day. For those who administer everything, and an agent about itself. Not through the gateway that is to use it: who took that over could ask for any. PS007 PS010.';
+  'A signed ticket by which a gateway names an agent, in place of its name: agent => ticket. It is good for this login and agent, for a second to a day. For those who administer everything, and an agent about itself. Not through a gateway: who took that over could ask for ever newer ones. PS007 PS010.';
 
 -- functions/tickets/require_tickets.sql
 create function pgstate.require_tickets(login text, required boolean default true) returns void
@@ -11553,6 +12187,112 @@ end
 $$;
 comment on function pgstate.endorse(text, bigint, text, text) is
   'Raises the trust of what a key holds, up to the caller''s own and whatever the policies say: a new version with the same value, which tells who endorsed what. Status ok with its version, conflict when version is not the current one, held while it is claimed, or missing. Needs admin on the key. PS001 PS007 PS010 PS040.';
+
+-- functions/quarantine/suspend_agent.sql
+create function pgstate.suspend_agent(agent text) returns setof pgstate.open_transaction
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter(null);
+  v_done text[] := pgstate._suspend(v_actor, suspend_agent.agent);
+begin
+  return query select t.* from pgstate._open_transactions(pgstate._agent_id(suspend_agent.agent)) t;
+end
+$$;
+comment on function pgstate.suspend_agent(text) is
+  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have written, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
+
+-- functions/quarantine/resume_agent.sql
+create function pgstate.resume_agent(agent text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._resume(pgstate._enter(null), resume_agent.agent);
+end
+$$;
+comment on function pgstate.resume_agent(text) is
+  'Lets a suspended agent act again, with the grants that it has by now. What quarantine() did stays. Needs admin on everything. PS007 PS010.';
+
+-- functions/quarantine/quarantine.sql
+-- In one transaction, in the order that an attack is answered in: nobody acts as the agent, its claims end, what it wrote is undone or
+-- at least not trusted, and what remains to be looked at is named. What it keeps locked is told, and holds nothing of this up.
+create function pgstate.quarantine(
+  agent text, since timestamptz default null, cursor text default null, rollback boolean default false, force boolean default false,
+  dry_run boolean default false
+) returns setof pgstate.quarantined
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
+as $$
+declare
+  v_actor pgstate._actor := pgstate._enter_write(null);
+  v_moment pgstate._moment;
+  v_suspended boolean;
+  v_keys text[];
+  v_rows pgstate.rolled_back[] := '{}';
+  v_failed boolean := false;
+  v_spared text[];
+  v_one record;
+begin
+  perform pgstate._check_admin(v_actor, '**');
+  if num_nonnulls(quarantine.since, quarantine.cursor) <> 1 then
+    raise exception using errcode = 'PS007', message = 'since when: give a time (since), or a cursor';
+  elsif quarantine.rollback is null or quarantine.force is null or quarantine.dry_run is null then
+    raise exception using errcode = 'PS007', message = 'rollback, force and dry_run are true or false';
+  elsif quarantine.force and not quarantine.rollback then
+    raise exception using errcode = 'PS007', message = 'force is for a rollback: it undoes what others wrote on top, too';
+  end if;
+  v_suspended := pgstate._is_suspended(quarantine.agent);
+  if quarantine.dry_run then
+    v_keys := pgstate._claimed_by(quarantine.agent);
+  else
+    v_keys := pgstate._suspend(v_actor, quarantine.agent);
+  end if;
+  return next row('suspend', null, case when v_suspended then 'there' when quarantine.dry_run then 'to do' else 'ok' end, null, null, null, null, null,
+                  null)::pgstate.quarantined;
+  return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                 from unnest(v_keys) k order by k collate "C";
+  -- after the wait for locks
+  v_moment := pgstate._moment(v_actor, quarantine.cursor, quarantine.since);
+
+  if quarantine.rollback then
+    begin
+      v_rows := array(select r from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
+                                                     force => quarantine.force, dry_run => quarantine.dry_run) r);
+    exception when lock_not_available then
+      v_rows := array(select row(r.key, 'locked', r.action, null, r.from_version, r.to_version, r.old_value, r.new_value, r.expires_at, null)::pgstate.rolled_back
+                        from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
+                                              force => quarantine.force, dry_run => true) r where r.status = 'ok');
+    end;
+    -- all or nothing: what is held, or locked, keeps the rest as it is
+    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied', 'locked'));
+    -- what a dry run would undo needs no more to be done about it
+    v_spared := array(select r.key from unnest(v_rows) r where quarantine.dry_run and not v_failed and r.status = 'ok');
+    return query
+      select r.action, r.key, case when not quarantine.dry_run or r.status <> 'ok' then r.status when v_failed then 'skipped' else 'to do' end,
+             r.version, r.from_version, r.to_version, r.old_value, r.new_value, null::jsonb
+        from unnest(v_rows) r where r.action <> 'none';
+  end if;
+
+  return query
+    select 'distrust', d.key, d.status, d.version, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_build_object('from', d.trust)
+      from pgstate._distrust(v_actor, quarantine.agent, v_moment, coalesce(v_spared, '{}'), quarantine.dry_run) d;
+  return query
+    select case when w.writer = quarantine.agent then w.kind else 'derived' end, w.key, 'left', max(w.version), null::bigint, null::bigint, null::jsonb, null::jsonb,
+           jsonb_strip_nulls(jsonb_build_object('writer', nullif(w.writer, quarantine.agent)))
+      from pgstate._written_since(quarantine.agent, v_moment) w
+     where w.writer <> quarantine.agent or w.kind <> 'value'
+     group by w.writer, w.kind, w.key order by w.key collate "C";
+  return query
+    select 'open', null, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_strip_nulls(to_jsonb(t))
+      from pgstate._open_transactions(pgstate._agent_id(quarantine.agent)) t;
+  if not quarantine.dry_run then
+    perform pgstate._audit(v_actor, 'quarantine', null, jsonb_build_object(
+      'agent', quarantine.agent, 'since', coalesce(to_jsonb(quarantine.since), to_jsonb(quarantine.cursor)), 'rollback', quarantine.rollback,
+      'undone', (select count(*) from unnest(v_rows) r where r.status = 'ok')));
+  end if;
+end
+$$;
+comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean) is
+  'Answers to an agent that has been taken over: suspends it (as suspend_agent()), gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks: derived, versions of others that name its writes as sources; thread and run, in which it recorded; open, transactions of its that have written and may still commit: end them and ask again, which does the rest. held, locked: a claim or a transaction of somebody is in the way, and nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
 
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void
@@ -11620,7 +12360,7 @@ begin
 end
 $$;
 comment on function pgstate.deny_access(text, text, text, interval, timestamptz) is
-  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it. PS002 PS007 PS010.';
+  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it, and on everything to deny admin. PS002 PS007 PS010.';
 
 -- functions/admin/delegate.sql
 create function pgstate.delegate(login text, agent text) returns void
@@ -11712,6 +12452,7 @@ declare
   v_head pgstate._thread_head;
   v_claim record;
   v_trust pgstate.trust;
+  v_rule text;
 begin
   for v_try in 1 .. 3 loop
     if (p_actor.readable and p_actor.writable) is true then
@@ -11725,6 +12466,10 @@ begin
       perform pgstate._deny();
     end if;
     exit when not p_create;
+    v_rule := pgstate._secret_in(p_actor, p_key, p_key);
+    if v_rule is not null then
+      perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_rule);
+    end if;
     insert into pgstate.entry (key, parent, version, live, writer, via, created_at, updated_at)
     values (p_key, left(p_key, -strpos(reverse(p_key), '/')), 0, false, p_actor.name, session_user, pgstate._now(), pgstate._now())
         on conflict on constraint entry_pkey do nothing;
@@ -11846,6 +12591,7 @@ declare
   v_count int := cardinality(save_checkpoint.names);
   v_wake text;
   v_tell boolean;
+  v_plain boolean;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -11865,17 +12611,25 @@ begin
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
-  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
-  if v_head.status is null then
+  -- the entry is locked with the rest, unless it must be made or looked at more closely
+  v_plain := v_actor.readable and v_actor.writable and current_setting('transaction_isolation') = 'read committed';
+  loop
+    if v_plain is not true then
+      v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
+      exit when v_head.status is not null;
+    end if;
     v_stored := pgstate._store_checkpoint(
       v_actor, save_checkpoint.key, v_head.at, save_checkpoint.token, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
-    v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
-  else
-    v_out.status := v_head.status;
+    exit when v_stored.status is distinct from 'unlocked';
+    v_plain := false;
+  end loop;
+  if v_plain then
+    v_head := row(null, v_stored.version, v_stored.value, true, v_stored.at)::pgstate._thread_head;
   end if;
+  v_out := row(coalesce(v_head.status, v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
   if v_out.status = 'ok' and v_stored.added is null then
     v_out.version := v_head.version;
   elsif v_out.status = 'ok' then
@@ -11883,10 +12637,30 @@ begin
       v_wake := coalesce(current_setting('pgstate.wake', true), '');
       v_done := set_config('pgstate.wake', 'off', true);
     end if;
-    v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
-      'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
-      'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
-      'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    if v_plain and save_checkpoint.ttl is null and not v_head.value ? 'ttl' and not (v_actor.policies and pgstate._has_rules(array[save_checkpoint.key])) then
+      -- as _thread_write() does where nothing is said of times; the policies bind what was locked by the owner
+      with changed as (
+        update pgstate.entry e
+           set version = e.version + 1, writer = v_actor.name, via = session_user, updated_at = v_head.at, full_version = null, trust = v_actor.trust,
+               value = jsonb_build_object(
+                 'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
+                 'checkpoints', coalesce((e.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+                 'bytes', coalesce((e.value -> 'bytes')::bigint, 0) + v_stored.bytes)
+         where e.key = save_checkpoint.key
+        returning e.version, e.value
+      )
+      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
+      select save_checkpoint.key, c.version, v_actor.epoch, 'put', false, c.value, v_actor.name, session_user, v_head.at, v_actor.trust from changed c;
+      if not found then
+        perform pgstate._deny();
+      end if;
+      v_out.version := v_head.version + 1;
+    else
+      v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
+        'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
+        'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+        'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    end if;
     v_tell := v_stored.watching and save_checkpoint.wake is not true;
     if save_checkpoint.lane is not null or v_tell then
       v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
@@ -11903,7 +12677,7 @@ begin
 end
 $$;
 comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
-  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/threads/save_checkpoints.sql
 -- Checkpoints of any number of threads in one statement: what clients gather into. Each is decided by itself, in the order
@@ -12008,7 +12782,10 @@ begin
   if v_plain is false then
     for v_index in 1 .. cardinality(v_keys) loop
       v_head := v_heads[v_index];
-      if v_head.live is not true or v_head.at <= v_now then
+      if v_head.version is null and pgstate._secret_in(v_actor, v_keys[v_index], v_keys[v_index]) is not null then
+        v_head.status := 'PS009';
+        v_heads[v_index] := v_head;
+      elsif v_head.live is not true or v_head.at <= v_now then
         v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, p_claims => false, p_create => exists (
           select from unnest(save_checkpoints.keys, save_checkpoints.parents, save_checkpoints.may_begins) u (key, parent, may_begin)
            where u.key = v_keys[v_index] and coalesce(u.parent, '') = '' and coalesce(u.may_begin, true)));
@@ -12143,6 +12920,9 @@ begin
   elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
          and octet_length(put_writes.ns) <= 1900) is not true then
     raise exception using errcode = 'PS007', message = 'ids have 1 to 256 bytes, a namespace at most 1900';
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(v_actor.id);
   end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
     put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false));
@@ -12429,7 +13209,7 @@ begin
 end
 $$;
 comment on function pgstate.fork_thread(text, text, text, text, boolean, interval, uuid, bigint, text) is
-  'Makes a thread under another key from a checkpoint of one, the latest of the namespace unless an id is given, with the writes after it; or, with history, from all its checkpoints of all namespaces. Their values are not copied. Status ok, conflict when there is a thread under target, missing. Needs read on key, read and write on target. PS001 PS007 PS010 PS031 PS040.';
+  'Makes a thread under another key from a checkpoint of one, the latest of the namespace unless an id is given, with the writes after it; or, with history, from all its checkpoints of all namespaces. Their values are not copied. Status ok, conflict when there is a thread under target, missing. Needs read on key, read and write on target. PS001 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/threads/rollback_thread.sql
 create function pgstate.rollback_thread(
@@ -12497,6 +13277,78 @@ $$;
 comment on function pgstate.threads(text, int, text, text) is
   'Threads that match a pattern and that the caller may read, in key order: what was saved last, how many checkpoints there are, the bytes that were sent for them, when it was last changed. limit 1 to 100000 (null: all), after: the last key of the page before. PS001 PS002 PS007 PS010.';
 
+-- functions/encryption/sealed_parts.sql
+create function pgstate.sealed_parts(agent text default null) returns setof pgstate.sealed_part
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._sealed_parts(pgstate._enter(sealed_parts.agent));
+end
+$$;
+comment on function pgstate.sealed_parts(text) is
+  'What clients may have sealed (connect(encryption=…)), in the order in which it is to be sealed anew, and the blocks of its tables, to be gone through by sealed_data() and sealed_keys(). Needs admin on everything. PS010.';
+
+-- functions/encryption/sealed_keys.sql
+create function pgstate.sealed_keys(part text, first_block bigint, blocks int, agent text default null) returns setof pgstate.sealed_count
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._sealed_keys(pgstate._enter(sealed_keys.agent), sealed_keys.part, sealed_keys.first_block, sealed_keys.blocks);
+end
+$$;
+comment on function pgstate.sealed_keys(text, bigint, int, text) is
+  'How many payloads in these blocks are sealed under which key. Not those in outcomes that are kept for retries, for minutes. Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/sealed_data.sql
+create function pgstate.sealed_data(
+  part text, first_block bigint, blocks int, "current" text, after_place text default null, agent text default null
+) returns setof pgstate.sealed_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select * from pgstate._sealed_data(pgstate._enter(sealed_data.agent), sealed_data.part, sealed_data.first_block, sealed_data.blocks,
+                                       sealed_data."current", sealed_data.after_place);
+end
+$$;
+comment on function pgstate.sealed_data(text, bigint, int, text, text, text) is
+  'The payloads in these blocks that are sealed under another key than current, to be sealed anew and given to rekey_data(): 8 MB of them, and one row more; then more is true, and after_place, the last place, goes on. Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/rekey_data.sql
+create function pgstate.rekey_data(
+  part text, places text[], fields int[], digests bytea[], data bytea[], agent text default null
+) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._rekey_data(pgstate._enter(rekey_data.agent), rekey_data.part, rekey_data.places, rekey_data.fields, rekey_data.digests, rekey_data.data);
+end
+$$;
+comment on function pgstate.rekey_data(text, text[], int[], bytea[], bytea[], text) is
+  'Puts payloads of sealed_data() that were sealed anew in their places, each if the SHA-256 of what is there is still its digest and nobody has locked it; how many. Chunks are then named by rekey_refs(). Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/rekey_refs.sql
+create function pgstate.rekey_refs(depth int, first_block bigint, blocks int, agent text default null) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._rekey_refs(pgstate._enter(rekey_refs.agent), rekey_refs.depth, rekey_refs.first_block, rekey_refs.blocks);
+end
+$$;
+comment on function pgstate.rekey_refs(int, bigint, int, text) is
+  'Has pages of chunks of a depth, from 0 on, or with null the roots of checkpoints, in these blocks of the parts chunk and checkpoint name the chunks that rekey_data() has sealed anew; how many, or null where there are none of that depth. Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/rekey_collect.sql
+create function pgstate.rekey_collect(agent text default null) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._rekey_collect(pgstate._enter(rekey_collect.agent));
+end
+$$;
+comment on function pgstate.rekey_collect(text) is
+  'Removes the chunks that rekey_refs() has left without a name, and what else threads do not need any more, as maintain() does; is there more? Needs admin on everything. PS010.';
+
 -- functions/runs/_end_run.sql
 -- Writes the end of a run whose entry is locked; the version of that.
 create function pgstate._end_run(p_actor pgstate._actor, p_key text, p_head pgstate._thread_head, p_state text, p_type text, p_data bytea)
@@ -12536,6 +13388,7 @@ declare
   v_value jsonb;
   v_created boolean := false;
   v_out pgstate.run_full;
+  v_rule text;
   v_done boolean;
 begin
   if start_run.lease is not null then
@@ -12554,6 +13407,10 @@ begin
       v_status := 'held';
     end if;
     return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
+  end if;
+  v_rule := pgstate._secret_in(v_actor, start_run.key, concat_ws(' ', start_run.name, start_run.code, start_run.parent, start_run.input_type));
+  if v_rule is not null then
+    perform pgstate._raise('PS009', start_run.key, pgstate._error_text('PS009', start_run.key) || ': ' || v_rule);
   end if;
   start_run.input := pgstate._guarded_data(v_actor, start_run.key, start_run.input_type, start_run.input, true);
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
@@ -12886,6 +13743,7 @@ declare
   v_actor pgstate._actor := pgstate._enter_write(signal_run.agent, signal_run.lane, signal_run.turn, signal_run.key);
   v_head pgstate._thread_head;
   v_out pgstate.step_outcome;
+  v_rule text;
   v_done boolean;
 begin
   if v_actor.kept is not null then
@@ -12896,6 +13754,10 @@ begin
     raise exception using errcode = 'PS007', message = 'the name of a signal has 1 to 256 bytes';
   elsif octet_length(signal_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', signal_run.key);
+  end if;
+  v_rule := pgstate._secret_in(v_actor, signal_run.key, signal_run.name);
+  if v_rule is not null then
+    perform pgstate._raise('PS009', signal_run.key, pgstate._error_text('PS009', signal_run.key) || ': ' || v_rule);
   end if;
   signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   v_head := pgstate._thread_lock(v_actor, signal_run.key, null, false, 'run');
@@ -13099,7 +13961,7 @@ begin
 end
 $$;
 comment on function pgstate.fork_run(text, text, text, uuid, bigint, text) is
-  'Makes a run under another key with the results that one had before a step (all, when from_step is null), to go on its own way from there. Status ok, conflict when there is a run under target, missing (the run, or its step). Needs read on key, read and write on target. PS001 PS010 PS031 PS040.';
+  'Makes a run under another key with the results that one had before a step (all, when from_step is null), to go on its own way from there. Status ok, conflict when there is a run under target, missing (the run, or its step). Needs read on key, read and write on target. PS001 PS009 PS010 PS031 PS040.';
 
 -- functions/runs/delete_run.sql
 create function pgstate.delete_run(
@@ -13681,7 +14543,7 @@ comment on column pgstate.audit_log.detail is 'What else there is to know; of a 
 -- views/agents.sql
 -- These three are the functions of the same names, which decide what the caller may see.
 create or replace view pgstate.agents with (security_invoker = true) as
-select a.name, a.login, a.gateways, a.root, a.created_at, a.trust from pgstate.agents() a;
+select a.name, a.login, a.gateways, a.root, a.created_at, a.trust, a.suspended_at from pgstate.agents() a;
 comment on view pgstate.agents is 'The registered agents; without admin on everything, only the reader itself.';
 comment on column pgstate.agents.name is 'The agent.';
 comment on column pgstate.agents.login is 'Its own database login, if it has one.';
@@ -13689,6 +14551,7 @@ comment on column pgstate.agents.gateways is 'Logins that may act for it.';
 comment on column pgstate.agents.root is 'Registered by the installation, with all rights, which cannot be revoked.';
 comment on column pgstate.agents.created_at is 'When it was registered.';
 comment on column pgstate.agents.trust is 'The most that what it writes is trusted.';
+comment on column pgstate.agents.suspended_at is 'Since when it is suspended: nobody acts as it.';
 
 -- views/grants.sql
 create or replace view pgstate.grants with (security_invoker = true) as

@@ -14,7 +14,7 @@ begin
       cross join lateral (
         select case when strpos(s, '/') > 0 then pgstate._ticket_agent(s) when not l.tickets then s end as name
           from unnest(string_to_array(v_names, ' ')) s) n
-      join pgstate.agent a on a.name = n.name
+      join pgstate.agent a on a.name = n.name and a.suspended_at is null
      where l.login = session_user::text
        and (a.id = l.agent_id or l.root
             or exists (select from pgstate.delegation d where d.login = l.login and d.agent_id = a.id)));

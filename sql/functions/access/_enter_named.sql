@@ -34,6 +34,9 @@ begin
       raise exception using errcode = 'PS010', message = 'access denied',
         hint = 'This gateway names agents by tickets: what it gave is none, or is not good for it now. issue_ticket(login, agent) makes one.';
     end if;
+    if exists (select from pgstate.login l join pgstate.agent a on a.id = l.agent_id where l.login = session_user::text and a.suspended_at is not null) then
+      raise exception using errcode = 'PS010', message = 'access denied', hint = 'The agent of this login is suspended: an administrator may resume_agent() it.';
+    end if;
     perform pgstate._deny();
   end if;
   return v_actor;

@@ -11,14 +11,25 @@ declare
   v_done text;
 begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
-  select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
-         case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
-         p_lane is null or n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
-    from pgstate.login l cross join pgstate.install i
-    left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
-   where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
-     and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
-     and l.folded_until is null;
+  if p_lane is null then
+    -- setting up the join costs a twentieth of a save, though nothing is looked for
+    select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+           case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
+           true, null, i.policies, null, l.quota, l.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+       and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+       and l.folded_until is null;
+  else
+    select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
+           case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
+           n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+      left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
+     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+       and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
+       and l.folded_until is null;
+  end if;
   if v_actor.lane_ready is not true
      or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
@@ -30,7 +41,11 @@ begin
     end if;
   end if;
   -- the setting saves a look at the control file, and a restore in place is seen without it: whoever sets it cannot hide that
-  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off') is not true then
+  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off'
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_rights_seen(v_actor.id);
+    end if;
     perform pgstate._settle_identity();
     select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
     if current_setting('synchronous_commit') = 'off' then

@@ -4,7 +4,7 @@ as $$
 begin
   return query
     select a.name, (select l.login from pgstate.login l where l.agent_id = a.id limit 1),
-           array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at, a.trust::text
+           array(select d.login from pgstate.delegation d where d.agent_id = a.id order by 1), a.root, a.created_at, a.trust::text, a.suspended_at
       from pgstate.agent a
      where not a.grouping and (a.id = p_actor.id or (select r.admins @> pgstate._pattern_ranges('**') from pgstate._reach r where r.agent_id = p_actor.id))
      order by a.name;

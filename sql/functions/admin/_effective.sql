@@ -3,11 +3,13 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_id int := p_actor.id;
+  v_suspended boolean;
 begin
   if p_agent is distinct from p_actor.name then
     perform pgstate._check_admin(p_actor, '**');
     v_id := pgstate._agent_id(p_agent);
   end if;
+  v_suspended := (select a.suspended_at is not null from pgstate.agent a where a.id = v_id);
   return query
     with held as (
       select g.*, g.until <= pgstate._now() as ended, r.ranges,
@@ -18,7 +20,7 @@ begin
       select h."right", range_agg(u) as ranges from held h, unnest(h.ranges) u where h.deny and h.ended is not true group by 1
     )
     select h."right", h.own, h.deny,
-           case when h.ended then 'ended' when h.deny or d.ranges is null or not d.ranges && h.ranges then 'in force'
+           case when h.ended then 'ended' when v_suspended then 'suspended' when h.deny or d.ranges is null or not d.ranges && h.ranges then 'in force'
                 when d.ranges @> h.ranges then 'denied' else 'partly denied' end,
            h.through, h.until, h.granted_by, h.granted_at
       from held h left join denied d on d."right" = h."right"

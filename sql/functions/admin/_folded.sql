@@ -1,4 +1,5 @@
 -- The grants of an agent and of its groups that hold now, as ranges; what is denied is taken away from all that is granted.
+-- Nothing while it is suspended, and that as ended already: so no short way takes the cache for what holds.
 create function pgstate._folded(p_agent_id int) returns pgstate.reach
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -13,9 +14,10 @@ begin
                  coalesce(range_agg(u) filter (where g."right" = 'write' and g.deny), '{}') as no_write,
                  coalesce(range_agg(u) filter (where g."right" = 'admin' and not g.deny), '{}') as may_admin,
                  coalesce(range_agg(u) filter (where g."right" = 'admin' and g.deny), '{}') as no_admin,
-                 min(g.until) as until
+                 (case when exists (select from pgstate.agent a where a.id = p_agent_id and a.suspended_at is not null) then '-infinity' else min(g.until) end) as until
             from pgstate._grants_of(p_agent_id) g cross join lateral unnest(pgstate._subtree_ranges(g.subtree, g.agent)) u
-           where g.until is null or g.until > pgstate._now()) f;
+           where (g.until is null or g.until > pgstate._now())
+             and not exists (select from pgstate.agent a where a.id = p_agent_id and a.suspended_at is not null)) f;
   return v_reach;
 end
 $$;

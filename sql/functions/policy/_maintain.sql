@@ -56,7 +56,7 @@ begin
   end if;
   if v_all then
     -- grants that have ended; who asks for less must not keep the agents' rows locked
-    perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() order by 1) r;
+    perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() and x.folded_until > '-infinity' order by 1) r;
     delete from pgstate.usage u where u.id in (
       select x.id from pgstate.usage x where not exists (select from pgstate.quota q where q.agent_id = x.agent_id) for update skip locked);
     delete from pgstate.access_grant g where g.until < pgstate._now() - interval '1 day';

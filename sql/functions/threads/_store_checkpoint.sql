@@ -1,5 +1,6 @@
--- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Claims change only under that lock:
--- here they are seen as they are. As the
+-- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Without a time (p_now) the caller
+-- has not: then it is locked here, and its version, its value and the time are returned; or, if it is not there as a thread
+-- without a time to live, status unlocked. Claims change only under that lock: here they are seen as they are. As the
 -- owner: what is in the tables under it, no agent reaches but through functions that ask for the key first.
 --
 -- A chunk that the root or a page names must be sent, or be the thread's own, or be reached by the parent: a fork cannot find
@@ -17,6 +18,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
+  v_now timestamptz := p_now;
   v_thread record;
   v_parent text;
   v_found boolean;
@@ -25,55 +27,71 @@ declare
   v_stores bigint[];
   v_out pgstate._stored;
 begin
+  if v_now is null then
+    -- its life is told by the value: see _put_existing()
+    select e.version, e.value into v_out.version, v_out.value
+      from pgstate.entry e
+     where e.key = p_key and e.value is not null and e.kind = 'thread' and e.expires_at is null for no key update;
+    if v_out.version is null then
+      v_out.status := 'unlocked';
+      return v_out;
+    end if;
+    v_now := pgstate._now();
+    v_out.at := v_now;
+  end if;
   select t.id, t.bases, t.pruned, t.begun_at is not null as begun, l.token, l.holder_id,
          (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
          exists (select from pgstate.watcher) as watching
     into v_thread
     from (select) one
     left join pgstate.thread t on t.key = p_key
-    left join pgstate.claim l on l.key = p_key and l.lease_until > p_now;
+    left join pgstate.claim l on l.key = p_key and l.lease_until > v_now;
   v_out.watching := v_thread.watching;
-  if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
-    v_out.status := 'stale';
-    return v_out;
-  elsif p_token is null and v_thread.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
-    v_out.status := 'held';
-    return v_out;
-  end if;
-  v_out.head := v_thread.head;
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
-  -- but for one that is sent again
-  if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
-    v_out.status := 'conflict';
-    return v_out;
-  elsif v_parent is distinct from v_thread.head then
-    v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
-    if v_parent is not null and not v_found and v_thread.pruned is not true then
-      -- the thread that it belonged to was deleted
-      v_out.status := 'missing';
+  -- one look for the usual save, which goes on where the thread is: each expression is initialised anew in every transaction
+  if (v_thread.begun and v_parent = v_thread.head and coalesce(p_expect_head, v_parent) = v_parent and num_nonnulls(p_token, v_thread.token) = 0
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
+      v_out.status := 'stale';
       return v_out;
-    elsif p_guard is not null and exists (
-            select from unnest(p_guard) g (name)
-              left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
-              left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
-             where case when h.versions[array_position(h.names, g.name)] is not null
-                        then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
-                        else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
-                             is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+    elsif p_token is null and v_thread.token is not null and not (p_actor.policies and pgstate._claimed_writes(p_key)) then
+      v_out.status := 'held';
+      return v_out;
+    end if;
+    v_out.head := v_thread.head;
+    -- but for one that is sent again
+    if p_expect_head <> coalesce(v_thread.head, '') and (v_thread.head = p_id) is not true then
       v_out.status := 'conflict';
       return v_out;
+    elsif v_parent is distinct from v_thread.head then
+      v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
+      if v_parent is not null and not v_found and v_thread.pruned is not true then
+        -- the thread that it belonged to was deleted
+        v_out.status := 'missing';
+        return v_out;
+      elsif p_guard is not null and exists (
+              select from unnest(p_guard) g (name)
+                left join pgstate.checkpoint h on h.thread_id = v_thread.id and h.ns = p_ns and h.id = v_thread.head
+                left join pgstate.checkpoint b on b.thread_id = v_thread.id and b.ns = p_ns and b.id = v_parent
+               where case when h.versions[array_position(h.names, g.name)] is not null
+                          then h.versions[array_position(h.names, g.name)] is distinct from b.versions[array_position(b.names, g.name)]
+                          else (h.types[array_position(h.names, g.name)], h.data[array_position(h.names, g.name)])
+                               is distinct from (b.types[array_position(b.names, g.name)], b.data[array_position(b.names, g.name)]) end) then
+        v_out.status := 'conflict';
+        return v_out;
+      end if;
+    end if;
+    if v_thread.begun is not true then
+      -- until all of it is there, it is one of those that hold writes only
+      insert into pgstate.thread as t (key, collect_at) values (p_key, v_now + interval '1 hour')
+          on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
+      returning t.id, t.bases into v_thread.id, v_thread.bases;
+    elsif current_setting('transaction_isolation') <> 'read committed' then
+      -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
+      perform from pgstate.thread t where t.id = v_thread.id for no key update;
     end if;
   end if;
   v_out.id := coalesce(p_id, pgstate._checkpoint_id(v_thread.head));
-  if v_thread.begun is not true then
-    -- until all of it is there, it is one of those that hold writes only
-    insert into pgstate.thread as t (key, collect_at) values (p_key, p_now + interval '1 hour')
-        on conflict on constraint thread_key_key do update set collect_at = excluded.collect_at
-    returning t.id, t.bases into v_thread.id, v_thread.bases;
-  elsif current_setting('transaction_isolation') <> 'read committed' then
-    -- a chunk that was collected since the snapshot looks as if it were there: a serialization failure
-    perform from pgstate.thread t where t.id = v_thread.id for no key update;
-  end if;
 
   if p_chunk_data is not null then
     if v_thread.bases <> '{}' then
@@ -126,7 +144,7 @@ begin
   insert into pgstate.checkpoint as c (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size,
                                        created_at, writer, via)
   values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
-          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, p_now, p_actor.name, session_user)
+          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, v_now, p_actor.name, session_user)
       on conflict on constraint checkpoint_pkey do update
      set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
          header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
@@ -136,7 +154,7 @@ begin
                            excluded.whole, excluded.metadata, excluded.run_id)
   returning (c.xmax = 0)::int into v_out.added;
   if v_thread.begun is not true then
-    update pgstate.thread t set begun_at = p_now, collect_at = null where t.id = v_thread.id;
+    update pgstate.thread t set begun_at = v_now, collect_at = null where t.id = v_thread.id;
   end if;
   v_out.head := greatest(v_thread.head collate "C", v_out.id);
   return v_out;

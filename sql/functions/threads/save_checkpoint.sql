@@ -17,6 +17,7 @@ declare
   v_count int := cardinality(save_checkpoint.names);
   v_wake text;
   v_tell boolean;
+  v_plain boolean;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -36,17 +37,25 @@ begin
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
-  v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
-  if v_head.status is null then
+  -- the entry is locked with the rest, unless it must be made or looked at more closely
+  v_plain := v_actor.readable and v_actor.writable and current_setting('transaction_isolation') = 'read committed';
+  loop
+    if v_plain is not true then
+      v_head := pgstate._thread_lock(v_actor, save_checkpoint.key, save_checkpoint.token, coalesce(save_checkpoint.parent, '') = '' and coalesce(save_checkpoint.may_begin, true), p_claims => false);
+      exit when v_head.status is not null;
+    end if;
     v_stored := pgstate._store_checkpoint(
       v_actor, save_checkpoint.key, v_head.at, save_checkpoint.token, save_checkpoint.ns, save_checkpoint.id, save_checkpoint.parent,
       save_checkpoint.names, save_checkpoint.versions, save_checkpoint.types, save_checkpoint.data, save_checkpoint.chunk_types,
       save_checkpoint.chunk_data, save_checkpoint.header, coalesce(save_checkpoint.whole, true), save_checkpoint.metadata,
       save_checkpoint.run_id, save_checkpoint.expect_head, save_checkpoint.guard);
-    v_out := row(coalesce(v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
-  else
-    v_out.status := v_head.status;
+    exit when v_stored.status is distinct from 'unlocked';
+    v_plain := false;
+  end loop;
+  if v_plain then
+    v_head := row(null, v_stored.version, v_stored.value, true, v_stored.at)::pgstate._thread_head;
   end if;
+  v_out := row(coalesce(v_head.status, v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
   if v_out.status = 'ok' and v_stored.added is null then
     v_out.version := v_head.version;
   elsif v_out.status = 'ok' then
@@ -54,10 +63,30 @@ begin
       v_wake := coalesce(current_setting('pgstate.wake', true), '');
       v_done := set_config('pgstate.wake', 'off', true);
     end if;
-    v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
-      'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
-      'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
-      'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    if v_plain and save_checkpoint.ttl is null and not v_head.value ? 'ttl' and not (v_actor.policies and pgstate._has_rules(array[save_checkpoint.key])) then
+      -- as _thread_write() does where nothing is said of times; the policies bind what was locked by the owner
+      with changed as (
+        update pgstate.entry e
+           set version = e.version + 1, writer = v_actor.name, via = session_user, updated_at = v_head.at, full_version = null, trust = v_actor.trust,
+               value = jsonb_build_object(
+                 'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
+                 'checkpoints', coalesce((e.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+                 'bytes', coalesce((e.value -> 'bytes')::bigint, 0) + v_stored.bytes)
+         where e.key = save_checkpoint.key
+        returning e.version, e.value
+      )
+      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
+      select save_checkpoint.key, c.version, v_actor.epoch, 'put', false, c.value, v_actor.name, session_user, v_head.at, v_actor.trust from changed c;
+      if not found then
+        perform pgstate._deny();
+      end if;
+      v_out.version := v_head.version + 1;
+    else
+      v_out.version := pgstate._thread_write(v_actor, save_checkpoint.key, v_head, jsonb_build_object(
+        'checkpoint', v_out.id, 'ns', save_checkpoint.ns,
+        'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
+        'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
+    end if;
     v_tell := v_stored.watching and save_checkpoint.wake is not true;
     if save_checkpoint.lane is not null or v_tell then
       v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
@@ -74,4 +103,4 @@ begin
 end
 $$;
 comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
-  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS009 PS010 PS031 PS040.';

@@ -8,7 +8,6 @@ declare
   v_trust pgstate.trust;
   v_entry record;
   v_now timestamptz;
-  v_value jsonb;
   v_meta jsonb;
   v_out pgstate.written;
 begin
@@ -42,28 +41,15 @@ begin
     v_out.status := 'held';
     return v_out;
   end if;
-  -- not by _current_value(), which reads with the caller's rights
-  select pgstate._fold(e.value, t.reducers, t.operands) into v_value
-    from pgstate.entry e
-    cross join lateral (
-      select array_agg(v.reducer order by v.version) as reducers, array_agg(v.value order by v.version) as operands
-        from pgstate.version v where v.key = p_key and v.version > e.full_version and v.version <= e.version) t
-   where e.key = p_key;
   select jsonb_strip_nulls(jsonb_build_object('sources', v.meta -> 'sources', 'endorsed_by', p_actor.name, 'endorsed', v.version,
                                               'from', v.trust, 'writer', v.writer)) into v_meta
     from pgstate.version v where v.key = p_key and v.version = p_version;
-  with changed as (
-    update pgstate.entry e
-       set version = e.version + 1, value = v_value, writer = p_actor.name, via = session_user, updated_at = v_now, full_version = null, trust = v_trust
-     where e.key = p_key
-    returning e.version, e.expires_at
-  )
-  insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, meta, trust)
-  select p_key, c.version, p_actor.epoch, 'put', v_value, p_actor.name, session_user, v_now, c.expires_at, v_meta, v_trust from changed c
-  returning version into v_entry.version;
+  v_out.version := pgstate._write_trust(p_actor, p_key, v_trust, v_meta, v_now);
   perform pgstate._audit(p_actor, 'endorse', p_key, jsonb_build_object('version', p_version, 'trust', p_trust, 'from', v_entry.trust));
   v_out.status := 'ok';
-  v_out.version := case when p_actor.readable then v_entry.version end;
+  if not p_actor.readable then
+    v_out.version := null;
+  end if;
   return v_out;
 end
 $$;

@@ -1,0 +1,20 @@
+-- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something.
+-- Whoever began before the suspension may still commit. Locks and sessions are visible to everybody, but for what they do.
+create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    with logins as materialized (
+      select l.login from pgstate.login l where l.agent_id = p_agent_id
+      union select d.login from pgstate.delegation d where d.agent_id = p_agent_id
+    )
+    select s.pid, s.usename::text, null::text
+      from pg_stat_activity s
+     where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
+       and exists (select from pg_locks k where k.pid = s.pid and k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' and k.granted)
+    union all
+    select null, x.owner::text, x.gid from pg_prepared_xacts x where x.database = current_database() and x.owner::text in (select l.login from logins l);
+end
+$$;
+comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that have written and are not over.';

@@ -1,0 +1,28 @@
+-- Versions that an agent wrote after a past state, and those of others that say that they derive from them, directly or by way of
+-- others: sources are named by the writers, what derives from something and does not say so is not known.
+create function pgstate._written_since(p_agent text, p_moment pgstate._moment)
+returns table (key text, version bigint, writer text, kind text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+as $$
+begin
+  return query
+    with recursive since as materialized (
+      select v.key, v.version, v.writer, v.meta -> 'sources' as sources
+        from pgstate.version v
+       where (v.epoch > p_moment.epoch or v.epoch = p_moment.epoch and v.xid >= pg_snapshot_xmin(p_moment.base))
+         and (v.writer = p_agent or v.meta ? 'sources')
+         and not pgstate._seen(v.epoch, v.xid, v.seq, p_moment.epoch, p_moment.base, p_moment.upto, p_moment.after)
+    ), named as materialized (
+      select s.key, s.version, u.item ->> 'key' as source, (u.item ->> 'version')::bigint as source_version
+        from since s cross join lateral jsonb_array_elements(s.sources) u (item)
+    ), reached (key, version) as (
+      select s.key, s.version from since s where s.writer = p_agent
+      union
+      select n.key, n.version from reached r join named n on n.source = r.key and n.source_version = r.version
+    )
+    select s.key, s.version, s.writer, e.kind::text
+      from reached r join since s on s.key = r.key and s.version = r.version left join pgstate.entry e on e.key = s.key
+     order by s.key, s.version;
+end
+$$;
+comment on function pgstate._written_since(text, pgstate._moment) is 'Internal: what an agent wrote after a past state, and what derives from it.';

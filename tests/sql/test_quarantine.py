@@ -1,0 +1,242 @@
+"""An agent that has been taken over is made nobody, and what it wrote is undone or not trusted."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from conftest import Database
+from sql._caller import Caller, MakeAgent, refused, seconds
+from sql._threads import save
+
+
+async def _all(root: Caller, agent: str, **how: Any) -> list[tuple[Any, ...]]:
+    rows = await root.rows("quarantine", agent, **how)
+    return [(row["action"], row["key"], row["status"]) for row in rows]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("named", [False, True], ids=["login", "gateway"])
+async def test_nobody_acts_as_a_suspended_agent_whatever_it_is_granted(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, named: bool
+) -> None:
+    alice = await agent("alice", "read a/**", "write a/**", "admin a/**")
+    caller, who = (await gateway("alice"), {"agent": "alice"}) if named else (alice, {})
+    await caller("put", "a/x", 1, **who)
+    assert await root.rows("suspend_agent", "alice") == []
+    await root("grant_access", "alice", "b/**", "write")
+    await root("create_group", "crew")
+    await root("grant_access", "crew", "c/**", "read")
+    await root("add_to_group", "crew", "alice")
+    await root("allow_credential", "alice", "db", "report")
+    for function, *arguments in (
+        ("put", "a/x", 2), ("put", "b/x", 2), ("get", "a/x"), ("get", "c/x"), ("list", "a/**"), ("cursor",), ("me",), ("agents",),
+        ("use_credential", "db", "report"), ("claim_next", "a/*", seconds(5)),
+    ):  # fmt: skip
+        with refused("PS010"):
+            await caller.rows(function, *arguments, **who)
+    await root("resume_agent", "alice")
+    for key in ("a/x", "b/x"):
+        assert (await caller("put", key, 3, **who))["status"] == "ok"
+    assert (await caller("get", "c/x", **who))["status"] == "missing"
+    events = await root.fetch("select event from pgstate.audit_log where event in ('suspend', 'resume') order by id")
+    assert [one["event"] for one in events] == ["suspend", "resume"]
+
+
+@pytest.mark.core
+async def test_a_ticket_of_a_suspended_agent_is_none(root: Caller, agent: MakeAgent, gateway: MakeAgent) -> None:
+    await agent("alice", "write a/**")
+    caller = await gateway("alice")
+    login = await caller.fetchval("select session_user::text")
+    await root("require_tickets", login)
+    ticket = await root("issue_ticket", login, "alice")
+    assert (await caller("put", "a/x", 1, agent=ticket))["status"] == "ok"
+    await root.rows("suspend_agent", "alice")
+    with refused("PS010"):
+        await caller("put", "a/x", 2, agent=ticket)
+
+
+@pytest.mark.core
+async def test_its_watches_end_and_its_claims_and_no_others_are_given_back(
+    root: Caller, agent: MakeAgent, database: Database
+) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    bob = await agent("bob", "read a/**", "write a/**")
+    for key in ("a/x", "a/y"):
+        await root("put", key, 1)
+    await alice("claim", "a/x", seconds(60))
+    await bob("claim", "a/y", seconds(60))
+    await alice("subscribe", ["alice"], ["a/**"])
+    await root.rows("suspend_agent", "alice")
+    held = await root.fetch("select key from pgstate.claims where lease_until > now()")
+    assert [one["key"] for one in held] == ["a/y"]
+    assert database.sql("select count(*) from pgstate.watcher") == [(0,)]
+    assert (await bob("claim", "a/x", seconds(60)))["status"] == "ok"
+
+
+@pytest.mark.core
+async def test_who_may_suspend_whom(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "admin a/**")
+    await agent("bob")
+    boss = await agent("boss", "admin **")
+    await root("create_group", "crew")
+    for caller, code, name in (
+        (alice, "PS010", "bob"), (root, "PS007", "admin"), (boss, "PS007", "admin"), (boss, "PS007", "boss"),
+        (root, "PS007", "crew"), (root, "PS007", "nobody"),
+    ):  # fmt: skip
+        for function in ("suspend_agent", "quarantine"):
+            with refused(code):
+                await caller.rows(
+                    function, name, **({"since": await _long_ago(root)} if function == "quarantine" else {})
+                )
+    with refused("PS010"):
+        await alice("resume_agent", "bob")
+    await boss.rows("suspend_agent", "bob")
+    assert [row["suspended_at"] is not None for row in await root.rows("agents") if row["name"] == "bob"] == [True]
+
+
+async def _long_ago(root: Caller) -> Any:
+    return await root.fetchval("select now() - interval '1 s'")
+
+
+@pytest.mark.core
+async def test_what_it_wrote_since_is_shown_then_not_trusted(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "write a/**", "read a/**")
+    bob = await agent("bob", "write a/**", "read a/**")
+    await alice("put", "a/before", 1)
+    start = await root("cursor")
+    await alice("put", "a/own", 1)
+    await alice("put", "a/merged", 1)
+    await bob("merge", "a/merged", 2, "add")
+    await alice("put", "a/replaced", 1)
+    await bob("put", "a/replaced", 2)
+    await alice("put", "a/gone", 1)
+    await alice("delete", "a/gone")
+    await bob("put", "a/derived", 1, sources=["a/own"])
+    await bob("put", "a/again", 1, sources=[{"key": "a/derived", "version": 1}])
+    await bob("put", "a/other", 1, sources=["a/before"])
+    await alice("merge", "a/grown", "x" * 3000, "append")
+    await save(alice, "a/talk", {"n": 1})
+    newest = await root.fetchval("select max(seq) from pgstate.version")
+
+    expected = [
+        ("suspend", None, "to do"),
+        ("distrust", "a/grown", "to do"), ("distrust", "a/merged", "to do"), ("distrust", "a/own", "to do"),
+        ("derived", "a/again", "left"), ("derived", "a/derived", "left"), ("thread", "a/talk", "left"),
+    ]  # fmt: skip
+    assert await _all(root, "alice", cursor=start, dry_run=True) == expected
+    assert await root.fetchval("select max(seq) from pgstate.version") == newest
+    assert (await alice("get", "a/own"))["status"] == "ok", "nothing was done"
+
+    done = [(action, key, "ok" if status == "to do" else status) for action, key, status in expected]
+    assert await _all(root, "alice", cursor=start) == done
+    for key, trust in (
+        ("own", "external"),
+        ("merged", "external"),
+        ("grown", "external"),
+        ("replaced", "agent"),
+        ("before", "agent"),
+    ):
+        assert (await root("get", f"a/{key}"))["trust"] == trust
+    assert (await root("get", "a/merged"))["value"] == 3
+    assert (await root("get", "a/grown"))["value"] == ["x" * 3000]
+    meta = await root.fetchval("select meta from pgstate.version where key = 'a/own' order by version desc limit 1")
+    assert meta == {"quarantined": 1, "quarantined_by": "admin", "writer": "alice", "from": "agent"}
+    # and again without effect
+    again = await _all(root, "alice", cursor=start)
+    assert again == [("suspend", None, "there"), *done[4:]]
+
+
+@pytest.mark.core
+async def test_what_it_wrote_since_is_rolled_back(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "write a/**", "read a/**")
+    bob = await agent("bob", "write a/**", "read a/**")
+    await bob("put", "a/changed", "good")
+    await bob("put", "a/deleted", "good")
+    start = await root("cursor")
+    await alice("put", "a/changed", "bad")
+    await alice("delete", "a/deleted")
+    await alice("put", "a/new", "bad")
+    await alice("put", "a/shared", [1])
+    await bob("merge", "a/shared", 2, "append")
+
+    def expected(status: str) -> list[tuple[Any, ...]]:
+        return [
+            ("suspend", None, status), ("put", "a/changed", status), ("put", "a/deleted", status), ("delete", "a/new", status),
+            ("delete", "a/shared", "conflict"), ("distrust", "a/shared", status),
+        ]  # fmt: skip
+
+    assert await _all(root, "alice", cursor=start, rollback=True, dry_run=True) == expected("to do")
+    assert (await root("get", "a/changed"))["value"] == "bad"
+    assert await _all(root, "alice", cursor=start, rollback=True) == expected("ok")
+    assert [(await root("get", f"a/{key}"))["value"] for key in ("changed", "deleted", "new", "shared")] == [
+        "good",
+        "good",
+        None,
+        [1, 2],
+    ]
+    assert (await root("get", "a/shared"))["trust"] == "external"
+    await _all(root, "alice", cursor=start, rollback=True, force=True)
+    assert (await root("get", "a/shared"))["status"] == "missing"
+
+
+@pytest.mark.core
+async def test_what_others_hold_stays_and_is_told(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "write a/**", "read a/**")
+    bob = await agent("bob", "write a/**", "read a/**")
+    start = await root("cursor")
+    await alice("put", "a/x", 1)
+    await alice("put", "a/y", 1)
+    claim = await bob("claim", "a/x", seconds(60))
+    rows = await _all(root, "alice", cursor=start, rollback=True)
+    assert rows == [
+        ("suspend", None, "ok"), ("delete", "a/x", "held"), ("delete", "a/y", "skipped"),
+        ("distrust", "a/x", "held"), ("distrust", "a/y", "ok"),
+    ]  # fmt: skip
+    await bob("release", "a/x", claim["token"])
+    assert ("delete", "a/x", "ok") in await _all(root, "alice", cursor=start, rollback=True)
+
+
+@pytest.mark.core
+async def test_bad_questions(root: Caller, agent: MakeAgent) -> None:
+    await agent("alice")
+    cursor = await root("cursor")
+    for how in (
+        {}, {"since": await _long_ago(root), "cursor": cursor}, {"cursor": cursor, "force": True},
+        {"cursor": cursor, "rollback": None}, {"cursor": cursor, "dry_run": None}, {"since": await root.fetchval("select now() + interval '1 day'")},
+    ):  # fmt: skip
+        with refused("PS007"):
+            await root.rows("quarantine", "alice", **how)
+    assert await root.fetchval("select suspended_at from pgstate.agents where name = 'alice'") is None
+
+
+@pytest.mark.core
+async def test_reasons_name_the_suspension(root: Caller, agent: MakeAgent) -> None:
+    await agent("alice", "read a/**")
+    await root.rows("suspend_agent", "alice")
+    states = {row["state"] for row in await root.rows("effective", "alice")}
+    assert states == {"suspended"}
+    first, second = await root.rows("explain_access", "alice", "a/x", "read")
+    assert (first["allowed"], first["decides"], first["subtree"], first["deny"], first["granted_by"]) == (
+        False,
+        True,
+        "**",
+        True,
+        "admin",
+    )
+    assert (second["allowed"], second["decides"], second["subtree"]) == (False, False, "a/**")
+
+
+@pytest.mark.core
+async def test_maintenance_and_new_logins_leave_it_suspended(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    await root("grant_access", "alice", "b/**", "write", ttl=timedelta(seconds=60))
+    await root.rows("suspend_agent", "alice")
+    await root("maintain", limit=1000)
+    login = await alice.fetchval("select session_user::text")
+    await root("set_login", "alice", login)
+    for key in ("a/x", "b/x"):
+        with refused("PS010"):
+            await alice("put", key, 1)
