@@ -190,6 +190,24 @@ def test_every_way_between_two_revisions_leads_to_what_a_new_installation_has(
         assert dump(down) == fresh[before], (after, before)
 
 
+@pytest.mark.core
+def test_at_once_and_step_by_step_come_to_the_same(empty: Callable[[], Database]) -> None:
+    """At once, code is left out that the next revision would clear; what it writes, the last one's writes as well."""
+    at_once, steps = empty(), empty()
+    migrate.upgrade_dsn(at_once.dsn())
+    for revision in REVISIONS:
+        assert migrate.upgrade_dsn(steps.dsn(), revision) == [revision]
+    assert dump(at_once) == dump(steps)
+    tables = [name for (name,) in at_once.sql("select relname from pg_class where relkind = 'r' and relnamespace = 'pgstate'::regnamespace")]  # fmt: skip
+    assert {"agent", "login", "access_grant", "reach", "install"} <= set(tables)
+    # but for what tells one database and one moment from another
+    query = "select to_jsonb(t) - '{{identity,table_oid,installed_at,granted_at,created_at,updated_at,at}}'::text[] from pgstate.{} t order by 1"
+    for table in tables:
+        assert at_once.sql(query.format(table)) == steps.sql(query.format(table)), table
+    # and the functions of few revisions are made
+    assert migrate.sql().count("create function pgstate.me(") == 2
+
+
 def test_values_that_grew_by_operands_are_written_out_on_the_way_back(empty: Callable[[], Database]) -> None:
     database = empty()
     migrate.upgrade_dsn(database.dsn())
@@ -265,7 +283,6 @@ async def _migrate_in_processes(addresses: list[str]) -> list[tuple[int | None, 
     return [(process.returncode, text.strip()) for process, text in zip(processes, said, strict=True)]
 
 
-@pytest.mark.core
 def test_several_at_once_in_two_databases_of_a_new_server(
     new_cluster: Callable[..., Cluster], cluster: Cluster, at_length: bool
 ) -> None:
