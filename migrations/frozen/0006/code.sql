@@ -4609,32 +4609,33 @@ as $$
 declare
   v_keys text[];
   v_given text[];
-  v_ranges pgstate.keymultirange;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     -- a snapshot from before the rules changed does not show them: then this is a serialization failure
     perform from pgstate.install for share;
   end if;
-  v_keys := array(select distinct w.key from written w order by w.key);
   -- where there are no words and writers give the vectors there is nothing to index: what there is goes, and no key has a
   -- document. Where rules lie within each other, _index_keys() tells which decides.
-  v_ranges := (
-    select range_agg(r.ranges) - coalesce(
-             (select range_agg(o.ranges) from pgstate.search_rule o where o.fields <> '{}' or o.vector_fields is distinct from '{}'), '{}')
-      from pgstate.search_rule r where r.fields = '{}' and r.vector_fields = '{}');
-  if v_ranges is not null then
-    v_given := array(select k from unnest(v_keys) k where v_ranges @> k);
-    if cardinality(v_given) > 0 then
-      with documents as (
-        delete from pgstate.search_doc d where d.key = any (v_given)
-      ), wanted as (
-        delete from pgstate.embedding_wanted w where w.key = any (v_given)
-      )
-      delete from pgstate.embedding m where m.key = any (v_given);
-      v_keys := array(select k from unnest(v_keys) k where not v_ranges @> k);
-    end if;
+  select array_agg(w.key order by w.key) filter (where (g.ranges @> w.key) is not true), array_agg(w.key) filter (where g.ranges @> w.key)
+    into v_keys, v_given
+    from (select distinct n.key from written n) w
+    cross join (
+      select range_agg(r.ranges) filter (where r.fields = '{}' and r.vector_fields = '{}')
+               - coalesce(range_agg(r.ranges) filter (where (r.fields = '{}' and r.vector_fields = '{}') is not true), '{}') as ranges
+        from pgstate.search_rule r) g;
+  -- most have nothing, and to set deleting up costs more than to look
+  if v_given is not null
+     and (exists (select from pgstate.embedding m where m.key = any (v_given))
+          or exists (select from pgstate.search_doc d where d.key = any (v_given))
+          or exists (select from pgstate.embedding_wanted w where w.key = any (v_given))) then
+    with documents as (
+      delete from pgstate.search_doc d where d.key = any (v_given)
+    ), wanted as (
+      delete from pgstate.embedding_wanted w where w.key = any (v_given)
+    )
+    delete from pgstate.embedding m where m.key = any (v_given);
   end if;
-  if cardinality(v_keys) > 0 then
+  if v_keys is not null then
     perform pgstate._index_keys(v_keys);
   end if;
   return null;
@@ -11411,10 +11412,19 @@ as $$
 declare
   v_out pgstate.outcome[];
 begin
-  v_out := array(
-    select o from pgstate.write_many(write_embedded.ops, write_embedded.keys, write_embedded."values", write_embedded.expects, ttls => write_embedded.ttls,
-                                     lane => write_embedded.lane, turn => write_embedded.turn, wake => write_embedded.wake,
-                                     lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent) o order by o.ord);
+  if 1 = all (array[cardinality(write_embedded.ops), cardinality(write_embedded.keys), cardinality(write_embedded."values"),
+                    coalesce(cardinality(write_embedded.expects), 1), coalesce(cardinality(write_embedded.ttls), 1),
+                    array_lower(write_embedded.ops, 1), array_lower(write_embedded.keys, 1), array_lower(write_embedded."values", 1),
+                    coalesce(array_lower(write_embedded.expects, 1), 1), coalesce(array_lower(write_embedded.ttls, 1), 1)]) then
+    v_out := array[pgstate.write_one(write_embedded.ops[1], write_embedded.keys[1], write_embedded."values"[1], write_embedded.expects[1],
+                                     ttl => write_embedded.ttls[1], lane => write_embedded.lane, turn => write_embedded.turn,
+                                     wake => write_embedded.wake, lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent)];
+  else
+    v_out := array(
+      select o from pgstate.write_many(write_embedded.ops, write_embedded.keys, write_embedded."values", write_embedded.expects, ttls => write_embedded.ttls,
+                                       lane => write_embedded.lane, turn => write_embedded.turn, wake => write_embedded.wake,
+                                       lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent) o order by o.ord);
+  end if;
   if coalesce(cardinality(write_embedded.owners), 0) > 0 then
     if array_ndims(write_embedded.owners) <> 1 or array_ndims(write_embedded."vectors") is distinct from 2 or array_lower(write_embedded."vectors", 1) <> 1
        or array_length(write_embedded."vectors", 1) <> cardinality(write_embedded.owners) or write_embedded.model is null
