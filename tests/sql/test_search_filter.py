@@ -48,6 +48,21 @@ async def test_what_fits_and_what_does_not(root: Caller) -> None:
 
 
 @pytest.mark.core
+@pytest.mark.parametrize("order", [None, "newest"])
+async def test_search_finds_what_fits_and_nothing_else(root: Caller, order: str | None) -> None:
+    await root("put", "in/whole", VALUE)
+    # one that has grown: what fits is partly in operands
+    await root("put", "in/grown", {})
+    for name in VALUE:
+        await root("merge", "in/grown", {name: VALUE[name]}, "merge")
+    for filter in FITS:
+        found = await root.rows("search", "in/**", filter=filter, order=order)
+        assert sorted(row["key"] for row in found) == ["in/grown", "in/whole"], filter
+    for filter in FAILS:
+        assert await root.rows("search", "in/**", filter=filter, order=order) == [], filter
+
+
+@pytest.mark.core
 async def test_values_that_are_no_objects(root: Caller) -> None:
     assert await root("matches", 5, {"$": 5})
     assert await root("matches", 5, {"$": {"$gte": -5, "$nin": [4]}})
