@@ -1,11 +1,14 @@
 """What the whole model of access costs, beside the same functions without any of it: `python -m benchmarks.security`.
 
-And whether the time of a denial tells what is hidden from what is missing.
+Whether the time of a denial tells what is hidden from what is missing; and what looking for secrets costs a write.
 """
 
 from __future__ import annotations
 
+import json
+import random
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -16,6 +19,14 @@ from benchmarks._run import run
 from benchmarks._server import AREAS, Actor, Database, Server
 from benchmarks._table import Line, Report
 from benchmarks.values import TEXT
+
+# microseconds for a kB of a value
+_GUARD_AT_MOST = 50
+_PROSE = (
+    "the agent has read this page and wrote down what it found there lease token key version checkpoint because "
+    "results of the second run differ from those of the first by 3.5 percent see https://example.org/reports/2026/11 "
+    "next step: compare prices with suppliers and ask again tomorrow at 09:30 status open"
+)
 
 Fetch = Callable[..., Awaitable[object]]
 
@@ -74,6 +85,11 @@ end
 $all$;
 """
 
+_NOTHING_IS_SECRET = r"""
+create or replace function pgstate._secret_hint() returns text language plpgsql immutable parallel safe as
+$$ begin return '^\x01'; end $$
+"""
+
 
 async def measure(server: Server, quick: bool) -> Report:
     """Point operations, lists and batches, with few and many grants and agents; then timings of denials."""
@@ -100,11 +116,15 @@ async def measure(server: Server, quick: bool) -> Report:
             report.add(comparison)
         assert hidden is not None
         report.lines.append(await _denials(*hidden, pairs))
+        report.lines += await _guard(stack, server, pairs // 30)
     report.notes.append(
         f"{effort}. Values of 200 bytes, one connection, prepared statements, no client. Peer: the same functions as "
         "their caller, who owns the tables, without grants, policies and search_path. "
-        f"Wanted: at most {_AT_MOST} times its time. The last line: {pairs:,} refused gets of keys that are there, in "
-        "turns with as many of keys that are not; wanted: medians within 3 %."
+        f"Wanted: at most {_AT_MOST} times its time. Refused: {pairs:,} gets of keys that are there, in "
+        "turns with as many of keys that are not; wanted: medians within 3 %. Guard: puts of JSON text, "
+        "taken back so that no disk is waited for, beside a database whose guard looks for nothing (guard off looks "
+        "too, and lets pass); "
+        f"wanted: at most {_GUARD_AT_MOST} us a kB."
     )
     return report
 
@@ -157,6 +177,64 @@ async def _denials(about: str, ours: Fetch, pairs: int) -> Line:
         "0.97 to 1.03",
         0.97 <= there / missing <= 1.03,
     )
+
+
+async def _guard(stack: AsyncExitStack, server: Server, pairs: int) -> list[Line]:
+    """What looking for secrets costs for each kB of a value, beside a database that looks for none."""
+    sides: list[Fetch] = []
+    for statement in ("select 1", _NOTHING_IS_SECRET):
+        database = await stack.enter_async_context(server.database())
+        connection = await asyncpg.connect(database.dsn)
+        try:
+            await connection.execute("set role pgstate_owner")
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+        sides.append(await _caller(stack, await database.agent("writer", ["**"])))
+    lines = []
+    for size in (1, 16, 64):
+        text = _json_of(size)
+        times: tuple[list[float], list[float]] = ([], [])
+        for number in range(-20, pairs):
+            for side in (0, 1) if number % 2 else (1, 0):
+                await sides[side]("begin")
+                began = time.perf_counter()
+                await sides[side]("select * from pgstate.write_one('put', 'key', $1)", text)
+                took = time.perf_counter() - began
+                await sides[side]("rollback")
+                if number >= 0:
+                    times[side].append(took)
+        guarded, free = (median(side) * 1e6 for side in times)
+        cost = (guarded - free) / size
+        lines.append(
+            Line(
+                f"put of {size} kB, beside one without the guard",
+                f"{guarded:,.0f} us",
+                f"{free:,.0f} us",
+                f"{cost:.1f} us a kB",
+                f"at most {_GUARD_AT_MOST}",
+                cost <= _GUARD_AT_MOST,
+            )
+        )
+    return lines
+
+
+def _json_of(size: int) -> str:
+    """As many kB of JSON as agents write it: messages with prose, ids and numbers, the same each time."""
+    chance = random.Random(size)
+    words = _PROSE.split()
+    found: list[object] = []
+    while len(text := json.dumps(found)) < size * 1024:
+        found.append(
+            {
+                "id": str(uuid.UUID(int=chance.getrandbits(128))),
+                "role": chance.choice(["user", "assistant", "tool"]),
+                "content": " ".join(chance.choices(words, k=40)),
+                "tokens": chance.randrange(5000),
+                "score": round(chance.random(), 6),
+            }
+        )
+    return text
 
 
 async def _without(stack: AsyncExitStack, server: Server) -> Fetch:

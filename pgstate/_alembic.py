@@ -40,13 +40,16 @@ SCHEMA = "pgstate"
 Direction: TypeAlias = Literal["upgrade", "downgrade"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
-    """The run that a revision's upgrade() or downgrade() is part of."""
+    """The run that a revision's upgrade() or downgrade() is part of. `end`: where an upgrade leads, if that is known.
+    `bare`: there is no code of any revision now."""
 
     execute: Callable[[str], None]
     options: Options
     removes: bool = False
+    end: str | None = None
+    bare: bool = False
 
 
 _run: ContextVar[_Run] = ContextVar("_run")
@@ -60,6 +63,8 @@ _REFUSALS = (
     asyncpg.TooManyConnectionsError,
 )
 _ATTEMPTS = 20
+# The next revision's tables drop policies that are made here.
+_CODE_NEEDED = ("0004",)
 
 
 def run_frozen(revision: str, part: str) -> None:
@@ -67,9 +72,18 @@ def run_frozen(revision: str, part: str) -> None:
 
     Unchanged but for two things that depend on where it runs: with `create_roles=False` the block that makes them gives
     way to one that looks for them, and a view that somebody's own view stands on is replaced, since it is still there.
+    On the way to a later revision code is left out, which that one would clear before anything else.
     """
+    run = _run.get()
+    if part == "clear" and run.bare:
+        return
+    if part == "code":
+        run.bare = run.end not in (None, revision) and revision not in _CODE_NEEDED
+    if part == "code" and run.bare:
+        run_script("reset role;")  # as code ends: tables leave the owner's
+        return
     text = _paths.frozen(revision, part).read_text("utf-8")
-    if part == "tables" and not _run.get().options.create_roles and "do $roles$" in text:
+    if part == "tables" and not run.options.create_roles and "do $roles$" in text:
         before, _, rest = text.partition("do $roles$")
         text = before + wrap.around("find_roles").rstrip() + rest.partition("$roles$;")[2]
     run_script(text.replace("\ncreate view pgstate.", "\ncreate or replace view pgstate.") if part == "code" else text)
@@ -139,10 +153,12 @@ def _runner(migration: MigrationContext) -> Callable[[str], None]:
 
 
 @contextlib.contextmanager
-def running(migration: MigrationContext, options: Options, *checks: str, removes: bool = False) -> Iterator[None]:
+def running(
+    migration: MigrationContext, options: Options, *checks: str, removes: bool = False, end: str | None = None
+) -> Iterator[None]:
     """What Alembic runs inside is a run of pgstate's: opened, checked and closed. For migrations/env.py, too.
-    `removes`: it goes down to "base"."""
-    run = _Run(_runner(migration), options, removes)
+    `removes`: it goes down to "base". `end`: an upgrade goes up to this."""
+    run = _Run(_runner(migration), options, removes, end)
     token = _run.set(run)
     try:
         for text in (wrap.opening(options), wrap.around("in_transaction"), *checks):
@@ -212,11 +228,18 @@ def _migrate(
     }
     if direction == "downgrade" and not options.data_loss:
         checks = (*checks, loss_check(directory, revision))
+    head = directory.get_current_head() if revision == "head" else revision
     migration = MigrationContext.configure(connection, dialect_name="postgresql", opts=opts)
     with (
         _script_errors(directory, revision, text.get("starting_rev")),
         migration.begin_transaction(),
-        running(migration, options, *filter(None, checks), removes=revision == "base"),
+        running(
+            migration,
+            options,
+            *filter(None, checks),
+            removes=revision == "base",
+            end=head if direction == "upgrade" else None,
+        ),
     ):
         migration.run_migrations()
     return applied

@@ -239,7 +239,7 @@ def _value(type_: str, data: bytes, chunks: Mapping[bytes, Chunk], serializer: S
         elif form == "+json":
             value.extend(loads(("json", content)))
         else:
-            value.extend(loads((form[1:], part)) for part in _unpack(content))
+            value.extend(loads((form[1:], part)) for part in unpack(content))
     return value
 
 
@@ -271,7 +271,8 @@ def _split(data: bytes) -> list[bytes]:
     return [data[start : start + _HASH] for start in range(0, len(data), _HASH)]
 
 
-def _unpack(data: bytes) -> Iterator[bytes]:
+def unpack(data: bytes) -> Iterator[bytes]:
+    """Elements that share a leaf, each behind its length."""
     start = 0
     while start < len(data):
         end = start + 4 + int.from_bytes(data[start : start + 4], "big")

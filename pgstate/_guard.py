@@ -39,9 +39,14 @@ def remember(value: str, handle: str) -> None:
 
 def scrub(text: str) -> str:
     """A text, or the text of JSON, with handles in place of credentials that were resolved."""
-    for form, handle in _resolved.items():
+    for form, handle in _forms():
         text = text.replace(form, handle)
     return text
+
+
+def _forms() -> list[tuple[str, str]]:
+    """The longest first, since one may be part of another. A copy: other threads resolve meanwhile."""
+    return sorted(_resolved.items(), key=lambda item: -len(item[0])) if _resolved else []
 
 
 def clean(text: str) -> str:
@@ -57,11 +62,11 @@ class Guard:
         if mode not in ("redact", "off"):
             raise InvalidArgument(f"guard is redact or off, not {mode!r:.40}")
         self.redacts = mode == "redact"
-        self._keys = keys
+        self.keys = keys
 
     def sealed(self, serializer: Any, origin: str = "") -> Any:
         """The serializer, or with encryption one that seals what it makes; without secrets then, too."""
-        return serializer if self._keys is None else Sealing(serializer, self._keys, origin, self.typed)
+        return serializer if self.keys is None else Sealing(serializer, self.keys, origin, self.typed)
 
     def text(self, text: str) -> str:
         """A text, or the text of JSON, without secrets."""
@@ -82,7 +87,7 @@ class Guard:
             try:
                 return self.text(data.decode()).encode()
             except UnicodeDecodeError:
-                return data
+                return self._checked(type_, data)
         try:
             if type_ == "msgpack":
                 return exchanged(data, self.text)
@@ -91,7 +96,7 @@ class Guard:
         return self._checked(type_, data)
 
     def _suspects(self, data: bytes) -> bool:
-        if any(form.encode() in data for form in _resolved):
+        if any(form.encode() in data for form, _ in _forms()):
             return True
         return self.redacts and _secrets.suspect(data)
 
@@ -109,7 +114,7 @@ class Guard:
     def _checked(self, type_: str, data: bytes) -> bytes:
         rule = _secrets.rule_inside(data.decode("latin-1")) if self.redacts else None
         if rule is None:
-            rule = next((handle for form, handle in _resolved.items() if form.encode() in data), None)
+            rule = next((handle for form, handle in _forms() if form.encode() in data), None)
         if rule is not None:
             raise SecretRefused(
                 f"what is to be saved holds a secret ({rule}), in a form that cannot be redacted ({type_:.40})"

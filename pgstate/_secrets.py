@@ -27,6 +27,7 @@ _NEEDLES_OF = {
 }
 _NEEDLES = tuple(dict.fromkeys(needle for needles in _NEEDLES_OF.values() for needle in needles))
 _ROW = re.compile(r"\['([a-z_]+)', '(.*)'\]")
+_BEFORE = re.compile(r"\(\?<!(\[[^]]+\])\)")
 _HINT = re.compile(r"return '(.*)';")
 
 
@@ -53,16 +54,16 @@ def suspect(data: bytes) -> bool:
     return _any_needle(data) is not None
 
 
+@cache
+def _rules_inside() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """The rules, with room for some letters before what must not follow one."""
+    return tuple((name, re.compile(_BEFORE.sub(r"(?<!\1)\1{0,100}", pattern.pattern))) for name, pattern in rules())
+
+
 def rule_inside(text: str) -> str | None:
-    """As `rule_of`, of bytes in a form that is not known: what stands before a text there may look like a letter."""
-    for needle in _NEEDLES:
-        at = text.find(needle)
-        while at >= 0:
-            found = rule_of(text[at:]) or rule_of(text[max(at - 1, 0) :])
-            if found is not None:
-                return found
-            at = text.find(needle, at + 1)
-    return None
+    """As `rule_of`, of bytes in a form that is not known: what stands before a text there, such as its length, may look
+    like letters."""
+    return next((name for name, pattern in _rules_inside() if _likely_in(name, text) and pattern.search(text)), None)
 
 
 def _suspect(text: str) -> bool:
@@ -73,7 +74,11 @@ def _suspect(text: str) -> bool:
 
 
 def _likely(text: str) -> list[tuple[str, re.Pattern[str]]]:
-    return [rule for rule in rules() if any(needle in text for needle in _NEEDLES_OF[rule[0]])]
+    return [rule for rule in rules() if _likely_in(rule[0], text)]
+
+
+def _likely_in(name: str, text: str) -> bool:
+    return any(needle in text for needle in _NEEDLES_OF[name])
 
 
 def rule_of(text: str) -> str | None:

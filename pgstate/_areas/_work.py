@@ -35,12 +35,14 @@ class Work:
         lease: Seconds,
         move_to: str | None,
         stop: asyncio.Event | None,
+        min_trust: str | None,
     ) -> None:
         self._area = area
         self._pattern = pattern
         self._handler = handler
         self._lease = lease
         self._move_to = move_to
+        self._min_trust = min_trust
         self._stop = stop or asyncio.Event()
         # workers that wait for work: when it is time to stop they have nothing to finish
         self._idle: set[asyncio.Task[Any]] = set()
@@ -75,7 +77,7 @@ class Work:
         assert me is not None
         pause = 0.05
         while not self._stop.is_set():
-            claiming = self._area.claim_next(self._pattern, self._lease, wait=math.inf)
+            claiming = self._area.claim_next(self._pattern, self._lease, wait=math.inf, min_trust=self._min_trust)
             self._idle.add(me)
             try:
                 task = await claiming.__aenter__()

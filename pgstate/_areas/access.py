@@ -91,7 +91,8 @@ class Access(Area):
         self, agent: str, subtree: str, right: str, *, ttl: Seconds | None = None, until: datetime | None = None
     ) -> None:
         """Denies a right there, whatever is granted, to the agent or to a group of it: denials win. Each right is
-        denied by itself. `revoke_access(..., deny=True)` takes it back. Otherwise as `grant_access`."""
+        denied by itself; to deny admin takes admin on everything. `revoke_access(..., deny=True)` takes it back.
+        Otherwise as `grant_access`."""
         await self._administer(access.deny_access, agent, subtree, right, None if ttl is None else seconds(ttl), until)
 
     async def revoke_access(self, agent: str, subtree: str, right: str, *, deny: bool = False) -> None:
@@ -212,8 +213,8 @@ class Access(Area):
     async def issue_ticket(self, login: str, agent: str, *, ttl: Seconds = 300.0) -> str:
         """A signed ticket by which the gateway `login` names an agent: `state.as_agent(agent, ticket=...)` there. It is
         good for that login and agent, for `ttl` seconds (a day at most). Whoever could ask for any, an administrator,
-        should not be in the gateway's process; an agent's own login may ask for its own. Raises InvalidArgument,
-        AccessDenied."""
+        should not be in the gateway's process; an agent's own login may ask for its own, and no gateway for any. Raises
+        InvalidArgument, AccessDenied."""
         span = seconds(ttl)
         with self._to(f"issue a ticket for {agent}", "admin on everything"):
             return await self._core.call(

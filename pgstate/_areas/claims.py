@@ -31,7 +31,9 @@ _BOTH = "read and write"
 class Claims(Values, Area):
     """claim_next, claim_many, claim, renew, release, complete, fail, claims, tasks, work, lock, semaphore, leader."""
 
-    def claim_next(self, pattern: str, lease: Seconds = 30.0, *, wait: Seconds | None = None) -> Claiming:
+    def claim_next(
+        self, pattern: str, lease: Seconds = 30.0, *, wait: Seconds | None = None, min_trust: str | None = None
+    ) -> Claiming:
         """Claims the entry that waits with the highest priority, then longest, among those that match.
 
         `async with state.claim_next("tasks/pending/*") as task:` gives a `Task`, which is renewed in the background,
@@ -42,35 +44,42 @@ class Claims(Values, Area):
 
         None when nothing is claimable; with `wait`, only after that many seconds in which nothing became so. The wait
         polls nothing: a write, a release, or the end of another's lease or of a not_before ends it. Those who wait for
-        the same in one client share its statements. `lease` is in seconds. Raises InvalidPattern, InvalidArgument,
-        AccessDenied (needs read and write).
+        the same in one client share its statements. `lease` is in seconds; `min_trust` passes over what is trusted
+        less. Raises InvalidPattern, InvalidArgument, AccessDenied (needs read and write).
         """
 
         async def take() -> Claim | None:
-            return self._claimed(await self._take(pattern, lease, wait))
+            return self._claimed(await self._take(pattern, lease, wait, min_trust))
 
         async def hold() -> Task | None:
             core = self._core.following("async with claim_next(…)")
-            row = await self._take(pattern, lease, wait)
+            row = await self._take(pattern, lease, wait, min_trust)
             claim = self._claimed(row)
             return None if claim is None else Task(self, core, claim, seconds(lease), row["sent"], None)
 
         return Claiming(take, hold)
 
-    async def _take(self, pattern: str, lease: Seconds, wait: Seconds | None) -> Row:
+    async def _take(self, pattern: str, lease: Seconds, wait: Seconds | None, min_trust: str | None = None) -> Row:
         full, span = self._pattern(pattern), seconds(lease)
         patience = None if wait is None else math.inf if wait == math.inf else seconds(wait).total_seconds()
         with self._to(f"claim any of {full or 'everything'}", _BOTH, full):
             if isinstance(self._core, BoundCore):
                 if wait is not None:
                     self._core.following("claim_next(wait=…)")
-                return (await self._ask(full, 1, span))[0]
+                return (await self._ask(full, 1, span, min_trust))[0]
             kept = self._core.kept
-            which = (Claimer, self._agent, full, span, self._timeout)
+            which = (Claimer, self._agent, full, span, min_trust, self._timeout)
             claimer = kept.get(which)
             if claimer is None:
                 claimer = Claimer(
-                    self._core, self._agent, self._name, full, span, self._timeout, lambda: kept.pop(which, None)
+                    self._core,
+                    self._agent,
+                    self._name,
+                    full,
+                    span,
+                    min_trust,
+                    self._timeout,
+                    lambda: kept.pop(which, None),
                 )
                 kept[which] = claimer
             return await claimer.take(patience)
@@ -293,6 +302,7 @@ class Claims(Values, Area):
         move_to: str | None = None,
         stop: asyncio.Event | None = None,
         signals: Sequence[int] = (signal.SIGTERM,),
+        min_trust: str | None = None,
     ) -> int:
         """Works on what matches, `concurrency` at once, until it is told to stop: by a signal, or by `stop`. Then it
         claims nothing more, lets the handlers under way end, and returns how many tasks were completed.
@@ -301,12 +311,12 @@ class Claims(Values, Area):
         returns is stored under `move_to` ("tasks/done/*", where `*` stands for the last segment of the task's key), or
         ignored. A handler that raises fails its task, which is logged; a server that is down is waited for. `signals`
         do this in place of what they did, meanwhile; those that the application told its loop to handle are left to it.
-        Raises InvalidPattern, InvalidArgument, AccessDenied.
+        `min_trust` leaves what is trusted less to others. Raises InvalidPattern, InvalidArgument, AccessDenied.
         """
         if concurrency < 1:
             raise errors.InvalidArgument("concurrency is at least 1")
         self._core.following("work")
-        return await Work(self, pattern, handler, lease, move_to, stop).run(concurrency, signals)
+        return await Work(self, pattern, handler, lease, move_to, stop, min_trust).run(concurrency, signals)
 
     def lock(self, key: str, lease: Seconds = 10.0, *, wait: Seconds | None = None) -> Locking:
         """`async with state.lock("deploy", lease=10, wait=5) as lock:` holds the claim of the key itself, which is made

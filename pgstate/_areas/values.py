@@ -79,14 +79,14 @@ class Values(Area):
 
     @overload
     async def get_many(
-        self, keys: Iterable[str], *, return_errors: Literal[False] = ...
+        self, keys: Iterable[str], *, return_errors: Literal[False] = ..., min_trust: str | None = ...
     ) -> builtins.list[Entry[Any] | None]: ...
     @overload
     async def get_many(
-        self, keys: Iterable[str], *, return_errors: Literal[True]
+        self, keys: Iterable[str], *, return_errors: Literal[True], min_trust: str | None = ...
     ) -> builtins.list[Entry[Any] | errors.PgStateError | None]: ...
-    async def get_many(self, keys: Iterable[str], *, return_errors: bool = False) -> Any:
-        """`get` for many keys, in their order.
+    async def get_many(self, keys: Iterable[str], *, return_errors: bool = False, min_trust: str | None = None) -> Any:
+        """`get` for many keys, in their order; `min_trust` as there.
 
         A key that is refused raises its error, unless `return_errors` puts that in its place: then a list may hold
         entries, None for what does not exist, and InvalidKey and AccessDenied, one for each key. What is no key's own
@@ -95,7 +95,15 @@ class Values(Area):
         asked = [self._key_or_error(key) for key in keys]
         sent = [(key, (), len(key)) for key in asked if isinstance(key, str)]
         self._core.stats.reads += len(sent)
-        rows = iter(await self._core.reader(self._agent).submit_all(sent, self._timeout))
+        if min_trust is None:
+            rows = iter(await self._core.reader(self._agent).submit_all(sent, self._timeout))
+        else:
+            full = [key for key, _, _ in sent]
+            rows = iter(
+                await self._core.call(
+                    lambda c, left: values.get_many(c, full, self._agent, min_trust, timeout=left), self._timeout
+                )
+            )
         found = [self._found_or_error(key, next(rows)) if isinstance(key, str) else key for key in asked]
         for entry in found:
             own = return_errors and isinstance(entry, errors.InvalidKey | errors.AccessDenied)

@@ -16,7 +16,7 @@ async def info(connection: Connection, agent: str | None, *, timeout: float) -> 
 
 
 async def agents(connection: Connection, agent: str | None, *, timeout: float) -> Sequence[Row]:
-    sql = "select name, login, gateways, root, created_at, trust from pgstate.agents($1)"
+    sql = "select name, login, gateways, root, created_at, trust, suspended_at from pgstate.agents($1)"
     return await fetch(connection, sql, agent, timeout=timeout)
 
 

@@ -33,9 +33,11 @@ async def get(
     )
 
 
-async def get_many(connection: Connection, keys: list[str], agent: str | None, *, timeout: float) -> Sequence[Row]:
-    sql = f"select status, {_COLUMNS}, code, message from pgstate.get_many($1, $2)"
-    return await fetch(connection, sql, keys, agent, timeout=timeout)
+async def get_many(
+    connection: Connection, keys: list[str], agent: str | None, min_trust: str | None = None, *, timeout: float
+) -> Sequence[Row]:
+    sql = f"select status, {_COLUMNS}, code, message from pgstate.get_many($1, $2, $3)"
+    return await fetch(connection, sql, keys, agent, min_trust, timeout=timeout)
 
 
 async def list_(

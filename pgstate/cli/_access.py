@@ -6,16 +6,16 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from pgstate.cli import _quarantine
 from pgstate.cli._command import Cli, command, group
 from pgstate.cli._exit import USAGE
-from pgstate.cli._input import KeyArgument, duration
+from pgstate.cli._input import KeyArgument, NameArgument, duration
 
 _PANEL = "Access"
 _RIGHTS = ("read", "write", "admin")
 _AGENTS = ("agent", "login", "gateways", "all_rights", "created_at")
 _GRANTS = ("agent", "subtree", "right", "granted_by", "granted_at", "deny", "until")
 
-NameArgument: TypeAlias = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
 LoginArgument: TypeAlias = Annotated[str, typer.Argument(metavar="LOGIN", help="A database role that logs in.")]
 ReuseOption: TypeAlias = Annotated[
     bool, typer.Option("--reuse", help="Also the name of one that was dropped, with the memory and history it left.")
@@ -38,10 +38,12 @@ async def agents(cli: Cli) -> None:
             "gateways": agent.gateways,
             "all_rights": agent.root,
             "created_at": agent.created_at,
+            "suspended_at": agent.suspended_at,
         }
         for agent in found
     ]
-    cli.out.table(rows, _AGENTS)
+    suspended = any(agent.suspended_at for agent in found)
+    cli.out.table(rows, (*_AGENTS, "suspended_at") if suspended else _AGENTS)
 
 
 async def create(
@@ -241,6 +243,7 @@ def register(app: typer.Typer) -> None:
     command(sub, "drop-gateway")(drop_gateway)
     command(sub, "delegate")(delegate)
     command(sub, "undelegate")(undelegate)
+    _quarantine.register(app, sub)
     command(app, "endorse", panel=_PANEL)(endorse)
     command(app, "grant", panel=_PANEL)(grant)
     command(app, "revoke", panel=_PANEL)(revoke)

@@ -17,6 +17,7 @@ from pgstate.cli import (
     _langgraph,
     _migrate,
     _policies,
+    _rekey,
     _runs,
     _search,
     _servers,
@@ -69,4 +70,5 @@ _policies.register(app)
 _langgraph.register(app)
 _migrate.register(app)
 _doctor.register(app)
+_rekey.register(app)
 _servers.register(app)

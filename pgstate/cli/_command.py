@@ -86,11 +86,11 @@ class Cli:
         return self.common.dsn or os.environ.get("PGSTATE_DSN") or None
 
     @contextlib.asynccontextmanager
-    async def connect(self) -> AsyncIterator[pgstate.State]:
-        """A connected client; starting the embedded server is not done silently."""
+    async def connect(self, **options: Any) -> AsyncIterator[pgstate.State]:
+        """A connected client, with options of `pgstate.connect`; starting the embedded server is not done silently."""
         found = self.dsn is not None or _embedded_runs()
         async with pgstate.connect(
-            self.common.dsn, listen_dsn=self.common.listen_dsn, agent=self.common.agent
+            self.common.dsn, listen_dsn=self.common.listen_dsn, agent=self.common.agent, **options
         ) as state:
             if not found:
                 self.out.note(f"started an embedded PostgreSQL in {embedded_home()}, which is for development only")

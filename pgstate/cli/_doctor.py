@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import groupby
 
 import typer
 
@@ -21,11 +22,14 @@ async def doctor(cli: Cli) -> None:
     from pgstate.doctor import examine
 
     found = await examine(await _address(cli), cli.common.listen_dsn)
-    for finding in found:
-        if cli.out.for_programs:
-            cli.out.line(asdict(finding), ())
-        else:
-            cli.out.say(f"{_MARKS[finding.level]} {finding.check}: {finding.what}\n    {finding.remedy}")
+    for (mark, remedy), alike in groupby(found, lambda finding: (_MARKS[finding.level], finding.remedy)):
+        for finding in alike:
+            if cli.out.for_programs:
+                cli.out.line(asdict(finding), ())
+            else:
+                cli.out.say(f"{mark} {finding.check}: {finding.what}")
+        if not cli.out.for_programs:
+            cli.out.say(f"    {remedy}")
     problems = sum(finding.level == "problem" for finding in found)
     if problems:
         raise cli.fail(FAILED, f"{problems} of these want{'s' if problems == 1 else ''} mending")

@@ -101,4 +101,5 @@ AsOfOption: TypeAlias = Annotated[
         help="As it was then: a version, a cursor, a time in ISO 8601, or 10m for ten minutes ago.",
     ),
 ]
+NameArgument: TypeAlias = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's name.")]
 KeyArgument: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", help="A key, such as research/agent-1/findings.")]

@@ -126,6 +126,7 @@ class ChunkRow(Model):
     hash: Mapped[bytes]
     type: Mapped[Name]
     data: Mapped[bytes]
+    moved_to: Mapped[bytes | None]
 
 
 class PendingWriteRow(Model):

@@ -46,10 +46,14 @@ from pgstate.types import (
     HeldClaim,
     Info,
     Maintained,
+    OpenTransaction,
     Page,
     Policy,
     PolicySetting,
+    Quarantined,
     Quota,
+    Rekeyed,
+    RekeyProgress,
     Result,
     RolledBack,
     RunInfo,
@@ -95,7 +99,9 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """Counts of what this client did since it connected."""
         return self._its.stats
 
-    def claim_next(self, pattern: str, lease: Seconds = 30.0, *, wait: Seconds | None = None) -> Claiming:
+    def claim_next(
+        self, pattern: str, lease: Seconds = 30.0, *, wait: Seconds | None = None, min_trust: str | None = None
+    ) -> Claiming:
         """Claims the entry that waits with the highest priority, then longest, among those that match.
 
         `with state.claim_next("tasks/pending/*") as task:` gives a `Task`, which is renewed in the background,
@@ -106,9 +112,9 @@ class StateCalls(Proxy[client.BoundState | client.State]):
 
         None when nothing is claimable; with `wait`, only after that many seconds in which nothing became so. The
         wait polls nothing: a write, a release, or the end of another's lease or of a not_before ends it. Those
-        who wait for the same in one client share its statements. `lease` is in seconds. Raises InvalidPattern,
-        InvalidArgument, AccessDenied (needs read and write)."""
-        return Claiming(self._its.claim_next(pattern, lease, wait=wait), Task)
+        who wait for the same in one client share its statements. `lease` is in seconds; `min_trust` passes over
+        what is trusted less. Raises InvalidPattern, InvalidArgument, AccessDenied (needs read and write)."""
+        return Claiming(self._its.claim_next(pattern, lease, wait=wait, min_trust=min_trust), Task)
 
     def claim_many(
         self, pattern: str, limit: int, lease: Seconds = 30.0, *, min_trust: str | None = None
@@ -328,7 +334,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         self, agent: str, subtree: str, right: str, *, ttl: Seconds | None = None, until: datetime | None = None
     ) -> None:
         """Denies a right there, whatever is granted, to the agent or to a group of it: denials win. Each right is
-        denied by itself. `revoke_access(..., deny=True)` takes it back. Otherwise as `grant_access`."""
+        denied by itself; to deny admin takes admin on everything. `revoke_access(..., deny=True)` takes it back.
+        Otherwise as `grant_access`."""
         self._run(self._its.deny_access(agent, subtree, right, ttl=ttl, until=until))
 
     def revoke_access(self, agent: str, subtree: str, right: str, *, deny: bool = False) -> None:
@@ -422,8 +429,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
     def issue_ticket(self, login: str, agent: str, *, ttl: Seconds = 300.0) -> str:
         """A signed ticket by which the gateway `login` names an agent: `state.as_agent(agent, ticket=...)` there. It
         is good for that login and agent, for `ttl` seconds (a day at most). Whoever could ask for any, an
-        administrator, should not be in the gateway's process; an agent's own login may ask for its own. Raises
-        InvalidArgument, AccessDenied."""
+        administrator, should not be in the gateway's process; an agent's own login may ask for its own, and no
+        gateway for any. Raises InvalidArgument, AccessDenied."""
         return self._run(self._its.issue_ticket(login, agent, ttl=ttl))
 
     def require_tickets(self, login: str, required: bool = True) -> None:
@@ -435,6 +442,43 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """Signs tickets with a new key from now on. Those that are about are taken for `grace` seconds yet; 0 ends
         them at once. Raises InvalidArgument, AccessDenied (needs admin on everything)."""
         self._run(self._its.rotate_ticket_keys(grace))
+
+    def suspend_agent(self, agent: str) -> builtins.list[OpenTransaction]:
+        """Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile,
+        until `resume_agent`. Its claims are given back, and its watches get nothing more. Returns the
+        transactions that it has under way, or a gateway of its has, which may still commit. Raises
+        InvalidArgument (no such agent, the administrator, the caller itself), AccessDenied (needs admin on
+        everything)."""
+        return self._run(self._its.suspend_agent(agent))
+
+    def resume_agent(self, agent: str) -> None:
+        """Lets a suspended agent act again, with the grants that it has by now. What `quarantine` did stays. Raises
+        InvalidArgument, AccessDenied (needs admin on everything)."""
+        self._run(self._its.resume_agent(agent))
+
+    def quarantine(
+        self,
+        agent: str,
+        since: str | datetime,
+        *,
+        rollback: bool = False,
+        force: bool = False,
+        dry_run: bool = False,
+        wait: Seconds = 10,
+    ) -> builtins.list[Quarantined]:
+        """Answers to an agent that has been taken over `since` a time or a cursor, and returns what was done.
+
+        It is suspended, as by `suspend_agent`, at once; what it has under way is waited for, up to `wait`
+        seconds. Then what it wrote since, and is still there of that, becomes trusted as external, so that nobody
+        gets it who asks for a `min_trust`; with `rollback` it is undone, as by `rollback(writer=agent)`: all or
+        nothing, and entries that others wrote too come back as conflict and are only not trusted, unless `force`.
+        What is left to you is told: versions of others that name its writes as their sources, threads and runs in
+        which it recorded, and transactions that are still open: end them, and call again, which does the rest.
+        With `dry_run` nothing is done.
+
+        Raises InvalidArgument, NotRecorded (nothing was recorded by that time), CursorInvalid, CursorExpired,
+        AccessDenied (needs admin on everything)."""
+        return self._run(self._its.quarantine(agent, since, rollback=rollback, force=force, dry_run=dry_run, wait=wait))
 
     def audit(
         self,
@@ -492,6 +536,17 @@ class StateCalls(Proxy[client.BoundState | client.State]):
     def credentials(self) -> builtins.list[CredentialGrant]:
         """Which credentials agents may have resolved; without admin on everything, only the acting agent's own."""
         return self._run(self._its.credentials())
+
+    def rekey(self, progress: Callable[[RekeyProgress], None] | None = None) -> Rekeyed:
+        """Seals under the current key of `connect(encryption=Keys(…))` what is stored under its others: checkpoints,
+        pending writes, and what runs have recorded. Have all clients write with the new key before; the old one
+        may be deleted when nothing is `complete` without it.
+
+        It may be stopped at any time and called again: what is done is passed over. Others go on meanwhile, and
+        wait for a batch at most; what they hold locked in long transactions is left, and counted. `progress` is
+        called after each batch. Raises InvalidArgument (without encryption), InTransaction, AccessDenied (needs
+        admin on everything)."""
+        return self._run(self._its.rekey(progress))
 
     def set_policy(
         self,
@@ -753,22 +808,22 @@ class StateCalls(Proxy[client.BoundState | client.State]):
 
     @overload
     def get_many(
-        self, keys: Iterable[str], *, return_errors: Literal[False] = ...
+        self, keys: Iterable[str], *, return_errors: Literal[False] = ..., min_trust: str | None = ...
     ) -> builtins.list[Entry[Any] | None]: ...
 
     @overload
     def get_many(
-        self, keys: Iterable[str], *, return_errors: Literal[True]
+        self, keys: Iterable[str], *, return_errors: Literal[True], min_trust: str | None = ...
     ) -> builtins.list[Entry[Any] | errors.PgStateError | None]: ...
 
-    def get_many(self, keys: Iterable[str], *, return_errors: bool = False) -> Any:
-        """`get` for many keys, in their order.
+    def get_many(self, keys: Iterable[str], *, return_errors: bool = False, min_trust: str | None = None) -> Any:
+        """`get` for many keys, in their order; `min_trust` as there.
 
         A key that is refused raises its error, unless `return_errors` puts that in its place: then a list may
         hold entries, None for what does not exist, and InvalidKey and AccessDenied, one for each key. What is no
         key's own fault (Timeout, Unreachable) raises in any case."""
         its: Any = self._its
-        return self._run(its.get_many(keys, return_errors=return_errors))
+        return self._run(its.get_many(keys, return_errors=return_errors, min_trust=min_trust))
 
     def list(
         self,

@@ -39,6 +39,7 @@ class State(WithRuns):
         move_to: str | None = None,
         stop: threading.Event | None = None,
         signals: Sequence[int] = (signal.SIGTERM,),
+        min_trust: str | None = None,
     ) -> int:
         """Works on what matches, `concurrency` at once, each in a thread, until it is told to stop: by a signal, or by
         `stop`. Then it claims nothing more, lets the handlers under way end, and returns how many tasks were completed.
@@ -46,7 +47,8 @@ class State(WithRuns):
         `handler(task)` gets a claimed task, which is renewed and ended as in `claim_next`. What it returns is stored
         under `move_to` ("tasks/done/*", where `*` stands for the last segment of the task's key), or ignored. A handler
         that raises fails its task, which is logged; a server that is down is waited for. `signals` do this in place of
-        what they did, meanwhile, where this is the main thread. Raises InvalidPattern, InvalidArgument, AccessDenied.
+        what they did, meanwhile, where this is the main thread. `min_trust` leaves what is trusted less to others.
+        Raises InvalidPattern, InvalidArgument, AccessDenied.
         """
 
         async def handle(task: _held.Task) -> Any:
@@ -54,7 +56,14 @@ class State(WithRuns):
 
         async def work(told: asyncio.Event) -> int:
             return await self._its.work(
-                pattern, handle, concurrency=concurrency, lease=lease, move_to=move_to, stop=told, signals=()
+                pattern,
+                handle,
+                concurrency=concurrency,
+                lease=lease,
+                move_to=move_to,
+                stop=told,
+                signals=(),
+                min_trust=min_trust,
             )
 
         return until_told(stop, signals, work)

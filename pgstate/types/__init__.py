@@ -1,10 +1,20 @@
 """What the client returns. Rows are wrapped, not copied: a value is decoded when it is first looked at, so that listing
 a thousand entries costs what fetching them costs."""
 
-from pgstate.types._access import AccessReason, CredentialGrant, Effective, Group, HardenStep, Quota
+from pgstate.types._access import (
+    AccessReason,
+    CredentialGrant,
+    Effective,
+    Group,
+    HardenStep,
+    OpenTransaction,
+    Quarantined,
+    Quota,
+)
 from pgstate.types._audit import AuditCheck, AuditRecord
 from pgstate.types._claims import Claim, Failed, ForcedRelease, HeldClaim, TaskState
 from pgstate.types._durable import Channel, Checkpoint, CheckpointInfo, PendingWrite, RunInfo, StepInfo, ThreadInfo
+from pgstate.types._encryption import Rekeyed, RekeyProgress
 from pgstate.types._search import Found, FoundPage, SearchRule, Unembedded, VectorIndex
 from pgstate.types._state import (
     TRUST,
@@ -59,11 +69,15 @@ __all__ = [
     "HeldClaim",
     "Info",
     "Maintained",
+    "OpenTransaction",
     "Page",
     "PendingWrite",
     "Policy",
     "PolicySetting",
+    "Quarantined",
     "Quota",
+    "RekeyProgress",
+    "Rekeyed",
     "Result",
     "RolledBack",
     "Row",

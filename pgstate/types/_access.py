@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """A grant, or a denial, as it holds for one agent. `state` is in force, denied, partly denied or ended; `through`
-    the group that has it, None for the agent's own."""
+    """A grant, or a denial, as it holds for one agent. `state` is in force, denied, partly denied, ended,
+    or suspended with the agent; `through` the group that has it, None for the agent's own."""
 
     right: str
     subtree: str
@@ -80,3 +81,35 @@ class CredentialGrant:
     purpose: str
     granted_by: str
     granted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """A transaction that has written and is not over: of the session `pid` of a login, or `prepared` under a name."""
+
+    pid: int | None
+    login: str
+    prepared: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """What a quarantine did, or found.
+
+    `action` is suspend, release (of a claim), put or delete (of a rollback), or distrust; of these `status` is ok,
+    there (was done before), to do (in a dry run), conflict (others wrote the key too), held or locked (a claim or a
+    transaction of somebody is in the way), or skipped (the rollback did nothing because of those). Left to the caller
+    are derived (a version of others that names its writes as sources), thread, run, and open (a transaction under
+    way), which `detail` tells more about. `from_version` and `old` are what was there, `to_version` and `new` what is
+    brought back.
+    """
+
+    action: str
+    key: str | None
+    status: str
+    version: int | None
+    from_version: int | None
+    to_version: int | None
+    old: Any
+    new: Any
+    detail: dict[str, Any] | None

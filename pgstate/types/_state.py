@@ -323,6 +323,8 @@ class Agent:
     created_at: datetime
     trust: str = "agent"
     """The most that what it writes is trusted."""
+    suspended_at: datetime | None = None
+    """Since when nobody acts as it."""
 
 
 @dataclass(frozen=True, slots=True)

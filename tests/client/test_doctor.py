@@ -77,7 +77,7 @@ _UNDO = {
 }
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.parametrize("name", _STATEMENTS)
 async def test_it_is_found_when_it_is_so(database: Database, login_name: Callable[[str], str], name: str) -> None:
     login = login_name("alice")
@@ -152,6 +152,11 @@ def test_on_the_command_line(database: Database) -> None:
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert {"check", "level", "what", "remedy"} == rows[0].keys() and rows[0]["level"] == "problem"
     assert done.code == 1 and "mending" in done.err
+    # what several findings want is said once, below them
+    trusting = [row for row in rows if row["check"] == "trust"]
+    said = invoke("doctor", dsn=database.dsn(SUPERUSER)).out
+    assert len(trusting) > 1 and said.count("! trust: line") == len(trusting)
+    assert said.count(trusting[0]["remedy"]) == 1
     said = invoke("doctor", dsn=database.dsn(INSTALLER))
     assert "? trust: this login may not see it" in said.out and "Run it as" in said.out
 

@@ -17,7 +17,7 @@ def _done(steps: list[HardenStep]) -> list[tuple[str, str | None, str | None]]:
     return [(step.action, step.agent, step.state) for step in steps if step.action != "note"]
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_to_a_gateway(state: State, connect: Connect, login_name: Callable[[str], str]) -> None:
     """By an administrator with CREATEROLE and without superuser, which the installer of these tests is."""
     login, reader = login_name("server"), login_name("ana")
@@ -51,7 +51,7 @@ async def test_to_a_gateway(state: State, connect: Connect, login_name: Callable
     assert await server.as_agent("bob", ticket=ticket).put("memory/bob/1", 1) == 1
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_to_a_login_for_each(state: State, connect: Connect, login_name: Callable[[str], str]) -> None:
     prefix, own = login_name("crew"), login_name("own")
     for name in ("_alice", "_bob"):

@@ -81,7 +81,6 @@ def left_behind(bouncer: PgBouncer, database: Database) -> tuple[int, int, int]:
     return names, channels, open_transactions
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("settings", statements())
 async def test_calls_in_transaction_mode(
     connect: Connect, pgbouncer: Make, database: Database, settings: dict[str, object]
@@ -288,7 +287,6 @@ async def test_a_call_that_is_given_up(connect: Connect, pgbouncer: Make, databa
     assert left_behind(bouncer, database)[1:] == (0, 0)
 
 
-@pytest.mark.core
 @pytest.mark.parametrize("settings", statements())
 def test_migrating(pgbouncer: Make, database: Database, settings: dict[str, object]) -> None:
     name = database.cluster.create_database(owner=INSTALLER)

@@ -378,6 +378,7 @@ async def test_the_key_space(
     monkeypatch: pytest.MonkeyPatch,
     connect: Connect,
     connect_as: Any,
+    at_length: bool,
 ) -> None:
     # expiry is written when the model says so
     monkeypatch.setattr(_core, "_PULSE", 3600.0)
@@ -395,7 +396,7 @@ async def test_the_key_space(
     world = World(views, clock, lambda: admin.execute("select pgstate.expire()"), inside.fetch)
     exploring = settings().max_examples > 100
     how = settings(
-        max_examples=settings().max_examples if exploring else 70,
+        max_examples=settings().max_examples if exploring else 150 if at_length else 35,
         stateful_step_count=50,
         suppress_health_check=list(HealthCheck),
         # making a failure small takes minutes

@@ -69,7 +69,6 @@ class Pipeline:
         return run.step("write", self.write, facts)
 
 
-@pytest.mark.core
 def test_a_run_goes_on_where_it_stopped(sync: State, other: State) -> None:
     pipeline = Pipeline()
     with pytest.raises(Killed), sync.run("r", lease=30) as run:

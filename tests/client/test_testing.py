@@ -112,10 +112,11 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(project: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
-    return subprocess.run(
-        command, cwd=project, capture_output=True, text=True, timeout=300, env={**os.environ, **environment}
-    )
+    # Plugins of others that happen to be installed here take longer to load than all the rest.
+    wanted = ("-p", "pytest_asyncio.plugin", "-p", "xdist.plugin", "-p", "no:cacheprovider")
+    command = [sys.executable, "-m", "pytest", "-q", *wanted, *options]
+    variables = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300, env=variables)
 
 
 def passed(done: subprocess.CompletedProcess[str], count: int = COUNT) -> bool:
@@ -169,7 +170,8 @@ def test_as_an_administrator_without_superuser(project: Path, new_cluster: Calla
 def test_through_pytest_postgresql(project: Path, given: Cluster) -> None:
     """On a server that runs already: starting one, as its postgresql_proc does, is nothing that root may do."""
     place = ("--postgresql-host", str(given.data), "--postgresql-port", str(given.port))
-    assert passed(run(project, "--pgstate-server", "pytest-postgresql:postgresql_noproc", *place, *SOME), 2)
+    plugin = ("-p", "pytest_postgresql.plugin")
+    assert passed(run(project, *plugin, "--pgstate-server", "pytest-postgresql:postgresql_noproc", *place, *SOME), 2)
     assert left_over(given) == []
     from pytest_postgresql.executors import NoopExecutor, PostgreSQLExecutor
 

@@ -9,7 +9,7 @@ import pytest
 
 from client._cli import invoke
 from client.conftest import Connect
-from pgstate import State, errors, ops
+from pgstate import State, Task, errors, ops
 
 
 async def test_writes_declare_it_and_reads_tell(state: State, agent: Connect) -> None:
@@ -77,6 +77,45 @@ async def test_a_watch_leaves_out_what_is_trusted_less(state: State) -> None:
     with pytest.raises(errors.InvalidArgument):
         async with state.watch("a/*", min_trust="high"):
             pass
+
+
+async def test_claims_and_many_reads_leave_out_what_is_trusted_less(state: State) -> None:
+    for number in range(3):
+        await state.put(f"a/low{number}", number, trust="external", priority=9)
+        await state.put(f"a/high{number}", number, trust="verified")
+    asked = ["a/low0", "a/high0", "a/none", "a/high0"]
+    found = await state.get_many(asked, min_trust="verified")
+    assert [None if entry is None else (entry.key, entry.trust) for entry in found] == [
+        None, ("a/high0", "verified"), None, ("a/high0", "verified"),
+    ]  # fmt: skip
+    assert [entry is None for entry in await state.get_many(asked)] == [False, False, True, False]
+    with pytest.raises(errors.InvalidArgument):
+        await state.get_many(asked, min_trust="high")
+    (key, bad) = await state.get_many(["a/high0", "a//b"], min_trust="verified", return_errors=True)
+    assert isinstance(bad, errors.InvalidKey) and not isinstance(key, errors.PgStateError | None)
+    with pytest.raises(errors.InvalidArgument):
+        await state.claim_next("a/*", min_trust="high")
+    # asked together, each with its own: they share no statement
+    high, low = await asyncio.gather(state.claim_next("a/*", min_trust="verified"), state.claim_next("a/*"))
+    assert high is not None and low is not None and (high.key, low.key) == ("a/high0", "a/low0")
+    async with state.claim_next("a/*", min_trust="verified") as task:
+        assert task is not None and task.key == "a/high1"
+    stop, done = asyncio.Event(), []
+
+    async def handler(task: Task) -> None:
+        done.append(task.key)
+        stop.set()
+
+    assert await state.work("a/*", handler, concurrency=1, min_trust="verified", stop=stop, signals=()) == 1
+    assert done == ["a/high2"]
+    assert await state.claim_next("a/*", min_trust="verified") is None
+    assert await state.claim_next("a/*", min_trust="agent", wait=0.01) is None
+    waiting = asyncio.ensure_future(state.claim_next("a/*", min_trust="verified", wait=30).__aenter__())
+    await state.put("a/late", 1, trust="verified")
+    task = await waiting
+    assert task is not None and task.key == "a/late"
+    await task.release()
+    assert {claim.key for claim in await state.claim_many("a/*", 9)} == {"a/low1", "a/low2", "a/late"}
 
 
 async def test_setting_and_endorsing(state: State, agent: Connect) -> None:

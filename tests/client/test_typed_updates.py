@@ -52,8 +52,7 @@ def fold(updates: list[dict[str, Any]]) -> dict[str, Any] | None:
     return state or None
 
 
-@pytest.mark.core
-async def test_updates_equal_a_fold_in_python(connect: Connect) -> None:
+async def test_updates_equal_a_fold_in_python(connect: Connect, at_length: bool) -> None:
     """Split over two clients, some of them set out at once, which keeps their order within a client."""
     loop = asyncio.get_running_loop()
     clients = [await connect() for _ in range(2)]
@@ -73,7 +72,7 @@ async def test_updates_equal_a_fold_in_python(connect: Connect) -> None:
             assert await views[1 - which].load() == fold(done)
 
     @settings(
-        max_examples=settings().max_examples if settings().max_examples > 100 else 60,
+        max_examples=settings().max_examples if settings().max_examples > 100 else 60 if at_length else 25,
         suppress_health_check=list(HealthCheck),
     )
     @given(st.lists(st.tuples(st.integers(0, 1), st.lists(_updates, min_size=1, max_size=4)), max_size=6))

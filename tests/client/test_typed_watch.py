@@ -87,7 +87,6 @@ async def test_a_cancelled_wait_loses_nothing(state: State) -> None:
     await watch.aclose()
 
 
-@pytest.mark.core
 async def test_no_state_mixes_half_a_transaction(
     state: State, connect: Connect, connect_as: OpenConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,7 +66,7 @@ async def test_a_key_created_meanwhile_does_not_turn_the_order_of_locks(
     assert {r["key"]: r["version"] for r in await root.rows("list")} == {"a": 3, "b": 3, "c": 3}
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @BOTH
 @pytest.mark.parametrize("guard", [{"absent": True}, {"version": 0}])
 async def test_two_applies_that_each_guard_the_others_absence(

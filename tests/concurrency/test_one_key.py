@@ -15,7 +15,7 @@ async def _history(root: Caller, key: str) -> list[tuple[Any, ...]]:
     return [(v["version"], v["op"], v["value"]) for v in reversed(await root.rows("history", key))]
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @BOTH
 @pytest.mark.parametrize("named", [{"expect": 1}, {"expect_value": 0}], ids=["version", "value"])
 async def test_of_two_compare_and_sets_one_wins(
@@ -30,7 +30,7 @@ async def test_of_two_compare_and_sets_one_wins(
     assert await _history(root, "k") == [(1, "put", 0), (2, "put", 1 if commits else 2)]
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @BOTH
 @pytest.mark.parametrize("known", [False, True], ids=["new", "tombstone"])
 async def test_of_two_creations_one_wins(

@@ -16,12 +16,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def empty(cluster: Cluster, pgstate_databases: Databases) -> Iterator[Callable[[], Database]]:
-    """Makes databases that belong to the installer, who comes with the template, and hold nothing."""
+def empty(cluster: Cluster, pgstate_databases: Databases) -> Iterator[Callable[..., Database]]:
+    """Makes databases that belong to the installer, who comes with the template, and hold nothing, or what another has."""
     made: list[Database] = []
 
-    def make() -> Database:
-        made.append(Database(cluster, cluster.create_database(owner=INSTALLER)))
+    def make(template: Database | None = None) -> Database:
+        name = cluster.create_database(template and template.name, owner=INSTALLER)
+        made.append(Database(cluster, name))
         return made[-1]
 
     yield make

@@ -47,7 +47,7 @@ def test_every_function_is_called_with_every_parameter(revision: str) -> None:
     ]
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 @pytest.mark.parametrize("revision", RELEASED)
 def test_parameters_keep_names_types_and_places_and_columns_are_only_added(database: Database, revision: str) -> None:
     before, now = recorded(revision)["catalogue"], catalogue(database)
@@ -64,7 +64,7 @@ def test_parameters_keep_names_types_and_places_and_columns_are_only_added(datab
         assert now["views"][name][: len(columns)] == columns, name
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 @pytest.mark.parametrize("named", [True, False], ids=["named", "positional"])
 @pytest.mark.parametrize("revision", RELEASED)
 def test_the_calls_have_the_same_results(database: Database, revision: str, named: bool) -> None:

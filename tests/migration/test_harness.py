@@ -16,7 +16,7 @@ from conftest import INSTALLER, Clock, Database
 Connect = Callable[..., Awaitable[asyncpg.Connection]]
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_the_installer_is_the_agent_admin_and_no_superuser(admin: asyncpg.Connection, database: Database) -> None:
     assert await admin.fetchval("select current_setting('is_superuser')") == "off"
     assert await admin.fetchval("select pgstate.me()") == "admin"

@@ -21,7 +21,8 @@ from migration._catalogue import REVISIONS, dump, psql
 from pgstate import errors, migrate
 
 Open = Callable[..., Awaitable[asyncpg.Connection]]
-STEPS = list(itertools.pairwise(REVISIONS))
+# the newest first: that one may still change
+STEPS = list(itertools.pairwise(REVISIONS))[::-1]
 # in whichever database the migration runs: its backend waits for a table
 WAITING = """
 select l.pid from pg_locks l join pg_class c on c.oid = l.relation

@@ -85,7 +85,7 @@ def from_models(database: Database) -> Iterator[Database]:
     made.drop()
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 @pytest.mark.parametrize("query", [TABLES, COLUMNS, CONSTRAINTS, INDEXES, SEQUENCES], ids=str.split)
 def test_tables_made_from_the_models_equal_the_migrated_ones(
     database: Database, from_models: Database, query: str

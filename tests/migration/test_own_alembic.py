@@ -50,12 +50,20 @@ def pgstate_only(database: Database) -> str:
     return dump(database, "--schema=pgstate")
 
 
+_installed: dict[tuple[int, str], str] = {}
+
+
 @pytest.fixture
 def installed(empty: Callable[[], Database]) -> Callable[[str], str]:
+    """What a revision has when pgstate itself installs it. The same for all tests of this module."""
+
     def at(revision: str) -> str:
         database = empty()
-        migrate.upgrade_dsn(database.dsn(), revision)
-        return pgstate_only(database)
+        place = database.cluster.major, revision
+        if place not in _installed:
+            migrate.upgrade_dsn(database.dsn(), revision)
+            _installed[place] = pgstate_only(database)
+        return _installed[place]
 
     return at
 

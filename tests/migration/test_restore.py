@@ -84,7 +84,7 @@ async def test_into_another_database_of_the_same_cluster(
         restored.drop()
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.parametrize("migrates", [False, True])
 async def test_back_into_the_same_database(
     database: Database, login_name: Callable[[str], str], tmp_path: Path, migrates: bool

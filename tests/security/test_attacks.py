@@ -43,7 +43,7 @@ async def _refused(caller: Caller, *statements: str, codes: tuple[str, ...] = ("
         assert "s3cr3t" not in str(caught.value).replace(statement, "")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_01_13_15_no_relation_is_reached_and_nothing_made_or_changed(mallory: Caller) -> None:
     relations = await mallory.fetch(
         "select c.oid::regclass::text as name, c.relkind::text as kind from pg_class c join pg_namespace n"
@@ -91,7 +91,7 @@ async def test_01_13_15_no_relation_is_reached_and_nothing_made_or_changed(mallo
     )
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_10_17_nobody_becomes_somebody_else(mallory: Caller) -> None:
     login = await mallory.fetchval("select session_user::text")
     for role in ("pgstate_owner", "pgstate_api", "pgstate_reader", "installer", SUPERUSER):
@@ -128,7 +128,7 @@ create operator pg_temp.<> (function = pg_temp.alike, leftarg = text, rightarg =
 """
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_16_shadowing_names_has_no_effect(mallory: Caller, victim: Caller) -> None:
     await mallory.execute(_TRAPS)
     await _refused(mallory, "select pg_temp.trap('')", codes=("P0001",))
@@ -156,7 +156,7 @@ async def test_16_shadowing_names_has_no_effect(mallory: Caller, victim: Caller)
     assert {v["writer"] for v in await victim.rows("history", SECRET)} == {"admin"}
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_07_08_09_only_granted_keys_come_out_of_any_pattern(mallory: Caller, victim: Caller) -> None:
     await mallory("put", "a/b/x", 1)
     for pattern in ("", "**", "*/*/*", "a/**", "**/x", "a/b*", "a/b/**", "a/b*/**", "?/b/x", "**/**", "a/*/x"):
@@ -208,7 +208,7 @@ async def _explained(caller: Caller, call: str) -> str:
     return str({name: plan.get(name) for name in _BLOCKS})
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_03_explain_shows_no_difference_between_hidden_and_missing(mallory: Caller, victim: Caller) -> None:
     await victim.rows("put_many", [f"hid/{n:04}" for n in range(1000)], ["v"] * 1000)
     await victim.rows("put_many", ["ro/there", "wo/there"], ["v"] * 2)
@@ -238,7 +238,7 @@ async def test_18_19_the_catalogue_and_the_statistics_name_nothing(mallory: Call
         assert not [r["text"] for r in rows if "s3cr3t" in r["text"]]
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_20_others_at_work_show_no_key_and_no_query(mallory: Caller, victim: Caller, session: MakeAgent) -> None:
     waiting = await session()
     transaction = victim.transaction()
@@ -254,7 +254,7 @@ async def test_20_others_at_work_show_no_key_and_no_query(mallory: Caller, victi
     await task
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_21_22_23_wake_ups_tell_their_own_watcher_only_that_there_is_news(
     mallory: Caller, victim: Caller, session: MakeAgent, agent: MakeAgent
 ) -> None:
@@ -316,7 +316,7 @@ async def test_21_22_23_wake_ups_tell_their_own_watcher_only_that_there_is_news(
     await alice.refuses("PS010", "changes(pgstate.cursor(), array['hid/**'])")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_24_somebody_elses_cursor_delivers_what_one_may_read_oneself(mallory: Caller, victim: Caller) -> None:
     start = await victim("cursor")
     await victim.rows("put_many", ["hid/1", "a/b/1", "hid/2", "hid/3"], [1] * 4)
@@ -337,7 +337,7 @@ async def test_24_somebody_elses_cursor_delivers_what_one_may_read_oneself(mallo
         await mallory.refuses("PS007", f"claim('a/b/1', {lease})", f"claim_next('a/b/*', {lease})")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_29_two_agents_interleaved_on_one_connection_of_a_gateway(
     victim: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent
 ) -> None:
@@ -403,7 +403,7 @@ async def _in_savepoint(caller: Caller, inside: bool) -> None:
         await caller("put", "alice/x", "late", agent="alice")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_22_a_registration_kept_locked_does_not_outlast_a_revocation(root: Caller, agent: MakeAgent) -> None:
     """Revoking passes locked registrations by, so that nobody holds up their own; who is woken is decided by the rights
     of the moment, by a lone write of a client too."""

@@ -62,8 +62,22 @@ def _statement(function: Function, call: str) -> str:
     return f"call {call}" if function.procedure else f"select * from {call}"
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_02_hidden_and_missing_give_the_same_answer(mallory: Caller) -> None:
+    await _answer_alike(mallory)
+
+
+async def test_02_what_is_denied_within_a_grant_is_hidden_alike(victim: Caller, attacker: MakeAgent) -> None:
+    caller = await attacker("mallory", "read **", "write **")
+    for subtree in ("hid/**", "hie/**"):
+        for right in ("read", "write"):
+            await victim("deny_access", "mallory", subtree, right)
+    await victim("put", "rw/mine", 1)
+    assert (await caller("claim", "rw/mine", seconds(6000)))["token"] == TOKEN
+    await _answer_alike(caller)
+
+
+async def _answer_alike(mallory: Caller) -> None:
     seen, told = set(), []
     for function in await functions_for_agents(mallory):
         for argument, besides, call in function.calls():

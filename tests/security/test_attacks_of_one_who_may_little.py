@@ -40,7 +40,7 @@ def test_all_thirty_are_here() -> None:
     assert found | {4} == set(range(1, 31))
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_05_bisecting_with_explain_recovers_nothing(mallory: Caller, victim: Caller, session: MakeAgent) -> None:
     """Of tables nothing is estimated, and what is estimated of functions does not depend on what they are asked."""
     await victim.rows("put_many", [f"hid/{n:04}" for n in range(1000)], ["v"] * 1000)
@@ -59,7 +59,7 @@ async def test_05_bisecting_with_explain_recovers_nothing(mallory: Caller, victi
     assert len({re.sub(r'"(Function Call|Filter|Output)": .*', "", plan) for plan in plans}) == 1
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_06_filters_that_fail_are_run_on_visible_rows_only(mallory: Caller, victim: Caller) -> None:
     """What a predicate divides or casts by it has been given: a failure would tell of a hidden row."""
     for call in (
@@ -85,7 +85,7 @@ async def test_06_filters_that_fail_are_run_on_visible_rows_only(mallory: Caller
         assert {r["key"] for r in await mallory.rows("search", filter=json.loads(filter))} <= {"rw/mine"}
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_11_no_setting_makes_it_somebody_else(mallory: Caller, victim: Caller, agent: MakeAgent) -> None:
     """Every setting that any function of the schema reads, and those that a function might be thought to read."""
     await agent("alice", "read hid/**", "write hid/**")
@@ -119,7 +119,7 @@ async def test_11_no_setting_makes_it_somebody_else(mallory: Caller, victim: Cal
             await mallory("get", SECRET, agent=named)
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_11_a_forged_identity_does_not_hide_a_restore(
     mallory: Caller, victim: Caller, session: MakeAgent
 ) -> None:
@@ -140,7 +140,7 @@ async def test_11_a_forged_identity_does_not_hide_a_restore(
         assert await inside.fetchval("select epoch from pgstate.version order by seq desc limit 1") == epoch
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_12_writer_login_and_time_are_the_servers(mallory: Caller, victim: Caller, clock: Clock) -> None:
     login = await mallory.fetchval("select session_user::text")
     await mallory.execute("set timezone = 'Pacific/Kiritimati'")
@@ -175,7 +175,7 @@ async def test_12_writer_login_and_time_are_the_servers(mallory: Caller, victim:
         assert "writer" not in names or function.name in {"rollback"}, function.name
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_14_nobody_grants_to_oneself(
     mallory: Caller, victim: Caller, agent: MakeAgent, login_name: object
 ) -> None:
@@ -210,7 +210,7 @@ async def test_14_nobody_grants_to_oneself(
     assert await victim.fetchval("select count(*) from pg_roles where rolname = 'eve'") == 0
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_25_nobody_goes_on_with_anothers_claim(
     mallory: Caller, victim: Caller, agent: MakeAgent, clock: Clock
 ) -> None:
@@ -246,7 +246,7 @@ async def test_25_nobody_goes_on_with_anothers_claim(
     assert {v["writer"] for v in await victim.rows("history", "hid/task")} == {"admin"}
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_27_a_write_held_open_stops_writers_of_its_key_only(
     mallory: Caller, victim: Caller, agent: MakeAgent
 ) -> None:
@@ -278,7 +278,7 @@ async def test_27_a_write_held_open_stops_writers_of_its_key_only(
     await holding.rollback()
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_28_too_much_is_refused_and_others_go_on(mallory: Caller, victim: Caller, database: Database) -> None:
     """A connection too many and a value too large. What remains possible with arbitrary SQL, and what to set outside, is in the
     README: pgstate cannot stop a session that computes or holds a transaction open."""
@@ -312,7 +312,7 @@ async def test_28_too_much_is_refused_and_others_go_on(mallory: Caller, victim: 
     assert (await victim("put", SECRET, 2))["status"] == "ok"
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_28_waiting_for_a_hidden_writer_is_not_possible(mallory: Caller, victim: Caller) -> None:
     """Whoever is denied has waited for nobody: else a lock would tell that somebody writes there."""
     holding = victim.transaction()
@@ -327,7 +327,7 @@ async def test_28_waiting_for_a_hidden_writer_is_not_possible(mallory: Caller, v
     await holding.rollback()
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_30_a_schema_holds_and_its_refusal_tells_no_other_value(mallory: Caller, victim: Caller) -> None:
     await victim("set_policy", "rw/**", schema={"type": "object", "required": ["n"]})
     for call in ("put('rw/mine', '\"s3cr3t\"')", "put('rw/new', '{}')", "merge('rw/mine', '[]', 'replace')"):
@@ -337,7 +337,7 @@ async def test_30_a_schema_holds_and_its_refusal_tells_no_other_value(mallory: C
     assert await mallory.rows("history", "rw/new") == []
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_27_waiters_are_seen_without_their_keys(mallory: Caller, victim: Caller, session: MakeAgent) -> None:
     holding = mallory.transaction()
     await holding.start()
@@ -350,7 +350,7 @@ async def test_27_waiters_are_seen_without_their_keys(mallory: Caller, victim: C
     await waiting
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_30_a_secret_is_refused_and_nowhere_said(mallory: Caller, victim: Caller) -> None:
     token = "ghp_" + "A1b2C3d4E5f6G7h8I9j0"[:18] * 2
     before = len(await mallory.rows("history", "rw/mine"))
@@ -365,7 +365,7 @@ async def test_30_a_secret_is_refused_and_nowhere_said(mallory: Caller, victim: 
     assert await mallory.rows("history", "rw/new") == []
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_09_28_a_quota_is_one_s_own_and_denials_use_none_of_it(mallory: Caller, victim: Caller) -> None:
     await victim("set_quota", "mallory", writes_per_minute=3)
     for _ in range(5):

@@ -48,7 +48,7 @@ async def _all_of(caller: Caller, key: str) -> str:
     return str(found)
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_fork_does_not_reach_what_its_source_got_later(mallory: Caller) -> None:
     """By the hash of a text that is guessed: neither read, nor told whether it is there."""
     there, nowhere = _hash("json", SECRET), _hash("json", b'"nowhere"')
@@ -77,7 +77,7 @@ async def test_a_fork_does_not_reach_what_its_source_got_later(mallory: Caller) 
     assert answers[there] == answers[nowhere]
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_what_waits_under_a_key_does_not_come_to_life_with_a_fork(mallory: Caller) -> None:
     """A save that was never complete leaves pages; the thread that is forked into their place has another's chunks under it."""
     page = _hash("json", SECRET) * 2
@@ -90,7 +90,7 @@ async def test_what_waits_under_a_key_does_not_come_to_life_with_a_fork(mallory:
     assert "s3cr3t" not in await _all_of(mallory, "rw/new")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_writes_and_counts_tell_nothing_of_the_source(mallory: Caller, root: Caller) -> None:
     before = [dict(row) for row in await mallory.rows("threads")]
     await root("save_checkpoint", "src/t", ["b"], ["json"], [b"2"], id="c3")
@@ -103,7 +103,7 @@ async def test_writes_and_counts_tell_nothing_of_the_source(mallory: Caller, roo
         assert (await mallory("delete_runs", [run_id]))["removed"] == 0
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_other_peoples_run_ids_and_names_are_not_found(root: Caller, attacker: MakeAgent) -> None:
     await root("save_checkpoint", "hid/t", ["a"], ["json"], [SECRET], id="c1", metadata={"run_id": "r1"})
     await root("start_run", "hid/r", None, "flow", "json", SECRET)

@@ -21,7 +21,7 @@ async def _statistics(caller: Caller, *relations: str) -> int:
     )
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_dead_letters_go_where_their_policy_may_say(root: Caller, agent: MakeAgent) -> None:
     """They are written with the rights of the worker, who may write in places of its own."""
     mallory = await agent("mallory", "read q/**", "write q/**", "admin q/**", "write w/**")
@@ -40,7 +40,7 @@ async def test_dead_letters_go_where_their_policy_may_say(root: Caller, agent: M
     assert (await worker("get", "private/settings"))["value"] == "mine"
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_policies_do_not_name_dead_letters_that_the_caller_does_not_reach(root: Caller, agent: MakeAgent) -> None:
     await root("set_policy", "a/**", max_attempts=1, dead_letter="hid/s3cr3t-name")
     for rights, expected in (((), None), (("read hid/s3cr3t-name/x",), "hid/s3cr3t-name")):
@@ -52,7 +52,7 @@ async def test_policies_do_not_name_dead_letters_that_the_caller_does_not_reach(
         assert (settings["max_attempts"], settings["dead_letter"]) == (1, expected)
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_who_administers_a_part_does_not_lock_the_history(root: Caller, agent: MakeAgent) -> None:
     """What makes and removes the trigger of search keeps everybody from writing until its transaction ends."""
     mallory = await agent("mallory", "read q/**", "write q/**", "admin q/**")
@@ -75,7 +75,7 @@ async def test_who_administers_a_part_does_not_lock_the_history(root: Caller, ag
     assert not await root.fetchval(trigger)
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_lane_that_is_kept_locked_holds_up_no_other(
     root: Caller, agent: MakeAgent, session: MakeAgent, clock: Clock
 ) -> None:
@@ -120,7 +120,7 @@ async def test_hidden_work_does_not_show_in_the_callers_statistics(root: Caller,
     assert looks[0] == looks[1]
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_filters_do_not_grow_beyond_measure(agent: MakeAgent) -> None:
     """Each $not has its predicate twice."""
     mallory = await agent("mallory", "read q/**")

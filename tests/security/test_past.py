@@ -28,7 +28,7 @@ async def mallory(victim: Caller, agent: MakeAgent) -> Caller:
     return await agent("mallory", "read a/b/**", "write a/b/**", "read ro/**", "write wo/**")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_hidden_and_missing_are_denied_alike(mallory: Caller, clock: Clock) -> None:
     at = f"at => '{(await tick(mallory, clock)).isoformat()}'"
     cursor = f"cursor => '{await mallory('cursor')}'"
@@ -59,7 +59,7 @@ async def test_hidden_and_missing_are_denied_alike(mallory: Caller, clock: Clock
     await mallory.refuses("PS010", f"get_as_of('{SECRET}', 1)", f"rollback('{SECRET}', 1)")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_what_is_told_is_granted(mallory: Caller, victim: Caller, clock: Clock) -> None:
     at = await tick(mallory, clock)
     cursor = await mallory("cursor")
@@ -76,7 +76,7 @@ async def test_what_is_told_is_granted(mallory: Caller, victim: Caller, clock: C
     assert (version["writer"], version["via"]) == ("mallory", await mallory.fetchval("select session_user::text"))
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_tampered_states(mallory: Caller, victim: Caller) -> None:
     cursor = await mallory("cursor")
     await victim("put", "a/b/1", 2)
@@ -112,7 +112,7 @@ async def test_tampered_states(mallory: Caller, victim: Caller) -> None:
         await mallory.refuses("PS010", f"get_as_of('{SECRET}', cursor => '{token}')")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_points_are_nobodys_to_make(mallory: Caller, database: Database) -> None:
     for call in ("_record_point()", "_point_at(now())", "_last_seen(1, '3:3:')", "_moment(null, null, now())"):
         with refused("42501"):
@@ -181,7 +181,7 @@ async def test_a_gateway_reads_the_past_of_one_agent_only(root: Caller, gateway:
     assert (await root("get", "b/1"))["value"] == 20
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_function_that_forgets_every_check_is_still_bound(mallory: Caller, database: Database) -> None:
     database.sql(_WRONG)
     moment = "1, '3:9000000000:', null, null, null"

@@ -49,7 +49,7 @@ async def cost(caller: Caller, call: str) -> tuple[Any, ...]:
     return tuple(plan[name] for name in ("Shared Hit Blocks", "Shared Read Blocks", "Actual Rows"))
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_hidden_and_missing_are_denied_alike(mallory: Caller, victim: Caller, session: MakeAgent) -> None:
     for rules in ((), ("**",)):
         await indexed(victim, session, *rules)
@@ -75,7 +75,7 @@ async def test_hidden_and_missing_are_denied_alike(mallory: Caller, victim: Call
         assert await mallory.rows("search", "", "zebra") == []
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 @pytest.mark.parametrize("rules", [(), ("**",), ("a/**", "hid/**"), ("a/b/**", "a/**")], ids=str)
 async def test_cost_and_rank_do_not_tell_of_hidden_words(
     mallory: Caller, victim: Caller, session: MakeAgent, rules: tuple[str, ...]
@@ -100,7 +100,7 @@ async def test_cost_and_rank_do_not_tell_of_hidden_words(
         assert await mallory.rows(call.partition("(")[0], "", "common owl", limit=1000) == rows
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 @pytest.mark.usefixtures("pgvector")
 async def test_cost_does_not_tell_of_hidden_vectors(mallory: Caller, victim: Caller) -> None:
     await victim("create_vectors", "v", 2, "toy", "l2")
@@ -123,7 +123,7 @@ async def test_cost_does_not_tell_of_hidden_vectors(mallory: Caller, victim: Cal
     assert await mallory.rows("unembedded", "") == []
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_what_is_inside_is_not_for_agents(mallory: Caller, victim: Caller, database: Database) -> None:
     await victim("set_search", "**")
     for call in (
@@ -147,7 +147,7 @@ async def test_what_is_inside_is_not_for_agents(mallory: Caller, victim: Caller,
     assert {row[0] for row in await mallory.fetch("select pgstate.wrong()")} == {f"a/b/{n}" for n in range(5)}
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_reader_searches_what_it_may_read(victim: Caller, session: MakeAgent, login_name: Any) -> None:
     login = login_name("ana")
     await victim("create_reader", login, "a/b/**")
@@ -162,7 +162,7 @@ async def test_a_reader_searches_what_it_may_read(victim: Caller, session: MakeA
     assert [row["key"] for row in rows] == ["a/b/3", "a/b/4"]
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_gateway_names_who_searches(victim: Caller, mallory: Caller, gateway: MakeAgent) -> None:
     both = await gateway("mallory")
     await both.refuses(

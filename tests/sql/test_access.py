@@ -31,7 +31,7 @@ async def _outcome(caller: Caller, call: str) -> Any:
         return _says(error)
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_login_is_its_agent(root: Caller, agent: MakeAgent) -> None:
     alice = await agent("alice")
     assert (await root("me"), await alice("me"), await alice("me", "alice")) == ("admin", "alice", "alice")
@@ -43,7 +43,7 @@ async def test_a_login_is_its_agent(root: Caller, agent: MakeAgent) -> None:
     assert (version["writer"], version["via"]) == ("alice", info["login"])
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_no_setting_makes_an_agent_somebody_else(root: Caller, agent: MakeAgent) -> None:
     await agent("bob", "read **", "write **")
     alice = await agent("alice", "read a/**", "write a/**")
@@ -61,7 +61,7 @@ async def test_no_setting_makes_an_agent_somebody_else(root: Caller, agent: Make
     assert (await root("info"))["epoch"] == 1
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_login_that_is_not_registered_is_nobody(
     root: Caller, session: MakeAgent, login_name: Callable[[str], str]
 ) -> None:
@@ -86,7 +86,7 @@ async def test_a_login_that_is_not_registered_is_nobody(
     await (await session(stranger)).refuses("42501", "me()", "get('k')", "list()")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_gateway_acts_for_delegated_agents_only(root: Caller, agent: MakeAgent, gateway: MakeAgent) -> None:
     for name in ("alice", "bob", "carol"):
         await agent(name)
@@ -125,7 +125,7 @@ async def test_a_gateway_acts_for_delegated_agents_only(root: Caller, agent: Mak
     )  # fmt: skip
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_the_agent_of_one_call_never_carries_over(root: Caller, agent: MakeAgent, gateway: MakeAgent) -> None:
     await agent("alice", "read a/**", "write a/**")
     await agent("bob", "read b/**", "write b/**")
@@ -173,7 +173,7 @@ async def test_the_agent_of_one_call_never_carries_over(root: Caller, agent: Mak
         )
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_who_installed_may_act_for_anybody(root: Caller, agent: MakeAgent) -> None:
     alice = await agent("alice", "read a/**")
     await root("put", "a/x", 1)
@@ -187,7 +187,7 @@ async def test_who_installed_may_act_for_anybody(root: Caller, agent: MakeAgent)
     assert await alice("me") == "alice"
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_grant_covers_its_subtree_and_nothing_beside_it(root: Caller, agent: MakeAgent) -> None:
     alice = await agent("alice", "read a/b/**", "read one", "read team/{agent}/**", "read x/{agent}")
     inside = ["a/b", "a/b/c", "a/b/c/d", "memory/alice", "memory/alice/x", "one", "team/alice/1", "x/alice"]
@@ -227,7 +227,7 @@ async def test_a_grant_covers_its_subtree_and_nothing_beside_it(root: Caller, ag
     )  # fmt: skip
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_revoking_takes_back_exactly_what_was_granted(root: Caller, agent: MakeAgent) -> None:
     alice = await agent("alice", "read a/**", "read a/b/**", "write a/**")
     await root.rows("put_many", ["a/x", "a/b/x"], [1, 1])
@@ -250,7 +250,7 @@ async def test_revoking_takes_back_exactly_what_was_granted(root: Caller, agent:
     assert (await alice("get", "a/x"))["status"] == "ok"
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_admin_holds_inside_its_subtree_only(root: Caller, agent: MakeAgent, login_name: Any) -> None:
     boss = await agent("boss", "admin team/**")
     carol = await agent("carol", "read other/x")
@@ -317,7 +317,7 @@ async def test_creating_an_agent_needs_admin_and_leaves_nothing_when_refused(
 _KEYS = ("hid/there", "hid/claimed", "hid/gone", "hid/never")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_denial_is_the_same_whatever_is_there(root: Caller, agent: MakeAgent) -> None:
     alice = await agent("alice", "read ro/**", "write wo/**")
     for prefix in ("hid", "ro", "wo"):
@@ -363,7 +363,7 @@ async def test_a_denial_is_the_same_whatever_is_there(root: Caller, agent: MakeA
         assert len(set(outcomes)) == 1, (call, outcomes)
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_who_may_only_write_learns_no_version(root: Caller, agent: MakeAgent) -> None:
     blind = await agent("blind", "write a/**")
     await root.rows("put_many", ["a/x", "a/y"], [1, 1])
@@ -389,7 +389,7 @@ async def test_who_may_only_write_learns_no_version(root: Caller, agent: MakeAge
     assert await blind.rows("list") == []
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_refused_row_does_not_tell_whether_somebody_watches(root: Caller, agent: MakeAgent) -> None:
     alice = await agent("alice", "read a/**", "write a/**")
     await root("put", "b/x", 1)
@@ -406,7 +406,7 @@ async def test_a_refused_row_does_not_tell_whether_somebody_watches(root: Caller
     assert any(await told("a/x", "b/x"))
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_reader_selects_what_its_pattern_covers(
     root: Caller, session: MakeAgent, database: Database, login_name: Callable[[str], str]
 ) -> None:
@@ -460,7 +460,7 @@ async def _left(root: Caller, name: str) -> dict[str, int]:
 _COUNT = "select count(*) from pgstate.{table} t join pgstate.agent a on a.id = t.{column} where a.name = $1"
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_dropped_agent_is_nobody_and_its_history_stays(
     root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent, database: Database
 ) -> None:
@@ -508,7 +508,7 @@ async def test_a_dropped_agent_is_nobody_and_its_history_stays(
     await alice.refuses("PS010", "get('memory/alice/secret')", "get('t/1')")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_what_a_dropped_agent_claims_yet_is_given_back_when_asked_again(root: Caller, agent: MakeAgent) -> None:
     alice = await agent("alice", "read t/**", "write t/**")
     await root.rows("put_many", [f"t/{n}" for n in range(1, 5)], [1] * 4)
@@ -532,7 +532,7 @@ async def test_what_a_dropped_agent_claims_yet_is_given_back_when_asked_again(ro
     await root.refuses("PS007", "drop_agent('alise')")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_the_name_of_a_dropped_agent_is_not_given_away_by_mistake(
     root: Caller, agent: MakeAgent, session: MakeAgent, login_name: Callable[[str], str]
 ) -> None:
@@ -562,7 +562,7 @@ async def test_the_name_of_a_dropped_agent_is_not_given_away_by_mistake(
     assert [g["subtree"] for g in await root.rows("grants") if g["agent"] == reader] == ["t/1"]
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_an_agent_moves_to_another_login(
     root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent, login_name: Callable[[str], str]
 ) -> None:
@@ -605,7 +605,7 @@ async def test_an_agent_moves_to_another_login(
     assert await alice("me") == "bob"
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_a_gateway_goes_and_its_agents_stay(
     root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent, database: Database
 ) -> None:
@@ -633,7 +633,7 @@ async def test_a_gateway_goes_and_its_agents_stay(
     await one.refuses("PS010", "me('alice')")
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 async def test_only_an_administrator_removes_and_moves(
     root: Caller, agent: MakeAgent, login_name: Callable[[str], str]
 ) -> None:

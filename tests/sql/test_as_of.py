@@ -90,7 +90,7 @@ async def test_the_states_at_cursors(root: Caller) -> None:
         assert (row["status"], row["value"]) == ("missing" if value is None else "ok", value)
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.parametrize("writes", [1, 7, 8, 9, 10, 40, 300])
 async def test_every_version_is_found(root: Caller, writes: int) -> None:
     """Near the newest, in the middle and at the ends, in a key written regularly and in one written all at once."""
@@ -111,7 +111,7 @@ async def test_every_version_is_found(root: Caller, writes: int) -> None:
         assert state == ([("k", version)] if version else [])
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_past_state_stays_what_it_was(root: Caller, session: MakeAgent, clock: Clock, seed: int) -> None:
     """What was listed, with transactions under way and rolled back, is listed again as of its cursor and its time."""

@@ -18,7 +18,7 @@ async def _worker(agent: MakeAgent, name: str) -> Caller:
     return await agent(name, "read t/**", "write t/**")
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.parametrize("pattern", ["t/*", "t/**", "t/?", "**/?"])
 async def test_the_highest_priority_then_the_oldest_comes_first(root: Caller, pattern: str) -> None:
     for key, priority in (("t/c", None), ("t/a", None), ("t/b", 5), ("t/d", -1), ("t/e", 5)):

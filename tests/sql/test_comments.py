@@ -28,7 +28,7 @@ order by 1
 """
 
 
-@pytest.mark.core
+@pytest.mark.every_version
 def test_everything_says_what_it_is(database: Database) -> None:
     assert [name for (name,) in database.sql(UNTOLD)] == []
     database.sql("create view pgstate.mute as select 1 as one; create function pgstate.mute() returns int return 1")

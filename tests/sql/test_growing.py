@@ -60,13 +60,14 @@ select pgstate._fold(%(start)s::text::jsonb, %(reducers)s, %(operands)s::text[]:
     ids=["lists", "messages", "objects"],
 )
 def test_folding_is_reducing_one_by_one(
-    database: Database, start: st.SearchStrategy[Any], reducers: tuple[str, ...]
+    database: Database, start: st.SearchStrategy[Any], reducers: tuple[str, ...], at_length: bool
 ) -> None:
+    examples = 200 if at_length else 60
     step = st.sampled_from(reducers).flatmap(lambda reducer: st.tuples(st.just(reducer), _operands(reducer)))
 
     with psycopg.connect(database.dsn(SUPERUSER), autocommit=True) as connection:
 
-        @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+        @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
         @given(first=start, steps=st.lists(step, min_size=1, max_size=8))
         def same(first: Any, steps: list[tuple[str, Any]]) -> None:
             row = connection.execute(
@@ -99,7 +100,7 @@ def _after(reducer: str, number: int) -> Any:
     return [*_start(reducer), *({"id": f"m{n}", "text": n} for n in range(number))]
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.parametrize("reducer", GROWING)
 async def test_every_reader_sees_the_value(
     root: Caller, session: MakeAgent, database: Database, login_name: Any, reducer: str

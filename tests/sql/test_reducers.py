@@ -126,7 +126,7 @@ CASES: dict[str, list[tuple[Any, Any, Any]]] = {
 }
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.parametrize("reducer", CASES)
 async def test_a_reducer_does_what_it_always_did(root: Caller, reducer: str) -> None:
     for number, (current, operand, result) in enumerate(CASES[reducer]):

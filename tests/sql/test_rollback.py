@@ -85,7 +85,7 @@ async def test_a_subtree_to_a_cursor_and_to_a_time(root: Caller, clock: Clock) -
     assert len(await rollback(root, "", cursor=await root("cursor"))) == 0
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.parametrize("seed", range(3))
 async def test_any_state_comes_back(root: Caller, seed: int) -> None:
     random_ = random.Random(seed)

@@ -68,7 +68,7 @@ PATTERNS = [
 ]
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.parametrize(
     "rules",
     [[], ["memory/**"], ["**"], ["memory/**", "memory/bob/**"], ["memory/alice/1"], ["memory/bob/deep/**", "other/1"]],
@@ -107,7 +107,7 @@ async def test_best_first_then_by_key(birds: Caller) -> None:
         assert all(row["text_rank"] == pytest.approx(row["score"]) and row["distance"] is None for row in rows)
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.parametrize("limit", [1, 2, 5, 7])
 @pytest.mark.parametrize("query", ["owl", None])
 async def test_pages_neither_repeat_nor_end_early(root: Caller, query: str | None, limit: int) -> None:

@@ -70,7 +70,7 @@ async def test_without_pgvector_everything_else_works(root: Caller) -> None:
     await root.refuses("PS007", "search('k/**', vector => '{1,0}')", "set_search('k/**', vectors => 'v')")
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.usefixtures("pgvector")
 @pytest.mark.parametrize("schema", ["public", "ext", "Hid den"])
 async def test_pgvector_in_any_schema(root: Caller, inside: Caller, schema: str) -> None:
@@ -113,7 +113,7 @@ async def test_the_index_comes_back_after_the_extension(root: Caller, inside: Ca
     )
 
 
-@pytest.mark.core
+@pytest.mark.core("every case")
 @pytest.mark.usefixtures("pgvector")
 @pytest.mark.parametrize("distance", ["cosine", "l2", "inner_product"])
 @pytest.mark.parametrize("dims", [3, 2001, 4001])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import pickle
@@ -14,7 +15,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from _secrets import SECRETS
-from pgstate import _guard, errors
+from pgstate import _guard, errors, labels
 from pgstate._codec import JSON, decode, encode
 from pgstate._guard import Guard
 from pgstate._msgpack import exchanged
@@ -160,3 +161,47 @@ def test_logs_are_cleaned(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_mode_has_a_name() -> None:
     with pytest.raises(errors.InvalidArgument):
         Guard("loud")
+
+
+def test_of_credentials_that_contain_each_other_nothing_is_left(resolved: dict[str, str]) -> None:
+    _guard.remember("hunter2", "$CRED{short}")
+    _guard.remember("hunter2-prod", "$CRED{long}")
+    assert _guard.scrub("hunter2-prod hunter2") == "$CRED{long} $CRED{short}"
+
+
+def test_others_may_resolve_while_a_text_is_cleaned(resolved: dict[str, str]) -> None:
+    class Meanwhile(str):
+        def replace(self, *arguments: Any) -> str:
+            _guard.remember("another", "$CRED{b}")
+            return Meanwhile(str.replace(self, *arguments))
+
+    _guard.remember("credential", "$CRED{a}")
+    assert _guard.scrub(Meanwhile("my credential")) == "my $CRED{a}"
+
+
+@pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
+def test_raw_bytes_hide_nothing(secret: str) -> None:
+    for before in (b"\xff", b"\x80\x04\x95]", b"9", b"\x00"):
+        for type_ in ("bytes", "bytearray", "pickle"):
+            with pytest.raises(errors.SecretRefused):
+                Guard().typed(type_, before + secret.encode() + b"\xff")
+    harmless = b"\x89PNG hf_short \xff"
+    assert Guard().typed("bytes", harmless) == harmless
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [
+        "-----BEGIN PRIVATE KEY-----Ab: x", "-----BEGIN ", "PRIVATE KEY", "eyJ", "eyJaaaaaaaa.", "\\neyJaaaaaaaa.eyJ", "KIA ",
+        "sk-", "sk-ant-", "://", "://a:", "do not tell ", "ignore all ", "<system ",
+    ],
+)  # fmt: skip
+def test_texts_that_only_begin_like_secrets_take_no_hours(begins: str) -> None:
+    """What is searched to its end from each of many beginnings takes the square of its length."""
+    text = begins * (1_000_000 // len(begins))
+    said = Guard().text(text)
+    assert said == text or "[redacted:" in said
+    assert Guard("off").typed("pickle", text.encode()) == text.encode()
+    with contextlib.suppress(errors.SecretRefused):
+        assert Guard().typed("pickle", text.encode()) == text.encode()
+    assert isinstance(labels(text), list)

@@ -13,7 +13,7 @@ NAMES = [
     "UNSET", "AccessDenied", "AccessReason", "Agent", "AuditCheck", "AuditRecord", "BoundState", "Change", "ChangePage", "Channel", "Checkpoint",
     "CheckpointConflict", "CheckpointInfo", "CheckpointMissing", "Claim", "ClaimHeld", "Context", "CredentialGrant", "CursorExpired", "Effective",
     "Embedding", "Entry", "Failed", "FieldChange", "ForcedRelease", "Found", "FoundPage", "Grant", "Group", "HardenStep", "HeldClaim", "Info",
-    "LeaseLost", "Lock", "Maintained", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting", "Quota", "QuotaExceeded", "Result", "Retry",
+    "LeaseLost", "Lock", "Maintained", "OpenTransaction", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting", "Quarantined", "Quota", "QuotaExceeded", "RekeyProgress", "Rekeyed", "Result", "Retry",
     "RolledBack", "Run", "RunCancelled", "RunEnded", "RunHeld", "RunInfo", "RunMissing", "RunTimeout", "Runs", "SearchRule", "SecretRefused",
     "SignalTimeout", "StaleToken", "State", "Stats", "StepFailed", "StepInfo", "StepMismatch", "Task", "TaskState", "Thread", "ThreadInfo",
     "TypedState", "TypedWatch", "Unembedded", "VectorIndex", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run",
@@ -25,9 +25,7 @@ METHODS = [
     "delegate", "delete", "delete_many", "delete_runs", "deny_access", "disallow_credential", "drop_agent", "drop_gateway", "drop_group",
     "drop_policy", "drop_reducer", "drop_search", "drop_vectors", "effective", "embed", "endorse", "explain_access", "explain_policy", "fail", "get", "get_many",
     "grant_access", "grants", "groups", "harden", "history", "info", "issue_ticket", "leader", "list", "lock", "maintain", "me", "merge",
-    "merge_many", "namespace", "namespaces", "policies", "put", "put_embedded", "put_many", "quotas", "register_reducer", "release",
-    "remove_from_group", "renew", "require_tickets", "resolve", "revoke_access", "rollback", "rotate_ticket_keys", "run", "runs", "search",
-    "searches", "semaphore", "set_audit", "set_audit_chain", "set_login", "set_policy", "set_quota", "set_search", "set_trust", "set_vectors", "stats", "tasks",
+    "merge_many", "namespace", "namespaces", "policies", "put", "put_embedded", "put_many", "quarantine", "quotas", "register_reducer", "rekey", "release", "remove_from_group", "renew", "require_tickets", "resolve", "resume_agent", "revoke_access", "rollback", "rotate_ticket_keys", "run", "runs", "search", "searches", "semaphore", "set_audit", "set_audit_chain", "set_login", "set_policy", "set_quota", "set_search", "set_trust", "set_vectors", "stats", "suspend_agent", "tasks",
     "thread", "threads", "touch", "typed", "undelegate", "unembedded", "update", "vectors", "verify_audit", "watch", "with_timeout", "work",
 ]  # fmt: skip
 TYPED = {

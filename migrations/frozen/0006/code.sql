@@ -124,6 +124,29 @@ end
 $$;
 comment on function pgstate._deny() is 'Internal: raises PS010.';
 
+-- functions/access/_check_rights_seen.sql
+-- Under REPEATABLE READ the snapshot may be older than a revocation, and whoever is to write nothing more could go on for as
+-- long as its transaction does: 40001 if anything that says what the actor may do has changed since. The locks that tell are
+-- given back at once, and not waited for: nobody holds up its own end.
+create function pgstate._check_rights_seen(p_agent_id int) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if current_setting('transaction_read_only') = 'on' then
+    return;
+  end if;
+  begin
+    perform from pgstate.login l where l.login = session_user::text for share skip locked;
+    perform from pgstate.reach r where r.agent_id = p_agent_id for share skip locked;
+    perform from pgstate.delegation d where d.login = session_user::text and d.agent_id = p_agent_id for share skip locked;
+    raise exception using errcode = 'PS998';
+  exception when sqlstate 'PS998' then
+    null;
+  end;
+end
+$$;
+comment on function pgstate._check_rights_seen(int) is 'Internal: 40001 if the transaction''s snapshot does not show the actor''s rights as they are.';
+
 -- functions/access/_enter.sql
 -- Start of every function: who acts, and what they reach, or for one key whether they may read and write it. Raises PS010
 -- for nobody. The call's agent goes into a transaction-local setting, because policies must see it; every function sets it
@@ -269,7 +292,11 @@ begin
     end if;
   end if;
   -- the setting saves a look at the control file, and a restore in place is seen without it: whoever sets it cannot hide that
-  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off') is not true then
+  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off'
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_rights_seen(v_actor.id);
+    end if;
     perform pgstate._settle_identity();
     select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
     if current_setting('synchronous_commit') = 'off' then
@@ -750,7 +777,7 @@ as $$
 begin
   return array[
     ['role_tokens', '(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:'],
-    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]* (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
+    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]{0,100} (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
     ['invisible_characters', '[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]']
   ];
 end
@@ -780,7 +807,7 @@ begin
     ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})'],
     ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}'],
     ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})'],
-    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: [^\\"\n\r]*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?'],
+    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?'],
     ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}'],
     ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@']
   ];
@@ -864,6 +891,20 @@ end
 $$;
 comment on function pgstate._guarded(pgstate._actor, text, text) is 'Internal: a text without secrets, unless the guard of its key is off.';
 
+-- functions/guards/_secret_in.sql
+-- For names, which are refused and never redacted: wherever the guard is on.
+create function pgstate._secret_in(p_actor pgstate._actor, p_key text, p_text text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if (' ' || p_text) ~ pgstate._secret_hint() and pgstate._guard_of(p_actor, p_key) <> 'off' then
+    return pgstate._secret_rule(p_text);
+  end if;
+  return null;
+end
+$$;
+comment on function pgstate._secret_in(pgstate._actor, text, text) is 'Internal: the rule by which a name holds a secret, or null; null too where the guard is off.';
+
 -- functions/guards/_guarded_data.sql
 -- Of what comes as bytes the database reads JSON and messages of errors. In escapes, which never fail and can be taken back:
 -- a secret is ASCII. p_refuse: by a policy that refuses; else, for results, which would be lost, redacted there too. PS009.
@@ -926,7 +967,7 @@ begin
     perform pgstate._deny();
   end if;
   perform pgstate._audit(p_actor, 'credential', null,
-                         jsonb_build_object('name', left(p_name, 128), 'purpose', left(p_purpose, 128)));
+                         jsonb_build_object('name', pgstate._audit_text(p_name, 128), 'purpose', pgstate._audit_text(p_purpose, 128)));
 end
 $$;
 comment on function pgstate._use_credential(pgstate._actor, text, text) is 'Internal: checks that the agent may have a credential resolved, and records it.';
@@ -2140,8 +2181,9 @@ declare
   v_keys text[];
   v_threads text[];
 begin
-  -- callers' idempotency keys are kept for a week
-  delete from pgstate.op o where o.at < v_now - interval '7 days';
+  -- callers' idempotency keys are kept for a week; those that somebody removes in an open transaction are not waited for
+  delete from pgstate.op o
+   where o.ctid = any (array(select x.ctid from pgstate.op x where x.at < v_now - interval '7 days' for update skip locked));
   v_keys := array(
     select e.key from pgstate.entry e
      where e.live and e.expires_at <= v_now
@@ -3044,6 +3086,8 @@ begin
   if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
                   @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
     perform pgstate._deny();
+  elsif current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
   end if;
 end
 $$;
@@ -3354,6 +3398,10 @@ declare
   v_key pgstate.ticket_key;
   v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
 begin
+  if exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
+    raise exception using errcode = 'PS010', message = 'access denied',
+      hint = 'A gateway makes no tickets: with one that it was handed it could make itself newer ones for ever. The agent''s own login does, or an administrator''s.';
+  end if;
   -- an agent may hand one about itself to a gateway that it is delegated to
   if p_agent is distinct from p_actor.name then
     perform pgstate._check_admin(p_actor, '**');
@@ -4081,7 +4129,8 @@ begin
   elsif p_deny is null or num_nonnulls(p_ttl, p_until) = 2 or not pgstate._span_ok(p_ttl) or v_until not between pgstate._now() and '9999-12-01' then
     raise exception using errcode = 'PS007', message = 'a grant ends after ttl, which is positive and at most 100 years, or until a time to come, or never';
   end if;
-  perform pgstate._check_admin(v_actor, p_subtree);
+  -- who is denied admin somewhere no more administers all that is above: that is for those who administer everything
+  perform pgstate._check_admin(v_actor, case when p_deny and p_on and p_right = 'admin' then '**' else p_subtree end);
   v_id := pgstate._agent_id(p_agent, true);
   perform pgstate._subtree_ranges(p_subtree, p_agent);
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
@@ -5677,10 +5726,12 @@ begin
     with recursive reached (hash) as (
       select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = any (v_forks || p_id)
       union
-      select pgstate._refs(array[k.type], array[k.data])
+      select n.hash
         from reached r
         cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
-       where k.type ^@ '#'
+        -- and what takes its place: see _rekey_data()
+        cross join lateral (
+          select pgstate._refs(array[k.type], array[k.data]) where k.type ^@ '#' union all select k.moved_to where k.moved_to is not null) n (hash)
     )
     delete from pgstate.chunk c
      where c.ctid = any (array(
@@ -6483,6 +6534,347 @@ begin
 end
 $$;
 comment on function pgstate._checkpoint_state(text, text, text) is 'Internal: the channels of a checkpoint.';
+
+-- functions/encryption/_sealed_under.sql
+-- The id of the key that a payload names, of its first element where there are several. Whoever may write can write anything: no bytes
+-- make this fail. In SQL, so that it is inlined, and only the beginning is read.
+create function pgstate._sealed_under(p_type text, p_data bytea) returns bytea
+language sql immutable
+as $$
+  select case when pg_catalog.octet_length(p_data) > 2 and not p_type ^@ '+' then pg_catalog.substr(p_data, 3, pg_catalog.get_byte(pg_catalog.substr(p_data, 2, 1), 0))
+              when pg_catalog.octet_length(p_data) > 6 then pg_catalog.substr(p_data, 7, pg_catalog.get_byte(pg_catalog.substr(p_data, 6, 1), 0))
+              else '' end
+$$;
+comment on function pgstate._sealed_under(text, bytea) is 'Internal: the id of the key that a payload is sealed under.';
+
+-- views/_sealed.sql
+-- All payloads that clients may have sealed (connect(encryption=…)), wherever they are. A test compares the columns that this reads with
+-- all of type bytea that there are.
+create or replace view pgstate._sealed as
+select 'chunk'::text as part, k.ctid as place, 0 as field, k.thread_id, k.type::text as type, k.data,
+       k.moved_to is not null and exists (select from pgstate.chunk n where n.thread_id = k.thread_id and n.hash = k.moved_to) as moved
+  from pgstate.chunk k where k.type in ('sealed', '+sealed')
+union all
+select 'checkpoint', c.ctid, u.ord::int, c.thread_id, u.type, u.data, false
+  from pgstate.checkpoint c cross join lateral unnest(c.types, c.data) with ordinality u (type, data, ord) where u.type = 'sealed'
+union all
+-- LangGraph's: the form, a zero byte, and the rest
+select 'header', c.ctid, 0, c.thread_id, 'sealed', substr(c.header, 8), false
+  from pgstate.checkpoint c where substr(c.header, 1, 7) = '\x7365616c656400'::bytea
+union all
+select 'pending_write', w.ctid, 0, w.thread_id, w.type::text, w.data, false from pgstate.pending_write w where w.type = 'sealed'
+union all
+select 'input', r.ctid, 0, null, r.input_type, r.input, false from pgstate.run r where r.input_type = 'sealed' and r.input is not null
+union all
+select 'result', r.ctid, 0, null, r.result_type, r.result, false from pgstate.run r where r.result_type = 'sealed' and r.result is not null
+union all
+select 'step', s.ctid, 0, null, s.type, s.data, false from pgstate.step s where s.type = 'sealed' and s.data is not null
+union all
+select 'signal', g.ctid, 0, null, g.type, g.data, false from pgstate.signal g where g.type = 'sealed' and g.data is not null;
+comment on view pgstate._sealed is 'Internal: sealed payloads.';
+comment on column pgstate._sealed.part is 'What it is of.';
+comment on column pgstate._sealed.place is 'Where its row is.';
+comment on column pgstate._sealed.field is 'Which channel of a checkpoint.';
+comment on column pgstate._sealed.thread_id is 'The thread.';
+comment on column pgstate._sealed.type is 'sealed; with + before it, several elements of a list, each behind its length.';
+comment on column pgstate._sealed.data is 'The payload.';
+comment on column pgstate._sealed.moved is 'There is a chunk that will take its place.';
+
+-- functions/encryption/_sealed_blocks.sql
+-- Checks what a call about sealed payloads says: admin on everything, a part, and blocks of its table. Returns where these begin and end.
+create function pgstate._sealed_blocks(p_actor pgstate._actor, p_part text, p_first bigint, p_blocks int, out first tid, out "end" tid)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  if (p_part in ('chunk', 'checkpoint', 'header', 'pending_write', 'input', 'result', 'step', 'signal')) is not true
+     or (p_first between 0 and 4294967294) is not true or (p_blocks between 1 and 1000000) is not true then
+    raise exception using errcode = 'PS007', message = 'a part is one that sealed_parts() names, the first block is 0 or more, and blocks are 1 to 1000000';
+  end if;
+  first := format('(%s,0)', p_first)::tid;
+  "end" := format('(%s,0)', least(p_first + p_blocks, 4294967295))::tid;
+end
+$$;
+comment on function pgstate._sealed_blocks(pgstate._actor, text, bigint, int) is 'Internal: a range of blocks. PS007 PS010.';
+
+-- functions/encryption/_sealed_parts.sql
+create function pgstate._sealed_parts(p_actor pgstate._actor) returns setof pgstate.sealed_part
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  return query
+    select p.part, pg_relation_size(p.relation) / current_setting('block_size')::int
+      from (values ('chunk', 'pgstate.chunk'::regclass), ('checkpoint', 'pgstate.checkpoint'), ('header', 'pgstate.checkpoint'),
+                   ('pending_write', 'pgstate.pending_write'), ('input', 'pgstate.run'), ('result', 'pgstate.run'), ('signal', 'pgstate.signal'),
+                   ('step', 'pgstate.step')) p (part, relation);
+end
+$$;
+comment on function pgstate._sealed_parts(pgstate._actor) is 'Internal: where sealed payloads are. PS010.';
+
+-- functions/encryption/_sealed_keys.sql
+create function pgstate._sealed_keys(p_actor pgstate._actor, p_part text, p_first bigint, p_blocks int) returns setof pgstate.sealed_count
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_range record := pgstate._sealed_blocks(p_actor, p_part, p_first, p_blocks);
+  v_first tid := v_range.first;
+  v_end tid := v_range."end";
+begin
+  return query
+    select pgstate._sealed_under(s.type, s.data) as id, count(*)
+      from pgstate._sealed s where s.part = p_part and s.place >= v_first and s.place < v_end group by 1;
+end
+$$;
+comment on function pgstate._sealed_keys(pgstate._actor, text, bigint, int) is 'Internal: counts payloads by their keys. PS007 PS010.';
+
+-- functions/encryption/_sealed_data.sql
+create function pgstate._sealed_data(p_actor pgstate._actor, p_part text, p_first bigint, p_blocks int, p_current text, p_after text)
+returns setof pgstate.sealed_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_range record := pgstate._sealed_blocks(p_actor, p_part, p_first, p_blocks);
+  v_first tid := v_range.first;
+  v_end tid := v_range."end";
+  v_after tid;
+begin
+  if p_current is null or p_after !~ '^\([0-9]{1,10},[0-9]{1,5}\)$' then
+    raise exception using errcode = 'PS007', message = 'the current key is needed, and after_place is the place of a row that was returned';
+  end if;
+  v_after := coalesce(p_after::tid, v_first);
+  return query
+    with old as (
+      -- what is before its row: whole rows are returned
+      select s.*, coalesce(sum(octet_length(s.data)) over (order by s.place range between unbounded preceding and current row exclude group), 0) as before
+        from pgstate._sealed s
+       where s.part = p_part and s.place >= v_first and s.place < v_end and s.place > v_after and not s.moved
+         and pgstate._sealed_under(s.type, s.data) <> convert_to(p_current, 'UTF8')
+    )
+    select o.place::text, o.field, t.key::text, o.type, o.data, (select max(b.before) from old b) >= 8388608
+      from old o left join pgstate.thread t on t.id = o.thread_id
+     where o.before < 8388608 order by o.place;
+end
+$$;
+comment on function pgstate._sealed_data(pgstate._actor, text, bigint, int, text, text) is 'Internal: payloads under other keys. PS007 PS010.';
+
+-- functions/encryption/_rekey_lock.sql
+-- Locks threads as saves and _collect_thread() do, the entry first, and waits for nobody: returns those that were to be had.
+create function pgstate._rekey_lock(p_ids bigint[]) returns bigint[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_keys text[] := array(
+    select e.key from pgstate.entry e where e.key in (select t.key from pgstate.thread t where t.id = any (p_ids)) for no key update skip locked);
+begin
+  return array(
+    select t.id from pgstate.thread t
+     where t.id = any (p_ids) and (t.key is null or t.key = any (v_keys) or not exists (select from pgstate.entry e where e.key = t.key))
+       for no key update skip locked);
+end
+$$;
+comment on function pgstate._rekey_lock(bigint[]) is 'Internal: locks threads.';
+
+-- functions/encryption/_rekey_garbage.sql
+-- Has what threads, and those that they were forked from, do not need any more collected. One that has not begun is nobody's business here:
+-- its writes would go.
+create function pgstate._rekey_garbage(p_ids bigint[]) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.thread t set collect_at = least(t.collect_at, pgstate._now())
+   where t.id in (
+     select x.id from pgstate.thread x
+      where x.id in (select unnest(y.bases || y.id) from pgstate.thread y where y.id = any (p_ids)) and (x.key is null or x.begun_at is not null)
+        for no key update skip locked);
+end
+$$;
+comment on function pgstate._rekey_garbage(bigint[]) is 'Internal: marks threads for collection.';
+
+-- functions/encryption/_moved.sql
+-- The chunk that takes the place of another: null for none. In SQL, so that it is inlined.
+create function pgstate._moved(p_stores bigint[], p_hash bytea) returns bytea
+language sql stable
+as $$
+  select (select k.moved_to from pgstate.chunk k
+           where k.thread_id = any (p_stores) and k.hash = p_hash and k.moved_to is not null
+             and exists (select from pgstate.chunk n where n.thread_id = k.thread_id and n.hash = k.moved_to) limit 1)
+$$;
+comment on function pgstate._moved(bigint[], bytea) is 'Internal: the chunk that takes the place of another.';
+
+-- functions/encryption/_moved_refs.sql
+-- What a root or a page names, with chunks in the place of those that have been sealed anew; as it is, if there are none.
+create function pgstate._moved_refs(p_stores bigint[], p_type text, p_data bytea) returns bytea
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if (p_type = '@' or p_type ^@ '#') is not true or p_data = '' then
+    return p_data;
+  end if;
+  return (select string_agg(coalesce(pgstate._moved(p_stores, r.hash), r.hash), ''::bytea order by r.ord)
+            from pgstate._refs(array[p_type], array[p_data]) with ordinality r (hash, ord));
+end
+$$;
+comment on function pgstate._moved_refs(bigint[], text, bytea) is 'Internal: references to chunks, brought up to date.';
+
+-- functions/encryption/_rekey_data.sql
+-- Puts payloads that were sealed anew in the place of those that they were made of, where these are still the same. Waits for no lock:
+-- what others have locked is left for the next time. Of rows with several payloads all must fit.
+--
+-- A chunk is named by the hash of its bytes: the new one is put beside it, and the old one says which it is. _rekey_refs() brings pages and
+-- roots to the new ones, and _collect_thread() removes the old ones when nothing names them any more; until then it keeps both.
+create function pgstate._rekey_data(p_actor pgstate._actor, p_part text, p_places text[], p_fields int[], p_digests bytea[], p_data bytea[]) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_places tid[];
+  v_threads bigint[];
+  v_count bigint;
+begin
+  perform pgstate._sealed_blocks(p_actor, p_part, 0, 1);
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception using errcode = 'PS007', message = 'payloads are replaced under READ COMMITTED only';
+  elsif coalesce(array_ndims(p_places), 1) <> 1 or array_position(p_data, null) is not null
+     or (cardinality(p_places) = all (array[cardinality(p_fields), cardinality(p_digests), cardinality(p_data)])) is not true
+     or exists (select from unnest(p_places) p where (p ~ '^\([0-9]{1,10},[0-9]{1,5}\)$') is not true) then
+    raise exception using errcode = 'PS007', message = 'places are those that sealed_data() returned, and the arrays must be of equal length';
+  end if;
+  v_places := array(select distinct p::tid from unnest(p_places) p);
+  if p_part in ('chunk', 'checkpoint', 'header') then
+    v_threads := pgstate._rekey_lock(array(
+      select k.thread_id from pgstate.chunk k where p_part = 'chunk' and k.ctid = any (v_places)
+      union select c.thread_id from pgstate.checkpoint c where p_part <> 'chunk' and c.ctid = any (v_places)));
+  end if;
+  v_places := case p_part
+    when 'chunk' then array(select k.ctid from pgstate.chunk k where k.ctid = any (v_places) and k.thread_id = any (v_threads) for no key update skip locked)
+    when 'pending_write' then array(select w.ctid from pgstate.pending_write w where w.ctid = any (v_places) for no key update skip locked)
+    when 'step' then array(select s.ctid from pgstate.step s where s.ctid = any (v_places) for no key update skip locked)
+    when 'signal' then array(select g.ctid from pgstate.signal g where g.ctid = any (v_places) for no key update skip locked)
+    when 'input' then array(select r.ctid from pgstate.run r where r.ctid = any (v_places) for no key update skip locked)
+    when 'result' then array(select r.ctid from pgstate.run r where r.ctid = any (v_places) for no key update skip locked)
+    else array(select c.ctid from pgstate.checkpoint c where c.ctid = any (v_places) and c.thread_id = any (v_threads) for no key update skip locked) end;
+  -- nobody changes them now: those that are still what was sealed anew
+  v_places := array(
+    select g.place::tid
+      from unnest(p_places, p_fields, p_digests) g (place, field, digest)
+      left join (select * from pgstate._sealed x where x.part = p_part and x.place = any (v_places)) s on s.place = g.place::tid and s.field = g.field
+     group by 1 having bool_and(sha256(s.data) is not distinct from g.digest));
+
+  if p_part = 'chunk' then
+    with given as materialized (
+      select k.thread_id, k.hash as old, k.type, g.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || g.data), 1, 16) as hash
+        from unnest(p_places, p_data) g (place, data) join pgstate.chunk k on k.ctid = g.place::tid
+       where k.ctid = any (v_places)
+    ), added as (
+      -- one that was to be moved here itself stays
+      insert into pgstate.chunk as k (thread_id, hash, type, data)
+      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data from given g where g.hash <> g.old
+          on conflict on constraint chunk_pkey do update set moved_to = null where k.moved_to is not null
+    )
+    update pgstate.chunk k set moved_to = g.hash from given g where k.thread_id = g.thread_id and k.hash = g.old and g.hash <> g.old;
+    get diagnostics v_count = row_count;
+    perform pgstate._rekey_garbage(v_threads);
+    return v_count;
+  elsif p_part = 'checkpoint' then
+    with given as materialized (select g.place::tid as place, g.field, g.data from unnest(p_places, p_fields, p_data) g (place, field, data))
+    update pgstate.checkpoint c
+       set data = array(select coalesce(g.data, u.data)
+                          from unnest(c.data) with ordinality u (data, ord) left join given g on g.place = c.ctid and g.field = u.ord order by u.ord)
+     where c.ctid = any (v_places);
+  elsif p_part = 'header' then
+    update pgstate.checkpoint c set header = substr(c.header, 1, 7) || g.data from unnest(p_places, p_data) g (place, data)
+     where c.ctid = g.place::tid and c.ctid = any (v_places);
+  elsif p_part = 'pending_write' then
+    update pgstate.pending_write w set data = g.data from unnest(p_places, p_data) g (place, data) where w.ctid = g.place::tid and w.ctid = any (v_places);
+  elsif p_part = 'input' then
+    update pgstate.run r set input = g.data from unnest(p_places, p_data) g (place, data) where r.ctid = g.place::tid and r.ctid = any (v_places);
+  elsif p_part = 'result' then
+    update pgstate.run r set result = g.data from unnest(p_places, p_data) g (place, data) where r.ctid = g.place::tid and r.ctid = any (v_places);
+  elsif p_part = 'step' then
+    update pgstate.step s set data = g.data from unnest(p_places, p_data) g (place, data) where s.ctid = g.place::tid and s.ctid = any (v_places);
+  else
+    update pgstate.signal s set data = g.data from unnest(p_places, p_data) g (place, data) where s.ctid = g.place::tid and s.ctid = any (v_places);
+  end if;
+  return (select count(*) from unnest(p_places) g where g::tid = any (v_places));
+end
+$$;
+comment on function pgstate._rekey_data(pgstate._actor, text, text[], int[], bytea[], bytea[]) is 'Internal: replaces payloads. PS007 PS010.';
+
+-- functions/encryption/_rekey_refs.sql
+-- Has pages and roots name the chunks that were sealed anew. A page is named by its hash too: there is a new one then, as in _rekey_data().
+-- Locks a thread as a save does, which so never finds half of it.
+create function pgstate._rekey_refs(p_actor pgstate._actor, p_depth int, p_first bigint, p_blocks int) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set jit = off set enable_seqscan = off
+as $$
+declare
+  v_range record := pgstate._sealed_blocks(p_actor, 'chunk', p_first, p_blocks);
+  v_first tid := v_range.first;
+  v_end tid := v_range."end";
+  v_type text := '#' || p_depth;
+  v_places tid[];
+  v_threads bigint[];
+  v_count bigint;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' or p_depth < 0 then
+    raise exception using errcode = 'PS007', message = 'references are replaced under READ COMMITTED only; a depth is 0 or more';
+  elsif v_type is not null then
+    if not exists (select from pgstate.chunk k where k.ctid >= v_first and k.ctid < v_end and k.type = v_type) then
+      return null;
+    end if;
+    select array_agg(k.ctid), array_agg(distinct k.thread_id) into v_places, v_threads
+      from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
+     where k.ctid >= v_first and k.ctid < v_end and k.type = v_type
+       and pgstate._moved_refs(t.bases || t.id, k.type, k.data) <> k.data
+       and coalesce(pgstate._moved(array[k.thread_id], k.hash) <> substr(sha256(
+             convert_to(k.type, 'UTF8') || '\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
+    v_threads := pgstate._rekey_lock(v_threads);
+    with given as materialized (
+      select k.thread_id, k.hash as old, k.type, m.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || m.data), 1, 16) as hash
+        from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
+        cross join lateral (select pgstate._moved_refs(t.bases || t.id, k.type, k.data) as data) m
+       where k.ctid = any (v_places) and k.thread_id = any (v_threads) and m.data <> k.data
+    ), added as (
+      insert into pgstate.chunk as k (thread_id, hash, type, data)
+      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data from given g
+          on conflict on constraint chunk_pkey do update set moved_to = null where k.moved_to is not null
+    )
+    update pgstate.chunk k set moved_to = g.hash from given g where k.thread_id = g.thread_id and k.hash = g.old;
+  else
+    select array_agg(c.ctid), array_agg(distinct c.thread_id) into v_places, v_threads
+      from pgstate.checkpoint c join pgstate.thread t on t.id = c.thread_id
+     where c.ctid >= v_first and c.ctid < v_end
+       and exists (select from unnest(c.types, c.data) u (type, data) where pgstate._moved_refs(t.bases || t.id, u.type, u.data) <> u.data);
+    v_threads := pgstate._rekey_lock(v_threads);
+    update pgstate.checkpoint c
+       set data = array(select pgstate._moved_refs(t.bases || t.id, u.type, u.data)
+                          from unnest(c.types, c.data) with ordinality u (type, data, ord) order by u.ord)
+      from pgstate.thread t
+     where t.id = c.thread_id and c.thread_id = any (v_threads)
+       and c.ctid = any (array(select x.ctid from pgstate.checkpoint x where x.ctid = any (v_places) and x.thread_id = any (v_threads) for no key update skip locked));
+  end if;
+  get diagnostics v_count = row_count;
+  if v_count > 0 then
+    perform pgstate._rekey_garbage(v_threads);
+  end if;
+  return v_count;
+end
+$$;
+comment on function pgstate._rekey_refs(pgstate._actor, int, bigint, int) is 'Internal: has pages and roots name the chunks that were sealed anew. PS007 PS010.';
+
+-- functions/encryption/_rekey_collect.sql
+create function pgstate._rekey_collect(p_actor pgstate._actor) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  perform pgstate._check_admin(p_actor, '**');
+  return pgstate._collect_threads(10000);
+end
+$$;
+comment on function pgstate._rekey_collect(pgstate._actor) is 'Internal: removes chunks that were sealed anew. PS010.';
 
 -- functions/runs/_run_of.sql
 create function pgstate._run_of(p_key text) returns pgstate.run
@@ -11764,7 +12156,7 @@ begin
 end
 $$;
 comment on function pgstate.issue_ticket(text, text, interval) is
-  'A signed ticket by which a gateway names an agent, in place of its name: agent => ticket. It is good for this login and agent, for a second to a day. For those who administer everything, and an agent about itself. Not through the gateway that is to use it: who took that over could ask for any. PS007 PS010.';
+  'A signed ticket by which a gateway names an agent, in place of its name: agent => ticket. It is good for this login and agent, for a second to a day. For those who administer everything, and an agent about itself. Not through a gateway: who took that over could ask for ever newer ones. PS007 PS010.';
 
 -- functions/tickets/require_tickets.sql
 create function pgstate.require_tickets(login text, required boolean default true) returns void
@@ -11997,7 +12389,7 @@ begin
 end
 $$;
 comment on function pgstate.deny_access(text, text, text, interval, timestamptz) is
-  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it. PS002 PS007 PS010.';
+  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it, and on everything to deny admin. PS002 PS007 PS010.';
 
 -- functions/admin/delegate.sql
 create function pgstate.delegate(login text, agent text) returns void
@@ -12089,6 +12481,7 @@ declare
   v_head pgstate._thread_head;
   v_claim record;
   v_trust pgstate.trust;
+  v_rule text;
 begin
   for v_try in 1 .. 3 loop
     if (p_actor.readable and p_actor.writable) is true then
@@ -12102,6 +12495,10 @@ begin
       perform pgstate._deny();
     end if;
     exit when not p_create;
+    v_rule := pgstate._secret_in(p_actor, p_key, p_key);
+    if v_rule is not null then
+      perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_rule);
+    end if;
     insert into pgstate.entry (key, parent, version, live, writer, via, created_at, updated_at)
     values (p_key, left(p_key, -strpos(reverse(p_key), '/')), 0, false, p_actor.name, session_user, pgstate._now(), pgstate._now())
         on conflict on constraint entry_pkey do nothing;
@@ -12309,7 +12706,7 @@ begin
 end
 $$;
 comment on function pgstate.save_checkpoint(text, text[], text[], bytea[], text[], text[], bytea[], jsonb, text, text, text, bytea, boolean, text, text[], interval, text, bigint, uuid, bigint, boolean, text, boolean, text) is
-  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'Saves a checkpoint of a thread: of channel names[i], types[i] is a serializer''s type and data[i] the value; or types[i] is @ or #0, #1 … and data[i] the hashes of its chunks, see the table checkpoint. chunk_types and chunk_data are those that are new. id null: one above all of the namespace; one that is there is replaced, and nothing changes when it is the same. parent null: the latest; '''': none, which begins a thread, unless may_begin is false. expect_head: the latest must be this one ('''': none). guard: channels that must not have changed between the parent and the latest. whole false: its channels without a value are to be had from its parents, which stay as long. ttl begins anew with each save; 0: none. Status ok, conflict (head: the latest), missing (the parent, or a thread that was deleted), incomplete (missing: chunks to send as well), held, stale. Needs read and write. PS001 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/threads/save_checkpoints.sql
 -- Checkpoints of any number of threads in one statement: what clients gather into. Each is decided by itself, in the order
@@ -12414,7 +12811,10 @@ begin
   if v_plain is false then
     for v_index in 1 .. cardinality(v_keys) loop
       v_head := v_heads[v_index];
-      if v_head.live is not true or v_head.at <= v_now then
+      if v_head.version is null and pgstate._secret_in(v_actor, v_keys[v_index], v_keys[v_index]) is not null then
+        v_head.status := 'PS009';
+        v_heads[v_index] := v_head;
+      elsif v_head.live is not true or v_head.at <= v_now then
         v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, p_claims => false, p_create => exists (
           select from unnest(save_checkpoints.keys, save_checkpoints.parents, save_checkpoints.may_begins) u (key, parent, may_begin)
            where u.key = v_keys[v_index] and coalesce(u.parent, '') = '' and coalesce(u.may_begin, true)));
@@ -12549,6 +12949,9 @@ begin
   elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
          and octet_length(put_writes.ns) <= 1900) is not true then
     raise exception using errcode = 'PS007', message = 'ids have 1 to 256 bytes, a namespace at most 1900';
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(v_actor.id);
   end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
     put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false));
@@ -12835,7 +13238,7 @@ begin
 end
 $$;
 comment on function pgstate.fork_thread(text, text, text, text, boolean, interval, uuid, bigint, text) is
-  'Makes a thread under another key from a checkpoint of one, the latest of the namespace unless an id is given, with the writes after it; or, with history, from all its checkpoints of all namespaces. Their values are not copied. Status ok, conflict when there is a thread under target, missing. Needs read on key, read and write on target. PS001 PS007 PS010 PS031 PS040.';
+  'Makes a thread under another key from a checkpoint of one, the latest of the namespace unless an id is given, with the writes after it; or, with history, from all its checkpoints of all namespaces. Their values are not copied. Status ok, conflict when there is a thread under target, missing. Needs read on key, read and write on target. PS001 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/threads/rollback_thread.sql
 create function pgstate.rollback_thread(
@@ -12903,6 +13306,78 @@ $$;
 comment on function pgstate.threads(text, int, text, text) is
   'Threads that match a pattern and that the caller may read, in key order: what was saved last, how many checkpoints there are, the bytes that were sent for them, when it was last changed. limit 1 to 100000 (null: all), after: the last key of the page before. PS001 PS002 PS007 PS010.';
 
+-- functions/encryption/sealed_parts.sql
+create function pgstate.sealed_parts(agent text default null) returns setof pgstate.sealed_part
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._sealed_parts(pgstate._enter(sealed_parts.agent));
+end
+$$;
+comment on function pgstate.sealed_parts(text) is
+  'What clients may have sealed (connect(encryption=…)), in the order in which it is to be sealed anew, and the blocks of its tables, to be gone through by sealed_data() and sealed_keys(). Needs admin on everything. PS010.';
+
+-- functions/encryption/sealed_keys.sql
+create function pgstate.sealed_keys(part text, first_block bigint, blocks int, agent text default null) returns setof pgstate.sealed_count
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query select * from pgstate._sealed_keys(pgstate._enter(sealed_keys.agent), sealed_keys.part, sealed_keys.first_block, sealed_keys.blocks);
+end
+$$;
+comment on function pgstate.sealed_keys(text, bigint, int, text) is
+  'How many payloads in these blocks are sealed under which key. Not those in outcomes that are kept for retries, for minutes. Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/sealed_data.sql
+create function pgstate.sealed_data(
+  part text, first_block bigint, blocks int, "current" text, after_place text default null, agent text default null
+) returns setof pgstate.sealed_row
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return query
+    select * from pgstate._sealed_data(pgstate._enter(sealed_data.agent), sealed_data.part, sealed_data.first_block, sealed_data.blocks,
+                                       sealed_data."current", sealed_data.after_place);
+end
+$$;
+comment on function pgstate.sealed_data(text, bigint, int, text, text, text) is
+  'The payloads in these blocks that are sealed under another key than current, to be sealed anew and given to rekey_data(): 8 MB of them, and one row more; then more is true, and after_place, the last place, goes on. Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/rekey_data.sql
+create function pgstate.rekey_data(
+  part text, places text[], fields int[], digests bytea[], data bytea[], agent text default null
+) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._rekey_data(pgstate._enter(rekey_data.agent), rekey_data.part, rekey_data.places, rekey_data.fields, rekey_data.digests, rekey_data.data);
+end
+$$;
+comment on function pgstate.rekey_data(text, text[], int[], bytea[], bytea[], text) is
+  'Puts payloads of sealed_data() that were sealed anew in their places, each if the SHA-256 of what is there is still its digest and nobody has locked it; how many. Chunks are then named by rekey_refs(). Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/rekey_refs.sql
+create function pgstate.rekey_refs(depth int, first_block bigint, blocks int, agent text default null) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._rekey_refs(pgstate._enter(rekey_refs.agent), rekey_refs.depth, rekey_refs.first_block, rekey_refs.blocks);
+end
+$$;
+comment on function pgstate.rekey_refs(int, bigint, int, text) is
+  'Has pages of chunks of a depth, from 0 on, or with null the roots of checkpoints, in these blocks of the parts chunk and checkpoint name the chunks that rekey_data() has sealed anew; how many, or null where there are none of that depth. Needs admin on everything. PS007 PS010.';
+
+-- functions/encryption/rekey_collect.sql
+create function pgstate.rekey_collect(agent text default null) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return pgstate._rekey_collect(pgstate._enter(rekey_collect.agent));
+end
+$$;
+comment on function pgstate.rekey_collect(text) is
+  'Removes the chunks that rekey_refs() has left without a name, and what else threads do not need any more, as maintain() does; is there more? Needs admin on everything. PS010.';
+
 -- functions/runs/_end_run.sql
 -- Writes the end of a run whose entry is locked; the version of that.
 create function pgstate._end_run(p_actor pgstate._actor, p_key text, p_head pgstate._thread_head, p_state text, p_type text, p_data bytea)
@@ -12942,6 +13417,7 @@ declare
   v_value jsonb;
   v_created boolean := false;
   v_out pgstate.run_full;
+  v_rule text;
   v_done boolean;
 begin
   if start_run.lease is not null then
@@ -12960,6 +13436,10 @@ begin
       v_status := 'held';
     end if;
     return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
+  end if;
+  v_rule := pgstate._secret_in(v_actor, start_run.key, concat_ws(' ', start_run.name, start_run.code, start_run.parent, start_run.input_type));
+  if v_rule is not null then
+    perform pgstate._raise('PS009', start_run.key, pgstate._error_text('PS009', start_run.key) || ': ' || v_rule);
   end if;
   start_run.input := pgstate._guarded_data(v_actor, start_run.key, start_run.input_type, start_run.input, true);
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
@@ -13292,6 +13772,7 @@ declare
   v_actor pgstate._actor := pgstate._enter_write(signal_run.agent, signal_run.lane, signal_run.turn, signal_run.key);
   v_head pgstate._thread_head;
   v_out pgstate.step_outcome;
+  v_rule text;
   v_done boolean;
 begin
   if v_actor.kept is not null then
@@ -13302,6 +13783,10 @@ begin
     raise exception using errcode = 'PS007', message = 'the name of a signal has 1 to 256 bytes';
   elsif octet_length(signal_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', signal_run.key);
+  end if;
+  v_rule := pgstate._secret_in(v_actor, signal_run.key, signal_run.name);
+  if v_rule is not null then
+    perform pgstate._raise('PS009', signal_run.key, pgstate._error_text('PS009', signal_run.key) || ': ' || v_rule);
   end if;
   signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   v_head := pgstate._thread_lock(v_actor, signal_run.key, null, false, 'run');
@@ -13505,7 +13990,7 @@ begin
 end
 $$;
 comment on function pgstate.fork_run(text, text, text, uuid, bigint, text) is
-  'Makes a run under another key with the results that one had before a step (all, when from_step is null), to go on its own way from there. Status ok, conflict when there is a run under target, missing (the run, or its step). Needs read on key, read and write on target. PS001 PS010 PS031 PS040.';
+  'Makes a run under another key with the results that one had before a step (all, when from_step is null), to go on its own way from there. Status ok, conflict when there is a run under target, missing (the run, or its step). Needs read on key, read and write on target. PS001 PS009 PS010 PS031 PS040.';
 
 -- functions/runs/delete_run.sql
 create function pgstate.delete_run(

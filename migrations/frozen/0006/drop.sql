@@ -61,3 +61,6 @@ grant usage on type pgstate.harden_step to public;
 -- threads
 alter type pgstate._stored drop attribute version, drop attribute value, drop attribute at;
 comment on type pgstate._stored is 'Internal: what became of a checkpoint that was to be stored.';
+-- Keys of encryption.
+alter table pgstate.chunk drop column moved_to;
+drop type pgstate.sealed_row, pgstate.sealed_part, pgstate.sealed_count;

@@ -19,3 +19,12 @@ comment on type pgstate.quarantined is 'What quarantine() does or found: suspend
 comment on column pgstate.version.meta is 'ttl: the time to live, of an entry that touch() gave more time; sources: the versions that its value derives from; endorsed_by: who raised its trust, with the version endorsed, its writer, and from what trust; quarantined_by: who lowered it, likewise.';
 comment on type pgstate.effective_row is 'A grant or denial as it holds for one agent: {agent} is its name; state is in force, denied, partly denied, ended, or suspended with the agent; through: the group that has it, null for its own.';
 
+-- Keys of encryption are rotated (rekey): chunks say what takes their place.
+alter table pgstate.chunk add column moved_to bytea;
+comment on column pgstate.chunk.moved_to is 'The hash of the same, sealed under another key, which is to take its place.';
+create type pgstate.sealed_row as (place text, field int, key text, type text, data bytea, more boolean);
+comment on type pgstate.sealed_row is 'A sealed payload: where it is, the key of its thread (null for runs, and threads that were deleted), the form, the bytes; are there more in these blocks? See sealed_data().';
+create type pgstate.sealed_part as (part text, blocks bigint);
+comment on type pgstate.sealed_part is 'A table with sealed payloads, and how many blocks it has. See sealed_parts().';
+create type pgstate.sealed_count as (id bytea, payloads bigint);
+comment on type pgstate.sealed_count is 'How many payloads are sealed under a key, by its id. See sealed_keys().';

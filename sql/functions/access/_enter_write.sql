@@ -41,7 +41,11 @@ begin
     end if;
   end if;
   -- the setting saves a look at the control file, and a restore in place is seen without it: whoever sets it cannot hide that
-  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off') is not true then
+  if (v_actor.identity = current_setting('pgstate.identity', true) and current_setting('synchronous_commit') <> 'off'
+      and current_setting('transaction_isolation') = 'read committed') is not true then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform pgstate._check_rights_seen(v_actor.id);
+    end if;
     perform pgstate._settle_identity();
     select i.epoch, i.identity into v_actor.epoch, v_actor.identity from pgstate.install i;
     if current_setting('synchronous_commit') = 'off' then

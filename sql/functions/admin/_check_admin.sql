@@ -7,6 +7,8 @@ begin
   if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
                   @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
     perform pgstate._deny();
+  elsif current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
   end if;
 end
 $$;

@@ -13,7 +13,8 @@ begin
   elsif p_deny is null or num_nonnulls(p_ttl, p_until) = 2 or not pgstate._span_ok(p_ttl) or v_until not between pgstate._now() and '9999-12-01' then
     raise exception using errcode = 'PS007', message = 'a grant ends after ttl, which is positive and at most 100 years, or until a time to come, or never';
   end if;
-  perform pgstate._check_admin(v_actor, p_subtree);
+  -- who is denied admin somewhere no more administers all that is above: that is for those who administer everything
+  perform pgstate._check_admin(v_actor, case when p_deny and p_on and p_right = 'admin' then '**' else p_subtree end);
   v_id := pgstate._agent_id(p_agent, true);
   perform pgstate._subtree_ranges(p_subtree, p_agent);
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then

@@ -7,7 +7,7 @@ begin
     perform pgstate._deny();
   end if;
   perform pgstate._audit(p_actor, 'credential', null,
-                         jsonb_build_object('name', left(p_name, 128), 'purpose', left(p_purpose, 128)));
+                         jsonb_build_object('name', pgstate._audit_text(p_name, 128), 'purpose', pgstate._audit_text(p_purpose, 128)));
 end
 $$;
 comment on function pgstate._use_credential(pgstate._actor, text, text) is 'Internal: checks that the agent may have a credential resolved, and records it.';

@@ -7,6 +7,7 @@ declare
   v_actor pgstate._actor := pgstate._enter_write(signal_run.agent, signal_run.lane, signal_run.turn, signal_run.key);
   v_head pgstate._thread_head;
   v_out pgstate.step_outcome;
+  v_rule text;
   v_done boolean;
 begin
   if v_actor.kept is not null then
@@ -17,6 +18,10 @@ begin
     raise exception using errcode = 'PS007', message = 'the name of a signal has 1 to 256 bytes';
   elsif octet_length(signal_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', signal_run.key);
+  end if;
+  v_rule := pgstate._secret_in(v_actor, signal_run.key, signal_run.name);
+  if v_rule is not null then
+    perform pgstate._raise('PS009', signal_run.key, pgstate._error_text('PS009', signal_run.key) || ': ' || v_rule);
   end if;
   signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   v_head := pgstate._thread_lock(v_actor, signal_run.key, null, false, 'run');

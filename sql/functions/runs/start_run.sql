@@ -15,6 +15,7 @@ declare
   v_value jsonb;
   v_created boolean := false;
   v_out pgstate.run_full;
+  v_rule text;
   v_done boolean;
 begin
   if start_run.lease is not null then
@@ -33,6 +34,10 @@ begin
       v_status := 'held';
     end if;
     return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
+  end if;
+  v_rule := pgstate._secret_in(v_actor, start_run.key, concat_ws(' ', start_run.name, start_run.code, start_run.parent, start_run.input_type));
+  if v_rule is not null then
+    perform pgstate._raise('PS009', start_run.key, pgstate._error_text('PS009', start_run.key) || ': ' || v_rule);
   end if;
   start_run.input := pgstate._guarded_data(v_actor, start_run.key, start_run.input_type, start_run.input, true);
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');

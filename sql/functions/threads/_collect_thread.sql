@@ -58,10 +58,12 @@ begin
     with recursive reached (hash) as (
       select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = any (v_forks || p_id)
       union
-      select pgstate._refs(array[k.type], array[k.data])
+      select n.hash
         from reached r
         cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_stores) and x.hash = r.hash offset 0) k
-       where k.type ^@ '#'
+        -- and what takes its place: see _rekey_data()
+        cross join lateral (
+          select pgstate._refs(array[k.type], array[k.data]) where k.type ^@ '#' union all select k.moved_to where k.moved_to is not null) n (hash)
     )
     delete from pgstate.chunk c
      where c.ctid = any (array(

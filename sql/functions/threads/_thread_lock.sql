@@ -11,6 +11,7 @@ declare
   v_head pgstate._thread_head;
   v_claim record;
   v_trust pgstate.trust;
+  v_rule text;
 begin
   for v_try in 1 .. 3 loop
     if (p_actor.readable and p_actor.writable) is true then
@@ -24,6 +25,10 @@ begin
       perform pgstate._deny();
     end if;
     exit when not p_create;
+    v_rule := pgstate._secret_in(p_actor, p_key, p_key);
+    if v_rule is not null then
+      perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_rule);
+    end if;
     insert into pgstate.entry (key, parent, version, live, writer, via, created_at, updated_at)
     values (p_key, left(p_key, -strpos(reverse(p_key), '/')), 0, false, p_actor.name, session_user, pgstate._now(), pgstate._now())
         on conflict on constraint entry_pkey do nothing;

@@ -19,6 +19,9 @@ begin
          and octet_length(put_writes.ns) <= 1900) is not true then
     raise exception using errcode = 'PS007', message = 'ids have 1 to 256 bytes, a namespace at most 1900';
   end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(v_actor.id);
+  end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
     put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false));
 end

@@ -100,7 +100,10 @@ begin
   if v_plain is false then
     for v_index in 1 .. cardinality(v_keys) loop
       v_head := v_heads[v_index];
-      if v_head.live is not true or v_head.at <= v_now then
+      if v_head.version is null and pgstate._secret_in(v_actor, v_keys[v_index], v_keys[v_index]) is not null then
+        v_head.status := 'PS009';
+        v_heads[v_index] := v_head;
+      elsif v_head.live is not true or v_head.at <= v_now then
         v_head := pgstate._thread_lock(v_actor, v_keys[v_index], null, p_claims => false, p_create => exists (
           select from unnest(save_checkpoints.keys, save_checkpoints.parents, save_checkpoints.may_begins) u (key, parent, may_begin)
            where u.key = v_keys[v_index] and coalesce(u.parent, '') = '' and coalesce(u.may_begin, true)));

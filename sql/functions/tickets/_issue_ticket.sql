@@ -6,6 +6,10 @@ declare
   v_key pgstate.ticket_key;
   v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
 begin
+  if exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
+    raise exception using errcode = 'PS010', message = 'access denied',
+      hint = 'A gateway makes no tickets: with one that it was handed it could make itself newer ones for ever. The agent''s own login does, or an administrator''s.';
+  end if;
   -- an agent may hand one about itself to a gateway that it is delegated to
   if p_agent is distinct from p_actor.name then
     perform pgstate._check_admin(p_actor, '**');

@@ -6,4 +6,4 @@ begin
 end
 $$;
 comment on function pgstate.issue_ticket(text, text, interval) is
-  'A signed ticket by which a gateway names an agent, in place of its name: agent => ticket. It is good for this login and agent, for a second to a day. For those who administer everything, and an agent about itself. Not through the gateway that is to use it: who took that over could ask for any. PS007 PS010.';
+  'A signed ticket by which a gateway names an agent, in place of its name: agent => ticket. It is good for this login and agent, for a second to a day. For those who administer everything, and an agent about itself. Not through a gateway: who took that over could ask for ever newer ones. PS007 PS010.';

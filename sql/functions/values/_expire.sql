@@ -8,8 +8,9 @@ declare
   v_keys text[];
   v_threads text[];
 begin
-  -- callers' idempotency keys are kept for a week
-  delete from pgstate.op o where o.at < v_now - interval '7 days';
+  -- callers' idempotency keys are kept for a week; those that somebody removes in an open transaction are not waited for
+  delete from pgstate.op o
+   where o.ctid = any (array(select x.ctid from pgstate.op x where x.at < v_now - interval '7 days' for update skip locked));
   v_keys := array(
     select e.key from pgstate.entry e
      where e.live and e.expires_at <= v_now

@@ -1,0 +1,76 @@
+"""rekey."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgstate.cli._command import Cli, command
+from pgstate.cli._exit import FAILED, USAGE
+from pgstate.encryption import Keys
+from pgstate.types import RekeyProgress
+
+_VARIABLE = "PGSTATE_KEYS"
+
+
+async def rekey(
+    cli: Cli,
+    keys_file: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help=f'{{"2026-10": "…base64…", "2026-11": "…"}}; else {_VARIABLE} has it.'),
+    ] = None,
+    current: Annotated[
+        str | None, typer.Option(metavar="ID", help="The key to seal under; the last one unless given.")
+    ] = None,
+    scope: Annotated[str, typer.Option(metavar="TEXT", help="As in Keys(scope=…).")] = "",
+) -> None:
+    """Seals under a new key what checkpoints and runs hold under older ones, and says what is under which key then.
+
+    Keys come from a file or the environment: a command line is seen by all. May be stopped and run again. Exit code 1
+    if something is left under another key.
+
+    pgstate rekey --keys-file keys.json
+    """
+    keys = _keys(cli, keys_file, current, scope)
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+    task = bar.add_task("", total=None)
+
+    def shown(progress: RekeyProgress) -> None:
+        bar.update(task, description=progress.stage, completed=progress.done, total=progress.total)
+
+    async with cli.connect(encryption=keys) as state:
+        with bar:
+            done = await state.rekey(shown)
+    rows = [{"key": key, "payloads": count, "current": key == done.current} for key, count in sorted(done.keys.items())]
+    cli.out.table(rows, ("key", "payloads", "current"), empty="nothing is sealed")
+    cli.out.note(f"{done.rewritten} sealed anew under {done.current}")
+    if done.unopened:
+        cli.out.note(f"{done.unopened} do not open: of another scope or key, or changed")
+    if not done.complete:
+        raise cli.fail(FAILED, "some are still under other keys: keep those, and run this again")
+
+
+def _keys(cli: Cli, path: Path | None, current: str | None, scope: str) -> Keys:
+    if path is not None:
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise cli.fail(USAGE, f"{path} cannot be read: {error.__class__.__name__}") from None
+    else:
+        text = os.environ.get(_VARIABLE, "")
+        if not text:
+            raise cli.fail(USAGE, f"the keys come from --keys-file or {_VARIABLE}")
+    return Keys.from_json(text, current, scope=scope)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    command(app, "rekey", panel="Server")(rekey)

@@ -1,0 +1,123 @@
+"""Quarantine from Python and in the shell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import asyncpg
+import pytest
+
+import pgstate
+from _sync import wait_until_true
+from client._cli import invoke
+from conftest import Database
+from pgstate import errors
+
+
+async def _under_attack(state: pgstate.State, database: Database) -> tuple[pgstate.State, str]:
+    """mallory's own connection, and where the feed was before it wrote."""
+    await state.create_agent("mallory", f"{database.name}_mallory")
+    database.logins.append(f"{database.name}_mallory")
+    await state.grant_access("mallory", "a/**", "read")
+    await state.grant_access("mallory", "a/**", "write")
+    await state.put("a/known", "good")
+    return pgstate.connect(database.dsn(f"{database.name}_mallory")), await state.cursor()
+
+
+async def test_what_it_has_under_way_is_waited_for_and_undone(state: pgstate.State, database: Database) -> None:
+    connecting, start = await _under_attack(state, database)
+    async with connecting as mallory:
+        await mallory.put("a/known", "bad")
+        connection = await asyncpg.connect(database.dsn(f"{database.name}_mallory"))
+        looking = await asyncpg.connect(database.dsn())
+        try:
+            transaction = connection.transaction()
+            await transaction.start()
+            await connection.execute("select pgstate.put('a/more', '1')")
+            calling = asyncio.create_task(state.quarantine("mallory", start, rollback=True, wait=60))
+            suspended = "select suspended_at is not null from pgstate.agents where name = 'mallory'"
+            await wait_until_true(looking, suspended)
+            await transaction.commit()
+            rows = await calling
+        finally:
+            await connection.close()
+            await looking.close()
+        assert [(row.action, row.key, row.status) for row in rows] == [
+            ("suspend", None, "there"),
+            ("put", "a/known", "ok"),
+            ("delete", "a/more", "ok"),
+        ]
+        assert (rows[1].old, rows[1].new, rows[1].to_version) == ("bad", "good", 1)
+        with pytest.raises(pgstate.AccessDenied):
+            await mallory.put("a/known", "again")
+        assert [agent.suspended_at is not None for agent in await state.agents() if agent.name == "mallory"] == [True]
+        await state.resume_agent("mallory")
+        await mallory.put("a/known", "fine")
+
+
+async def test_what_it_leaves_open_is_told(state: pgstate.State, database: Database) -> None:
+    _, start = await _under_attack(state, database)
+    login = f"{database.name}_mallory"
+    connection = await asyncpg.connect(database.dsn(login))
+    try:
+        async with connection.transaction():
+            await connection.execute("select pgstate.put('a/more', '1')")
+            rows = await state.quarantine("mallory", start, wait=0)
+            assert [(row.action, row.detail) for row in rows] == [
+                ("suspend", None),
+                ("open", {"pid": connection.get_server_pid(), "login": login}),
+            ]
+            assert await state.suspend_agent("mallory") == [
+                pgstate.OpenTransaction(connection.get_server_pid(), login, None)
+            ]
+    finally:
+        await connection.close()
+
+
+async def test_a_watch_of_it_gets_nothing_more(state: pgstate.State, database: Database) -> None:
+    connecting, _ = await _under_attack(state, database)
+    async with connecting as mallory, mallory.watch("a/**", initial=True) as changes:
+        assert (await anext(changes)).key == "a/known"
+        await state.suspend_agent("mallory")
+        await state.put("a/known", "for others")
+        with pytest.raises(pgstate.AccessDenied):
+            await anext(changes)
+
+
+async def test_bad_calls(state: pgstate.State, database: Database) -> None:
+    await state.create_agent("mallory")
+    for agent, since in (("mallory", 3), ("nobody", await state.cursor()), ("admin", await state.cursor())):
+        with pytest.raises(errors.InvalidArgument):
+            await state.quarantine(agent, since)  # type: ignore[arg-type]
+    with pytest.raises(errors.InvalidArgument):
+        await state.quarantine("mallory", await state.cursor(), force=True)
+
+
+async def test_the_shell_shows_then_does_it(state: pgstate.State, database: Database) -> None:
+    connecting, start = await _under_attack(state, database)
+    async with connecting as mallory:
+        await mallory.put("a/known", "bad")
+        await mallory.put("a/shared", [1])
+        await state.merge("a/shared", 2, "append")
+
+    async def run(*args: str) -> tuple[int, list[dict[str, object]]]:
+        done = await asyncio.to_thread(invoke, *args, "--json", dsn=database.dsn())
+        return done.code, [json.loads(line) for line in done.out.splitlines()]
+
+    told = ("quarantine", "mallory", "--since", start, "--rollback")
+    code, rows = await run(*told, "--dry-run")
+    assert code == 4 and [(row["action"], row["status"]) for row in rows] == [
+        ("suspend", "to do"), ("put", "to do"), ("delete", "conflict"), ("distrust", "to do"),
+    ]  # fmt: skip
+    assert (await state.get("a/known")).value == "bad"
+    code, rows = await run(*told, "--force")
+    assert code == 0 and [(row["action"], row["status"]) for row in rows] == [
+        ("suspend", "there"), ("put", "ok"), ("delete", "ok"),
+    ]  # fmt: skip
+    assert (await state.get("a/known")).value == "good"
+    code, rows = await run("agents")
+    assert [row["suspended_at"] is not None for row in rows if row["agent"] == "mallory"] == [True]
+    assert (await run("agents", "resume", "mallory"))[0] == 0
+    assert (await run("agents", "suspend", "mallory"))[0] == 0
+    assert (await run("agents", "suspend", "admin"))[0] == 2
