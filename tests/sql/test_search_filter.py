@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from conftest import Database
 from sql._caller import NULL, Caller
 
 VALUE: dict[str, Any] = {
@@ -45,6 +46,22 @@ async def test_what_fits_and_what_does_not(root: Caller) -> None:
         assert await root("matches", VALUE, {"$not": filter}) is False, filter
     for filter in FAILS:
         assert await root("matches", VALUE, {"$not": filter}) is True, filter
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("order", [None, "newest"])
+async def test_search_finds_what_fits_and_nothing_else(root: Caller, database: Database, order: str | None) -> None:
+    await root("put", "in/whole", VALUE)
+    # one that has grown: what fits is in operands
+    await root("put", "in/grown", {"other": "x" * 5000})
+    for name in VALUE:
+        await root("merge", "in/grown", {name: VALUE[name]}, "merge")
+    assert database.sql("select full_version < version from pgstate.entry where key = 'in/grown'") == [(True,)]
+    for filter in FITS:
+        found = await root.rows("search", "in/**", filter=filter, order=order)
+        assert sorted(row["key"] for row in found) == ["in/grown", "in/whole"], filter
+    for filter in FAILS:
+        assert await root.rows("search", "in/**", filter=filter, order=order) == [], filter
 
 
 @pytest.mark.core

@@ -1,5 +1,5 @@
 -- Without a query: entries that fit a filter, in key order, as list(), or those first that were written last.
-create function pgstate._found_listed(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_limit int, p_after text, p_offset int, p_newest boolean)
+create function pgstate._found_listed(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_scalars jsonb, p_limit int, p_after text, p_offset int, p_newest boolean)
 returns setof pgstate.found
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -17,7 +17,7 @@ begin
   if p_newest then
     return query
       select e.key, v.value, e.version, e.kind::text, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, null::float8, null::real, null::float8, null::text
-        from pgstate._newest(p_ranges, p_regex, p_path, p_limit, p_offset) f
+        from pgstate._newest(p_ranges, p_regex, p_path, p_scalars, p_limit, p_offset) f
         join pgstate.entry e on e.key = f.key
         cross join lateral (
           select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value) v
@@ -41,10 +41,10 @@ begin
           cross join lateral (
             select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value) v
          where e.key >= span.low and e.key < span.high and e.live and (e.expires_at is null or e.expires_at > v_now)
-           and (p_regex is null or e.key ~ p_regex) and (p_path is null or v.value @@ p_path)
+           and (p_regex is null or e.key ~ p_regex) and (p_scalars is null or v.value @> p_scalars) and (p_path is null or v.value @@ p_path)
          order by e.key limit p_limit + p_offset
       ) m
      limit p_limit offset p_offset;
 end
 $$;
-comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath, int, text, int, boolean) is 'Internal: search() without a query.';
+comment on function pgstate._found_listed(pgstate.keymultirange, text, jsonpath, jsonb, int, text, int, boolean) is 'Internal: search() without a query.';

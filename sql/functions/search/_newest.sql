@@ -1,7 +1,7 @@
 -- Which entries in some ranges were written last. All of them have to be looked at, so by the pages of the table rather than in
 -- the order of their keys. As the owner, because row-level security would cost more than all the rest; the second wall stands
 -- here: what the caller reads, as the ranges.
-create function pgstate._newest(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_limit int, p_offset int)
+create function pgstate._newest(p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_scalars jsonb, p_limit int, p_offset int)
 returns table (key text, place bigint)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -20,9 +20,11 @@ begin
           select n.key, n.updated_at from pgstate.entry n
            where n.key >= s.low and n.key < s.high and n.live and (n.expires_at is null or n.expires_at > v_now)
              and (p_regex is null or n.key ~ p_regex)
+             -- of a value that has grown since it was stored whole the rest is read first
+             and (p_scalars is null or n.value @> p_scalars or n.full_version < n.version)
              and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ p_path)
           offset 0) x
        order by x.updated_at desc, x.key limit p_limit offset p_offset) f;
 end
 $$;
-comment on function pgstate._newest(pgstate.keymultirange, text, jsonpath, int, int) is 'Internal: the entries that were written last.';
+comment on function pgstate._newest(pgstate.keymultirange, text, jsonpath, jsonb, int, int) is 'Internal: the entries that were written last.';

@@ -49,7 +49,7 @@ begin
     raise exception using errcode = 'PS007', message = 'there are no vectors where the pattern reaches',
       hint = 'set_search(subtree, vectors => name) has entries embedded; create_vectors(name, dims, model) makes the index.';
   elsif v_mode is null then
-    return query select f.* from pgstate._found_listed(v_ranges, pgstate._pattern_regex(search.pattern), v_path, search."limit", search.after,
+    return query select f.* from pgstate._found_listed(v_ranges, pgstate._pattern_regex(search.pattern), v_path, pgstate._filter_scalars(search.filter), search."limit", search.after,
                                                    search."offset", search."order" is not null) f;
     return;
   end if;

@@ -9,10 +9,19 @@ as $$
 declare
   v_out pgstate.outcome[];
 begin
-  v_out := array(
-    select o from pgstate.write_many(write_embedded.ops, write_embedded.keys, write_embedded."values", write_embedded.expects, ttls => write_embedded.ttls,
-                                     lane => write_embedded.lane, turn => write_embedded.turn, wake => write_embedded.wake,
-                                     lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent) o order by o.ord);
+  if 1 = all (array[cardinality(write_embedded.ops), cardinality(write_embedded.keys), cardinality(write_embedded."values"),
+                    coalesce(cardinality(write_embedded.expects), 1), coalesce(cardinality(write_embedded.ttls), 1),
+                    array_lower(write_embedded.ops, 1), array_lower(write_embedded.keys, 1), array_lower(write_embedded."values", 1),
+                    coalesce(array_lower(write_embedded.expects, 1), 1), coalesce(array_lower(write_embedded.ttls, 1), 1)]) then
+    v_out := array[pgstate.write_one(write_embedded.ops[1], write_embedded.keys[1], write_embedded."values"[1], write_embedded.expects[1],
+                                     ttl => write_embedded.ttls[1], lane => write_embedded.lane, turn => write_embedded.turn,
+                                     wake => write_embedded.wake, lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent)];
+  else
+    v_out := array(
+      select o from pgstate.write_many(write_embedded.ops, write_embedded.keys, write_embedded."values", write_embedded.expects, ttls => write_embedded.ttls,
+                                       lane => write_embedded.lane, turn => write_embedded.turn, wake => write_embedded.wake,
+                                       lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent) o order by o.ord);
+  end if;
   if coalesce(cardinality(write_embedded.owners), 0) > 0 then
     if array_ndims(write_embedded.owners) <> 1 or array_ndims(write_embedded."vectors") is distinct from 2 or array_lower(write_embedded."vectors", 1) <> 1
        or array_length(write_embedded."vectors", 1) <> cardinality(write_embedded.owners) or write_embedded.model is null
