@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pgstate import errors, migrate
 from pgstate._areas._base import seconds, sqlstate_of
+from pgstate._areas._export import Export
 from pgstate._areas._threads import Known
 from pgstate._areas._workflow import connector
 from pgstate._areas.access import Access
 from pgstate._areas.audit import Audit
-from pgstate._areas.claims import Claims
 from pgstate._areas.credentials import Credentials
-from pgstate._areas.feed import Feed
 from pgstate._areas.history import History
 from pgstate._areas.policies import Policies
 from pgstate._areas.quarantine import Quarantine
@@ -47,7 +46,7 @@ _log = logging.getLogger("pgstate")
 
 
 class _Views(
-    Claims, Feed, History, Access, Quarantine, Audit, Credentials, Rekeying, Policies, Typed, Search, Threads, Durable
+    Export, History, Access, Quarantine, Audit, Credentials, Rekeying, Policies, Typed, Search, Threads, Durable
 ):
     """All areas, and views of them."""
 

@@ -100,6 +100,54 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """Counts of what this client did since it connected."""
         return self._its.stats
 
+    def export_changes(
+        self,
+        tracer: Any,
+        patterns: str | Sequence[str] = "",
+        *,
+        name: str = "traces",
+        key: str | None = None,
+        values: bool = False,
+        min_trust: str | None = None,
+        flush: Callable[[], Any] | None = None,
+        every: Seconds = 1.0,
+        lease: Seconds = 10.0,
+        wait: Seconds | None = None,
+    ) -> None:
+        """Makes a span of OpenTelemetry of each change that the agent may read, as it happens, until it is
+        cancelled.
+
+        `tracer` is OpenTelemetry's. A span is called after its op ("pgstate put"), stands at the time of the
+        change, and has the attributes pgstate.key, version, op, writer, via and trust; with `values` also
+        pgstate.value, as JSON. Secrets are taken out of all of them, as out of other spans.
+
+        How far it has come is kept in an entry, `key`, or memory/{agent}/exports/{name}, by compare-and-set: it
+        begins with what changes from now on, and goes on from there when it is called again. The entry's claim is
+        held meanwhile, so that of two with one name one exports and the other waits (`wait`, as in `lock`) or
+        raises ClaimHeld. Each change is exported at least once: the cursor is stored `every` so many seconds,
+        after what it covers, and what came since then is exported again after a crash. A tracer whose processor
+        keeps spans back loses those in a crash: give `flush`, such as the provider's `force_flush`; where it
+        returns False, the cursor stays. What the backend itself drops is not known here.
+
+        Changes of the entry itself are left out. Raises ClaimHeld, LeaseLost when the claim was lost (call it
+        again), VersionConflict when somebody else wrote the entry, CursorExpired when the changes to go on with
+        are no longer kept (delete the entry, and it begins anew), InvalidArgument, InvalidKey, InvalidPattern,
+        AccessDenied."""
+        self._run(
+            self._its.export_changes(
+                tracer,
+                patterns,
+                name=name,
+                key=key,
+                values=values,
+                min_trust=min_trust,
+                flush=flush,
+                every=every,
+                lease=lease,
+                wait=wait,
+            )
+        )
+
     def claim_next(
         self, pattern: str, lease: Seconds = 30.0, *, wait: Seconds | None = None, min_trust: str | None = None
     ) -> Claiming:
@@ -210,37 +258,6 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         LeaseLost (it may be a coroutine function) and the block goes on; without one LeaseLost is raised when the
         block ends."""
         return Locking(self._its.leader(name, lease, wait=wait, on_loss=called_in_thread(on_loss)), Lock)
-
-    def cursor(self) -> str:
-        """The point that the change feed is at now: `changes` and `watch(since=...)` tell all that comes after it."""
-        return self._run(self._its.cursor())
-
-    def changes(
-        self, cursor: str, patterns: str | Sequence[str] = "", *, limit: int = 1000, min_trust: str | None = None
-    ) -> ChangePage:
-        """Changes after a cursor, in order, of keys that match any of the patterns and that the agent may read.
-
-        `limit` is 1 to 10,000; `min_trust` leaves out versions that are trusted less.
-        Raises CursorInvalid, CursorExpired (list again then), FeedUnavailable, InvalidPattern,
-        AccessDenied."""
-        return self._run(self._its.changes(cursor, patterns, limit=limit, min_trust=min_trust))
-
-    def watch(
-        self,
-        patterns: str | Sequence[str] = "",
-        *,
-        since: str | None = None,
-        initial: bool = False,
-        min_trust: str | None = None,
-    ) -> Watch:
-        """Follows changes as they happen: `for change in state.watch("tasks/*")`.
-
-        Every matching change that the agent may read comes exactly once, versions of a key in order, across lost
-        connections and restarts of the server. `since` goes on from a cursor (of a change, a page or a listing);
-        without it the watch begins when it is first waited for. With `initial` the entries that match now come
-        first, then what changes, without a gap. With `min_trust` only versions that are trusted at least so far
-        come. A slow consumer holds nobody up. Raises CursorExpired when it cannot go on."""
-        return Watch(lambda: self._its.watch(patterns, since=since, initial=initial, min_trust=min_trust))
 
     def rollback(
         self,
@@ -1037,6 +1054,37 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         guard, then per operation. Raises VersionConflict, ClaimHeld or StaleToken for the first that failed
         (nothing was done then), InvalidArgument for a misspelt one, and what `put` raises."""
         return self._run(self._its.apply(guards=guards, operations=operations, op_id=op_id))
+
+    def cursor(self) -> str:
+        """The point that the change feed is at now: `changes` and `watch(since=...)` tell all that comes after it."""
+        return self._run(self._its.cursor())
+
+    def changes(
+        self, cursor: str, patterns: str | Sequence[str] = "", *, limit: int = 1000, min_trust: str | None = None
+    ) -> ChangePage:
+        """Changes after a cursor, in order, of keys that match any of the patterns and that the agent may read.
+
+        `limit` is 1 to 10,000; `min_trust` leaves out versions that are trusted less.
+        Raises CursorInvalid, CursorExpired (list again then), FeedUnavailable, InvalidPattern,
+        AccessDenied."""
+        return self._run(self._its.changes(cursor, patterns, limit=limit, min_trust=min_trust))
+
+    def watch(
+        self,
+        patterns: str | Sequence[str] = "",
+        *,
+        since: str | None = None,
+        initial: bool = False,
+        min_trust: str | None = None,
+    ) -> Watch:
+        """Follows changes as they happen: `for change in state.watch("tasks/*")`.
+
+        Every matching change that the agent may read comes exactly once, versions of a key in order, across lost
+        connections and restarts of the server. `since` goes on from a cursor (of a change, a page or a listing);
+        without it the watch begins when it is first waited for. With `initial` the entries that match now come
+        first, then what changes, without a gap. With `min_trust` only versions that are trusted at least so far
+        come. A slow consumer holds nobody up. Raises CursorExpired when it cannot go on."""
+        return Watch(lambda: self._its.watch(patterns, since=since, initial=initial, min_trust=min_trust))
 
     def thread(self, key: str, *, namespace: str = "", serializer: Serializer = JSON) -> Thread:
         """The thread under a key, whether or not there is one. `namespace` is that of a nested agent within it;

@@ -23,7 +23,7 @@ METHODS = [
     "add_to_group", "agents", "allow_credential", "apply", "as_agent", "audit", "bind", "changes", "claim", "claim_log", "claim_many", "claim_next",
     "claims", "close", "complete", "create_agent", "create_gateway", "create_group", "create_reader", "create_vectors", "credentials", "cursor",
     "delegate", "delete", "delete_many", "delete_runs", "deny_access", "disallow_credential", "drop_agent", "drop_gateway", "drop_group",
-    "drop_policy", "drop_reducer", "drop_search", "drop_vectors", "effective", "embed", "endorse", "explain_access", "explain_policy", "fail", "get", "get_many",
+    "drop_policy", "drop_reducer", "drop_search", "drop_vectors", "effective", "embed", "endorse", "explain_access", "explain_policy", "export_changes", "fail", "get", "get_many",
     "grant_access", "grants", "groups", "harden", "history", "info", "issue_ticket", "leader", "list", "lock", "maintain", "me", "merge",
     "merge_many", "namespace", "namespaces", "policies", "put", "put_embedded", "put_many", "quarantine", "quotas", "register_reducer", "rekey", "release", "remove_from_group", "renew", "require_tickets", "resolve", "resume_agent", "revoke_access", "rollback", "rotate_ticket_keys", "run", "runs", "search", "searches", "semaphore", "set_audit", "set_audit_chain", "set_login", "set_policy", "set_quota", "set_search", "set_trust", "set_vectors", "stats", "suspend_agent", "tasks",
     "thread", "threads", "touch", "typed", "undelegate", "unembedded", "update", "vectors", "verify_audit", "watch", "with_timeout", "work",
