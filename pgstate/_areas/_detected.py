@@ -1,11 +1,13 @@
-"""What the detector of `connect(detector=…)` says of rows that were read."""
+"""What the detector of `connect(detector=…)` says of rows that were read and of writes that are to be made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pgstate._json import decode
+from pgstate._areas import _items
+from pgstate._calls import values
+from pgstate._json import decode, encode
 from pgstate.detection import Detection
 from pgstate.errors import ValueRefused
 from pgstate.types import Row
@@ -52,3 +54,30 @@ async def _inspected(detection: Detection, row: Row) -> Row:
             if column == "value":
                 found["labels"] = labels
     return found
+
+
+async def detected(detection: Detection, args: _items.Write) -> _items.Write:
+    """A write as the detector lets it be made. Raises ValueRefused."""
+    if args[2] is None:
+        return args
+    trust, sources = args[values.WRITE_COLUMNS :] or (None, None)
+    declared = await detection.written(args[1], decode(args[2]), trust)
+    return args if declared == trust else (*args[: values.WRITE_COLUMNS], declared, sources)
+
+
+async def detected_or_error(detection: Detection, args: _items.Write | Exception) -> _items.Write | Exception:
+    """`detected`, with its error for a result."""
+    try:
+        return args if isinstance(args, Exception) else await detected(detection, args)
+    except ValueRefused as error:
+        return error
+
+
+async def detected_operation(detection: Detection, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An operation of `apply` as the detector lets it be made. Raises ValueRefused."""
+    given = [row[name] for name in ("value", "operand") if name in row]
+    if not given:
+        return row
+    trust = row.get("trust")
+    declared = await detection.written(row["key"], decode(encode(given[0])), trust)
+    return row if declared == trust else {**row, "trust": declared}

@@ -1,4 +1,4 @@
-"""Reading and writing entries."""
+"""Writing entries."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any, Literal, TypeVar, overload
 
 from pgstate import errors
 from pgstate._areas import _items
-from pgstate._areas._base import Area, named, seconds, some
-from pgstate._areas._detected import inspected, inspected_one, read_or_refuse
+from pgstate._areas._base import seconds, some
+from pgstate._areas._detected import detected, detected_operation, detected_or_error
 from pgstate._areas._endings import ending
+from pgstate._areas.reading import Reading
 from pgstate._bound import BoundCore
-from pgstate._calls import history, values
+from pgstate._calls import values
 from pgstate._calls._run import outcome_error
-from pgstate._json import decode, decode_or_none, decoder, encode
-from pgstate.detection import Detection
-from pgstate.types import UNSET, AsOf, Entry, Page, Result, Row, Seconds, Source, Version, _Unset
+from pgstate._json import decode, decode_or_none, encode
+from pgstate.types import UNSET, Entry, Result, Row, Seconds, Source, _Unset
 
 T = TypeVar("T")
 _MAX_LIMIT = 100_000
@@ -29,167 +29,8 @@ _MAX_LIMIT = 100_000
 _REST = 6
 
 
-class Values(Area):
-    """get, list, put, merge, delete, update, apply, history, and their set-based forms."""
-
-    @overload
-    async def get(self, key: str, *, as_of: AsOf | None = ..., min_trust: str | None = ...) -> Entry[Any] | None: ...
-    @overload
-    async def get(
-        self, key: str, *, as_: type[T], as_of: AsOf | None = ..., min_trust: str | None = ...
-    ) -> Entry[T] | None: ...
-    async def get(
-        self, key: str, *, as_: Any = None, as_of: AsOf | None = None, min_trust: str | None = None
-    ) -> Entry[Any] | None:
-        """The entry, None if there is none. With `as_`, `value` is an object of that type, validated by Pydantic.
-
-        With `as_of` the entry as it was: at a version of its own (int), at a cursor (str), or at a time (datetime),
-        which stands for the newest point of the feed recorded before it, about one a second. Of a past entry key,
-        value, version, writer, via, updated_at and expires_at are known. What had expired by then is None.
-        `min_trust`: what is trusted less is None as well; not with `as_of`.
-
-        Raises InvalidKey, AccessDenied (whether or not the key exists), Timeout, Unreachable; InvalidValue when
-        `.value` is looked at and does not fit `as_`; with `as_of` InvalidArgument for a time to come, NotRecorded for
-        one before anything was recorded, CursorInvalid, CursorExpired, FeedUnavailable.
-        """
-        key = self._key(key)
-        self._core.stats.reads += 1
-        try:
-            if min_trust is not None:
-                if as_of is not None:
-                    raise errors.InvalidArgument("min_trust is of what is there now: give min_trust or as_of")
-                row = await self._core.call(
-                    lambda c, left: values.get(c, key, self._agent, min_trust, timeout=left), self._timeout
-                )
-            elif as_of is None:
-                row = await self._core.reader(self._agent).submit(key, (), len(key), self._timeout)
-            else:
-                past = named(as_of)
-                row = await self._core.call(
-                    lambda c, left: history.get_as_of(c, key, *past, self._agent, timeout=left), self._timeout
-                )
-            if (detection := self._core.guard.detection) is not None:
-                row = await inspected_one(detection, row)
-            return self._found(row, decode if as_ is None else decoder(as_))
-        except errors.AccessDenied as error:
-            raise self._denied(error, f"get {key}", "read", key) from error.__cause__
-
-    def _found(self, row: Row, read: Callable[[str], Any]) -> Entry[Any] | None:
-        if row["status"] == "ok":
-            return Entry(row, read, self._skip)
-        if row["status"] == "missing":
-            return None
-        raise outcome_error(row["code"], row["message"])
-
-    @overload
-    async def get_many(
-        self, keys: Iterable[str], *, return_errors: Literal[False] = ..., min_trust: str | None = ...
-    ) -> builtins.list[Entry[Any] | None]: ...
-    @overload
-    async def get_many(
-        self, keys: Iterable[str], *, return_errors: Literal[True], min_trust: str | None = ...
-    ) -> builtins.list[Entry[Any] | errors.PgStateError | None]: ...
-    async def get_many(self, keys: Iterable[str], *, return_errors: bool = False, min_trust: str | None = None) -> Any:
-        """`get` for many keys, in their order; `min_trust` as there.
-
-        A key that is refused raises its error, unless `return_errors` puts that in its place: then a list may hold
-        entries, None for what does not exist, and InvalidKey and AccessDenied, one for each key. What is no key's own
-        fault (Timeout, Unreachable) raises in any case.
-        """
-        asked = [self._key_or_error(key) for key in keys]
-        sent = [(key, (), len(key)) for key in asked if isinstance(key, str)]
-        self._core.stats.reads += len(sent)
-        if min_trust is None:
-            rows = iter(await self._core.reader(self._agent).submit_all(sent, self._timeout))
-        else:
-            full = [key for key, _, _ in sent]
-            rows = iter(
-                await self._core.call(
-                    lambda c, left: values.get_many(c, full, self._agent, min_trust, timeout=left), self._timeout
-                )
-            )
-        found: builtins.list[Any] = [
-            await self._found_or_error(key, next(rows)) if isinstance(key, str) else key for key in asked
-        ]
-        for entry in found:
-            own = return_errors and isinstance(entry, errors.InvalidKey | errors.AccessDenied | errors.ValueRefused)
-            if isinstance(entry, Exception) and not own:
-                raise entry
-        return found
-
-    def _key_or_error(self, key: str) -> str | errors.InvalidKey:
-        try:
-            return self._key(key)
-        except errors.InvalidKey as error:
-            return error
-
-    async def _found_or_error(self, key: str, row: Row | Exception) -> Entry[Any] | Exception | None:
-        try:
-            if isinstance(row, Exception):
-                raise row
-            if (detection := self._core.guard.detection) is not None:
-                row = await inspected_one(detection, row)
-            return self._found(row, decode)
-        except errors.AccessDenied as error:
-            return self._denied(error, f"get {key}", "read", key).with_traceback(None)
-        except Exception as error:
-            return error
-
-    async def list(
-        self,
-        pattern: str = "",
-        *,
-        limit: int | None = 1000,
-        after: str | None = None,
-        as_of: str | datetime | None = None,
-        claimed: bool | None = None,
-        min_trust: str | None = None,
-    ) -> Page:
-        """Entries that match a pattern and that the agent may read, in key order; an empty pattern means everything.
-
-        `limit` is 1 to 100,000 (None: all); `after` continues behind a key, such as `page.after`. `page.cursor` is the
-        point in the change feed at which they were listed. With `as_of` (a cursor or a datetime) they are listed as
-        they were, deleted ones too, as in `get`; `page.cursor` is that point of the feed then (empty for a time before
-        a restore, from which the feed cannot go on). `claimed` lists only those that somebody holds now (True), or that
-        nobody does (False), `min_trust` only those that are trusted at
-        least so far. Raises InvalidPattern, AccessDenied when the pattern reaches
-        nothing that the agent may read, and with `as_of` what `get` raises.
-        """
-        full = self._pattern(pattern)
-        start = None if after is None else self._key(after)
-        with self._to(f"list {full or 'everything'}", "read", full):
-            if as_of is None:
-                cursor, rows = await self._core.call(
-                    lambda c, left: values.list_(c, full, limit, start, self._agent, claimed, min_trust, timeout=left),
-                    self._timeout,
-                )
-            elif claimed is not None:
-                raise errors.InvalidArgument("of the past it is not known what was claimed: give claimed or as_of")
-            elif min_trust is not None:
-                raise errors.InvalidArgument("min_trust is of what is there now: give min_trust or as_of")
-            else:
-                version, then, at = named(as_of)
-                if version is not None:
-                    raise errors.InvalidArgument("a version is of one key: list as of a cursor or a datetime")
-                cursor, rows = await self._core.call(
-                    lambda c, left: history.list_as_of(c, full, limit, start, then, at, self._agent, timeout=left),
-                    self._timeout,
-                )
-        more = limit is not None and len(rows) >= limit
-        after = rows[-1]["key"][self._skip :] if more else None
-        if (detection := self._core.guard.detection) is not None:
-            return Page(await inspected(detection, rows), cursor, after, read_or_refuse, self._skip)
-        return Page(rows, cursor, after, decode, self._skip)
-
-    async def history(self, key: str, *, limit: int | None = 100, before: int | None = None) -> builtins.list[Version]:
-        """Versions of a key, newest first; `before` continues with those older than a version. InvalidKey,
-        AccessDenied."""
-        full = self._key(key)
-        with self._to(f"see the history of {full}", "read", full):
-            rows = await self._core.call(
-                lambda c, left: values.history(c, full, limit, before, self._agent, timeout=left), self._timeout
-            )
-        return [Version(row, decode, self._skip) for row in rows]
+class Values(Reading):
+    """put, merge, delete, update, apply, and their set-based forms."""
 
     async def put(
         self,
@@ -242,31 +83,6 @@ class Values(Area):
         are. It makes no version. Raises InvalidKey."""
         full = [self._key(key) for key in keys]
         return await self._core.call(lambda c, left: values.touch(c, full, self._agent, timeout=left), self._timeout)
-
-    async def namespaces(
-        self,
-        pattern: str = "",
-        *,
-        matching: Sequence[str] = (),
-        depth: int | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> builtins.list[str]:
-        """Keys under which there are entries (theirs without the last segment) that match a pattern and all of
-        `matching`, of entries that the agent may read. `depth` cuts them short, each once, to that many segments.
-        `limit` is 1 to 100,000, `offset` how many are passed over. Costs what it returns, however many entries there
-        are. Raises InvalidPattern, InvalidArgument, AccessDenied when the pattern reaches nothing that the agent may
-        read."""
-        full, others = self._pattern(pattern), [self._pattern(other) for other in matching]
-        deep = None if depth is None else depth + self._prefix.count("/")
-        with self._to(f"list namespaces of {full or 'everything'}", "read", full):
-            found = await self._core.call(
-                lambda c, left: values.namespaces(
-                    c, full, others or None, deep, limit, offset, self._agent, timeout=left
-                ),
-                self._timeout,
-            )
-        return [key[self._skip :] for key in found]
 
     @overload
     async def merge(
@@ -443,7 +259,7 @@ class Values(Area):
         """
         full = [[self._full(row) for row in rows] for rows in (guards, operations)]
         if (detection := self._core.guard.detection) is not None:
-            full[1] = [await _detected_operation(detection, row) for row in full[1]]
+            full[1] = [await detected_operation(detection, row) for row in full[1]]
         keys = list(dict.fromkeys(row["key"] for rows in full for row in rows))
         first, then = map(encode, full)
         completed = [(row["key"], row.get("token")) for row in full[1] if row.get("op") == "complete"]
@@ -512,7 +328,7 @@ class Values(Area):
             *origin,
         )
         if (detection := self._core.guard.detection) is not None:
-            args = await _detected(detection, args)
+            args = await detected(detection, args)
         self._core.stats.writes += 1
         try:
             row = await self._core.writer(self._agent).submit(args[1], args, _size(args), self._timeout)
@@ -568,7 +384,7 @@ class Values(Area):
         """Writes to several full keys, all or nothing, in order with others to the same state; their outcomes."""
         core = self._core
         if (detection := core.guard.detection) is not None:
-            writes = [await _detected(detection, write) for write in writes]
+            writes = [await detected(detection, write) for write in writes]
         core.stats.writes += len(writes)
         size = sum(len(write[1]) + len(write[2]) for write in writes)
         outcome = await core.updater(self._agent).submit(state, tuple(writes), size, self._timeout)
@@ -596,7 +412,7 @@ class Values(Area):
     async def _each(self, writes: Sequence[_items.Write]) -> builtins.list[Result]:
         prepared = [self._arguments_or_error(write) for write in writes]
         if (detection := self._core.guard.detection) is not None:
-            prepared = [await _detected_or_error(detection, one) for one in prepared]
+            prepared = [await detected_or_error(detection, one) for one in prepared]
         sent = [(args[1], args, _size(args)) for args in prepared if isinstance(args, tuple)]
         self._core.stats.writes += len(sent)
         rows = iter(await self._core.writer(self._agent).submit_all(sent, self._timeout))
@@ -634,31 +450,6 @@ class Values(Area):
             status = "denied" if isinstance(error, errors.AccessDenied) else "invalid"
             return Result(key, status, code=error.sqlstate, message=str(error))
         return Result(key, row["status"], row["version"])
-
-
-async def _detected(detection: Detection, args: _items.Write) -> _items.Write:
-    """A write as the detector lets it be made. Raises ValueRefused."""
-    if args[2] is None:
-        return args
-    trust, sources = args[values.WRITE_COLUMNS :] or (None, None)
-    declared = await detection.written(args[1], decode(args[2]), trust)
-    return args if declared == trust else (*args[: values.WRITE_COLUMNS], declared, sources)
-
-
-async def _detected_or_error(detection: Detection, args: _items.Write | Exception) -> _items.Write | Exception:
-    try:
-        return args if isinstance(args, Exception) else await _detected(detection, args)
-    except errors.ValueRefused as error:
-        return error
-
-
-async def _detected_operation(detection: Detection, row: Mapping[str, Any]) -> Mapping[str, Any]:
-    given = [row[name] for name in ("value", "operand") if name in row]
-    if not given:
-        return row
-    trust = row.get("trust")
-    declared = await detection.written(row["key"], decode(encode(given[0])), trust)
-    return row if declared == trust else {**row, "trust": declared}
 
 
 def _size(args: _items.Write) -> int:

@@ -802,75 +802,6 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         `connect(embed=...)`, InvalidPattern, AccessDenied, and what the embedding function raises."""
         return self._run(self._its.embed(pattern, limit=limit))
 
-    @overload
-    def get(self, key: str, *, as_of: AsOf | None = ..., min_trust: str | None = ...) -> Entry[Any] | None: ...
-
-    @overload
-    def get(
-        self, key: str, *, as_: type[T], as_of: AsOf | None = ..., min_trust: str | None = ...
-    ) -> Entry[T] | None: ...
-
-    def get(self, key: str, *, as_: Any = None, as_of: AsOf | None = None, min_trust: str | None = None) -> Any:
-        """The entry, None if there is none. With `as_`, `value` is an object of that type, validated by Pydantic.
-
-        With `as_of` the entry as it was: at a version of its own (int), at a cursor (str), or at a time
-        (datetime), which stands for the newest point of the feed recorded before it, about one a second. Of a
-        past entry key, value, version, writer, via, updated_at and expires_at are known. What had expired by then
-        is None. `min_trust`: what is trusted less is None as well; not with `as_of`.
-
-        Raises InvalidKey, AccessDenied (whether or not the key exists), Timeout, Unreachable; InvalidValue when
-        `.value` is looked at and does not fit `as_`; with `as_of` InvalidArgument for a time to come, NotRecorded
-        for one before anything was recorded, CursorInvalid, CursorExpired, FeedUnavailable."""
-        its: Any = self._its
-        return self._run(its.get(key, as_=as_, as_of=as_of, min_trust=min_trust))
-
-    @overload
-    def get_many(
-        self, keys: Iterable[str], *, return_errors: Literal[False] = ..., min_trust: str | None = ...
-    ) -> builtins.list[Entry[Any] | None]: ...
-
-    @overload
-    def get_many(
-        self, keys: Iterable[str], *, return_errors: Literal[True], min_trust: str | None = ...
-    ) -> builtins.list[Entry[Any] | errors.PgStateError | None]: ...
-
-    def get_many(self, keys: Iterable[str], *, return_errors: bool = False, min_trust: str | None = None) -> Any:
-        """`get` for many keys, in their order; `min_trust` as there.
-
-        A key that is refused raises its error, unless `return_errors` puts that in its place: then a list may
-        hold entries, None for what does not exist, and InvalidKey and AccessDenied, one for each key. What is no
-        key's own fault (Timeout, Unreachable) raises in any case."""
-        its: Any = self._its
-        return self._run(its.get_many(keys, return_errors=return_errors, min_trust=min_trust))
-
-    def list(
-        self,
-        pattern: str = "",
-        *,
-        limit: int | None = 1000,
-        after: str | None = None,
-        as_of: str | datetime | None = None,
-        claimed: bool | None = None,
-        min_trust: str | None = None,
-    ) -> Page:
-        """Entries that match a pattern and that the agent may read, in key order; an empty pattern means everything.
-
-        `limit` is 1 to 100,000 (None: all); `after` continues behind a key, such as `page.after`. `page.cursor`
-        is the point in the change feed at which they were listed. With `as_of` (a cursor or a datetime) they are
-        listed as they were, deleted ones too, as in `get`; `page.cursor` is that point of the feed then (empty
-        for a time before a restore, from which the feed cannot go on). `claimed` lists only those that somebody
-        holds now (True), or that nobody does (False), `min_trust` only those that are trusted at least so far.
-        Raises InvalidPattern, AccessDenied when the pattern reaches nothing that the agent may read, and with
-        `as_of` what `get` raises."""
-        return self._run(
-            self._its.list(pattern, limit=limit, after=after, as_of=as_of, claimed=claimed, min_trust=min_trust)
-        )
-
-    def history(self, key: str, *, limit: int | None = 100, before: int | None = None) -> builtins.list[Version]:
-        """Versions of a key, newest first; `before` continues with those older than a version. InvalidKey,
-        AccessDenied."""
-        return self._run(self._its.history(key, limit=limit, before=before))
-
     def put(
         self,
         key: str,
@@ -918,22 +849,6 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         how many did: those without a time to live, that have expired, or that the agent may not read and write
         stay as they are. It makes no version. Raises InvalidKey."""
         return self._run(self._its.touch(*keys))
-
-    def namespaces(
-        self,
-        pattern: str = "",
-        *,
-        matching: Sequence[str] = (),
-        depth: int | None = None,
-        limit: int = 100,
-        offset: int = 0,
-    ) -> builtins.list[str]:
-        """Keys under which there are entries (theirs without the last segment) that match a pattern and all of
-        `matching`, of entries that the agent may read. `depth` cuts them short, each once, to that many segments.
-        `limit` is 1 to 100,000, `offset` how many are passed over. Costs what it returns, however many entries
-        there are. Raises InvalidPattern, InvalidArgument, AccessDenied when the pattern reaches nothing that the
-        agent may read."""
-        return self._run(self._its.namespaces(pattern, matching=matching, depth=depth, limit=limit, offset=offset))
 
     @overload
     def merge(
@@ -1054,6 +969,91 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         guard, then per operation. Raises VersionConflict, ClaimHeld or StaleToken for the first that failed
         (nothing was done then), InvalidArgument for a misspelt one, and what `put` raises."""
         return self._run(self._its.apply(guards=guards, operations=operations, op_id=op_id))
+
+    @overload
+    def get(self, key: str, *, as_of: AsOf | None = ..., min_trust: str | None = ...) -> Entry[Any] | None: ...
+
+    @overload
+    def get(
+        self, key: str, *, as_: type[T], as_of: AsOf | None = ..., min_trust: str | None = ...
+    ) -> Entry[T] | None: ...
+
+    def get(self, key: str, *, as_: Any = None, as_of: AsOf | None = None, min_trust: str | None = None) -> Any:
+        """The entry, None if there is none. With `as_`, `value` is an object of that type, validated by Pydantic.
+
+        With `as_of` the entry as it was: at a version of its own (int), at a cursor (str), or at a time
+        (datetime), which stands for the newest point of the feed recorded before it, about one a second. Of a
+        past entry key, value, version, writer, via, updated_at and expires_at are known. What had expired by then
+        is None. `min_trust`: what is trusted less is None as well; not with `as_of`.
+
+        Raises InvalidKey, AccessDenied (whether or not the key exists), Timeout, Unreachable; InvalidValue when
+        `.value` is looked at and does not fit `as_`; with `as_of` InvalidArgument for a time to come, NotRecorded
+        for one before anything was recorded, CursorInvalid, CursorExpired, FeedUnavailable."""
+        its: Any = self._its
+        return self._run(its.get(key, as_=as_, as_of=as_of, min_trust=min_trust))
+
+    @overload
+    def get_many(
+        self, keys: Iterable[str], *, return_errors: Literal[False] = ..., min_trust: str | None = ...
+    ) -> builtins.list[Entry[Any] | None]: ...
+
+    @overload
+    def get_many(
+        self, keys: Iterable[str], *, return_errors: Literal[True], min_trust: str | None = ...
+    ) -> builtins.list[Entry[Any] | errors.PgStateError | None]: ...
+
+    def get_many(self, keys: Iterable[str], *, return_errors: bool = False, min_trust: str | None = None) -> Any:
+        """`get` for many keys, in their order; `min_trust` as there.
+
+        A key that is refused raises its error, unless `return_errors` puts that in its place: then a list may
+        hold entries, None for what does not exist, and InvalidKey and AccessDenied, one for each key. What is no
+        key's own fault (Timeout, Unreachable) raises in any case."""
+        its: Any = self._its
+        return self._run(its.get_many(keys, return_errors=return_errors, min_trust=min_trust))
+
+    def list(
+        self,
+        pattern: str = "",
+        *,
+        limit: int | None = 1000,
+        after: str | None = None,
+        as_of: str | datetime | None = None,
+        claimed: bool | None = None,
+        min_trust: str | None = None,
+    ) -> Page:
+        """Entries that match a pattern and that the agent may read, in key order; an empty pattern means everything.
+
+        `limit` is 1 to 100,000 (None: all); `after` continues behind a key, such as `page.after`. `page.cursor`
+        is the point in the change feed at which they were listed. With `as_of` (a cursor or a datetime) they are
+        listed as they were, deleted ones too, as in `get`; `page.cursor` is that point of the feed then (empty
+        for a time before a restore, from which the feed cannot go on). `claimed` lists only those that somebody
+        holds now (True), or that nobody does (False), `min_trust` only those that are trusted at least so far.
+        Raises InvalidPattern, AccessDenied when the pattern reaches nothing that the agent may read, and with
+        `as_of` what `get` raises."""
+        return self._run(
+            self._its.list(pattern, limit=limit, after=after, as_of=as_of, claimed=claimed, min_trust=min_trust)
+        )
+
+    def history(self, key: str, *, limit: int | None = 100, before: int | None = None) -> builtins.list[Version]:
+        """Versions of a key, newest first; `before` continues with those older than a version. InvalidKey,
+        AccessDenied."""
+        return self._run(self._its.history(key, limit=limit, before=before))
+
+    def namespaces(
+        self,
+        pattern: str = "",
+        *,
+        matching: Sequence[str] = (),
+        depth: int | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> builtins.list[str]:
+        """Keys under which there are entries (theirs without the last segment) that match a pattern and all of
+        `matching`, of entries that the agent may read. `depth` cuts them short, each once, to that many segments.
+        `limit` is 1 to 100,000, `offset` how many are passed over. Costs what it returns, however many entries
+        there are. Raises InvalidPattern, InvalidArgument, AccessDenied when the pattern reaches nothing that the
+        agent may read."""
+        return self._run(self._its.namespaces(pattern, matching=matching, depth=depth, limit=limit, offset=offset))
 
     def cursor(self) -> str:
         """The point that the change feed is at now: `changes` and `watch(since=...)` tell all that comes after it."""

@@ -154,7 +154,7 @@ async def test_helpers_are_the_methods_of_a_bound_state() -> None:
     # administration, views of the state, and what a transaction cannot do have no helper: bind(session) has them
     assert areas - names == {
         "add_to_group", "allow_credential", "create_group", "credentials", "disallow_credential", "endorse", "resolve", "set_trust", "deny_access", "drop_group", "effective", "explain_access", "groups", "harden", "issue_ticket", "quotas", "remove_from_group", "require_tickets", "rotate_ticket_keys", "set_quota",
-        "quarantine", "resume_agent", "suspend_agent", "agents", "as_agent", "audit", "create_agent", "create_gateway", "create_reader", "delegate", "drop_agent", "drop_gateway",
+        "export_changes", "quarantine", "rekey", "resume_agent", "suspend_agent", "agents", "as_agent", "audit", "create_agent", "create_gateway", "create_reader", "delegate", "drop_agent", "drop_gateway",
         "drop_policy", "drop_reducer", "explain_policy", "grant_access", "grants", "info", "maintain", "me", "namespace",
         "create_vectors", "drop_search", "drop_vectors", "embed", "searches", "set_search", "set_vectors", "unembedded", "vectors",
         "policies", "register_reducer", "revoke_access", "set_login", "set_policy", "stats", "typed", "undelegate", "watch",

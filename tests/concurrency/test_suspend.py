@@ -69,3 +69,18 @@ async def test_what_it_has_under_way_is_told_and_undone_when_it_is_over(
     assert [(row["action"], row["key"], row["status"]) for row in done] == expected
     assert (await root("get", "a/known"))["value"] == "good"
     assert (await root("get", "a/open"))["status"] == "missing"
+
+
+@pytest.mark.core
+async def test_who_keeps_it_from_being_suspended_is_named(root: Caller, agent: MakeAgent, begin: Begin) -> None:
+    alice = await agent("alice", "admin a/**")
+    holding = await begin(alice)
+    await alice("grant_access", "alice", "a/b/**", "read")
+    for call in ("suspend_agent('alice')", "quarantine('alice', now())"):
+        with refused("55P03") as caught:
+            await root.fetch(f"select * from pgstate.{call}")
+        assert f"pid {alice.pid}" in str(getattr(caught.value, "hint", ""))
+    await holding.end()
+    assert await root.rows("suspend_agent", "alice") == []
+    with refused("PS010"):
+        await alice("grant_access", "alice", "a/c/**", "read")

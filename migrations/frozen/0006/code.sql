@@ -3225,7 +3225,7 @@ comment on function pgstate._end_claims(int, text) is 'Internal: ends the claims
 -- functions/admin/_drop_agent.sql
 -- Its grants, delegations and login go with its row. What it holds is given back at once: nobody could renew it.
 create function pgstate._drop_agent(p_name text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '1s'
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
@@ -3750,9 +3750,10 @@ comment on function pgstate._open_transactions(int) is 'Internal: transactions o
 
 -- functions/quarantine/_suspend.sql
 -- The agent is locked first, as _fold_grants() does: a grant at the same time folds before or after, never without the mark.
--- The keys whose claims ended.
+-- An agent that administers something can keep its row locked, by a grant in an open transaction: then who does is told, to be
+-- ended. The keys whose claims ended.
 create function pgstate._suspend(p_actor pgstate._actor, p_agent text) returns text[]
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
 as $$
 declare
   v_id int;
@@ -3761,7 +3762,15 @@ declare
 begin
   perform pgstate._check_admin(p_actor, '**');
   v_id := pgstate._agent_id(p_agent);
-  select a.* into v_agent from pgstate.agent a where a.id = v_id for no key update;
+  begin
+    select a.* into v_agent from pgstate.agent a where a.id = v_id for no key update;
+  exception when lock_not_available then
+    raise exception using errcode = 'lock_not_available',
+      message = format('%s cannot be suspended while a transaction has changed what it may', p_agent),
+      hint = coalesce('Of its own, end this first (pg_terminate_backend): '
+                        || (select string_agg(coalesce('pid ' || t.pid, 'prepared ' || t.prepared), ', ') from pgstate._open_transactions(v_id) t),
+                      'An administrator is changing its grants: ask again.');
+  end;
   if v_agent.root then
     raise exception using errcode = 'PS007', message = 'the administrator cannot be suspended';
   elsif v_agent.grouping then
@@ -12318,7 +12327,7 @@ begin
 end
 $$;
 comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean) is
-  'Answers to an agent that has been taken over: suspends it (as suspend_agent()), gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks: derived, versions of others that name its writes as sources; thread and run, in which it recorded; open, transactions of its that have written and may still commit: end them and ask again, which does the rest. held, locked: a claim or a transaction of somebody is in the way, and nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
+  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks: derived, versions of others that name its writes as sources; thread and run, in which it recorded; open, transactions of its that have written and may still commit: end them and ask again, which does the rest. held, locked: a claim or a transaction of somebody is in the way, and nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
 
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void

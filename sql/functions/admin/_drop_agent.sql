@@ -1,6 +1,6 @@
 -- Its grants, delegations and login go with its row. What it holds is given back at once: nobody could renew it.
 create function pgstate._drop_agent(p_name text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '1s'
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
