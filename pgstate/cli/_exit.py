@@ -23,6 +23,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.InvalidArgument, USAGE),
     (errors.SchemaViolation, USAGE),
     (errors.SecretRefused, USAGE),
+    (errors.ValueRefused, USAGE),
     (errors.CursorInvalid, USAGE),
     (errors.NotRecorded, USAGE),
     (errors.OpIdReused, USAGE),

@@ -105,6 +105,7 @@ CALLS: dict[str, Call] = {
     "quotas": lambda s, _: s.quotas(),
     "register_reducer": lambda s, _: s.register_reducer("r", "public.r"),
     "rekey": lambda s, _: s.rekey(),
+    "export_changes": lambda s, _: s.export_changes(object()),
     "release": lambda s, _: s.release("k", 1),
     "renew": lambda s, _: s.renew("k", 1),
     "revoke_access": lambda s, _: s.revoke_access("alice", "k/**", "read"),
