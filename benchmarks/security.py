@@ -116,7 +116,7 @@ async def measure(server: Server, quick: bool) -> Report:
             report.add(comparison)
         assert hidden is not None
         report.lines.append(await _denials(*hidden, pairs))
-        report.lines += await _guard(stack, server, pairs // 30)
+        report.lines += await _guard(stack, server, pairs // 6)
     report.notes.append(
         f"{effort}. Values of 200 bytes, one connection, prepared statements, no client. Peer: the same functions as "
         "their caller, who owns the tables, without grants, policies and search_path. "
