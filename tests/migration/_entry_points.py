@@ -1,6 +1,6 @@
 """Entry points of a revision: what of its catalogue callers rely on, and calls with their results.
 
-cd tests && python -m migration._entry_points 0006      records a revision, once, when it is released
+cd tests && python -m migration._entry_points 0007      records a revision, once, when it is released
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _VARIES_OF = {
     ("issue_ticket", "issue_ticket"),
     ("harden", "note"),
     ("audit", "id"),
+    ("sealed_parts", "blocks"),
 }
 _DRAWN = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 _FUNCTIONS = """

@@ -19,6 +19,7 @@ SUMS = {
     "0003": "8ca453f65057fcf41ccf5c20033e268f5f3ebff9a145c8c78e693e2a1b0826c0",
     "0004": "bbbde580552786757ab5954b741b2cf6aeb8afd5cfacaf3cda2b6af11d07fa53",
     "0005": "11c0121acd557d987bd37b803bb3cafa4154381fb23e8fa354aa72db1c22ce20",
+    "0006": "20effa8ad0cfb44413ca56c5aee34ece45a6d49e07dbea6a890f5eb4ee4e486f",
 }
 RELEASED = sorted(SUMS)
 

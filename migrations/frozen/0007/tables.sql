@@ -1,0 +1,2 @@
+-- From 0006.
+set local role pgstate_owner;
