@@ -19,7 +19,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -93,12 +92,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # A job in the background ignores interrupts, and so would every program that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
-        # Every program that a test starts, and each worker, would compile all that it imports.
-        cache = tempfile.TemporaryDirectory(prefix="pgstate-bytecode-")
-        config.add_cleanup(cache.cleanup)
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = cache.name
+    # Every program that a test starts, and each worker, would compile all of pgstate that it imports. Not into a folder of the
+    # run's own: there it would compile all that is installed as well, for twelve seconds.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     config.stash[_found] = programs()
 
 
@@ -129,18 +126,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("cluster", majors, indirect=True, scope="session", ids=[f"pg{major}" for major in majors])
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest's own, which selects by marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of a core test's cases the oldest version gets the first, unless the mark says "every case" or --pg was given."""
-    if config.getoption("--pg"):
+    """What older versions get, unless --pg chose them: of a core test's cases the first on the oldest, unless the mark says
+    "every case". Of those the first on the oldest is for the default run, and the others are thorough."""
+    found = config.stash[_found]
+    if config.getoption("--pg") or not found:
         return
     seen: set[tuple[Any, ...]] = set()
     surplus = []
     for item in items:
-        mark, case = item.get_closest_marker("core"), getattr(item, "callspec", None)
-        if mark is None or mark.args or case is None or (major := case.params.get("cluster", _DEFAULT)) == _DEFAULT:
+        major = getattr(item, "callspec", None) and item.callspec.params.get("cluster", _DEFAULT)
+        if major in (None, _DEFAULT):
             continue
-        if (test := (item.path, getattr(item, "originalname", item.name), major)) in seen:
+        test = item.path, getattr(item, "originalname", item.name), major
+        every = item.get_closest_marker("every_version")
+        if test in seen and not every and not item.get_closest_marker("core").args:
             surplus.append(item)
+        elif test in seen or major != min(found):
+            item.add_marker("thorough")
         seen.add(test)
     if surplus:
         config.hook.pytest_deselected(items=surplus)
