@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER, Cluster
 from conftest import Databases
 from pgstate import testing
@@ -205,7 +206,7 @@ STAND_IN = """
 """
 
 
-@pytest.mark.parametrize("choice", ["testcontainers", "testcontainers:postgres:17"])
+@pytest.mark.parametrize("choice", first_of(["testcontainers", "testcontainers:postgres:17"]))
 def test_through_testcontainers(project: Path, given: Cluster, choice: str) -> None:
     """No Docker here: another class stands in for the container's. What is asked of it, the real one has."""
     container = _plugin._container_class()

@@ -83,6 +83,7 @@ def test_a_loss_is_an_error_and_a_sentence(database: Database) -> None:
     assert database.sql("select value from pgstate.entries") == [(1,)]
 
 
+@pytest.mark.thorough
 def test_scripts_from_one_revision_to_another(empty: Callable[[], Database]) -> None:
     database = empty()
     for arguments, revision in [

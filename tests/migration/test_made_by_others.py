@@ -64,6 +64,7 @@ def test_installs_upgrades_and_leaves_with_neither(plain: Database, given: str) 
     _there_and_back(plain, by_address, given)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", [by_command, by_script, by_op])
 @pytest.mark.parametrize("given", ["owned", "granted"])
 def test_and_so_do_the_other_ways(plain: Database, way: Way, given: str) -> None:
