@@ -56,6 +56,10 @@ class Databases(testing.Databases):
     def __init__(self, cluster: Cluster) -> None:
         cluster.sql(f"create role {INSTALLER} login createrole")
         super().__init__(cluster, owner=INSTALLER, template="template_pgstate")
+        # What each clone copies: fewer files of the catalogue, and the one that its first session would otherwise build.
+        catalogue = "select relname from pg_class where relnamespace = 'pg_catalog'::regnamespace and relkind = 'r' and not relisshared"
+        cluster.sql(f"vacuum (full) {', '.join(name for (name,) in cluster.sql(catalogue))}", self.template)
+        cluster.sql("select", self.template)
 
     def clone(self) -> Database:
         assert isinstance(self.server, Cluster)
@@ -129,21 +133,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest's own, which selects by marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What older versions get, unless --pg chose them: of a core test's cases the first on the oldest, unless the mark says
-    "every case". Of those the first on the oldest is for the default run, and the others are thorough."""
+    "every case". All of it is thorough, but for the first case on the oldest of what is for every version."""
     found = config.stash[_found]
     if config.getoption("--pg") or not found:
         return
     seen: set[tuple[Any, ...]] = set()
     surplus = []
     for item in items:
-        major = getattr(item, "callspec", None) and item.callspec.params.get("cluster", _DEFAULT)
-        if major in (None, _DEFAULT):
+        major = item.callspec.params.get("cluster", _DEFAULT) if hasattr(item, "callspec") else _DEFAULT
+        if major == _DEFAULT:
             continue
         test = item.path, getattr(item, "originalname", item.name), major
         every = item.get_closest_marker("every_version")
         if test in seen and not every and not item.get_closest_marker("core").args:
             surplus.append(item)
-        elif test in seen or major != min(found):
+        elif test in seen or not every or major != min(found):
             item.add_marker("thorough")
         seen.add(test)
     if surplus:

@@ -145,6 +145,7 @@ def test_on_an_embedded_server(project: Path) -> None:
         assert [path.name for path in Path(folder).iterdir() if path.name.startswith("pgstate")] == []
 
 
+@pytest.mark.thorough
 def test_in_the_automatic_mode_of_pytest_asyncio(project: Path, given: Cluster) -> None:
     (project / "test_it.py").write_text(textwrap.dedent(TESTS).replace("@pytest.mark.asyncio\n", ""))
     (project / "pytest.ini").write_text(
@@ -154,6 +155,7 @@ def test_in_the_automatic_mode_of_pytest_asyncio(project: Path, given: Cluster) 
     assert left_over(given) == []
 
 
+@pytest.mark.thorough
 def test_on_a_given_server(project: Path, given: Cluster) -> None:
     """By the environment; by an option, which goes before that."""
     assert passed(run(project, *SOME, "-n", "2", PGSTATE_TEST_SERVER=given.dsn()), 2)
@@ -161,6 +163,7 @@ def test_on_a_given_server(project: Path, given: Cluster) -> None:
     assert left_over(given) == []
 
 
+@pytest.mark.thorough
 def test_as_an_administrator_without_superuser(project: Path, new_cluster: Callable[..., Cluster]) -> None:
     cluster = new_cluster()
     cluster.sql("create role admin login createdb createrole")
@@ -206,6 +209,7 @@ STAND_IN = """
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("choice", first_of(["testcontainers", "testcontainers:postgres:17"]))
 def test_through_testcontainers(project: Path, given: Cluster, choice: str) -> None:
     """No Docker here: another class stands in for the container's. What is asked of it, the real one has."""

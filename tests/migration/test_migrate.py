@@ -173,6 +173,7 @@ def test_a_run_that_sleeps_without_a_time_is_taken_up_below(empty: Callable[[], 
     assert database.sql("select key, state from pgstate.runs()", INSTALLER) == [("r", "running")]
 
 
+@pytest.mark.thorough
 def test_every_way_between_two_revisions_leads_to_what_a_new_installation_has(
     empty: Callable[..., Database], at_length: bool
 ) -> None:
@@ -284,6 +285,7 @@ async def _migrate_in_processes(addresses: list[str]) -> list[tuple[int | None, 
     return [(process.returncode, text.strip()) for process, text in zip(processes, said, strict=True)]
 
 
+@pytest.mark.thorough
 def test_several_at_once_in_two_databases_of_a_new_server(
     new_cluster: Callable[..., Cluster], cluster: Cluster, at_length: bool
 ) -> None:

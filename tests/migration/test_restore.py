@@ -157,6 +157,7 @@ def two_majors(request: pytest.FixtureRequest, new_cluster: Callable[..., Cluste
     return old, new_cluster(18, initdb=("--no-data-checksums",))
 
 
+@pytest.mark.thorough
 async def test_from_16_to_18(
     two_majors: tuple[Cluster, Cluster], login_name: Callable[[str], str], tmp_path: Path
 ) -> None:

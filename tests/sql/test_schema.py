@@ -255,6 +255,7 @@ def test_depth_is_bounded(checker: Checker) -> None:
     assert str(checker.error(turned, value)).endswith(": nested too deeply for its schema")
 
 
+@pytest.mark.thorough
 def test_steps_are_bounded(checker: Checker) -> None:
     # each level asks twice for the next
     levels = {f"l{n}": {"allOf": [{"$ref": f"#/$defs/l{n + 1}"}] * 2} for n in range(30)}
