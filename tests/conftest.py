@@ -21,6 +21,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -185,6 +186,35 @@ def pgstate_databases(cluster: Cluster) -> Databases:
     if cluster.databases is None:
         prepare(cluster)
     return cluster.databases
+
+
+@pytest.fixture(scope="session")
+def _shared() -> dict[Cluster, tuple[Path, Database]]:
+    """Of each server the last database that tests of a file share, and the file. It goes with the next, or with the server."""
+    return {}
+
+
+@pytest.fixture
+def pgstate_database(
+    request: pytest.FixtureRequest,
+    cluster: Cluster,
+    pgstate_databases: Databases,
+    _shared: dict[Cluster, tuple[Path, Database]],
+) -> Iterator[Database]:
+    """A database for this test alone, or for all of its file's that are marked `one_database`."""
+    if request.node.get_closest_marker("one_database") is None:
+        database = pgstate_databases.clone()
+        yield database
+        database.drop()
+        return
+    file, database = _shared.get(cluster, (None, None))
+    if database is None or file != request.path:
+        if database is not None:
+            database.drop()
+        database = pgstate_databases.clone()
+        _shared[cluster] = request.path, database
+    cluster.start()
+    yield database
 
 
 @pytest.fixture

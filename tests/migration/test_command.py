@@ -58,6 +58,7 @@ def test_check_and_dry_run_change_nothing(empty: Callable[[], Database]) -> None
     assert dump(database) == before
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

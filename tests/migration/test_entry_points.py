@@ -49,6 +49,7 @@ def test_every_function_is_called_with_every_parameter(revision: str) -> None:
     ]
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 @pytest.mark.parametrize("revision", RELEASED)
 def test_parameters_keep_names_types_and_places_and_columns_are_only_added(database: Database, revision: str) -> None:

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from conftest import Database
 
+pytestmark = pytest.mark.one_database
+
 # The same examples every time, so that a run fails for a reason in the change that it tests.
 STEADY = settings(
     derandomize=True, deadline=None, database=None, max_examples=400,
