@@ -17,6 +17,7 @@ at_length      whether faults, storms and searches run at full length (--long)
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -33,6 +34,8 @@ from pgstate import testing
 pytest_plugins = ["pgstate.testing"]
 INSTALLER = "installer"
 _DEFAULT = 18
+# the oid of a test's own database
+_CLONE = 4_000_000_000
 
 
 @dataclass
@@ -57,16 +60,28 @@ class Databases(testing.Databases):
     def __init__(self, cluster: Cluster) -> None:
         cluster.sql(f"create role {INSTALLER} login createrole")
         super().__init__(cluster, owner=INSTALLER, template="template_pgstate")
+        # The clone of a test has the same oid as that of the test before it, and so the identity that the template gives it:
+        # else every test would begin with a session that makes it another database to pgstate.
+        ((system,),) = cluster.sql("select system_identifier from pg_control_system()")
+        cluster.sql(f"update pgstate.install set identity = '{system}:{_CLONE}'", self.template)
         # What each clone copies: fewer files of the catalogue, and the one that its first session would otherwise build.
         catalogue = "select relname from pg_class where relnamespace = 'pg_catalog'::regnamespace and relkind = 'r' and not relisshared"
         cluster.sql(f"vacuum (full) {', '.join(name for (name,) in cluster.sql(catalogue))}", self.template)
         cluster.sql("select", self.template)
 
-    def clone(self) -> Database:
-        assert isinstance(self.server, Cluster)
-        self.server.start()  # the test before this one may have left it down
-        made = super().clone()
-        assert isinstance(made, Database)
+    def clone(self, *, apart: bool = False) -> Database:
+        """A database; one that other tests' databases come beside is set `apart`."""
+        cluster = self.server
+        assert isinstance(cluster, Cluster)
+        cluster.start()  # the test before this one may have left it down
+        if apart or cluster.sql(f"select 1 from pg_database where oid = {_CLONE}"):
+            made = super().clone()
+            assert isinstance(made, Database)
+            return made
+        made = self._named(f"pgstate_test_{secrets.token_hex(6)}")
+        cluster.sql(
+            f'create database "{made.name}" template "{self.template}" strategy file_copy oid {_CLONE} owner {INSTALLER}'
+        )
         return made
 
     def _named(self, name: str) -> Database:
@@ -211,7 +226,7 @@ def pgstate_database(
     if database is None or file != request.path:
         if database is not None:
             database.drop()
-        database = pgstate_databases.clone()
+        database = pgstate_databases.clone(apart=True)
         _shared[cluster] = request.path, database
     cluster.start()
     yield database

@@ -171,6 +171,7 @@ def test_as_an_administrator_without_superuser(project: Path, new_cluster: Calla
     assert left_over(cluster) == []
 
 
+@pytest.mark.thorough
 def test_through_pytest_postgresql(project: Path, given: Cluster) -> None:
     """On a server that runs already: starting one, as its postgresql_proc does, is nothing that root may do."""
     place = ("--postgresql-host", str(given.data), "--postgresql-port", str(given.port))

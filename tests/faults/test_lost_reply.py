@@ -98,7 +98,7 @@ def _marker(name: str, key: str) -> bytes:
     return b"NOW" if name.startswith(("update", "typed.m", "typed.u", "typed.s")) else key.encode()
 
 
-@pytest.mark.parametrize("loss", ["lose_reply", "lose_request"])
+@pytest.mark.parametrize("loss", first_of(["lose_reply", "lose_request"]))
 @pytest.mark.parametrize("neighbours", first_of([5, 0]))
 async def test_it_happens_once(state: State, connect: Connect, proxy: Proxy, loss: str, neighbours: int) -> None:
     far = await connect(dsn=proxy.dsn, connections=3)

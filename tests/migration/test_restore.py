@@ -190,7 +190,8 @@ def pg_upgrade(old: Cluster, new: Cluster, *options: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("option", first_of(["--link", "--copy"]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("option", ["--copy", "--link"])
 async def test_pg_upgrade(two_majors: tuple[Cluster, Cluster], login_name: Callable[[str], str], option: str) -> None:
     old, new = two_majors
     database = clone(old)

@@ -347,7 +347,8 @@ async def by_hand(inside: Caller, vector: list[float], like: str, more: str = "t
     return [row["key"] for row in rows]
 
 
-@pytest.mark.parametrize("method", first_of(["hnsw", "ivfflat", "exact"]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("method", ["hnsw", "ivfflat", "exact"])
 async def test_small_subtrees_beside_large_ones(many: MakeVectors, root: Caller, inside: Caller, method: str) -> None:
     await many({"k/large": 6000, "k/small": 12}, method)
     query = [0.5, 0.5, 0.5, 0.5]
@@ -390,6 +391,7 @@ async def test_pages_go_on_beyond_what_the_index_searches_at_once(
     assert len(found) == len(set(found)) == 5500
 
 
+@pytest.mark.thorough
 async def test_the_index_is_used_by_who_reads_all_of_it(
     many: MakeVectors, root: Caller, agent: MakeAgent, inside: Caller
 ) -> None:
