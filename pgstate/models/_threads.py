@@ -96,6 +96,7 @@ class CheckpointRow(Model):
     __table_args__ = (
         PrimaryKeyConstraint("thread_id", "ns", "id", name="checkpoint_pkey"),
         Index("checkpoint_run_idx", "run_id", postgresql_where=text("run_id is not null")),
+        Index("checkpoint_agent_idx", "agent_id", postgresql_where=text("agent_id is not null")),
     )
 
     thread_id: Mapped[BigInt]
@@ -114,19 +115,24 @@ class CheckpointRow(Model):
     created_at: Mapped[datetime]
     writer: Mapped[str]
     via: Mapped[str]
+    agent_id: Mapped[int | None]
 
 
 class ChunkRow(Model):
     """Table `chunk`: parts of the values of checkpoints."""
 
     __tablename__ = "chunk"
-    __table_args__ = (PrimaryKeyConstraint("thread_id", "hash", name="chunk_pkey"),)
+    __table_args__ = (
+        PrimaryKeyConstraint("thread_id", "hash", name="chunk_pkey"),
+        Index("chunk_agent_idx", "agent_id", postgresql_where=text("agent_id is not null")),
+    )
 
     thread_id: Mapped[BigInt]
     hash: Mapped[bytes]
     type: Mapped[Name]
     data: Mapped[bytes]
     moved_to: Mapped[bytes | None]
+    agent_id: Mapped[int | None]
 
 
 class PendingWriteRow(Model):
@@ -135,6 +141,7 @@ class PendingWriteRow(Model):
     __tablename__ = "pending_write"
     __table_args__ = (
         PrimaryKeyConstraint("thread_id", "ns", "checkpoint", "task_id", "idx", name="pending_write_pkey"),
+        Index("pending_write_agent_idx", "agent_id", postgresql_where=text("agent_id is not null")),
     )
 
     thread_id: Mapped[BigInt]
@@ -146,3 +153,4 @@ class PendingWriteRow(Model):
     channel: Mapped[str]
     type: Mapped[Name]
     data: Mapped[bytes]
+    agent_id: Mapped[int | None]

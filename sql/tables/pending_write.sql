@@ -10,8 +10,10 @@ create table pgstate.pending_write (
   channel text not null,
   type text collate "C" not null,
   data bytea not null,
+  agent_id int,
   constraint pending_write_pkey primary key (thread_id, ns, checkpoint, task_id, idx)
 );
+create index pending_write_agent_idx on pgstate.pending_write (agent_id) where agent_id is not null;
 alter table pgstate.pending_write enable row level security;
 comment on table pgstate.pending_write is 'Writes of tasks that no checkpoint holds yet.';
 comment on column pgstate.pending_write.thread_id is 'The thread.';
@@ -23,3 +25,4 @@ comment on column pgstate.pending_write.task_path is 'Where the task stands; wri
 comment on column pgstate.pending_write.channel is 'The channel that it is for.';
 comment on column pgstate.pending_write.type is 'The serializer''s type of data.';
 comment on column pgstate.pending_write.data is 'The serialized value.';
+comment on column pgstate.pending_write.agent_id is 'The agent whose quota this counts to; null if it had none when this was written.';

@@ -32,9 +32,11 @@ def planted(text: str) -> list[str]:
 @pytest.mark.core
 async def test_the_database_and_python_agree(inside: Caller) -> None:
     found = await inside.fetchval("select pgstate._secret_patterns()")
-    assert [tuple(row) for row in found] == [(name, pattern.pattern) for name, pattern in _secrets.rules()]
+    assert [tuple(row) for row in found] == [
+        (rule.name, rule.pattern.pattern, "|".join(rule.needles)) for rule in _secrets.rules()
+    ]
     assert await inside.fetchval("select pgstate._secret_hint()") == _secrets.hint().pattern
-    assert [name for name, _ in _secrets.rules()] == list(SECRETS)
+    assert [rule.name for rule in _secrets.rules()] == list(SECRETS)
     texts = [text for _, secret in ENTRIES for text in planted(secret)] + [*HARMLESS, *planted("task-7"), ""]
     texts += [json.dumps(text) for text in texts] + [json.dumps([{"a": text}], ensure_ascii=False) for text in texts]
     texts += [json.dumps(json.dumps(text)) for text in texts[:200]]
