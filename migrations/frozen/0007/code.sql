@@ -3489,8 +3489,8 @@ $$;
 comment on function pgstate._checkpoint_bytes(pgstate.checkpoint) is 'Internal: the size of the root of a checkpoint.';
 
 -- functions/quota/_count_usage.sql
--- Counts anew what an agent keeps, by the entries under what it may write, and by what threads and runs hold of it, and has the parts add up to that: p_part is
--- one that this transaction has locked. In one statement, since a write that ends meanwhile changes both.
+-- Counts anew what an agent keeps, by the entries under what it may write, and by what threads and runs hold of it, and has the parts add
+-- up to that: p_part is one that this transaction has locked. In one statement, since a write that ends meanwhile changes both.
 create function pgstate._count_usage(p_agent_id int, p_part bigint) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -3509,19 +3509,22 @@ begin
            and (e.expires_at is null or e.expires_at > pgstate._now())
      where r.agent_id = p_agent_id
   ), stored as (
-    -- each along an index that has nothing but what agents with a quota wrote
-    select (select coalesce(sum(pgstate._checkpoint_bytes(c)), 0) from pgstate.checkpoint c where c.agent_id = p_agent_id)
-         + (select coalesce(sum(pg_column_size(k.data) + octet_length(k.type)), 0) from pgstate.chunk k where k.agent_id = p_agent_id)
-         + (select coalesce(sum(pg_column_size(w.data) + octet_length(w.channel) + octet_length(w.type) + octet_length(w.task_path)), 0)
-              from pgstate.pending_write w where w.agent_id = p_agent_id)
-         + (select coalesce(sum(coalesce(pg_column_size(s.data), 0) + coalesce(octet_length(s.type), 0) + octet_length(s.id) + octet_length(s.name)), 0)
-              from pgstate.step s where s.agent_id = p_agent_id)
-         + (select coalesce(sum(coalesce(pg_column_size(g.data), 0) + coalesce(octet_length(g.type), 0) + octet_length(g.name)), 0)
-              from pgstate.signal g where g.agent_id = p_agent_id)
-         + (select coalesce(sum(coalesce(pg_column_size(r.input), 0) + coalesce(octet_length(r.input_type), 0) + coalesce(octet_length(r.code), 0)), 0)
-              from pgstate.run r where r.agent_id = p_agent_id)
-         + (select coalesce(sum(coalesce(pg_column_size(r.result), 0) + coalesce(octet_length(r.result_type), 0)), 0)
-              from pgstate.run r where r.result_agent_id = p_agent_id) as bytes
+    select coalesce(sum(
+             (select coalesce(sum(pgstate._checkpoint_bytes(c)), 0) from pgstate.checkpoint c where c.thread_id = t.thread_id and c.agent_id = p_agent_id)
+           + (select coalesce(sum(pg_column_size(k.data) + octet_length(k.type)), 0) from pgstate.chunk k where k.thread_id = t.thread_id and k.agent_id = p_agent_id)
+           + (select coalesce(sum(pg_column_size(w.data) + octet_length(w.channel) + octet_length(w.type) + octet_length(w.task_path)), 0)
+                from pgstate.pending_write w where w.thread_id = t.thread_id and w.agent_id = p_agent_id)), 0)
+         + (select coalesce(sum(
+              (select coalesce(sum(coalesce(pg_column_size(s.data), 0) + coalesce(octet_length(s.type), 0) + octet_length(s.id) + octet_length(s.name)), 0)
+                 from pgstate.step s where s.run_id = r.id and s.agent_id = p_agent_id)
+            + (select coalesce(sum(coalesce(pg_column_size(g.data), 0) + coalesce(octet_length(g.type), 0) + octet_length(g.name)), 0)
+                 from pgstate.signal g where g.run_id = r.id and g.agent_id = p_agent_id)
+            + case when r.agent_id = p_agent_id
+                   then coalesce(pg_column_size(r.input), 0) + coalesce(octet_length(r.input_type), 0) + coalesce(octet_length(r.code), 0) else 0 end
+            + case when r.result_agent_id = p_agent_id then coalesce(pg_column_size(r.result), 0) + coalesce(octet_length(r.result_type), 0) else 0 end), 0)
+              from pgstate.usage_run u cross join lateral (select x.* from pgstate.run x where x.id = u.run_id offset 0) r
+             where u.agent_id = p_agent_id) as bytes
+      from pgstate.usage_thread t where t.agent_id = p_agent_id
   ), others as (
     select coalesce(sum(u.entries), 0) as entries, coalesce(sum(u.bytes), 0) as bytes
       from pgstate.usage u where u.agent_id = p_agent_id and u.id <> p_part
@@ -3534,9 +3537,9 @@ comment on function pgstate._count_usage(int, bigint) is 'Internal: counts anew 
 
 -- functions/quota/_charge.sql
 -- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much:
--- versions, and what the caller says of threads and runs, which have no version: p_writes, and p_bytes, at most.
+-- versions, and what the caller says of threads and runs, which have no version: p_writes, p_bytes (at most), and which they are.
 -- What others have under way is not seen: together they may come to more than the quota, by what they are writing.
-create function pgstate._charge(p_writes int default 0, p_bytes bigint default 0) returns void
+create function pgstate._charge(p_writes int default 0, p_bytes bigint default 0, p_thread bigint default null, p_runs bigint[] default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 set enable_hashjoin = off set enable_mergejoin = off
@@ -3579,6 +3582,12 @@ begin
   if v_writes = 0 and v_bytes = 0 then
     return;
   end if;
+  if p_thread is not null then
+    insert into pgstate.usage_thread (agent_id, thread_id) values (v_quota.agent_id, p_thread) on conflict on constraint usage_thread_pkey do nothing;
+  elsif p_runs is not null then
+    insert into pgstate.usage_run (agent_id, run_id) select v_quota.agent_id, r from unnest(p_runs) r where r is not null order by r
+        on conflict on constraint usage_run_pkey do nothing;
+  end if;
   update pgstate.usage u
      set entries = u.entries + v_entries, bytes = u.bytes + v_bytes, minute = v_minute,
          writes = case when u.minute = v_minute then u.writes else 0 end + v_writes, xid = pg_current_xact_id(),
@@ -3603,7 +3612,7 @@ begin
   end if;
 end
 $$;
-comment on function pgstate._charge(int, bigint) is 'Internal: counts what an agent with a quota has written; PS060 when it is too much.';
+comment on function pgstate._charge(int, bigint, bigint, bigint[]) is 'Internal: counts what an agent with a quota has written; PS060 when it is too much.';
 
 -- functions/quota/_set_quota.sql
 create function pgstate._set_quota(p_agent text, p_entries bigint, p_bytes bigint, p_writes int) returns void
@@ -6061,7 +6070,7 @@ begin
       v_out.status := 'incomplete';
       v_out.missing := v_missing || v_pages;
       if v_payer is not null then
-        perform pgstate._charge(1, pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types));
+        perform pgstate._charge(1, pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), v_thread.id);
       end if;
       return v_out;
     elsif v_pages <> '{}' then
@@ -6096,7 +6105,7 @@ begin
       case when v_out.added is null then 1 else 0 end,
       pg_column_size(p_names) + pg_column_size(p_types) + pg_column_size(p_data)::bigint + coalesce(pg_column_size(p_versions), 0)
         + coalesce(pg_column_size(p_header), 0) + coalesce(pg_column_size(p_metadata), 0)
-        + coalesce(pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), 0));
+        + coalesce(pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), 0), v_thread.id);
   end if;
   return v_out;
 end
@@ -6401,7 +6410,7 @@ begin
   end if;
   if p_payer is not null then
     perform pgstate._charge(1, pg_column_size(p_data) + pg_column_size(p_channels) + pg_column_size(p_types)
-      + coalesce(cardinality(p_idxs), 0) * octet_length(p_task_path)::bigint);
+      + coalesce(cardinality(p_idxs), 0) * octet_length(p_task_path)::bigint, v_id);
   end if;
   return 'ok';
 end
@@ -6503,7 +6512,7 @@ begin
     -- what it holds itself: the roots, and the writes after them
     perform pgstate._charge(0, ((select coalesce(sum(pgstate._checkpoint_bytes(c)), 0) from pgstate.checkpoint c where c.thread_id = v_id)
       + (select coalesce(sum(pg_column_size(w.data)), 0) from pgstate.pending_write w where w.thread_id = v_id)
-      + (select coalesce(sum(pg_column_size(k.data)), 0) from pgstate.chunk k where k.thread_id = v_id))::bigint);
+      + (select coalesce(sum(pg_column_size(k.data)), 0) from pgstate.chunk k where k.thread_id = v_id))::bigint, v_id);
   end if;
   return pgstate._thread_value(v_id) || case when p_history then '{}' else jsonb_build_object('checkpoint', v_from, 'ns', p_ns) end;
 end
@@ -6537,7 +6546,7 @@ begin
   v_out.head := coalesce(v_out.id, v_head);
   v_out.added := 1;
   if p_actor.quota then
-    perform pgstate._charge(0, pgstate._checkpoint_bytes(c)) from pgstate.checkpoint c where c.thread_id = v_id and c.ns = p_ns and c.id = v_out.id;
+    perform pgstate._charge(0, pgstate._checkpoint_bytes(c), v_id) from pgstate.checkpoint c where c.thread_id = v_id and c.ns = p_ns and c.id = v_out.id;
   end if;
   return v_out;
 end
@@ -7015,12 +7024,15 @@ create function pgstate._add_run(
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_id bigint;
 begin
   insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent, asleep, agent_id)
   values (p_key, p_name, p_code, p_type, p_input, coalesce(p_priority, 0), coalesce(p_ready_at, p_now), p_now,
-          coalesce(p_ready_at, p_now) + p_timeout, p_parent, coalesce(p_ready_at > p_now, false), p_payer);
+          coalesce(p_ready_at, p_now) + p_timeout, p_parent, coalesce(p_ready_at > p_now, false), p_payer)
+  returning id into v_id;
   if p_payer is not null then
-    perform pgstate._charge(0, coalesce(pg_column_size(p_input), 0) + coalesce(octet_length(p_type), 0) + coalesce(octet_length(p_code), 0)::bigint);
+    perform pgstate._charge(0, coalesce(pg_column_size(p_input), 0) + coalesce(octet_length(p_type), 0) + coalesce(octet_length(p_code), 0)::bigint, null, array[v_id]);
   end if;
 end
 $$;
@@ -7145,10 +7157,13 @@ comment on function pgstate._next_ready(text[], pgstate.keymultirange, text) is 
 create function pgstate._close_run(p_key text, p_state text, p_type text, p_data bytea, p_payer int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_id bigint;
 begin
-  update pgstate.run r set state = p_state, result_type = p_type, result = p_data, result_agent_id = p_payer, ended_at = pgstate._now() where r.key = p_key;
+  update pgstate.run r set state = p_state, result_type = p_type, result = p_data, result_agent_id = p_payer, ended_at = pgstate._now() where r.key = p_key
+  returning r.id into v_id;
   if p_payer is not null then
-    perform pgstate._charge(0, coalesce(pg_column_size(p_data), 0) + coalesce(octet_length(p_type), 0)::bigint);
+    perform pgstate._charge(0, coalesce(pg_column_size(p_data), 0) + coalesce(octet_length(p_type), 0)::bigint, null, array[v_id]);
   end if;
 end
 $$;
@@ -7199,7 +7214,8 @@ begin
     into v_done
     from input i left join added a on a.run_id = i.run_id and a.id = i.step;
   if p_actor.quota then
-    perform pgstate._charge(0, pg_column_size(p_steps) + pg_column_size(p_names) + pg_column_size(p_types) + pg_column_size(p_data)::bigint);
+    perform pgstate._charge(0, pg_column_size(p_steps) + pg_column_size(p_names) + pg_column_size(p_types) + pg_column_size(p_data)::bigint,
+      null, array(select distinct x.id from pgstate.run x where x.key = any (p_keys)));
   end if;
   return v_done;
 end
@@ -7265,13 +7281,16 @@ comment on function pgstate._set_down_run(text, interval, text[]) is 'Internal: 
 create function pgstate._add_signal(p_actor pgstate._actor, p_key text, p_name text, p_type text, p_data bytea, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_run_id bigint;
 begin
   insert into pgstate.signal (run_id, name, type, data, sender, via, sent_at, agent_id)
-  select r.id, p_name, p_type, p_data, p_actor.name, session_user, p_now, case when p_actor.quota then p_actor.id end from pgstate.run r where r.key = p_key and r.state = 'open';
+  select r.id, p_name, p_type, p_data, p_actor.name, session_user, p_now, case when p_actor.quota then p_actor.id end from pgstate.run r where r.key = p_key and r.state = 'open'
+  returning run_id into v_run_id;
   if not found then
     return false;
   elsif p_actor.quota then
-    perform pgstate._charge(0, octet_length(p_name) + coalesce(octet_length(p_type), 0) + coalesce(pg_column_size(p_data), 0)::bigint);
+    perform pgstate._charge(0, octet_length(p_name) + coalesce(octet_length(p_type), 0) + coalesce(pg_column_size(p_data), 0)::bigint, null, array[v_run_id]);
   end if;
   if exists (select from pgstate.run r join pgstate.step s on s.run_id = r.id
               where r.key = p_key and r.asleep and s.kind = 'signal' and s.state = 'pending' and s.name = p_name) then
@@ -7326,7 +7345,7 @@ begin
     if p_payer is not null then
       -- one that waits makes no version, which would count as a write, but of the first
       perform pgstate._charge(case when v_out.status = 'pending' then 1 else 0 end,
-                              octet_length(p_step) + octet_length(p_name) + coalesce(octet_length(v_out.type), 0) + coalesce(pg_column_size(v_out.data), 0)::bigint);
+                              octet_length(p_step) + octet_length(p_name) + coalesce(octet_length(v_out.type), 0) + coalesce(pg_column_size(v_out.data), 0)::bigint, null, array[v_run.id]);
     end if;
   end if;
   return v_out;
@@ -7379,7 +7398,7 @@ begin
   get diagnostics v_count = row_count;
   if p_payer is not null then
     perform pgstate._charge(0, coalesce(pg_column_size(v_source.input), 0) + coalesce(octet_length(v_source.input_type), 0) + coalesce(octet_length(v_source.code), 0)
-      + (select coalesce(sum(coalesce(pg_column_size(s.data), 0) + coalesce(octet_length(s.type), 0) + octet_length(s.id) + octet_length(s.name)), 0) from pgstate.step s where s.run_id = v_id)::bigint);
+      + (select coalesce(sum(coalesce(pg_column_size(s.data), 0) + coalesce(octet_length(s.type), 0) + octet_length(s.id) + octet_length(s.name)), 0) from pgstate.step s where s.run_id = v_id)::bigint, null, array[v_id]);
   end if;
   return v_count;
 end

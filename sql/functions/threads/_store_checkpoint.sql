@@ -137,7 +137,7 @@ begin
       v_out.status := 'incomplete';
       v_out.missing := v_missing || v_pages;
       if v_payer is not null then
-        perform pgstate._charge(1, pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types));
+        perform pgstate._charge(1, pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), v_thread.id);
       end if;
       return v_out;
     elsif v_pages <> '{}' then
@@ -172,7 +172,7 @@ begin
       case when v_out.added is null then 1 else 0 end,
       pg_column_size(p_names) + pg_column_size(p_types) + pg_column_size(p_data)::bigint + coalesce(pg_column_size(p_versions), 0)
         + coalesce(pg_column_size(p_header), 0) + coalesce(pg_column_size(p_metadata), 0)
-        + coalesce(pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), 0));
+        + coalesce(pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), 0), v_thread.id);
   end if;
   return v_out;
 end
