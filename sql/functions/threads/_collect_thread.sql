@@ -67,7 +67,8 @@ begin
     )
     delete from pgstate.chunk c
      where c.ctid = any (array(
-       select x.ctid from pgstate.chunk x where x.thread_id = p_id and x.hash not in (select r.hash from reached r) limit p_limit));
+       -- NOT IN is answered by going through all that is reached, for each
+       select x.ctid from pgstate.chunk x where x.thread_id = p_id and not exists (select from reached r where r.hash = x.hash) limit p_limit));
     get diagnostics v_count = row_count;
     if v_count >= p_limit then
       return true;

@@ -23,7 +23,8 @@ begin
     perform pgstate._check_rights_seen(v_actor.id);
   end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
-    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false));
+    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false),
+    case when v_actor.quota then v_actor.id end);
 end
 $$;
 comment on function pgstate.put_writes(text, text, text, int[], text[], text[], bytea[], text, text, boolean, text) is
