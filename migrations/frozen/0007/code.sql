@@ -139,6 +139,8 @@ begin
     perform from pgstate.login l where l.login = session_user::text for share skip locked;
     perform from pgstate.reach r where r.agent_id = p_agent_id for share skip locked;
     perform from pgstate.delegation d where d.login = session_user::text and d.agent_id = p_agent_id for share skip locked;
+    perform from pgstate.credential_grant g where g.agent_id = p_agent_id for key share skip locked;
+    perform from pgstate.ticket_key k where exists (select from pgstate.login l where l.login = session_user::text and l.tickets) for share skip locked;
     raise exception using errcode = 'PS998';
   exception when sqlstate 'PS998' then
     null;
@@ -1040,6 +1042,9 @@ create function pgstate._use_credential(p_actor pgstate._actor, p_name text, p_p
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
+  end if;
   if not exists (select from pgstate.credential_grant g
                   where g.agent_id = p_actor.id and g.name in (p_name, '*') and g.purpose in (p_purpose, '*')) then
     perform pgstate._deny();
@@ -3476,6 +3481,9 @@ declare
   v_key pgstate.ticket_key;
   v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
+  end if;
   if exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
     raise exception using errcode = 'PS010', message = 'access denied',
       hint = 'A gateway makes no tickets: with one that it was handed it could make itself newer ones for ever. The agent''s own login does, or an administrator''s.';
@@ -3843,7 +3851,7 @@ $$;
 comment on function pgstate._claimed_by(text) is 'Internal: what an agent holds.';
 
 -- functions/quarantine/_open_transactions.sql
--- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something.
+-- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something, or wait to.
 -- Whoever began before the suspension may still commit. Locks and sessions are visible to everybody, but for what they do.
 create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -3857,17 +3865,38 @@ begin
     select s.pid, s.usename::text, null::text
       from pg_stat_activity s
      where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
-       and exists (select from pg_locks k where k.pid = s.pid and k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' and k.granted)
+       and exists (select from pg_locks k where k.pid = s.pid and (k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' or not k.granted))
     union all
-    select null, x.owner::text, x.gid from pg_prepared_xacts x where x.database = current_database() and x.owner::text in (select l.login from logins l);
+    -- of the role that was set when it was prepared, such as the one that all agents' logins are members of
+    select null, x.owner::text, x.gid
+      from pg_prepared_xacts x join pg_roles o on o.rolname = x.owner
+     where x.database = current_database()
+       and exists (select from logins l join pg_roles r on r.rolname = l.login where r.oid = o.oid or pg_has_role(r.oid, o.oid, 'MEMBER') and not r.rolsuper);
 end
 $$;
 comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that have written and are not over.';
 
+-- functions/quarantine/_who_changes_agents.sql
+-- Sessions, and what is prepared, that have locked rows of agents: sessions and locks on tables are visible to everybody.
+create function pgstate._who_changes_agents() returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+    select string_agg(distinct coalesce(format('pid %s (%s)', s.pid, s.usename), format('prepared %L (%s)', x.gid, x.owner)), ', ')
+      from pg_locks k
+      left join pg_stat_activity s on s.pid = k.pid
+      left join pg_prepared_xacts x on x.database = current_database() and k.virtualtransaction = '-1/' || x.transaction
+     where k.locktype = 'relation' and k.database = (select d.oid from pg_database d where d.datname = current_database())
+       and k.relation = 'pgstate.agent'::regclass and k.mode <> 'AccessShareLock' and k.granted and k.pid is distinct from pg_backend_pid());
+end
+$$;
+comment on function pgstate._who_changes_agents() is 'Internal: names transactions that have changed what agents may.';
+
 -- functions/quarantine/_suspend.sql
 -- The agent is locked first, as _fold_grants() does: a grant at the same time folds before or after, never without the mark.
--- An agent that administers something can keep its row locked, by a grant in an open transaction: then who does is told, to be
--- ended. The keys whose claims ended.
+-- Whoever administers anything can keep its row locked, by a grant in an open transaction: then who does is told, to be ended.
+-- The keys whose claims ended.
 create function pgstate._suspend(p_actor pgstate._actor, p_agent text) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
 as $$
@@ -3883,9 +3912,7 @@ begin
   exception when lock_not_available then
     raise exception using errcode = 'lock_not_available',
       message = format('%s cannot be suspended while a transaction has changed what it may', p_agent),
-      hint = coalesce('Of its own, end this first (pg_terminate_backend): '
-                        || (select string_agg(coalesce('pid ' || t.pid, 'prepared ' || t.prepared), ', ') from pgstate._open_transactions(v_id) t),
-                      'An administrator is changing its grants: ask again.');
+      hint = coalesce('One of these has, or several: ask again, or end them (pg_terminate_backend): ' || pgstate._who_changes_agents(), 'Ask again.');
   end;
   if v_agent.root then
     raise exception using errcode = 'PS007', message = 'the administrator cannot be suspended';
@@ -3927,7 +3954,8 @@ comment on function pgstate._resume(pgstate._actor, text) is 'Internal: lets an 
 
 -- functions/quarantine/_written_since.sql
 -- Versions that an agent wrote after a past state, and those of others that say that they derive from them, directly or by way of
--- others: sources are named by the writers, what derives from something and does not say so is not known.
+-- others: sources are named by the writers, what derives from something and does not say so is not known. Whoever names a value
+-- into which others have merged something names what it was before, too.
 create function pgstate._written_since(p_agent text, p_moment pgstate._moment)
 returns table (key text, version bigint, writer text, kind text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
@@ -3943,13 +3971,20 @@ begin
     ), named as materialized (
       select s.key, s.version, u.item ->> 'key' as source, (u.item ->> 'version')::bigint as source_version
         from since s cross join lateral jsonb_array_elements(s.sources) u (item)
-    ), reached (key, version) as (
-      select s.key, s.version from since s where s.writer = p_agent
+    ), reached (key, version, merged) as (
+      select s.key, s.version, false from since s where s.writer = p_agent
       union
-      select n.key, n.version from reached r join named n on n.source = r.key and n.source_version = r.version
+      select f.*
+        from reached r
+        cross join lateral (
+          select n.key, n.version, false from named n where n.source = r.key and n.source_version = r.version
+          union all
+          select v.key, v.version, true from pgstate.version v
+           where v.key = r.key and v.version = r.version + 1 and v.op = 'merge' and not v.created) f
     )
     select s.key, s.version, s.writer, e.kind::text
       from reached r join since s on s.key = r.key and s.version = r.version left join pgstate.entry e on e.key = s.key
+     where not r.merged
      order by s.key, s.version;
 end
 $$;
@@ -3971,7 +4006,7 @@ begin
     select w.key from pgstate._written_since(p_agent, p_moment) w
      where w.writer = p_agent and w.kind = 'value' and not w.key = any (p_spared)
        and w.version >= coalesce((select max(v.version) from pgstate.version v
-                                   where v.key = w.key and v.op = 'put' and v.reducer is null and v.writer <> p_agent), 0)
+                                   where v.key = w.key and (v.op = 'put' and v.reducer is null or v.created) and v.writer <> p_agent), 0)
      group by w.key order by w.key collate "C"
   loop
     -- one that a transaction keeps locked is told: the agent must not be able to hold this up
@@ -5596,6 +5631,9 @@ declare
   v_now timestamptz := pgstate._now();
   v_count int;
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
+  end if;
   with input as materialized (
     select distinct u.key from unnest(p_keys) as u (key) where p_actor.reads @> u.key and p_actor.writes @> u.key
   ), locked as materialized (
@@ -8170,6 +8208,7 @@ declare
   v_count int := cardinality(p_keys);
   v_values jsonb[];
   v_trusts pgstate.trust[];
+  v_metas jsonb[];
   v_texts text;
   v_ended int;
   v_entries pgstate.entry[];
@@ -8185,8 +8224,11 @@ begin
   end if;
   begin
     if p_move_tos is not null then
-      select array_agg(coalesce(x.result, x.value) order by x.ord), array_agg(case when x.result is null then least(x.trust, p_actor.trust) else p_actor.trust end order by x.ord), string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_trusts, v_texts
-        from (select i.ord, i.result, e.trust,
+      select array_agg(coalesce(x.result, x.value) order by x.ord), array_agg(case when x.result is null then least(x.trust, p_actor.trust) else p_actor.trust end order by x.ord),
+             -- whose value it was is not lost
+             array_agg(case when x.result is null then jsonb_build_object('sources', jsonb_build_array(jsonb_build_object('key', x.key, 'version', x.version))) end order by x.ord),
+             string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_trusts, v_metas, v_texts
+        from (select i.ord, i.result, e.key, e.version, e.trust,
                      case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value
                 from (select u.* from unnest(p_keys, p_results) with ordinality as u (key, result, ord) order by u.key collate "C") i
                 join pgstate.entry e on e.key = i.key and e.value is not null
@@ -8230,8 +8272,9 @@ begin
       if not pgstate._insert_entries(v_entries, v_floor) then
         raise exception using errcode = 'PS998';
       end if;
-      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
-      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now, n.trust from unnest(v_entries) n;
+      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, meta, trust)
+      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now, m.meta, n.trust
+        from unnest(v_entries) n join unnest(p_move_tos, v_metas) m (key, meta) on m.key = n.key;
     end if;
   exception when sqlstate 'PS998' then
     return null;
@@ -10537,7 +10580,10 @@ begin
             from pgstate.write_many(array['complete', 'put'], array[v_row.key, v_row.move_to],
                                     array[null, coalesce(v_row.result, pgstate._current_value(v_row.key), 'null')],
                                     tokens => array[v_row.token, null], "atomic" => true, agent => complete_many.agent,
-                                    trusts => case when v_row.result is null then array[null, (select e.trust::text from pgstate.entry e where e.key = v_row.key and v_actor.reads @> e.key)] end) o order by o.ord);
+                                    -- whose value it was is not lost, nor how far it is trusted
+                                    sources => case when v_row.result is null then array[null, (
+                                      select jsonb_build_array(jsonb_build_object('key', e.key, 'version', e.version)) from pgstate.entry e
+                                       where e.key = v_row.key and v_actor.reads @> e.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()))] end) o order by o.ord);
         -- of a row that failed, what failed; not what stands at the other key
         v_one := v_pair[case when v_pair[1].status in ('ok', 'skipped') and v_pair[2].status <> 'ok' then 2 else 1 end];
         v_one.value := case when v_one.status = 'stale' then v_one.value end;
@@ -11116,7 +11162,8 @@ begin
       select p from pgstate._rollback_plan(v_actor, v_ranges, pgstate._pattern_regex(rollback.pattern), rollback.version, v_moment,
                                            rollback.writer, rollback.force, v_single) p limit 100001);
     if cardinality(v_rows) > 100000 then
-      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts';
+      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts',
+        hint = 'Give patterns that are narrower. An agent that wrote them is to be stopped first, by suspend_agent(); then rollback(pattern, writer => …) does what quarantine() would.';
     end if;
     select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
            array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
@@ -12495,6 +12542,8 @@ begin
                   null)::pgstate.quarantined;
   return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
                  from unnest(v_keys) k order by k collate "C";
+  return query select 'release', k, 'locked', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                 from unnest(pgstate._claimed_by(quarantine.agent)) k where not quarantine.dry_run order by k collate "C";
   -- after the wait for locks
   v_moment := pgstate._moment(v_actor, quarantine.cursor, quarantine.since);
 
