@@ -5922,8 +5922,10 @@ begin
     )
     delete from pgstate.chunk c
      where c.ctid = any (array(
-       -- NOT IN is answered by going through all that is reached, for each
-       select x.ctid from pgstate.chunk x where x.thread_id = p_id and not exists (select from reached r where r.hash = x.hash) limit p_limit));
+       -- NOT IN is answered by going through all that is reached, for each. Pages before what they name: one that is there is
+       -- complete, since a save asks no more of it
+       select x.ctid from pgstate.chunk x where x.thread_id = p_id and not exists (select from reached r where r.hash = x.hash)
+        order by case when x.type ^@ '#' then x.type else '' end desc limit p_limit));
     get diagnostics v_count = row_count;
     if v_count >= p_limit then
       return true;
