@@ -491,6 +491,7 @@ async def test_the_state_in_sql(root: Caller) -> None:
     assert await root.rows("checkpoint_state", "t/none") == []
 
 
+@pytest.mark.thorough
 async def test_pages_that_nobody_can_have_made(root: Caller) -> None:
     """They are what a client says they are: reading them ends."""
     encoded = Encoded()
