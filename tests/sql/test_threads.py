@@ -655,6 +655,34 @@ async def test_what_is_collected_in_steps_is_not_found_in_part(root: Caller, ins
     assert found == {("#2", "incomplete"), ("#1", "ok"), ("#1", "incomplete")}
 
 
+async def test_what_a_long_thread_does_not_need_is_left_to_maintenance(root: Caller, inside: Caller) -> None:
+    """To find it takes a look at all checkpoints, also of forks: prune() does not wait for that."""
+    first = await saved(root, "t/1", {"text": LONG, "only": LONG + "first"})
+    await root("fork_thread", "t/1", "t/2", first)
+    await saved(root, "t/1", {"text": LONG, "only": LONG + "second"})
+    await saved(root, "t/1", {"text": LONG})
+    await inside.execute(
+        "insert into pgstate.checkpoint (thread_id, ns, id, names, types, data, whole, size, created_at, writer, via)"
+        " select thread_id, 'n' || n, id, '{n}', '{json}', array['1'::bytea], true, 1, created_at, writer, via"
+        " from pgstate.checkpoint c, generate_series(1, 1000) n where id = $1 and whole and parent is null"
+        " and thread_id = (select id from pgstate.thread where key = 't/1')",
+        first,
+    )
+    assert (await root("prune_thread", "t/1", 1, ""))["removed"] == 2
+    assert await count(inside, "chunk") == 3
+    assert not (await root("maintain"))["more"]
+    # of the first all is the fork's
+    assert await count(inside, "chunk") == 2
+    assert await load(root, "t/2") == {"text": LONG, "only": LONG + "first"}
+    assert await load(root, "t/1") == {"text": LONG}
+    assert await inside.fetchval("select count(*) from pgstate.thread where collect_at is not null") == 0
+    # what a short one does not need goes at once
+    await saved(root, "t/3", {"text": LONG})
+    await saved(root, "t/3", {"n": 1})
+    assert (await root("prune_thread", "t/3"))["removed"] == 1
+    assert await count(inside, "chunk") == 2
+
+
 async def test_readers_see_threads_of_keys_they_read(root: Caller, session: MakeAgent, login_name: Any) -> None:
     login = login_name("ana")
     await root("create_reader", login, "a/**")
