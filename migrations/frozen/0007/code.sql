@@ -2229,6 +2229,7 @@ begin
     end if;
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
+  v_done.more := pgstate._tell_denied(p_limit) or v_done.more;
   v_done.more := pgstate._seal_audit(p_limit) or v_done.more;
   v_done.more := pgstate._thin_audit(p_limit) or v_done.more;
   v_done.more := pgstate._collect_threads(p_limit) or v_done.more;
@@ -2788,27 +2789,31 @@ comment on function pgstate._audit_text(text, int) is 'Internal: text for the au
 -- functions/audit/_audit.sql
 -- Adds to the audit trail, in the transaction of what it tells of: both are there, or neither. Whoever calls it has checked
 -- what the actor may.
-create function pgstate._audit(p_actor pgstate._actor, p_event text, p_key text default null, p_detail jsonb default null) returns void
+create function pgstate._audit(p_actor pgstate._actor, p_event text, p_key text default null, p_detail jsonb default null, p_via text default session_user)
+returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id bigint;
 begin
   insert into pgstate.audit (at, event, agent, via, key, detail)
-  values (pgstate._now(), p_event, p_actor.name, session_user, pgstate._audit_text(p_key, 512), nullif(jsonb_strip_nulls(p_detail), '{}'))
+  values (pgstate._now(), p_event, p_actor.name, p_via, pgstate._audit_text(p_key, 512), nullif(jsonb_strip_nulls(p_detail), '{}'))
   returning id into v_id;
   insert into pgstate.audit_pending (subtree, audit_id)
   select c.subtree, v_id from pgstate.audit_chain c where c.active and c.ranges @> coalesce(p_key, '');
 end
 $$;
-comment on function pgstate._audit(pgstate._actor, text, text, jsonb) is 'Internal: adds an entry to the audit trail.';
+comment on function pgstate._audit(pgstate._actor, text, text, jsonb, text) is 'Internal: adds an entry to the audit trail.';
 
 -- functions/audit/_audit_denied.sql
 -- A denial that did not undo its transaction: of rows of a set-based call, or told by a client afterwards. One entry for a
--- call, and no more than 60 a minute of a login and agent: who is denied must not be able to fill the disk.
+-- call, and no more than 60 a minute of a login and agent: who is denied must not be able to fill the disk. Nor to hide among
+-- its own noise: the others are counted, see _tell_denied().
 create function pgstate._audit_denied(p_actor pgstate._actor, p_key text, p_detail jsonb) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_minute timestamptz := date_trunc('minute', pgstate._now());
 begin
   if (select count(*) from (
         select from pgstate.audit a
@@ -2820,10 +2825,47 @@ begin
            and a.at > pgstate._now() - interval '1 minute'
          limit 60) lately) < 60 then
     perform pgstate._audit(p_actor, 'denied', pgstate._audit_text(p_key, 128), p_detail);
+    return;
+  end if;
+  update pgstate.denied_count d set denials = d.denials + 1
+   where d.id = (
+     select x.id from pgstate.denied_count x where x.via = session_user::text and x.minute = v_minute and x.agent is not distinct from p_actor.name
+      limit 1 for no key update skip locked);
+  if not found then
+    insert into pgstate.denied_count (minute, agent, via, denials) values (v_minute, p_actor.name, session_user, 1);
   end if;
 end
 $$;
-comment on function pgstate._audit_denied(pgstate._actor, text, jsonb) is 'Internal: records a denial, if there were not too many lately.';
+comment on function pgstate._audit_denied(pgstate._actor, text, jsonb) is 'Internal: records a denial, or counts it if there were too many lately.';
+
+-- functions/audit/_tell_denied.sql
+-- Adds to the audit trail how many denials of a minute that is over it left out: one entry for each login and agent. What somebody has
+-- under way is told the next time.
+create function pgstate._tell_denied(p_limit int) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor;
+  v_told record;
+  v_taken int := 0;
+begin
+  for v_told in
+    with parts as (
+      delete from pgstate.denied_count d
+       where d.id = any (array(
+         select x.id from pgstate.denied_count x where x.minute < date_trunc('minute', pgstate._now()) order by x.id limit p_limit for update skip locked))
+      returning d.*
+    )
+    select p.minute, p.agent, p.via, sum(p.denials) as denials, count(*) as parts from parts p group by 1, 2, 3 order by 1, 2, 3
+  loop
+    v_taken := v_taken + v_told.parts;
+    v_actor.name := v_told.agent;
+    perform pgstate._audit(v_actor, 'denied', null, jsonb_build_object('more', v_told.denials, 'minute', v_told.minute), v_told.via);
+  end loop;
+  return v_taken = p_limit;
+end
+$$;
+comment on function pgstate._tell_denied(int) is 'Internal: adds to the audit trail how many denials it left out; is there more to do?';
 
 -- functions/audit/_audit_rows.sql
 -- By the ranges alone, as _claim_log(): a look at other rows would show in the caller's own statistics. What is about the
@@ -12267,7 +12309,7 @@ begin
 end
 $$;
 comment on function pgstate.audit(text, text[], int, bigint, text) is
-  'The audit trail, newest first: grants, revocations, administration, resolved secrets and denials that concern the keys and subtrees which match a pattern and which the caller administers; what concerns the installation is for those who administer everything. events: of these kinds only; limit 1 to 100000 (null: all); before: older than that id. A denial that was raised is here only if its client told of it (report_denial). PS002 PS007 PS010.';
+  'The audit trail, newest first: grants, revocations, administration, resolved secrets and denials that concern the keys and subtrees which match a pattern and which the caller administers; what concerns the installation is for those who administer everything. events: of these kinds only; limit 1 to 100000 (null: all); before: older than that id. A denial that was raised is here only if its client told of it (report_denial); of an agent denied more than 60 times a minute, an entry without a key says when that minute is over how many more they were (detail more). PS002 PS007 PS010.';
 
 -- functions/audit/report_denial.sql
 -- A denial that is raised rolls its transaction back, and so whatever it would have recorded. So clients tell of it
@@ -12291,7 +12333,7 @@ begin
 end
 $$;
 comment on function pgstate.report_denial(text, text, text) is
-  'Records in the audit trail that the caller was denied something: a denial that is raised undoes its transaction, and cannot record itself. The Python client does it. At most 60 a minute are kept. PS010 for a login that is not registered.';
+  'Records in the audit trail that the caller was denied something: a denial that is raised undoes its transaction, and cannot record itself. The Python client does it. At most 60 a minute are kept, of the others how many they were. PS010 for a login that is not registered.';
 
 -- functions/audit/set_audit.sql
 create function pgstate.set_audit(keep interval, agent text default null) returns void
@@ -12929,8 +12971,8 @@ begin
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
   if (v_actor.readable and v_actor.writable
-      and (pgstate._suspect_parts(save_checkpoint.names, save_checkpoint.types, save_checkpoint.data, save_checkpoint.metadata)
-           or pgstate._suspect_parts(null, save_checkpoint.chunk_types, save_checkpoint.chunk_data))) is true then
+      and pgstate._suspect_parts(save_checkpoint.names, save_checkpoint.types || save_checkpoint.chunk_types,
+                                 save_checkpoint.data || save_checkpoint.chunk_data, save_checkpoint.metadata)) is true then
     v_guarded := pgstate._guarded_parts(v_actor, save_checkpoint.key, save_checkpoint.names, save_checkpoint.types, save_checkpoint.data,
                                         save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data);
     if v_guarded.rule is not null then
@@ -13096,8 +13138,8 @@ begin
       from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls)
            with ordinality as i (key, id, parent, ns, ttl, ord)
      order by i.ord);
-  v_suspect := pgstate._suspect_parts(save_checkpoints.names, save_checkpoints.types, save_checkpoints.data)
-    or pgstate._suspect_parts(null, save_checkpoints.chunk_types, save_checkpoints.chunk_data)
+  v_suspect := pgstate._suspect_parts(save_checkpoints.names, save_checkpoints.types || save_checkpoints.chunk_types,
+                                      save_checkpoints.data || save_checkpoints.chunk_data)
     or (' ' || array_to_string(save_checkpoints.metadatas, ' ')) ~ pgstate._secret_hint();
   -- below it is asked no more, and long ranges would be copied from function to function
   v_actor.reads := null;

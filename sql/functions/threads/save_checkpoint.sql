@@ -39,8 +39,8 @@ begin
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
   if (v_actor.readable and v_actor.writable
-      and (pgstate._suspect_parts(save_checkpoint.names, save_checkpoint.types, save_checkpoint.data, save_checkpoint.metadata)
-           or pgstate._suspect_parts(null, save_checkpoint.chunk_types, save_checkpoint.chunk_data))) is true then
+      and pgstate._suspect_parts(save_checkpoint.names, save_checkpoint.types || save_checkpoint.chunk_types,
+                                 save_checkpoint.data || save_checkpoint.chunk_data, save_checkpoint.metadata)) is true then
     v_guarded := pgstate._guarded_parts(v_actor, save_checkpoint.key, save_checkpoint.names, save_checkpoint.types, save_checkpoint.data,
                                         save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data);
     if v_guarded.rule is not null then

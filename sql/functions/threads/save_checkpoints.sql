@@ -84,8 +84,8 @@ begin
       from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls)
            with ordinality as i (key, id, parent, ns, ttl, ord)
      order by i.ord);
-  v_suspect := pgstate._suspect_parts(save_checkpoints.names, save_checkpoints.types, save_checkpoints.data)
-    or pgstate._suspect_parts(null, save_checkpoints.chunk_types, save_checkpoints.chunk_data)
+  v_suspect := pgstate._suspect_parts(save_checkpoints.names, save_checkpoints.types || save_checkpoints.chunk_types,
+                                      save_checkpoints.data || save_checkpoints.chunk_data)
     or (' ' || array_to_string(save_checkpoints.metadatas, ' ')) ~ pgstate._secret_hint();
   -- below it is asked no more, and long ranges would be copied from function to function
   v_actor.reads := null;
