@@ -491,9 +491,10 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         seconds. Then what it wrote since, and is still there of that, becomes trusted as external, so that nobody
         gets it who asks for a `min_trust`; with `rollback` it is undone, as by `rollback(writer=agent)`: all or
         nothing, and entries that others wrote too come back as conflict and are only not trusted, unless `force`.
-        What is left to you is told: versions of others that name its writes as their sources, threads and runs in
-        which it recorded, and transactions that are still open: end them, and call again, which does the rest.
-        With `dry_run` nothing is done.
+        What is left to you is told: versions of others that name its writes as their sources, or were moved by
+        completing, threads and runs in which it recorded, forks with checkpoints of its, and transactions that
+        are still open: end them, and call again, which does the rest. Writes of tasks without a checkpoint
+        (`put_writes`) do not say whose they are, and are not told. With `dry_run` nothing is done.
 
         Raises InvalidArgument, NotRecorded (nothing was recorded by that time), CursorInvalid, CursorExpired,
         AccessDenied (needs admin on everything)."""

@@ -262,3 +262,24 @@ async def test_it_is_not_lost_by_what_others_do_with_it(root: Caller, agent: Mak
         ("suspend", None, "ok"), ("distrust", "a/sum", "ok"),
         ("derived", "a/derived", "left"), ("derived", "done/once", "left"), ("derived", "done/plain", "left"),
     ]  # fmt: skip
+
+
+@pytest.mark.core
+async def test_forks_of_what_it_saved_are_told(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "write a/**", "read a/**")
+    bob = await agent("bob", "write **", "read **")
+    await save(bob, "a/clean", {"n": 1})
+    await save(alice, "a/talk", {"n": 1})
+    await bob("fork_thread", "a/talk", "b/before")
+    await root("put", "a/later", 1)
+    start = await root("cursor")
+    await save(alice, "a/talk", {"n": 2})
+    await bob("fork_thread", "a/talk", "b/after")
+    await bob("fork_thread", "b/after", "b/again")
+    await bob("fork_thread", "a/clean", "b/clean")
+    await alice("fork_thread", "a/talk", "a/own")
+    await alice("delete_thread", "a/talk")
+    assert await _all(root, "alice", cursor=start) == [
+        ("suspend", None, "ok"), ("thread", "a/own", "left"), ("thread", "a/talk", "left"),
+        ("thread", "b/after", "left"), ("thread", "b/again", "left"),
+    ]  # fmt: skip
