@@ -15,6 +15,10 @@ depends_on = None
 # What going back loses: what it is, and a query for how many there are, run as the owner.
 LOSSES: list[tuple[str, str]] = [
     (
+        "denials that the audit trail left out, and does not count yet",
+        "select coalesce(sum(denials), 0)::bigint from pgstate.denied_count",
+    ),
+    (
         "whose quota counts what is in threads: it counts to nobody",
         "select (select count(*) from pgstate.checkpoint where agent_id is not null)"
         " + (select count(*) from pgstate.pending_write where agent_id is not null)",

@@ -150,11 +150,11 @@ class Access(Area):
         bytes: int | None = None,
         writes_per_minute: int | None = None,
     ) -> None:
-        """How many entries an agent may keep (those whose newest version is its), how many bytes their values may have,
-        and how many versions it may write in a minute of the clock; None for no limit, all None for no quota. Writes
-        beyond it raise QuotaExceeded and write nothing. What several of its transactions write at the same time may
-        come to more. Data of checkpoints and steps is not counted, only their entries. Raises InvalidArgument,
-        AccessDenied (needs admin on everything)."""
+        """How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their
+        values and in threads and runs (what it wrote there since it has a quota, until it is collected), and how many
+        times it may write in a minute of the clock; None for no limit, all None for no quota. Writes beyond it raise
+        QuotaExceeded and write nothing. What several of its transactions write at the same time may come to more.
+        Raises InvalidArgument, AccessDenied (needs admin on everything)."""
         await self._administer(access.set_quota, agent, entries, bytes, writes_per_minute)
 
     async def set_trust(self, agent: str, trust: str) -> None:

@@ -24,7 +24,7 @@ from pgstate.models._access import (
     ReachRow,
     TicketKeyRow,
 )
-from pgstate.models._audit import Audit, AuditChainRow, AuditLinkRow, AuditPendingRow, AuditRow
+from pgstate.models._audit import Audit, AuditChainRow, AuditLinkRow, AuditPendingRow, AuditRow, DeniedCountRow
 from pgstate.models._base import (
     SCHEMA,
     KeyMultirange,
@@ -91,6 +91,7 @@ __all__ = [
     "ClaimRow",
     "CredentialGrantRow",
     "DelegationRow",
+    "DeniedCountRow",
     "EmbeddingRow",
     "EmbeddingWantedRow",
     "Entry",

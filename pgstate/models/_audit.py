@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Index, PrimaryKeyConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from pgstate.models._base import BigInt, Json, KeyMultirange, Model, Name
+from pgstate.models._base import BigInt, Json, KeyMultirange, Model, Name, denied_count_id_seq
 
 
 class AuditRow(Model):
@@ -71,6 +71,23 @@ class AuditPendingRow(Model):
 
     subtree: Mapped[Name]
     audit_id: Mapped[BigInt]
+
+
+class DeniedCountRow(Model):
+    """Table `denied_count`: denials that the audit trail does not have one by one."""
+
+    __tablename__ = "denied_count"
+    __table_args__ = (
+        PrimaryKeyConstraint("id", name="denied_count_pkey"),
+        Index("denied_count_idx", "via", "minute"),
+        {"postgresql_with": {"fillfactor": 50}},
+    )
+
+    id: Mapped[BigInt] = mapped_column(denied_count_id_seq, server_default=denied_count_id_seq.next_value())
+    minute: Mapped[datetime]
+    agent: Mapped[Name | None]
+    via: Mapped[str]
+    denials: Mapped[BigInt]
 
 
 class Audit(Model):

@@ -15,12 +15,14 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgstate
+from _cases import first_of
 from _pgbouncer import PgBouncer, program, version
 from _server import SUPERUSER
 from client._cli import invoke, start
 from client.conftest import Connect, MakeLogin
 from conftest import INSTALLER, Database
 from pgstate import State, errors, migrate
+from pgstate.doctor import examine
 
 pytestmark = pytest.mark.skipif(program() is None, reason="no pgbouncer on this machine: apt-get install pgbouncer")
 Make = Callable[..., PgBouncer]
@@ -117,7 +119,7 @@ async def test_statement_mode_has_no_transactions(pgbouncer: Make, database: Dat
 
 
 @pytest.mark.parametrize("settings", statements())
-@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("size", first_of([1, 3]))
 async def test_watching_without_an_address_for_it(
     connect: Connect,
     pgbouncer: Make,
@@ -322,3 +324,24 @@ def test_the_command_line(pgbouncer: Make, database: Database, monkeypatch: pyte
         _, said = process.communicate()
         assert told not in said
         monkeypatch.delenv("PGSTATE_LISTEN_DSN", raising=False)
+
+
+def test_doctor_finds_the_pooler(pgbouncer: Make, database: Database) -> None:
+    """And that a listen_dsn that leads through one is none."""
+
+    def found(dsn: str, **options: str) -> dict[str, str]:
+        findings = asyncio.run(examine(dsn, **options))
+        return {finding.check: finding.what for finding in findings if finding.check in ("pooler", "listener")}
+
+    shared = pgbouncer("transaction").dsn(database.name, INSTALLER)
+    own = pgbouncer("session").dsn(database.name, INSTALLER)
+    assert "LISTEN does not work" in found(shared)["pooler"]
+    assert found(shared, listen_dsn=database.dsn(INSTALLER)) == {}
+    assert found(shared, listen_dsn=shared) == {"listener": "listen_dsn leads through a pooler too"}
+    # each client has a server process to itself
+    assert found(own) == {}
+    assert found(database.dsn(INSTALLER)) == {}
+    said = invoke("doctor", "--json", dsn=shared)
+    assert said.code == 1, said.out + said.err
+    (finding,) = [json.loads(line) for line in said.out.splitlines() if json.loads(line)["check"] == "pooler"]
+    assert finding["level"] == "problem" and "--listen-dsn" in finding["remedy"]

@@ -188,8 +188,10 @@ async def test_what_differs_between_two_states_of_a_watch(state: State) -> None:
         await view.diff(end, await state.cursor())
 
 
-@pytest.mark.parametrize("page", first_of([1000, 1]))
-async def test_what_differs_between_any_two_cursors(state: State, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+@pytest.mark.parametrize(("page", "every"), first_of([(2, 4), (1, 1), (1000, 1)]))
+async def test_what_differs_between_any_two_cursors(
+    state: State, monkeypatch: pytest.MonkeyPatch, page: int, every: int
+) -> None:
     """Of the feed, of a listing, and of changes within pages of any size: each names a state, and the difference is
     that of the two."""
     monkeypatch.setattr(_diff, "_PAGE", page)
@@ -213,7 +215,7 @@ async def test_what_differs_between_any_two_cursors(state: State, monkeypatch: p
                 points.append((count, change.cursor))
             cursor = found.cursor
             points.append((count, cursor))
-    for (before, since), (after, until) in itertools.product(points, points):
+    for (before, since), (after, until) in itertools.product(points[::every], repeat=2):
         if before > after:
             with pytest.raises(errors.CursorInvalid):
                 await view.diff(since, until)

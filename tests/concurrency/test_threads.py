@@ -149,7 +149,8 @@ async def test_under_a_snapshot(root: Caller, session: MakeAgent, isolation: str
     assert await load(root, "t/3") == {"text": LONG}
 
 
-async def test_a_storm(root: Caller, session: MakeAgent) -> None:
+@pytest.mark.parametrize("turns", first_of([20, 60]))
+async def test_a_storm(root: Caller, session: MakeAgent, turns: int) -> None:
     """Writers, pruners, forks and collectors at once, over few threads: every checkpoint that is there can be read, and in the
     end nothing is left that none needs."""
     chance = random.Random(7)
@@ -159,7 +160,7 @@ async def test_a_storm(root: Caller, session: MakeAgent) -> None:
 
     async def work(caller: Caller, seed: int) -> None:
         own = random.Random(seed)
-        for _ in range(60):
+        for _ in range(turns):
             key = f"t/{own.randrange(4)}"
             state = {str(n): text for n, text in enumerate(own.sample(texts, 5))}
             match own.randrange(8):

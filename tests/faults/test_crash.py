@@ -210,13 +210,14 @@ async def test_a_server_killed_again_and_again(doomed: Database, connect: Callab
     assert writer.stats.retries + worker.stats.retries + other.stats.retries > 0
 
 
-async def test_writers_killed(database: Database) -> None:
+@pytest.mark.parametrize("rounds", first_of([1, 3]))
+async def test_writers_killed(database: Database, rounds: int) -> None:
     """A writer's death takes at most the write that it was waiting for, and leaves nothing half done."""
     printed: dict[str, int] = {}
     async with pgstate.connect(database.dsn()) as state:
         start = await state.cursor()
         following = asyncio.create_task(Load(database, random.Random(2)).follow(state, start))
-        for round_ in range(3):
+        for round_ in range(rounds):
             names = [f"p{round_}{part}" for part in range(2)]
             processes = [await _start(database.dsn(), name) for name in names]
             for name, process in zip(names, processes, strict=True):

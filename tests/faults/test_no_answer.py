@@ -246,7 +246,7 @@ async def test_calls_inside_a_transaction_end(state: State, proxy: Proxy, kind: 
                 async with app.transaction():
                     bound = patient.bind(app.raw)
                     if begun:
-                        await bound.put("k", 1)
+                        await state.bind(app.raw).put("k", 1)
                     proxy.fall_silent()
                     try:
                         async with asyncio.timeout(GUARD):

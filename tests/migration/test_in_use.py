@@ -127,6 +127,7 @@ async def test_writers_go_on_while_a_migration_waits(empty: Callable[[], Databas
     assert await writer.fetchval("select version from pgstate.put('k', '1')") == 4
 
 
+@pytest.mark.thorough
 @pytest.mark.core
 async def test_running_writers_of_an_application_with_schema_roles_and_event_triggers(
     empty: Callable[[], Database], opened: Open

@@ -16,7 +16,6 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from _cases import first_of
 from _server import Cluster
 from _sync import wait_until_blocked
 from conftest import INSTALLER, Database
@@ -126,8 +125,9 @@ def test_a_migrated_database_is_what_sql_describes(freeze: ModuleType, empty: Ca
     assert dump(described) == dump(migrated, "--exclude-table=pgstate.alembic_version")
 
 
+@pytest.mark.thorough
 @pytest.mark.every_version
-@pytest.mark.parametrize("printed", first_of([False, True]), ids=["online", "printed"])
+@pytest.mark.parametrize("printed", [False, True], ids=["online", "printed"])
 def test_each_revision_up_and_down_with_data_in_place(empty: Callable[[], Database], printed: bool) -> None:
     database = empty()
 

@@ -251,7 +251,7 @@ _VERSION = (
 _CLAIM = "insert into pgstate.claim (key, token, lease_until, attempts, claimed_at) values ('{}', 1, now(), 1, now())"
 _OTHERS = (
     "agent", "former_agent", "login", "delegation", "access_grant", "reach", "op", "lane", "watcher", "install", "feed_point",
-    "thinning", "claim_log", "audit", "audit_chain", "audit_link", "audit_pending", "group_member", "quota", "usage", "_reach", "_acting_any", "ticket_key",
+    "thinning", "claim_log", "audit", "audit_chain", "audit_link", "audit_pending", "denied_count", "group_member", "quota", "usage", "_reach", "_acting_any", "ticket_key",
     "policy", "reducer", "mark", "sweep", "review", "search_rule", "search_build", "search_doc",
     "vector_index", "embedding", "embedding_wanted", "_acting",
     "thread", "checkpoint", "chunk", "pending_write",

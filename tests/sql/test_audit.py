@@ -72,11 +72,58 @@ async def test_denied_rows_of_a_write_are_recorded_once_a_call(root: Caller, age
         await alice.rows("put_many", ["b/1"], [1])
     assert len(await root.rows("audit", events=["denied"])) == 60
     await clock.advance(61)
+    await root("maintain")
+    assert (await root.rows("audit", events=["denied"]))[0]["detail"]["more"] == 11
     await alice.rows("put_many", ["b/1"], [1])
-    assert len(await root.rows("audit", events=["denied"])) == 61
+    assert len(await root.rows("audit", events=["denied"])) == 62
     # a single call raises, and takes its entry back
     await alice.refuses("PS010", "put('b/1', '1')")
-    assert len(await root.rows("audit", events=["denied"])) == 61
+    assert len(await root.rows("audit", events=["denied"])) == 62
+
+
+@pytest.mark.core
+async def test_denials_that_were_left_out_are_counted(
+    root: Caller, agent: MakeAgent, session: MakeAgent, clock: Clock
+) -> None:
+    alice, bob = await agent("alice"), await agent("bob")
+    other = await session(await alice.fetchval("select session_user::text"))
+    await root("set_audit_chain", "**")
+    now = await clock.now()
+    await clock.advance(60 - now.second)
+
+    async def denied(caller: Caller, times: int) -> None:
+        for _ in range(times):
+            await caller("report_denial", "get", "b/noise")
+
+    await denied(alice, 60)
+    await denied(bob, 3)
+    # each of two at once has its own part, and waits for nobody; what is rolled back was nothing
+    open_ = [caller.transaction() for caller in (alice, other)]
+    for caller, transaction in zip((alice, other), open_, strict=True):
+        await transaction.start()
+        await caller.execute("set local lock_timeout = '5 s'")
+        await denied(caller, 4)
+    await open_[0].rollback()
+    await denied(alice, 1)
+
+    async def told() -> list[tuple[Any, ...]]:
+        await root("maintain")
+        rows = await root.rows("audit", events=["denied"], limit=None)
+        return [(row["agent"], row["key"], row["detail"]["more"]) for row in rows if "more" in row["detail"]]
+
+    # the minute is not over, and what is under way is not there yet
+    assert await told() == []
+    await clock.advance(60)
+    assert await told() == [("alice", None, 1)]
+    await open_[1].commit()
+    assert await told() == [("alice", None, 4), ("alice", None, 1)]
+    assert await told() == [("alice", None, 4), ("alice", None, 1)]
+    (newest, *_) = await root.rows("audit", events=["denied"])
+    assert newest["via"] == await alice.fetchval("select session_user::text")
+    assert newest["detail"]["minute"] is not None
+    # the chain has them
+    (checked,) = await root.rows("verify_audit", "**")
+    assert checked["sound"] is True and checked["waiting"] == 0
 
 
 @pytest.mark.core

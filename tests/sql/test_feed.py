@@ -302,6 +302,7 @@ async def test_a_page_that_was_left_in_the_middle_is_not_the_end(root: Caller) -
     assert ([c["value"] for c in rest], bookmark["whole"]) == ([4], True)
 
 
+@pytest.mark.thorough
 async def test_a_page_of_large_values_ends_early_and_the_rest_follows(
     root: Caller, agent: MakeAgent, gateway: MakeAgent
 ) -> None:

@@ -956,6 +956,63 @@ end
 $$;
 comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boolean) is 'Internal: serialized data without secrets, where it can be read. PS009.';
 
+-- functions/guards/_suspect_parts.sql
+-- Quick, before anything is looked at closely: of what comes in parts the names, the metadata, and the JSON. In an array's binary form
+-- the length of an element stands before it, and may look like a letter: JSON begins with none, messages of errors are looked at in any
+-- case. In SQL, so that it is inlined.
+create function pgstate._suspect_parts(p_names text[], p_types text[], p_data bytea[], p_metadata jsonb default null) returns boolean
+language sql stable
+as $$
+  select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '')
+          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ pgstate._secret_hint()
+      or coalesce('error' = any (p_types), false)
+$$;
+comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';
+
+-- functions/guards/_guarded_parts.sql
+-- What is stored in parts, by the guard of its key: data and metadata without secrets, where it redacts, or the rule by which it is
+-- refused. Names are refused and never redacted; chunks too, since they are named by the hash of what was sent. Arrays of any bounds
+-- and dimensions are taken as unnest() takes them.
+create function pgstate._guarded_parts(
+  p_actor pgstate._actor, p_key text, p_names text[], p_types text[], inout data bytea[], inout metadata jsonb, p_chunk_types text[], p_chunk_data bytea[],
+  out rule text
+) returns record
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_mode text := pgstate._guard_of(p_actor, p_key);
+  v_types text[] := array(select unnest(p_types));
+  v_found text;
+begin
+  if v_mode = 'off' then
+    return;
+  end if;
+  rule := coalesce(
+    pgstate._secret_rule(array_to_string(p_names, ' ')),
+    (select min(pgstate._secret_rule(encode(c.data, 'escape'))) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
+  v_found := case when rule is null then pgstate._secret_rule(metadata::text) end;
+  if v_found is not null and v_mode = 'refuse' then
+    rule := v_found;
+  elsif v_found is not null then
+    metadata := pgstate._redact(metadata::text)::jsonb;
+  end if;
+  data := array(select unnest(data));
+  for v_index in 1 .. cardinality(v_types) loop
+    exit when rule is not null;
+    if v_types[v_index] in ('json', 'error') then
+      v_found := pgstate._secret_rule(encode(data[v_index], 'escape'));
+      if v_found is not null and v_mode = 'refuse' then
+        rule := v_found;
+      elsif v_found is not null then
+        data[v_index] := decode(pgstate._redact(encode(data[v_index], 'escape')), 'escape');
+      end if;
+    end if;
+  end loop;
+end
+$$;
+comment on function pgstate._guarded_parts(pgstate._actor, text, text[], text[], bytea[], jsonb, text[], bytea[]) is
+  'Internal: names, data and metadata by the guard of their key.';
+
 -- functions/credentials/_allow_credential.sql
 create function pgstate._allow_credential(p_agent text, p_name text, p_purpose text, p_on boolean) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -2172,6 +2229,7 @@ begin
     end if;
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
+  v_done.more := pgstate._tell_denied(p_limit) or v_done.more;
   v_done.more := pgstate._seal_audit(p_limit) or v_done.more;
   v_done.more := pgstate._thin_audit(p_limit) or v_done.more;
   v_done.more := pgstate._collect_threads(p_limit) or v_done.more;
@@ -2731,27 +2789,31 @@ comment on function pgstate._audit_text(text, int) is 'Internal: text for the au
 -- functions/audit/_audit.sql
 -- Adds to the audit trail, in the transaction of what it tells of: both are there, or neither. Whoever calls it has checked
 -- what the actor may.
-create function pgstate._audit(p_actor pgstate._actor, p_event text, p_key text default null, p_detail jsonb default null) returns void
+create function pgstate._audit(p_actor pgstate._actor, p_event text, p_key text default null, p_detail jsonb default null, p_via text default session_user)
+returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id bigint;
 begin
   insert into pgstate.audit (at, event, agent, via, key, detail)
-  values (pgstate._now(), p_event, p_actor.name, session_user, pgstate._audit_text(p_key, 512), nullif(jsonb_strip_nulls(p_detail), '{}'))
+  values (pgstate._now(), p_event, p_actor.name, p_via, pgstate._audit_text(p_key, 512), nullif(jsonb_strip_nulls(p_detail), '{}'))
   returning id into v_id;
   insert into pgstate.audit_pending (subtree, audit_id)
   select c.subtree, v_id from pgstate.audit_chain c where c.active and c.ranges @> coalesce(p_key, '');
 end
 $$;
-comment on function pgstate._audit(pgstate._actor, text, text, jsonb) is 'Internal: adds an entry to the audit trail.';
+comment on function pgstate._audit(pgstate._actor, text, text, jsonb, text) is 'Internal: adds an entry to the audit trail.';
 
 -- functions/audit/_audit_denied.sql
 -- A denial that did not undo its transaction: of rows of a set-based call, or told by a client afterwards. One entry for a
--- call, and no more than 60 a minute of a login and agent: who is denied must not be able to fill the disk.
+-- call, and no more than 60 a minute of a login and agent: who is denied must not be able to fill the disk. Nor to hide among
+-- its own noise: the others are counted, see _tell_denied().
 create function pgstate._audit_denied(p_actor pgstate._actor, p_key text, p_detail jsonb) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_minute timestamptz := date_trunc('minute', pgstate._now());
 begin
   if (select count(*) from (
         select from pgstate.audit a
@@ -2763,10 +2825,47 @@ begin
            and a.at > pgstate._now() - interval '1 minute'
          limit 60) lately) < 60 then
     perform pgstate._audit(p_actor, 'denied', pgstate._audit_text(p_key, 128), p_detail);
+    return;
+  end if;
+  update pgstate.denied_count d set denials = d.denials + 1
+   where d.id = (
+     select x.id from pgstate.denied_count x where x.via = session_user::text and x.minute = v_minute and x.agent is not distinct from p_actor.name
+      limit 1 for no key update skip locked);
+  if not found then
+    insert into pgstate.denied_count (minute, agent, via, denials) values (v_minute, p_actor.name, session_user, 1);
   end if;
 end
 $$;
-comment on function pgstate._audit_denied(pgstate._actor, text, jsonb) is 'Internal: records a denial, if there were not too many lately.';
+comment on function pgstate._audit_denied(pgstate._actor, text, jsonb) is 'Internal: records a denial, or counts it if there were too many lately.';
+
+-- functions/audit/_tell_denied.sql
+-- Adds to the audit trail how many denials of a minute that is over it left out: one entry for each login and agent. What somebody has
+-- under way is told the next time.
+create function pgstate._tell_denied(p_limit int) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_actor pgstate._actor;
+  v_told record;
+  v_taken int := 0;
+begin
+  for v_told in
+    with parts as (
+      delete from pgstate.denied_count d
+       where d.id = any (array(
+         select x.id from pgstate.denied_count x where x.minute < date_trunc('minute', pgstate._now()) order by x.id limit p_limit for update skip locked))
+      returning d.*
+    )
+    select p.minute, p.agent, p.via, sum(p.denials) as denials, count(*) as parts from parts p group by 1, 2, 3 order by 1, 2, 3
+  loop
+    v_taken := v_taken + v_told.parts;
+    v_actor.name := v_told.agent;
+    perform pgstate._audit(v_actor, 'denied', null, jsonb_build_object('more', v_told.denials, 'minute', v_told.minute), v_told.via);
+  end loop;
+  return v_taken = p_limit;
+end
+$$;
+comment on function pgstate._tell_denied(int) is 'Internal: adds to the audit trail how many denials it left out; is there more to do?';
 
 -- functions/audit/_audit_rows.sql
 -- By the ranges alone, as _claim_log(): a look at other rows would show in the caller's own statistics. What is about the
@@ -5812,14 +5911,16 @@ comment on function pgstate._detach_threads(text[]) is 'Internal: takes threads 
 
 -- functions/threads/_collect_thread.sql
 -- Removes what a thread does not need any more: all that it held when it is gone, else the chunks that no checkpoint reaches,
--- of its own or of a fork. At most p_limit rows of a kind; is there more to do?
+-- of its own or of a fork. At most p_limit rows of a kind; is there more to do? To know what is reached takes a look at all
+-- checkpoints, some 0.06 ms each: of more than p_most that is left to maintain().
 --
 -- Nothing that a save under way refers to is lost. Its own thread's entry it has locked, so this is not at work there. Of the
 -- thread that it was forked from it refers only to what its parent checkpoint reaches, which was there for this to see, or
 -- what a fork has begun with: and a fork keeps the thread that it is made from locked until it is there to be seen. Under
 -- REPEATABLE READ a fork might be missed: then this is left to others. Nobody waits for this, and this waits for nobody.
-create function pgstate._collect_thread(p_id bigint, p_limit int) returns boolean
+create function pgstate._collect_thread(p_id bigint, p_limit int, p_most int default null) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
+set enable_memoize = off
 as $$
 declare
   v_key text := (select t.key from pgstate.thread t where t.id = p_id);
@@ -5867,6 +5968,9 @@ begin
     end if;
   end if;
   if v_key is not null or v_forks <> '{}' then
+    if p_most < (select count(*) from (select from pgstate.checkpoint c where c.thread_id = any (v_forks || p_id) limit p_most + 1) c) then
+      return true;
+    end if;
     v_stores := array(select distinct s from pgstate.thread t cross join unnest(t.bases || t.id) s where t.id = any (v_forks || p_id));
     with recursive reached (hash) as (
       select pgstate._refs(c.types, c.data) from pgstate.checkpoint c where c.thread_id = any (v_forks || p_id)
@@ -5880,8 +5984,10 @@ begin
     )
     delete from pgstate.chunk c
      where c.ctid = any (array(
-       -- NOT IN is answered by going through all that is reached, for each
-       select x.ctid from pgstate.chunk x where x.thread_id = p_id and not exists (select from reached r where r.hash = x.hash) limit p_limit));
+       -- NOT IN is answered by going through all that is reached, for each. Pages before what they name: one that is there is
+       -- complete, since a save asks no more of it
+       select x.ctid from pgstate.chunk x where x.thread_id = p_id and not exists (select from reached r where r.hash = x.hash)
+        order by case when x.type ^@ '#' then x.type else '' end desc limit p_limit));
     get diagnostics v_count = row_count;
     if v_count >= p_limit then
       return true;
@@ -5905,7 +6011,7 @@ begin
   return false;
 end
 $$;
-comment on function pgstate._collect_thread(bigint, int) is 'Internal: removes what a thread does not need any more.';
+comment on function pgstate._collect_thread(bigint, int, int) is 'Internal: removes what a thread does not need any more.';
 
 -- functions/threads/_collect_threads.sql
 create function pgstate._collect_threads(p_limit int) returns boolean
@@ -5934,7 +6040,7 @@ declare
 begin
   perform pgstate._detach_threads(array[p_key]);
   -- the rest is maintain()'s
-  perform pgstate._collect_thread(v_id, 10000);
+  perform pgstate._collect_thread(v_id, 10000, 1000);
 end
 $$;
 comment on function pgstate._drop_thread(text) is 'Internal: removes a thread whose entry was deleted.';
@@ -5977,7 +6083,7 @@ begin
     return v_out;
   end if;
   update pgstate.thread t set pruned = true, collect_at = pgstate._now() where t.id = v_id;
-  perform pgstate._collect_thread(v_id, 10000);
+  perform pgstate._collect_thread(v_id, 10000, 1000);
   v_out.value := pgstate._thread_value(v_id);
   return v_out;
 end
@@ -12218,7 +12324,7 @@ begin
 end
 $$;
 comment on function pgstate.audit(text, text[], int, bigint, text) is
-  'The audit trail, newest first: grants, revocations, administration, resolved secrets and denials that concern the keys and subtrees which match a pattern and which the caller administers; what concerns the installation is for those who administer everything. events: of these kinds only; limit 1 to 100000 (null: all); before: older than that id. A denial that was raised is here only if its client told of it (report_denial). PS002 PS007 PS010.';
+  'The audit trail, newest first: grants, revocations, administration, resolved secrets and denials that concern the keys and subtrees which match a pattern and which the caller administers; what concerns the installation is for those who administer everything. events: of these kinds only; limit 1 to 100000 (null: all); before: older than that id. A denial that was raised is here only if its client told of it (report_denial); of an agent denied more than 60 times a minute, an entry without a key says when that minute is over how many more they were (detail more). PS002 PS007 PS010.';
 
 -- functions/audit/report_denial.sql
 -- A denial that is raised rolls its transaction back, and so whatever it would have recorded. So clients tell of it
@@ -12242,7 +12348,7 @@ begin
 end
 $$;
 comment on function pgstate.report_denial(text, text, text) is
-  'Records in the audit trail that the caller was denied something: a denial that is raised undoes its transaction, and cannot record itself. The Python client does it. At most 60 a minute are kept. PS010 for a login that is not registered.';
+  'Records in the audit trail that the caller was denied something: a denial that is raised undoes its transaction, and cannot record itself. The Python client does it. At most 60 a minute are kept, of the others how many they were. PS010 for a login that is not registered.';
 
 -- functions/audit/set_audit.sql
 create function pgstate.set_audit(keep interval, agent text default null) returns void
@@ -12863,6 +12969,7 @@ declare
   v_wake text;
   v_tell boolean;
   v_plain boolean;
+  v_guarded record;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -12881,6 +12988,17 @@ begin
   if save_checkpoint.lock_timeout is not null then
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
+  end if;
+  if (v_actor.readable and v_actor.writable
+      and pgstate._suspect_parts(save_checkpoint.names, save_checkpoint.types || save_checkpoint.chunk_types,
+                                 save_checkpoint.data || save_checkpoint.chunk_data, save_checkpoint.metadata)) is true then
+    v_guarded := pgstate._guarded_parts(v_actor, save_checkpoint.key, save_checkpoint.names, save_checkpoint.types, save_checkpoint.data,
+                                        save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data);
+    if v_guarded.rule is not null then
+      perform pgstate._raise('PS009', save_checkpoint.key, pgstate._error_text('PS009', save_checkpoint.key) || ': ' || v_guarded.rule);
+    end if;
+    save_checkpoint.data := v_guarded.data;
+    save_checkpoint.metadata := v_guarded.metadata;
   end if;
   -- the entry is locked with the rest, unless it must be made or looked at more closely
   v_plain := v_actor.readable and v_actor.writable and current_setting('transaction_isolation') = 'read committed';
@@ -12975,6 +13093,8 @@ declare
   v_keys text[];
   v_heads pgstate._thread_head[];
   v_plain boolean;
+  v_suspect boolean;
+  v_guarded record;
   v_now timestamptz;
   v_head pgstate._thread_head;
   v_stored pgstate._stored;
@@ -13037,6 +13157,9 @@ begin
       from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls)
            with ordinality as i (key, id, parent, ns, ttl, ord)
      order by i.ord);
+  v_suspect := pgstate._suspect_parts(save_checkpoints.names, save_checkpoints.types || save_checkpoints.chunk_types,
+                                      save_checkpoints.data || save_checkpoints.chunk_data)
+    or (' ' || array_to_string(save_checkpoints.metadatas, ' ')) ~ pgstate._secret_hint();
   -- below it is asked no more, and long ranges would be copied from function to function
   v_actor.reads := null;
   v_actor.writes := null;
@@ -13088,6 +13211,21 @@ begin
     v_stored := null;
     if v_row.code is null then
       v_row.code := nullif(v_head.status, 'written');
+    end if;
+    if v_row.code is null and v_suspect then
+      v_guarded := pgstate._guarded_parts(
+        v_actor, v_row.key, save_checkpoints.names[v_row.last - v_row.count + 1 : v_row.last],
+        save_checkpoints.types[v_row.last - v_row.count + 1 : v_row.last], save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last],
+        v_row.metadata, save_checkpoints.chunk_types[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk],
+        save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk]);
+      if v_guarded.rule is not null then
+        v_row.code := 'PS009';
+      else
+        v_row.metadata := v_guarded.metadata;
+        if v_row.count > 0 then
+          save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last] := v_guarded.data;
+        end if;
+      end if;
     end if;
     if v_row.code is not null then
       v_status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
@@ -13186,6 +13324,7 @@ as $$
 declare
   v_actor pgstate._actor := pgstate._enter(put_writes.agent, put_writes.key);
   v_count int := cardinality(put_writes.idxs);
+  v_guarded record;
 begin
   if put_writes.key is null or not pgstate._key_ok(put_writes.key) then
     perform pgstate._bad_key(put_writes.key);
@@ -13200,13 +13339,20 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(v_actor.id);
   end if;
+  if pgstate._suspect_parts(put_writes.channels, put_writes.types, put_writes.data) then
+    v_guarded := pgstate._guarded_parts(v_actor, put_writes.key, put_writes.channels, put_writes.types, put_writes.data, null, null, null);
+    if v_guarded.rule is not null then
+      perform pgstate._raise('PS009', put_writes.key, pgstate._error_text('PS009', put_writes.key) || ': ' || v_guarded.rule);
+    end if;
+    put_writes.data := v_guarded.data;
+  end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
     put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false),
     case when v_actor.quota then v_actor.id end);
 end
 $$;
 comment on function pgstate.put_writes(text, text, text, int[], text[], text[], bytea[], text, text, boolean, text) is
-  'Keeps what a task wrote after a checkpoint: idxs[i], channels[i], types[i] (a serializer''s) and data[i]. A write that is there already stays as it is, with replace the new one stays. The checkpoint may come later; without a thread it is kept for an hour, for a save that begins one. Returns ok. Needs read and write. PS001 PS007 PS010 PS040.';
+  'Keeps what a task wrote after a checkpoint: idxs[i], channels[i], types[i] (a serializer''s) and data[i]. A write that is there already stays as it is, with replace the new one stays. The checkpoint may come later; without a thread it is kept for an hour, for a save that begins one. Returns ok. Needs read and write. PS001 PS007 PS009 PS010 PS040.';
 
 -- functions/threads/get_checkpoint.sql
 create function pgstate.get_checkpoint(key text, id text default null, ns text default '', agent text default null) returns pgstate.checkpoint_full
@@ -13501,9 +13647,17 @@ declare
   v_stored pgstate._stored;
   v_out pgstate.saved;
   v_done boolean;
+  v_guarded record;
 begin
   if v_actor.kept is not null then
     return row(v_actor.kept ->> 0, v_actor.kept ->> 1, (v_actor.kept ->> 2)::bigint, v_actor.kept ->> 1, null, true)::pgstate.saved;
+  end if;
+  if (v_actor.readable and v_actor.writable and pgstate._suspect_parts(null, null, null, rollback_thread.metadata)) is true then
+    v_guarded := pgstate._guarded_parts(v_actor, rollback_thread.key, null, '{}', null, rollback_thread.metadata, null, null);
+    if v_guarded.rule is not null then
+      perform pgstate._raise('PS009', rollback_thread.key, pgstate._error_text('PS009', rollback_thread.key) || ': ' || v_guarded.rule);
+    end if;
+    rollback_thread.metadata := v_guarded.metadata;
   end if;
   v_head := pgstate._thread_lock(v_actor, rollback_thread.key, rollback_thread.token, false);
   v_out.status := v_head.status;
@@ -13524,7 +13678,7 @@ begin
 end
 $$;
 comment on function pgstate.rollback_thread(text, text, text, jsonb, bigint, uuid, bigint, text) is
-  'Goes back to a checkpoint of a thread by a new one with the same channels, which becomes the latest; those between stay. Values are not copied. Status ok with its id, missing, held or stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'Goes back to a checkpoint of a thread by a new one with the same channels, which becomes the latest; those between stay. Values are not copied. Status ok with its id, missing, held or stale. Needs read and write. PS001 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/threads/threads.sql
 create function pgstate.threads(pattern text default '', "limit" int default 1000, after text default null, agent text default null)
@@ -13880,6 +14034,22 @@ begin
                   finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed) with ordinality
            as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, ord)
      order by i.ord);
+  if pgstate._suspect_parts(finish_steps.steps || finish_steps.names, finish_steps.types, finish_steps.data) then
+    -- whatever their bounds, as unnest() takes them
+    finish_steps.steps := array(select unnest(finish_steps.steps));
+    finish_steps.names := array(select unnest(finish_steps.names));
+    finish_steps.types := array(select unnest(finish_steps.types));
+    finish_steps.data := array(select unnest(finish_steps.data));
+    for v_index in 1 .. v_count loop
+      continue when v_codes[v_index] is not null;
+      if pgstate._secret_in(v_actor, finish_steps.keys[v_index], finish_steps.steps[v_index] || ' ' || finish_steps.names[v_index]) is not null then
+        v_codes[v_index] := 'PS009';
+      else
+        -- not refused, whatever the policy: a result would be lost, and the step done again
+        finish_steps.data[v_index] := pgstate._guarded_data(v_actor, finish_steps.keys[v_index], finish_steps.types[v_index], finish_steps.data[v_index], false);
+      end if;
+    end loop;
+  end if;
   select array_agg(e.key order by e.key), array_agg(e.value order by e.key) into v_locked, v_values
     from (select distinct u.key collate "C" as key from unnest(finish_steps.keys, v_codes) u (key, code) where u.code is null order by 1) i
     cross join lateral (
@@ -13956,7 +14126,7 @@ begin
 end
 $$;
 comment on function pgstate.finish_steps(text[], bigint[], text[], text[], text[], int[], boolean[], text[], text[], bytea[], int[], float8[], timestamptz[], uuid, bigint, boolean, text) is
-  'Records finished steps of runs that the caller holds by their tokens, each with a version of its run''s entry, in one statement: one outcome per row, in the order of the input; a refused row harms no other. states: done, with data of a serializer''s form types, or failed (type error, data the message). positions and mains: which step of the code it is, and whether its order counts. elapsed: seconds. due_ats: until when a sleep lasts. wake as in write_one(). Status ok, stale, missing, ended, exists (there is a record, which stays). PS007 PS010 PS031.';
+  'Records finished steps of runs that the caller holds by their tokens, each with a version of its run''s entry, in one statement: one outcome per row, in the order of the input; a refused row harms no other. states: done, with data of a serializer''s form types, or failed (type error, data the message). positions and mains: which step of the code it is, and whether its order counts. elapsed: seconds. due_ats: until when a sleep lasts. wake as in write_one(). Status ok, stale, missing, ended, exists (there is a record, which stays). Secrets are redacted in what is JSON, unless the guard of the key is off. PS007 PS010 PS031.';
 
 -- functions/runs/end_run.sql
 create function pgstate.end_run(

@@ -15,5 +15,8 @@ comment on table pgstate.usage is 'What agents with a quota have used, in parts 
 comment on column pgstate.usage.bytes is 'Size of their values.';
 comment on column pgstate.usage.writes is 'Versions in that minute.';
 
+-- Denials that were left out.
+drop table pgstate.denied_count;
+
 -- 0006 makes harden() with this type; its grants take it from PUBLIC again.
 grant usage on type pgstate.harden_step to public;

@@ -14,4 +14,4 @@ begin
 end
 $$;
 comment on function pgstate.audit(text, text[], int, bigint, text) is
-  'The audit trail, newest first: grants, revocations, administration, resolved secrets and denials that concern the keys and subtrees which match a pattern and which the caller administers; what concerns the installation is for those who administer everything. events: of these kinds only; limit 1 to 100000 (null: all); before: older than that id. A denial that was raised is here only if its client told of it (report_denial). PS002 PS007 PS010.';
+  'The audit trail, newest first: grants, revocations, administration, resolved secrets and denials that concern the keys and subtrees which match a pattern and which the caller administers; what concerns the installation is for those who administer everything. events: of these kinds only; limit 1 to 100000 (null: all); before: older than that id. A denial that was raised is here only if its client told of it (report_denial); of an agent denied more than 60 times a minute, an entry without a key says when that minute is over how many more they were (detail more). PS002 PS007 PS010.';

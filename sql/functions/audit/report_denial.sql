@@ -19,4 +19,4 @@ begin
 end
 $$;
 comment on function pgstate.report_denial(text, text, text) is
-  'Records in the audit trail that the caller was denied something: a denial that is raised undoes its transaction, and cannot record itself. The Python client does it. At most 60 a minute are kept. PS010 for a login that is not registered.';
+  'Records in the audit trail that the caller was denied something: a denial that is raised undoes its transaction, and cannot record itself. The Python client does it. At most 60 a minute are kept, of the others how many they were. PS010 for a login that is not registered.';

@@ -42,6 +42,7 @@ begin
     end if;
   end if;
   v_done.more := pgstate._thin((select i.cursor_window from pgstate.install i), p_limit) or v_done.more;
+  v_done.more := pgstate._tell_denied(p_limit) or v_done.more;
   v_done.more := pgstate._seal_audit(p_limit) or v_done.more;
   v_done.more := pgstate._thin_audit(p_limit) or v_done.more;
   v_done.more := pgstate._collect_threads(p_limit) or v_done.more;
