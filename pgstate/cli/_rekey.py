@@ -55,7 +55,8 @@ async def rekey(
     if done.unopened:
         cli.out.note(f"{done.unopened} do not open: of another scope or key, or changed")
     if not done.complete:
-        raise cli.fail(FAILED, "some are still under other keys: keep those, and run this again")
+        again = "run this again" if not done.unopened else "run this again, though what does not open stays as it is"
+        raise cli.fail(FAILED, f"some are still under other keys: keep those, and {again}")
 
 
 def _keys(cli: Cli, path: Path | None, current: str | None, scope: str) -> Keys:

@@ -349,6 +349,7 @@ def test_the_shell(dsn: str, database: Database, tmp_path: Path, monkeypatch: py
     # with another scope nothing opens
     other = invoke("rekey", "--scope", "other", "--json", dsn=dsn)
     assert other.code == 1 and {row["key"] for row in lines(other.out)} == {"k1"} and "do not open" in other.err
+    assert "stays as it is" in other.err
 
 
 async def test_killed_in_the_middle(dsn: str, database: Database) -> None:

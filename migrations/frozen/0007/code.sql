@@ -8337,8 +8337,8 @@ begin
         raise exception using errcode = 'PS998';
       end if;
       insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, meta, trust)
-      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now, m.meta, n.trust
-        from unnest(v_entries) n join unnest(p_move_tos, v_metas) m (key, meta) on m.key = n.key;
+      select m.key, v_floor + 1, p_actor.epoch, 'put', true, m.value, p_actor.name, session_user, v_now, m.meta, m.trust
+        from unnest(p_move_tos, v_values, v_trusts, v_metas) m (key, value, trust, meta) where m.key is not null order by m.key collate "C";
     end if;
   exception when sqlstate 'PS998' then
     return null;
