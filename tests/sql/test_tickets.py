@@ -114,7 +114,8 @@ async def test_forged_and_foreign_tickets(
     # as the RFC has it
     inside = await session(SUPERUSER)
     secret = bytes(byte ^ 0x36 for byte in await inside.fetchval("select inner_pad from pgstate.ticket_key"))
-    signed = json.dumps(["t1", int(key), await server.fetchval("select session_user"), "alice", int(until)])
+    number = await inside.fetchval("select id from pgstate.agent where name = 'alice'")
+    signed = json.dumps(["t1", int(key), await server.fetchval("select session_user"), "alice", number, int(until)])
     assert signature == hmac.new(secret[:32], signed.encode(), hashlib.sha256).hexdigest()
     await clock.advance(301)
     with refused("PS010"):
@@ -124,6 +125,16 @@ async def test_forged_and_foreign_tickets(
     await root("undelegate", await server.fetchval("select session_user::text"), "bob")
     with refused("PS010"):
         await server("me", ticket)
+
+
+async def test_a_ticket_is_not_for_the_next_of_that_name(root: Caller, server: Caller) -> None:
+    ticket = await _ticket(root, server, "alice")
+    await root("drop_agent", "alice")
+    await root("create_agent", "alice", reuse=True)
+    await root("delegate", await server.fetchval("select session_user::text"), "alice")
+    with refused("PS010"):
+        await server("me", ticket)
+    assert await server("me", await _ticket(root, server, "alice")) == "alice"
 
 
 @pytest.mark.core

@@ -5,14 +5,15 @@
 set local role pgstate_owner;
 
 -- functions/tickets/_ticket_signature.sql
-create function pgstate._ticket_signature(p_key pgstate.ticket_key, p_login text, p_agent text, p_until bigint) returns text
+-- The agent's number too: who is given the name of one that was dropped is another.
+create function pgstate._ticket_signature(p_key pgstate.ticket_key, p_login text, p_agent text, p_agent_id int, p_until bigint) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return encode(sha256(p_key.outer_pad || sha256(p_key.inner_pad || convert_to(jsonb_build_array('t1', p_key.id, p_login, p_agent, p_until)::text, 'UTF8'))), 'hex');
+  return encode(sha256(p_key.outer_pad || sha256(p_key.inner_pad || convert_to(jsonb_build_array('t1', p_key.id, p_login, p_agent, p_agent_id, p_until)::text, 'UTF8'))), 'hex');
 end
 $$;
-comment on function pgstate._ticket_signature(pgstate.ticket_key, text, text, bigint) is 'Internal: HMAC-SHA256 of a ticket.';
+comment on function pgstate._ticket_signature(pgstate.ticket_key, text, text, int, bigint) is 'Internal: HMAC-SHA256 of a ticket.';
 
 -- functions/tickets/_ticket_agent.sql
 -- A ticket is agent/t1/key/until/signature; no name of an agent holds a slash. It is for one login, which is the session's.
@@ -29,9 +30,9 @@ begin
   elsif to_timestamp(v_part[4]::bigint) <= pgstate._now() then
     return null;
   end if;
-  return (select v_part[1] from pgstate.ticket_key k
+  return (select a.name from pgstate.ticket_key k join pgstate.agent a on a.name = v_part[1]
            where k.id = v_part[3]::int and (k.retired_at is null or k.retired_at > pgstate._now())
-             and pgstate._ticket_signature(k, session_user::text, v_part[1], v_part[4]::bigint) = v_part[5]);
+             and pgstate._ticket_signature(k, session_user::text, a.name, a.id, v_part[4]::bigint) = v_part[5]);
 end
 $$;
 comment on function pgstate._ticket_agent(text) is 'Internal: the agent that a ticket names, null if it is not good for this login now.';
@@ -3544,7 +3545,7 @@ begin
   if not found then
     raise exception using errcode = 'PS007', message = 'there is no key to sign tickets with', hint = 'rotate_ticket_keys() makes one, and so does require_tickets(login).';
   end if;
-  return p_agent || '/t1/' || v_key.id || '/' || v_until || '/' || pgstate._ticket_signature(v_key, p_login, p_agent, v_until);
+  return p_agent || '/t1/' || v_key.id || '/' || v_until || '/' || pgstate._ticket_signature(v_key, p_login, p_agent, v_id, v_until);
 end
 $$;
 comment on function pgstate._issue_ticket(pgstate._actor, text, text, interval) is 'Internal: signs a ticket.';

@@ -27,7 +27,7 @@ begin
   if not found then
     raise exception using errcode = 'PS007', message = 'there is no key to sign tickets with', hint = 'rotate_ticket_keys() makes one, and so does require_tickets(login).';
   end if;
-  return p_agent || '/t1/' || v_key.id || '/' || v_until || '/' || pgstate._ticket_signature(v_key, p_login, p_agent, v_until);
+  return p_agent || '/t1/' || v_key.id || '/' || v_until || '/' || pgstate._ticket_signature(v_key, p_login, p_agent, v_id, v_until);
 end
 $$;
 comment on function pgstate._issue_ticket(pgstate._actor, text, text, interval) is 'Internal: signs a ticket.';

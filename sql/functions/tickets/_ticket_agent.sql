@@ -12,9 +12,9 @@ begin
   elsif to_timestamp(v_part[4]::bigint) <= pgstate._now() then
     return null;
   end if;
-  return (select v_part[1] from pgstate.ticket_key k
+  return (select a.name from pgstate.ticket_key k join pgstate.agent a on a.name = v_part[1]
            where k.id = v_part[3]::int and (k.retired_at is null or k.retired_at > pgstate._now())
-             and pgstate._ticket_signature(k, session_user::text, v_part[1], v_part[4]::bigint) = v_part[5]);
+             and pgstate._ticket_signature(k, session_user::text, a.name, a.id, v_part[4]::bigint) = v_part[5]);
 end
 $$;
 comment on function pgstate._ticket_agent(text) is 'Internal: the agent that a ticket names, null if it is not good for this login now.';
