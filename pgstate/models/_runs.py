@@ -115,6 +115,8 @@ class RunRow(Model):
     ended_at: Mapped[datetime | None]
     asleep: Mapped[bool] = mapped_column(server_default=text("false"))
     awaits: Mapped[list[str] | None] = mapped_column(ARRAY(Text(collation="C")))
+    agent_id: Mapped[int | None]
+    result_agent_id: Mapped[int | None]
 
 
 class StepRow(Model):
@@ -141,6 +143,7 @@ class StepRow(Model):
     finished_at: Mapped[datetime | None]
     due_at: Mapped[datetime | None]
     token: Mapped[BigInt | None]
+    agent_id: Mapped[int | None]
 
 
 class SignalRow(Model):
@@ -162,3 +165,4 @@ class SignalRow(Model):
     via: Mapped[str]
     sent_at: Mapped[datetime]
     taken_by: Mapped[Name | None]
+    agent_id: Mapped[int | None]

@@ -114,6 +114,7 @@ class CheckpointRow(Model):
     created_at: Mapped[datetime]
     writer: Mapped[str]
     via: Mapped[str]
+    agent_id: Mapped[int | None]
 
 
 class ChunkRow(Model):
@@ -127,6 +128,7 @@ class ChunkRow(Model):
     type: Mapped[Name]
     data: Mapped[bytes]
     moved_to: Mapped[bytes | None]
+    agent_id: Mapped[int | None]
 
 
 class PendingWriteRow(Model):
@@ -146,3 +148,4 @@ class PendingWriteRow(Model):
     channel: Mapped[str]
     type: Mapped[Name]
     data: Mapped[bytes]
+    agent_id: Mapped[int | None]

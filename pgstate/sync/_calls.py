@@ -119,7 +119,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
 
         `tracer` is OpenTelemetry's. A span is called after its op ("pgstate put"), stands at the time of the
         change, and has the attributes pgstate.key, version, op, writer, via and trust; with `values` also
-        pgstate.value, as JSON. Secrets are taken out of all of them, as out of other spans.
+        pgstate.value, as JSON, or pgstate.unreadable, which says why there is none: the detector refuses it, or
+        Python cannot hold it. Secrets are taken out of all of them, as out of other spans.
 
         How far it has come is kept in an entry, `key`, or memory/{agent}/exports/{name}, by compare-and-set: it
         begins with what changes from now on, and goes on from there when it is called again. The entry's claim is

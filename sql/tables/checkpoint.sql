@@ -18,6 +18,7 @@ create table pgstate.checkpoint (
   created_at timestamptz not null,
   writer text not null,
   via text not null,
+  agent_id int,
   constraint checkpoint_pkey primary key (thread_id, ns, id)
 );
 create index checkpoint_run_idx on pgstate.checkpoint (run_id) where run_id is not null;
@@ -39,3 +40,4 @@ comment on column pgstate.checkpoint.size is 'Bytes that were sent for it: of it
 comment on column pgstate.checkpoint.created_at is 'When it was saved.';
 comment on column pgstate.checkpoint.writer is 'The agent that saved it.';
 comment on column pgstate.checkpoint.via is 'The database login that the writer came through.';
+comment on column pgstate.checkpoint.agent_id is 'The agent whose quota this counts to; null if it had none when this was written.';

@@ -7,6 +7,7 @@ create table pgstate.chunk (
   type text collate "C" not null,
   data bytea not null,
   moved_to bytea,
+  agent_id int,
   constraint chunk_pkey primary key (thread_id, hash)
 );
 alter table pgstate.chunk enable row level security;
@@ -16,3 +17,4 @@ comment on column pgstate.chunk.hash is 'The first 16 bytes of the SHA-256 of ty
 comment on column pgstate.chunk.type is 'A serializer''s type; with + before it, several small elements of a list; # and a depth: a page of hashes.';
 comment on column pgstate.chunk.data is 'The serialized value; of a page, hashes of 16 bytes each.';
 comment on column pgstate.chunk.moved_to is 'The hash of the same, sealed under another key, which is to take its place.';
+comment on column pgstate.chunk.agent_id is 'The agent whose quota this counts to; null if it had none when this was written.';

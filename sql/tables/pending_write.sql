@@ -10,6 +10,7 @@ create table pgstate.pending_write (
   channel text not null,
   type text collate "C" not null,
   data bytea not null,
+  agent_id int,
   constraint pending_write_pkey primary key (thread_id, ns, checkpoint, task_id, idx)
 );
 alter table pgstate.pending_write enable row level security;
@@ -23,3 +24,4 @@ comment on column pgstate.pending_write.task_path is 'Where the task stands; wri
 comment on column pgstate.pending_write.channel is 'The channel that it is for.';
 comment on column pgstate.pending_write.type is 'The serializer''s type of data.';
 comment on column pgstate.pending_write.data is 'The serialized value.';
+comment on column pgstate.pending_write.agent_id is 'The agent whose quota this counts to; null if it had none when this was written.';

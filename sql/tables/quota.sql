@@ -14,8 +14,8 @@ alter table pgstate.quota enable row level security;
 comment on table pgstate.quota is 'What an agent may keep, and how often it may write. Agents without a row have no limits.';
 comment on column pgstate.quota.agent_id is 'The agent.';
 comment on column pgstate.quota.entries is 'Entries that it wrote last; null for any number.';
-comment on column pgstate.quota.bytes is 'Size of their values; null for any.';
-comment on column pgstate.quota.writes_per_minute is 'Versions in a minute of the clock; null for any number.';
+comment on column pgstate.quota.bytes is 'Size of their values, and of what it wrote in threads and runs; null for any.';
+comment on column pgstate.quota.writes_per_minute is 'Versions and calls of put_writes() in a minute of the clock; null for any number.';
 comment on column pgstate.quota.set_by is 'The agent that set it.';
 comment on column pgstate.quota.set_at is 'When.';
 
@@ -38,13 +38,13 @@ create table pgstate.usage (
 alter sequence pgstate.usage_id_seq owned by pgstate.usage.id;
 create index usage_agent_idx on pgstate.usage (agent_id);
 alter table pgstate.usage enable row level security;
-comment on table pgstate.usage is 'What agents with a quota have used, in parts that add up. What others overwrite and what expires is taken off when it is counted anew.';
+comment on table pgstate.usage is 'What agents with a quota have used, in parts that add up. What others overwrite, what threads and runs do not hold any more, and what expires is taken off when it is counted anew.';
 comment on column pgstate.usage.id is 'Number of the part.';
 comment on column pgstate.usage.agent_id is 'The agent.';
 comment on column pgstate.usage.entries is 'Entries, of this part.';
-comment on column pgstate.usage.bytes is 'Size of their values.';
+comment on column pgstate.usage.bytes is 'Size of their values, and of what is in threads and runs.';
 comment on column pgstate.usage.minute is 'The minute that writes is of.';
-comment on column pgstate.usage.writes is 'Versions in that minute.';
+comment on column pgstate.usage.writes is 'Versions in that minute, and what else counts as a write.';
 comment on column pgstate.usage.xid is 'The transaction that changed it last.';
 comment on column pgstate.usage.seq is 'The last version that it has counted.';
 comment on sequence pgstate.usage_id_seq is 'Numbers of parts of usage.';

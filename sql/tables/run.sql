@@ -25,6 +25,8 @@ create table pgstate.run (
   ended_at timestamptz,
   asleep boolean not null default false,
   awaits text[] collate "C",
+  agent_id int,
+  result_agent_id int,
   constraint run_pkey primary key (id),
   constraint run_key_key unique (key),
   constraint run_state_known check (state in ('open', 'done', 'failed', 'cancelled'))
@@ -58,3 +60,5 @@ comment on column pgstate.run.ended_at is 'When it ended.';
 comment on column pgstate.run.asleep is 'No worker looks at it until ready_at, or until it is woken: by a signal that it waits for, the end of a run in awaits, or being cancelled.';
 comment on column pgstate.run.awaits is 'The keys of runs whose end it waits for.';
 comment on sequence pgstate.run_id_seq is 'Numbers of runs.';
+comment on column pgstate.run.agent_id is 'The agent whose quota the input counts to; null if it had none when it was written.';
+comment on column pgstate.run.result_agent_id is 'That of the result, likewise.';

@@ -11,6 +11,7 @@ create table pgstate.signal (
   via text not null,
   sent_at timestamptz not null,
   taken_by text collate "C",
+  agent_id int,
   constraint signal_pkey primary key (run_id, no),
   constraint signal_name_length check (pg_catalog.octet_length(name) between 1 and 256)
 );
@@ -28,3 +29,4 @@ comment on column pgstate.signal.via is 'The database login that it came through
 comment on column pgstate.signal.sent_at is 'When it was sent.';
 comment on column pgstate.signal.taken_by is 'The step that has taken it.';
 comment on sequence pgstate.signal_no_seq is 'Order of arrival of signals.';
+comment on column pgstate.signal.agent_id is 'The agent whose quota this counts to; null if it had none when this was written.';

@@ -14,6 +14,7 @@ create table pgstate.step (
   finished_at timestamptz,
   due_at timestamptz,
   token bigint,
+  agent_id int,
   constraint step_pkey primary key (run_id, id),
   constraint step_state_known check (state in ('pending', 'done', 'failed')),
   constraint step_id_length check (pg_catalog.octet_length(id) between 1 and 512)
@@ -34,3 +35,4 @@ comment on column pgstate.step.started_at is 'When it began, for the last time.'
 comment on column pgstate.step.finished_at is 'When it was recorded; null while it is pending.';
 comment on column pgstate.step.due_at is 'Until when it sleeps, or waits for a signal.';
 comment on column pgstate.step.token is 'Fencing token of the worker that recorded it.';
+comment on column pgstate.step.agent_id is 'The agent whose quota this counts to; null if it had none when this was written.';

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER
 from concurrency._open import BOTH, Begin, Start
 from conftest import Clock
@@ -124,7 +125,7 @@ async def test_a_save_of_a_fork_while_its_origin_is_collected(root: Caller, begi
     assert await load(root, "t/2") == {"text": LONG}
 
 
-@pytest.mark.parametrize("isolation", ["repeatable_read", "serializable"])
+@pytest.mark.parametrize("isolation", first_of(["repeatable_read", "serializable"]))
 async def test_under_a_snapshot(root: Caller, session: MakeAgent, isolation: str) -> None:
     """What was collected since the snapshot looks as if it were there: a serialization failure, and nothing dangling."""
     await saved(root, "t/1", {"text": LONG})

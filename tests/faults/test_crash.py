@@ -17,13 +17,13 @@ import asyncpg
 import pytest
 
 import pgstate
+from _cases import first_of
 from client._promises import check, check_cursors, drain
 from conftest import Database
 from faults._server import crash, log_of
 from pgstate import Change, State, errors, ops
 
 END = "end"
-KILLS = 15
 
 
 @dataclass
@@ -157,7 +157,8 @@ async def connect(doomed: Database) -> AsyncIterator[Callable[[], Any]]:
         await state.close()
 
 
-async def test_a_server_killed_again_and_again(doomed: Database, connect: Callable[[], Any]) -> None:
+@pytest.mark.parametrize("kills", first_of([4, 15]))
+async def test_a_server_killed_again_and_again(doomed: Database, connect: Callable[[], Any], kills: int) -> None:
     load = Load(doomed, random.Random(1))
     writer, worker, other, reader = [await connect() for _ in range(4)]
     start = await reader.cursor()
@@ -172,7 +173,7 @@ async def test_a_server_killed_again_and_again(doomed: Database, connect: Callab
         writers += [group.create_task(load.sums(state)) for state in (writer, writer, other)]
         writers += [group.create_task(load.transfers(worker, f"t{n}")) for n in range(2)]
         writers += [group.create_task(load.session(f"s{n}")) for n in range(2)]
-        for _ in range(KILLS):
+        for _ in range(kills):
             await load.progress(load.chance.randrange(20, 200))
             await asyncio.to_thread(crash, doomed.cluster)
             await asyncio.to_thread(doomed.cluster.start)

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import asyncpg
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER
 from _sync import wait_until_blocked, wait_until_gone
 from conftest import INSTALLER, Database
@@ -52,7 +53,7 @@ async def wait_for(connection: asyncpg.Connection, query: str) -> object:
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("step", STEPS, ids="-".join)
+@pytest.mark.parametrize("step", first_of((step,) for step in STEPS), ids="-".join)
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_no_table_is_rewritten(empty: Callable[[], Database], step: tuple[str, str], direction: str) -> None:
     """The locks of a revision are exclusive, and held for as long as its statements take: none of which touches rows of a

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from conftest import Database
 
+pytestmark = pytest.mark.one_database
+
 # The same examples every time, so that a run fails for a reason in the change that it tests.
 STEADY = settings(
     derandomize=True, deadline=None, database=None, max_examples=400,
@@ -255,6 +257,7 @@ def test_depth_is_bounded(checker: Checker) -> None:
     assert str(checker.error(turned, value)).endswith(": nested too deeply for its schema")
 
 
+@pytest.mark.thorough
 def test_steps_are_bounded(checker: Checker) -> None:
     # each level asks twice for the next
     levels = {f"l{n}": {"allOf": [{"$ref": f"#/$defs/l{n + 1}"}] * 2} for n in range(30)}

@@ -139,6 +139,8 @@ begin
     perform from pgstate.login l where l.login = session_user::text for share skip locked;
     perform from pgstate.reach r where r.agent_id = p_agent_id for share skip locked;
     perform from pgstate.delegation d where d.login = session_user::text and d.agent_id = p_agent_id for share skip locked;
+    perform from pgstate.credential_grant g where g.agent_id = p_agent_id for key share skip locked;
+    perform from pgstate.ticket_key k where exists (select from pgstate.login l where l.login = session_user::text and l.tickets) for share skip locked;
     raise exception using errcode = 'PS998';
   exception when sqlstate 'PS998' then
     null;
@@ -789,31 +791,33 @@ comment on function pgstate._label_patterns() is 'Internal: labels and the regul
 -- a test has both agree. So only what a regular expression means alike in Postgres and in Python's re: explicit classes,
 -- lookaround, no \s or \w, no lazy quantifiers, alternatives of which only one can fit. They are matched against JSON texts
 -- too, where a line break is \n: hence (?<=\\[nrt]) beside each boundary; no match begins or ends inside an escape.
--- No rule goes by entropy: that would flag every UUID and digest. What contains a match contains one of _secret_hint().
+-- No rule goes by entropy: that would flag every UUID and digest. What contains a match contains one of _secret_hint(), and
+-- one of the needles that stand behind its rule, divided by |: a rule is tried where one of them is. (Lookbehind makes a regular expression
+-- slow: 80 ms for each rule and megabyte, where looking for all needles takes 15. Text like base64 has the hint of something everywhere.)
 create function pgstate._secret_patterns() returns text[]
 language plpgsql immutable parallel safe
 as $$
 begin
   return array[
-    ['aws_access_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])'],
-    ['google_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}'],
-    ['azure_storage_key', 'AccountKey=[A-Za-z0-9+/]{86}=='],
-    ['anthropic_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}'],
-    ['openai_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}'],
-    ['model_provider_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})'],
-    ['huggingface_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}'],
-    ['github_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})'],
-    ['gitlab_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}'],
-    ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})'],
-    ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}'],
-    ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})'],
-    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?'],
-    ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}'],
-    ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@']
+    ['aws_access_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])', 'AKIA|ASIA'],
+    ['google_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}', 'AIza'],
+    ['azure_storage_key', 'AccountKey=[A-Za-z0-9+/]{86}==', 'AccountKey='],
+    ['anthropic_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}', 'sk-ant-'],
+    ['openai_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}', 'sk-proj-|sk-svcacct-|sk-admin-'],
+    ['model_provider_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})', 'sk-|gsk_|xai-'],
+    ['huggingface_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}', 'hf_'],
+    ['github_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})', 'gho_|ghp_|ghs_|ghu_|ghr_|github_pat_'],
+    ['gitlab_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}', 'glpat-'],
+    ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})', 'xoxa-|xoxb-|xoxe-|xoxo-|xoxp-|xoxr-|xoxs-|xapp-'],
+    ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}', 'k_live_'],
+    ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})', 'npm_|pypi-A'],
+    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?', 'PRIVATE KEY'],
+    ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}', '.eyJ'],
+    ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@', '://']
   ];
 end
 $$;
-comment on function pgstate._secret_patterns() is 'Internal: rules for what is taken for a secret, each a name and a regular expression.';
+comment on function pgstate._secret_patterns() is 'Internal: rules for what is taken for a secret, each a name, a regular expression, and needles of which every match contains one.';
 
 -- functions/guards/_secret_hint.sql
 -- Tried first: what has none of this holds no secret of _secret_patterns(). One regular expression of few states, since the
@@ -828,6 +832,23 @@ end
 $$;
 comment on function pgstate._secret_hint() is 'Internal: a quick test for what may hold a secret; of texts that begin with a blank.';
 
+-- functions/guards/_has_needle.sql
+create function pgstate._has_needle(p_text text, p_needles text) returns boolean
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_needle text;
+begin
+  foreach v_needle in array string_to_array(p_needles, '|') loop
+    if strpos(p_text collate "C", v_needle) > 0 then
+      return true;
+    end if;
+  end loop;
+  return false;
+end
+$$;
+comment on function pgstate._has_needle(text, text) is 'Internal: may a rule of _secret_patterns() find something in a text?';
+
 -- functions/guards/_secret_rule.sql
 -- The first rule that something in a text fits. The name of the rule is all that anybody is told.
 create function pgstate._secret_rule(p_text text) returns text
@@ -838,7 +859,7 @@ declare
 begin
   if (' ' || p_text) ~ pgstate._secret_hint() then
     foreach v_rule slice 1 in array pgstate._secret_patterns() loop
-      if p_text ~ v_rule[2] then
+      if pgstate._has_needle(p_text, v_rule[3]) and p_text ~ v_rule[2] then
         return v_rule[1];
       end if;
     end loop;
@@ -859,7 +880,9 @@ declare
 begin
   if (' ' || p_text) ~ pgstate._secret_hint() then
     foreach v_rule slice 1 in array pgstate._secret_patterns() loop
-      v_text := regexp_replace(v_text, v_rule[2], '[redacted:' || v_rule[1] || ']', 'g');
+      if pgstate._has_needle(v_text, v_rule[3]) then
+        v_text := regexp_replace(v_text, v_rule[2], '[redacted:' || v_rule[1] || ']', 'g');
+      end if;
     end loop;
   end if;
   return v_text;
@@ -933,6 +956,63 @@ end
 $$;
 comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boolean) is 'Internal: serialized data without secrets, where it can be read. PS009.';
 
+-- functions/guards/_suspect_parts.sql
+-- Quick, before anything is looked at closely: of what comes in parts the names, the metadata, and the JSON. In an array's binary form
+-- the length of an element stands before it, and may look like a letter: JSON begins with none, messages of errors are looked at in any
+-- case. In SQL, so that it is inlined.
+create function pgstate._suspect_parts(p_names text[], p_types text[], p_data bytea[], p_metadata jsonb default null) returns boolean
+language sql stable
+as $$
+  select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '')
+          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ pgstate._secret_hint()
+      or coalesce('error' = any (p_types), false)
+$$;
+comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';
+
+-- functions/guards/_guarded_parts.sql
+-- What is stored in parts, by the guard of its key: data and metadata without secrets, where it redacts, or the rule by which it is
+-- refused. Names are refused and never redacted; chunks too, since they are named by the hash of what was sent. Arrays of any bounds
+-- and dimensions are taken as unnest() takes them.
+create function pgstate._guarded_parts(
+  p_actor pgstate._actor, p_key text, p_names text[], p_types text[], inout data bytea[], inout metadata jsonb, p_chunk_types text[], p_chunk_data bytea[],
+  out rule text
+) returns record
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_mode text := pgstate._guard_of(p_actor, p_key);
+  v_types text[] := array(select unnest(p_types));
+  v_found text;
+begin
+  if v_mode = 'off' then
+    return;
+  end if;
+  rule := coalesce(
+    pgstate._secret_rule(array_to_string(p_names, ' ')),
+    (select min(pgstate._secret_rule(encode(c.data, 'escape'))) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
+  v_found := case when rule is null then pgstate._secret_rule(metadata::text) end;
+  if v_found is not null and v_mode = 'refuse' then
+    rule := v_found;
+  elsif v_found is not null then
+    metadata := pgstate._redact(metadata::text)::jsonb;
+  end if;
+  data := array(select unnest(data));
+  for v_index in 1 .. cardinality(v_types) loop
+    exit when rule is not null;
+    if v_types[v_index] in ('json', 'error') then
+      v_found := pgstate._secret_rule(encode(data[v_index], 'escape'));
+      if v_found is not null and v_mode = 'refuse' then
+        rule := v_found;
+      elsif v_found is not null then
+        data[v_index] := decode(pgstate._redact(encode(data[v_index], 'escape')), 'escape');
+      end if;
+    end if;
+  end loop;
+end
+$$;
+comment on function pgstate._guarded_parts(pgstate._actor, text, text[], text[], bytea[], jsonb, text[], bytea[]) is
+  'Internal: names, data and metadata by the guard of their key.';
+
 -- functions/credentials/_allow_credential.sql
 create function pgstate._allow_credential(p_agent text, p_name text, p_purpose text, p_on boolean) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -962,6 +1042,9 @@ create function pgstate._use_credential(p_actor pgstate._actor, p_name text, p_p
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
+  end if;
   if not exists (select from pgstate.credential_grant g
                   where g.agent_id = p_actor.id and g.name in (p_name, '*') and g.purpose in (p_purpose, '*')) then
     perform pgstate._deny();
@@ -3398,6 +3481,9 @@ declare
   v_key pgstate.ticket_key;
   v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
+  end if;
   if exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
     raise exception using errcode = 'PS010', message = 'access denied',
       hint = 'A gateway makes no tickets: with one that it was handed it could make itself newer ones for ever. The agent''s own login does, or an administrator''s.';
@@ -3456,9 +3542,20 @@ end
 $$;
 comment on function pgstate._usage_of(int) is 'Internal: what an agent has used, by its parts.';
 
+-- functions/quota/_checkpoint_bytes.sql
+-- What a quota counts of a root; of a value that lies apart it asks for the size alone. In SQL, so that it is inlined.
+create function pgstate._checkpoint_bytes(p_root pgstate.checkpoint) returns bigint
+language sql stable
+as $$
+  select (pg_column_size(p_root.names) + pg_column_size(p_root.types) + pg_column_size(p_root.data)
+          + coalesce(pg_column_size(p_root.versions), 0) + coalesce(pg_column_size(p_root.header), 0)
+          + coalesce(pg_column_size(p_root.metadata), 0))::bigint
+$$;
+comment on function pgstate._checkpoint_bytes(pgstate.checkpoint) is 'Internal: the size of the root of a checkpoint.';
+
 -- functions/quota/_count_usage.sql
--- Counts anew what an agent keeps, by the entries under what it may write, and has the parts add up to that: p_part is
--- one that this transaction has locked. In one statement, since a write that ends meanwhile changes both.
+-- Counts anew what an agent keeps, by the entries under what it may write, and by what threads and runs hold of it, and has the parts add
+-- up to that: p_part is one that this transaction has locked. In one statement, since a write that ends meanwhile changes both.
 create function pgstate._count_usage(p_agent_id int, p_part bigint) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -3476,20 +3573,38 @@ begin
       join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
            and (e.expires_at is null or e.expires_at > pgstate._now())
      where r.agent_id = p_agent_id
+  ), stored as (
+    select coalesce(sum(
+             (select coalesce(sum(pgstate._checkpoint_bytes(c)), 0) from pgstate.checkpoint c where c.thread_id = t.thread_id and c.agent_id = p_agent_id)
+           + (select coalesce(sum(pg_column_size(k.data) + octet_length(k.type)), 0) from pgstate.chunk k where k.thread_id = t.thread_id and k.agent_id = p_agent_id)
+           + (select coalesce(sum(pg_column_size(w.data) + octet_length(w.channel) + octet_length(w.type) + octet_length(w.task_path)), 0)
+                from pgstate.pending_write w where w.thread_id = t.thread_id and w.agent_id = p_agent_id)), 0)
+         + (select coalesce(sum(
+              (select coalesce(sum(coalesce(pg_column_size(s.data), 0) + coalesce(octet_length(s.type), 0) + octet_length(s.id) + octet_length(s.name)), 0)
+                 from pgstate.step s where s.run_id = r.id and s.agent_id = p_agent_id)
+            + (select coalesce(sum(coalesce(pg_column_size(g.data), 0) + coalesce(octet_length(g.type), 0) + octet_length(g.name)), 0)
+                 from pgstate.signal g where g.run_id = r.id and g.agent_id = p_agent_id)
+            + case when r.agent_id = p_agent_id
+                   then coalesce(pg_column_size(r.input), 0) + coalesce(octet_length(r.input_type), 0) + coalesce(octet_length(r.code), 0) else 0 end
+            + case when r.result_agent_id = p_agent_id then coalesce(pg_column_size(r.result), 0) + coalesce(octet_length(r.result_type), 0) else 0 end), 0)
+              from pgstate.usage_run u cross join lateral (select x.* from pgstate.run x where x.id = u.run_id offset 0) r
+             where u.agent_id = p_agent_id) as bytes
+      from pgstate.usage_thread t where t.agent_id = p_agent_id
   ), others as (
     select coalesce(sum(u.entries), 0) as entries, coalesce(sum(u.bytes), 0) as bytes
       from pgstate.usage u where u.agent_id = p_agent_id and u.id <> p_part
   )
-  update pgstate.usage u set entries = k.entries - o.entries, bytes = k.bytes - o.bytes
-    from kept k cross join others o where u.id = p_part;
+  update pgstate.usage u set entries = k.entries - o.entries, bytes = k.bytes + s.bytes - o.bytes
+    from kept k cross join stored s cross join others o where u.id = p_part;
 end
 $$;
 comment on function pgstate._count_usage(int, bigint) is 'Internal: counts anew what an agent keeps.';
 
 -- functions/quota/_charge.sql
--- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much.
+-- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much:
+-- versions, and what the caller says of threads and runs, which have no version: p_writes, p_bytes (at most), and which they are.
 -- What others have under way is not seen: together they may come to more than the quota, by what they are writing.
-create function pgstate._charge() returns void
+create function pgstate._charge(p_writes int default 0, p_bytes bigint default 0, p_thread bigint default null, p_runs bigint[] default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 set enable_hashjoin = off set enable_mergejoin = off
@@ -3527,12 +3642,21 @@ begin
            where x.epoch = (select i.epoch from pgstate.install i) and x.xid = pg_current_xact_id()
              and x.seq > case when v_part.xid = pg_current_xact_id() then v_part.seq else 0 end and x.writer = v_name) v
     left join lateral (select y.value, y.writer from pgstate.version y where y.key = v.key and y.version = v.prior offset 0) b on true;
-  if v_writes = 0 then
+  v_writes := v_writes + p_writes;
+  v_bytes := v_bytes + p_bytes;
+  if v_writes = 0 and v_bytes = 0 then
     return;
+  end if;
+  if p_thread is not null then
+    insert into pgstate.usage_thread (agent_id, thread_id) values (v_quota.agent_id, p_thread) on conflict on constraint usage_thread_pkey do nothing;
+  elsif p_runs is not null then
+    insert into pgstate.usage_run (agent_id, run_id) select v_quota.agent_id, r from unnest(p_runs) r where r is not null order by r
+        on conflict on constraint usage_run_pkey do nothing;
   end if;
   update pgstate.usage u
      set entries = u.entries + v_entries, bytes = u.bytes + v_bytes, minute = v_minute,
-         writes = case when u.minute = v_minute then u.writes else 0 end + v_writes, xid = pg_current_xact_id(), seq = v_seq
+         writes = case when u.minute = v_minute then u.writes else 0 end + v_writes, xid = pg_current_xact_id(),
+         seq = coalesce(v_seq, case when u.xid = pg_current_xact_id() then u.seq else 0 end)
    where u.id = v_part.id;
   v_used := pgstate._usage_of(v_quota.agent_id);
   if v_used.writes > v_quota.writes_per_minute then
@@ -3540,7 +3664,7 @@ begin
       hint = 'Nothing of this statement was written. Wait for the next minute, or ask an administrator for set_quota().';
   end if;
   if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes then
-    -- what others have overwritten or removed, and what has expired, is taken off before anything is refused
+    -- what others have overwritten, what was removed, and what has expired, is taken off before anything is refused
     perform pgstate._count_usage(v_quota.agent_id, v_part.id);
     v_used := pgstate._usage_of(v_quota.agent_id);
     if v_entries > 0 and v_used.entries > v_quota.entries then
@@ -3548,12 +3672,12 @@ begin
         hint = 'Nothing of this statement was written. Delete some of its entries, or ask an administrator for set_quota().';
     elsif v_bytes > 0 and v_used.bytes > v_quota.bytes then
       raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may keep %s bytes', v_name, v_quota.bytes),
-        hint = 'Nothing of this statement was written. Delete some of its entries, or ask an administrator for set_quota().';
+        hint = 'Nothing of this statement was written. Delete or prune some of its entries, threads and runs, or ask an administrator for set_quota().';
     end if;
   end if;
 end
 $$;
-comment on function pgstate._charge() is 'Internal: counts what an agent with a quota has written; PS060 when it is too much.';
+comment on function pgstate._charge(int, bigint, bigint, bigint[]) is 'Internal: counts what an agent with a quota has written; PS060 when it is too much.';
 
 -- functions/quota/_set_quota.sql
 create function pgstate._set_quota(p_agent text, p_entries bigint, p_bytes bigint, p_writes int) returns void
@@ -3727,7 +3851,7 @@ $$;
 comment on function pgstate._claimed_by(text) is 'Internal: what an agent holds.';
 
 -- functions/quarantine/_open_transactions.sql
--- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something.
+-- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something, or wait to.
 -- Whoever began before the suspension may still commit. Locks and sessions are visible to everybody, but for what they do.
 create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -3741,17 +3865,38 @@ begin
     select s.pid, s.usename::text, null::text
       from pg_stat_activity s
      where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
-       and exists (select from pg_locks k where k.pid = s.pid and k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' and k.granted)
+       and exists (select from pg_locks k where k.pid = s.pid and (k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' or not k.granted))
     union all
-    select null, x.owner::text, x.gid from pg_prepared_xacts x where x.database = current_database() and x.owner::text in (select l.login from logins l);
+    -- of the role that was set when it was prepared, such as the one that all agents' logins are members of
+    select null, x.owner::text, x.gid
+      from pg_prepared_xacts x join pg_roles o on o.rolname = x.owner
+     where x.database = current_database()
+       and exists (select from logins l join pg_roles r on r.rolname = l.login where r.oid = o.oid or pg_has_role(r.oid, o.oid, 'MEMBER') and not r.rolsuper);
 end
 $$;
 comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that have written and are not over.';
 
+-- functions/quarantine/_who_changes_agents.sql
+-- Sessions, and what is prepared, that have locked rows of agents: sessions and locks on tables are visible to everybody.
+create function pgstate._who_changes_agents() returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (
+    select string_agg(distinct coalesce(format('pid %s (%s)', s.pid, s.usename), format('prepared %L (%s)', x.gid, x.owner)), ', ')
+      from pg_locks k
+      left join pg_stat_activity s on s.pid = k.pid
+      left join pg_prepared_xacts x on x.database = current_database() and k.virtualtransaction = '-1/' || x.transaction
+     where k.locktype = 'relation' and k.database = (select d.oid from pg_database d where d.datname = current_database())
+       and k.relation = 'pgstate.agent'::regclass and k.mode <> 'AccessShareLock' and k.granted and k.pid is distinct from pg_backend_pid());
+end
+$$;
+comment on function pgstate._who_changes_agents() is 'Internal: names transactions that have changed what agents may.';
+
 -- functions/quarantine/_suspend.sql
 -- The agent is locked first, as _fold_grants() does: a grant at the same time folds before or after, never without the mark.
--- An agent that administers something can keep its row locked, by a grant in an open transaction: then who does is told, to be
--- ended. The keys whose claims ended.
+-- Whoever administers anything can keep its row locked, by a grant in an open transaction: then who does is told, to be ended.
+-- The keys whose claims ended.
 create function pgstate._suspend(p_actor pgstate._actor, p_agent text) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
 as $$
@@ -3767,9 +3912,7 @@ begin
   exception when lock_not_available then
     raise exception using errcode = 'lock_not_available',
       message = format('%s cannot be suspended while a transaction has changed what it may', p_agent),
-      hint = coalesce('Of its own, end this first (pg_terminate_backend): '
-                        || (select string_agg(coalesce('pid ' || t.pid, 'prepared ' || t.prepared), ', ') from pgstate._open_transactions(v_id) t),
-                      'An administrator is changing its grants: ask again.');
+      hint = coalesce('One of these has, or several: ask again, or end them (pg_terminate_backend): ' || pgstate._who_changes_agents(), 'Ask again.');
   end;
   if v_agent.root then
     raise exception using errcode = 'PS007', message = 'the administrator cannot be suspended';
@@ -3811,7 +3954,8 @@ comment on function pgstate._resume(pgstate._actor, text) is 'Internal: lets an 
 
 -- functions/quarantine/_written_since.sql
 -- Versions that an agent wrote after a past state, and those of others that say that they derive from them, directly or by way of
--- others: sources are named by the writers, what derives from something and does not say so is not known.
+-- others: sources are named by the writers, what derives from something and does not say so is not known. Whoever names a value
+-- into which others have merged something names what it was before, too.
 create function pgstate._written_since(p_agent text, p_moment pgstate._moment)
 returns table (key text, version bigint, writer text, kind text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
@@ -3827,13 +3971,20 @@ begin
     ), named as materialized (
       select s.key, s.version, u.item ->> 'key' as source, (u.item ->> 'version')::bigint as source_version
         from since s cross join lateral jsonb_array_elements(s.sources) u (item)
-    ), reached (key, version) as (
-      select s.key, s.version from since s where s.writer = p_agent
+    ), reached (key, version, merged) as (
+      select s.key, s.version, false from since s where s.writer = p_agent
       union
-      select n.key, n.version from reached r join named n on n.source = r.key and n.source_version = r.version
+      select f.*
+        from reached r
+        cross join lateral (
+          select n.key, n.version, false from named n where n.source = r.key and n.source_version = r.version
+          union all
+          select v.key, v.version, true from pgstate.version v
+           where v.key = r.key and v.version = r.version + 1 and v.op = 'merge' and not v.created) f
     )
     select s.key, s.version, s.writer, e.kind::text
       from reached r join since s on s.key = r.key and s.version = r.version left join pgstate.entry e on e.key = s.key
+     where not r.merged
      order by s.key, s.version;
 end
 $$;
@@ -3855,7 +4006,7 @@ begin
     select w.key from pgstate._written_since(p_agent, p_moment) w
      where w.writer = p_agent and w.kind = 'value' and not w.key = any (p_spared)
        and w.version >= coalesce((select max(v.version) from pgstate.version v
-                                   where v.key = w.key and v.op = 'put' and v.reducer is null and v.writer <> p_agent), 0)
+                                   where v.key = w.key and (v.op = 'put' and v.reducer is null or v.created) and v.writer <> p_agent), 0)
      group by w.key order by w.key collate "C"
   loop
     -- one that a transaction keeps locked is told: the agent must not be able to hold this up
@@ -5480,6 +5631,9 @@ declare
   v_now timestamptz := pgstate._now();
   v_count int;
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
+  end if;
   with input as materialized (
     select distinct u.key from unnest(p_keys) as u (key) where p_actor.reads @> u.key and p_actor.writes @> u.key
   ), locked as materialized (
@@ -5908,6 +6062,7 @@ declare
   v_pages bytea[] := '{}';
   v_stores bigint[];
   v_out pgstate._stored;
+  v_payer int := case when p_actor.quota then p_actor.id end;
 begin
   if v_now is null then
     -- its life is told by the value: see _put_existing()
@@ -5988,8 +6143,8 @@ begin
         select substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16)
           from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type ^@ '#');
     end if;
-    insert into pgstate.chunk (thread_id, hash, type, data)
-    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data
+    insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
+    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
       from unnest(p_chunk_types, p_chunk_data) c (type, data)
      where v_pages = '{}' or not c.type ^@ '#'
         on conflict on constraint chunk_pkey do nothing;
@@ -6017,10 +6172,13 @@ begin
     if cardinality(v_missing) > 0 then
       v_out.status := 'incomplete';
       v_out.missing := v_missing || v_pages;
+      if v_payer is not null then
+        perform pgstate._charge(1, pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), v_thread.id);
+      end if;
       return v_out;
     elsif v_pages <> '{}' then
-      insert into pgstate.chunk (thread_id, hash, type, data)
-      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data
+      insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
+      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
         from unnest(p_chunk_types, p_chunk_data) c (type, data)
        where c.type ^@ '#'
           on conflict on constraint chunk_pkey do nothing;
@@ -6028,13 +6186,14 @@ begin
   end if;
 
   insert into pgstate.checkpoint as c (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size,
-                                       created_at, writer, via)
+                                       created_at, writer, via, agent_id)
   values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
-          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, v_now, p_actor.name, session_user)
+          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, v_now, p_actor.name, session_user, v_payer)
       on conflict on constraint checkpoint_pkey do update
      set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
          header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
-         size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via
+         size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via,
+         agent_id = excluded.agent_id
    where (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
          is distinct from (excluded.parent, excluded.names, excluded.versions, excluded.types, excluded.data, excluded.header,
                            excluded.whole, excluded.metadata, excluded.run_id)
@@ -6043,6 +6202,14 @@ begin
     update pgstate.thread t set begun_at = v_now, collect_at = null where t.id = v_thread.id;
   end if;
   v_out.head := greatest(v_thread.head collate "C", v_out.id);
+  if v_payer is not null then
+    -- one that was there already makes no version, which would count as a write
+    perform pgstate._charge(
+      case when v_out.added is null then 1 else 0 end,
+      pg_column_size(p_names) + pg_column_size(p_types) + pg_column_size(p_data)::bigint + coalesce(pg_column_size(p_versions), 0)
+        + coalesce(pg_column_size(p_header), 0) + coalesce(pg_column_size(p_metadata), 0)
+        + coalesce(pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), 0), v_thread.id);
+  end if;
   return v_out;
 end
 $$;
@@ -6313,7 +6480,7 @@ comment on function pgstate._checkpoints(text, pgstate.keymultirange, text, text
 -- be at it at once.
 create function pgstate._put_writes(
   p_key text, p_ns text, p_checkpoint text, p_task_id text, p_task_path text, p_idxs int[], p_channels text[], p_types text[], p_data bytea[],
-  p_replace boolean
+  p_replace boolean, p_payer int
 ) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -6330,23 +6497,28 @@ begin
         on conflict on constraint thread_key_key do nothing;
   end loop;
   if p_replace then
-    insert into pgstate.pending_write as w (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
-    select distinct on (i.idx) v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data
+    insert into pgstate.pending_write as w (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
+    select distinct on (i.idx) v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer
       from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
      order by i.idx, i.ord desc
         on conflict on constraint pending_write_pkey do update
-       set task_path = excluded.task_path, channel = excluded.channel, type = excluded.type, data = excluded.data;
+       set task_path = excluded.task_path, channel = excluded.channel, type = excluded.type, data = excluded.data,
+           agent_id = excluded.agent_id;
   else
-    insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
-    select v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data
+    insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
+    select v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer
       from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
      order by i.ord
         on conflict on constraint pending_write_pkey do nothing;
   end if;
+  if p_payer is not null then
+    perform pgstate._charge(1, pg_column_size(p_data) + pg_column_size(p_channels) + pg_column_size(p_types)
+      + coalesce(cardinality(p_idxs), 0) * octet_length(p_task_path)::bigint, v_id);
+  end if;
   return 'ok';
 end
 $$;
-comment on function pgstate._put_writes(text, text, text, text, text, int[], text[], text[], bytea[], boolean) is 'Internal: keeps what a task wrote.';
+comment on function pgstate._put_writes(text, text, text, text, text, int[], text[], text[], bytea[], boolean, int) is 'Internal: keeps what a task wrote.';
 
 -- functions/threads/_keys_of_runs.sql
 create function pgstate._keys_of_runs(p_run_ids text[], p_ranges pgstate.keymultirange) returns text[]
@@ -6366,7 +6538,7 @@ comment on function pgstate._keys_of_runs(text[], pgstate.keymultirange) is 'Int
 -- forks would make reading slow, so the chunks are copied then. The target's entry is locked by the caller; the other thread
 -- is locked against being deleted or pruned until the fork is there to be seen: see _collect_thread().
 create function pgstate._fork_thread(
-  p_key text, p_target text, p_id text, p_ns text, p_history boolean, p_now timestamptz
+  p_key text, p_target text, p_id text, p_ns text, p_history boolean, p_now timestamptz, p_payer int
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
@@ -6403,9 +6575,9 @@ begin
      where l.wanted <> '{}'
   ), copied as (
     insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
-                                    writer, via)
+                                    writer, via, agent_id)
     select v_id, c.ns, c.id, case when p_history or exists (select from line l where l.id = c.parent) then c.parent end, c.names, c.versions,
-           c.types, c.data, c.header, c.whole, c.metadata, c.run_id, c.size, c.created_at, c.writer, c.via
+           c.types, c.data, c.header, c.whole, c.metadata, c.run_id, c.size, c.created_at, c.writer, c.via, p_payer
       from (
         -- OFFSET: each by a look at the index, however many there are
         select x.* from (select distinct l.id from line l) l
@@ -6416,8 +6588,8 @@ begin
       ) c
     returning ns, id
   )
-  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
-  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data
+  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
+  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data, p_payer
     from copied c
     cross join lateral (
       select x.* from pgstate.pending_write x where x.thread_id = v_source.id and x.ns = c.ns and x.checkpoint = c.id offset 0) w
@@ -6432,17 +6604,23 @@ begin
           select x.* from pgstate.chunk x where x.thread_id = any (v_source.bases || v_source.id) and x.hash = r.hash offset 0) k
        where k.type ^@ '#'
     )
-    insert into pgstate.chunk (thread_id, hash, type, data)
-    select v_id, k.hash, k.type, k.data
+    insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
+    select v_id, k.hash, k.type, k.data, p_payer
       from reached r
       cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_source.bases || v_source.id) and x.hash = r.hash limit 1) k
         on conflict on constraint chunk_pkey do nothing;
     update pgstate.thread t set bases = '{}' where t.id = v_id;
   end if;
+  if p_payer is not null then
+    -- what it holds itself: the roots, and the writes after them
+    perform pgstate._charge(0, ((select coalesce(sum(pgstate._checkpoint_bytes(c)), 0) from pgstate.checkpoint c where c.thread_id = v_id)
+      + (select coalesce(sum(pg_column_size(w.data)), 0) from pgstate.pending_write w where w.thread_id = v_id)
+      + (select coalesce(sum(pg_column_size(k.data)), 0) from pgstate.chunk k where k.thread_id = v_id))::bigint, v_id);
+  end if;
   return pgstate._thread_value(v_id) || case when p_history then '{}' else jsonb_build_object('checkpoint', v_from, 'ns', p_ns) end;
 end
 $$;
-comment on function pgstate._fork_thread(text, text, text, text, boolean, timestamptz) is 'Internal: makes a thread of another''s checkpoints.';
+comment on function pgstate._fork_thread(text, text, text, text, boolean, timestamptz, int) is 'Internal: makes a thread of another''s checkpoints.';
 
 -- functions/threads/_repeat_checkpoint.sql
 -- A checkpoint with the channels of an earlier one. One that cannot be read without its parent is read without what was
@@ -6457,10 +6635,10 @@ declare
   v_out pgstate._stored;
 begin
   insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
-                                  writer, via)
+                                  writer, via, agent_id)
   select c.thread_id, c.ns, pgstate._checkpoint_id(v_head), case when c.whole then c.id else c.parent end, c.names, c.versions, c.types,
          c.data, c.header, c.whole, coalesce(p_metadata, jsonb_build_object('source', 'rollback', 'checkpoint', c.id)),
-         p_metadata ->> 'run_id', b.bytes, p_now, p_actor.name, session_user
+         p_metadata ->> 'run_id', b.bytes, p_now, p_actor.name, session_user, case when p_actor.quota then p_actor.id end
     from pgstate.checkpoint c
     cross join lateral (select coalesce(sum(octet_length(d)), 0) + coalesce(octet_length(c.header), 0) as bytes from unnest(c.data) d) b
    where c.thread_id = v_id and c.ns = p_ns and c.id = p_id
@@ -6470,6 +6648,9 @@ begin
   end if;
   v_out.head := coalesce(v_out.id, v_head);
   v_out.added := 1;
+  if p_actor.quota then
+    perform pgstate._charge(0, pgstate._checkpoint_bytes(c), v_id) from pgstate.checkpoint c where c.thread_id = v_id and c.ns = p_ns and c.id = v_out.id;
+  end if;
   return v_out;
 end
 $$;
@@ -6815,13 +6996,13 @@ begin
 
   if p_part = 'chunk' then
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, g.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || g.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, g.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || g.data), 1, 16) as hash
         from unnest(p_places, p_data) g (place, data) join pgstate.chunk k on k.ctid = g.place::tid
        where k.ctid = any (v_places)
     ), added as (
       -- one that was to be moved here itself stays
-      insert into pgstate.chunk as k (thread_id, hash, type, data)
-      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data from given g where g.hash <> g.old
+      insert into pgstate.chunk as k (thread_id, hash, type, data, agent_id)
+      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data, g.agent_id from given g where g.hash <> g.old
           on conflict on constraint chunk_pkey do update set moved_to = null where k.moved_to is not null
     )
     update pgstate.chunk k set moved_to = g.hash from given g where k.thread_id = g.thread_id and k.hash = g.old and g.hash <> g.old;
@@ -6883,13 +7064,13 @@ begin
              convert_to(k.type, 'UTF8') || '\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
     v_threads := pgstate._rekey_lock(v_threads);
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, m.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || m.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, m.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || m.data), 1, 16) as hash
         from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
         cross join lateral (select pgstate._moved_refs(t.bases || t.id, k.type, k.data) as data) m
        where k.ctid = any (v_places) and k.thread_id = any (v_threads) and m.data <> k.data
     ), added as (
-      insert into pgstate.chunk as k (thread_id, hash, type, data)
-      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data from given g
+      insert into pgstate.chunk as k (thread_id, hash, type, data, agent_id)
+      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data, g.agent_id from given g
           on conflict on constraint chunk_pkey do update set moved_to = null where k.moved_to is not null
     )
     update pgstate.chunk k set moved_to = g.hash from given g where k.thread_id = g.thread_id and k.hash = g.old;
@@ -6942,17 +7123,23 @@ comment on function pgstate._run_of(text) is 'Internal: the run of a key.';
 -- functions/runs/_add_run.sql
 create function pgstate._add_run(
   p_key text, p_name text, p_code text, p_type text, p_input bytea, p_priority int, p_ready_at timestamptz, p_timeout interval, p_parent text,
-  p_now timestamptz
+  p_now timestamptz, p_payer int
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_id bigint;
 begin
-  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent, asleep)
+  insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent, asleep, agent_id)
   values (p_key, p_name, p_code, p_type, p_input, coalesce(p_priority, 0), coalesce(p_ready_at, p_now), p_now,
-          coalesce(p_ready_at, p_now) + p_timeout, p_parent, coalesce(p_ready_at > p_now, false));
+          coalesce(p_ready_at, p_now) + p_timeout, p_parent, coalesce(p_ready_at > p_now, false), p_payer)
+  returning id into v_id;
+  if p_payer is not null then
+    perform pgstate._charge(0, coalesce(pg_column_size(p_input), 0) + coalesce(octet_length(p_type), 0) + coalesce(octet_length(p_code), 0)::bigint, null, array[v_id]);
+  end if;
 end
 $$;
-comment on function pgstate._add_run(text, text, text, text, bytea, int, timestamptz, interval, text, timestamptz) is 'Internal: makes the run of an entry.';
+comment on function pgstate._add_run(text, text, text, text, bytea, int, timestamptz, interval, text, timestamptz, int) is 'Internal: makes the run of an entry.';
 
 -- functions/runs/_run_full.sql
 -- A run with all its finished steps and those that wait, in one row: who goes on with it asks once.
@@ -7070,14 +7257,20 @@ $$;
 comment on function pgstate._next_ready(text[], pgstate.keymultirange, text) is 'Internal: until the first of these runs may be ready.';
 
 -- functions/runs/_close_run.sql
-create function pgstate._close_run(p_key text, p_state text, p_type text, p_data bytea) returns void
+create function pgstate._close_run(p_key text, p_state text, p_type text, p_data bytea, p_payer int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_id bigint;
 begin
-  update pgstate.run r set state = p_state, result_type = p_type, result = p_data, ended_at = pgstate._now() where r.key = p_key;
+  update pgstate.run r set state = p_state, result_type = p_type, result = p_data, result_agent_id = p_payer, ended_at = pgstate._now() where r.key = p_key
+  returning r.id into v_id;
+  if p_payer is not null then
+    perform pgstate._charge(0, coalesce(pg_column_size(p_data), 0) + coalesce(octet_length(p_type), 0)::bigint, null, array[v_id]);
+  end if;
 end
 $$;
-comment on function pgstate._close_run(text, text, text, bytea) is 'Internal: marks a run as ended.';
+comment on function pgstate._close_run(text, text, text, bytea, int) is 'Internal: marks a run as ended.';
 
 -- functions/runs/_delay_run.sql
 create function pgstate._delay_run(p_key text, p_by interval) returns void
@@ -7110,19 +7303,23 @@ begin
       left join pgstate.run r on r.key = i.key
       left join pgstate.claim c on c.key = i.key and c.token = i.token and c.holder_id = p_actor.id and c.lease_until > p_now
   ), added as (
-    insert into pgstate.step as s (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token)
+    insert into pgstate.step as s (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token, agent_id)
     select i.run_id, i.step, i.name, i.kind, i.position, i.main, i.state, i.type, i.data, i.attempts,
-           p_now - make_interval(secs => coalesce(i.elapsed, 0)), p_now, i.due_at, i.token
+           p_now - make_interval(secs => coalesce(i.elapsed, 0)), p_now, i.due_at, i.token, case when p_actor.quota then p_actor.id end
       from input i where i.fault is null order by i.run_id, i.step
         on conflict on constraint step_pkey do update
        set state = excluded.state, type = excluded.type, data = excluded.data, attempts = excluded.attempts, finished_at = excluded.finished_at,
-           token = excluded.token
+           token = excluded.token, agent_id = excluded.agent_id
      where s.state = 'pending'
     returning s.run_id, s.id
   )
   select array_agg(row(i.ord::int, coalesce(i.fault, case when a.id is null then 'exists' else 'ok' end), i.cancelled)::pgstate._step_done order by i.ord)
     into v_done
     from input i left join added a on a.run_id = i.run_id and a.id = i.step;
+  if p_actor.quota then
+    perform pgstate._charge(0, pg_column_size(p_steps) + pg_column_size(p_names) + pg_column_size(p_types) + pg_column_size(p_data)::bigint,
+      null, array(select distinct x.id from pgstate.run x where x.key = any (p_keys)));
+  end if;
   return v_done;
 end
 $$;
@@ -7187,11 +7384,16 @@ comment on function pgstate._set_down_run(text, interval, text[]) is 'Internal: 
 create function pgstate._add_signal(p_actor pgstate._actor, p_key text, p_name text, p_type text, p_data bytea, p_now timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_run_id bigint;
 begin
-  insert into pgstate.signal (run_id, name, type, data, sender, via, sent_at)
-  select r.id, p_name, p_type, p_data, p_actor.name, session_user, p_now from pgstate.run r where r.key = p_key and r.state = 'open';
+  insert into pgstate.signal (run_id, name, type, data, sender, via, sent_at, agent_id)
+  select r.id, p_name, p_type, p_data, p_actor.name, session_user, p_now, case when p_actor.quota then p_actor.id end from pgstate.run r where r.key = p_key and r.state = 'open'
+  returning run_id into v_run_id;
   if not found then
     return false;
+  elsif p_actor.quota then
+    perform pgstate._charge(0, octet_length(p_name) + coalesce(octet_length(p_type), 0) + coalesce(pg_column_size(p_data), 0)::bigint, null, array[v_run_id]);
   end if;
   if exists (select from pgstate.run r join pgstate.step s on s.run_id = r.id
               where r.key = p_key and r.asleep and s.kind = 'signal' and s.state = 'pending' and s.name = p_name) then
@@ -7205,7 +7407,7 @@ comment on function pgstate._add_signal(pgstate._actor, text, text, text, bytea,
 -- functions/runs/_take_signal.sql
 -- The oldest signal of the name that no step has taken; else the step waits, until a time that is set when it first does.
 create function pgstate._take_signal(
-  p_key text, p_token bigint, p_step text, p_name text, p_position int, p_main boolean, p_timeout interval, p_now timestamptz
+  p_key text, p_token bigint, p_step text, p_name text, p_position int, p_main boolean, p_timeout interval, p_now timestamptz, p_payer int
 ) returns pgstate.signalled
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
@@ -7235,19 +7437,24 @@ begin
     v_out.status := 'pending';
   end if;
   if v_out.status <> 'pending' or v_step.id is null then
-    insert into pgstate.step as s (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token)
+    insert into pgstate.step as s (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token, agent_id)
     values (v_run.id, p_step, p_name, 'signal', p_position, p_main,
             case v_out.status when 'ok' then 'done' when 'timeout' then 'failed' else 'pending' end,
             case when v_out.status = 'timeout' then 'timeout' else v_out.type end, v_out.data, 1, p_now,
-            case when v_out.status <> 'pending' then p_now end, v_out.due_at, p_token)
+            case when v_out.status <> 'pending' then p_now end, v_out.due_at, p_token, p_payer)
         on conflict on constraint step_pkey do update
        set state = excluded.state, type = excluded.type, data = excluded.data, finished_at = excluded.finished_at, token = excluded.token,
-           position = excluded.position;
+           position = excluded.position, agent_id = excluded.agent_id;
+    if p_payer is not null then
+      -- one that waits makes no version, which would count as a write, but of the first
+      perform pgstate._charge(case when v_out.status = 'pending' then 1 else 0 end,
+                              octet_length(p_step) + octet_length(p_name) + coalesce(octet_length(v_out.type), 0) + coalesce(pg_column_size(v_out.data), 0)::bigint, null, array[v_run.id]);
+    end if;
   end if;
   return v_out;
 end
 $$;
-comment on function pgstate._take_signal(text, bigint, text, text, int, boolean, interval, timestamptz) is 'Internal: a step takes a signal, or waits for one.';
+comment on function pgstate._take_signal(text, bigint, text, text, int, boolean, interval, timestamptz, int) is 'Internal: a step takes a signal, or waits for one.';
 
 -- functions/runs/_cancel_run.sql
 create function pgstate._cancel_run(p_key text, p_now timestamptz) returns boolean
@@ -7265,7 +7472,7 @@ comment on function pgstate._cancel_run(text, timestamptz) is 'Internal: tells a
 
 -- functions/runs/_fork_run.sql
 -- A run that begins with what another did before a step: what comes before it in the code, and all that no order is known of.
-create function pgstate._fork_run(p_key text, p_target text, p_from text, p_now timestamptz) returns bigint
+create function pgstate._fork_run(p_key text, p_target text, p_from text, p_now timestamptz, p_payer int) returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
@@ -7280,22 +7487,26 @@ begin
       return null;
     end if;
   end if;
-  insert into pgstate.run (key, name, code, seed, input_type, input, priority, ready_at, begun_at, parent, forked_from, forked_step)
+  insert into pgstate.run (key, name, code, seed, input_type, input, priority, ready_at, begun_at, parent, forked_from, forked_step, agent_id)
   values (p_target, v_source.name, v_source.code, v_source.seed, v_source.input_type, v_source.input, v_source.priority, p_now, p_now,
-          v_source.parent, p_key, p_from)
+          v_source.parent, p_key, p_from, p_payer)
   returning id into v_id;
-  insert into pgstate.step (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token)
-  select v_id, s.id, s.name, s.kind, s.position, s.main, s.state, s.type, s.data, s.attempts, s.started_at, s.finished_at, s.due_at, s.token
+  insert into pgstate.step (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token, agent_id)
+  select v_id, s.id, s.name, s.kind, s.position, s.main, s.state, s.type, s.data, s.attempts, s.started_at, s.finished_at, s.due_at, s.token, p_payer
     from pgstate.step s
    where s.run_id = v_source.id and s.state <> 'pending' and s.kind <> 'undo' and s.id is distinct from p_from
      -- by the order of the code; by time where that is not known
      and (p_from is null or case when s.position is not null and v_from.position is not null then s.position < v_from.position
                                  else s.finished_at < v_from.finished_at end);
   get diagnostics v_count = row_count;
+  if p_payer is not null then
+    perform pgstate._charge(0, coalesce(pg_column_size(v_source.input), 0) + coalesce(octet_length(v_source.input_type), 0) + coalesce(octet_length(v_source.code), 0)
+      + (select coalesce(sum(coalesce(pg_column_size(s.data), 0) + coalesce(octet_length(s.type), 0) + octet_length(s.id) + octet_length(s.name)), 0) from pgstate.step s where s.run_id = v_id)::bigint, null, array[v_id]);
+  end if;
   return v_count;
 end
 $$;
-comment on function pgstate._fork_run(text, text, text, timestamptz) is 'Internal: makes a run of what another has done; how many steps, null when it has no such step.';
+comment on function pgstate._fork_run(text, text, text, timestamptz, int) is 'Internal: makes a run of what another has done; how many steps, null when it has no such step.';
 
 -- functions/runs/_collect_runs.sql
 create function pgstate._collect_runs(p_limit int) returns boolean
@@ -8004,6 +8215,7 @@ declare
   v_count int := cardinality(p_keys);
   v_values jsonb[];
   v_trusts pgstate.trust[];
+  v_metas jsonb[];
   v_texts text;
   v_ended int;
   v_entries pgstate.entry[];
@@ -8019,8 +8231,11 @@ begin
   end if;
   begin
     if p_move_tos is not null then
-      select array_agg(coalesce(x.result, x.value) order by x.ord), array_agg(case when x.result is null then least(x.trust, p_actor.trust) else p_actor.trust end order by x.ord), string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_trusts, v_texts
-        from (select i.ord, i.result, e.trust,
+      select array_agg(coalesce(x.result, x.value) order by x.ord), array_agg(case when x.result is null then least(x.trust, p_actor.trust) else p_actor.trust end order by x.ord),
+             -- whose value it was is not lost
+             array_agg(case when x.result is null then jsonb_build_object('sources', jsonb_build_array(jsonb_build_object('key', x.key, 'version', x.version))) end order by x.ord),
+             string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_trusts, v_metas, v_texts
+        from (select i.ord, i.result, e.key, e.version, e.trust,
                      case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value
                 from (select u.* from unnest(p_keys, p_results) with ordinality as u (key, result, ord) order by u.key collate "C") i
                 join pgstate.entry e on e.key = i.key and e.value is not null
@@ -8064,8 +8279,9 @@ begin
       if not pgstate._insert_entries(v_entries, v_floor) then
         raise exception using errcode = 'PS998';
       end if;
-      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
-      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now, n.trust from unnest(v_entries) n;
+      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, meta, trust)
+      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now, m.meta, n.trust
+        from unnest(v_entries) n join unnest(p_move_tos, v_metas) m (key, meta) on m.key = n.key;
     end if;
   exception when sqlstate 'PS998' then
     return null;
@@ -10371,7 +10587,10 @@ begin
             from pgstate.write_many(array['complete', 'put'], array[v_row.key, v_row.move_to],
                                     array[null, coalesce(v_row.result, pgstate._current_value(v_row.key), 'null')],
                                     tokens => array[v_row.token, null], "atomic" => true, agent => complete_many.agent,
-                                    trusts => case when v_row.result is null then array[null, (select e.trust::text from pgstate.entry e where e.key = v_row.key and v_actor.reads @> e.key)] end) o order by o.ord);
+                                    -- whose value it was is not lost, nor how far it is trusted
+                                    sources => case when v_row.result is null then array[null, (
+                                      select jsonb_build_array(jsonb_build_object('key', e.key, 'version', e.version)) from pgstate.entry e
+                                       where e.key = v_row.key and v_actor.reads @> e.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()))] end) o order by o.ord);
         -- of a row that failed, what failed; not what stands at the other key
         v_one := v_pair[case when v_pair[1].status in ('ok', 'skipped') and v_pair[2].status <> 'ok' then 2 else 1 end];
         v_one.value := case when v_one.status = 'stale' then v_one.value end;
@@ -10950,7 +11169,8 @@ begin
       select p from pgstate._rollback_plan(v_actor, v_ranges, pgstate._pattern_regex(rollback.pattern), rollback.version, v_moment,
                                            rollback.writer, rollback.force, v_single) p limit 100001);
     if cardinality(v_rows) > 100000 then
-      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts';
+      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts',
+        hint = 'Give patterns that are narrower. An agent that wrote them is to be stopped first, by suspend_agent(); then rollback(pattern, writer => …) does what quarantine() would.';
     end if;
     select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
            array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
@@ -12238,7 +12458,7 @@ begin
 end
 $$;
 comment on function pgstate.set_quota(text, bigint, bigint, int) is
-  'How many entries an agent may keep (those whose newest version is its), how many bytes their values may have, and how many versions it may write in a minute of the clock; null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Data of checkpoints and steps is not counted, only their entries. Needs admin on everything. PS007 PS010.';
+  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, and put_writes()); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
 
 -- functions/trust/set_trust.sql
 create function pgstate.set_trust(agent text, trust text) returns void
@@ -12329,6 +12549,8 @@ begin
                   null)::pgstate.quarantined;
   return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
                  from unnest(v_keys) k order by k collate "C";
+  return query select 'release', k, 'locked', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                 from unnest(pgstate._claimed_by(quarantine.agent)) k where not quarantine.dry_run order by k collate "C";
   -- after the wait for locks
   v_moment := pgstate._moment(v_actor, quarantine.cursor, quarantine.since);
 
@@ -12686,6 +12908,7 @@ declare
   v_wake text;
   v_tell boolean;
   v_plain boolean;
+  v_guarded record;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -12704,6 +12927,17 @@ begin
   if save_checkpoint.lock_timeout is not null then
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
+  end if;
+  if (v_actor.readable and v_actor.writable
+      and (pgstate._suspect_parts(save_checkpoint.names, save_checkpoint.types, save_checkpoint.data, save_checkpoint.metadata)
+           or pgstate._suspect_parts(null, save_checkpoint.chunk_types, save_checkpoint.chunk_data))) is true then
+    v_guarded := pgstate._guarded_parts(v_actor, save_checkpoint.key, save_checkpoint.names, save_checkpoint.types, save_checkpoint.data,
+                                        save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data);
+    if v_guarded.rule is not null then
+      perform pgstate._raise('PS009', save_checkpoint.key, pgstate._error_text('PS009', save_checkpoint.key) || ': ' || v_guarded.rule);
+    end if;
+    save_checkpoint.data := v_guarded.data;
+    save_checkpoint.metadata := v_guarded.metadata;
   end if;
   -- the entry is locked with the rest, unless it must be made or looked at more closely
   v_plain := v_actor.readable and v_actor.writable and current_setting('transaction_isolation') = 'read committed';
@@ -12798,6 +13032,8 @@ declare
   v_keys text[];
   v_heads pgstate._thread_head[];
   v_plain boolean;
+  v_suspect boolean;
+  v_guarded record;
   v_now timestamptz;
   v_head pgstate._thread_head;
   v_stored pgstate._stored;
@@ -12860,6 +13096,9 @@ begin
       from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls)
            with ordinality as i (key, id, parent, ns, ttl, ord)
      order by i.ord);
+  v_suspect := pgstate._suspect_parts(save_checkpoints.names, save_checkpoints.types, save_checkpoints.data)
+    or pgstate._suspect_parts(null, save_checkpoints.chunk_types, save_checkpoints.chunk_data)
+    or (' ' || array_to_string(save_checkpoints.metadatas, ' ')) ~ pgstate._secret_hint();
   -- below it is asked no more, and long ranges would be copied from function to function
   v_actor.reads := null;
   v_actor.writes := null;
@@ -12911,6 +13150,21 @@ begin
     v_stored := null;
     if v_row.code is null then
       v_row.code := nullif(v_head.status, 'written');
+    end if;
+    if v_row.code is null and v_suspect then
+      v_guarded := pgstate._guarded_parts(
+        v_actor, v_row.key, save_checkpoints.names[v_row.last - v_row.count + 1 : v_row.last],
+        save_checkpoints.types[v_row.last - v_row.count + 1 : v_row.last], save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last],
+        v_row.metadata, save_checkpoints.chunk_types[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk],
+        save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk]);
+      if v_guarded.rule is not null then
+        v_row.code := 'PS009';
+      else
+        v_row.metadata := v_guarded.metadata;
+        if v_row.count > 0 then
+          save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last] := v_guarded.data;
+        end if;
+      end if;
     end if;
     if v_row.code is not null then
       v_status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
@@ -13009,6 +13263,7 @@ as $$
 declare
   v_actor pgstate._actor := pgstate._enter(put_writes.agent, put_writes.key);
   v_count int := cardinality(put_writes.idxs);
+  v_guarded record;
 begin
   if put_writes.key is null or not pgstate._key_ok(put_writes.key) then
     perform pgstate._bad_key(put_writes.key);
@@ -13023,12 +13278,20 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(v_actor.id);
   end if;
+  if pgstate._suspect_parts(put_writes.channels, put_writes.types, put_writes.data) then
+    v_guarded := pgstate._guarded_parts(v_actor, put_writes.key, put_writes.channels, put_writes.types, put_writes.data, null, null, null);
+    if v_guarded.rule is not null then
+      perform pgstate._raise('PS009', put_writes.key, pgstate._error_text('PS009', put_writes.key) || ': ' || v_guarded.rule);
+    end if;
+    put_writes.data := v_guarded.data;
+  end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
-    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false));
+    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false),
+    case when v_actor.quota then v_actor.id end);
 end
 $$;
 comment on function pgstate.put_writes(text, text, text, int[], text[], text[], bytea[], text, text, boolean, text) is
-  'Keeps what a task wrote after a checkpoint: idxs[i], channels[i], types[i] (a serializer''s) and data[i]. A write that is there already stays as it is, with replace the new one stays. The checkpoint may come later; without a thread it is kept for an hour, for a save that begins one. Returns ok. Needs read and write. PS001 PS007 PS010 PS040.';
+  'Keeps what a task wrote after a checkpoint: idxs[i], channels[i], types[i] (a serializer''s) and data[i]. A write that is there already stays as it is, with replace the new one stays. The checkpoint may come later; without a thread it is kept for an hour, for a save that begins one. Returns ok. Needs read and write. PS001 PS007 PS009 PS010 PS040.';
 
 -- functions/threads/get_checkpoint.sql
 create function pgstate.get_checkpoint(key text, id text default null, ns text default '', agent text default null) returns pgstate.checkpoint_full
@@ -13293,7 +13556,7 @@ begin
     v_out.head := v_head.value ->> 'checkpoint';
   else
     v_value := pgstate._fork_thread(fork_thread.key, fork_thread.target, fork_thread.id, coalesce(fork_thread.ns, ''),
-                                    coalesce(fork_thread.history, false), v_head.at);
+                                    coalesce(fork_thread.history, false), v_head.at, case when v_actor.quota then v_actor.id end);
     v_out.status := case when v_value is null then 'missing' else 'ok' end;
     if v_value is not null then
       v_out.id := v_value ->> 'checkpoint';
@@ -13323,9 +13586,17 @@ declare
   v_stored pgstate._stored;
   v_out pgstate.saved;
   v_done boolean;
+  v_guarded record;
 begin
   if v_actor.kept is not null then
     return row(v_actor.kept ->> 0, v_actor.kept ->> 1, (v_actor.kept ->> 2)::bigint, v_actor.kept ->> 1, null, true)::pgstate.saved;
+  end if;
+  if (v_actor.readable and v_actor.writable and pgstate._suspect_parts(null, null, null, rollback_thread.metadata)) is true then
+    v_guarded := pgstate._guarded_parts(v_actor, rollback_thread.key, null, '{}', null, rollback_thread.metadata, null, null);
+    if v_guarded.rule is not null then
+      perform pgstate._raise('PS009', rollback_thread.key, pgstate._error_text('PS009', rollback_thread.key) || ': ' || v_guarded.rule);
+    end if;
+    rollback_thread.metadata := v_guarded.metadata;
   end if;
   v_head := pgstate._thread_lock(v_actor, rollback_thread.key, rollback_thread.token, false);
   v_out.status := v_head.status;
@@ -13346,7 +13617,7 @@ begin
 end
 $$;
 comment on function pgstate.rollback_thread(text, text, text, jsonb, bigint, uuid, bigint, text) is
-  'Goes back to a checkpoint of a thread by a new one with the same channels, which becomes the latest; those between stay. Values are not copied. Status ok with its id, missing, held or stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'Goes back to a checkpoint of a thread by a new one with the same channels, which becomes the latest; those between stay. Values are not copied. Status ok with its id, missing, held or stale. Needs read and write. PS001 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/threads/threads.sql
 create function pgstate.threads(pattern text default '', "limit" int default 1000, after text default null, agent text default null)
@@ -13462,7 +13733,7 @@ begin
     -- workers look for who waited for this
     || case when v_wakes then '{"wakes": true}'::jsonb else '{}' end
     || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(convert_from(p_data, 'UTF8'), 2000)) else '{}' end, null, 'run');
-  perform pgstate._close_run(p_key, p_state, p_type, p_data);
+  perform pgstate._close_run(p_key, p_state, p_type, p_data, case when p_actor.quota then p_actor.id end);
   delete from pgstate.claim c where c.key = p_key;
   return v_version;
 end
@@ -13496,7 +13767,7 @@ begin
   if octet_length(start_run.name) not between 1 and 256 or not pgstate._span_ok(start_run.timeout)
      or start_run.ready_at not between '1970-01-01' and '9999-12-01' then
     raise exception using errcode = 'PS007', message = 'a name has 1 to 256 bytes, a timeout is positive and at most 100 years, ready_at lies between 1970 and 9999';
-  elsif greatest(octet_length(start_run.input), 0) > v_actor.value_limit then
+  elsif greatest(octet_length(start_run.input), octet_length(start_run.input_type), octet_length(start_run.code)) > v_actor.value_limit then
     perform pgstate._raise('PS004', start_run.key);
   elsif v_actor.kept is not null then
     select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
@@ -13516,7 +13787,7 @@ begin
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
   if not v_head.live then
     perform pgstate._add_run(start_run.key, start_run.name, start_run.code, start_run.input_type, start_run.input, start_run.priority,
-                             start_run.ready_at, start_run.timeout, start_run.parent, v_head.at);
+                             start_run.ready_at, start_run.timeout, start_run.parent, v_head.at, case when v_actor.quota then v_actor.id end);
     v_created := true;
     v_value := jsonb_build_object('steps', 0) || case when start_run.name is not null then jsonb_build_object('run', start_run.name) else '{}' end;
   elsif start_run.lease is null or v_run.state in ('done', 'cancelled') then
@@ -13582,6 +13853,8 @@ begin
     raise exception using errcode = 'PS007', message = 'limit is 1 to 1000';
   elsif cardinality(take_runs.codes) <> cardinality(take_runs.names) then
     raise exception using errcode = 'PS007', message = 'the arrays must be of equal length';
+  elsif octet_length(array_to_string(take_runs.codes, '')) > v_actor.value_limit then
+    perform pgstate._raise('PS004', take_runs.pattern);
   end if;
   v_ranges := pgstate._pattern_ranges(take_runs.pattern) * v_actor.reads * v_actor.writes;
   if isempty(v_ranges) then
@@ -13700,6 +13973,22 @@ begin
                   finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed) with ordinality
            as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, ord)
      order by i.ord);
+  if pgstate._suspect_parts(finish_steps.steps || finish_steps.names, finish_steps.types, finish_steps.data) then
+    -- whatever their bounds, as unnest() takes them
+    finish_steps.steps := array(select unnest(finish_steps.steps));
+    finish_steps.names := array(select unnest(finish_steps.names));
+    finish_steps.types := array(select unnest(finish_steps.types));
+    finish_steps.data := array(select unnest(finish_steps.data));
+    for v_index in 1 .. v_count loop
+      continue when v_codes[v_index] is not null;
+      if pgstate._secret_in(v_actor, finish_steps.keys[v_index], finish_steps.steps[v_index] || ' ' || finish_steps.names[v_index]) is not null then
+        v_codes[v_index] := 'PS009';
+      else
+        -- not refused, whatever the policy: a result would be lost, and the step done again
+        finish_steps.data[v_index] := pgstate._guarded_data(v_actor, finish_steps.keys[v_index], finish_steps.types[v_index], finish_steps.data[v_index], false);
+      end if;
+    end loop;
+  end if;
   select array_agg(e.key order by e.key), array_agg(e.value order by e.key) into v_locked, v_values
     from (select distinct u.key collate "C" as key from unnest(finish_steps.keys, v_codes) u (key, code) where u.code is null order by 1) i
     cross join lateral (
@@ -13776,7 +14065,7 @@ begin
 end
 $$;
 comment on function pgstate.finish_steps(text[], bigint[], text[], text[], text[], int[], boolean[], text[], text[], bytea[], int[], float8[], timestamptz[], uuid, bigint, boolean, text) is
-  'Records finished steps of runs that the caller holds by their tokens, each with a version of its run''s entry, in one statement: one outcome per row, in the order of the input; a refused row harms no other. states: done, with data of a serializer''s form types, or failed (type error, data the message). positions and mains: which step of the code it is, and whether its order counts. elapsed: seconds. due_ats: until when a sleep lasts. wake as in write_one(). Status ok, stale, missing, ended, exists (there is a record, which stays). PS007 PS010 PS031.';
+  'Records finished steps of runs that the caller holds by their tokens, each with a version of its run''s entry, in one statement: one outcome per row, in the order of the input; a refused row harms no other. states: done, with data of a serializer''s form types, or failed (type error, data the message). positions and mains: which step of the code it is, and whether its order counts. elapsed: seconds. due_ats: until when a sleep lasts. wake as in write_one(). Status ok, stale, missing, ended, exists (there is a record, which stays). Secrets are redacted in what is JSON, unless the guard of the key is off. PS007 PS010 PS031.';
 
 -- functions/runs/end_run.sql
 create function pgstate.end_run(
@@ -13902,7 +14191,7 @@ begin
   v_out.status := v_head.status;
   if v_head.status is null then
     v_out := pgstate._take_signal(take_signal.key, take_signal.token, take_signal.step, take_signal.name, take_signal."position", take_signal.main,
-                                  take_signal.timeout, v_head.at);
+                                  take_signal.timeout, v_head.at, case when v_actor.quota then v_actor.id end);
     if v_out.status in ('ok', 'timeout') then
       v_out.version := pgstate._thread_write(v_actor, take_signal.key, v_head, v_head.value - 'waits' || jsonb_build_object(
         'step', take_signal.step, 'steps', coalesce((v_head.value -> 'steps')::bigint, 0) + 1), null, 'run');
@@ -14046,7 +14335,7 @@ begin
   elsif v_run.id is null or not exists (select from pgstate.entry e where e.key = fork_run.key and (e.expires_at is null or e.expires_at > v_head.at)) then
     v_out.status := 'missing';
   else
-    v_steps := pgstate._fork_run(fork_run.key, fork_run.target, fork_run.from_step, v_head.at);
+    v_steps := pgstate._fork_run(fork_run.key, fork_run.target, fork_run.from_step, v_head.at, case when v_actor.quota then v_actor.id end);
     v_out.status := case when v_steps is null then 'missing' else 'ok' end;
     if v_steps is not null then
       v_out.version := pgstate._thread_write(v_actor, fork_run.target, v_head, jsonb_build_object('status', 'waiting', 'steps', v_steps)

@@ -43,13 +43,13 @@ begin
 
   if p_part = 'chunk' then
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, g.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || g.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, g.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || g.data), 1, 16) as hash
         from unnest(p_places, p_data) g (place, data) join pgstate.chunk k on k.ctid = g.place::tid
        where k.ctid = any (v_places)
     ), added as (
       -- one that was to be moved here itself stays
-      insert into pgstate.chunk as k (thread_id, hash, type, data)
-      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data from given g where g.hash <> g.old
+      insert into pgstate.chunk as k (thread_id, hash, type, data, agent_id)
+      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data, g.agent_id from given g where g.hash <> g.old
           on conflict on constraint chunk_pkey do update set moved_to = null where k.moved_to is not null
     )
     update pgstate.chunk k set moved_to = g.hash from given g where k.thread_id = g.thread_id and k.hash = g.old and g.hash <> g.old;

@@ -27,13 +27,13 @@ begin
              convert_to(k.type, 'UTF8') || '\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
     v_threads := pgstate._rekey_lock(v_threads);
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, m.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || m.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, m.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || m.data), 1, 16) as hash
         from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
         cross join lateral (select pgstate._moved_refs(t.bases || t.id, k.type, k.data) as data) m
        where k.ctid = any (v_places) and k.thread_id = any (v_threads) and m.data <> k.data
     ), added as (
-      insert into pgstate.chunk as k (thread_id, hash, type, data)
-      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data from given g
+      insert into pgstate.chunk as k (thread_id, hash, type, data, agent_id)
+      select distinct on (g.thread_id, g.hash) g.thread_id, g.hash, g.type, g.data, g.agent_id from given g
           on conflict on constraint chunk_pkey do update set moved_to = null where k.moved_to is not null
     )
     update pgstate.chunk k set moved_to = g.hash from given g where k.thread_id = g.thread_id and k.hash = g.old;

@@ -8,7 +8,9 @@ declare
 begin
   if (' ' || p_text) ~ pgstate._secret_hint() then
     foreach v_rule slice 1 in array pgstate._secret_patterns() loop
-      v_text := regexp_replace(v_text, v_rule[2], '[redacted:' || v_rule[1] || ']', 'g');
+      if pgstate._has_needle(v_text, v_rule[3]) then
+        v_text := regexp_replace(v_text, v_rule[2], '[redacted:' || v_rule[1] || ']', 'g');
+      end if;
     end loop;
   end if;
   return v_text;

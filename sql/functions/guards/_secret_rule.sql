@@ -7,7 +7,7 @@ declare
 begin
   if (' ' || p_text) ~ pgstate._secret_hint() then
     foreach v_rule slice 1 in array pgstate._secret_patterns() loop
-      if p_text ~ v_rule[2] then
+      if pgstate._has_needle(p_text, v_rule[3]) and p_text ~ v_rule[2] then
         return v_rule[1];
       end if;
     end loop;

@@ -1,6 +1,7 @@
--- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much.
+-- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much:
+-- versions, and what the caller says of threads and runs, which have no version: p_writes, p_bytes (at most), and which they are.
 -- What others have under way is not seen: together they may come to more than the quota, by what they are writing.
-create function pgstate._charge() returns void
+create function pgstate._charge(p_writes int default 0, p_bytes bigint default 0, p_thread bigint default null, p_runs bigint[] default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 set enable_hashjoin = off set enable_mergejoin = off
@@ -38,12 +39,21 @@ begin
            where x.epoch = (select i.epoch from pgstate.install i) and x.xid = pg_current_xact_id()
              and x.seq > case when v_part.xid = pg_current_xact_id() then v_part.seq else 0 end and x.writer = v_name) v
     left join lateral (select y.value, y.writer from pgstate.version y where y.key = v.key and y.version = v.prior offset 0) b on true;
-  if v_writes = 0 then
+  v_writes := v_writes + p_writes;
+  v_bytes := v_bytes + p_bytes;
+  if v_writes = 0 and v_bytes = 0 then
     return;
+  end if;
+  if p_thread is not null then
+    insert into pgstate.usage_thread (agent_id, thread_id) values (v_quota.agent_id, p_thread) on conflict on constraint usage_thread_pkey do nothing;
+  elsif p_runs is not null then
+    insert into pgstate.usage_run (agent_id, run_id) select v_quota.agent_id, r from unnest(p_runs) r where r is not null order by r
+        on conflict on constraint usage_run_pkey do nothing;
   end if;
   update pgstate.usage u
      set entries = u.entries + v_entries, bytes = u.bytes + v_bytes, minute = v_minute,
-         writes = case when u.minute = v_minute then u.writes else 0 end + v_writes, xid = pg_current_xact_id(), seq = v_seq
+         writes = case when u.minute = v_minute then u.writes else 0 end + v_writes, xid = pg_current_xact_id(),
+         seq = coalesce(v_seq, case when u.xid = pg_current_xact_id() then u.seq else 0 end)
    where u.id = v_part.id;
   v_used := pgstate._usage_of(v_quota.agent_id);
   if v_used.writes > v_quota.writes_per_minute then
@@ -51,7 +61,7 @@ begin
       hint = 'Nothing of this statement was written. Wait for the next minute, or ask an administrator for set_quota().';
   end if;
   if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes then
-    -- what others have overwritten or removed, and what has expired, is taken off before anything is refused
+    -- what others have overwritten, what was removed, and what has expired, is taken off before anything is refused
     perform pgstate._count_usage(v_quota.agent_id, v_part.id);
     v_used := pgstate._usage_of(v_quota.agent_id);
     if v_entries > 0 and v_used.entries > v_quota.entries then
@@ -59,9 +69,9 @@ begin
         hint = 'Nothing of this statement was written. Delete some of its entries, or ask an administrator for set_quota().';
     elsif v_bytes > 0 and v_used.bytes > v_quota.bytes then
       raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may keep %s bytes', v_name, v_quota.bytes),
-        hint = 'Nothing of this statement was written. Delete some of its entries, or ask an administrator for set_quota().';
+        hint = 'Nothing of this statement was written. Delete or prune some of its entries, threads and runs, or ask an administrator for set_quota().';
     end if;
   end if;
 end
 $$;
-comment on function pgstate._charge() is 'Internal: counts what an agent with a quota has written; PS060 when it is too much.';
+comment on function pgstate._charge(int, bigint, bigint, bigint[]) is 'Internal: counts what an agent with a quota has written; PS060 when it is too much.';

@@ -18,19 +18,23 @@ begin
       left join pgstate.run r on r.key = i.key
       left join pgstate.claim c on c.key = i.key and c.token = i.token and c.holder_id = p_actor.id and c.lease_until > p_now
   ), added as (
-    insert into pgstate.step as s (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token)
+    insert into pgstate.step as s (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token, agent_id)
     select i.run_id, i.step, i.name, i.kind, i.position, i.main, i.state, i.type, i.data, i.attempts,
-           p_now - make_interval(secs => coalesce(i.elapsed, 0)), p_now, i.due_at, i.token
+           p_now - make_interval(secs => coalesce(i.elapsed, 0)), p_now, i.due_at, i.token, case when p_actor.quota then p_actor.id end
       from input i where i.fault is null order by i.run_id, i.step
         on conflict on constraint step_pkey do update
        set state = excluded.state, type = excluded.type, data = excluded.data, attempts = excluded.attempts, finished_at = excluded.finished_at,
-           token = excluded.token
+           token = excluded.token, agent_id = excluded.agent_id
      where s.state = 'pending'
     returning s.run_id, s.id
   )
   select array_agg(row(i.ord::int, coalesce(i.fault, case when a.id is null then 'exists' else 'ok' end), i.cancelled)::pgstate._step_done order by i.ord)
     into v_done
     from input i left join added a on a.run_id = i.run_id and a.id = i.step;
+  if p_actor.quota then
+    perform pgstate._charge(0, pg_column_size(p_steps) + pg_column_size(p_names) + pg_column_size(p_types) + pg_column_size(p_data)::bigint,
+      null, array(select distinct x.id from pgstate.run x where x.key = any (p_keys)));
+  end if;
   return v_done;
 end
 $$;

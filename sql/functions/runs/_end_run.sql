@@ -11,7 +11,7 @@ begin
     -- workers look for who waited for this
     || case when v_wakes then '{"wakes": true}'::jsonb else '{}' end
     || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(convert_from(p_data, 'UTF8'), 2000)) else '{}' end, null, 'run');
-  perform pgstate._close_run(p_key, p_state, p_type, p_data);
+  perform pgstate._close_run(p_key, p_state, p_type, p_data, case when p_actor.quota then p_actor.id end);
   delete from pgstate.claim c where c.key = p_key;
   return v_version;
 end

@@ -1,6 +1,6 @@
 -- The oldest signal of the name that no step has taken; else the step waits, until a time that is set when it first does.
 create function pgstate._take_signal(
-  p_key text, p_token bigint, p_step text, p_name text, p_position int, p_main boolean, p_timeout interval, p_now timestamptz
+  p_key text, p_token bigint, p_step text, p_name text, p_position int, p_main boolean, p_timeout interval, p_now timestamptz, p_payer int
 ) returns pgstate.signalled
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
@@ -30,16 +30,21 @@ begin
     v_out.status := 'pending';
   end if;
   if v_out.status <> 'pending' or v_step.id is null then
-    insert into pgstate.step as s (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token)
+    insert into pgstate.step as s (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token, agent_id)
     values (v_run.id, p_step, p_name, 'signal', p_position, p_main,
             case v_out.status when 'ok' then 'done' when 'timeout' then 'failed' else 'pending' end,
             case when v_out.status = 'timeout' then 'timeout' else v_out.type end, v_out.data, 1, p_now,
-            case when v_out.status <> 'pending' then p_now end, v_out.due_at, p_token)
+            case when v_out.status <> 'pending' then p_now end, v_out.due_at, p_token, p_payer)
         on conflict on constraint step_pkey do update
        set state = excluded.state, type = excluded.type, data = excluded.data, finished_at = excluded.finished_at, token = excluded.token,
-           position = excluded.position;
+           position = excluded.position, agent_id = excluded.agent_id;
+    if p_payer is not null then
+      -- one that waits makes no version, which would count as a write, but of the first
+      perform pgstate._charge(case when v_out.status = 'pending' then 1 else 0 end,
+                              octet_length(p_step) + octet_length(p_name) + coalesce(octet_length(v_out.type), 0) + coalesce(pg_column_size(v_out.data), 0)::bigint, null, array[v_run.id]);
+    end if;
   end if;
   return v_out;
 end
 $$;
-comment on function pgstate._take_signal(text, bigint, text, text, int, boolean, interval, timestamptz) is 'Internal: a step takes a signal, or waits for one.';
+comment on function pgstate._take_signal(text, bigint, text, text, int, boolean, interval, timestamptz, int) is 'Internal: a step takes a signal, or waits for one.';

@@ -58,6 +58,22 @@ begin
                   finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed) with ordinality
            as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, ord)
      order by i.ord);
+  if pgstate._suspect_parts(finish_steps.steps || finish_steps.names, finish_steps.types, finish_steps.data) then
+    -- whatever their bounds, as unnest() takes them
+    finish_steps.steps := array(select unnest(finish_steps.steps));
+    finish_steps.names := array(select unnest(finish_steps.names));
+    finish_steps.types := array(select unnest(finish_steps.types));
+    finish_steps.data := array(select unnest(finish_steps.data));
+    for v_index in 1 .. v_count loop
+      continue when v_codes[v_index] is not null;
+      if pgstate._secret_in(v_actor, finish_steps.keys[v_index], finish_steps.steps[v_index] || ' ' || finish_steps.names[v_index]) is not null then
+        v_codes[v_index] := 'PS009';
+      else
+        -- not refused, whatever the policy: a result would be lost, and the step done again
+        finish_steps.data[v_index] := pgstate._guarded_data(v_actor, finish_steps.keys[v_index], finish_steps.types[v_index], finish_steps.data[v_index], false);
+      end if;
+    end loop;
+  end if;
   select array_agg(e.key order by e.key), array_agg(e.value order by e.key) into v_locked, v_values
     from (select distinct u.key collate "C" as key from unnest(finish_steps.keys, v_codes) u (key, code) where u.code is null order by 1) i
     cross join lateral (
@@ -134,4 +150,4 @@ begin
 end
 $$;
 comment on function pgstate.finish_steps(text[], bigint[], text[], text[], text[], int[], boolean[], text[], text[], bytea[], int[], float8[], timestamptz[], uuid, bigint, boolean, text) is
-  'Records finished steps of runs that the caller holds by their tokens, each with a version of its run''s entry, in one statement: one outcome per row, in the order of the input; a refused row harms no other. states: done, with data of a serializer''s form types, or failed (type error, data the message). positions and mains: which step of the code it is, and whether its order counts. elapsed: seconds. due_ats: until when a sleep lasts. wake as in write_one(). Status ok, stale, missing, ended, exists (there is a record, which stays). PS007 PS010 PS031.';
+  'Records finished steps of runs that the caller holds by their tokens, each with a version of its run''s entry, in one statement: one outcome per row, in the order of the input; a refused row harms no other. states: done, with data of a serializer''s form types, or failed (type error, data the message). positions and mains: which step of the code it is, and whether its order counts. elapsed: seconds. due_ats: until when a sleep lasts. wake as in write_one(). Status ok, stale, missing, ended, exists (there is a record, which stays). Secrets are redacted in what is JSON, unless the guard of the key is off. PS007 PS010 PS031.';

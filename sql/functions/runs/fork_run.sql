@@ -29,7 +29,7 @@ begin
   elsif v_run.id is null or not exists (select from pgstate.entry e where e.key = fork_run.key and (e.expires_at is null or e.expires_at > v_head.at)) then
     v_out.status := 'missing';
   else
-    v_steps := pgstate._fork_run(fork_run.key, fork_run.target, fork_run.from_step, v_head.at);
+    v_steps := pgstate._fork_run(fork_run.key, fork_run.target, fork_run.from_step, v_head.at, case when v_actor.quota then v_actor.id end);
     v_out.status := case when v_steps is null then 'missing' else 'ok' end;
     if v_steps is not null then
       v_out.version := pgstate._thread_write(v_actor, fork_run.target, v_head, jsonb_build_object('status', 'waiting', 'steps', v_steps)

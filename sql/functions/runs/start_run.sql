@@ -24,7 +24,7 @@ begin
   if octet_length(start_run.name) not between 1 and 256 or not pgstate._span_ok(start_run.timeout)
      or start_run.ready_at not between '1970-01-01' and '9999-12-01' then
     raise exception using errcode = 'PS007', message = 'a name has 1 to 256 bytes, a timeout is positive and at most 100 years, ready_at lies between 1970 and 9999';
-  elsif greatest(octet_length(start_run.input), 0) > v_actor.value_limit then
+  elsif greatest(octet_length(start_run.input), octet_length(start_run.input_type), octet_length(start_run.code)) > v_actor.value_limit then
     perform pgstate._raise('PS004', start_run.key);
   elsif v_actor.kept is not null then
     select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
@@ -44,7 +44,7 @@ begin
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
   if not v_head.live then
     perform pgstate._add_run(start_run.key, start_run.name, start_run.code, start_run.input_type, start_run.input, start_run.priority,
-                             start_run.ready_at, start_run.timeout, start_run.parent, v_head.at);
+                             start_run.ready_at, start_run.timeout, start_run.parent, v_head.at, case when v_actor.quota then v_actor.id end);
     v_created := true;
     v_value := jsonb_build_object('steps', 0) || case when start_run.name is not null then jsonb_build_object('run', start_run.name) else '{}' end;
   elsif start_run.lease is null or v_run.state in ('done', 'cancelled') then

@@ -23,6 +23,8 @@ begin
     raise exception using errcode = 'PS007', message = 'limit is 1 to 1000';
   elsif cardinality(take_runs.codes) <> cardinality(take_runs.names) then
     raise exception using errcode = 'PS007', message = 'the arrays must be of equal length';
+  elsif octet_length(array_to_string(take_runs.codes, '')) > v_actor.value_limit then
+    perform pgstate._raise('PS004', take_runs.pattern);
   end if;
   v_ranges := pgstate._pattern_ranges(take_runs.pattern) * v_actor.reads * v_actor.writes;
   if isempty(v_ranges) then

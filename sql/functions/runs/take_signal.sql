@@ -21,7 +21,7 @@ begin
   v_out.status := v_head.status;
   if v_head.status is null then
     v_out := pgstate._take_signal(take_signal.key, take_signal.token, take_signal.step, take_signal.name, take_signal."position", take_signal.main,
-                                  take_signal.timeout, v_head.at);
+                                  take_signal.timeout, v_head.at, case when v_actor.quota then v_actor.id end);
     if v_out.status in ('ok', 'timeout') then
       v_out.version := pgstate._thread_write(v_actor, take_signal.key, v_head, v_head.value - 'waits' || jsonb_build_object(
         'step', take_signal.step, 'steps', coalesce((v_head.value -> 'steps')::bigint, 0) + 1), null, 'run');

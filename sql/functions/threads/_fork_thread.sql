@@ -2,7 +2,7 @@
 -- forks would make reading slow, so the chunks are copied then. The target's entry is locked by the caller; the other thread
 -- is locked against being deleted or pruned until the fork is there to be seen: see _collect_thread().
 create function pgstate._fork_thread(
-  p_key text, p_target text, p_id text, p_ns text, p_history boolean, p_now timestamptz
+  p_key text, p_target text, p_id text, p_ns text, p_history boolean, p_now timestamptz, p_payer int
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
@@ -39,9 +39,9 @@ begin
      where l.wanted <> '{}'
   ), copied as (
     insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
-                                    writer, via)
+                                    writer, via, agent_id)
     select v_id, c.ns, c.id, case when p_history or exists (select from line l where l.id = c.parent) then c.parent end, c.names, c.versions,
-           c.types, c.data, c.header, c.whole, c.metadata, c.run_id, c.size, c.created_at, c.writer, c.via
+           c.types, c.data, c.header, c.whole, c.metadata, c.run_id, c.size, c.created_at, c.writer, c.via, p_payer
       from (
         -- OFFSET: each by a look at the index, however many there are
         select x.* from (select distinct l.id from line l) l
@@ -52,8 +52,8 @@ begin
       ) c
     returning ns, id
   )
-  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
-  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data
+  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
+  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data, p_payer
     from copied c
     cross join lateral (
       select x.* from pgstate.pending_write x where x.thread_id = v_source.id and x.ns = c.ns and x.checkpoint = c.id offset 0) w
@@ -68,14 +68,20 @@ begin
           select x.* from pgstate.chunk x where x.thread_id = any (v_source.bases || v_source.id) and x.hash = r.hash offset 0) k
        where k.type ^@ '#'
     )
-    insert into pgstate.chunk (thread_id, hash, type, data)
-    select v_id, k.hash, k.type, k.data
+    insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
+    select v_id, k.hash, k.type, k.data, p_payer
       from reached r
       cross join lateral (select x.* from pgstate.chunk x where x.thread_id = any (v_source.bases || v_source.id) and x.hash = r.hash limit 1) k
         on conflict on constraint chunk_pkey do nothing;
     update pgstate.thread t set bases = '{}' where t.id = v_id;
   end if;
+  if p_payer is not null then
+    -- what it holds itself: the roots, and the writes after them
+    perform pgstate._charge(0, ((select coalesce(sum(pgstate._checkpoint_bytes(c)), 0) from pgstate.checkpoint c where c.thread_id = v_id)
+      + (select coalesce(sum(pg_column_size(w.data)), 0) from pgstate.pending_write w where w.thread_id = v_id)
+      + (select coalesce(sum(pg_column_size(k.data)), 0) from pgstate.chunk k where k.thread_id = v_id))::bigint, v_id);
+  end if;
   return pgstate._thread_value(v_id) || case when p_history then '{}' else jsonb_build_object('checkpoint', v_from, 'ns', p_ns) end;
 end
 $$;
-comment on function pgstate._fork_thread(text, text, text, text, boolean, timestamptz) is 'Internal: makes a thread of another''s checkpoints.';
+comment on function pgstate._fork_thread(text, text, text, text, boolean, timestamptz, int) is 'Internal: makes a thread of another''s checkpoints.';

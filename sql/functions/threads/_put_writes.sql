@@ -2,7 +2,7 @@
 -- be at it at once.
 create function pgstate._put_writes(
   p_key text, p_ns text, p_checkpoint text, p_task_id text, p_task_path text, p_idxs int[], p_channels text[], p_types text[], p_data bytea[],
-  p_replace boolean
+  p_replace boolean, p_payer int
 ) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -19,20 +19,25 @@ begin
         on conflict on constraint thread_key_key do nothing;
   end loop;
   if p_replace then
-    insert into pgstate.pending_write as w (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
-    select distinct on (i.idx) v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data
+    insert into pgstate.pending_write as w (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
+    select distinct on (i.idx) v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer
       from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
      order by i.idx, i.ord desc
         on conflict on constraint pending_write_pkey do update
-       set task_path = excluded.task_path, channel = excluded.channel, type = excluded.type, data = excluded.data;
+       set task_path = excluded.task_path, channel = excluded.channel, type = excluded.type, data = excluded.data,
+           agent_id = excluded.agent_id;
   else
-    insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data)
-    select v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data
+    insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
+    select v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer
       from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
      order by i.ord
         on conflict on constraint pending_write_pkey do nothing;
   end if;
+  if p_payer is not null then
+    perform pgstate._charge(1, pg_column_size(p_data) + pg_column_size(p_channels) + pg_column_size(p_types)
+      + coalesce(cardinality(p_idxs), 0) * octet_length(p_task_path)::bigint, v_id);
+  end if;
   return 'ok';
 end
 $$;
-comment on function pgstate._put_writes(text, text, text, text, text, int[], text[], text[], bytea[], boolean) is 'Internal: keeps what a task wrote.';
+comment on function pgstate._put_writes(text, text, text, text, text, int[], text[], text[], bytea[], boolean, int) is 'Internal: keeps what a task wrote.';

@@ -10,10 +10,10 @@ declare
   v_out pgstate._stored;
 begin
   insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
-                                  writer, via)
+                                  writer, via, agent_id)
   select c.thread_id, c.ns, pgstate._checkpoint_id(v_head), case when c.whole then c.id else c.parent end, c.names, c.versions, c.types,
          c.data, c.header, c.whole, coalesce(p_metadata, jsonb_build_object('source', 'rollback', 'checkpoint', c.id)),
-         p_metadata ->> 'run_id', b.bytes, p_now, p_actor.name, session_user
+         p_metadata ->> 'run_id', b.bytes, p_now, p_actor.name, session_user, case when p_actor.quota then p_actor.id end
     from pgstate.checkpoint c
     cross join lateral (select coalesce(sum(octet_length(d)), 0) + coalesce(octet_length(c.header), 0) as bytes from unnest(c.data) d) b
    where c.thread_id = v_id and c.ns = p_ns and c.id = p_id
@@ -23,6 +23,9 @@ begin
   end if;
   v_out.head := coalesce(v_out.id, v_head);
   v_out.added := 1;
+  if p_actor.quota then
+    perform pgstate._charge(0, pgstate._checkpoint_bytes(c), v_id) from pgstate.checkpoint c where c.thread_id = v_id and c.ns = p_ns and c.id = v_out.id;
+  end if;
   return v_out;
 end
 $$;

@@ -26,6 +26,7 @@ declare
   v_pages bytea[] := '{}';
   v_stores bigint[];
   v_out pgstate._stored;
+  v_payer int := case when p_actor.quota then p_actor.id end;
 begin
   if v_now is null then
     -- its life is told by the value: see _put_existing()
@@ -106,8 +107,8 @@ begin
         select substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16)
           from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type ^@ '#');
     end if;
-    insert into pgstate.chunk (thread_id, hash, type, data)
-    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data
+    insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
+    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
       from unnest(p_chunk_types, p_chunk_data) c (type, data)
      where v_pages = '{}' or not c.type ^@ '#'
         on conflict on constraint chunk_pkey do nothing;
@@ -135,10 +136,13 @@ begin
     if cardinality(v_missing) > 0 then
       v_out.status := 'incomplete';
       v_out.missing := v_missing || v_pages;
+      if v_payer is not null then
+        perform pgstate._charge(1, pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), v_thread.id);
+      end if;
       return v_out;
     elsif v_pages <> '{}' then
-      insert into pgstate.chunk (thread_id, hash, type, data)
-      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data
+      insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
+      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
         from unnest(p_chunk_types, p_chunk_data) c (type, data)
        where c.type ^@ '#'
           on conflict on constraint chunk_pkey do nothing;
@@ -146,13 +150,14 @@ begin
   end if;
 
   insert into pgstate.checkpoint as c (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size,
-                                       created_at, writer, via)
+                                       created_at, writer, via, agent_id)
   values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
-          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, v_now, p_actor.name, session_user)
+          coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, v_now, p_actor.name, session_user, v_payer)
       on conflict on constraint checkpoint_pkey do update
      set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
          header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
-         size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via
+         size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via,
+         agent_id = excluded.agent_id
    where (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
          is distinct from (excluded.parent, excluded.names, excluded.versions, excluded.types, excluded.data, excluded.header,
                            excluded.whole, excluded.metadata, excluded.run_id)
@@ -161,6 +166,14 @@ begin
     update pgstate.thread t set begun_at = v_now, collect_at = null where t.id = v_thread.id;
   end if;
   v_out.head := greatest(v_thread.head collate "C", v_out.id);
+  if v_payer is not null then
+    -- one that was there already makes no version, which would count as a write
+    perform pgstate._charge(
+      case when v_out.added is null then 1 else 0 end,
+      pg_column_size(p_names) + pg_column_size(p_types) + pg_column_size(p_data)::bigint + coalesce(pg_column_size(p_versions), 0)
+        + coalesce(pg_column_size(p_header), 0) + coalesce(pg_column_size(p_metadata), 0)
+        + coalesce(pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), 0), v_thread.id);
+  end if;
   return v_out;
 end
 $$;

@@ -26,7 +26,7 @@ begin
     v_out.head := v_head.value ->> 'checkpoint';
   else
     v_value := pgstate._fork_thread(fork_thread.key, fork_thread.target, fork_thread.id, coalesce(fork_thread.ns, ''),
-                                    coalesce(fork_thread.history, false), v_head.at);
+                                    coalesce(fork_thread.history, false), v_head.at, case when v_actor.quota then v_actor.id end);
     v_out.status := case when v_value is null then 'missing' else 'ok' end;
     if v_value is not null then
       v_out.id := v_value ->> 'checkpoint';

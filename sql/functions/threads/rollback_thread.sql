@@ -10,9 +10,17 @@ declare
   v_stored pgstate._stored;
   v_out pgstate.saved;
   v_done boolean;
+  v_guarded record;
 begin
   if v_actor.kept is not null then
     return row(v_actor.kept ->> 0, v_actor.kept ->> 1, (v_actor.kept ->> 2)::bigint, v_actor.kept ->> 1, null, true)::pgstate.saved;
+  end if;
+  if (v_actor.readable and v_actor.writable and pgstate._suspect_parts(null, null, null, rollback_thread.metadata)) is true then
+    v_guarded := pgstate._guarded_parts(v_actor, rollback_thread.key, null, '{}', null, rollback_thread.metadata, null, null);
+    if v_guarded.rule is not null then
+      perform pgstate._raise('PS009', rollback_thread.key, pgstate._error_text('PS009', rollback_thread.key) || ': ' || v_guarded.rule);
+    end if;
+    rollback_thread.metadata := v_guarded.metadata;
   end if;
   v_head := pgstate._thread_lock(v_actor, rollback_thread.key, rollback_thread.token, false);
   v_out.status := v_head.status;
@@ -33,4 +41,4 @@ begin
 end
 $$;
 comment on function pgstate.rollback_thread(text, text, text, jsonb, bigint, uuid, bigint, text) is
-  'Goes back to a checkpoint of a thread by a new one with the same channels, which becomes the latest; those between stay. Values are not copied. Status ok with its id, missing, held or stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'Goes back to a checkpoint of a thread by a new one with the same channels, which becomes the latest; those between stay. Values are not copied. Status ok with its id, missing, held or stale. Needs read and write. PS001 PS007 PS009 PS010 PS031 PS040.';

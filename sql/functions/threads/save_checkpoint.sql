@@ -18,6 +18,7 @@ declare
   v_wake text;
   v_tell boolean;
   v_plain boolean;
+  v_guarded record;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -36,6 +37,17 @@ begin
   if save_checkpoint.lock_timeout is not null then
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
+  end if;
+  if (v_actor.readable and v_actor.writable
+      and (pgstate._suspect_parts(save_checkpoint.names, save_checkpoint.types, save_checkpoint.data, save_checkpoint.metadata)
+           or pgstate._suspect_parts(null, save_checkpoint.chunk_types, save_checkpoint.chunk_data))) is true then
+    v_guarded := pgstate._guarded_parts(v_actor, save_checkpoint.key, save_checkpoint.names, save_checkpoint.types, save_checkpoint.data,
+                                        save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data);
+    if v_guarded.rule is not null then
+      perform pgstate._raise('PS009', save_checkpoint.key, pgstate._error_text('PS009', save_checkpoint.key) || ': ' || v_guarded.rule);
+    end if;
+    save_checkpoint.data := v_guarded.data;
+    save_checkpoint.metadata := v_guarded.metadata;
   end if;
   -- the entry is locked with the rest, unless it must be made or looked at more closely
   v_plain := v_actor.readable and v_actor.writable and current_setting('transaction_isolation') = 'read committed';

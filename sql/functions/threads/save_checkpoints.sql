@@ -20,6 +20,8 @@ declare
   v_keys text[];
   v_heads pgstate._thread_head[];
   v_plain boolean;
+  v_suspect boolean;
+  v_guarded record;
   v_now timestamptz;
   v_head pgstate._thread_head;
   v_stored pgstate._stored;
@@ -82,6 +84,9 @@ begin
       from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls)
            with ordinality as i (key, id, parent, ns, ttl, ord)
      order by i.ord);
+  v_suspect := pgstate._suspect_parts(save_checkpoints.names, save_checkpoints.types, save_checkpoints.data)
+    or pgstate._suspect_parts(null, save_checkpoints.chunk_types, save_checkpoints.chunk_data)
+    or (' ' || array_to_string(save_checkpoints.metadatas, ' ')) ~ pgstate._secret_hint();
   -- below it is asked no more, and long ranges would be copied from function to function
   v_actor.reads := null;
   v_actor.writes := null;
@@ -133,6 +138,21 @@ begin
     v_stored := null;
     if v_row.code is null then
       v_row.code := nullif(v_head.status, 'written');
+    end if;
+    if v_row.code is null and v_suspect then
+      v_guarded := pgstate._guarded_parts(
+        v_actor, v_row.key, save_checkpoints.names[v_row.last - v_row.count + 1 : v_row.last],
+        save_checkpoints.types[v_row.last - v_row.count + 1 : v_row.last], save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last],
+        v_row.metadata, save_checkpoints.chunk_types[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk],
+        save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk]);
+      if v_guarded.rule is not null then
+        v_row.code := 'PS009';
+      else
+        v_row.metadata := v_guarded.metadata;
+        if v_row.count > 0 then
+          save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last] := v_guarded.data;
+        end if;
+      end if;
     end if;
     if v_row.code is not null then
       v_status := case v_row.code when 'PS010' then 'denied' else 'invalid' end;
