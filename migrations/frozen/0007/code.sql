@@ -5493,10 +5493,7 @@ begin
   select array_agg(coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '')),
          array_agg(coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)))
     into v_lows, v_highs from unnest(p_ranges * v_reads) r;
-  if (select count(*) from (
-        select from unnest(v_lows, v_highs) as s (low, high)
-          cross join lateral (select from pgstate.embedding m where m.key >= s.low and m.key < s.high limit 2000) m limit 2000) n) = 2000
-  then
+  if exists (select from unnest(v_lows, v_highs) as s (low, high) join pgstate.embedding m on m.key >= s.low and m.key < s.high offset 1999) then
     return query select n.* from pgstate._nearest_indexed(p_index, v_schema, p_ranges * v_reads, v_reads, p_regex, p_path, p_vector, p_depth) n;
     if found then
       return;
