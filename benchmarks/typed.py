@@ -27,6 +27,15 @@ _UPSERT = (
     "on conflict (key) do update "
     "set value = excluded.value, version = raw.version + 1, updated_at = excluded.updated_at"
 )
+# what a table with history takes: who compares versions, or reads the past, has that as well
+_HISTORY = (
+    'create table raw_version (key text collate "C", version bigint, value jsonb, updated_at timestamptz, '
+    "primary key (key, version))"
+)
+_UPSERT_KEPT = (
+    f"with written as ({_UPSERT} returning key, version, raw.value, updated_at) "
+    "insert into raw_version (key, version, value, updated_at) select key, version, value, updated_at from written"
+)
 _SELECT = "select key, value, version, updated_at from raw where key = any ($1)"
 
 
@@ -57,6 +66,7 @@ async def measure(server: Server, quick: bool) -> Report:
             asyncpg.create_pool(database.dsn, min_size=_POOL, max_size=_POOL)
         )
         await pool.execute(_TABLE)
+        await pool.execute(_HISTORY)
         paths = [f"{area}/task" for area in AREAS]
         views = [state.typed(Task, path) for path in paths]
         keys = [[f"{path}/{name}" for name in _FIELDS] for path in paths]
@@ -66,9 +76,9 @@ async def measure(server: Server, quick: bool) -> Report:
                 title=_TEXT, steps=1, best=float(number % 100), tags={"a"}, notes={"step": str(number % 10)}
             )
 
-        async def upsert(number: int) -> None:
+        async def upsert(number: int, statement: str = _UPSERT) -> None:
             values = [_TEXT, 1, float(number % 100), ["a"], {"step": str(number % 10)}]
-            await pool.execute(_UPSERT, keys[number % len(keys)], [json.dumps(value) for value in values])
+            await pool.execute(statement, keys[number % len(keys)], [json.dumps(value) for value in values])
 
         for number in range(len(paths)):
             await update(number)
@@ -77,6 +87,7 @@ async def measure(server: Server, quick: bool) -> Report:
         await server.settle()
         comparisons = [
             Comparison("update, 1 task", update, upsert, 1, 0.6),
+            Comparison("update, 1 task; peer: keeps versions too", update, lambda n: upsert(n, _UPSERT_KEPT)),
             Comparison(f"update, {_TASKS} tasks", update, upsert, _TASKS, 0.6),
             Comparison(f"update of one state, {_TASKS} tasks", lambda _: update(0), lambda _: upsert(0), _TASKS, 0.6),
             Comparison(

@@ -31,6 +31,14 @@ _SETTLED = 7.0  # a new watch reads often for up to 5 s
 _COUNTED = 12.0  # an idle session's last transactions are counted up to 10 s later
 _PATIENCE = 60.0
 _TEXT = "x" * 160
+_UPSERT_AND_NOTIFY = """
+with written as (
+  insert into raw (key, value, version, updated_at) values ($1, $2, 1, now())
+      on conflict (key) do update set value = excluded.value, version = raw.version + 1, updated_at = now()
+  returning key
+)
+select pg_notify('raw', key) from written
+"""
 
 
 async def measure(server: Server, quick: bool) -> Report:
@@ -46,10 +54,12 @@ async def measure(server: Server, quick: bool) -> Report:
 
 
 async def _idle_latency(report: Report, database: Database, actor: Actor, times: int) -> None:
-    """From before the put to the change in another client, taking turns with NOTIFY from connection to connection."""
+    """From before the put to the change in another client, taking turns with NOTIFY from connection to connection; and
+    with a row that is written in the transaction of a NOTIFY, and read by who hears it."""
     clock = time.perf_counter
     ours: list[float] = []
     raw: list[float] = []
+    by_hand: list[float] = []
     heard: asyncio.Queue[float] = asyncio.Queue()
     async with AsyncExitStack() as stack:
         writer = await stack.enter_async_context(pgstate.connect(actor.dsn, agent=actor.name))
@@ -57,6 +67,9 @@ async def _idle_latency(report: Report, database: Database, actor: Actor, times:
         notifier = await stack.enter_async_context(_connection(database.dsn))
         listener = await stack.enter_async_context(_connection(database.dsn))
         await listener.add_listener("raw", lambda *_: heard.put_nowait(clock()))
+        await notifier.execute(
+            "create table raw (key text primary key, value jsonb, version bigint, updated_at timestamptz)"
+        )
         watch = await stack.enter_async_context(reader.watch("idle/*"))
         first = asyncio.ensure_future(anext(watch))
         while not first.done():
@@ -71,6 +84,15 @@ async def _idle_latency(report: Report, database: Database, actor: Actor, times:
             began = clock()
             await notifier.execute("select pg_notify('raw', $1)", str(number))
             raw.append(await heard.get() - began)
+
+            await asyncio.sleep(_PAUSE)
+            value = json.dumps({"at": number, "text": _TEXT})
+            began = clock()
+            await notifier.fetchval(_UPSERT_AND_NOTIFY, "idle/key", value)
+            await heard.get()
+            row = await listener.fetchrow("select * from raw where key = $1", "idle/key")
+            by_hand.append(clock() - began)
+            assert json.loads(row["value"])["at"] == number
 
             await asyncio.sleep(_PAUSE)
             event = asyncio.ensure_future(anext(watch))
@@ -92,6 +114,10 @@ async def _idle_latency(report: Report, database: Database, actor: Actor, times:
                 None if wanted is None else mine / other <= wanted,
             )
         )
+    mine, other = median(ours), median(by_hand)
+    report.lines.append(
+        Line("    peer: a row upserted with NOTIFY, read when heard", _ms(mine), _ms(other), f"{mine / other:.2f}")
+    )
 
 
 async def _load(report: Report, actor: Actor, seconds: float) -> None:

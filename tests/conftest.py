@@ -17,11 +17,12 @@ at_length      whether faults, storms and searches run at full length (--long)
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -33,6 +34,8 @@ from pgstate import testing
 pytest_plugins = ["pgstate.testing"]
 INSTALLER = "installer"
 _DEFAULT = 18
+# the oid of a test's own database
+_CLONE = 4_000_000_000
 
 
 @dataclass
@@ -57,12 +60,28 @@ class Databases(testing.Databases):
     def __init__(self, cluster: Cluster) -> None:
         cluster.sql(f"create role {INSTALLER} login createrole")
         super().__init__(cluster, owner=INSTALLER, template="template_pgstate")
+        # The clone of a test has the same oid as that of the test before it, and so the identity that the template gives it:
+        # else every test would begin with a session that makes it another database to pgstate.
+        ((system,),) = cluster.sql("select system_identifier from pg_control_system()")
+        cluster.sql(f"update pgstate.install set identity = '{system}:{_CLONE}'", self.template)
+        # What each clone copies: fewer files of the catalogue, and the one that its first session would otherwise build.
+        catalogue = "select relname from pg_class where relnamespace = 'pg_catalog'::regnamespace and relkind = 'r' and not relisshared"
+        cluster.sql(f"vacuum (full) {', '.join(name for (name,) in cluster.sql(catalogue))}", self.template)
+        cluster.sql("select", self.template)
 
-    def clone(self) -> Database:
-        assert isinstance(self.server, Cluster)
-        self.server.start()  # the test before this one may have left it down
-        made = super().clone()
-        assert isinstance(made, Database)
+    def clone(self, *, apart: bool = False) -> Database:
+        """A database; one that other tests' databases come beside is set `apart`."""
+        cluster = self.server
+        assert isinstance(cluster, Cluster)
+        cluster.start()  # the test before this one may have left it down
+        if apart or cluster.sql(f"select 1 from pg_database where oid = {_CLONE}"):
+            made = super().clone()
+            assert isinstance(made, Database)
+            return made
+        made = self._named(f"pgstate_test_{secrets.token_hex(6)}")
+        cluster.sql(
+            f'create database "{made.name}" template "{self.template}" strategy file_copy oid {_CLONE} owner {INSTALLER}'
+        )
         return made
 
     def _named(self, name: str) -> Database:
@@ -93,12 +112,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # A job in the background ignores interrupts, and so would every program that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
-        # Every program that a test starts, and each worker, would compile all that it imports.
-        cache = tempfile.TemporaryDirectory(prefix="pgstate-bytecode-")
-        config.add_cleanup(cache.cleanup)
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = cache.name
+    # Every program that a test starts, and each worker, would compile all of pgstate that it imports. Not into a folder of the
+    # run's own: there it would compile all that is installed as well, for twelve seconds.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     config.stash[_found] = programs()
 
 
@@ -129,18 +146,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("cluster", majors, indirect=True, scope="session", ids=[f"pg{major}" for major in majors])
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest's own, which selects by marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of a core test's cases the oldest version gets the first, unless the mark says "every case" or --pg was given."""
-    if config.getoption("--pg"):
+    """What older versions get, unless --pg chose them: of a core test's cases the first on the oldest, unless the mark says
+    "every case". All of it is thorough, but for the first case on the oldest of what is for every version."""
+    found = config.stash[_found]
+    if config.getoption("--pg") or not found:
         return
     seen: set[tuple[Any, ...]] = set()
     surplus = []
     for item in items:
-        mark, case = item.get_closest_marker("core"), getattr(item, "callspec", None)
-        if mark is None or mark.args or case is None or (major := case.params.get("cluster", _DEFAULT)) == _DEFAULT:
+        major = item.callspec.params.get("cluster", _DEFAULT) if hasattr(item, "callspec") else _DEFAULT
+        if major == _DEFAULT:
             continue
-        if (test := (item.path, getattr(item, "originalname", item.name), major)) in seen:
+        test = item.path, getattr(item, "originalname", item.name), major
+        every = item.get_closest_marker("every_version")
+        if test in seen and not every and not item.get_closest_marker("core").args:
             surplus.append(item)
+        elif test in seen or not every or major != min(found):
+            item.add_marker("thorough")
         seen.add(test)
     if surplus:
         config.hook.pytest_deselected(items=surplus)
@@ -177,6 +201,35 @@ def pgstate_databases(cluster: Cluster) -> Databases:
     if cluster.databases is None:
         prepare(cluster)
     return cluster.databases
+
+
+@pytest.fixture(scope="session")
+def _shared() -> dict[Cluster, tuple[Path, Database]]:
+    """Of each server the last database that tests of a file share, and the file. It goes with the next, or with the server."""
+    return {}
+
+
+@pytest.fixture
+def pgstate_database(
+    request: pytest.FixtureRequest,
+    cluster: Cluster,
+    pgstate_databases: Databases,
+    _shared: dict[Cluster, tuple[Path, Database]],
+) -> Iterator[Database]:
+    """A database for this test alone, or for all of its file's that are marked `one_database`."""
+    if request.node.get_closest_marker("one_database") is None:
+        database = pgstate_databases.clone()
+        yield database
+        database.drop()
+        return
+    file, database = _shared.get(cluster, (None, None))
+    if database is None or file != request.path:
+        if database is not None:
+            database.drop()
+        database = pgstate_databases.clone(apart=True)
+        _shared[cluster] = request.path, database
+    cluster.start()
+    yield database
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pgstate._areas import _items
 from pgstate._calls import values
 from pgstate._json import decode, encode
 from pgstate.detection import Detection
-from pgstate.errors import ValueRefused
+from pgstate.errors import InvalidValue, ValueRefused
 from pgstate.types import Row
 
 
@@ -36,7 +36,12 @@ async def inspected_one(detection: Detection, row: Row) -> Row:
     """A row with its labels. Raises ValueRefused."""
     if row["value"] is None:
         return row
-    return {**row, "labels": await detection.read(row["key"], decode(row["value"]))}
+    try:
+        value = decode(row["value"])
+    except InvalidValue:
+        # who looks at it is told, and nobody reads it
+        return row
+    return {**row, "labels": await detection.read(row["key"], value)}
 
 
 async def _inspected(detection: Detection, row: Row) -> Row:
@@ -50,6 +55,8 @@ async def _inspected(detection: Detection, row: Row) -> Row:
         except ValueRefused as error:
             found[column] = _Refused()
             found[column].error = error
+        except InvalidValue:
+            continue
         else:
             if column == "value":
                 found["labels"] = labels

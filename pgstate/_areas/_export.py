@@ -20,6 +20,8 @@ from pgstate.types import Change, Seconds
 
 # What an entry that keeps a cursor holds.
 _CURSOR = "exported"
+# What looking at a value may raise: whoever may write must not be able to end the export for good.
+_UNREADABLE = (errors.InvalidValue, errors.ValueRefused)
 
 
 class Export(Claims, Feed):
@@ -43,7 +45,8 @@ class Export(Claims, Feed):
 
         `tracer` is OpenTelemetry's. A span is called after its op ("pgstate put"), stands at the time of the change,
         and has the attributes pgstate.key, version, op, writer, via and trust; with `values` also pgstate.value, as
-        JSON. Secrets are taken out of all of them, as out of other spans.
+        JSON, or pgstate.unreadable, which says why there is none: the detector refuses it, or Python cannot hold it.
+        Secrets are taken out of all of them, as out of other spans.
 
         How far it has come is kept in an entry, `key`, or memory/{agent}/exports/{name}, by compare-and-set: it begins
         with what changes from now on, and goes on from there when it is called again. The entry's claim is held
@@ -124,7 +127,7 @@ async def _follow(watch: Watch, tracer: Any, place: _Place, values: bool, period
             _export(tracer, change, values)
             place.cursor = change.cursor
             # how far another export has come is no reason to store anything: two would keep each other busy
-            if due is None and not _keeps_cursor(change.value):
+            if due is None and not _tells_of_an_export(change):
                 due = loop.time() + period
             elif due is not None and loop.time() >= due:
                 await place.store(change.cursor)
@@ -146,13 +149,23 @@ def _export(tracer: Any, change: Change, values: bool) -> None:
         "trust": change.trust,
     }
     if values and change.exists:
-        told["value"] = json.dumps(change.value, ensure_ascii=False)
+        try:
+            told["value"] = json.dumps(change.value, ensure_ascii=False)
+        except (*_UNREADABLE, RecursionError) as error:
+            told["unreadable"] = str(error)
     attributes = {
         f"pgstate.{name}": _telemetry.redact(value) if isinstance(value, str) else value for name, value in told.items()
     }
     at = int(change.at.timestamp() * 1_000_000) * 1_000
     span = tracer.start_span(f"pgstate {change.op}", context=_telemetry.apart(), attributes=attributes, start_time=at)
     span.end(end_time=at)
+
+
+def _tells_of_an_export(change: Change) -> bool:
+    try:
+        return _keeps_cursor(change.value)
+    except _UNREADABLE:
+        return False
 
 
 def _keeps_cursor(value: Any) -> bool:

@@ -201,8 +201,12 @@ class HeldRun(Held):
             await self._give_back(timedelta(seconds=30) if isinstance(error, errors.StepMismatch) else None)
 
     async def _give_back(self, ready_in: timedelta | None) -> None:
-        with suppress(errors.PgStateError):
-            await asyncio.shield(self._core.spawn(self._close("open", None, None, ready_in)))
+        async def give_back() -> None:
+            # suppressed here: who is cancelled meanwhile does not come back for it
+            with suppress(errors.PgStateError):
+                await self._close("open", None, None, ready_in)
+
+        await asyncio.shield(self._core.spawn(give_back()))
 
     def _to_undo(self, after: int, name: str, function: Callable[..., Any], *args: Any) -> None:
         """When the run ends badly a function is to be called: before what undoes what was finished earlier."""

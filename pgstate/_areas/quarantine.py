@@ -54,8 +54,10 @@ class Quarantine(Area):
         what it wrote since, and is still there of that, becomes trusted as external, so that nobody gets it who asks
         for a `min_trust`; with `rollback` it is undone, as by `rollback(writer=agent)`: all or nothing, and entries
         that others wrote too come back as conflict and are only not trusted, unless `force`. What is left to you is
-        told: versions of others that name its writes as their sources, threads and runs in which it recorded, and
-        transactions that are still open: end them, and call again, which does the rest. With `dry_run` nothing is done.
+        told: versions of others that name its writes as their sources, or were moved by completing, threads and runs
+        in which it recorded, forks with checkpoints of its, and transactions that are still open: end them, and call
+        again, which does the rest. Writes of tasks without a checkpoint (`put_writes`) do not say whose they are, and
+        are not told. With `dry_run` nothing is done.
 
         Raises InvalidArgument, NotRecorded (nothing was recorded by that time), CursorInvalid, CursorExpired,
         AccessDenied (needs admin on everything).
@@ -63,6 +65,9 @@ class Quarantine(Area):
         version, cursor, at = named(since)
         if version is not None:
             raise errors.InvalidArgument("since a time or a cursor, not a version")
+        patience = seconds(wait).total_seconds()
+        if patience < 0:
+            raise errors.InvalidArgument("wait is a time of 0 or more")
         # shown first: what is wrong with the question must not come out when half of it is done
         plan = await self._quarantine(agent, at, cursor, rollback, force, dry_run=True)
         if dry_run:
@@ -70,10 +75,13 @@ class Quarantine(Area):
         begun = [replace(row, status=_DONE.get(row.status, row.status)) for row in plan if row.action in _BEGUN]
         # a transaction of the caller's is seen by nobody before its end: there is nothing to wait for
         if not isinstance(self._core, BoundCore):
-            await self._let_end(agent, seconds(wait).total_seconds())
-        known = {(row.action, row.key) for row in begun}
+            await self._let_end(agent, patience)
         done = await self._quarantine(agent, at, cursor, rollback, force, dry_run=False)
-        return begun + [row for row in done if (row.action, row.key) not in known]
+        # suspended by now, and what was released is not told again; what could not be is
+        told = {(row.action, row.key): row for row in begun}
+        told.update(((row.action, row.key), row) for row in done if row.status == "locked" and row.action in _BEGUN)
+        known = set(told)
+        return [*told.values(), *(row for row in done if (row.action, row.key) not in known)]
 
     async def _quarantine(
         self, agent: str, at: datetime | None, cursor: str | None, rollback: bool, force: bool, *, dry_run: bool

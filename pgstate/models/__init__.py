@@ -59,7 +59,7 @@ from pgstate.models._entries import (
 )
 from pgstate.models._patterns import matching
 from pgstate.models._policies import MarkRow, PolicyRow, ReducerRow, ReviewRow, SweepRow, ThinningRow
-from pgstate.models._quota import QuotaRow, UsageRow
+from pgstate.models._quota import QuotaRow, UsageRow, UsageRunRow, UsageThreadRow
 from pgstate.models._runs import Run, RunRow, SignalRow, Step, StepRow
 from pgstate.models._search import (
     EmbeddingRow,
@@ -130,6 +130,8 @@ __all__ = [
     "ThreadRow",
     "TicketKeyRow",
     "UsageRow",
+    "UsageRunRow",
+    "UsageThreadRow",
     "VectorIndexRow",
     "Version",
     "VersionRow",

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from pgstate.models._access import AgentRow
 from pgstate.models._base import BigInt, Model, Xid8
+from pgstate.models._runs import RunRow
+from pgstate.models._threads import ThreadRow
 
 
 class QuotaRow(Model):
@@ -48,3 +50,31 @@ class UsageRow(Model):
     writes: Mapped[int] = mapped_column(server_default=text("0"))
     xid: Mapped[int | None] = mapped_column(Xid8)
     seq: Mapped[BigInt | None]
+
+
+class UsageThreadRow(Model):
+    """Table `usage_thread`: threads that hold something of an agent with a quota."""
+
+    __tablename__ = "usage_thread"
+    __table_args__ = (
+        PrimaryKeyConstraint("thread_id", "agent_id", name="usage_thread_pkey"),
+        ForeignKeyConstraint(["thread_id"], [ThreadRow.id], name="usage_thread_thread_fkey", ondelete="cascade"),
+        Index("usage_thread_agent_idx", "agent_id"),
+    )
+
+    agent_id: Mapped[int]
+    thread_id: Mapped[BigInt]
+
+
+class UsageRunRow(Model):
+    """Table `usage_run`: runs that hold something of an agent with a quota."""
+
+    __tablename__ = "usage_run"
+    __table_args__ = (
+        PrimaryKeyConstraint("run_id", "agent_id", name="usage_run_pkey"),
+        ForeignKeyConstraint(["run_id"], [RunRow.id], name="usage_run_run_fkey", ondelete="cascade"),
+        Index("usage_run_agent_idx", "agent_id"),
+    )
+
+    agent_id: Mapped[int]
+    run_id: Mapped[BigInt]

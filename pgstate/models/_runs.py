@@ -92,8 +92,6 @@ class RunRow(Model):
             postgresql_where=text("state = 'open' and key is not null and name is not null and asleep"),
         ),
         Index("run_gone_idx", "id", postgresql_where=text("key is null")),
-        Index("run_agent_idx", "agent_id", postgresql_where=text("agent_id is not null")),
-        Index("run_result_agent_idx", "result_agent_id", postgresql_where=text("result_agent_id is not null")),
     )
 
     id: Mapped[BigInt] = mapped_column(run_id_seq, server_default=run_id_seq.next_value())
@@ -129,7 +127,6 @@ class StepRow(Model):
         PrimaryKeyConstraint("run_id", "id", name="step_pkey"),
         CheckConstraint("state in ('pending', 'done', 'failed')", name="step_state_known"),
         CheckConstraint("octet_length(id) between 1 and 512", name="step_id_length"),
-        Index("step_agent_idx", "agent_id", postgresql_where=text("agent_id is not null")),
     )
 
     run_id: Mapped[BigInt]
@@ -157,7 +154,6 @@ class SignalRow(Model):
         PrimaryKeyConstraint("run_id", "no", name="signal_pkey"),
         CheckConstraint("octet_length(name) between 1 and 256", name="signal_name_length"),
         Index("signal_waiting_idx", "run_id", "name", "no", postgresql_where=text("taken_by is null")),
-        Index("signal_agent_idx", "agent_id", postgresql_where=text("agent_id is not null")),
     )
 
     no: Mapped[BigInt] = mapped_column(signal_no_seq, server_default=signal_no_seq.next_value())

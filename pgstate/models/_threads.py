@@ -96,7 +96,6 @@ class CheckpointRow(Model):
     __table_args__ = (
         PrimaryKeyConstraint("thread_id", "ns", "id", name="checkpoint_pkey"),
         Index("checkpoint_run_idx", "run_id", postgresql_where=text("run_id is not null")),
-        Index("checkpoint_agent_idx", "agent_id", postgresql_where=text("agent_id is not null")),
     )
 
     thread_id: Mapped[BigInt]
@@ -122,10 +121,7 @@ class ChunkRow(Model):
     """Table `chunk`: parts of the values of checkpoints."""
 
     __tablename__ = "chunk"
-    __table_args__ = (
-        PrimaryKeyConstraint("thread_id", "hash", name="chunk_pkey"),
-        Index("chunk_agent_idx", "agent_id", postgresql_where=text("agent_id is not null")),
-    )
+    __table_args__ = (PrimaryKeyConstraint("thread_id", "hash", name="chunk_pkey"),)
 
     thread_id: Mapped[BigInt]
     hash: Mapped[bytes]
@@ -141,7 +137,6 @@ class PendingWriteRow(Model):
     __tablename__ = "pending_write"
     __table_args__ = (
         PrimaryKeyConstraint("thread_id", "ns", "checkpoint", "task_id", "idx", name="pending_write_pkey"),
-        Index("pending_write_agent_idx", "agent_id", postgresql_where=text("agent_id is not null")),
     )
 
     thread_id: Mapped[BigInt]

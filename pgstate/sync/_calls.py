@@ -119,7 +119,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
 
         `tracer` is OpenTelemetry's. A span is called after its op ("pgstate put"), stands at the time of the
         change, and has the attributes pgstate.key, version, op, writer, via and trust; with `values` also
-        pgstate.value, as JSON. Secrets are taken out of all of them, as out of other spans.
+        pgstate.value, as JSON, or pgstate.unreadable, which says why there is none: the detector refuses it, or
+        Python cannot hold it. Secrets are taken out of all of them, as out of other spans.
 
         How far it has come is kept in an entry, `key`, or memory/{agent}/exports/{name}, by compare-and-set: it
         begins with what changes from now on, and goes on from there when it is called again. The entry's claim is
@@ -490,9 +491,10 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         seconds. Then what it wrote since, and is still there of that, becomes trusted as external, so that nobody
         gets it who asks for a `min_trust`; with `rollback` it is undone, as by `rollback(writer=agent)`: all or
         nothing, and entries that others wrote too come back as conflict and are only not trusted, unless `force`.
-        What is left to you is told: versions of others that name its writes as their sources, threads and runs in
-        which it recorded, and transactions that are still open: end them, and call again, which does the rest.
-        With `dry_run` nothing is done.
+        What is left to you is told: versions of others that name its writes as their sources, or were moved by
+        completing, threads and runs in which it recorded, forks with checkpoints of its, and transactions that
+        are still open: end them, and call again, which does the rest. Writes of tasks without a checkpoint
+        (`put_writes`) do not say whose they are, and are not told. With `dry_run` nothing is done.
 
         Raises InvalidArgument, NotRecorded (nothing was recorded by that time), CursorInvalid, CursorExpired,
         AccessDenied (needs admin on everything)."""

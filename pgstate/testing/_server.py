@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 SUPERUSER = "postgres"
 _PATIENCE = 60.0
-_ROOM = 4 << 30
+_ROOM = 2 << 30
 # Nothing here outlives the run, so nothing needs flushing.
 _SETTINGS = {
     "fsync": "off",

@@ -22,7 +22,6 @@ create table pgstate.checkpoint (
   constraint checkpoint_pkey primary key (thread_id, ns, id)
 );
 create index checkpoint_run_idx on pgstate.checkpoint (run_id) where run_id is not null;
-create index checkpoint_agent_idx on pgstate.checkpoint (agent_id) where agent_id is not null;
 alter table pgstate.checkpoint enable row level security;
 comment on table pgstate.checkpoint is 'Checkpoints: points of threads. Read the view checkpoints, and checkpoint_state() for the values.';
 comment on column pgstate.checkpoint.thread_id is 'The thread.';

@@ -10,7 +10,6 @@ create table pgstate.chunk (
   agent_id int,
   constraint chunk_pkey primary key (thread_id, hash)
 );
-create index chunk_agent_idx on pgstate.chunk (agent_id) where agent_id is not null;
 alter table pgstate.chunk enable row level security;
 comment on table pgstate.chunk is 'Parts of the values of checkpoints.';
 comment on column pgstate.chunk.thread_id is 'The thread that wrote it.';

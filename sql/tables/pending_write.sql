@@ -13,7 +13,6 @@ create table pgstate.pending_write (
   agent_id int,
   constraint pending_write_pkey primary key (thread_id, ns, checkpoint, task_id, idx)
 );
-create index pending_write_agent_idx on pgstate.pending_write (agent_id) where agent_id is not null;
 alter table pgstate.pending_write enable row level security;
 comment on table pgstate.pending_write is 'Writes of tasks that no checkpoint holds yet.';
 comment on column pgstate.pending_write.thread_id is 'The thread.';

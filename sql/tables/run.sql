@@ -36,8 +36,6 @@ alter sequence pgstate.run_id_seq owned by pgstate.run.id;
 create index run_ready_idx on pgstate.run (name, priority desc, ready_at, id) where state = 'open' and key is not null and name is not null and not asleep;
 create index run_asleep_idx on pgstate.run (name, ready_at) where state = 'open' and key is not null and name is not null and asleep;
 create index run_gone_idx on pgstate.run (id) where key is null;
-create index run_agent_idx on pgstate.run (agent_id) where agent_id is not null;
-create index run_result_agent_idx on pgstate.run (result_agent_id) where result_agent_id is not null;
 alter table pgstate.run enable row level security;
 comment on table pgstate.run is 'Runs: durable executions. Read the view runs.';
 comment on column pgstate.run.id is 'Number, never given again; steps and signals name it.';

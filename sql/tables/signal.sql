@@ -17,7 +17,6 @@ create table pgstate.signal (
 );
 alter sequence pgstate.signal_no_seq owned by pgstate.signal.no;
 create index signal_waiting_idx on pgstate.signal (run_id, name, no) where taken_by is null;
-create index signal_agent_idx on pgstate.signal (agent_id) where agent_id is not null;
 alter table pgstate.signal enable row level security;
 comment on table pgstate.signal is 'Signals to runs.';
 comment on column pgstate.signal.no is 'Order of arrival.';

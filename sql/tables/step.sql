@@ -19,7 +19,6 @@ create table pgstate.step (
   constraint step_state_known check (state in ('pending', 'done', 'failed')),
   constraint step_id_length check (pg_catalog.octet_length(id) between 1 and 512)
 );
-create index step_agent_idx on pgstate.step (agent_id) where agent_id is not null;
 alter table pgstate.step enable row level security;
 comment on table pgstate.step is 'Steps of runs. Read the view steps.';
 comment on column pgstate.step.run_id is 'The run.';

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pty
@@ -11,10 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from typer.testing import CliRunner
+import typer.testing
 
 from pgstate.cli import app
 
+# Making the command takes longer than running most of them.
+typer.testing._get_command = functools.cache(typer.testing._get_command)
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = (sys.executable, "-m", "pgstate.cli")
 
@@ -32,7 +35,7 @@ class Result:
 
 
 def invoke(*args: str, dsn: str | None = None, stdin: str | bytes = "") -> Result:
-    done = CliRunner(env={"PGSTATE_DSN": dsn}).invoke(app, list(args), input=stdin)
+    done = typer.testing.CliRunner(env={"PGSTATE_DSN": dsn}).invoke(app, list(args), input=stdin)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return Result(done.exit_code, done.stdout, done.stderr)
 

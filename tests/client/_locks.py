@@ -30,6 +30,12 @@ class Locks:
     async def lock(self, *keys: str) -> None:
         await self.holder.execute("select from pgstate.entry where key = any ($1) for update", keys)
 
+    async def left_alone(self) -> None:
+        """Returns when no statement waits for locks: those that were cancelled have ended."""
+        async with asyncio.timeout(20):
+            while await self.looker.fetchval(_WAITING) > 0:
+                await asyncio.sleep(0.005)
+
     async def waited_for(self, count: int = 1) -> None:
         """Returns as soon as this many statements wait for locks."""
         async with asyncio.timeout(20):

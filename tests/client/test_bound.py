@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from _cases import first_of
 from client import _bound
 from client._bound import App, Open, opened
 from client.conftest import Connect, MakeLogin
@@ -23,7 +24,7 @@ from conftest import INSTALLER, Database
 from pgstate import BoundState, State, errors, ops
 
 
-@pytest.fixture(params=_bound.KINDS)
+@pytest.fixture(params=first_of(_bound.KINDS, 3))
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

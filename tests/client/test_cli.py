@@ -61,6 +61,7 @@ def test_text_is_taken_literally_and_a_minus_reads_stdin(ok: Callable[..., str])
     assert ok("get", "a", "--text") == "two\nlines\n\n"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("value", ["hello", "NaN", "{'a': 1}", "", "[1,"])
 def test_what_is_no_json_is_refused_with_the_way_out(pg: Callable[..., Result], value: str) -> None:
     result = pg("put", "a", value)

@@ -27,6 +27,7 @@ from pgstate.cli import _exit
 from pgstate.cli._input import duration, moment
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("code", "args"),
     [

@@ -19,6 +19,7 @@ import pytest
 from rich.console import Console
 
 import pgstate
+from _cases import first_of
 from conftest import Database
 from pgstate.demo import _modules, _pipeline, _run
 
@@ -79,23 +80,27 @@ def check_run(said: str, database: Database) -> str:
     return run
 
 
-async def test_two_at_once_each_finish_every_task_once_though_a_worker_is_killed(database: Database, dsn: str) -> None:
+@pytest.mark.parametrize("count", first_of([1, 2]))
+async def test_each_run_finishes_every_task_once_though_a_worker_is_killed(
+    database: Database, dsn: str, count: int
+) -> None:
     database.sql("select pgstate.put('mine/a', '1')", "installer")
     database.sql(
         "select pgstate.create_agent('demo-worker-1'); select pgstate.drop_agent('demo-worker-1')", "installer"
     )
-    processes = [await start(dsn) for _ in range(2)]
+    processes = [await start(dsn) for _ in range(count)]
     ended = [await process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], ended
+    assert [process.returncode for process in processes] == [0] * count, ended
     assert {error for _, error in ended} == {b""}
     runs = {check_run(said.decode(), database) for said, _ in ended}
-    assert len(runs) == 2
+    assert len(runs) == count
     # agents stay registered, their rights on the run's keys do not; nothing of others was touched
     assert database.sql("select count(*) from pgstate.access_grant where subtree ^@ 'demo/'") == [(0,)]
     outside = "select key, version from pgstate.entries where not key ^@ 'demo/'"
     assert database.sql(outside) == [("mine/a", 1)]
 
 
+@pytest.mark.thorough
 async def test_a_wrong_total_fails_loudly(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     right = _modules.expected
 
@@ -112,6 +117,7 @@ async def test_a_wrong_total_fails_loudly(dsn: str, monkeypatch: pytest.MonkeyPa
     assert "totals/lines: merged " in said.getvalue()
 
 
+@pytest.mark.thorough
 async def test_ctrl_c_ends_the_workers_too(database: Database, dsn: str) -> None:
     process = await start(dsn)
     assert process.stdout is not None and process.stderr is not None

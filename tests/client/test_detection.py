@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from typing import Any
 
+import asyncpg
 import pytest
 from typing_extensions import TypedDict
 
@@ -226,3 +227,18 @@ def test_synchronous(dsn: str) -> None:
             own.put("a/1", "bad")
         entry = own.get("a/1")
         assert entry is not None and entry.labels == ("odd",) and entry.trust == "external"
+
+
+async def test_what_python_cannot_hold_is_in_nobodys_way(dsn: str, state: State, admin: asyncpg.Connection) -> None:
+    async with pgstate.connect(dsn, detector=Words()) as own:
+        start = await own.cursor()
+        await admin.execute("select pgstate.put('a/1', ('1' || repeat('0', 5000))::jsonb)")
+        await state.put("a/2", "odd")
+        page = await own.list("a/**")
+        found = await own.get_many(["a/1", "a/2"])
+        changes = await own.changes(start)
+        for first, second in (page, found, changes):
+            assert first is not None and second is not None
+            assert second.value == "odd"
+            with pytest.raises(errors.InvalidValue):
+                _ = first.value

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -14,6 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 
 from client.conftest import Connect, MakeLogin
 from pgstate import State, errors
+from pgstate.detection import Verdict
 
 KEY = "memory/admin/exports/traces"
 
@@ -117,6 +119,40 @@ async def test_values_come_only_if_asked_for_and_without_secrets(
     assert '"n": 1' in shown[0]["pgstate.value"] and "[redacted:" in shown[0]["pgstate.value"]
     assert secret not in repr(shown)
     assert "pgstate.value" not in shown[2] and shown[3]["pgstate.value"] == "null"
+
+
+class Wary:
+    """A detector that lets one value be written and not be read."""
+
+    def on_write(self, key: str, value: Any) -> None:
+        return None
+
+    def on_read(self, key: str, value: Any) -> Verdict | None:
+        return Verdict(refuse="wary") if value == "ignore all previous" else None
+
+
+@pytest.mark.parametrize("values", [False, True])
+async def test_no_value_ends_it(
+    connect: Connect, state: State, admin: asyncpg.Connection, tracer: trace.Tracer, recorder: Recorder, values: bool
+) -> None:
+    wary = await connect(detector=Wary())
+    async with exporting(wary, tracer, "a/*", values=values, every=0.01):
+        await begun(state)
+        before = (await state.get(KEY)).value
+        await state.put("a/refused", "ignore all previous")
+        await admin.execute("select pgstate.put('a/digits', ('1' || repeat('0', 5000))::jsonb)")
+        await admin.execute("select pgstate.put('a/deep', (repeat('[', 3000) || repeat(']', 3000))::jsonb)")
+        async with state.watch(KEY) as stored:
+            await state.put("a/end", 1)
+            await recorder.until("a/end")
+            assert (await anext(stored)).value != before
+    told = {span.attributes["pgstate.key"]: span.attributes for span in recorder.spans if span.attributes}
+    assert told.keys() == {"a/refused", "a/digits", "a/deep", "a/end"}
+    unreadable = [key for key, attributes in told.items() if "pgstate.unreadable" in attributes]
+    assert unreadable == (["a/refused", "a/digits", "a/deep"] if values else [])
+    if values:
+        assert "wary" in str(told["a/refused"]["pgstate.unreadable"])
+        assert told["a/end"]["pgstate.value"] == "1"
 
 
 async def test_it_goes_on_from_where_it_had_come(state: State, tracer: trace.Tracer, recorder: Recorder) -> None:

@@ -254,6 +254,8 @@ async def test_a_locked_row_is_a_timeout_and_then_all_is_well(state: State, lock
                 await call
         patient = asyncio.create_task(state.put("other", 1))
         assert await patient == 1
+        # a write whose cancellation comes after the lock is gone has happened
+        await locks.left_alone()
     assert (await state.get("k")).value == 0  # type: ignore[union-attr]
     assert await state.put("k", 2) == 2
     assert await written(state, "k") == [0, 2]

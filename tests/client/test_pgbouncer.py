@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgstate
+from _cases import first_of
 from _pgbouncer import PgBouncer, program, version
 from _server import SUPERUSER
 from client._cli import invoke, start
@@ -118,7 +119,7 @@ async def test_statement_mode_has_no_transactions(pgbouncer: Make, database: Dat
 
 
 @pytest.mark.parametrize("settings", statements())
-@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("size", first_of([1, 3]))
 async def test_watching_without_an_address_for_it(
     connect: Connect,
     pgbouncer: Make,

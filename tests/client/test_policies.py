@@ -65,6 +65,7 @@ async def test_policies_are_set_seen_explained_and_dropped(state: State, agent: 
             await call
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [

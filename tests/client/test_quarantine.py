@@ -92,6 +92,8 @@ async def test_bad_calls(state: pgstate.State, database: Database) -> None:
             await state.quarantine(agent, since)  # type: ignore[arg-type]
     with pytest.raises(errors.InvalidArgument):
         await state.quarantine("mallory", await state.cursor(), force=True)
+    with pytest.raises(errors.InvalidArgument):
+        await state.quarantine("mallory", await state.cursor(), wait=-1)
     with pytest.raises(errors.CursorInvalid):
         await state.quarantine("mallory", "no cursor")
     assert [agent.suspended_at for agent in await state.agents() if agent.name == "mallory"] == [None]
@@ -107,6 +109,25 @@ async def test_claims_that_it_held_are_told(state: pgstate.State, database: Data
             ("suspend", None, status),
             ("release", "a/known", status),
         ]
+
+
+async def test_a_claim_that_it_keeps_locked_is_told(state: pgstate.State, database: Database) -> None:
+    connecting, start = await _under_attack(state, database)
+    async with connecting as mallory:
+        claim = await mallory.claim("a/known", lease=60)
+        assert claim is not None
+    connection = await asyncpg.connect(database.dsn(f"{database.name}_mallory"))
+    try:
+        async with connection.transaction():
+            await connection.execute("select pgstate.renew('a/known', $1, '60 s')", claim.token)
+            rows = await state.quarantine("mallory", start, wait=0)
+    finally:
+        await connection.close()
+    assert [(row.action, row.key, row.status) for row in rows] == [
+        ("suspend", None, "ok"),
+        ("release", "a/known", "locked"),
+        ("open", None, "left"),
+    ]
 
 
 async def test_in_a_transaction_of_the_callers_it_is_done_with_it_or_not(

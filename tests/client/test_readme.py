@@ -229,4 +229,4 @@ def test_commands_and_names() -> None:
     (listed,) = re.findall(r"In the shell: `pgstate ([^`]+)`", README)
     names = {command.name or command.callback.__name__ for command in app.registered_commands}
     names |= {group.name for group in app.registered_groups}
-    assert set(listed.split()) <= names
+    assert set(listed.split()) == names

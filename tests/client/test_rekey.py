@@ -195,6 +195,7 @@ async def test_back_to_a_key_that_was_there_before(dsn: str, database: Database)
     await check(dsn, AFTER)
 
 
+@pytest.mark.thorough
 async def test_beside_saves_with_either_key(dsn: str, database: Database) -> None:
     """Saves go on while it runs, also by clients that know chunks under the old key only; nothing is lost."""
     await fill(dsn)

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER
 from client._locks import Locks
 from client._proxy import Proxy
@@ -133,7 +134,7 @@ async def test_connections_lost_while_nothing_was_under_way(state: State, databa
     assert [version.value for version in await state.history("k29")] == [4, 3, 2, 1]
 
 
-@pytest.mark.parametrize("form", ["pool", "engine"])
+@pytest.mark.parametrize("form", first_of(["pool", "engine"]))
 async def test_a_lost_connection_of_the_applications(connect: Connect, form: str, database: Database, dsn: str) -> None:
     from sqlalchemy.ext.asyncio import create_async_engine
 

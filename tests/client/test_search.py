@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from _cases import first_of
 from client._bound import KINDS, opened
 from client._cli import Result, invoke, lines
 from client.conftest import Connect
@@ -186,7 +187,7 @@ async def test_a_model_that_takes_long_holds_up_no_expiry(
         await only.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", first_of(KINDS, 3))
 async def test_vectors_inside_a_transaction(birds: State, database: Database, kind: str) -> None:
     await birds.put("notes/5", {"text": "a mouse"})
     async with opened(kind, database.dsn()) as app, app.transaction():

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
+from _cases import first_of
 from _server import SUPERUSER
 from client._machine import Taken
 from client._model import MISSING, RIGHTS, Key, Op, canon, same
@@ -370,6 +371,7 @@ class KeySpace(Ruled):
                 assert self._rest(agent, cursor, when, range(1, 21)) in (None, told[count:])
 
 
+@pytest.mark.parametrize("examples", first_of([12, 35]))
 async def test_the_key_space(
     state: State,
     gateway: Connect,
@@ -379,6 +381,7 @@ async def test_the_key_space(
     connect: Connect,
     connect_as: Any,
     at_length: bool,
+    examples: int,
 ) -> None:
     # expiry is written when the model says so
     monkeypatch.setattr(_core, "_PULSE", 3600.0)
@@ -396,7 +399,7 @@ async def test_the_key_space(
     world = World(views, clock, lambda: admin.execute("select pgstate.expire()"), inside.fetch)
     exploring = settings().max_examples > 100
     how = settings(
-        max_examples=settings().max_examples if exploring else 150 if at_length else 35,
+        max_examples=settings().max_examples if exploring else 150 if at_length else examples,
         stateful_step_count=50,
         suppress_health_check=list(HealthCheck),
         # making a failure small takes minutes

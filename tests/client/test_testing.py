@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER, Cluster
 from conftest import Databases
 from pgstate import testing
@@ -144,6 +145,7 @@ def test_on_an_embedded_server(project: Path) -> None:
         assert [path.name for path in Path(folder).iterdir() if path.name.startswith("pgstate")] == []
 
 
+@pytest.mark.thorough
 def test_in_the_automatic_mode_of_pytest_asyncio(project: Path, given: Cluster) -> None:
     (project / "test_it.py").write_text(textwrap.dedent(TESTS).replace("@pytest.mark.asyncio\n", ""))
     (project / "pytest.ini").write_text(
@@ -153,6 +155,7 @@ def test_in_the_automatic_mode_of_pytest_asyncio(project: Path, given: Cluster) 
     assert left_over(given) == []
 
 
+@pytest.mark.thorough
 def test_on_a_given_server(project: Path, given: Cluster) -> None:
     """By the environment; by an option, which goes before that."""
     assert passed(run(project, *SOME, "-n", "2", PGSTATE_TEST_SERVER=given.dsn()), 2)
@@ -160,6 +163,7 @@ def test_on_a_given_server(project: Path, given: Cluster) -> None:
     assert left_over(given) == []
 
 
+@pytest.mark.thorough
 def test_as_an_administrator_without_superuser(project: Path, new_cluster: Callable[..., Cluster]) -> None:
     cluster = new_cluster()
     cluster.sql("create role admin login createdb createrole")
@@ -167,6 +171,7 @@ def test_as_an_administrator_without_superuser(project: Path, new_cluster: Calla
     assert left_over(cluster) == []
 
 
+@pytest.mark.thorough
 def test_through_pytest_postgresql(project: Path, given: Cluster) -> None:
     """On a server that runs already: starting one, as its postgresql_proc does, is nothing that root may do."""
     place = ("--postgresql-host", str(given.data), "--postgresql-port", str(given.port))
@@ -205,7 +210,8 @@ STAND_IN = """
 """
 
 
-@pytest.mark.parametrize("choice", ["testcontainers", "testcontainers:postgres:17"])
+@pytest.mark.thorough
+@pytest.mark.parametrize("choice", first_of(["testcontainers", "testcontainers:postgres:17"]))
 def test_through_testcontainers(project: Path, given: Cluster, choice: str) -> None:
     """No Docker here: another class stands in for the container's. What is asked of it, the real one has."""
     container = _plugin._container_class()

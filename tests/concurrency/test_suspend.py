@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
 import pytest
 
+from _server import Cluster
 from concurrency._open import BOTH, Begin, Start
-from sql._caller import Caller, MakeAgent, refused
+from conftest import clone, prepare
+from sql._caller import Caller, MakeAgent, refused, seconds, speak_json
 
 
 @pytest.mark.core
@@ -84,3 +91,125 @@ async def test_who_keeps_it_from_being_suspended_is_named(root: Caller, agent: M
     assert await root.rows("suspend_agent", "alice") == []
     with refused("PS010"):
         await alice("grant_access", "alice", "a/c/**", "read")
+
+
+@pytest.mark.core
+async def test_who_keeps_another_from_being_suspended_is_named(root: Caller, agent: MakeAgent, begin: Begin) -> None:
+    await agent("alice", "read a/**")
+    bob = await agent("bob", "admin b/**")
+    holding = await begin(bob)
+    await bob("grant_access", "alice", "b/x", "read")
+    with refused("55P03") as caught:
+        await root.rows("suspend_agent", "alice")
+    assert f"pid {bob.pid} ({await bob.fetchval('select session_user::text')})" in str(
+        getattr(caught.value, "hint", "")
+    )
+    await holding.end()
+    assert await root.rows("suspend_agent", "alice") == []
+
+
+@pytest.mark.core("every case")
+@pytest.mark.parametrize("what", ["touch", "use_credential", "issue_ticket", "put", "put_writes", "claim"])
+async def test_a_snapshot_from_before_lets_it_do_nothing(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, what: str
+) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    login = await (await gateway("alice")).fetchval("select session_user::text")
+    await root("require_tickets", login)
+    await root("allow_credential", "alice", "db", "report")
+    await alice("put", "a/x", 1, ttl=seconds(60))
+    calls: dict[str, tuple[Any, ...]] = {
+        "touch": (["a/x"],), "use_credential": ("db", "report"), "issue_ticket": (login, "alice"), "put": ("a/x", 2),
+        "put_writes": ("a/talk", "1", "task", [0], ["n"], ["json"], [b"1"]), "claim": ("a/x", seconds(60)),
+    }  # fmt: skip
+    async with alice.transaction(isolation="repeatable_read"):
+        await alice(what, *calls[what])
+    with refused("40001"):
+        async with alice.transaction(isolation="repeatable_read"):
+            await alice("get", "a/x")
+            await root.rows("suspend_agent", "alice")
+            await alice(what, *calls[what])
+
+
+@pytest.mark.core
+async def test_a_snapshot_from_before_shows_no_credential_and_no_ticket_that_was_taken_back(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent
+) -> None:
+    alice = await agent("alice", "write a/**")
+    await root("allow_credential", "alice", "db", "report")
+    await root("allow_credential", "alice", "mail", "report")
+    with refused("40001"):
+        async with alice.transaction(isolation="repeatable_read"):
+            await alice("use_credential", "db", "report")
+            await root("disallow_credential", "alice", "db", "report")
+            await alice("use_credential", "db", "report")
+    caller = await gateway("alice")
+    login = await caller.fetchval("select session_user::text")
+    await root("require_tickets", login)
+    ticket = await root("issue_ticket", login, "alice")
+    with refused("40001"):
+        async with caller.transaction(isolation="repeatable_read"):
+            await caller("put", "a/x", 1, agent=ticket)
+            await root("rotate_ticket_keys", seconds(0))
+            await caller("put", "a/x", 2, agent=ticket)
+
+
+@pytest.mark.core
+async def test_a_claim_that_it_keeps_locked_is_told(root: Caller, agent: MakeAgent, begin: Begin) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    for key in ("a/x", "a/y"):
+        await root("put", key, 1)
+        claim = await alice("claim", key, seconds(60))
+    start = await root("cursor")
+    holding = await begin(alice)
+    await alice("renew", "a/y", claim["token"], seconds(60))
+    rows = [(row["action"], row["key"], row["status"]) for row in await root.rows("quarantine", "alice", cursor=start)]
+    assert rows[1:3] == [("release", "a/x", "ok"), ("release", "a/y", "locked")]
+    await holding.end()
+    rows = [(row["action"], row["key"], row["status"]) for row in await root.rows("quarantine", "alice", cursor=start)]
+    assert rows == [("suspend", None, "there"), ("release", "a/y", "ok")]
+
+
+@pytest.mark.core
+async def test_who_waits_for_a_lock_is_told(root: Caller, agent: MakeAgent, begin: Begin, blocked: Start) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    bob = await agent("bob", "read a/**", "write a/**")
+    await bob("put", "a/x", 1)
+    holding = await begin(bob)
+    await bob("put", "a/x", 2)
+    waiting = await blocked(alice, alice("put", "a/x", 3))
+    assert [row["pid"] for row in await root.rows("suspend_agent", "alice")] == [alice.pid]
+    await holding.end()
+    with refused("PS010"):
+        await waiting
+
+
+async def test_what_it_prepared_is_told_whatever_role_it_had_set(new_cluster: Callable[..., Cluster]) -> None:
+    cluster = new_cluster(settings={"max_prepared_transactions": "2"})
+    await asyncio.to_thread(prepare, cluster)
+    database = clone(cluster)
+    root = await speak_json(await asyncpg.connect(database.dsn()))
+    try:
+        login = f"{database.name}_alice"
+        await root("create_agent", "alice", login)
+        await root("grant_access", "alice", "a/**", "write")
+        alice = await speak_json(await asyncpg.connect(database.dsn(login)))
+        start = await root("cursor")
+        try:
+            for name, role in (("own", login), ("hidden", "pgstate_agent")):
+                await alice.execute(f'set role "{role}"')
+                await alice.execute("begin")
+                await alice("put", f"a/{name}", "bad")
+                await alice.execute(f"prepare transaction '{name}'")
+        finally:
+            await alice.connection.close()
+        told = {row["prepared"] for row in await root.rows("suspend_agent", "alice")}
+        assert told == {"own", "hidden"}
+        cluster.sql("commit prepared 'own'", database.name)
+        cluster.sql("rollback prepared 'hidden'", database.name)
+        rows = await root.rows("quarantine", "alice", cursor=start, rollback=True)
+        assert [(row["action"], row["key"], row["status"]) for row in rows] == [
+            ("suspend", None, "there"), ("delete", "a/own", "ok"),
+        ]  # fmt: skip
+    finally:
+        await root.connection.close()

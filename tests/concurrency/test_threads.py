@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER
 from concurrency._open import BOTH, Begin, Start
 from conftest import Clock
@@ -124,7 +125,7 @@ async def test_a_save_of_a_fork_while_its_origin_is_collected(root: Caller, begi
     assert await load(root, "t/2") == {"text": LONG}
 
 
-@pytest.mark.parametrize("isolation", ["repeatable_read", "serializable"])
+@pytest.mark.parametrize("isolation", first_of(["repeatable_read", "serializable"]))
 async def test_under_a_snapshot(root: Caller, session: MakeAgent, isolation: str) -> None:
     """What was collected since the snapshot looks as if it were there: a serialization failure, and nothing dangling."""
     await saved(root, "t/1", {"text": LONG})
@@ -148,7 +149,8 @@ async def test_under_a_snapshot(root: Caller, session: MakeAgent, isolation: str
     assert await load(root, "t/3") == {"text": LONG}
 
 
-async def test_a_storm(root: Caller, session: MakeAgent) -> None:
+@pytest.mark.parametrize("turns", first_of([20, 60]))
+async def test_a_storm(root: Caller, session: MakeAgent, turns: int) -> None:
     """Writers, pruners, forks and collectors at once, over few threads: every checkpoint that is there can be read, and in the
     end nothing is left that none needs."""
     chance = random.Random(7)
@@ -158,7 +160,7 @@ async def test_a_storm(root: Caller, session: MakeAgent) -> None:
 
     async def work(caller: Caller, seed: int) -> None:
         own = random.Random(seed)
-        for _ in range(60):
+        for _ in range(turns):
             key = f"t/{own.randrange(4)}"
             state = {str(n): text for n, text in enumerate(own.sample(texts, 5))}
             match own.randrange(8):

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgstate
+from _cases import first_of
 from client._bound import KINDS, address, opened
 from client._history import written
 from client._typed import Research
@@ -174,7 +175,7 @@ class Scene:
         return left + [f"claim {tuple(row)}" for row in claims]
 
 
-@pytest.fixture(params=["dsn", "pool", "engine"])
+@pytest.fixture(params=first_of(["dsn", "pool", "engine"]))
 async def scene(
     request: pytest.FixtureRequest, connect: Connect, admin: asyncpg.Connection, dsn: str
 ) -> AsyncIterator[Scene]:
@@ -281,7 +282,7 @@ async def test_connecting(database: Database, admin: asyncpg.Connection, dsn: st
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", first_of(KINDS, 2))
 async def test_inside_a_transaction(state: State, dsn: str, kind: str, moment: str) -> None:
     """The transaction is lost with the call, and the connection of the application's is not."""
     calls: dict[str, Callable[[Any, str], Awaitable[Any]]] = {

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import pgstate
+from _cases import first_of
 from _server import SUPERUSER
 from client._promises import check
 from conftest import Database
@@ -148,8 +149,9 @@ def _terminate(database: Database, share: float) -> int:
     return len(ended)
 
 
-async def test_counters(doomed: Database, clients: list[State], at_length: bool) -> None:
-    total, kills = (10_000, 10) if at_length else (1_200, 3)
+@pytest.mark.parametrize(("total", "kills"), first_of([(400, 1), (1_200, 3)]))
+async def test_counters(doomed: Database, clients: list[State], at_length: bool, total: int, kills: int) -> None:
+    total, kills = (10_000, 10) if at_length else (total, kills)
     chance = random.Random(3)
     storm = Storm(total)
     *writers, reader = clients

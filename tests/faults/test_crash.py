@@ -17,13 +17,13 @@ import asyncpg
 import pytest
 
 import pgstate
+from _cases import first_of
 from client._promises import check, check_cursors, drain
 from conftest import Database
 from faults._server import crash, log_of
 from pgstate import Change, State, errors, ops
 
 END = "end"
-KILLS = 15
 
 
 @dataclass
@@ -157,7 +157,8 @@ async def connect(doomed: Database) -> AsyncIterator[Callable[[], Any]]:
         await state.close()
 
 
-async def test_a_server_killed_again_and_again(doomed: Database, connect: Callable[[], Any]) -> None:
+@pytest.mark.parametrize("kills", first_of([4, 15]))
+async def test_a_server_killed_again_and_again(doomed: Database, connect: Callable[[], Any], kills: int) -> None:
     load = Load(doomed, random.Random(1))
     writer, worker, other, reader = [await connect() for _ in range(4)]
     start = await reader.cursor()
@@ -172,7 +173,7 @@ async def test_a_server_killed_again_and_again(doomed: Database, connect: Callab
         writers += [group.create_task(load.sums(state)) for state in (writer, writer, other)]
         writers += [group.create_task(load.transfers(worker, f"t{n}")) for n in range(2)]
         writers += [group.create_task(load.session(f"s{n}")) for n in range(2)]
-        for _ in range(KILLS):
+        for _ in range(kills):
             await load.progress(load.chance.randrange(20, 200))
             await asyncio.to_thread(crash, doomed.cluster)
             await asyncio.to_thread(doomed.cluster.start)
@@ -209,13 +210,14 @@ async def test_a_server_killed_again_and_again(doomed: Database, connect: Callab
     assert writer.stats.retries + worker.stats.retries + other.stats.retries > 0
 
 
-async def test_writers_killed(database: Database) -> None:
+@pytest.mark.parametrize("rounds", first_of([1, 3]))
+async def test_writers_killed(database: Database, rounds: int) -> None:
     """A writer's death takes at most the write that it was waiting for, and leaves nothing half done."""
     printed: dict[str, int] = {}
     async with pgstate.connect(database.dsn()) as state:
         start = await state.cursor()
         following = asyncio.create_task(Load(database, random.Random(2)).follow(state, start))
-        for round_ in range(3):
+        for round_ in range(rounds):
             names = [f"p{round_}{part}" for part in range(2)]
             processes = [await _start(database.dsn(), name) for name in names]
             for name, process in zip(names, processes, strict=True):

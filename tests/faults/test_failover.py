@@ -176,6 +176,7 @@ def _caught_up(primary: Cluster) -> None:
         pass
 
 
+@pytest.mark.thorough
 async def test_a_hot_standby_serves_reads_and_no_feed(doomed: Database, standby: Standby, way: Proxy) -> None:
     async with pgstate.connect(way.dsn, timeout=GUARD) as state:
         await state.put("k", 1)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pgstate
+from _cases import first_of
 from _server import SUPERUSER
 from conftest import Database
 from faults._linear import EMPTY, UNKNOWN, Op, linearizable, step
@@ -239,8 +240,11 @@ async def clients(doomed: Database) -> AsyncIterator[list[State]]:
         await state.close()
 
 
-async def test_single_keys_are_linearizable(doomed: Database, clients: list[State], at_length: bool) -> None:
-    rounds, each = (24, 300) if at_length else (6, 150)
+@pytest.mark.parametrize(("rounds", "each"), first_of([(3, 60), (6, 150)]))
+async def test_single_keys_are_linearizable(
+    doomed: Database, clients: list[State], at_length: bool, rounds: int, each: int
+) -> None:
+    rounds, each = (24, 300) if at_length else (rounds, each)
     told = Clients(random.Random(5))
     async with asyncio.timeout(300), asyncio.TaskGroup() as group:
         for state in clients:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from _cases import first_of
 from client._proxy import Proxy
 from client._typed import Research
 from client.conftest import Connect
@@ -97,8 +98,8 @@ def _marker(name: str, key: str) -> bytes:
     return b"NOW" if name.startswith(("update", "typed.m", "typed.u", "typed.s")) else key.encode()
 
 
-@pytest.mark.parametrize("loss", ["lose_reply", "lose_request"])
-@pytest.mark.parametrize("neighbours", [0, 5])
+@pytest.mark.parametrize("loss", first_of(["lose_reply", "lose_request"]))
+@pytest.mark.parametrize("neighbours", first_of([5, 0]))
 async def test_it_happens_once(state: State, connect: Connect, proxy: Proxy, loss: str, neighbours: int) -> None:
     far = await connect(dsn=proxy.dsn, connections=3)
     added = 0

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgstate
+from _cases import first_of
 from client._bound import KINDS, address, opened
 from client._proxy import Proxy
 from client._typed import Research
@@ -194,7 +195,9 @@ SOME = [
 ]
 
 
-@pytest.mark.parametrize(("form", "names"), [("dsn", list(CALLS)), ("pool", SOME), ("engine", SOME)])
+@pytest.mark.parametrize(
+    ("form", "names"), first_of([("dsn", SOME), ("dsn", list(CALLS)), ("pool", SOME), ("engine", SOME)])
+)
 async def test_every_call_ends(connect: Connect, proxy: Proxy, form: str, names: list[str]) -> None:
     pool = engine = None
     options: dict[str, Any] = {"dsn": proxy.dsn}
@@ -232,7 +235,7 @@ async def test_every_call_ends(connect: Connect, proxy: Proxy, form: str, names:
         await engine.dispose()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", first_of(KINDS))
 async def test_calls_inside_a_transaction_end(state: State, proxy: Proxy, kind: str) -> None:
     patient = state.with_timeout(PATIENCE)
     told: list[BaseException] = []
@@ -243,7 +246,7 @@ async def test_calls_inside_a_transaction_end(state: State, proxy: Proxy, kind: 
                 async with app.transaction():
                     bound = patient.bind(app.raw)
                     if begun:
-                        await bound.put("k", 1)
+                        await state.bind(app.raw).put("k", 1)
                     proxy.fall_silent()
                     try:
                         async with asyncio.timeout(GUARD):

@@ -227,6 +227,7 @@ async def test_lists_go_over_threads_and_namespaces(saver: PgStateSaver, make_sa
 THREADS = ["plain", "with space", "a/b", "*", "a%2Fb", "..", "ünï", "🦉", "x" * 200, "-", "a\tb", 7]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("thread", THREADS, ids=repr)
 async def test_any_text_names_a_thread(saver: PgStateSaver, thread: Any) -> None:
     config = await put(saver, at(thread), {"n": 1})

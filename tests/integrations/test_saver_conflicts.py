@@ -96,6 +96,7 @@ async def test_waited_for_by_clients(make_saver: MakeSaver, dsn: str) -> None:
     assert (await graph.aget_state(at("t"))).values == {"n": 9}
 
 
+@pytest.mark.thorough
 async def test_waited_for_by_processes(make_saver: MakeSaver, dsn: str) -> None:
     graph = await begun(make_saver(on_conflict="wait"))
     pipe = asyncio.subprocess.PIPE

@@ -298,6 +298,7 @@ VALUES = [
 ]  # fmt: skip
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("value", VALUES, ids=repr)
 async def test_values_come_back_as_they_were(saver: PgStateSaver, value: Any) -> None:
     config = await put(saver, at("t"), {"v": value}, note="a\x00b")

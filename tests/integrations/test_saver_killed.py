@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = Path(__file__).with_name("_twenty_steps.py")
 
 
@@ -16,6 +18,7 @@ async def start(dsn: str, log: Path, stop: int) -> asyncio.subprocess.Process:
     )
 
 
+@pytest.mark.thorough
 async def test_killed_at_step_14_of_20(dsn: str, tmp_path: Path) -> None:
     log = tmp_path / "steps"
     for stop in (14, 17):

@@ -128,6 +128,7 @@ async def test_a_label_with_a_dot_is_no_path(store: PgStateStore) -> None:
     assert [item.value for item in await store.asearch(("a", "b"))] == [{"n": 2}]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("namespace", [(), ("",), ("a", ""), ("a", 1)])
 async def test_bad_namespaces(store: PgStateStore, namespace: Any) -> None:
     with pytest.raises(InvalidNamespaceError):
@@ -169,6 +170,7 @@ FILTERS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(("filter", "wanted"), FILTERS, ids=[str(filter) for filter, _ in FILTERS])
 async def test_filters(store: PgStateStore, filter: Any, wanted: str) -> None:
     await store.abatch([PutOp(NS, key, value) for key, value in DOCS.items()])

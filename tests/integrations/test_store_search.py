@@ -11,6 +11,7 @@ import pytest
 from langgraph.store.base import PutOp
 from langgraph.store.postgres.aio import AsyncPostgresStore
 
+from _cases import first_of
 from conftest import Database
 from integrations._letters import Letters
 from pgstate import State, errors
@@ -19,6 +20,9 @@ from sql.test_vectors import pgvector
 
 __all__ = ["pgvector"]
 NS = ("test",)
+DISTANCES, TYPES, INDEXES = ["cosine", "l2", "inner_product"], ["vector", "halfvec"], ["hnsw", "ivfflat", "flat"]
+# each of them once
+EACH = [("cosine", "vector", "hnsw"), ("l2", "halfvec", "ivfflat"), ("inner_product", "vector", "flat")]
 MakeStore = Callable[..., Awaitable[PgStateStore]]
 
 
@@ -131,7 +135,7 @@ async def test_paging_goes_to_the_end(store: PgStateStore) -> None:
     assert await keys(store, "a", offset=300) == []
 
 
-@pytest.mark.parametrize("kind", ["hnsw", "ivfflat", "flat"])
+@pytest.mark.parametrize("kind", first_of(INDEXES))
 async def test_a_small_namespace_beside_a_large_one(make_store: MakeStore, database: Database, kind: str) -> None:
     """Where an index is followed and filtered afterwards, the large one takes all the places."""
     store = await make_store(fields=["text"], ann_index_config={"kind": kind})
@@ -150,7 +154,7 @@ async def test_a_small_namespace_beside_a_large_one(make_store: MakeStore, datab
 
 @pytest.mark.parametrize(
     ("distance", "type_", "kind"),
-    [*itertools.product(["cosine", "l2", "inner_product"], ["vector", "halfvec"], ["hnsw", "ivfflat", "flat"])],
+    first_of(sorted(itertools.product(DISTANCES, TYPES, INDEXES), key=lambda case: case not in EACH), len(EACH)),
 )
 async def test_every_kind_of_index(
     make_store: MakeStore, dsn: str, model: Letters, distance: Any, type_: Any, kind: Any

@@ -58,6 +58,7 @@ def test_check_and_dry_run_change_nothing(empty: Callable[[], Database]) -> None
     assert dump(database) == before
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -83,6 +84,7 @@ def test_a_loss_is_an_error_and_a_sentence(database: Database) -> None:
     assert database.sql("select value from pgstate.entries") == [(1,)]
 
 
+@pytest.mark.thorough
 def test_scripts_from_one_revision_to_another(empty: Callable[[], Database]) -> None:
     database = empty()
     for arguments, revision in [

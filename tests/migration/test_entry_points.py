@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from _cases import first_of
 from conftest import Database
 from migration._catalogue import REVISIONS
 from migration._entry_points import FOLDER, calls_of, catalogue, recorded, replay
@@ -48,6 +49,7 @@ def test_every_function_is_called_with_every_parameter(revision: str) -> None:
     ]
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 @pytest.mark.parametrize("revision", RELEASED)
 def test_parameters_keep_names_types_and_places_and_columns_are_only_added(database: Database, revision: str) -> None:
@@ -66,7 +68,7 @@ def test_parameters_keep_names_types_and_places_and_columns_are_only_added(datab
 
 
 @pytest.mark.every_version
-@pytest.mark.parametrize("named", [True, False], ids=["named", "positional"])
+@pytest.mark.parametrize("named", first_of([True, False]), ids=["named", "positional"])
 @pytest.mark.parametrize("revision", RELEASED)
 def test_the_calls_have_the_same_results(database: Database, revision: str, named: bool) -> None:
     for before, now in zip(recorded(revision)["calls"], replay(database, calls_of(revision), named=named), strict=True):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import NullPool, create_engine
 
+from _cases import first_of
 from _server import SUPERUSER, Cluster
 from client._cli import invoke
 from conftest import Database
@@ -59,11 +60,12 @@ def by_op(database: Database, to: str | None) -> None:
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("given", ["owned", "granted"])
+@pytest.mark.parametrize("given", first_of(["owned", "granted"]))
 def test_installs_upgrades_and_leaves_with_neither(plain: Database, given: str) -> None:
     _there_and_back(plain, by_address, given)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("way", [by_command, by_script, by_op])
 @pytest.mark.parametrize("given", ["owned", "granted"])
 def test_and_so_do_the_other_ways(plain: Database, way: Way, given: str) -> None:

@@ -60,6 +60,7 @@ def _refused(database: Database, text: str, *options: str, login: str = INSTALLE
     return done
 
 
+@pytest.mark.thorough
 @pytest.mark.core
 def test_the_printed_sql_says_at_once_that_it_is_not_for_this_database(empty: Callable[[], Database]) -> None:
     database = empty()
@@ -124,6 +125,7 @@ def test_a_migrated_database_is_what_sql_describes(freeze: ModuleType, empty: Ca
     assert dump(described) == dump(migrated, "--exclude-table=pgstate.alembic_version")
 
 
+@pytest.mark.thorough
 @pytest.mark.every_version
 @pytest.mark.parametrize("printed", [False, True], ids=["online", "printed"])
 def test_each_revision_up_and_down_with_data_in_place(empty: Callable[[], Database], printed: bool) -> None:
@@ -158,6 +160,7 @@ def test_each_revision_up_and_down_with_data_in_place(empty: Callable[[], Databa
     assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
 
 
+@pytest.mark.thorough
 def test_a_run_that_sleeps_without_a_time_is_taken_up_below(empty: Callable[[], Database]) -> None:
     """Before 0005 runs wait with their workers."""
     database = empty()
@@ -172,6 +175,7 @@ def test_a_run_that_sleeps_without_a_time_is_taken_up_below(empty: Callable[[], 
     assert database.sql("select key, state from pgstate.runs()", INSTALLER) == [("r", "running")]
 
 
+@pytest.mark.thorough
 def test_every_way_between_two_revisions_leads_to_what_a_new_installation_has(
     empty: Callable[..., Database], at_length: bool
 ) -> None:
@@ -208,6 +212,7 @@ def test_at_once_and_step_by_step_come_to_the_same(empty: Callable[[], Database]
     assert migrate.sql().count("create function pgstate.me(") == 2
 
 
+@pytest.mark.thorough
 def test_values_that_grew_by_operands_are_written_out_on_the_way_back(empty: Callable[[], Database]) -> None:
     database = empty()
     migrate.upgrade_dsn(database.dsn())
@@ -230,6 +235,7 @@ def test_values_that_grew_by_operands_are_written_out_on_the_way_back(empty: Cal
     assert database.sql("select jsonb_array_length(value) from pgstate.entries where key = 'k'", INSTALLER) == [(32,)]
 
 
+@pytest.mark.thorough
 @pytest.mark.every_version
 def test_what_was_there_before_the_past_could_be_read(empty: Callable[[], Database]) -> None:
     database = empty()
@@ -283,6 +289,7 @@ async def _migrate_in_processes(addresses: list[str]) -> list[tuple[int | None, 
     return [(process.returncode, text.strip()) for process, text in zip(processes, said, strict=True)]
 
 
+@pytest.mark.thorough
 def test_several_at_once_in_two_databases_of_a_new_server(
     new_cluster: Callable[..., Cluster], cluster: Cluster, at_length: bool
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from _cases import first_of
 from conftest import INSTALLER, Database
 from migration._application import Application
 from migration._catalogue import REVISIONS, dump, psql
@@ -68,7 +69,7 @@ def installed(empty: Callable[[], Database]) -> Callable[[str], str]:
     return at
 
 
-@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "asyncpg"])
+@pytest.mark.parametrize("driver", first_of(["psycopg", "psycopg2", "asyncpg"]))
 def test_online_with_every_driver(application: Make, installed: Callable[[str], str], driver: str) -> None:
     own = in_two_steps(application(driver))
     own.upgrade("state")
@@ -89,6 +90,7 @@ def test_online_with_every_driver(application: Make, installed: Callable[[str], 
     assert pgstate_only(own.database) == installed(migrate.HEAD)
 
 
+@pytest.mark.thorough
 def test_the_script_finds_out_what_the_database_needs(application: Make, installed: Callable[[str], str]) -> None:
     own = in_two_steps(application())
     psql(own.database, own.script("upgrade", "head"))

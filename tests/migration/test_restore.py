@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER, Cluster
 from conftest import INSTALLER, Database, clone, prepare
 from migration._catalogue import REVISIONS
@@ -56,7 +57,7 @@ def roles(old: Cluster, new: Cluster) -> None:
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("restore", [_plain, _custom, _parallel, _in_sections, _one_transaction])
+@pytest.mark.parametrize("restore", first_of([_plain, _parallel, _custom, _in_sections, _one_transaction], 2))
 async def test_into_another_cluster(
     database: Database, login_name: Callable[[str], str], new_cluster: Callable[..., Cluster], tmp_path: Path, restore: Restore
 ) -> None:  # fmt: skip
@@ -85,7 +86,7 @@ async def test_into_another_database_of_the_same_cluster(
 
 
 @pytest.mark.core("every case")
-@pytest.mark.parametrize("migrates", [False, True])
+@pytest.mark.parametrize("migrates", first_of([False, True]))
 async def test_back_into_the_same_database(
     database: Database, login_name: Callable[[str], str], tmp_path: Path, migrates: bool
 ) -> None:
@@ -156,6 +157,7 @@ def two_majors(request: pytest.FixtureRequest, new_cluster: Callable[..., Cluste
     return old, new_cluster(18, initdb=("--no-data-checksums",))
 
 
+@pytest.mark.thorough
 async def test_from_16_to_18(
     two_majors: tuple[Cluster, Cluster], login_name: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -188,6 +190,7 @@ def pg_upgrade(old: Cluster, new: Cluster, *options: str) -> str:
     return done.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("option", ["--copy", "--link"])
 async def test_pg_upgrade(two_majors: tuple[Cluster, Cluster], login_name: Callable[[str], str], option: str) -> None:
     old, new = two_majors

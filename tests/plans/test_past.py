@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER
 from plans.test_plans import CHUNK, LARGE, MARGIN, RATIO, SMALL, _measure
 from sql._caller import Caller, MakeAgent
@@ -57,7 +58,7 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("fresh", [False, True], ids=["plans of empty tables", "fresh session"])
+@pytest.mark.parametrize("fresh", first_of([False, True]), ids=["plans of empty tables", "fresh session"])
 async def test_cost_does_not_grow_with_histories(
     root: Caller, agent: MakeAgent, session: MakeAgent, fresh: bool
 ) -> None:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER
 from sql._caller import Caller, MakeAgent
 from sql.test_search import build
@@ -32,8 +33,8 @@ async def _buffers(caller: Caller, call: str) -> int:
     return int(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
 
 
-@pytest.mark.parametrize("grants", [1, 200])
-@pytest.mark.parametrize("analyzed", [False, True])
+@pytest.mark.parametrize("grants", first_of([1, 200]))
+@pytest.mark.parametrize("analyzed", first_of([False, True]))
 async def test_cost_does_not_grow_with_the_rest(
     root: Caller, agent: MakeAgent, session: MakeAgent, grants: int, analyzed: bool
 ) -> None:
@@ -57,3 +58,24 @@ async def test_cost_does_not_grow_with_the_rest(
         if touched[1][name] > touched[0][name] * RATIO + MARGIN
     }
     assert grown == {}, f"buffers at {SMALL} and {LARGE} entries"
+
+
+@pytest.mark.parametrize("key", ["format('k/flat/%s', n)", "format('k/deep/%s/%s', n % 100, n)"])
+async def test_lists_of_namespaces_cost_what_they_return(root: Caller, session: MakeAgent, key: str) -> None:
+    superuser = await session(SUPERUSER)
+    patterns = ("", "**", "k/**", "k/deep/**", "k/flat/**", "k/*/**", "k/deep/none/**")
+    calls = [f"namespaces('{pattern}')" for pattern in patterns]
+    touched, count = [], 0
+    for size in (SMALL, 5 * LARGE):
+        await superuser.execute(
+            "insert into pgstate.entry (key, parent, version, live, value, writer, via, created_at, updated_at)"
+            " select k.key, regexp_replace(k.key, '/[^/]*$', ''), 1, true, '1', 'a', 'a', now(), now()"
+            f" from generate_series($1::int, $2) n, lateral (select {key} as key) k",
+            count,
+            size - 1,
+        )
+        count = size
+        await superuser.execute("vacuum analyze pgstate.entry")
+        touched.append([await _buffers(root, call) for call in calls])
+    grown = {call: (few, many) for call, few, many in zip(calls, *touched, strict=True) if many > few * RATIO + MARGIN}
+    assert grown == {}, f"buffers at {SMALL} and {5 * LARGE} entries"

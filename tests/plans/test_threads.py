@@ -7,6 +7,7 @@ import json
 import asyncpg
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER
 from plans.test_plans import LARGE, MARGIN, RATIO, SMALL
 from sql._caller import Caller, MakeAgent
@@ -102,7 +103,7 @@ async def _grow(superuser: asyncpg.Connection, first: int, last: int) -> None:
     await superuser.execute(_FILL, first, last)
 
 
-@pytest.mark.parametrize("fresh", [False, True], ids=["plans of empty tables", "fresh session"])
+@pytest.mark.parametrize("fresh", first_of([False, True]), ids=["plans of empty tables", "fresh session"])
 async def test_cost_does_not_grow_with_what_is_saved(
     root: Caller, agent: MakeAgent, session: MakeAgent, fresh: bool
 ) -> None:

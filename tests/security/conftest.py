@@ -2,12 +2,13 @@
 
 import pytest
 
+from _cases import first_of
 from sql._caller import Caller, MakeAgent, agent, gateway, root, session
 
 __all__ = ["agent", "attacker", "gateway", "root", "session"]
 
 
-@pytest.fixture(params=["login", "gateway"])
+@pytest.fixture(params=first_of(["login", "gateway"]))
 async def attacker(root: Caller, agent: MakeAgent, gateway: MakeAgent, request: pytest.FixtureRequest) -> MakeAgent:
     """`await attacker("mallory", "read a/**")`: an agent, once with a login of its own and once behind a gateway whose
     session names it. The worst case: whoever attacks has that session to itself."""

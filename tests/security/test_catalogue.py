@@ -44,6 +44,7 @@ def _functions(database: Database) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 @pytest.mark.parametrize(
     "objects",
@@ -67,6 +68,7 @@ def test_nothing_is_public(database: Database, objects: str) -> None:
     assert _names(database.sql(public)) == []
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 def test_row_level_security_is_on_for_every_table(database: Database) -> None:
     assert database.sql(f"select count(*) from {TABLES}") >= [(23,)]
@@ -85,6 +87,7 @@ def test_row_level_security_is_on_for_every_table(database: Database) -> None:
     assert sorted(_names(bound)) == ["pgstate_api", "pgstate_reader"]
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 def test_agents_and_readers_reach_functions_and_views_only(database: Database) -> None:
     for role, allowed in (("pgstate_agent", set()), ("pgstate_reader", {"select"})):
@@ -106,6 +109,7 @@ def test_agents_and_readers_reach_functions_and_views_only(database: Database) -
     assert database.sql(f"select member::regrole from pg_auth_members where member::regrole::text in ({roles})") == []
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 def test_functions_for_agents_are_bound_by_the_policies(database: Database) -> None:
     functions = _functions(database)
@@ -125,6 +129,7 @@ def test_functions_for_agents_are_bound_by_the_policies(database: Database) -> N
     assert {f["name"] for f in for_agents if not f["definer"]} == as_caller
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 def test_functions_for_agents_ask_who_acts(database: Database) -> None:
     """Each asks itself, or does nothing but call one that does."""
@@ -147,6 +152,7 @@ def test_functions_for_agents_ask_who_acts(database: Database) -> None:
             assert not re.search(r"\bpgstate\.(entry|version|claim)\b", f["source"]), f["shown"]
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 def test_definers_pin_their_search_path(database: Database) -> None:
     for function in _functions(database):
@@ -155,6 +161,7 @@ def test_definers_pin_their_search_path(database: Database) -> None:
             assert pinned == ["search_path=pg_catalog, pg_temp"], function["shown"]
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 def test_definers_plan_once(database: Database) -> None:
     """A generic plan that looks dearer than the custom ones is passed over: planned anew by every call, for 100 us."""
@@ -163,6 +170,7 @@ def test_definers_plan_once(database: Database) -> None:
             assert "plan_cache_mode=force_generic_plan" in function["config"], function["shown"]
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 def test_whoever_forbids_plans_forbids_jit(database: Database) -> None:
     """Up to 17 a forbidden plan that has no other looks so dear that it is compiled, by every call: retention took 27 s
@@ -172,6 +180,7 @@ def test_whoever_forbids_plans_forbids_jit(database: Database) -> None:
             assert "jit=off" in function["config"], function["shown"]
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 def test_the_feed_reads_one_snapshot(database: Database) -> None:
     functions: dict[str, list[dict[str, Any]]] = {}
@@ -188,6 +197,7 @@ def test_the_feed_reads_one_snapshot(database: Database) -> None:
     assert seen >= {"_snapshot", "_frontier", "_position", "_window", "_window_start", "_enter"}
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 def test_everything_says_what_it_is(database: Database) -> None:
     functions = f"select p.oid::regprocedure::text from {FUNCTIONS} and obj_description(p.oid, 'pg_proc') is null"
@@ -203,6 +213,7 @@ def test_everything_says_what_it_is(database: Database) -> None:
     assert _names(database.sql(types)) == []
 
 
+@pytest.mark.one_database
 @pytest.mark.every_version
 def test_every_column_of_a_view_says_what_it_is(database: Database) -> None:
     columns = (
@@ -213,6 +224,7 @@ def test_every_column_of_a_view_says_what_it_is(database: Database) -> None:
     assert _names(database.sql(columns)) == []
 
 
+@pytest.mark.one_database
 def test_every_sqlstate_has_its_exception(database: Database) -> None:
     source = "\n".join(f["source"] for f in _functions(database))
     raised = set(re.findall(r"'(PS0\d\d)'", source)) - {"PS000"}

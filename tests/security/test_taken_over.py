@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from _cases import first_of
 from _secrets import SECRETS
 from _server import SUPERUSER
 from conftest import Clock, Database
@@ -157,7 +158,7 @@ async def test_secrets_in_keys_and_names(root: Caller, attacker: MakeAgent, data
 
 @pytest.mark.core
 @pytest.mark.parametrize("taken", ["right", "suspended", "dropped", "delegation", "member"])
-@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+@pytest.mark.parametrize("isolation", first_of(["repeatable read", "serializable"]))
 async def test_no_older_snapshot_keeps_a_right_to_write(
     root: Caller, agent: MakeAgent, gateway: MakeAgent, taken: str, isolation: str
 ) -> None:
@@ -221,8 +222,10 @@ async def test_an_open_transaction_holds_up_no_other_s_expiry(
     assert [row["op"] for row in await root.rows("history", "a/2")] == ["expire", "put"]
 
 
-@pytest.mark.parametrize("mode", ["redact", "refuse"])
-async def test_texts_that_only_look_like_secrets_hold_nobody_up(root: Caller, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "size"), first_of([("redact", 200_000), ("redact", 1_000_000), ("refuse", 1_000_000)])
+)
+async def test_texts_that_only_look_like_secrets_hold_nobody_up(root: Caller, mode: str, size: int) -> None:
     """Each begins in very many places what a rule or label might fit: searched from each to the end, they would take hours."""
     await root("set_policy", "rw/**", guard=mode)
     await root.execute("set statement_timeout = '60s'")
@@ -235,7 +238,7 @@ async def test_texts_that_only_look_like_secrets_hold_nobody_up(root: Caller, mo
         "do not tell ",
         "ignore all ",
     ):
-        text = begins * (1_000_000 // len(begins))
+        text = begins * (size // len(begins))
         said = await outcome(root, f"select (pgstate.put('rw/x', '{json.dumps(text)}')).status")
         assert said == "[('ok',)]" or said.startswith("PS009"), said[:200]
         await root.fetchval("select pgstate.labels($1)", text)

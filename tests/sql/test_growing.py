@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from _cases import first_of
 from _server import SUPERUSER
 from conftest import Clock, Database
 from sql._caller import Caller, MakeAgent, seconds
@@ -59,10 +60,11 @@ select pgstate._fold(%(start)s::text::jsonb, %(reducers)s, %(operands)s::text[]:
     ],
     ids=["lists", "messages", "objects"],
 )
+@pytest.mark.parametrize("examples", first_of([20, 60]))
 def test_folding_is_reducing_one_by_one(
-    database: Database, start: st.SearchStrategy[Any], reducers: tuple[str, ...], at_length: bool
+    database: Database, start: st.SearchStrategy[Any], reducers: tuple[str, ...], at_length: bool, examples: int
 ) -> None:
-    examples = 200 if at_length else 60
+    examples = 200 if at_length else examples
     step = st.sampled_from(reducers).flatmap(lambda reducer: st.tuples(st.just(reducer), _operands(reducer)))
 
     with psycopg.connect(database.dsn(SUPERUSER), autocommit=True) as connection:

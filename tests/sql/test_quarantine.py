@@ -240,3 +240,46 @@ async def test_maintenance_and_new_logins_leave_it_suspended(root: Caller, agent
     for key in ("a/x", "b/x"):
         with refused("PS010"):
             await alice("put", key, 1)
+
+
+@pytest.mark.core
+async def test_it_is_not_lost_by_what_others_do_with_it(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "write a/**", "read a/**")
+    bob = await agent("bob", "write **", "read **")
+    start = await root("cursor")
+    await alice("put", "a/sum", 1)
+    await bob("merge", "a/sum", 1, "add")
+    await bob("put", "a/derived", 1, sources=["a/sum"])
+    for name, options in (("plain", {}), ("once", {"op_id": "1"}), ("result", {"result": "own"})):
+        await alice("put", f"a/{name}", "bad")
+        claim = await bob("claim", f"a/{name}", seconds(60))
+        await bob("complete", f"a/{name}", claim["token"], move_to=f"done/{name}", **options)
+    # what bob made anew is his
+    await alice("put", "a/gone", 1)
+    await alice("delete", "a/gone")
+    await bob("merge", "a/gone", 1, "add")
+    assert await _all(root, "alice", cursor=start) == [
+        ("suspend", None, "ok"), ("distrust", "a/sum", "ok"),
+        ("derived", "a/derived", "left"), ("derived", "done/once", "left"), ("derived", "done/plain", "left"),
+    ]  # fmt: skip
+
+
+@pytest.mark.core
+async def test_forks_of_what_it_saved_are_told(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "write a/**", "read a/**")
+    bob = await agent("bob", "write **", "read **")
+    await save(bob, "a/clean", {"n": 1})
+    await save(alice, "a/talk", {"n": 1})
+    await bob("fork_thread", "a/talk", "b/before")
+    await root("put", "a/later", 1)
+    start = await root("cursor")
+    await save(alice, "a/talk", {"n": 2})
+    await bob("fork_thread", "a/talk", "b/after")
+    await bob("fork_thread", "b/after", "b/again")
+    await bob("fork_thread", "a/clean", "b/clean")
+    await alice("fork_thread", "a/talk", "a/own")
+    await alice("delete_thread", "a/talk")
+    assert await _all(root, "alice", cursor=start) == [
+        ("suspend", None, "ok"), ("thread", "a/own", "left"), ("thread", "a/talk", "left"),
+        ("thread", "b/after", "left"), ("thread", "b/again", "left"),
+    ]  # fmt: skip

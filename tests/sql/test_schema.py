@@ -16,11 +16,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from _cases import first_of
 from conftest import Database
+
+pytestmark = pytest.mark.one_database
 
 # The same examples every time, so that a run fails for a reason in the change that it tests.
 STEADY = settings(
-    derandomize=True, deadline=None, database=None, max_examples=400,
+    derandomize=True, deadline=None, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 
@@ -68,7 +71,8 @@ def _keywords(inner: st.SearchStrategy[Any]) -> dict[str, st.SearchStrategy[Any]
         "type": TYPES | st.lists(TYPES, min_size=1, max_size=3, unique=True),
         "enum": st.lists(VALUES, max_size=3), "const": VALUES,
         "minimum": NUMBERS, "maximum": NUMBERS, "exclusiveMinimum": NUMBERS, "exclusiveMaximum": NUMBERS,
-        "multipleOf": st.sampled_from([1, 2, 0.5, 1.5]),
+        # 1e30 is a multiple of each: of 1.5 it is none, which the reference cannot tell in floats
+        "multipleOf": st.sampled_from([1, 2, 0.5, 2.5]),
         "minLength": SMALL, "maxLength": SMALL, "minItems": SMALL, "maxItems": SMALL, "uniqueItems": st.booleans(),
         "minProperties": SMALL, "maxProperties": SMALL, "required": st.lists(NAMES, max_size=2),
         "properties": st.dictionaries(NAMES, inner, max_size=3), "additionalProperties": inner, "propertyNames": inner,
@@ -88,10 +92,11 @@ SCHEMAS = st.recursive(st.booleans() | REFS.map(lambda ref: {"$ref": ref}), _sch
 DEFINITIONS = st.recursive(st.booleans(), _schemas, max_leaves=3)
 
 
-def test_the_verdict_is_that_of_the_reference_implementation(checker: Checker) -> None:
+@pytest.mark.parametrize("examples", first_of([100, 400]))
+def test_the_verdict_is_that_of_the_reference_implementation(checker: Checker, examples: int) -> None:
     verdicts = {True: 0, False: 0}
 
-    @STEADY
+    @settings(STEADY, max_examples=examples)
     @given(SCHEMAS, DEFINITIONS, DEFINITIONS, DEFINITIONS, st.lists(VALUES, min_size=1, max_size=6))
     def agree(schema: Any, one: Any, two: Any, three: Any, values: list[Any]) -> None:
         if isinstance(schema, dict):
@@ -104,7 +109,7 @@ def test_the_verdict_is_that_of_the_reference_implementation(checker: Checker) -
             verdicts[error is None] += 1
 
     agree()
-    assert min(verdicts.values()) > 300, verdicts
+    assert min(verdicts.values()) > examples * 3 // 4, verdicts
 
 
 class Kind(Enum):
@@ -255,6 +260,7 @@ def test_depth_is_bounded(checker: Checker) -> None:
     assert str(checker.error(turned, value)).endswith(": nested too deeply for its schema")
 
 
+@pytest.mark.thorough
 def test_steps_are_bounded(checker: Checker) -> None:
     # each level asks twice for the next
     levels = {f"l{n}": {"allOf": [{"$ref": f"#/$defs/l{n + 1}"}] * 2} for n in range(30)}

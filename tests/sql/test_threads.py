@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import re
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -489,6 +491,7 @@ async def test_the_state_in_sql(root: Caller) -> None:
     assert await root.rows("checkpoint_state", "t/none") == []
 
 
+@pytest.mark.thorough
 async def test_pages_that_nobody_can_have_made(root: Caller) -> None:
     """They are what a client says they are: reading them ends."""
     encoded = Encoded()
@@ -616,6 +619,68 @@ async def test_big_threads_are_collected_in_steps(root: Caller, inside: Caller) 
         steps += 1
     assert steps > 4
     assert (await count(inside, "chunk"), await count(inside, "checkpoint")) == (0, 0)
+
+
+async def test_what_is_collected_in_steps_is_not_found_in_part(root: Caller, inside: Caller) -> None:
+    """A page that is there is taken for complete by a save that names it."""
+
+    def chunk(type_: str, data: bytes) -> tuple[bytes, str, bytes]:
+        return sha256(type_.encode() + b"\0" + data).digest()[:16], type_, data
+
+    # the last ones first, so that pages come in between what they name however the table is read
+    leaves = [chunk("json", f'"{n}"'.encode()) for n in range(40)]
+    pages = [chunk("#0", b"".join(digest for digest, *_ in leaves[n : n + 4])) for n in range(0, 40, 4)]
+    top = chunk("#1", b"".join(digest for digest, *_ in pages))
+    below = {top[0]: 50, **{digest: 4 for digest, *_ in pages}}
+    sent = [top, *pages, *leaves]
+    random.Random(3).shuffle(sent)
+    types, data = [type_ for _, type_, _ in sent], [data for *_, data in sent]
+    row = await root("save_checkpoint", "t/1", ["m"], ["#2"], [top[0]], chunk_types=types, chunk_data=data)
+    await saved(root, "t/1", {"n": 1}, parent=row["id"])
+    await inside.execute("delete from pgstate.checkpoint where id = $1", row["id"])
+    await inside.execute("update pgstate.thread set collect_at = now()")
+    found: set[tuple[str, str]] = set()
+    while left := await count(inside, "chunk"):
+        await root("maintain", 6)
+        assert left - 6 <= await count(inside, "chunk") < left
+        for digest, names in below.items():
+            type_ = "#2" if digest == top[0] else "#1"
+            transaction = root.transaction()
+            await transaction.start()
+            row = await root("save_checkpoint", "t/1", ["m"], [type_], [digest])
+            if row["status"] == "ok":
+                assert len((await root("get_checkpoint", "t/1"))["chunk_hashes"]) == 1 + names
+            found.add((type_, row["status"]))
+            await transaction.rollback()
+    assert found == {("#2", "incomplete"), ("#1", "ok"), ("#1", "incomplete")}
+
+
+async def test_what_a_long_thread_does_not_need_is_left_to_maintenance(root: Caller, inside: Caller) -> None:
+    """To find it takes a look at all checkpoints, also of forks: prune() does not wait for that."""
+    first = await saved(root, "t/1", {"text": LONG, "only": LONG + "first"})
+    await root("fork_thread", "t/1", "t/2", first)
+    await saved(root, "t/1", {"text": LONG, "only": LONG + "second"})
+    await saved(root, "t/1", {"text": LONG})
+    await inside.execute(
+        "insert into pgstate.checkpoint (thread_id, ns, id, names, types, data, whole, size, created_at, writer, via)"
+        " select thread_id, 'n' || n, id, '{n}', '{json}', array['1'::bytea], true, 1, created_at, writer, via"
+        " from pgstate.checkpoint c, generate_series(1, 1000) n where id = $1 and whole and parent is null"
+        " and thread_id = (select id from pgstate.thread where key = 't/1')",
+        first,
+    )
+    assert (await root("prune_thread", "t/1", 1, ""))["removed"] == 2
+    assert await count(inside, "chunk") == 3
+    assert not (await root("maintain"))["more"]
+    # of the first all is the fork's
+    assert await count(inside, "chunk") == 2
+    assert await load(root, "t/2") == {"text": LONG, "only": LONG + "first"}
+    assert await load(root, "t/1") == {"text": LONG}
+    assert await inside.fetchval("select count(*) from pgstate.thread where collect_at is not null") == 0
+    # what a short one does not need goes at once
+    await saved(root, "t/3", {"text": LONG})
+    await saved(root, "t/3", {"n": 1})
+    assert (await root("prune_thread", "t/3"))["removed"] == 1
+    assert await count(inside, "chunk") == 2
 
 
 async def test_readers_see_threads_of_keys_they_read(root: Caller, session: MakeAgent, login_name: Any) -> None:

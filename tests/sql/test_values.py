@@ -325,6 +325,7 @@ async def test_values_up_to_the_limit(root: Caller, database: Any) -> None:
     assert [(r["status"], r["code"]) for r in rows] == [("invalid", "PS004"), ("ok", None)]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "key",
     [

@@ -60,6 +60,7 @@ def test_every_code_that_the_sql_raises_has_an_error() -> None:
     assert codes - {"PS000", "PS998", "PS999"} == set(errors.BY_SQLSTATE)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("code", sorted(errors.BY_SQLSTATE))
 async def test_a_code_of_the_server_becomes_its_error(code: str, admin: asyncpg.Connection) -> None:
     block = f"do $$ begin raise exception using errcode = '{code}', message = 'what', hint = 'do that'; end $$"
@@ -68,6 +69,7 @@ async def test_a_code_of_the_server_becomes_its_error(code: str, admin: asyncpg.
     assert caught.value.sqlstate == code
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("code", "error"),
     [

@@ -14,6 +14,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from _cases import first_of
 from _secrets import SECRETS
 from pgstate import _guard, errors, labels
 from pgstate._codec import JSON, decode, encode
@@ -191,10 +192,10 @@ def test_raw_bytes_hide_nothing(secret: str) -> None:
 
 @pytest.mark.parametrize(
     "begins",
-    [
+    first_of([
         "-----BEGIN PRIVATE KEY-----Ab: x", "-----BEGIN ", "PRIVATE KEY", "eyJ", "eyJaaaaaaaa.", "\\neyJaaaaaaaa.eyJ", "KIA ",
         "sk-", "sk-ant-", "://", "://a:", "do not tell ", "ignore all ", "<system ",
-    ],
+    ], 5),
 )  # fmt: skip
 def test_texts_that_only_begin_like_secrets_take_no_hours(begins: str) -> None:
     """What is searched to its end from each of many beginnings takes the square of its length."""

@@ -2,6 +2,7 @@
 set local role pgstate_owner;
 
 -- Quotas of threads and runs.
+drop table pgstate.usage_thread, pgstate.usage_run;
 alter table pgstate.checkpoint drop column agent_id;
 alter table pgstate.chunk drop column agent_id;
 alter table pgstate.pending_write drop column agent_id;

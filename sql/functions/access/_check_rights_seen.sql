@@ -12,6 +12,8 @@ begin
     perform from pgstate.login l where l.login = session_user::text for share skip locked;
     perform from pgstate.reach r where r.agent_id = p_agent_id for share skip locked;
     perform from pgstate.delegation d where d.login = session_user::text and d.agent_id = p_agent_id for share skip locked;
+    perform from pgstate.credential_grant g where g.agent_id = p_agent_id for key share skip locked;
+    perform from pgstate.ticket_key k where exists (select from pgstate.login l where l.login = session_user::text and l.tickets) for share skip locked;
     raise exception using errcode = 'PS998';
   exception when sqlstate 'PS998' then
     null;

@@ -87,7 +87,10 @@ begin
             from pgstate.write_many(array['complete', 'put'], array[v_row.key, v_row.move_to],
                                     array[null, coalesce(v_row.result, pgstate._current_value(v_row.key), 'null')],
                                     tokens => array[v_row.token, null], "atomic" => true, agent => complete_many.agent,
-                                    trusts => case when v_row.result is null then array[null, (select e.trust::text from pgstate.entry e where e.key = v_row.key and v_actor.reads @> e.key)] end) o order by o.ord);
+                                    -- whose value it was is not lost, nor how far it is trusted
+                                    sources => case when v_row.result is null then array[null, (
+                                      select jsonb_build_array(jsonb_build_object('key', e.key, 'version', e.version)) from pgstate.entry e
+                                       where e.key = v_row.key and v_actor.reads @> e.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()))] end) o order by o.ord);
         -- of a row that failed, what failed; not what stands at the other key
         v_one := v_pair[case when v_pair[1].status in ('ok', 'skipped') and v_pair[2].status <> 'ok' then 2 else 1 end];
         v_one.value := case when v_one.status = 'stale' then v_one.value end;

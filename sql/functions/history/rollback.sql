@@ -80,7 +80,8 @@ begin
       select p from pgstate._rollback_plan(v_actor, v_ranges, pgstate._pattern_regex(rollback.pattern), rollback.version, v_moment,
                                            rollback.writer, rollback.force, v_single) p limit 100001);
     if cardinality(v_rows) > 100000 then
-      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts';
+      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts',
+        hint = 'Give patterns that are narrower. An agent that wrote them is to be stopped first, by suspend_agent(); then rollback(pattern, writer => …) does what quarantine() would.';
     end if;
     select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
            array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,

@@ -13,7 +13,7 @@ begin
     select w.key from pgstate._written_since(p_agent, p_moment) w
      where w.writer = p_agent and w.kind = 'value' and not w.key = any (p_spared)
        and w.version >= coalesce((select max(v.version) from pgstate.version v
-                                   where v.key = w.key and v.op = 'put' and v.reducer is null and v.writer <> p_agent), 0)
+                                   where v.key = w.key and (v.op = 'put' and v.reducer is null or v.created) and v.writer <> p_agent), 0)
      group by w.key order by w.key collate "C"
   loop
     -- one that a transaction keeps locked is told: the agent must not be able to hold this up

@@ -1,4 +1,4 @@
--- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something.
+-- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something, or wait to.
 -- Whoever began before the suspension may still commit. Locks and sessions are visible to everybody, but for what they do.
 create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -12,9 +12,13 @@ begin
     select s.pid, s.usename::text, null::text
       from pg_stat_activity s
      where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
-       and exists (select from pg_locks k where k.pid = s.pid and k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' and k.granted)
+       and exists (select from pg_locks k where k.pid = s.pid and (k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' or not k.granted))
     union all
-    select null, x.owner::text, x.gid from pg_prepared_xacts x where x.database = current_database() and x.owner::text in (select l.login from logins l);
+    -- of the role that was set when it was prepared, such as the one that all agents' logins are members of
+    select null, x.owner::text, x.gid
+      from pg_prepared_xacts x join pg_roles o on o.rolname = x.owner
+     where x.database = current_database()
+       and exists (select from logins l join pg_roles r on r.rolname = l.login where r.oid = o.oid or pg_has_role(r.oid, o.oid, 'MEMBER') and not r.rolsuper);
 end
 $$;
 comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that have written and are not over.';

@@ -1,6 +1,6 @@
 -- The agent is locked first, as _fold_grants() does: a grant at the same time folds before or after, never without the mark.
--- An agent that administers something can keep its row locked, by a grant in an open transaction: then who does is told, to be
--- ended. The keys whose claims ended.
+-- Whoever administers anything can keep its row locked, by a grant in an open transaction: then who does is told, to be ended.
+-- The keys whose claims ended.
 create function pgstate._suspend(p_actor pgstate._actor, p_agent text) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
 as $$
@@ -16,9 +16,7 @@ begin
   exception when lock_not_available then
     raise exception using errcode = 'lock_not_available',
       message = format('%s cannot be suspended while a transaction has changed what it may', p_agent),
-      hint = coalesce('Of its own, end this first (pg_terminate_backend): '
-                        || (select string_agg(coalesce('pid ' || t.pid, 'prepared ' || t.prepared), ', ') from pgstate._open_transactions(v_id) t),
-                      'An administrator is changing its grants: ask again.');
+      hint = coalesce('One of these has, or several: ask again, or end them (pg_terminate_backend): ' || pgstate._who_changes_agents(), 'Ask again.');
   end;
   if v_agent.root then
     raise exception using errcode = 'PS007', message = 'the administrator cannot be suspended';

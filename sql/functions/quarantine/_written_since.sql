@@ -1,5 +1,6 @@
 -- Versions that an agent wrote after a past state, and those of others that say that they derive from them, directly or by way of
--- others: sources are named by the writers, what derives from something and does not say so is not known.
+-- others: sources are named by the writers, what derives from something and does not say so is not known. Whoever names a value
+-- into which others have merged something names what it was before, too.
 create function pgstate._written_since(p_agent text, p_moment pgstate._moment)
 returns table (key text, version bigint, writer text, kind text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
@@ -15,13 +16,20 @@ begin
     ), named as materialized (
       select s.key, s.version, u.item ->> 'key' as source, (u.item ->> 'version')::bigint as source_version
         from since s cross join lateral jsonb_array_elements(s.sources) u (item)
-    ), reached (key, version) as (
-      select s.key, s.version from since s where s.writer = p_agent
+    ), reached (key, version, merged) as (
+      select s.key, s.version, false from since s where s.writer = p_agent
       union
-      select n.key, n.version from reached r join named n on n.source = r.key and n.source_version = r.version
+      select f.*
+        from reached r
+        cross join lateral (
+          select n.key, n.version, false from named n where n.source = r.key and n.source_version = r.version
+          union all
+          select v.key, v.version, true from pgstate.version v
+           where v.key = r.key and v.version = r.version + 1 and v.op = 'merge' and not v.created) f
     )
     select s.key, s.version, s.writer, e.kind::text
       from reached r join since s on s.key = r.key and s.version = r.version left join pgstate.entry e on e.key = s.key
+     where not r.merged
      order by s.key, s.version;
 end
 $$;

@@ -34,6 +34,8 @@ begin
                   null)::pgstate.quarantined;
   return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
                  from unnest(v_keys) k order by k collate "C";
+  return query select 'release', k, 'locked', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                 from unnest(pgstate._claimed_by(quarantine.agent)) k where not quarantine.dry_run order by k collate "C";
   -- after the wait for locks
   v_moment := pgstate._moment(v_actor, quarantine.cursor, quarantine.since);
 
@@ -66,6 +68,10 @@ begin
      where w.writer <> quarantine.agent or w.kind <> 'value'
      group by w.writer, w.kind, w.key order by w.key collate "C";
   return query
+    select 'thread', k, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+      from pgstate._forks_since(quarantine.agent, v_moment) k
+     where not exists (select from pgstate._written_since(quarantine.agent, v_moment) w where w.key = k and w.writer = quarantine.agent);
+  return query
     select 'open', null, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_strip_nulls(to_jsonb(t))
       from pgstate._open_transactions(pgstate._agent_id(quarantine.agent)) t;
   if not quarantine.dry_run then
@@ -76,4 +82,4 @@ begin
 end
 $$;
 comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean) is
-  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks: derived, versions of others that name its writes as sources; thread and run, in which it recorded; open, transactions of its that have written and may still commit: end them and ask again, which does the rest. held, locked: a claim or a transaction of somebody is in the way, and nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
+  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its (what it laid down there by put_writes() without a checkpoint is not known); open, transactions of its that have written and may still commit: end them and ask again, which does the rest. held, locked: a claim or a transaction of somebody is in the way, and nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';

@@ -1,7 +1,7 @@
 -- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much:
--- versions, and what the caller says of threads and runs, which have no version: p_writes, and p_bytes, at most.
+-- versions, and what the caller says of threads and runs, which have no version: p_writes, p_bytes (at most), and which they are.
 -- What others have under way is not seen: together they may come to more than the quota, by what they are writing.
-create function pgstate._charge(p_writes int default 0, p_bytes bigint default 0) returns void
+create function pgstate._charge(p_writes int default 0, p_bytes bigint default 0, p_thread bigint default null, p_runs bigint[] default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 set enable_hashjoin = off set enable_mergejoin = off
@@ -44,6 +44,12 @@ begin
   if v_writes = 0 and v_bytes = 0 then
     return;
   end if;
+  if p_thread is not null then
+    insert into pgstate.usage_thread (agent_id, thread_id) values (v_quota.agent_id, p_thread) on conflict on constraint usage_thread_pkey do nothing;
+  elsif p_runs is not null then
+    insert into pgstate.usage_run (agent_id, run_id) select v_quota.agent_id, r from unnest(p_runs) r where r is not null order by r
+        on conflict on constraint usage_run_pkey do nothing;
+  end if;
   update pgstate.usage u
      set entries = u.entries + v_entries, bytes = u.bytes + v_bytes, minute = v_minute,
          writes = case when u.minute = v_minute then u.writes else 0 end + v_writes, xid = pg_current_xact_id(),
@@ -68,4 +74,4 @@ begin
   end if;
 end
 $$;
-comment on function pgstate._charge(int, bigint) is 'Internal: counts what an agent with a quota has written; PS060 when it is too much.';
+comment on function pgstate._charge(int, bigint, bigint, bigint[]) is 'Internal: counts what an agent with a quota has written; PS060 when it is too much.';

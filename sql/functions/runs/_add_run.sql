@@ -4,12 +4,15 @@ create function pgstate._add_run(
 ) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_id bigint;
 begin
   insert into pgstate.run (key, name, code, input_type, input, priority, ready_at, begun_at, deadline, parent, asleep, agent_id)
   values (p_key, p_name, p_code, p_type, p_input, coalesce(p_priority, 0), coalesce(p_ready_at, p_now), p_now,
-          coalesce(p_ready_at, p_now) + p_timeout, p_parent, coalesce(p_ready_at > p_now, false), p_payer);
+          coalesce(p_ready_at, p_now) + p_timeout, p_parent, coalesce(p_ready_at > p_now, false), p_payer)
+  returning id into v_id;
   if p_payer is not null then
-    perform pgstate._charge(0, coalesce(pg_column_size(p_input), 0) + coalesce(octet_length(p_type), 0) + coalesce(octet_length(p_code), 0)::bigint);
+    perform pgstate._charge(0, coalesce(pg_column_size(p_input), 0) + coalesce(octet_length(p_type), 0) + coalesce(octet_length(p_code), 0)::bigint, null, array[v_id]);
   end if;
 end
 $$;

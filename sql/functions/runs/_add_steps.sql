@@ -32,7 +32,8 @@ begin
     into v_done
     from input i left join added a on a.run_id = i.run_id and a.id = i.step;
   if p_actor.quota then
-    perform pgstate._charge(0, pg_column_size(p_steps) + pg_column_size(p_names) + pg_column_size(p_types) + pg_column_size(p_data)::bigint);
+    perform pgstate._charge(0, pg_column_size(p_steps) + pg_column_size(p_names) + pg_column_size(p_types) + pg_column_size(p_data)::bigint,
+      null, array(select distinct x.id from pgstate.run x where x.key = any (p_keys)));
   end if;
   return v_done;
 end

@@ -28,7 +28,7 @@ begin
   get diagnostics v_count = row_count;
   if p_payer is not null then
     perform pgstate._charge(0, coalesce(pg_column_size(v_source.input), 0) + coalesce(octet_length(v_source.input_type), 0) + coalesce(octet_length(v_source.code), 0)
-      + (select coalesce(sum(coalesce(pg_column_size(s.data), 0) + coalesce(octet_length(s.type), 0) + octet_length(s.id) + octet_length(s.name)), 0) from pgstate.step s where s.run_id = v_id)::bigint);
+      + (select coalesce(sum(coalesce(pg_column_size(s.data), 0) + coalesce(octet_length(s.type), 0) + octet_length(s.id) + octet_length(s.name)), 0) from pgstate.step s where s.run_id = v_id)::bigint, null, array[v_id]);
   end if;
   return v_count;
 end

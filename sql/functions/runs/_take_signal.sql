@@ -41,7 +41,7 @@ begin
     if p_payer is not null then
       -- one that waits makes no version, which would count as a write, but of the first
       perform pgstate._charge(case when v_out.status = 'pending' then 1 else 0 end,
-                              octet_length(p_step) + octet_length(p_name) + coalesce(octet_length(v_out.type), 0) + coalesce(pg_column_size(v_out.data), 0)::bigint);
+                              octet_length(p_step) + octet_length(p_name) + coalesce(octet_length(v_out.type), 0) + coalesce(pg_column_size(v_out.data), 0)::bigint, null, array[v_run.id]);
     end if;
   end if;
   return v_out;

@@ -1,6 +1,10 @@
 -- The nearest by the index that pgvector has, or null when that may not be used or does not find enough. Its graph leads
 -- through all the vectors that are in it, and time and buffers would tell of those: so it is for callers who read
 -- everything that it holds. What is filtered out is gone on behind (iterative scan, pgvector 0.8).
+--
+-- How widely the graph is searched grows with it, since a larger one has more places to be caught in: of the nearest 10 among
+-- 100,000 the library's 40 found 0.94, 190 found 0.996 in a fifth more time; among 10,000 40 find all. Who has set more for the session, the
+-- role or the database gets that. Of the lists of ivfflat the square root is looked at, as its authors advise.
 create function pgstate._nearest_indexed(
   p_index pgstate.vector_index, p_schema text, p_ranges pgstate.keymultirange, p_reads pgstate.keymultirange, p_regex text, p_path jsonpath,
   p_vector real[], p_depth int
@@ -16,9 +20,10 @@ declare
   v_distances float8[];
   v_count bigint;
   v_limit int := p_depth;
+  v_rows real := (select c.reltuples from pg_class c where c.oid = to_regclass(format('pgstate.embedding_%s_idx', p_index.id)));
   v_done text;
 begin
-  if p_index.method = 'exact' or to_regclass(format('pgstate.embedding_%s_idx', p_index.id)) is null
+  if p_index.method = 'exact' or v_rows is null
      or (select string_to_array(substring(x.extversion from '^\d+\.\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
      or exists (select from pgstate.search_build)
      or not p_reads @> (select range_agg(r.ranges) from pgstate.search_rule r where r.vectors = p_index.name)
@@ -28,8 +33,9 @@ begin
   -- the library makes its settings known when it is first used
   execute format('select %s', pgstate._vector_expression(p_index, p_schema, '$1')) using p_vector;
   v_settings := array[current_setting('hnsw.iterative_scan'), current_setting('hnsw.ef_search'), current_setting('ivfflat.iterative_scan'), current_setting('ivfflat.probes')];
-  v_done := set_config('hnsw.iterative_scan', 'strict_order', true) || set_config('hnsw.ef_search', least(greatest(p_depth, 40), 1000)::text, true)
-         || set_config('ivfflat.iterative_scan', 'relaxed_order', true) || set_config('ivfflat.probes', '10', true);
+  v_done := set_config('hnsw.iterative_scan', 'strict_order', true) || set_config('ivfflat.iterative_scan', 'relaxed_order', true)
+         || set_config('hnsw.ef_search', least(greatest(2 * p_depth, 40, 0.6 * sqrt(greatest(v_rows, 0)), v_settings[2]::int), 1000)::int::text, true)
+         || set_config('ivfflat.probes', greatest(10, sqrt((p_index.options ->> 'lists')::int), v_settings[4]::int)::int::text, true);
   for v_try in 1 .. 3 loop
     execute format($sql$
       select array_agg(n.key), array_agg(n.distance), count(*) from (

@@ -8,6 +8,7 @@ declare
   v_hashes bytea[];
   v_types text[];
   v_data bytea[];
+  v_bytes bigint := 0;
 begin
   hashes := '{}';
   types := '{}';
@@ -17,6 +18,13 @@ begin
     select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
       from unnest(v_wanted) w (hash)
       cross join lateral (select x.hash, x.type, x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k;
+    -- a row has room for twice a checkpoint, of which the roots and writes need some
+    v_bytes := v_bytes + coalesce(pg_column_size(v_data), 0);
+    if v_bytes > pgstate._checkpoint_limit() / 8 * 15 then
+      raise exception using errcode = 'PS004',
+        message = format('what was asked for is larger than the %s MB that can be read at once: it reaches chunks of several checkpoints', pgstate._checkpoint_limit() / 8 * 15 >> 20),
+        hint = 'Ask for fewer checkpoints at a time; checkpoint_state(key, id, ns) reads those of one channel by channel.';
+    end if;
     hashes := hashes || v_hashes;
     types := types || v_types;
     data := data || v_data;

@@ -6,7 +6,7 @@ declare
 begin
   perform pgstate._detach_threads(array[p_key]);
   -- the rest is maintain()'s
-  perform pgstate._collect_thread(v_id, 10000);
+  perform pgstate._collect_thread(v_id, 10000, 1000);
 end
 $$;
 comment on function pgstate._drop_thread(text) is 'Internal: removes a thread whose entry was deleted.';

@@ -79,7 +79,7 @@ begin
     -- what it holds itself: the roots, and the writes after them
     perform pgstate._charge(0, ((select coalesce(sum(pgstate._checkpoint_bytes(c)), 0) from pgstate.checkpoint c where c.thread_id = v_id)
       + (select coalesce(sum(pg_column_size(w.data)), 0) from pgstate.pending_write w where w.thread_id = v_id)
-      + (select coalesce(sum(pg_column_size(k.data)), 0) from pgstate.chunk k where k.thread_id = v_id))::bigint);
+      + (select coalesce(sum(pg_column_size(k.data)), 0) from pgstate.chunk k where k.thread_id = v_id))::bigint, v_id);
   end if;
   return pgstate._thread_value(v_id) || case when p_history then '{}' else jsonb_build_object('checkpoint', v_from, 'ns', p_ns) end;
 end

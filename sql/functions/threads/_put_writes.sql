@@ -35,7 +35,7 @@ begin
   end if;
   if p_payer is not null then
     perform pgstate._charge(1, pg_column_size(p_data) + pg_column_size(p_channels) + pg_column_size(p_types)
-      + coalesce(cardinality(p_idxs), 0) * octet_length(p_task_path)::bigint);
+      + coalesce(cardinality(p_idxs), 0) * octet_length(p_task_path)::bigint, v_id);
   end if;
   return 'ok';
 end

@@ -35,7 +35,7 @@ begin
     return v_out;
   end if;
   update pgstate.thread t set pruned = true, collect_at = pgstate._now() where t.id = v_id;
-  perform pgstate._collect_thread(v_id, 10000);
+  perform pgstate._collect_thread(v_id, 10000, 1000);
   v_out.value := pgstate._thread_value(v_id);
   return v_out;
 end

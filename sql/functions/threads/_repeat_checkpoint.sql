@@ -24,7 +24,7 @@ begin
   v_out.head := coalesce(v_out.id, v_head);
   v_out.added := 1;
   if p_actor.quota then
-    perform pgstate._charge(0, pgstate._checkpoint_bytes(c)) from pgstate.checkpoint c where c.thread_id = v_id and c.ns = p_ns and c.id = v_out.id;
+    perform pgstate._charge(0, pgstate._checkpoint_bytes(c), v_id) from pgstate.checkpoint c where c.thread_id = v_id and c.ns = p_ns and c.id = v_out.id;
   end if;
   return v_out;
 end

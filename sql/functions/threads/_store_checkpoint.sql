@@ -92,6 +92,13 @@ begin
       perform from pgstate.thread t where t.id = v_thread.id for no key update;
     end if;
   end if;
+  -- of an array's binary form, 20 bytes and 4 an element are not its elements'. (Adding them up is a query: 15 us)
+  v_out.bytes := coalesce(octet_length(p_header), 0) + greatest(octet_length(array_send(p_data)) - 20 - 4 * cardinality(p_data), 0)
+    + coalesce(greatest(octet_length(array_send(p_chunk_data)) - 20 - 4 * cardinality(p_chunk_data), 0), 0);
+  if v_out.bytes > pgstate._checkpoint_limit() then
+    v_out.status := 'large';
+    return v_out;
+  end if;
   v_out.id := coalesce(p_id, pgstate._checkpoint_id(v_thread.head));
 
   if p_chunk_data is not null then
@@ -130,7 +137,7 @@ begin
       v_out.status := 'incomplete';
       v_out.missing := v_missing || v_pages;
       if v_payer is not null then
-        perform pgstate._charge(1, pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types));
+        perform pgstate._charge(1, pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), v_thread.id);
       end if;
       return v_out;
     elsif v_pages <> '{}' then
@@ -142,9 +149,6 @@ begin
     end if;
   end if;
 
-  -- of an array's binary form, 20 bytes and 4 an element are not its elements'. (Adding them up is a query: 15 us)
-  v_out.bytes := coalesce(octet_length(p_header), 0) + greatest(octet_length(array_send(p_data)) - 20 - 4 * cardinality(p_data), 0)
-    + coalesce(greatest(octet_length(array_send(p_chunk_data)) - 20 - 4 * cardinality(p_chunk_data), 0), 0);
   insert into pgstate.checkpoint as c (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size,
                                        created_at, writer, via, agent_id)
   values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
@@ -168,7 +172,7 @@ begin
       case when v_out.added is null then 1 else 0 end,
       pg_column_size(p_names) + pg_column_size(p_types) + pg_column_size(p_data)::bigint + coalesce(pg_column_size(p_versions), 0)
         + coalesce(pg_column_size(p_header), 0) + coalesce(pg_column_size(p_metadata), 0)
-        + coalesce(pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), 0));
+        + coalesce(pg_column_size(p_chunk_data) + pg_column_size(p_chunk_types), 0), v_thread.id);
   end if;
   return v_out;
 end

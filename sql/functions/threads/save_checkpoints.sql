@@ -68,7 +68,7 @@ begin
     return query
       select o.ord::int, o.item ->> 0, o.item ->> 1, (o.item ->> 2)::bigint, o.item ->> 3,
              case when jsonb_typeof(o.item -> 4) = 'array' then array(select h::bytea from jsonb_array_elements_text(o.item -> 4) h) end,
-             o.item ->> 5, pgstate._error_text(o.item ->> 5, save_checkpoints.keys[o.ord]), true
+             o.item ->> 5, pgstate._save_error(o.item ->> 5, save_checkpoints.keys[o.ord]), true
         from jsonb_array_elements(v_actor.kept) with ordinality as o (item, ord) order by o.ord;
     return;
   end if;
@@ -171,6 +171,10 @@ begin
         v_row.header, coalesce(v_row.whole, true), v_row.metadata, v_row.run_id, v_row.expect_head,
         case when v_row.guarded is not null then coalesce(save_checkpoints.guards[v_row.last_guard - v_row.guarded + 1 : v_row.last_guard], '{}') end);
       v_status := coalesce(v_stored.status, 'ok');
+      if v_status = 'large' then
+        v_row.code := 'PS004';
+        v_status := 'invalid';
+      end if;
     end if;
     if v_status = 'ok' and v_stored.added is not null then
       -- as _thread_write() does
@@ -229,8 +233,7 @@ begin
   end if;
   return query
     select o.ord, o.status, o.id, o.version, o.head, o.missing, o.code,
-           case when o.code = 'PS007' then 'an id has 1 to 256 bytes, a namespace at most 1900, a ttl is positive and at most 100 years, or 0'
-                when o.code is not null then pgstate._error_text(o.code, save_checkpoints.keys[o.ord]) end, v_watched
+           case when o.code is not null then pgstate._save_error(o.code, save_checkpoints.keys[o.ord]) end, v_watched
       from unnest(v_out) o;
 end
 $$;

@@ -6,6 +6,9 @@ declare
   v_key pgstate.ticket_key;
   v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
+  end if;
   if exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
     raise exception using errcode = 'PS010', message = 'access denied',
       hint = 'A gateway makes no tickets: with one that it was handed it could make itself newer ones for ever. The agent''s own login does, or an administrator''s.';

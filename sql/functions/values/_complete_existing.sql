@@ -13,6 +13,7 @@ declare
   v_count int := cardinality(p_keys);
   v_values jsonb[];
   v_trusts pgstate.trust[];
+  v_metas jsonb[];
   v_texts text;
   v_ended int;
   v_entries pgstate.entry[];
@@ -28,8 +29,11 @@ begin
   end if;
   begin
     if p_move_tos is not null then
-      select array_agg(coalesce(x.result, x.value) order by x.ord), array_agg(case when x.result is null then least(x.trust, p_actor.trust) else p_actor.trust end order by x.ord), string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_trusts, v_texts
-        from (select i.ord, i.result, e.trust,
+      select array_agg(coalesce(x.result, x.value) order by x.ord), array_agg(case when x.result is null then least(x.trust, p_actor.trust) else p_actor.trust end order by x.ord),
+             -- whose value it was is not lost
+             array_agg(case when x.result is null then jsonb_build_object('sources', jsonb_build_array(jsonb_build_object('key', x.key, 'version', x.version))) end order by x.ord),
+             string_agg(coalesce(x.result, x.value)::text, ' ') into v_values, v_trusts, v_metas, v_texts
+        from (select i.ord, i.result, e.key, e.version, e.trust,
                      case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value
                 from (select u.* from unnest(p_keys, p_results) with ordinality as u (key, result, ord) order by u.key collate "C") i
                 join pgstate.entry e on e.key = i.key and e.value is not null
@@ -73,8 +77,9 @@ begin
       if not pgstate._insert_entries(v_entries, v_floor) then
         raise exception using errcode = 'PS998';
       end if;
-      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
-      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now, n.trust from unnest(v_entries) n;
+      insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, meta, trust)
+      select n.key, n.version, p_actor.epoch, 'put', true, n.value, p_actor.name, session_user, v_now, m.meta, n.trust
+        from unnest(v_entries) n join unnest(p_move_tos, v_metas) m (key, meta) on m.key = n.key;
     end if;
   exception when sqlstate 'PS998' then
     return null;

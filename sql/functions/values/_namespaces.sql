@@ -27,9 +27,17 @@ begin
   loop
     -- the directory that the range begins in comes before it
     v_next := left(v_low, -greatest(strpos(reverse(v_low), '/'), 1));
-    v_next := (select e.parent from pgstate.entry e
-                where e.parent = v_next and e.live and (e.expires_at is null or e.expires_at > v_now)
-                  and e.key >= v_low and e.key < v_high and v_reads @> e.key limit 1);
+    if v_next = '' then
+      v_next := null;
+    elsif v_low = v_next || '/' and v_high collate "C" >= v_next || '0' then
+      -- all of it. Told where its keys lie, the planner might go through all below for one that is right in it
+      v_next := (select e.parent from pgstate.entry e
+                  where e.parent = v_next and e.live and (e.expires_at is null or e.expires_at > v_now) and v_reads @> e.key limit 1);
+    else
+      v_next := (select e.parent from pgstate.entry e
+                  where e.parent = v_next and e.live and (e.expires_at is null or e.expires_at > v_now)
+                    and e.key >= v_low and e.key < v_high and v_reads @> e.key limit 1);
+    end if;
     v_out := v_low;
     loop
       if v_next is null then
@@ -69,6 +77,8 @@ begin
       else
         v_out := chr(1);
       end if;
+      -- no key lies below a single one
+      exit when v_high = v_low || chr(1);
       v_next := (select e.parent from pgstate.entry e
                   where e.live and e.parent >= greatest(v_out, v_low) and e.parent < v_high and (e.expires_at is null or e.expires_at > v_now)
                     and e.key >= v_low and e.key < v_high and v_reads @> e.key

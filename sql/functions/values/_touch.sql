@@ -9,6 +9,9 @@ declare
   v_now timestamptz := pgstate._now();
   v_count int;
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
+  end if;
   with input as materialized (
     select distinct u.key from unnest(p_keys) as u (key) where p_actor.reads @> u.key and p_actor.writes @> u.key
   ), locked as materialized (
