@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 
 import pytest
 
@@ -34,6 +35,30 @@ async def test_a_write_that_is_too_much_harms_no_other(state: State, agent: Conn
     await alice.put("a/new", 1)
     await state.set_quota("alice")
     assert await state.quotas() == []
+
+
+async def test_what_threads_and_runs_keep_counts(state: State, agent: Connect) -> None:
+    alice = await agent("alice", "write a/**", "read a/**")
+    await state.set_quota("alice", bytes=30_000)
+    text = secrets.token_hex(2000)
+    saves = await asyncio.gather(
+        *(alice.thread(f"a/{number}").save({"text": f"{number} {text}"}) for number in range(20)),
+        return_exceptions=True,
+    )
+    refused = [save for save in saves if isinstance(save, errors.QuotaExceeded)]
+    # gathered into one statement they are refused as a whole, and sent again one by one
+    assert 0 < len(refused) < 20 and all(isinstance(save, str) for save in saves if save not in refused)
+    assert len(await alice.list("a/*")) == 20 - len(refused)
+    with pytest.raises(errors.QuotaExceeded, match="may keep 30000 bytes") as caught:
+        async with alice.run("a/run") as run:
+            for number in range(20):
+                await run.step(f"step {number}", lambda: text)
+    assert "prune" in str(caught.value)
+    (quota,) = await alice.quotas()
+    assert 20_000 < quota.used_bytes <= 30_000
+    for thread in await alice.threads("a/*"):
+        await alice.thread(thread.key).delete()
+    await alice.thread("a/again").save({"text": text})
 
 
 def test_quotas_in_the_shell(dsn: str) -> None:

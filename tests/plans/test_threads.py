@@ -127,3 +127,27 @@ async def test_cost_does_not_grow_with_what_is_saved(
         name: (small[name][0], large[name][0]) for name in CALLS if large[name][0] > small[name][0] * RATIO + MARGIN
     }
     assert grown == {}, f"buffers at {SMALL} and {LARGE} checkpoints"
+
+
+async def test_counting_what_an_agent_keeps_does_not_look_at_what_others_do(
+    root: Caller, agent: MakeAgent, session: MakeAgent
+) -> None:
+    alice = await agent("alice", "read own/**", "write own/**")
+    superuser = await session(SUPERUSER)
+    await saved(root, "long", {"a": 1}, id="0")
+    await root("set_quota", "alice", bytes=1_000_000)
+    await saved(alice, "own/t", {"a": 1})
+    count = (
+        "_count_usage(q.agent_id, u.id) from pgstate.quota q join pgstate.usage u on u.agent_id = q.agent_id limit 1"
+    )
+    touched = []
+    for first, last in ((1, SMALL), (SMALL + 1, LARGE)):
+        await _grow(superuser.connection, first, last)
+        for _ in range(2):
+            before = dict(await superuser.fetch(_SCANS))
+            plan = await superuser.fetchval(f"explain (analyze, buffers, format json) select pgstate.{count}")
+            scanned = dict(await superuser.fetch(_SCANS))
+        assert scanned == before
+        top = json.loads(plan)[0]["Plan"]
+        touched.append(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
+    assert touched[1] <= touched[0] * RATIO + MARGIN, touched
