@@ -138,6 +138,7 @@ def left_over(cluster: Cluster) -> list[tuple[object, ...]]:
     )
 
 
+@pytest.mark.thorough
 def test_on_an_embedded_server(project: Path) -> None:
     """By two processes, and nothing is left of it."""
     with tempfile.TemporaryDirectory(prefix="t") as folder:

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from _cases import first_of
 from _server import SUPERUSER
 from sql._caller import Caller, MakeAgent
 from sql.test_search import build
@@ -33,8 +32,9 @@ async def _buffers(caller: Caller, call: str) -> int:
     return int(top["Shared Hit Blocks"] + top["Shared Read Blocks"])
 
 
-@pytest.mark.parametrize("grants", first_of([1, 200]))
-@pytest.mark.parametrize("analyzed", first_of([False, True]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("grants", [1, 200])
+@pytest.mark.parametrize("analyzed", [False, True])
 async def test_cost_does_not_grow_with_the_rest(
     root: Caller, agent: MakeAgent, session: MakeAgent, grants: int, analyzed: bool
 ) -> None:

@@ -314,6 +314,7 @@ async def test_what_never_holds_still_is_given_up(root: Caller, database: Databa
         await root("rollback", "k", 1)
 
 
+@pytest.mark.thorough
 async def test_more_keys_than_one_statement_should_write(root: Caller, database: Database) -> None:
     cursor = await root("cursor")
     await root("put", "a", 1)

@@ -363,7 +363,8 @@ async def test_small_subtrees_beside_large_ones(many: MakeVectors, root: Caller,
     assert await nearest(root, query, "k/**", filter={"n": 7}, limit=1000) == await by_hand(inside, query, "k/%", rare)
 
 
-@pytest.mark.parametrize("method", first_of(["ivfflat", "hnsw"]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("method", ["ivfflat", "hnsw"])
 async def test_pages_go_on_beyond_what_the_index_searches_at_once(
     many: MakeVectors, root: Caller, inside: Caller, method: str
 ) -> None:
@@ -399,6 +400,7 @@ async def buffers(caller: Caller) -> int:
     return int(top["Plan"]["Shared Hit Blocks"] + top["Plan"]["Shared Read Blocks"])
 
 
+@pytest.mark.thorough
 async def test_a_larger_graph_is_searched_more_widely(many: MakeVectors, root: Caller, inside: Caller) -> None:
     await many({"k/large": 4000})
     await inside.execute("alter table pgstate.embedding set (autovacuum_enabled = off)")
@@ -415,6 +417,7 @@ async def test_a_larger_graph_is_searched_more_widely(many: MakeVectors, root: C
     assert await touched(512) == many_more
 
 
+@pytest.mark.thorough
 async def test_more_lists_are_looked_at_where_there_are_more(many: MakeVectors, root: Caller, inside: Caller) -> None:
     await many({"k/large": 4000}, "ivfflat")
 
