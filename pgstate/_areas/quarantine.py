@@ -69,7 +69,12 @@ class Quarantine(Area):
         if patience < 0:
             raise errors.InvalidArgument("wait is a time of 0 or more")
         # shown first: what is wrong with the question must not come out when half of it is done
-        plan = await self._quarantine(agent, at, cursor, rollback, force, dry_run=True)
+        try:
+            plan = await self._quarantine(agent, at, cursor, rollback, force, dry_run=True)
+        except errors.NotRecorded as error:
+            raise errors.NotRecorded(
+                f"{error} Nothing was done, {agent} acts on: suspend it now (suspend_agent), then ask with that moment."
+            ) from error
         if dry_run:
             return plan
         begun = [replace(row, status=_DONE.get(row.status, row.status)) for row in plan if row.action in _BEGUN]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -97,6 +98,13 @@ async def test_bad_calls(state: pgstate.State, database: Database) -> None:
     with pytest.raises(errors.CursorInvalid):
         await state.quarantine("mallory", "no cursor")
     assert [agent.suspended_at for agent in await state.agents() if agent.name == "mallory"] == [None]
+
+
+async def test_a_time_before_anything_was_recorded_says_what_to_do(state: pgstate.State) -> None:
+    await state.create_agent("mallory")
+    with pytest.raises(errors.NotRecorded, match=r"mallory acts on: suspend it now \(suspend_agent\)"):
+        await state.quarantine("mallory", datetime(2000, 1, 1, tzinfo=UTC))
+    assert {agent.name: agent.suspended_at for agent in await state.agents()}["mallory"] is None
 
 
 async def test_claims_that_it_held_are_told(state: pgstate.State, database: Database) -> None:
