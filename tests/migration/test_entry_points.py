@@ -21,6 +21,7 @@ SUMS = {
     "0004": "bbbde580552786757ab5954b741b2cf6aeb8afd5cfacaf3cda2b6af11d07fa53",
     "0005": "11c0121acd557d987bd37b803bb3cafa4154381fb23e8fa354aa72db1c22ce20",
     "0006": "20effa8ad0cfb44413ca56c5aee34ece45a6d49e07dbea6a890f5eb4ee4e486f",
+    "0007": "a20c90d098d3ba3c3b0a40281d9a1eee0ace191521fa43efe0604adba9409904",
 }
 RELEASED = sorted(SUMS)
 

@@ -1,0 +1,2 @@
+-- From 0007.
+set local role pgstate_owner;
