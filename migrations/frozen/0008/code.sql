@@ -472,34 +472,44 @@ end
 $$;
 comment on function pgstate._key_ok(text) is 'Internal: is this a valid key?';
 
+-- functions/keys/_range.sql
+-- From low on, up to high: of keys and patterns, which hold no quotes. In SQL, so that it is inlined, and by the type's input: the
+-- constructor of a range type of ours is found by a search through the names of all built-in functions, 9 us in each statement.
+create function pgstate._range(p_low text, p_high text) returns pgstate.keyrange
+language sql stable
+as $$ select ('["' || p_low || '","' || p_high || '")')::pgstate.keyrange $$;
+comment on function pgstate._range(text, text) is 'Internal: a range of keys, without its end.';
+
 -- functions/keys/_pattern_ranges.sql
--- The ranges that hold every match. DEL sorts after every character of a key.
+-- The ranges that hold every match. DEL sorts after every character of a key. By the type's input: see _range().
 create function pgstate._pattern_ranges(p_pattern text) returns pgstate.keymultirange
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- no pattern holds these, which would end a bound: one that has not been checked yet does no harm
+  v_pattern text := translate(p_pattern, '"\', '');
   v_stem text;
 begin
-  if p_pattern in ('', '**') then
-    return pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
-  elsif translate(p_pattern, '*?', '') = p_pattern then
-    return pgstate.keymultirange(pgstate.keyrange(p_pattern, p_pattern, '[]'));
+  if v_pattern in ('', '**') then
+    return '{(,)}'::pgstate.keymultirange;
+  elsif translate(v_pattern, '*?', '') = v_pattern then
+    return ('{["' || v_pattern || '","' || v_pattern || '"]}')::pgstate.keymultirange;
   end if;
-  v_stem := left(p_pattern, -3);
-  if p_pattern = v_stem || '/**' and translate(v_stem, '*?', '') = v_stem then
-    return pgstate.keymultirange(pgstate.keyrange(v_stem, v_stem, '[]'), pgstate.keyrange(v_stem || '/', v_stem || '0', '[)'));
+  v_stem := left(v_pattern, -3);
+  if v_pattern = v_stem || '/**' and translate(v_stem, '*?', '') = v_stem then
+    return ('{["' || v_stem || '","' || v_stem || '"],["' || v_stem || '/","' || v_stem || '0")}')::pgstate.keymultirange;
   end if;
-  v_stem := substring(p_pattern from '^[^*?]*');
-  if p_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
+  v_stem := substring(v_pattern from '^[^*?]*');
+  if v_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
     -- everything below a key
-    return pgstate.keymultirange(pgstate.keyrange(v_stem, left(v_stem, -1) || '0', '[)'));
-  elsif p_pattern ~ '^[^*?]+/\*\*(?:/\*\*)+$' then
+    return multirange(pgstate._range(v_stem, left(v_stem, -1) || '0'));
+  elsif v_pattern ~ '^[^*?]+/\*\*(?:/\*\*)+$' then
     -- a/**/** includes a
     v_stem := left(v_stem, -1);
   elsif v_stem = '' then
-    return pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
+    return '{(,)}'::pgstate.keymultirange;
   end if;
-  return pgstate.keymultirange(pgstate.keyrange(v_stem, v_stem || chr(127), '[)'));
+  return multirange(pgstate._range(v_stem, v_stem || chr(127)));
 end
 $$;
 comment on function pgstate._pattern_ranges(text) is 'Internal: key ranges that hold every key which the pattern matches.';
@@ -591,10 +601,10 @@ begin
   if cardinality(p_patterns) = 1 and octet_length(v_pattern) <= 512 and left(v_pattern, 1) <> '/' and strpos(v_pattern, '//') = 0
      and translate(v_pattern, 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_-~:@=,%', '') in ('*', '**') then
     if right(v_pattern, 3) = '/**' then
-      return row(pgstate.keymultirange(pgstate.keyrange(left(v_pattern, -3), left(v_pattern, -3), '[]'),
-                                       pgstate.keyrange(left(v_pattern, -2), left(v_pattern, -3) || '0', '[)')), null)::pgstate._wanted;
+      return row(('{["' || left(v_pattern, -3) || '","' || left(v_pattern, -3) || '"],["' || left(v_pattern, -2) || '","' || left(v_pattern, -3)
+                  || '0")}')::pgstate.keymultirange, null)::pgstate._wanted;
     elsif right(v_pattern, 2) = '/*' then
-      return row(pgstate.keymultirange(pgstate.keyrange(left(v_pattern, -1), left(v_pattern, -2) || '0', '[)')),
+      return row(multirange(pgstate._range(left(v_pattern, -1), left(v_pattern, -2) || '0')),
                  '^' || left(v_pattern, -1) || '[^/]*$')::pgstate._wanted;
     end if;
   end if;
@@ -5144,7 +5154,7 @@ begin
       from unnest(p_ranges - v_rules + p_ranges * v_builds) r
   loop
     return next row('fly', null, null, null, v_low, v_high,
-                    v_rules && pgstate.keyrange(v_low, v_high, '[)'))::pgstate._search_part;
+                    v_rules && pgstate._range(v_low, v_high))::pgstate._search_part;
   end loop;
   if isempty(p_ranges * v_rules - v_builds) then
     return;
@@ -5163,19 +5173,19 @@ begin
       elsif right(v_low, 1) = '/' and (v_dir || '0') collate "C" <= v_high collate "C" then
         v_end := v_dir || '0';
       elsif strpos(v_low, '/') = 0 or v_high = v_low || chr(1) or (v_dir || '0') collate "C" < v_high collate "C"
-            or not p_reads @> pgstate.keyrange(v_dir || '/', v_dir || '0', '[)') then
+            or not p_reads @> pgstate._range(v_dir || '/', v_dir || '0') then
         v_dir := null;
       end if;
       for v_rule in
         select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, r.ranges
-          from pgstate.search_rule r where r.ranges && pgstate.keyrange(v_low, v_end, '[)')
+          from pgstate.search_rule r where r.ranges && pgstate._range(v_low, v_end)
       loop
         for v_range in
-          select u from unnest(v_rule.ranges * pgstate.keymultirange(pgstate.keyrange(v_low, v_end, '[)')) - v_builds) u
+          select u from unnest(v_rule.ranges * multirange(pgstate._range(v_low, v_end)) - v_builds) u
         loop
           return next row(
             case when lower(v_range) = upper(v_range) or upper(v_range) = lower(v_range) || chr(1) then 'scan'
-                 when v_dir is not null or pgstate.keyrange(v_low, v_end, '[)') @> pgstate.keyrange(v_rule.root || '/', v_rule.root || '0', '[)') then 'scope'
+                 when v_dir is not null or pgstate._range(v_low, v_end) @> pgstate._range(v_rule.root || '/', v_rule.root || '0') then 'scope'
                  else 'scan' end,
             v_rule.id, v_rule.config,
             -- marks begin with the rule's own subtree
@@ -9304,7 +9314,7 @@ begin
     perform pgstate._deny();
   end if;
   if list.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(list.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(list.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(list.pattern);
   v_cursor := pgstate._cursor(v_actor);
@@ -9350,7 +9360,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(namespaces.agent);
-  v_ranges pgstate.keymultirange := pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
+  v_ranges pgstate.keymultirange := '{(,)}';
   v_one text;
 begin
   if namespaces."limit" is null or namespaces."limit" not between 1 and 100000 or namespaces."offset" is null or namespaces."offset" < 0
@@ -9962,7 +9972,7 @@ begin
     perform pgstate._check_as_of(num_nonnulls(list_as_of.cursor, list_as_of.at));
   end if;
   if list_as_of.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(list_as_of.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(list_as_of.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(list_as_of.pattern);
   v_moment := pgstate._moment(v_actor, list_as_of.cursor, list_as_of.at);
@@ -10211,7 +10221,7 @@ begin
   v_regex := pgstate._pattern_regex(p_pattern);
   v_parent := substring(p_pattern from '^([^*?]+)/[^/]*[*?][^/]*$');
   if v_parent is not null then
-    v_range := pgstate.keyrange(v_parent || '/', v_parent || '0', '[)');
+    v_range := pgstate._range(v_parent || '/', v_parent || '0');
   end if;
   -- by directory only where all of it is the caller's: a look at hidden siblings would show in the caller's statistics
   if v_parent is null or p_pattern ~ '/\*\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
@@ -10361,7 +10371,7 @@ begin
            and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
     end if;
-    v_ranges := coalesce(v_ranges, pgstate.keymultirange(v_range));
+    v_ranges := coalesce(v_ranges, multirange(v_range));
     -- otherwise the next moment at which something becomes claimable without a write
     select least(
       case when v_locked then v_now + interval '50 ms' end,
@@ -11034,7 +11044,7 @@ begin
     perform pgstate._deny();
   end if;
   if tasks.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(tasks.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(tasks.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(tasks.pattern);
   return query
@@ -11809,7 +11819,7 @@ begin
     if not pgstate._key_ok(p_after) then
       perform pgstate._bad_key(p_after);
     end if;
-    p_ranges := p_ranges * pgstate.keymultirange(pgstate.keyrange(p_after, null, '()'));
+    p_ranges := p_ranges * multirange(pgstate._range(p_after || chr(1), chr(127)));
   end if;
   if p_newest then
     return query
@@ -12107,7 +12117,7 @@ begin
     if not pgstate._key_ok(unembedded.after) then
       perform pgstate._bad_key(unembedded.after);
     end if;
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(unembedded.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(unembedded.after || chr(1), chr(127)));
   end if;
   return query select u.* from pgstate._unembedded(v_ranges, pgstate._pattern_regex(unembedded.pattern), unembedded."limit") u;
 end
@@ -13701,7 +13711,7 @@ begin
     perform pgstate._deny();
   end if;
   if threads.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(threads.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(threads.after || chr(1), chr(127)));
   end if;
   return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit") t;
 end
@@ -14474,7 +14484,7 @@ begin
     perform pgstate._deny();
   end if;
   if runs.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(runs.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(runs.after || chr(1), chr(127)));
   end if;
   return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit") r;
 end
