@@ -2824,7 +2824,7 @@ create function pgstate._audit_denied(p_actor pgstate._actor, p_key text, p_deta
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_minute timestamptz := date_trunc('minute', pgstate._now());
+  v_minute timestamptz := date_trunc('minute', pgstate._now(), 'UTC');
 begin
   if (select count(*) from (
         select from pgstate.audit a
@@ -2864,7 +2864,7 @@ begin
     with parts as (
       delete from pgstate.denied_count d
        where d.id = any (array(
-         select x.id from pgstate.denied_count x where x.minute < date_trunc('minute', pgstate._now()) order by x.id limit p_limit for update skip locked))
+         select x.id from pgstate.denied_count x where x.minute < date_trunc('minute', pgstate._now(), 'UTC') order by x.id limit p_limit for update skip locked))
       returning d.*
     )
     select p.minute, p.agent, p.via, sum(p.denials) as denials, count(*) as parts from parts p group by 1, 2, 3 order by 1, 2, 3
@@ -3588,7 +3588,7 @@ declare
   v_used pgstate._used;
 begin
   select coalesce(sum(u.entries), 0), coalesce(sum(u.bytes), 0),
-         coalesce(sum(u.writes) filter (where u.minute = date_trunc('minute', pgstate._now())), 0) into v_used
+         coalesce(sum(u.writes) filter (where u.minute = date_trunc('minute', pgstate._now(), 'UTC')), 0) into v_used
     from pgstate.usage u where u.agent_id = p_agent_id;
   return v_used;
 end
@@ -3657,6 +3657,7 @@ comment on function pgstate._count_usage(int, bigint) is 'Internal: counts anew 
 -- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much:
 -- versions, and what the caller says of threads and runs, which have no version: p_writes, p_bytes (at most), and which they are.
 -- What others have under way is not seen: together they may come to more than the quota, by what they are writing.
+-- A minute is one of UTC: time zones have offsets of seconds, and a session its time zone.
 create function pgstate._charge(p_writes int default 0, p_bytes bigint default 0, p_thread bigint default null, p_runs bigint[] default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -3666,7 +3667,7 @@ declare
   v_quota pgstate.quota;
   v_part pgstate.usage;
   v_name text;
-  v_minute timestamptz := date_trunc('minute', pgstate._now());
+  v_minute timestamptz := date_trunc('minute', pgstate._now(), 'UTC');
   v_writes int;
   v_entries bigint;
   v_bytes bigint;
@@ -5928,7 +5929,7 @@ comment on function pgstate._detach_threads(text[]) is 'Internal: takes threads 
 -- REPEATABLE READ a fork might be missed: then this is left to others. Nobody waits for this, and this waits for nobody.
 create function pgstate._collect_thread(p_id bigint, p_limit int, p_most int default null) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_memoize = off
+set enable_memoize = off set gin_fuzzy_search_limit = 0
 as $$
 declare
   v_key text := (select t.key from pgstate.thread t where t.id = p_id);
@@ -5956,6 +5957,7 @@ begin
   end if;
 
   -- as the index has it
+  -- as the index has it, and whole: who calls may have set a limit to what it finds
   v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id] and t.bases <> '{}');
   if v_key is null then
     delete from pgstate.pending_write w
