@@ -18,7 +18,7 @@ begin
   if p_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
     -- everything below a key
     return pgstate.keymultirange(pgstate.keyrange(v_stem, left(v_stem, -1) || '0', '[)'));
-  elsif p_pattern ~ '^[^*?]+/\*\*(?:/\*\*)+$' then
+  elsif p_pattern ~ E'^[^*?]+/\\*\\*(?:/\\*\\*)+$' then
     -- a/**/** includes a
     v_stem := left(v_stem, -1);
   elsif v_stem = '' then
