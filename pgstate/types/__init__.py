@@ -37,6 +37,7 @@ from pgstate.types._state import (
     Seconds,
     Source,
     Stats,
+    Unreadable,
     Version,
 )
 from pgstate.types._state import _Unset as _Unset
@@ -90,6 +91,7 @@ __all__ = [
     "TaskState",
     "ThreadInfo",
     "Unembedded",
+    "Unreadable",
     "VectorIndex",
     "Version",
 ]

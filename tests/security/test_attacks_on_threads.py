@@ -136,7 +136,9 @@ async def test_a_save_that_only_the_policies_refuse_keeps_nothing(
 
 
 @pytest.mark.every_version
-async def test_forks_keep_what_they_share_whatever_the_settings_of_who_deletes(root: Caller, attacker: MakeAgent) -> None:
+async def test_forks_keep_what_they_share_whatever_the_settings_of_who_deletes(
+    root: Caller, attacker: MakeAgent
+) -> None:
     """An index of this kind leaves rows out for who sets a limit to what it finds."""
     mallory = await attacker("mallory", "read rw/**", "write rw/**")
     await mallory.execute("set gin_fuzzy_search_limit = 1")

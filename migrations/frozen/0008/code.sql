@@ -447,8 +447,8 @@ begin
      or p_pattern <> '' and (
        p_pattern !~ '^[A-Za-z0-9._~:@=+,%*?-]+(?:/[A-Za-z0-9._~:@=+,%*?-]+)*$'
        or octet_length(p_pattern) > 512
-       or p_pattern ~ '(?:^|/)\.\.?(?:/|$)'
-       or p_pattern ~ '[^/]\*\*|\*\*[^/]'
+       or p_pattern ~ E'(?:^|/)\\.\\.?(?:/|$)'
+       or p_pattern ~ E'[^/]\\*\\*|\\*\\*[^/]'
        -- the cost of a regular expression grows with them
        or p_pattern ~ '(?:[*?]+[^*?]*){17}')
   then
@@ -467,7 +467,7 @@ as $$
 begin
   return p_key ~ '^[A-Za-z0-9._~:@=+,%-]+(?:/[A-Za-z0-9._~:@=+,%-]+)*$'
      and pg_catalog.octet_length(p_key) <= 512
-     and (pg_catalog.strpos(p_key, '.') = 0 or p_key !~ '(?:^|/)\.\.?(?:/|$)');
+     and (pg_catalog.strpos(p_key, '.') = 0 or p_key !~ E'(?:^|/)\\.\\.?(?:/|$)');
 end
 $$;
 comment on function pgstate._key_ok(text) is 'Internal: is this a valid key?';
@@ -487,7 +487,7 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- no pattern holds these, which would end a bound: one that has not been checked yet does no harm
-  v_pattern text := translate(p_pattern, '"\', '');
+  v_pattern text := translate(p_pattern, E'"\\', '');
   v_stem text;
 begin
   if v_pattern in ('', '**') then
@@ -503,7 +503,7 @@ begin
   if v_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
     -- everything below a key
     return multirange(pgstate._range(v_stem, left(v_stem, -1) || '0'));
-  elsif v_pattern ~ '^[^*?]+/\*\*(?:/\*\*)+$' then
+  elsif v_pattern ~ E'^[^*?]+/\\*\\*(?:/\\*\\*)+$' then
     -- a/**/** includes a
     v_stem := left(v_stem, -1);
   elsif v_stem = '' then
@@ -522,18 +522,18 @@ as $$
 declare
   v_regex text := p_pattern;
 begin
-  if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ '^[^*?]+/(?:\*/)?\*\*$' then
+  if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ E'^[^*?]+/(?:\\*/)?\\*\\*$' then
     return null;
-  elsif p_pattern ~ '^[^*?]+/\*$' then
+  elsif p_pattern ~ E'^[^*?]+/\\*$' then
     -- the most frequent one, without the replacements
-    return '^' || regexp_replace(left(p_pattern, -1), '([.+])', '\\\1', 'g') || '[^/]*$';
+    return '^' || regexp_replace(left(p_pattern, -1), '([.+])', E'\\\\\\1', 'g') || '[^/]*$';
   end if;
   -- letters that keys cannot hold stand for the parts, so that no replacement touches another's result
-  v_regex := regexp_replace(v_regex, '(^|/)(?:\*\*/)+', '\1**/', 'g');
-  v_regex := regexp_replace(v_regex, '([.+])', '\\\1', 'g');
-  v_regex := regexp_replace(v_regex, '/\*\*(?=/|$)', '<', 'g');
-  v_regex := regexp_replace(v_regex, '^\*\*(?=<|$)', '#', 'g');
-  v_regex := regexp_replace(v_regex, '^\*\*/', '>', 'g');
+  v_regex := regexp_replace(v_regex, E'(^|/)(?:\\*\\*/)+', E'\\1**/', 'g');
+  v_regex := regexp_replace(v_regex, '([.+])', E'\\\\\\1', 'g');
+  v_regex := regexp_replace(v_regex, E'/\\*\\*(?=/|$)', '<', 'g');
+  v_regex := regexp_replace(v_regex, E'^\\*\\*(?=<|$)', '#', 'g');
+  v_regex := regexp_replace(v_regex, E'^\\*\\*/', '>', 'g');
   v_regex := replace(replace(v_regex, '*', '[^/]*'), '?', '[^/]');
   v_regex := replace(replace(replace(v_regex, '<', '(?:/.*)?'), '>', '(?:.*/)?'), '#', '.*');
   return '^' || v_regex || '$';
@@ -579,8 +579,8 @@ begin
     elsif v_pattern in ('', '**') then
       return null;
     else
-      v_regex := regexp_replace(v_pattern, '([.+])', '\\\1', 'g');
-      v_regex := '^' || regexp_replace(regexp_replace(v_regex, '/\*/\*\*$', '/.+'), '/\*\*$', '(?:/.*)?') || '$';
+      v_regex := regexp_replace(v_pattern, '([.+])', E'\\\\\\1', 'g');
+      v_regex := '^' || regexp_replace(regexp_replace(v_regex, E'/\\*/\\*\\*$', '/.+'), E'/\\*\\*$', '(?:/.*)?') || '$';
     end if;
     v_parts := v_parts || v_regex;
   end loop;
@@ -639,7 +639,7 @@ declare
 begin
   if v_subtree = '**' then
     return pgstate._pattern_ranges('**');
-  elsif v_subtree is null or not pgstate._key_ok(regexp_replace(v_subtree, '/\*\*$', '')) then
+  elsif v_subtree is null or not pgstate._key_ok(regexp_replace(v_subtree, E'/\\*\\*$', '')) then
     raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
       hint = 'Rights are granted on one key, on a subtree such as research/**, or on ** for everything; {agent} may stand for a segment. Other wildcards are for reading.';
   end if;
@@ -789,9 +789,9 @@ language plpgsql immutable parallel safe
 as $$
 begin
   return array[
-    ['role_tokens', '(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:'],
-    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]{0,100} (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
-    ['invisible_characters', '[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]']
+    ['role_tokens', $re$(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:$re$],
+    ['override_phrases', $re$(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]{0,100} (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode$re$],
+    ['invisible_characters', $re$[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]$re$]
   ];
 end
 $$;
@@ -810,21 +810,21 @@ language plpgsql immutable parallel safe
 as $$
 begin
   return array[
-    ['aws_access_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])', 'AKIA|ASIA'],
-    ['google_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}', 'AIza'],
-    ['azure_storage_key', 'AccountKey=[A-Za-z0-9+/]{86}==', 'AccountKey='],
-    ['anthropic_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}', 'sk-ant-'],
-    ['openai_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}', 'sk-proj-|sk-svcacct-|sk-admin-'],
-    ['model_provider_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})', 'sk-|gsk_|xai-'],
-    ['huggingface_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}', 'hf_'],
-    ['github_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})', 'gho_|ghp_|ghs_|ghu_|ghr_|github_pat_'],
-    ['gitlab_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}', 'glpat-'],
-    ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})', 'xoxa-|xoxb-|xoxe-|xoxo-|xoxp-|xoxr-|xoxs-|xapp-'],
-    ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}', 'k_live_'],
-    ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})', 'npm_|pypi-A'],
-    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?', 'PRIVATE KEY'],
-    ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}', '.eyJ'],
-    ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@', '://']
+    ['aws_access_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])$re$, 'AKIA|ASIA'],
+    ['google_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}$re$, 'AIza'],
+    ['azure_storage_key', $re$AccountKey=[A-Za-z0-9+/]{86}==$re$, 'AccountKey='],
+    ['anthropic_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}$re$, 'sk-ant-'],
+    ['openai_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}$re$, 'sk-proj-|sk-svcacct-|sk-admin-'],
+    ['model_provider_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})$re$, 'sk-|gsk_|xai-'],
+    ['huggingface_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}$re$, 'hf_'],
+    ['github_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})$re$, 'gho_|ghp_|ghs_|ghu_|ghr_|github_pat_'],
+    ['gitlab_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}$re$, 'glpat-'],
+    ['slack_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})$re$, 'xoxa-|xoxb-|xoxe-|xoxo-|xoxp-|xoxr-|xoxs-|xapp-'],
+    ['stripe_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}$re$, 'k_live_'],
+    ['registry_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})$re$, 'npm_|pypi-A'],
+    ['private_key', $re$-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?$re$, 'PRIVATE KEY'],
+    ['jwt', $re$(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}$re$, '.eyJ'],
+    ['connection_string', $re$://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@$re$, '://']
   ];
 end
 $$;
@@ -1237,7 +1237,7 @@ begin
         return format('%s/required: a list of names', p_path);
       end if;
     elsif v_word = '$ref' then
-      if v_type <> 'string' or not (v_rule #>> '{}' = '#' or v_rule #>> '{}' ~ '^#/(\$defs|definitions)/[^/%]+$'
+      if v_type <> 'string' or not (v_rule #>> '{}' = '#' or v_rule #>> '{}' ~ E'^#/(\\$defs|definitions)/[^/%]+$'
                                     and pgstate._schema_ref(p_root, v_rule #>> '{}') is not null) then
         return format('%s/$ref: only # and what stands under $defs at the top, such as #/$defs/Name', p_path);
       end if;
@@ -1630,7 +1630,7 @@ begin
                               max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust)
   values (p_subtree,
           case when p_subtree = '**' then 0
-               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, E'/\\*\\*$', ''), '/')) + (p_subtree !~ E'\\*$')::int end,
           p_reducer, p_ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything, p_value_limit, p_schema,
           p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard, pgstate._trust_named(p_trust))
       on conflict on constraint policy_pkey do update
@@ -1799,7 +1799,7 @@ begin
     when v_function.provolatile <> 'i' then 'it must be IMMUTABLE: the same value and operand always give the same result'
     -- it would run with its owner's rights on behalf of every writer
     when v_function.prosecdef then 'it must not be SECURITY DEFINER'
-    when v_function.nspname like 'pg\_temp%' then 'it must not be temporary'
+    when v_function.nspname like E'pg\\_temp%' then 'it must not be temporary'
     when v_function.nspname = 'pgstate' then 'the functions of pgstate itself are no reducers'
     when not has_schema_privilege('pgstate_api', v_function.pronamespace, 'usage')
          or not has_function_privilege('pgstate_api', v_function.oid, 'execute')
@@ -2449,7 +2449,7 @@ begin
       null;
     end;
   elsif not starts_with(p_cursor, '1.' || p_place || '.')
-        and p_cursor ~ '^1\.[0-9]{1,20}:[0-9]{1,10}\.[0-9]{1,9}\.[0-9A-F]{8}(?:\.[0-9:,]+){1,4}$' then
+        and p_cursor ~ E'^1\\.[0-9]{1,20}:[0-9]{1,10}\\.[0-9]{1,9}\\.[0-9A-F]{8}(?:\\.[0-9:,]+){1,4}$' then
     raise exception using errcode = 'PS021', message = 'the cursor belongs to another history of this database (restored, promoted or cloned since)',
       hint = 'List again, and go on from the new cursor.';
   end if;
@@ -3220,7 +3220,7 @@ as $$
 begin
   -- {agent} is checked as what it may come to stand for: any segment, so the subtree above it
   if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
-                  @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
+                  @> pgstate._subtree_ranges(regexp_replace(p_subtree, E'(^|/)\\{agent\\}(/.*)?$', E'\\1**'), p_actor.name), false) then
     perform pgstate._deny();
   elsif current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(p_actor.id);
@@ -4330,7 +4330,7 @@ begin
   end if;
   return query
     with covering as (
-      select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ '\*$' desc, g.through nulls first) as rank
+      select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ E'\\*$' desc, g.through nulls first) as rank
         from pgstate._grants_of(v_id) g
        where g."right" = p_right and (g.until is null or g.until > pgstate._now()) and pgstate._subtree_ranges(g.subtree, g.agent) @> p_key
     )
@@ -4636,14 +4636,14 @@ declare
 begin
   if p_path = '$' then
     return v_steps;
-  elsif p_path !~ '^(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*(?:\.(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*)*$' or octet_length(p_path) > 1024
+  elsif p_path !~ E'^(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*(?:\\.(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*)*$' or octet_length(p_path) > 1024
         or p_path is null then
     raise exception using errcode = 'PS007', message = format('invalid path %L', left(p_path, 80)),
-      hint = 'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \. is a dot within a name, $ the value itself.';
+      hint = E'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \\. is a dot within a name, $ the value itself.';
   end if;
-  for v_token in select (regexp_matches(p_path, '\[[*0-9]+\]|(?:[^].[\\]|\\.)+', 'g'))[1] loop
+  for v_token in select (regexp_matches(p_path, E'\\[[*0-9]+\\]|(?:[^].[\\\\]|\\\\.)+', 'g'))[1] loop
     v_steps := v_steps || case when v_token like '[%' then v_token
-                               else '.' || to_json(regexp_replace(v_token, '\\(.)', '\1', 'g'))::text end;
+                               else '.' || to_json(regexp_replace(v_token, E'\\\\(.)', E'\\1', 'g'))::text end;
   end loop;
   if cardinality(v_steps) > 32 then
     raise exception using errcode = 'PS007', message = 'a path has 32 steps at most';
@@ -4720,7 +4720,7 @@ create function pgstate._scoped(p_words tsvector, p_salt text, p_subtree text, p
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_root text := case when p_subtree = '**' then '' else regexp_replace(p_subtree, '/\*\*$', '') end;
+  v_root text := case when p_subtree = '**' then '' else regexp_replace(p_subtree, E'/\\*\\*$', '') end;
   v_marks text[] := array[pgstate._mark_of(p_salt, v_root)];
   v_dir text := p_key;
 begin
@@ -5029,7 +5029,7 @@ begin
   insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,
           case when p_subtree = '**' then 0
-               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, E'/\\*\\*$', ''), '/')) + (p_subtree !~ E'\\*$')::int end,
           pgstate._pattern_ranges(p_subtree), p_fields, p_config, p_vectors, p_vector_fields, p_actor.name, pgstate._now())
       on conflict on constraint search_rule_pkey do update
      set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
@@ -5178,7 +5178,7 @@ begin
         v_dir := null;
       end if;
       for v_rule in
-        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, r.ranges
+        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), E'/\\*\\*$', '') as root, r.ranges
           from pgstate.search_rule r where r.ranges && pgstate._range(v_low, v_end)
       loop
         for v_range in
@@ -5446,7 +5446,7 @@ declare
   v_done text;
 begin
   if p_index.method = 'exact' or v_rows is null
-     or (select string_to_array(substring(x.extversion from '^\d+\.\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
+     or (select string_to_array(substring(x.extversion from E'^\\d+\\.\\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
      or exists (select from pgstate.search_build)
      or not p_reads @> (select range_agg(r.ranges) from pgstate.search_rule r where r.vectors = p_index.name)
   then
@@ -6207,11 +6207,11 @@ begin
   if p_chunk_data is not null then
     if v_thread.bases <> '{}' then
       v_pages := array(
-        select substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16)
+        select substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16)
           from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type ^@ '#');
     end if;
     insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
-    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
+    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
       from unnest(p_chunk_types, p_chunk_data) c (type, data)
      where v_pages = '{}' or not c.type ^@ '#'
         on conflict on constraint chunk_pkey do nothing;
@@ -6245,7 +6245,7 @@ begin
       return v_out;
     elsif v_pages <> '{}' then
       insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
-      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
+      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
         from unnest(p_chunk_types, p_chunk_data) c (type, data)
        where c.type ^@ '#'
           on conflict on constraint chunk_pkey do nothing;
@@ -6939,7 +6939,7 @@ declare
   v_end tid := v_range."end";
   v_after tid;
 begin
-  if p_current is null or p_after !~ '^\([0-9]{1,10},[0-9]{1,5}\)$' then
+  if p_current is null or p_after !~ E'^\\([0-9]{1,10},[0-9]{1,5}\\)$' then
     raise exception using errcode = 'PS007', message = 'the current key is needed, and after_place is the place of a row that was returned';
   end if;
   v_after := coalesce(p_after::tid, v_first);
@@ -7037,7 +7037,7 @@ begin
     raise exception using errcode = 'PS007', message = 'payloads are replaced under READ COMMITTED only';
   elsif coalesce(array_ndims(p_places), 1) <> 1 or array_position(p_data, null) is not null
      or (cardinality(p_places) = all (array[cardinality(p_fields), cardinality(p_digests), cardinality(p_data)])) is not true
-     or exists (select from unnest(p_places) p where (p ~ '^\([0-9]{1,10},[0-9]{1,5}\)$') is not true) then
+     or exists (select from unnest(p_places) p where (p ~ E'^\\([0-9]{1,10},[0-9]{1,5}\\)$') is not true) then
     raise exception using errcode = 'PS007', message = 'places are those that sealed_data() returned, and the arrays must be of equal length';
   end if;
   v_places := array(select distinct p::tid from unnest(p_places) p);
@@ -7063,7 +7063,7 @@ begin
 
   if p_part = 'chunk' then
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, k.agent_id, g.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || g.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, g.data, substr(sha256(convert_to(k.type, 'UTF8') || E'\\x00'::bytea || g.data), 1, 16) as hash
         from unnest(p_places, p_data) g (place, data) join pgstate.chunk k on k.ctid = g.place::tid
        where k.ctid = any (v_places)
     ), added as (
@@ -7128,10 +7128,10 @@ begin
      where k.ctid >= v_first and k.ctid < v_end and k.type = v_type
        and pgstate._moved_refs(t.bases || t.id, k.type, k.data) <> k.data
        and coalesce(pgstate._moved(array[k.thread_id], k.hash) <> substr(sha256(
-             convert_to(k.type, 'UTF8') || '\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
+             convert_to(k.type, 'UTF8') || E'\\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
     v_threads := pgstate._rekey_lock(v_threads);
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, k.agent_id, m.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || m.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, m.data, substr(sha256(convert_to(k.type, 'UTF8') || E'\\x00'::bytea || m.data), 1, 16) as hash
         from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
         cross join lateral (select pgstate._moved_refs(t.bases || t.id, k.type, k.data) as data) m
        where k.ctid = any (v_places) and k.thread_id = any (v_threads) and m.data <> k.data
@@ -9372,7 +9372,7 @@ begin
   foreach v_one in array namespaces.pattern || coalesce(namespaces.matching, '{}') loop
     perform pgstate._check_pattern(v_one);
     -- of the keys below
-    v_ranges := v_ranges * pgstate._pattern_ranges(case when v_one = '' or v_one ~ '(^|/)\*\*$' then v_one else v_one || '/**' end);
+    v_ranges := v_ranges * pgstate._pattern_ranges(case when v_one = '' or v_one ~ E'(^|/)\\*\\*$' then v_one else v_one || '/**' end);
     if v_one = namespaces.pattern and v_one <> '' and isempty(v_ranges * v_actor.reads) then
       perform pgstate._deny();
     end if;
@@ -10226,7 +10226,7 @@ begin
     v_range := pgstate._range(v_parent || '/', v_parent || '0');
   end if;
   -- by directory only where all of it is the caller's: a look at hidden siblings would show in the caller's statistics
-  if v_parent is null or p_pattern ~ '/\*\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
+  if v_parent is null or p_pattern ~ E'/\\*\\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
     v_parent := null;
     v_ranges := pgstate._pattern_ranges(p_pattern) * p_actor.reads * p_actor.writes;
     if isempty(v_ranges) then
@@ -11722,7 +11722,7 @@ begin
       v_parts := v_parts || pgstate._filter_not(pgstate._filter_text(v_field.wanted, p_at, p_depth + 1));
     elsif v_field.name like '$_%' then
       raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(v_field.name, 80)),
-        hint = 'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \$name is a field whose name begins with a dollar.';
+        hint = E'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \\$name is a field whose name begins with a dollar.';
     else
       v_steps := pgstate._path_steps(v_field.name);
       if v_field.type = 'object' and exists (select from jsonb_object_keys(v_field.wanted) k where k like '$_%') then
@@ -11773,7 +11773,7 @@ begin
       from jsonb_each(p_filter) f
       cross join lateral (select case when jsonb_typeof(f.value) = 'object' then f.value -> '$eq' else f.value end as value) e
      -- one name, as _path_steps() reads it
-     where translate(f.key, '$.[]\', '') = f.key and jsonb_typeof(e.value) not in ('object', 'array'));
+     where translate(f.key, E'$.[]\\', '') = f.key and jsonb_typeof(e.value) not in ('object', 'array'));
 end
 $$;
 comment on function pgstate._filter_scalars(jsonb) is 'Internal: what all values that fit a filter contain.';
@@ -12006,7 +12006,7 @@ begin
     return;
   end if;
   if search.after is not null then
-    v_after := regexp_match(search.after, '^(-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?) ([0-9]{1,9}) ([!-~]+)$');
+    v_after := regexp_match(search.after, E'^(-?[0-9]+(?:\\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?) ([0-9]{1,9}) ([!-~]+)$');
     if v_after is null or not pgstate._key_ok(v_after[3]) then
       raise exception using errcode = 'PS007', message = 'after is what the last row of the page before has in its column after';
     end if;
@@ -14631,7 +14631,7 @@ begin
     end if;
     if v_step.action = 'create_role' then
       if v_step.state <> 'there' then
-        v_step.note := 'It has no password yet: ALTER ROLE ... PASSWORD, or \password in psql.';
+        v_step.note := E'It has no password yet: ALTER ROLE ... PASSWORD, or \\password in psql.';
       elsif not has_database_privilege(v_step.login, current_database(), 'CONNECT') then
         v_step.note := 'It may not connect: GRANT CONNECT ON DATABASE.';
       end if;

@@ -49,7 +49,7 @@ begin
     v_range := pgstate._range(v_parent || '/', v_parent || '0');
   end if;
   -- by directory only where all of it is the caller's: a look at hidden siblings would show in the caller's statistics
-  if v_parent is null or p_pattern ~ '/\*\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
+  if v_parent is null or p_pattern ~ E'/\\*\\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
     v_parent := null;
     v_ranges := pgstate._pattern_ranges(p_pattern) * p_actor.reads * p_actor.writes;
     if isempty(v_ranges) then

@@ -4,7 +4,7 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- no pattern holds these, which would end a bound: one that has not been checked yet does no harm
-  v_pattern text := translate(p_pattern, '"\', '');
+  v_pattern text := translate(p_pattern, E'"\\', '');
   v_stem text;
 begin
   if v_pattern in ('', '**') then
@@ -20,7 +20,7 @@ begin
   if v_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
     -- everything below a key
     return multirange(pgstate._range(v_stem, left(v_stem, -1) || '0'));
-  elsif v_pattern ~ '^[^*?]+/\*\*(?:/\*\*)+$' then
+  elsif v_pattern ~ E'^[^*?]+/\\*\\*(?:/\\*\\*)+$' then
     -- a/**/** includes a
     v_stem := left(v_stem, -1);
   elsif v_stem = '' then

@@ -44,7 +44,7 @@ begin
         v_dir := null;
       end if;
       for v_rule in
-        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, r.ranges
+        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), E'/\\*\\*$', '') as root, r.ranges
           from pgstate.search_rule r where r.ranges && pgstate._range(v_low, v_end)
       loop
         for v_range in
