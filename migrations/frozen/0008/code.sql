@@ -2521,11 +2521,16 @@ begin
     join pgstate.agent a on a.name = split_part(s.name, '/', 1) and a.id = any (v_ids)
     join pgstate._reach r on r.agent_id = a.id
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
-  if v_channel is null and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
-    raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
-  elsif v_channel is null then
-    v_channel := 'pgstate_' || replace(gen_random_uuid()::text, '-', '');
+  if (select count(*) from unnest(v_ranges)) > 256 then
+    -- woken for more than is watched, and less is looked through in every write: what may be read is looked at there
+    v_ranges := multirange(range_merge(v_ranges));
   end if;
+  -- every write goes through all of them. One that was forgotten comes back under its channel: it counts as a new one
+  if not exists (select from pgstate.watcher w where w.channel = v_channel)
+     and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
+    raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
+  end if;
+  v_channel := coalesce(v_channel, 'pgstate_' || replace(gen_random_uuid()::text, '-', ''));
   insert into pgstate.watcher as w (channel, login, agent_ids, ranges, expires_at)
   values (v_channel, session_user, v_ids, v_ranges,
           least(pgstate._now() + interval '90 s', (select min(r.folded_until) from pgstate._reach r where r.agent_id = any (v_ids))))
@@ -2561,11 +2566,11 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pg_notify(w.channel, '')
-     from pgstate.watcher w
-    where w.expires_at > pgstate._now()
-      -- the registration may be older than a revocation: what counts is what may be read now
-      and exists (select from unnest(p_keys) k
-                   where w.ranges @> k and (p_within is null or p_within @> k)
+     -- detoasted once for each, not for each key
+     from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where x.expires_at > pgstate._now() offset 0) w
+    -- the registration may be older than a revocation: what counts is what may be read now
+    where exists (select from unnest(p_keys) k
+                   where w.ranges @> k and (p_within is null or (select p_within + '{}') @> k)
                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k));
 end
 $$;
@@ -4499,10 +4504,9 @@ declare
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
-      from pgstate.watcher w
-     where p_keys is not null and w.expires_at > p_now
-       -- as in _wake(): a registration that was kept locked has outlasted a revocation
-       and exists (select from unnest(p_keys) k
+      from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where p_keys is not null and x.expires_at > p_now offset 0) w
+     -- as in _wake(): a registration that was kept locked has outlasted a revocation
+     where exists (select from unnest(p_keys) k
                     where w.ranges @> k
                       and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
   ), kept as (
