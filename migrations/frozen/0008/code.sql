@@ -2564,14 +2564,20 @@ comment on function pgstate._unsubscribe(text) is 'Internal: removes a registrat
 create function pgstate._wake(p_keys text[], p_within pgstate.keymultirange default null) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_keys text[] := p_keys;
 begin
+  if p_within is not null then
+    v_keys := array(select k from unnest(p_keys) k where (select p_within + '{}') @> k);
+  end if;
   perform pg_notify(w.channel, '')
-     -- detoasted once for each, not for each key
-     from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where x.expires_at > pgstate._now() offset 0) w
-    -- the registration may be older than a revocation: what counts is what may be read now
-    where exists (select from unnest(p_keys) k
-                   where w.ranges @> k and (p_within is null or (select p_within + '{}') @> k)
-                     and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k));
+     from pgstate.watcher w
+    -- the union detoasts once for all of the keys
+    where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
+      -- the registration may be older than a revocation: what counts is what may be read now
+      and exists (select from pgstate.reach r
+                   where r.agent_id = any (w.agent_ids)
+                     and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
 end
 $$;
 comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: notifies the channels that watch any of the keys, of those within some ranges.';
@@ -4504,11 +4510,12 @@ declare
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
-      from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where p_keys is not null and x.expires_at > p_now offset 0) w
+      from pgstate.watcher w
      -- as in _wake(): a registration that was kept locked has outlasted a revocation
-     where exists (select from unnest(p_keys) k
-                    where w.ranges @> k
-                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
+     where p_keys is not null and w.expires_at > p_now and (w.ranges + '{}') @> any (p_keys)
+       and exists (select from pgstate.reach r
+                    where r.agent_id = any (w.agent_ids)
+                      and case when cardinality(p_keys) = 1 then r.reads @> p_keys[1] else (w.ranges * r.reads) @> any (p_keys) end)
   ), kept as (
     update pgstate.lane l
        set turn = p_turn, outcome = p_outcome, at = p_now,

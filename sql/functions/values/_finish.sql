@@ -13,11 +13,12 @@ declare
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
-      from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where p_keys is not null and x.expires_at > p_now offset 0) w
+      from pgstate.watcher w
      -- as in _wake(): a registration that was kept locked has outlasted a revocation
-     where exists (select from unnest(p_keys) k
-                    where w.ranges @> k
-                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
+     where p_keys is not null and w.expires_at > p_now and (w.ranges + '{}') @> any (p_keys)
+       and exists (select from pgstate.reach r
+                    where r.agent_id = any (w.agent_ids)
+                      and case when cardinality(p_keys) = 1 then r.reads @> p_keys[1] else (w.ranges * r.reads) @> any (p_keys) end)
   ), kept as (
     update pgstate.lane l
        set turn = p_turn, outcome = p_outcome, at = p_now,
