@@ -389,6 +389,10 @@ async def test_09_28_a_quota_is_one_s_own_and_denials_use_none_of_it(mallory: Ca
     for number in range(3):
         assert (await mallory("put", "rw/mine", number))["status"] == "ok"
     assert (await outcome(mallory, "select * from pgstate.put('rw/mine', '9')")).startswith("PS060")
+    # in which a minute begins at another second
+    for zone in ("interval '20 s'", "interval '-17 s'", "'<x>+00<y>+00:00:41,J2,J364'"):
+        await mallory.execute(f"set time zone {zone}")
+        assert (await outcome(mallory, "select * from pgstate.put('rw/mine', '9')")).startswith("PS060")
     assert (await victim("put", "rw/mine", 10))["status"] == "ok"
     await mallory.refuses("PS010", "set_quota('mallory')", "set_quota('admin', entries => 0)")
     assert (await victim("put", SECRET, 1))["status"] == "ok"
