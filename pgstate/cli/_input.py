@@ -60,6 +60,8 @@ def json_value(text: str, *, literally: bool = False, what: str = "VALUE") -> An
     Raises InvalidValue for what is no JSON.
     """
     if text == "-":
+        if sys.stdin is None:
+            raise InvalidValue(f"{what} is to come from stdin, which is closed")
         try:
             text = sys.stdin.buffer.read().decode("utf-8")
         except UnicodeDecodeError as error:

@@ -6,8 +6,11 @@ and values are JSON on one line, so that what reads it need not know how wide so
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -164,6 +167,24 @@ class Output:
         # not by Rich: it would break the line at the width of a terminal that may not be there
         label = "\x1b[1;31merror:\x1b[0m" if sys.stderr.isatty() else "error:"
         print(label, visible(text), file=sys.stderr)
+
+
+def ready() -> None:
+    """Makes the streams of this process fit for what may be printed. What an encoding does not have is written as JSON
+    writes it, so that values stay JSON; a stream that was closed before the start takes what it is given."""
+    codecs.register_error("pgstate", _escaped)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="pgstate")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def compact(value: Any) -> str:

@@ -52,6 +52,8 @@ from pgstate.cli._input import duration, moment
         (6, ("--dsn", "postgresql://nobody@/none?host=/nonexistent", "ls")),
         (6, ("migrate", "--dsn", "postgresql://nobody@/none?host=/nonexistent")),
         (2, ("ls", "--dsn", "mysql://host/name")),
+        (2, ("ls", "--dsn", "postgresql://host:99999/name")),
+        (2, ("ls", "--dsn", "postgresql://host:port/name")),
         (2, ("migrate", "--dsn", "mysql://host/name")),
         (2, ("migrate", "--revision", "none")),
     ],
