@@ -244,7 +244,7 @@ async def test_few_connections_serve_many_callers(connect: Connect) -> None:
         {"dsn": "postgresql+psycopg://host/db"}, {"dsn": "postgresql://h/d", "timeout": 0},
         {"dsn": "postgresql://h/d", "timeout": -1}, {"dsn": "postgresql://h/d", "timeout": "soon"},
         {"dsn": "postgresql://h/d", "connections": 0}, {"dsn": "postgresql://h/d", "pool": object()},
-        {"pool": object(), "engine": object()},
+        {"pool": object(), "engine": object()}, {"dsn": object()},
     ],
 )  # fmt: skip
 async def test_arguments_that_make_no_sense(given: dict[str, Any]) -> None:
