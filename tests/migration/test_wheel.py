@@ -67,4 +67,8 @@ def test_a_database_is_migrated_from_the_installed_wheel(
         said = _run(sys.executable, "-P", "-c", _USE, database.dsn(), printed, cwd=tmp_path, PYTHONPATH=str(site))
     finally:
         database.drop()
-    assert said.splitlines() == [str(site / "pgstate" / "_migrations"), "0001 0002 0003 0004 0005 0006 0007 0008", "True"]
+    assert said.splitlines() == [
+        str(site / "pgstate" / "_migrations"),
+        "0001 0002 0003 0004 0005 0006 0007 0008",
+        "True",
+    ]

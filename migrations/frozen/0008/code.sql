@@ -3871,17 +3871,17 @@ end
 $$;
 comment on function pgstate._endorse(pgstate._actor, text, bigint, text) is 'Internal: raises the trust of what a key holds.';
 
--- functions/quarantine/_is_suspended.sql
-create function pgstate._is_suspended(p_agent text) returns boolean
+-- functions/quarantine/_suspended_at.sql
+create function pgstate._suspended_at(p_agent text) returns timestamptz
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id int := pgstate._agent_id(p_agent);
 begin
-  return (select a.suspended_at is not null from pgstate.agent a where a.id = v_id);
+  return (select a.suspended_at from pgstate.agent a where a.id = v_id);
 end
 $$;
-comment on function pgstate._is_suspended(text) is 'Internal: is an agent suspended?';
+comment on function pgstate._suspended_at(text) is 'Internal: since when an agent is suspended; null if it is not.';
 
 -- functions/quarantine/_claimed_by.sql
 create function pgstate._claimed_by(p_agent text) returns text[]
@@ -3896,6 +3896,8 @@ comment on function pgstate._claimed_by(text) is 'Internal: what an agent holds.
 -- functions/quarantine/_open_transactions.sql
 -- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something, or wait to.
 -- Whoever began before the suspension may still commit. Locks and sessions are visible to everybody, but for what they do.
+-- A statement locks the tables that it writes before it takes its snapshot: one that has none yet sees a suspension that is committed
+-- by now, and the policies refuse it. So what is not told here writes nothing as the agent.
 create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -3905,13 +3907,19 @@ begin
       select l.login from pgstate.login l where l.agent_id = p_agent_id
       union select d.login from pgstate.delegation d where d.agent_id = p_agent_id
     )
-    select s.pid, s.usename::text, null::text
+    select s.pid, s.usename::text, null::text, k.xact
       from pg_stat_activity s
-     where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
-       and exists (select from pg_locks k where k.pid = s.pid and (k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' or not k.granted))
+      cross join lateral (
+        select max(l.virtualtransaction) as xact
+          from pg_locks l
+         where l.pid = s.pid
+           and (l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' or not l.granted
+                or l.locktype = 'relation' and l.mode = 'RowExclusiveLock' and l.database = s.datid
+                   and l.relation in (select c.oid from pg_class c where c.relnamespace = 'pgstate'::regnamespace))) k
+     where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid() and k.xact is not null
     union all
     -- of the role that was set when it was prepared, such as the one that all agents' logins are members of
-    select null, x.owner::text, x.gid
+    select null, x.owner::text, x.gid, null
       from pg_prepared_xacts x join pg_roles o on o.rolname = x.owner
      where x.database = current_database()
        and exists (select from logins l join pg_roles r on r.rolname = l.login where r.oid = o.oid or pg_has_role(r.oid, o.oid, 'MEMBER') and not r.rolsuper);
@@ -4033,6 +4041,48 @@ end
 $$;
 comment on function pgstate._written_since(text, pgstate._moment) is 'Internal: what an agent wrote after a past state, and what derives from it.';
 
+-- functions/quarantine/_keys_since.sql
+-- Keys of values that an agent wrote after a past state, in their order, from a key on; and the last version of it at each. As many as
+-- p_limit, and as have 64 MB of values, now and before, since whoever looks at them has them all in memory; the last row is the first
+-- that is left.
+create function pgstate._keys_since(p_agent text, p_moment pgstate._moment, p_after text, p_limit int)
+returns table (key text, version bigint, beyond boolean)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+as $$
+declare
+  v_key record;
+  v_count int := 0;
+  v_size bigint := 0;
+begin
+  for v_key in
+    select w.key, w.last, pg_column_size(jsonb_build_array(e.value)) + coalesce(b.size, 0) as size
+      from (
+        select v.key, min(v.version) as first, max(v.version) as last
+          from pgstate.version v
+         where (v.epoch > p_moment.epoch or v.epoch = p_moment.epoch and v.xid >= pg_snapshot_xmin(p_moment.base))
+           and v.writer = p_agent and v.key > p_after
+           and not pgstate._seen(v.epoch, v.xid, v.seq, p_moment.epoch, p_moment.base, p_moment.upto, p_moment.after)
+         group by v.key
+         order by v.key) w
+      cross join lateral (select x.value from pgstate.entry x where x.key = w.key and x.kind = 'value' offset 0) e
+      left join lateral (
+        -- of one that grows only what was merged last
+        select case when x.reducer is null then pg_column_size(jsonb_build_array(x.value)) else (select i.value_limit from pgstate.install i) end as size
+          from pgstate.version x where x.key = w.key and x.version = w.first - 1 offset 0) b on true
+     order by w.key
+  loop
+    v_size := v_size + v_key.size;
+    key := v_key.key;
+    version := v_key.last;
+    beyond := v_count = p_limit or v_count > 0 and v_size > 67108864;
+    return next;
+    exit when beyond;
+    v_count := v_count + 1;
+  end loop;
+end
+$$;
+comment on function pgstate._keys_since(text, pgstate._moment, text, int) is 'Internal: keys of values that an agent wrote after a past state.';
+
 -- functions/quarantine/_forks_since.sql
 -- Threads that were forked from others and hold checkpoints that an agent has saved since then: no version of theirs tells.
 create function pgstate._forks_since(p_agent text, p_moment pgstate._moment) returns setof text
@@ -4049,9 +4099,9 @@ $$;
 comment on function pgstate._forks_since(text, pgstate._moment) is 'Internal: forks of what an agent has saved.';
 
 -- functions/quarantine/_distrust.sql
--- What keys hold by an agent's writes after a past state is trusted as what came from outside: a version with the same value and
--- that trust. Whose value somebody else has put anew since is not the agent's any more. Null versions where it is only shown.
-create function pgstate._distrust(p_actor pgstate._actor, p_agent text, p_moment pgstate._moment, p_spared text[], p_dry_run boolean)
+-- What keys hold by an agent's writes, of which p_versions are the last, is trusted as what came from outside: a version with the same
+-- value and that trust. Whose value somebody else has put anew since is not the agent's any more. Null versions where it is only shown.
+create function pgstate._distrust(p_actor pgstate._actor, p_agent text, p_keys text[], p_versions bigint[], p_dry_run boolean)
 returns table (key text, status text, version bigint, trust text)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
 as $$
@@ -4061,11 +4111,11 @@ declare
   v_now timestamptz;
 begin
   for v_key in
-    select w.key from pgstate._written_since(p_agent, p_moment) w
-     where w.writer = p_agent and w.kind = 'value' and not w.key = any (p_spared)
-       and w.version >= coalesce((select max(v.version) from pgstate.version v
+    select w.key
+      from unnest(p_keys, p_versions) as w (key, version)
+     where w.version >= coalesce((select max(v.version) from pgstate.version v
                                    where v.key = w.key and (v.op = 'put' and v.reducer is null or v.created) and v.writer <> p_agent), 0)
-     group by w.key order by w.key collate "C"
+     order by w.key collate "C"
   loop
     -- one that a transaction keeps locked is told: the agent must not be able to hold this up
     select e.version, e.trust, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live into v_entry
@@ -4088,7 +4138,7 @@ begin
   end loop;
 end
 $$;
-comment on function pgstate._distrust(pgstate._actor, text, pgstate._moment, text[], boolean) is 'Internal: lowers the trust of what an agent wrote.';
+comment on function pgstate._distrust(pgstate._actor, text, text[], bigint[], boolean) is 'Internal: lowers the trust of what an agent wrote.';
 
 -- functions/quota/_quotas.sql
 create function pgstate._quotas(p_actor pgstate._actor) returns setof pgstate.quota_row
@@ -11124,7 +11174,9 @@ begin
            case when not p_actor.writes @> c.key then 'denied'
                 when p_writer is not null and not p_force and exists (
                   select from pgstate.version v
-                   where v.key = c.key and v.version > c.past_version and v.writer not in (p_writer, 'pgstate')) then 'conflict'
+                   where v.key = c.key and v.version > c.past_version and v.writer not in (p_writer, 'pgstate')
+                     -- quarantine() has only lowered its trust
+                     and (v.meta ? 'quarantined' and v.meta ->> 'writer' = p_writer) is not true) then 'conflict'
                 when k.lease_until > v_now then 'held'
                 else 'ok' end,
            c.action, null::bigint, case when c.live then c.version else 0 end, case when c.past_live then c.past_version else 0 end,
@@ -11141,10 +11193,73 @@ $$;
 comment on function pgstate._rollback_plan(pgstate._actor, pgstate.keymultirange, text, bigint, pgstate._moment, text, boolean, boolean) is
   'Internal: what a rollback would change.';
 
--- functions/history/rollback.sql
--- New versions, never a loss of any: puts and deletes by write_many(), all or nothing, each expecting the version that the
+-- functions/history/_undo.sql
+-- What rollback() and quarantine() write: puts and deletes by write_many(), all or nothing, each expecting the version that the
 -- plan was made for. If one has changed meanwhile, the plan is made again; the locks of the try before are kept, so that
 -- what it was about holds still by then.
+create function pgstate._undo(
+  p_actor pgstate._actor, p_agent text, p_ranges pgstate.keymultirange, p_regex text, p_version bigint, p_moment pgstate._moment, p_writer text,
+  p_force boolean, p_dry_run boolean, p_single boolean, p_wake boolean
+) returns pgstate.rolled_back[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_rows pgstate.rolled_back[];
+  v_outcome jsonb;
+  v_a record;
+  v_failed boolean;
+  v_lost boolean;
+begin
+  for v_try in 1 .. 20 loop
+    v_rows := array(
+      select p from pgstate._rollback_plan(p_actor, p_ranges, p_regex, p_version, p_moment,
+                                           p_writer, p_force, p_single) p limit 100001);
+    if cardinality(v_rows) > 100000 then
+      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts',
+        hint = 'Give patterns that are narrower. Of an agent that is to be stopped, quarantine() undoes any number.';
+    end if;
+    select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
+           array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
+           array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
+      into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
+    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
+    exit when p_dry_run or v_failed or v_a.keys is null;
+    v_outcome := (
+      select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
+        from pgstate.write_many(v_a.ops, v_a.keys, v_a.vals, v_a.expects, ttls => v_a.ttls, wake => p_wake, "atomic" => true,
+                                agent => p_agent, trusts => v_a.trusts) o);
+    select r.key, o.item ->> 2 as code into v_a from jsonb_each(v_outcome) as o (key, item) join unnest(v_rows) r on r.key = o.key
+     where o.item ->> 2 is not null order by r.key limit 1;
+    if found then
+      -- such as a value that is over the limit of today
+      perform pgstate._raise(v_a.code, v_a.key, v_a.key || ': ' || pgstate._error_text(v_a.code, v_a.key));
+    end if;
+    v_failed := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 = 'held');
+    v_lost := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 in ('conflict', 'missing'));
+    v_rows := array(
+      select row(r.key, coalesce(o.item ->> 0, r.status), r.action, (o.item ->> 1)::bigint, r.from_version, r.to_version, r.old_value,
+                 r.new_value, r.expires_at, (o.item ->> 3)::boolean)::pgstate.rolled_back
+        from unnest(v_rows) with ordinality as r left join jsonb_each(v_outcome) as o (key, item) on o.key = r.key
+       order by r.ordinality);
+    exit when not v_lost;
+    if v_try = 20 then
+      raise exception using errcode = '40001', message = 'what was to be rolled back changed under every try', hint = 'Run the transaction again.';
+    end if;
+  end loop;
+  if v_failed and not p_dry_run then
+    v_rows := array(
+      select row(r.key, case when r.status = 'ok' then 'skipped' else r.status end, r.action, null, r.from_version, r.to_version,
+                 r.old_value, r.new_value, r.expires_at, false)::pgstate.rolled_back
+        from unnest(v_rows) with ordinality as r order by r.ordinality);
+  end if;
+  return v_rows;
+end
+$$;
+comment on function pgstate._undo(pgstate._actor, text, pgstate.keymultirange, text, bigint, pgstate._moment, text, boolean, boolean, boolean, boolean) is
+  'Internal: brings keys back to what they were.';
+
+-- functions/history/rollback.sql
+-- New versions, never a loss of any: _undo() writes them.
 create function pgstate.rollback(
   pattern text, version bigint default null, cursor text default null, at timestamptz default null, writer text default null,
   force boolean default false, dry_run boolean default false, op_id text default null, lane uuid default null,
@@ -11161,9 +11276,6 @@ declare
   v_request text;
   v_states text[];
   v_outcome jsonb;
-  v_a record;
-  v_failed boolean;
-  v_lost boolean;
 begin
   if v_single then
     perform pgstate._check_claimant(v_actor, rollback.pattern);
@@ -11219,48 +11331,8 @@ begin
   elsif not exists (select from pgstate.version v where v.key = rollback.pattern and v.version = rollback.version) then
     raise exception using errcode = 'PS007', message = 'the key has no such version', hint = 'pgstate.history() has its versions.';
   end if;
-  for v_try in 1 .. 20 loop
-    v_rows := array(
-      select p from pgstate._rollback_plan(v_actor, v_ranges, pgstate._pattern_regex(rollback.pattern), rollback.version, v_moment,
-                                           rollback.writer, rollback.force, v_single) p limit 100001);
-    if cardinality(v_rows) > 100000 then
-      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts',
-        hint = 'Give patterns that are narrower. An agent that wrote them is to be stopped first, by suspend_agent(); then rollback(pattern, writer => …) does what quarantine() would.';
-    end if;
-    select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
-           array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
-           array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
-      into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
-    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
-    exit when rollback.dry_run or v_failed or v_a.keys is null;
-    v_outcome := (
-      select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
-        from pgstate.write_many(v_a.ops, v_a.keys, v_a.vals, v_a.expects, ttls => v_a.ttls, wake => rollback.wake, "atomic" => true,
-                                agent => rollback.agent, trusts => v_a.trusts) o);
-    select r.key, o.item ->> 2 as code into v_a from jsonb_each(v_outcome) as o (key, item) join unnest(v_rows) r on r.key = o.key
-     where o.item ->> 2 is not null order by r.key limit 1;
-    if found then
-      -- such as a value that is over the limit of today
-      perform pgstate._raise(v_a.code, v_a.key);
-    end if;
-    v_failed := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 = 'held');
-    v_lost := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 in ('conflict', 'missing'));
-    v_rows := array(
-      select row(r.key, coalesce(o.item ->> 0, r.status), r.action, (o.item ->> 1)::bigint, r.from_version, r.to_version, r.old_value,
-                 r.new_value, r.expires_at, (o.item ->> 3)::boolean)::pgstate.rolled_back
-        from unnest(v_rows) with ordinality as r left join jsonb_each(v_outcome) as o (key, item) on o.key = r.key
-       order by r.ordinality);
-    exit when not v_lost;
-    if v_try = 20 then
-      raise exception using errcode = '40001', message = 'what was to be rolled back changed under every try', hint = 'Run the transaction again.';
-    end if;
-  end loop;
-  if v_failed and not rollback.dry_run then
-    v_rows := array(
-      select row(r.key, case when r.status = 'ok' then 'skipped' else r.status end, r.action, null, r.from_version, r.to_version,
-                 r.old_value, r.new_value, r.expires_at, false)::pgstate.rolled_back
-        from unnest(v_rows) with ordinality as r order by r.ordinality);
-  end if;
+  v_rows := pgstate._undo(v_actor, rollback.agent, v_ranges, pgstate._pattern_regex(rollback.pattern), rollback.version, v_moment, rollback.writer,
+                          rollback.force, rollback.dry_run, v_single, rollback.wake);
 
   if not rollback.dry_run and (rollback.lane is not null or rollback.op_id is not null) then
     v_outcome := coalesce((
@@ -12569,22 +12641,30 @@ comment on function pgstate.resume_agent(text) is
 
 -- functions/quarantine/quarantine.sql
 -- In one transaction, in the order that an attack is answered in: nobody acts as the agent, its claims end, what it wrote is undone or
--- at least not trusted, and what remains to be looked at is named. What it keeps locked is told, and holds nothing of this up.
+-- at least not trusted, and what remains to be looked at is named. What it keeps locked is told, and holds nothing of this up; nor does
+-- how much it wrote: what is over the limit is left, and told. What was under way when this began is told even if it is over by the end,
+-- since statements before may not have seen what it wrote.
 create function pgstate.quarantine(
   agent text, since timestamptz default null, cursor text default null, rollback boolean default false, force boolean default false,
-  dry_run boolean default false
+  dry_run boolean default false, after text default null, "limit" int default 100000
 ) returns setof pgstate.quarantined
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(null);
+  v_id int;
   v_moment pgstate._moment;
-  v_suspended boolean;
+  v_suspended_at timestamptz;
+  v_claimed text[];
+  v_open pgstate.open_transaction[];
   v_keys text[];
+  v_versions bigint[];
+  v_more text;
+  v_ranges pgstate.keymultirange;
   v_rows pgstate.rolled_back[] := '{}';
   v_failed boolean := false;
-  v_spared text[];
-  v_one record;
+  v_refused jsonb;
+  v_spared text[] := '{}';
 begin
   perform pgstate._check_admin(v_actor, '**');
   if num_nonnulls(quarantine.since, quarantine.cursor) <> 1 then
@@ -12593,66 +12673,110 @@ begin
     raise exception using errcode = 'PS007', message = 'rollback, force and dry_run are true or false';
   elsif quarantine.force and not quarantine.rollback then
     raise exception using errcode = 'PS007', message = 'force is for a rollback: it undoes what others wrote on top, too';
+  elsif quarantine."limit" is null or quarantine."limit" not between 0 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 0 to 100000';
   end if;
-  v_suspended := pgstate._is_suspended(quarantine.agent);
-  if quarantine.dry_run then
-    v_keys := pgstate._claimed_by(quarantine.agent);
-  else
-    v_keys := pgstate._suspend(v_actor, quarantine.agent);
+  v_id := pgstate._agent_id(quarantine.agent);
+  v_suspended_at := pgstate._suspended_at(quarantine.agent);
+  -- a later part of one that was begun has no more to do here
+  if quarantine.after is null or v_suspended_at is null then
+    if quarantine.dry_run then
+      v_claimed := pgstate._claimed_by(quarantine.agent);
+    else
+      v_claimed := pgstate._suspend(v_actor, quarantine.agent);
+    end if;
+    return next row('suspend', null, case when v_suspended_at is not null then 'there' when quarantine.dry_run then 'to do' else 'ok' end,
+                    null, null, null, null, null, null)::pgstate.quarantined;
+    return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                   from unnest(v_claimed) k order by k collate "C";
+    return query select 'release', k, 'locked', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                   from unnest(pgstate._claimed_by(quarantine.agent)) k where not quarantine.dry_run order by k collate "C";
   end if;
-  return next row('suspend', null, case when v_suspended then 'there' when quarantine.dry_run then 'to do' else 'ok' end, null, null, null, null, null,
-                  null)::pgstate.quarantined;
-  return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
-                 from unnest(v_keys) k order by k collate "C";
-  return query select 'release', k, 'locked', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
-                 from unnest(pgstate._claimed_by(quarantine.agent)) k where not quarantine.dry_run order by k collate "C";
+  v_open := array(select t from pgstate._open_transactions(v_id) t);
   -- after the wait for locks
   v_moment := pgstate._moment(v_actor, quarantine.cursor, quarantine.since);
 
-  if quarantine.rollback then
+  if quarantine."limit" = 0 then
+    v_more := coalesce(quarantine.after, '');
+  else
+    select array_agg(k.key order by k.key collate "C") filter (where not k.beyond), array_agg(k.version order by k.key collate "C") filter (where not k.beyond),
+           case when bool_or(k.beyond) then max(k.key collate "C") filter (where not k.beyond) end
+      into v_keys, v_versions, v_more
+      from pgstate._keys_since(quarantine.agent, v_moment, coalesce(quarantine.after, ''), quarantine."limit") k;
+  end if;
+
+  if quarantine.rollback and v_keys is not null then
+    v_actor.reads := v_actor.reads + '{}';
+    v_actor.writes := v_actor.writes + '{}';
+    v_ranges := (select range_agg(pgstate.keyrange(k, k, '[]')) from unnest(v_keys) k) * v_actor.reads;
+    return query
+      select 'undo', k, 'denied', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+        from unnest(v_keys) k where not v_actor.reads @> k order by k collate "C";
     begin
-      v_rows := array(select r from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
-                                                     force => quarantine.force, dry_run => quarantine.dry_run) r);
-    exception when lock_not_available then
-      v_rows := array(select row(r.key, 'locked', r.action, null, r.from_version, r.to_version, r.old_value, r.new_value, r.expires_at, null)::pgstate.rolled_back
-                        from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
-                                              force => quarantine.force, dry_run => true) r where r.status = 'ok');
+      v_rows := pgstate._undo(v_actor, null, v_ranges, null, null, v_moment, quarantine.agent, quarantine.force, quarantine.dry_run, false, true);
+    exception
+      when lock_not_available then
+        v_refused := jsonb_build_object('status', 'locked');
+      when sqlstate 'PS004' or sqlstate 'PS006' or sqlstate 'PS008' or sqlstate 'PS009' or sqlstate 'PS060' then
+        -- what was there is not allowed by now
+        v_refused := jsonb_build_object('status', 'refused', 'detail', jsonb_build_object('error', sqlerrm));
     end;
+    if v_refused is not null then
+      v_rows := array(
+        select row(r.key, case when r.status = 'ok' then v_refused ->> 'status' else r.status end, r.action, null, r.from_version, r.to_version, r.old_value,
+                   r.new_value, r.expires_at, null)::pgstate.rolled_back
+          from unnest(pgstate._undo(v_actor, null, v_ranges, null, null, v_moment, quarantine.agent, quarantine.force, true, false, true)) r);
+    end if;
     -- all or nothing: what is held, or locked, keeps the rest as it is
-    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied', 'locked'));
-    -- what a dry run would undo needs no more to be done about it
-    v_spared := array(select r.key from unnest(v_rows) r where quarantine.dry_run and not v_failed and r.status = 'ok');
+    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied', 'locked', 'refused'));
+    if quarantine.dry_run and not v_failed then
+      -- what would be undone needs no more to be done about it
+      v_spared := array(select r.key from unnest(v_rows) r where r.status = 'ok');
+    end if;
     return query
       select r.action, r.key, case when not quarantine.dry_run or r.status <> 'ok' then r.status when v_failed then 'skipped' else 'to do' end,
-             r.version, r.from_version, r.to_version, r.old_value, r.new_value, null::jsonb
+             r.version, r.from_version, r.to_version, r.old_value, r.new_value, case r.status when 'refused' then v_refused -> 'detail' end
         from unnest(v_rows) r where r.action <> 'none';
   end if;
 
   return query
     select 'distrust', d.key, d.status, d.version, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_build_object('from', d.trust)
-      from pgstate._distrust(v_actor, quarantine.agent, v_moment, coalesce(v_spared, '{}'), quarantine.dry_run) d;
-  return query
-    select case when w.writer = quarantine.agent then w.kind else 'derived' end, w.key, 'left', max(w.version), null::bigint, null::bigint, null::jsonb, null::jsonb,
-           jsonb_strip_nulls(jsonb_build_object('writer', nullif(w.writer, quarantine.agent)))
-      from pgstate._written_since(quarantine.agent, v_moment) w
-     where w.writer <> quarantine.agent or w.kind <> 'value'
-     group by w.writer, w.kind, w.key order by w.key collate "C";
-  return query
-    select 'thread', k, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
-      from pgstate._forks_since(quarantine.agent, v_moment) k
-     where not exists (select from pgstate._written_since(quarantine.agent, v_moment) w where w.key = k and w.writer = quarantine.agent);
+      from (select array_agg(u.key) as keys, array_agg(u.version) as versions
+              from unnest(v_keys, v_versions) as u (key, version) left join unnest(v_spared) s (key) on s.key = u.key where s.key is null) w
+     cross join lateral pgstate._distrust(v_actor, quarantine.agent, w.keys, w.versions, quarantine.dry_run) d;
+  -- what is left is told once, with the last part
+  if v_more is null then
+    return query
+      select case when w.writer = quarantine.agent then w.kind else 'derived' end, w.key, 'left', max(w.version), null::bigint, null::bigint, null::jsonb, null::jsonb,
+             jsonb_strip_nulls(jsonb_build_object('writer', nullif(w.writer, quarantine.agent)))
+        from pgstate._written_since(quarantine.agent, v_moment) w
+       where w.writer <> quarantine.agent or w.kind <> 'value'
+       group by w.writer, w.kind, w.key order by w.key collate "C";
+    return query
+      select 'thread', k, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+        from pgstate._forks_since(quarantine.agent, v_moment) k
+       where not exists (select from pgstate._written_since(quarantine.agent, v_moment) w where w.key = k and w.writer = quarantine.agent);
+  end if;
   return query
     select 'open', null, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_strip_nulls(to_jsonb(t))
-      from pgstate._open_transactions(pgstate._agent_id(quarantine.agent)) t;
-  if not quarantine.dry_run then
-    perform pgstate._audit(v_actor, 'quarantine', null, jsonb_build_object(
-      'agent', quarantine.agent, 'since', coalesce(to_jsonb(quarantine.since), to_jsonb(quarantine.cursor)), 'rollback', quarantine.rollback,
-      'undone', (select count(*) from unnest(v_rows) r where r.status = 'ok')));
+      from (select * from unnest(v_open) union select * from pgstate._open_transactions(v_id)) t;
+  if v_more is not null then
+    return next row('more', v_more, 'left', null, null, null, null, null, null)::pgstate.quarantined;
   end if;
+  if quarantine.dry_run then
+    return;
+  end if;
+  -- of this transaction, or of one that has ended after it began, which costs no more than asking again
+  if coalesce(v_suspended_at >= pgstate._now() - (clock_timestamp() - transaction_timestamp()), true) or current_setting('transaction_isolation') <> 'read committed' then
+    return next row('again', null, 'left', null, null, null, null, null, null)::pgstate.quarantined;
+  end if;
+  perform pgstate._audit(v_actor, 'quarantine', null, jsonb_build_object(
+    'agent', quarantine.agent, 'since', coalesce(to_jsonb(quarantine.since), to_jsonb(quarantine.cursor)), 'rollback', quarantine.rollback,
+    'undone', (select count(*) from unnest(v_rows) r where r.status = 'ok')));
 end
 $$;
-comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean) is
-  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its (what it laid down there by put_writes() without a checkpoint is not known); open, transactions of its that have written and may still commit: end them and ask again, which does the rest. held, locked: a claim or a transaction of somebody is in the way, and nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
+comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean, text, int) is
+  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its (what it laid down there by put_writes() without a checkpoint is not known). open: transactions that have written and were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
 
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void
