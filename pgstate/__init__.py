@@ -82,6 +82,7 @@ from pgstate.types import (
     TaskState,
     ThreadInfo,
     Unembedded,
+    Unopened,
     VectorIndex,
     Version,
 )
@@ -160,6 +161,7 @@ __all__ = [
     "TypedState",
     "TypedWatch",
     "Unembedded",
+    "Unopened",
     "ValueRefused",
     "VectorIndex",
     "Verdict",

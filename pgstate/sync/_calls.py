@@ -561,7 +561,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
     def rekey(self, progress: Callable[[RekeyProgress], None] | None = None) -> Rekeyed:
         """Seals under the current key of `connect(encryption=Keys(…))` what is stored under its others: checkpoints,
         pending writes, and what runs have recorded. Have all clients write with the new key before; the old one
-        may be deleted when nothing is `complete` without it.
+        may be deleted when the result is `complete`. What does not open is passed over, and told: as long as it
+        is there its key is needed, unless you know that it is junk, which whoever may write can write.
 
         It may be stopped at any time and called again: what is done is passed over. Others go on meanwhile, and
         wait for a batch at most; what they hold locked in long transactions is left, and counted. `progress` is

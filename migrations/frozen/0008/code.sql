@@ -6989,8 +6989,23 @@ begin
        where s.part = p_part and s.place >= v_first and s.place < v_end and s.place > v_after and not s.moved
          and pgstate._sealed_under(s.type, s.data) <> convert_to(p_current, 'UTF8')
     )
-    select o.place::text, o.field, t.key::text, o.type, o.data, (select max(b.before) from old b) >= 8388608
-      from old o left join pgstate.thread t on t.id = o.thread_id
+    select o.place::text, o.field, n.key, o.type, o.data, (select max(b.before) from old b) >= 8388608, n.name
+      from old o
+      cross join lateral (
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id) as key, encode(k.hash, 'hex') as name
+          from pgstate.chunk k where p_part = 'chunk' and k.ctid = o.place
+        union all
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id), concat_ws(' ', nullif(c.ns, ''), c.id, case p_part when 'checkpoint' then c.names[o.field] end)
+          from pgstate.checkpoint c where p_part in ('checkpoint', 'header') and c.ctid = o.place
+        union all
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id), concat_ws(' ', nullif(w.ns, ''), w.checkpoint, w.task_id, w.idx)
+          from pgstate.pending_write w where p_part = 'pending_write' and w.ctid = o.place
+        union all
+        select r.key::text, null from pgstate.run r where p_part in ('input', 'result') and r.ctid = o.place
+        union all
+        select (select r.key::text from pgstate.run r where r.id = s.run_id), s.id::text from pgstate.step s where p_part = 'step' and s.ctid = o.place
+        union all
+        select (select r.key::text from pgstate.run r where r.id = g.run_id), g.name || ' ' || g.no from pgstate.signal g where p_part = 'signal' and g.ctid = o.place) n
      where o.before < 8388608 order by o.place;
 end
 $$;
@@ -7205,12 +7220,16 @@ comment on function pgstate._rekey_refs(pgstate._actor, int, bigint, int) is 'In
 create function pgstate._rekey_collect(p_actor pgstate._actor) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_more boolean;
 begin
   perform pgstate._check_admin(p_actor, '**');
-  return pgstate._collect_threads(10000);
+  v_more := pgstate._collect_threads(10000);
+  -- nobody reads those any more, and no key is needed for them
+  return pgstate._collect_runs(10000) or v_more;
 end
 $$;
-comment on function pgstate._rekey_collect(pgstate._actor) is 'Internal: removes chunks that were sealed anew. PS010.';
+comment on function pgstate._rekey_collect(pgstate._actor) is 'Internal: removes chunks that were sealed anew, and what nobody reads any more. PS010.';
 
 -- functions/runs/_run_of.sql
 create function pgstate._run_of(p_key text) returns pgstate.run
@@ -13865,7 +13884,7 @@ begin
 end
 $$;
 comment on function pgstate.sealed_data(text, bigint, int, text, text, text) is
-  'The payloads in these blocks that are sealed under another key than current, to be sealed anew and given to rekey_data(): 8 MB of them, and one row more; then more is true, and after_place, the last place, goes on. Needs admin on everything. PS007 PS010.';
+  'The payloads in these blocks that are sealed under another key than current, to be sealed anew and given to rekey_data(): 8 MB of them, and one row more; then more is true, and after_place, the last place, goes on. key and name tell people where it is. Needs admin on everything. PS007 PS010.';
 
 -- functions/encryption/rekey_data.sql
 create function pgstate.rekey_data(
@@ -13900,7 +13919,7 @@ begin
 end
 $$;
 comment on function pgstate.rekey_collect(text) is
-  'Removes the chunks that rekey_refs() has left without a name, and what else threads do not need any more, as maintain() does; is there more? Needs admin on everything. PS010.';
+  'Removes the chunks that rekey_refs() has left without a name, and what else threads do not need any more, and what deleted runs held, as maintain() does; is there more? Needs admin on everything. PS010.';
 
 -- functions/runs/_end_run.sql
 -- Writes the end of a run whose entry is locked; the version of that.
