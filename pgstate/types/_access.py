@@ -85,7 +85,7 @@ class CredentialGrant:
 
 @dataclass(frozen=True, slots=True)
 class OpenTransaction:
-    """A transaction that has written and is not over: of the session `pid` of a login, or `prepared` under a name.
+    """A transaction that uses pgstate and is not over: of the session `pid` of a login, or `prepared` under a name.
     `xact` tells it from a later one of the session (`pg_locks.virtualtransaction`)."""
 
     pid: int | None

@@ -245,18 +245,24 @@ async def test_what_was_under_way_and_ends_meanwhile_is_told(
 
 
 @pytest.mark.core
-async def test_a_statement_that_writes_and_has_not_yet_is_told(root: Caller, agent: MakeAgent, begin: Begin) -> None:
+async def test_a_statement_that_was_let_in_and_has_written_nothing_yet_is_told(
+    root: Caller, agent: MakeAgent, begin: Begin
+) -> None:
     alice = await agent("alice", "read a/**", "write a/**")
+    # as a call that takes long before it comes to write: it has looked who acts
     holding = await begin(alice)
-    await alice("touch", ["a/missing"])
+    await alice("me")
     assert await alice.fetchval("select pg_current_xact_id_if_assigned()") is None
     assert [row["pid"] for row in await root.rows("suspend_agent", "alice")] == [alice.pid]
     await holding.end()
     assert await root.rows("suspend_agent", "alice") == []
-    holding = await begin(alice)
-    with refused("PS010"):
-        await alice("touch", ["a/missing"])
+    for refusal in ("PS010", "25P02"):
+        if refusal == "PS010":
+            holding = await begin(alice)
+        with refused(refusal):
+            await alice("put", "a/x", 1)
+        assert await root.rows("suspend_agent", "alice") == [], "who was refused does nothing"
     await holding.end(False)
     async with alice.transaction():
         await alice.fetchval("select count(*) from pg_class")
-        assert await root.rows("suspend_agent", "alice") == [], "who only reads writes nothing"
+        assert await root.rows("suspend_agent", "alice") == [], "nor who does other things"

@@ -3894,10 +3894,9 @@ $$;
 comment on function pgstate._claimed_by(text) is 'Internal: what an agent holds.';
 
 -- functions/quarantine/_open_transactions.sql
--- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something, or wait to.
--- Whoever began before the suspension may still commit. Locks and sessions are visible to everybody, but for what they do.
--- A statement locks the tables that it writes before it takes its snapshot: one that has none yet sees a suspension that is committed
--- by now, and the policies refuse it. So what is not told here writes nothing as the agent.
+-- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have called us. Whoever was let in
+-- before the suspension was committed holds a lock on a table of ours, since looking who acts takes one, and may write and commit for as
+-- long as it takes: what is not told here does nothing as the agent. Locks and sessions are visible to everybody, but for what they do.
 create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -3906,17 +3905,16 @@ begin
     with logins as materialized (
       select l.login from pgstate.login l where l.agent_id = p_agent_id
       union select d.login from pgstate.delegation d where d.agent_id = p_agent_id
+    ), calling as materialized (
+      select l.pid, max(l.virtualtransaction) as xact
+        from pg_locks l
+       where l.locktype = 'relation' and l.database = (select d.oid from pg_database d where d.datname = current_database())
+         and l.relation in (select c.oid from pg_class c where c.relnamespace = 'pgstate'::regnamespace)
+       group by l.pid
     )
     select s.pid, s.usename::text, null::text, k.xact
-      from pg_stat_activity s
-      cross join lateral (
-        select max(l.virtualtransaction) as xact
-          from pg_locks l
-         where l.pid = s.pid
-           and (l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' or not l.granted
-                or l.locktype = 'relation' and l.mode = 'RowExclusiveLock' and l.database = s.datid
-                   and l.relation in (select c.oid from pg_class c where c.relnamespace = 'pgstate'::regnamespace))) k
-     where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid() and k.xact is not null
+      from pg_stat_activity s join calling k on k.pid = s.pid
+     where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
     union all
     -- of the role that was set when it was prepared, such as the one that all agents' logins are members of
     select null, x.owner::text, x.gid, null
@@ -3925,7 +3923,7 @@ begin
        and exists (select from logins l join pg_roles r on r.rolname = l.login where r.oid = o.oid or pg_has_role(r.oid, o.oid, 'MEMBER') and not r.rolsuper);
 end
 $$;
-comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that have written and are not over.';
+comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that are not over.';
 
 -- functions/quarantine/_who_changes_agents.sql
 -- Sessions, and what is prepared, that have locked rows of agents: sessions and locks on tables are visible to everybody.
@@ -12648,7 +12646,7 @@ begin
 end
 $$;
 comment on function pgstate.suspend_agent(text) is
-  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have written, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
+  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have called us, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
 
 -- functions/quarantine/resume_agent.sql
 create function pgstate.resume_agent(agent text) returns void
@@ -12798,7 +12796,7 @@ begin
 end
 $$;
 comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean, text, int) is
-  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its (what it laid down there by put_writes() without a checkpoint is not known). open: transactions that have written and were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
+  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its (what it laid down there by put_writes() without a checkpoint is not known). open: transactions of its, or of a gateway of its, that were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
 
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void

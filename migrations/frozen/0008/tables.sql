@@ -3,7 +3,7 @@ set local role pgstate_owner;
 
 -- Transactions of an agent that are not over.
 alter type pgstate.open_transaction add attribute xact text;
-comment on type pgstate.open_transaction is 'A transaction that has written and is not over: of a session (pid), or prepared under a name. xact, as in pg_locks.virtualtransaction: tells it from a later one of the session.';
+comment on type pgstate.open_transaction is 'A transaction that has called us and is not over: of a session (pid), or prepared under a name. xact, as in pg_locks.virtualtransaction: tells it from a later one of the session.';
 comment on type pgstate.quarantined is 'What quarantine() does or found: suspend, release, put, delete, distrust; undo, of what it may not; left for whoever asks: derived, thread, run, open, more, again.';
 
 -- Where payloads are, for people.
