@@ -17,6 +17,8 @@ from pgstate.types import OpenTransaction, Quarantined, Row, Seconds
 _LOOK = 0.1
 # keys in a transaction: rolling them back takes half a second
 _PART = 5_000
+# seconds for looking through what everybody has written since then, or in threads
+_LOOKING = 600.0
 # what the suspension alone has done by the time that the rest is
 _BEGUN = ("suspend", "release")
 _DONE = {"to do": "ok"}
@@ -58,9 +60,8 @@ class Quarantine(Area):
         too come back as conflict and are only not trusted, unless `force`. That is done for some thousand keys at a
         time, each all or nothing: a failure says how far it came. What is left to you is told: versions of others that
         name its writes as their sources, or were moved by completing, threads and runs in which it recorded, forks
-        with checkpoints of its, and transactions that are still open: end them, and call again, which does the rest.
-        Writes of tasks without a checkpoint (`put_writes`) do not say whose they are, and are not told. With `dry_run`
-        nothing is done.
+        with checkpoints of its, threads with writes of tasks (`put_writes`) of its, and transactions that are still
+        open: end them, and call again, which does the rest. With `dry_run` nothing is done.
 
         Raises InvalidArgument, NotRecorded (nothing was recorded by that time), CursorInvalid, CursorExpired,
         AccessDenied (needs admin on everything).
@@ -78,7 +79,7 @@ class Quarantine(Area):
                     lambda c, left: calls.quarantine(
                         c, agent, at, cursor, rollback, force, only_shown, after, limit, timeout=left
                     ),
-                    self._timeout,
+                    max(self._timeout, _LOOKING) if limit else self._timeout,
                 )
             return [_quarantined(row) for row in rows]
 

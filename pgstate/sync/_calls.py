@@ -493,9 +493,9 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         entries that others wrote too come back as conflict and are only not trusted, unless `force`. That is done
         for some thousand keys at a time, each all or nothing: a failure says how far it came. What is left to you
         is told: versions of others that name its writes as their sources, or were moved by completing, threads
-        and runs in which it recorded, forks with checkpoints of its, and transactions that are still open: end
-        them, and call again, which does the rest. Writes of tasks without a checkpoint (`put_writes`) do not say
-        whose they are, and are not told. With `dry_run` nothing is done.
+        and runs in which it recorded, forks with checkpoints of its, threads with writes of tasks (`put_writes`)
+        of its, and transactions that are still open: end them, and call again, which does the rest. With
+        `dry_run` nothing is done.
 
         Raises InvalidArgument, NotRecorded (nothing was recorded by that time), CursorInvalid, CursorExpired,
         AccessDenied (needs admin on everything)."""

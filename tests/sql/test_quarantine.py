@@ -289,6 +289,76 @@ async def test_forks_of_what_it_saved_are_told(root: Caller, agent: MakeAgent) -
 
 
 @pytest.mark.core
+async def test_what_tasks_wrote_is_told_by_thread(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "write **", "read **")
+    bob = await agent("bob", "write **", "read **")
+    talk = (await save(bob, "a/talk", {"n": 1}))["id"]
+    own = (await save(alice, "a/own", {"n": 1}))["id"]
+
+    async def writes(caller: Caller, key: str, checkpoint: str, task: str, replace: bool = False) -> None:
+        await caller(
+            "put_writes", key, checkpoint, task, [0, 1], ["n", "m"], ["json", "json"], [b"1", b"2"], replace=replace
+        )
+
+    await writes(alice, "a/talk", talk, "before")
+    await root("put", "a/later", 1)
+    start = await root("cursor")
+    await writes(bob, "a/talk", talk, "bobs")
+    assert await _all(root, "alice", cursor=start, dry_run=True) == [("suspend", None, "to do")]
+    await writes(alice, "a/talk", talk, "alices")
+    await writes(alice, "a/not-begun", "later", "alices")
+    await save(alice, "a/own", {"n": 2})
+    await writes(alice, "a/own", own, "alices")
+    # there before it: it stays bob's, unless it is replaced
+    await writes(alice, "a/talk", talk, "bobs")
+    await bob("fork_thread", "a/talk", "b/fork")
+    for dry_run in (True, False):
+        rows = await root.rows("quarantine", "alice", cursor=start, rollback=True, dry_run=dry_run)
+        assert [
+            (row["action"], row["key"], row["detail"]) for row in rows if row["status"] == "left" and row["key"]
+        ] == [("thread", key, {"pending_writes": 2}) for key in ("a/not-begun", "a/own", "a/talk", "b/fork")]
+    await root("resume_agent", "alice")
+    await writes(alice, "a/talk", talk, "bobs", replace=True)
+    rows = await root.rows("quarantine", "alice", cursor=start)
+    assert {row["key"]: row["detail"] for row in rows}["a/talk"] == {"pending_writes": 4}
+
+
+@pytest.mark.core
+async def test_runs_in_which_it_did_anything_are_told(root: Caller, agent: MakeAgent) -> None:
+    """Its steps, signals, results and cancellations are versions of the run."""
+    alice = await agent("alice", "write **", "read **")
+    bob = await agent("bob", "write **", "read **")
+    for name in ("signalled", "stepped", "ended", "cancelled", "clean"):
+        await bob("start_run", f"r/{name}")
+    start = await root("cursor")
+    await alice("start_run", "r/own", input_type="json", input=b"1")
+    await alice("signal_run", "r/signalled", "go", "json", b"1")
+    token = (await alice("start_run", "r/stepped", seconds(60)))["token"]
+    await alice(
+        "finish_steps",
+        ["r/stepped"],
+        [token],
+        ["one"],
+        ["one"],
+        ["step"],
+        [0],
+        [True],
+        ["done"],
+        ["json"],
+        [b"1"],
+        [1],
+        [0.1],
+    )
+    token = (await alice("start_run", "r/ended", seconds(60)))["token"]
+    await alice("end_run", "r/ended", token, "done", "json", b"1")
+    await alice("cancel_run", "r/cancelled")
+    rows = await _all(root, "alice", cursor=start, rollback=True)
+    assert [row for row in rows if row[0] == "run"] == [
+        ("run", f"r/{name}", "left") for name in ("cancelled", "ended", "own", "signalled", "stepped")
+    ]
+
+
+@pytest.mark.core
 @pytest.mark.parametrize("rollback", [True, False], ids=["rollback", "distrust"])
 async def test_much_is_done_in_parts_and_it_is_stopped_with_the_first(
     root: Caller, agent: MakeAgent, rollback: bool

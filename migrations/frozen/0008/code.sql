@@ -4081,20 +4081,25 @@ end
 $$;
 comment on function pgstate._keys_since(text, pgstate._moment, text, int) is 'Internal: keys of values that an agent wrote after a past state.';
 
--- functions/quarantine/_forks_since.sql
--- Threads that were forked from others and hold checkpoints that an agent has saved since then: no version of theirs tells.
-create function pgstate._forks_since(p_agent text, p_moment pgstate._moment) returns setof text
+-- functions/quarantine/_threads_since.sql
+-- Threads that hold what an agent has laid down there since then and no version of them tells: forks with checkpoints of its, and writes of
+-- tasks that it wrote, which are counted. There is no index for the latter: whoever asks this can wait, and whoever writes them cannot.
+create function pgstate._threads_since(p_agent text, p_moment pgstate._moment) returns table (key text, pending_writes bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
 as $$
 begin
   return query
-    select t.key::text from pgstate.thread t
-     where t.forked_from is not null and t.key is not null
-       and exists (select from pgstate.checkpoint c where c.thread_id = t.id and c.writer = p_agent and c.created_at >= p_moment.at)
+    select t.key::text, p.count
+      from pgstate.thread t
+      left join (select w.thread_id, count(*) from pgstate.pending_write w where w.writer = p_agent and w.written_at >= p_moment.at group by 1) p on p.thread_id = t.id
+     where t.key is not null
+       and (p.count is not null
+            or t.forked_from is not null
+               and exists (select from pgstate.checkpoint c where c.thread_id = t.id and c.writer = p_agent and c.created_at >= p_moment.at))
      order by t.key;
 end
 $$;
-comment on function pgstate._forks_since(text, pgstate._moment) is 'Internal: forks of what an agent has saved.';
+comment on function pgstate._threads_since(text, pgstate._moment) is 'Internal: threads that hold what an agent has laid down.';
 
 -- functions/quarantine/_distrust.sql
 -- What keys hold by an agent's writes, of which p_versions are the last, is trusted as what came from outside: a version with the same
@@ -6583,12 +6588,13 @@ comment on function pgstate._checkpoints(text, pgstate.keymultirange, text, text
 -- be at it at once.
 create function pgstate._put_writes(
   p_key text, p_ns text, p_checkpoint text, p_task_id text, p_task_path text, p_idxs int[], p_channels text[], p_types text[], p_data bytea[],
-  p_replace boolean, p_payer int
+  p_replace boolean, p_writer text, p_payer int
 ) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id bigint;
+  v_now timestamptz := pgstate._now();
 begin
   loop
     select t.id into v_id from pgstate.thread t where t.key = p_key for key share;
@@ -6596,20 +6602,20 @@ begin
     if exists (select from pgstate.entry e where e.key = p_key and e.value is not null and e.kind <> 'thread') then
       perform pgstate._raise('PS040', p_key);
     end if;
-    insert into pgstate.thread (key, collect_at) values (p_key, pgstate._now() + interval '1 hour')
+    insert into pgstate.thread (key, collect_at) values (p_key, v_now + interval '1 hour')
         on conflict on constraint thread_key_key do nothing;
   end loop;
   if p_replace then
-    insert into pgstate.pending_write as w (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
-    select distinct on (i.idx) v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer
+    insert into pgstate.pending_write as w (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id, writer, written_at)
+    select distinct on (i.idx) v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer, p_writer, v_now
       from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
      order by i.idx, i.ord desc
         on conflict on constraint pending_write_pkey do update
        set task_path = excluded.task_path, channel = excluded.channel, type = excluded.type, data = excluded.data,
-           agent_id = excluded.agent_id;
+           agent_id = excluded.agent_id, writer = excluded.writer, written_at = excluded.written_at;
   else
-    insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
-    select v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer
+    insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id, writer, written_at)
+    select v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer, p_writer, v_now
       from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
      order by i.ord
         on conflict on constraint pending_write_pkey do nothing;
@@ -6621,7 +6627,7 @@ begin
   return 'ok';
 end
 $$;
-comment on function pgstate._put_writes(text, text, text, text, text, int[], text[], text[], bytea[], boolean, int) is 'Internal: keeps what a task wrote.';
+comment on function pgstate._put_writes(text, text, text, text, text, int[], text[], text[], bytea[], boolean, text, int) is 'Internal: keeps what a task wrote.';
 
 -- functions/threads/_keys_of_runs.sql
 create function pgstate._keys_of_runs(p_run_ids text[], p_ranges pgstate.keymultirange) returns text[]
@@ -6691,8 +6697,8 @@ begin
       ) c
     returning ns, id
   )
-  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
-  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data, p_payer
+  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id, writer, written_at)
+  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data, p_payer, w.writer, w.written_at
     from copied c
     cross join lateral (
       select x.* from pgstate.pending_write x where x.thread_id = v_source.id and x.ns = c.ns and x.checkpoint = c.id offset 0) w
@@ -12767,15 +12773,18 @@ begin
   -- what is left is told once, with the last part
   if v_more is null then
     return query
-      select case when w.writer = quarantine.agent then w.kind else 'derived' end, w.key, 'left', max(w.version), null::bigint, null::bigint, null::jsonb, null::jsonb,
-             jsonb_strip_nulls(jsonb_build_object('writer', nullif(w.writer, quarantine.agent)))
-        from pgstate._written_since(quarantine.agent, v_moment) w
-       where w.writer <> quarantine.agent or w.kind <> 'value'
-       group by w.writer, w.kind, w.key order by w.key collate "C";
-    return query
-      select 'thread', k, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
-        from pgstate._forks_since(quarantine.agent, v_moment) k
-       where not exists (select from pgstate._written_since(quarantine.agent, v_moment) w where w.key = k and w.writer = quarantine.agent);
+      with written as materialized (
+        select case when w.writer = quarantine.agent then w.kind else 'derived' end as action, w.key, max(w.version) as version, nullif(w.writer, quarantine.agent) as writer
+          from pgstate._written_since(quarantine.agent, v_moment) w
+         where w.writer <> quarantine.agent or w.kind <> 'value'
+         group by w.writer, w.kind, w.key
+      ), held as materialized (
+        select 'thread' as action, t.key, t.pending_writes from pgstate._threads_since(quarantine.agent, v_moment) t
+      )
+      select action, key, 'left', w.version, null::bigint, null::bigint, null::jsonb, null::jsonb,
+             jsonb_strip_nulls(jsonb_build_object('writer', w.writer, 'pending_writes', h.pending_writes))
+        from written w full join held h using (action, key)
+       order by key collate "C", action;
   end if;
   return query
     select 'open', null, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_strip_nulls(to_jsonb(t))
@@ -12796,7 +12805,7 @@ begin
 end
 $$;
 comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean, text, int) is
-  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its (what it laid down there by put_writes() without a checkpoint is not known). open: transactions of its, or of a gateway of its, that were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
+  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its, or writes of tasks (pending_writes, how many). open: transactions of its, or of a gateway of its, that were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
 
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void
@@ -13489,7 +13498,7 @@ begin
     put_writes.data := v_guarded.data;
   end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
-    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false),
+    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false), v_actor.name,
     case when v_actor.quota then v_actor.id end);
 end
 $$;

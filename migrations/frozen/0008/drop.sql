@@ -1,6 +1,9 @@
 -- Back to 0007.
 set local role pgstate_owner;
 
+-- Who wrote what a task wrote.
+alter table pgstate.pending_write drop column writer, drop column written_at;
+
 -- Where payloads are, for people.
 alter type pgstate.sealed_row drop attribute name;
 comment on type pgstate.sealed_row is 'A sealed payload: where it is, the key of its thread (null for runs, and threads that were deleted), the form, the bytes; are there more in these blocks? See sealed_data().';

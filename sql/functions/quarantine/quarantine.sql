@@ -105,15 +105,18 @@ begin
   -- what is left is told once, with the last part
   if v_more is null then
     return query
-      select case when w.writer = quarantine.agent then w.kind else 'derived' end, w.key, 'left', max(w.version), null::bigint, null::bigint, null::jsonb, null::jsonb,
-             jsonb_strip_nulls(jsonb_build_object('writer', nullif(w.writer, quarantine.agent)))
-        from pgstate._written_since(quarantine.agent, v_moment) w
-       where w.writer <> quarantine.agent or w.kind <> 'value'
-       group by w.writer, w.kind, w.key order by w.key collate "C";
-    return query
-      select 'thread', k, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
-        from pgstate._forks_since(quarantine.agent, v_moment) k
-       where not exists (select from pgstate._written_since(quarantine.agent, v_moment) w where w.key = k and w.writer = quarantine.agent);
+      with written as materialized (
+        select case when w.writer = quarantine.agent then w.kind else 'derived' end as action, w.key, max(w.version) as version, nullif(w.writer, quarantine.agent) as writer
+          from pgstate._written_since(quarantine.agent, v_moment) w
+         where w.writer <> quarantine.agent or w.kind <> 'value'
+         group by w.writer, w.kind, w.key
+      ), held as materialized (
+        select 'thread' as action, t.key, t.pending_writes from pgstate._threads_since(quarantine.agent, v_moment) t
+      )
+      select action, key, 'left', w.version, null::bigint, null::bigint, null::jsonb, null::jsonb,
+             jsonb_strip_nulls(jsonb_build_object('writer', w.writer, 'pending_writes', h.pending_writes))
+        from written w full join held h using (action, key)
+       order by key collate "C", action;
   end if;
   return query
     select 'open', null, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_strip_nulls(to_jsonb(t))
@@ -134,4 +137,4 @@ begin
 end
 $$;
 comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean, text, int) is
-  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its (what it laid down there by put_writes() without a checkpoint is not known). open: transactions of its, or of a gateway of its, that were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
+  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its, or writes of tasks (pending_writes, how many). open: transactions of its, or of a gateway of its, that were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
