@@ -929,27 +929,62 @@ end
 $$;
 comment on function pgstate._secret_in(pgstate._actor, text, text) is 'Internal: the rule by which a name holds a secret, or null; null too where the guard is off.';
 
+-- functions/guards/_guarded_bytes.sql
+-- The rule by which JSON, or the message of an error, holds a secret; and that without it. Writers of JSON may escape what they like: some
+-- do so with / and +, or with all that is not ASCII. So escapes of printable characters are taken away, but for quotation marks and
+-- backslashes; and a letter behind another escape, which would seem to go on with it, is set apart. Two characters that JSON cannot hold
+-- stand for an escaped backslash, and set apart.
+create function pgstate._guarded_bytes(p_type text, p_data bytea, out rule text, out data bytea) returns record
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_text text;
+  v_hex text;
+begin
+  begin
+    v_text := convert_from(p_data, 'UTF8');
+  exception when character_not_in_repertoire or untranslatable_character then
+    -- no JSON: looked at as it is, in escapes that can be taken back
+    rule := pgstate._secret_rule(encode(p_data, 'escape'));
+    data := case when rule is null then p_data else decode(pgstate._redact(encode(p_data, 'escape')), 'escape') end;
+    return;
+  end;
+  if p_type <> 'error' and strpos(v_text collate "C", '\') > 0 and strpos(v_text collate "C", chr(1)) + strpos(v_text collate "C", chr(2)) = 0 then
+    v_text := replace(replace(v_text, '\\', chr(1)), '\/', '/');
+    if strpos(v_text collate "C", '\u00') > 0 then
+      for v_code in 32 .. 126 loop
+        continue when v_code in (34, 92);
+        v_hex := to_hex(v_code);
+        v_text := replace(replace(v_text, '\u00' || v_hex, chr(v_code)), '\u00' || upper(v_hex), chr(v_code));
+      end loop;
+      v_text := regexp_replace(regexp_replace(v_text, '\\u000[aA]', '\\n', 'g'), '\\u000[dD]', '\\r', 'g');
+    end if;
+    v_text := replace(regexp_replace(v_text, '(\\u[0-9A-Fa-f]{4})(?=[A-Za-z0-9])', '\1' || chr(2), 'g'), chr(1), '\\');
+  end if;
+  rule := pgstate._secret_rule(v_text);
+  data := case when rule is null then p_data else convert_to(replace(pgstate._redact(v_text), chr(2), ''), 'UTF8') end;
+end
+$$;
+comment on function pgstate._guarded_bytes(text, bytea) is 'Internal: the rule by which serialized data holds a secret, and the data without.';
+
 -- functions/guards/_guarded_data.sql
--- Of what comes as bytes the database reads JSON and messages of errors. In escapes, which never fail and can be taken back:
--- a secret is ASCII. p_refuse: by a policy that refuses; else, for results, which would be lost, redacted there too. PS009.
+-- Of what comes as bytes the database reads JSON and messages of errors. p_refuse: by a policy that refuses; else, for results, which
+-- would be lost, redacted there too. PS009.
 create function pgstate._guarded_data(p_actor pgstate._actor, p_key text, p_type text, p_data bytea, p_refuse boolean) returns bytea
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_text text;
   v_mode text;
-  v_rule text;
+  v_clean record;
 begin
-  if p_type in ('json', 'error') then
-    v_text := encode(p_data, 'escape');
-    if (' ' || v_text) ~ pgstate._secret_hint() then
-      v_mode := pgstate._guard_of(p_actor, p_key);
-      v_rule := case when v_mode <> 'off' then pgstate._secret_rule(v_text) end;
-      if v_rule is not null and v_mode = 'refuse' and p_refuse then
-        perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_rule);
-      elsif v_rule is not null then
-        return decode(pgstate._redact(v_text), 'escape');
+  if pgstate._suspect_parts(null, array[p_type], array[p_data]) then
+    v_mode := pgstate._guard_of(p_actor, p_key);
+    if v_mode <> 'off' and p_type in ('json', 'error') then
+      v_clean := pgstate._guarded_bytes(p_type, p_data);
+      if v_clean.rule is not null and v_mode = 'refuse' and p_refuse then
+        perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_clean.rule);
       end if;
+      return v_clean.data;
     end if;
   end if;
   return p_data;
@@ -960,12 +995,12 @@ comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boo
 -- functions/guards/_suspect_parts.sql
 -- Quick, before anything is looked at closely: of what comes in parts the names, the metadata, and the JSON. In an array's binary form
 -- the length of an element stands before it, and may look like a letter: JSON begins with none, messages of errors are looked at in any
--- case. In SQL, so that it is inlined.
+-- case. What is escaped may be anything, see _guarded_bytes(). In SQL, so that it is inlined.
 create function pgstate._suspect_parts(p_names text[], p_types text[], p_data bytea[], p_metadata jsonb default null) returns boolean
 language sql stable
 as $$
   select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '')
-          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ pgstate._secret_hint()
+          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ (pgstate._secret_hint() || '|\\[/u]')
       or coalesce('error' = any (p_types), false)
 $$;
 comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';
@@ -984,13 +1019,14 @@ declare
   v_mode text := pgstate._guard_of(p_actor, p_key);
   v_types text[] := array(select unnest(p_types));
   v_found text;
+  v_clean record;
 begin
   if v_mode = 'off' then
     return;
   end if;
   rule := coalesce(
     pgstate._secret_rule(array_to_string(p_names, ' ')),
-    (select min(pgstate._secret_rule(encode(c.data, 'escape'))) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
+    (select min((pgstate._guarded_bytes(c.type, c.data)).rule) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
   v_found := case when rule is null then pgstate._secret_rule(metadata::text) end;
   if v_found is not null and v_mode = 'refuse' then
     rule := v_found;
@@ -1001,11 +1037,11 @@ begin
   for v_index in 1 .. cardinality(v_types) loop
     exit when rule is not null;
     if v_types[v_index] in ('json', 'error') then
-      v_found := pgstate._secret_rule(encode(data[v_index], 'escape'));
-      if v_found is not null and v_mode = 'refuse' then
-        rule := v_found;
-      elsif v_found is not null then
-        data[v_index] := decode(pgstate._redact(encode(data[v_index], 'escape')), 'escape');
+      v_clean := pgstate._guarded_bytes(v_types[v_index], data[v_index]);
+      if v_clean.rule is not null and v_mode = 'refuse' then
+        rule := v_clean.rule;
+      else
+        data[v_index] := v_clean.data;
       end if;
     end if;
   end loop;
