@@ -3633,8 +3633,9 @@ $$;
 comment on function pgstate._checkpoint_bytes(pgstate.checkpoint) is 'Internal: the size of the root of a checkpoint.';
 
 -- functions/quota/_count_usage.sql
--- Counts anew what an agent keeps, by the entries under what it may write, and by what threads and runs hold of it, and has the parts add
--- up to that: p_part is one that this transaction has locked. In one statement, since a write that ends meanwhile changes both.
+-- Counts anew what an agent keeps, by the entries under what it may write, or has in its own hands to write again, and by what threads
+-- and runs hold of it, and has the parts add up to that: p_part is one that this transaction has locked. In one statement, since a write
+-- that ends meanwhile changes both.
 create function pgstate._count_usage(p_agent_id int, p_part bigint) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -3648,7 +3649,7 @@ begin
         -- half open, exactly: no key holds chr(1)
         select coalesce(case when lower_inc(s) then lower(s) else lower(s) || chr(1) end, '') as low,
                coalesce(case when upper_inc(s) then upper(s) || chr(1) else upper(s) end, chr(127)) as high
-          from unnest(r.writes) s) span
+          from unnest(r.writes + r.admins) s) span
       join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
            and (e.expires_at is null or e.expires_at > pgstate._now())
      where r.agent_id = p_agent_id
@@ -3742,8 +3743,9 @@ begin
     raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may write %s times a minute', v_name, v_quota.writes_per_minute),
       hint = 'Nothing of this statement was written. Wait for the next minute, or ask an administrator for set_quota().';
   end if;
-  if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes then
-    -- what others have overwritten, what was removed, and what has expired, is taken off before anything is refused
+  if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes or v_used.entries < 0 or v_used.bytes < 0 then
+    -- what others have overwritten, what was removed, and what has expired, is taken off before anything is refused; and what it removed
+    -- where it might not write when this was counted is not taken off what it has elsewhere
     perform pgstate._count_usage(v_quota.agent_id, v_part.id);
     v_used := pgstate._usage_of(v_quota.agent_id);
     if v_entries > 0 and v_used.entries > v_quota.entries then
