@@ -4653,6 +4653,28 @@ end
 $$;
 comment on function pgstate._finish(uuid, bigint, jsonb, text[], boolean, timestamptz) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';
 
+-- functions/values/_span_told.sql
+-- How a request tells of an interval, whatever the style of the session: the same request is sent again from another.
+create function pgstate._span_told(p_span interval) returns text
+language plpgsql stable strict set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres'
+as $$
+begin
+  return p_span::text;
+end
+$$;
+comment on function pgstate._span_told(interval) is 'Internal: an interval as text that no setting changes.';
+
+-- functions/values/_time_told.sql
+-- As _span_told(), of a time.
+create function pgstate._time_told(p_at timestamptz) returns text
+language plpgsql stable strict set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+as $$
+begin
+  return to_jsonb(p_at) #>> '{}';
+end
+$$;
+comment on function pgstate._time_told(timestamptz) is 'Internal: a time as text that no setting changes.';
+
 -- functions/values/_op_begin.sql
 -- A write happens once, for op_ids: inserted in order before any key is locked. Returns for each row 'new', 'replay' or
 -- 'reused' (another request under the same id), 'known' (to be looked at by _op_known()) or 'invalid' (1 to 256 bytes). A
@@ -9688,7 +9710,7 @@ begin
 
   if write_many.op_ids is not null then
     v_requests := array(
-      select (jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, u.ttl, u.token, u.priority, u.not_before, u.reducer,
+      select (jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, pgstate._span_told(u.ttl), u.token, u.priority, pgstate._time_told(u.not_before), u.reducer,
                                u.return_value)
               || case when num_nonnulls(u.trust, u.sources) > 0 then jsonb_build_array(u.trust, u.sources) else '[]' end)::text
         from unnest(v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values, write_many.ttls,
@@ -10577,7 +10599,7 @@ begin
   perform pgstate._check_lease(claim.lease);
   perform pgstate._check_claimant(v_actor, claim.key);
   if v_outcome is null and claim.op_id is not null then
-    v_outcome := pgstate._op_first(v_actor, claim.op_id, jsonb_build_array('claim', claim.key, claim.lease)::text);
+    v_outcome := pgstate._op_first(v_actor, claim.op_id, jsonb_build_array('claim', claim.key, pgstate._span_told(claim.lease))::text);
   end if;
   if v_outcome is not null then
     return (pgstate._claims_again(v_outcome))[1];
@@ -10627,7 +10649,7 @@ declare
   v_done boolean;
 begin
   if v_outcome is null and claim_next.op_id is not null then
-    v_outcome := pgstate._op_first(v_actor, claim_next.op_id, (jsonb_build_array('claim_next', claim_next.pattern, claim_next.lease) || coalesce(to_jsonb(claim_next.min_trust), '[]'))::text);
+    v_outcome := pgstate._op_first(v_actor, claim_next.op_id, (jsonb_build_array('claim_next', claim_next.pattern, pgstate._span_told(claim_next.lease)) || coalesce(to_jsonb(claim_next.min_trust), '[]'))::text);
   end if;
   if v_outcome is not null then
     return (pgstate._claims_again(v_outcome))[1];
@@ -10664,7 +10686,7 @@ begin
   end if;
   if v_outcome is null and claim_many.op_id is not null then
     v_outcome := pgstate._op_first(v_actor, claim_many.op_id,
-      (jsonb_build_array('claim_many', claim_many.pattern, claim_many."limit", claim_many.lease) || coalesce(to_jsonb(claim_many.min_trust), '[]'))::text);
+      (jsonb_build_array('claim_many', claim_many.pattern, claim_many."limit", pgstate._span_told(claim_many.lease)) || coalesce(to_jsonb(claim_many.min_trust), '[]'))::text);
   end if;
   if v_outcome is not null then
     v_claims := pgstate._claims_again(v_outcome);
@@ -10911,7 +10933,7 @@ begin
     if fail_many.op_ids is not null then
       -- before any key is locked
       v_requests := array(
-        select jsonb_build_array('fail', u.key, u.token, u.error, u.retry_in)::text
+        select jsonb_build_array('fail', u.key, u.token, u.error, pgstate._span_told(u.retry_in))::text
           from unnest(fail_many.keys, fail_many.tokens, fail_many.errors, fail_many.retry_ins) with ordinality
                as u (key, token, error, retry_in, ord)
          order by u.ord);
@@ -11419,7 +11441,7 @@ begin
     v_outcome := pgstate._lane_begin(v_actor, rollback.lane, rollback.turn);
   end if;
   if v_outcome is null and rollback.op_id is not null and not rollback.dry_run then
-    v_request := jsonb_build_array('rollback', rollback.pattern, rollback.version, rollback.cursor, rollback.at, rollback.writer,
+    v_request := jsonb_build_array('rollback', rollback.pattern, rollback.version, rollback.cursor, pgstate._time_told(rollback.at), rollback.writer,
                                    rollback.force)::text;
     v_states := pgstate._op_begin(v_actor, array[rollback.op_id], array[v_request]);
     if v_states = array['known'] then
@@ -12046,7 +12068,7 @@ create function pgstate._found_ranked(
 ) returns setof pgstate.found
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off
+set enable_bitmapscan = off set extra_float_digits = 1 -- a page goes on behind a score as text
 as $$
 declare
   v_now timestamptz := pgstate._now();
