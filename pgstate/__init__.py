@@ -82,6 +82,8 @@ from pgstate.types import (
     TaskState,
     ThreadInfo,
     Unembedded,
+    Unopened,
+    Unreadable,
     VectorIndex,
     Version,
 )
@@ -160,6 +162,8 @@ __all__ = [
     "TypedState",
     "TypedWatch",
     "Unembedded",
+    "Unopened",
+    "Unreadable",
     "ValueRefused",
     "VectorIndex",
     "Verdict",

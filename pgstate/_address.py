@@ -258,5 +258,8 @@ def _uri(parameters: Parameters) -> str:
             f"[{host}]" if host.count(":") > 1 and host[0] not in "[/" else host for host in bare
         )
     if "port" in written:
-        written["port"] = ",".join(port or os.environ.get("PGPORT") or "5432" for port in written["port"].split(","))
+        ports = [port or os.environ.get("PGPORT") or "5432" for port in written["port"].split(",")]
+        if odd := [port for port in ports if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)]:
+            raise errors.InvalidArgument(f"a port is a number from 1 to 65535, not {odd[0]}")
+        written["port"] = ",".join(ports)
     return "postgresql://?" + "&".join(f"{name}={quote(value, safe='/')}" for name, value in written.items())

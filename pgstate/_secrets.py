@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pgstate import _paths
 
-_ROW = re.compile(r"\['([a-z_]+)', '(.*)', '(.*)'\]")
+_ROW = re.compile(r"\['([a-z_]+)', \$re\$(.*)\$re\$, '(.*)'\]")
 _HINT = re.compile(r"return '(.*)';")
 # What may stand before a secret, as rules begin with it, and what it may begin with then: letters, and classes of them.
 _BOUNDARY = re.compile(r"\(\?:\(\?<!(\[[^]]+\])\)\|\(\?<=\\\\\[nrt\]\)\)")

@@ -174,12 +174,25 @@ class Held:
 
     async def _certainly(self, ending: Coroutine[Any, Any, Any], error: BaseException | None) -> None:
         """Ends the claim even if this is cancelled meanwhile. What goes wrong must not hide what ended the block."""
+        under_way = self._core.spawn(ending)
         try:
-            await asyncio.shield(self._core.spawn(ending))
+            await asyncio.shield(under_way)
+        except asyncio.CancelledError:
+            under_way.add_done_callback(self._ended_alone)
+            raise
         except errors.PgStateError as failed:
             if error is None:
                 raise
-            _log.warning("the claim of %s is left to its end: %s", self.key, failed)
+            self._left(failed)
+
+    def _ended_alone(self, ending: asyncio.Task[Any]) -> None:
+        # asked for: asyncio reports an exception that nobody has seen
+        failed = None if ending.cancelled() else ending.exception()
+        if failed is not None:
+            self._left(failed)
+
+    def _left(self, failed: BaseException) -> None:
+        _log.warning("the claim of %s is left to its end: %s", self.key, failed)
 
 
 class Lock(Held):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from pgstate.cli import (
@@ -26,8 +28,18 @@ from pgstate.cli import (
     _watch,
 )
 from pgstate.cli._command import AgentOption, Common, CsvOption, DsnOption, JsonOption, ListenDsnOption
+from pgstate.cli._output import ready
 
-app = typer.Typer(
+
+class _App(typer.Typer):
+    """As a program: it has made its streams ready before anything is said."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        ready()
+        return super().__call__(*args, **kwargs)
+
+
+app = _App(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

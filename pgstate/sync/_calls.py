@@ -489,12 +489,13 @@ class StateCalls(Proxy[client.BoundState | client.State]):
 
         It is suspended, as by `suspend_agent`, at once; what it has under way is waited for, up to `wait`
         seconds. Then what it wrote since, and is still there of that, becomes trusted as external, so that nobody
-        gets it who asks for a `min_trust`; with `rollback` it is undone, as by `rollback(writer=agent)`: all or
-        nothing, and entries that others wrote too come back as conflict and are only not trusted, unless `force`.
-        What is left to you is told: versions of others that name its writes as their sources, or were moved by
-        completing, threads and runs in which it recorded, forks with checkpoints of its, and transactions that
-        are still open: end them, and call again, which does the rest. Writes of tasks without a checkpoint
-        (`put_writes`) do not say whose they are, and are not told. With `dry_run` nothing is done.
+        gets it who asks for a `min_trust`; with `rollback` it is undone, as by `rollback(writer=agent)`, and
+        entries that others wrote too come back as conflict and are only not trusted, unless `force`. That is done
+        for some thousand keys at a time, each all or nothing: a failure says how far it came. What is left to you
+        is told: versions of others that name its writes as their sources, or were moved by completing, threads
+        and runs in which it recorded, forks with checkpoints of its, threads with writes of tasks (`put_writes`)
+        of its, and transactions that are still open: end them, and call again, which does the rest. With
+        `dry_run` nothing is done.
 
         Raises InvalidArgument, NotRecorded (nothing was recorded by that time), CursorInvalid, CursorExpired,
         AccessDenied (needs admin on everything)."""
@@ -560,7 +561,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
     def rekey(self, progress: Callable[[RekeyProgress], None] | None = None) -> Rekeyed:
         """Seals under the current key of `connect(encryption=Keys(…))` what is stored under its others: checkpoints,
         pending writes, and what runs have recorded. Have all clients write with the new key before; the old one
-        may be deleted when nothing is `complete` without it.
+        may be deleted when the result is `complete`. What does not open is passed over, and told: as long as it
+        is there its key is needed, unless you know that it is junk, which whoever may write can write.
 
         It may be stopped at any time and called again: what is done is passed over. Others go on meanwhile, and
         wait for a batch at most; what they hold locked in long transactions is left, and counted. `progress` is
@@ -1583,6 +1585,11 @@ class Run(RunProxy):
                 name, self._called(function), items, concurrency=concurrency, retry=retry, timeout=timeout, as_=as_
             )
         )
+
+    @property
+    def input(self) -> Any:
+        """What it was started with. Raises InvalidValue when that cannot be read here."""
+        return self._its.input
 
     @property
     def finished(self) -> bool:

@@ -40,10 +40,14 @@ def invoke(*args: str, dsn: str | None = None, stdin: str | bytes = "") -> Resul
     return Result(done.exit_code, done.stdout, done.stderr)
 
 
-def start(*args: str, dsn: str, stdout: Any = subprocess.PIPE) -> subprocess.Popen[str]:
+def start(
+    *args: str, dsn: str, stdout: Any = subprocess.PIPE, encoding: str = "utf-8", redirected: str = ""
+) -> subprocess.Popen[str]:
+    """A command as a process. `redirected`: streams as a shell has them, such as `>&-`."""
     environment = {**os.environ, "PGSTATE_DSN": dsn, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}
+    command = ["sh", "-c", f'exec "$@" {redirected}', "sh", *PROGRAM, *args]
     return subprocess.Popen(
-        [*PROGRAM, *args], stdout=stdout, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment
+        command, stdout=stdout, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, encoding=encoding, env=environment
     )
 
 

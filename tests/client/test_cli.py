@@ -279,6 +279,34 @@ def test_a_reader_that_has_enough_is_no_error(ok: Callable[..., str], dsn: str) 
     process.stderr.close()
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_the_terminal_cannot_write_stays_json(
+    ok: Callable[..., str], dsn: str, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    value = {"t": "Zürich \u2013 \U0001f600"}
+    ok("put", "t", json.dumps(value))
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    process = start("get", "t", dsn=dsn, encoding=encoding)
+    said, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    assert json.loads(said) == value
+    process = start("--help", dsn=dsn, encoding=encoding)
+    assert "Usage" in process.communicate()[0]
+    assert process.returncode == 0
+
+
+def test_closed_streams(ok: Callable[..., str], dsn: str) -> None:
+    def told(redirected: str, *args: str) -> tuple[int, str]:
+        process = start(*args, dsn=dsn, redirected=redirected)
+        _, errors = process.communicate()
+        return process.returncode, errors
+
+    assert told(">&-", "put", "a", "1") == (0, "")
+    assert ok("get", "a") == "1\n"
+    assert told(">&- 2>&-", "get", "none") == (3, "")
+    assert told("<&-", "put", "a", "-") == (2, "error: VALUE is to come from stdin, which is closed\n")
+
+
 # -- claims
 
 

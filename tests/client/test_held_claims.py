@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import asyncpg
 import pytest
 
 import pgstate
+from client._locks import Locks
 from client._proxy import Proxy
 from client.conftest import Connect
 from conftest import Clock
@@ -91,6 +93,34 @@ async def test_a_cancelled_block_releases(state: State) -> None:
         await running
     found = await task_state(state, "tasks/1")
     assert (found.state, found.next_try, found.error) == ("waiting", None, None)
+
+
+async def test_a_block_cancelled_as_it_ends_says_what_became_of_its_claim(
+    state: State, locks: Locks, caplog: pytest.LogCaptureFixture
+) -> None:
+    await state.put("tasks/1", 1)
+    unseen: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+
+    async def body() -> None:
+        async with state.claim_next("tasks/*"):
+            await locked
+
+    async with locks.holder.transaction():
+        locked = asyncio.get_running_loop().create_future()
+        running = asyncio.create_task(body())
+        await until(lambda: state.claims("tasks/1"))
+        await locks.lock("tasks/1")
+        locked.set_result(None)
+        await locks.waited_for(1)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await locks.holder.execute("delete from pgstate.claim")
+    await state.close()
+    gc.collect()
+    assert "the claim of tasks/1 is left to its end" in caplog.text
+    assert unseen == []
 
 
 async def test_it_is_renewed_as_long_as_the_block_lasts(state: State, connect: Connect) -> None:

@@ -447,8 +447,8 @@ begin
      or p_pattern <> '' and (
        p_pattern !~ '^[A-Za-z0-9._~:@=+,%*?-]+(?:/[A-Za-z0-9._~:@=+,%*?-]+)*$'
        or octet_length(p_pattern) > 512
-       or p_pattern ~ '(?:^|/)\.\.?(?:/|$)'
-       or p_pattern ~ '[^/]\*\*|\*\*[^/]'
+       or p_pattern ~ E'(?:^|/)\\.\\.?(?:/|$)'
+       or p_pattern ~ E'[^/]\\*\\*|\\*\\*[^/]'
        -- the cost of a regular expression grows with them
        or p_pattern ~ '(?:[*?]+[^*?]*){17}')
   then
@@ -467,39 +467,49 @@ as $$
 begin
   return p_key ~ '^[A-Za-z0-9._~:@=+,%-]+(?:/[A-Za-z0-9._~:@=+,%-]+)*$'
      and pg_catalog.octet_length(p_key) <= 512
-     and (pg_catalog.strpos(p_key, '.') = 0 or p_key !~ '(?:^|/)\.\.?(?:/|$)');
+     and (pg_catalog.strpos(p_key, '.') = 0 or p_key !~ E'(?:^|/)\\.\\.?(?:/|$)');
 end
 $$;
 comment on function pgstate._key_ok(text) is 'Internal: is this a valid key?';
 
+-- functions/keys/_range.sql
+-- From low on, up to high: of keys and patterns, which hold no quotes. In SQL, so that it is inlined, and by the type's input: the
+-- constructor of a range type of ours is found by a search through the names of all built-in functions, 9 us in each statement.
+create function pgstate._range(p_low text, p_high text) returns pgstate.keyrange
+language sql stable
+as $$ select ('["' || p_low || '","' || p_high || '")')::pgstate.keyrange $$;
+comment on function pgstate._range(text, text) is 'Internal: a range of keys, without its end.';
+
 -- functions/keys/_pattern_ranges.sql
--- The ranges that hold every match. DEL sorts after every character of a key.
+-- The ranges that hold every match. DEL sorts after every character of a key. By the type's input: see _range().
 create function pgstate._pattern_ranges(p_pattern text) returns pgstate.keymultirange
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- no pattern holds these, which would end a bound: one that has not been checked yet does no harm
+  v_pattern text := translate(p_pattern, E'"\\', '');
   v_stem text;
 begin
-  if p_pattern in ('', '**') then
-    return pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
-  elsif translate(p_pattern, '*?', '') = p_pattern then
-    return pgstate.keymultirange(pgstate.keyrange(p_pattern, p_pattern, '[]'));
+  if v_pattern in ('', '**') then
+    return '{(,)}'::pgstate.keymultirange;
+  elsif translate(v_pattern, '*?', '') = v_pattern then
+    return ('{["' || v_pattern || '","' || v_pattern || '"]}')::pgstate.keymultirange;
   end if;
-  v_stem := left(p_pattern, -3);
-  if p_pattern = v_stem || '/**' and translate(v_stem, '*?', '') = v_stem then
-    return pgstate.keymultirange(pgstate.keyrange(v_stem, v_stem, '[]'), pgstate.keyrange(v_stem || '/', v_stem || '0', '[)'));
+  v_stem := left(v_pattern, -3);
+  if v_pattern = v_stem || '/**' and translate(v_stem, '*?', '') = v_stem then
+    return ('{["' || v_stem || '","' || v_stem || '"],["' || v_stem || '/","' || v_stem || '0")}')::pgstate.keymultirange;
   end if;
-  v_stem := substring(p_pattern from '^[^*?]*');
-  if p_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
+  v_stem := substring(v_pattern from '^[^*?]*');
+  if v_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
     -- everything below a key
-    return pgstate.keymultirange(pgstate.keyrange(v_stem, left(v_stem, -1) || '0', '[)'));
-  elsif p_pattern ~ '^[^*?]+/\*\*(?:/\*\*)+$' then
+    return multirange(pgstate._range(v_stem, left(v_stem, -1) || '0'));
+  elsif v_pattern ~ E'^[^*?]+/\\*\\*(?:/\\*\\*)+$' then
     -- a/**/** includes a
     v_stem := left(v_stem, -1);
   elsif v_stem = '' then
-    return pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
+    return '{(,)}'::pgstate.keymultirange;
   end if;
-  return pgstate.keymultirange(pgstate.keyrange(v_stem, v_stem || chr(127), '[)'));
+  return multirange(pgstate._range(v_stem, v_stem || chr(127)));
 end
 $$;
 comment on function pgstate._pattern_ranges(text) is 'Internal: key ranges that hold every key which the pattern matches.';
@@ -512,18 +522,18 @@ as $$
 declare
   v_regex text := p_pattern;
 begin
-  if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ '^[^*?]+/(?:\*/)?\*\*$' then
+  if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ E'^[^*?]+/(?:\\*/)?\\*\\*$' then
     return null;
-  elsif p_pattern ~ '^[^*?]+/\*$' then
+  elsif p_pattern ~ E'^[^*?]+/\\*$' then
     -- the most frequent one, without the replacements
-    return '^' || regexp_replace(left(p_pattern, -1), '([.+])', '\\\1', 'g') || '[^/]*$';
+    return '^' || regexp_replace(left(p_pattern, -1), '([.+])', E'\\\\\\1', 'g') || '[^/]*$';
   end if;
   -- letters that keys cannot hold stand for the parts, so that no replacement touches another's result
-  v_regex := regexp_replace(v_regex, '(^|/)(?:\*\*/)+', '\1**/', 'g');
-  v_regex := regexp_replace(v_regex, '([.+])', '\\\1', 'g');
-  v_regex := regexp_replace(v_regex, '/\*\*(?=/|$)', '<', 'g');
-  v_regex := regexp_replace(v_regex, '^\*\*(?=<|$)', '#', 'g');
-  v_regex := regexp_replace(v_regex, '^\*\*/', '>', 'g');
+  v_regex := regexp_replace(v_regex, E'(^|/)(?:\\*\\*/)+', E'\\1**/', 'g');
+  v_regex := regexp_replace(v_regex, '([.+])', E'\\\\\\1', 'g');
+  v_regex := regexp_replace(v_regex, E'/\\*\\*(?=/|$)', '<', 'g');
+  v_regex := regexp_replace(v_regex, E'^\\*\\*(?=<|$)', '#', 'g');
+  v_regex := regexp_replace(v_regex, E'^\\*\\*/', '>', 'g');
   v_regex := replace(replace(v_regex, '*', '[^/]*'), '?', '[^/]');
   v_regex := replace(replace(replace(v_regex, '<', '(?:/.*)?'), '>', '(?:.*/)?'), '#', '.*');
   return '^' || v_regex || '$';
@@ -569,8 +579,8 @@ begin
     elsif v_pattern in ('', '**') then
       return null;
     else
-      v_regex := regexp_replace(v_pattern, '([.+])', '\\\1', 'g');
-      v_regex := '^' || regexp_replace(regexp_replace(v_regex, '/\*/\*\*$', '/.+'), '/\*\*$', '(?:/.*)?') || '$';
+      v_regex := regexp_replace(v_pattern, '([.+])', E'\\\\\\1', 'g');
+      v_regex := '^' || regexp_replace(regexp_replace(v_regex, E'/\\*/\\*\\*$', '/.+'), E'/\\*\\*$', '(?:/.*)?') || '$';
     end if;
     v_parts := v_parts || v_regex;
   end loop;
@@ -591,10 +601,10 @@ begin
   if cardinality(p_patterns) = 1 and octet_length(v_pattern) <= 512 and left(v_pattern, 1) <> '/' and strpos(v_pattern, '//') = 0
      and translate(v_pattern, 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_-~:@=,%', '') in ('*', '**') then
     if right(v_pattern, 3) = '/**' then
-      return row(pgstate.keymultirange(pgstate.keyrange(left(v_pattern, -3), left(v_pattern, -3), '[]'),
-                                       pgstate.keyrange(left(v_pattern, -2), left(v_pattern, -3) || '0', '[)')), null)::pgstate._wanted;
+      return row(('{["' || left(v_pattern, -3) || '","' || left(v_pattern, -3) || '"],["' || left(v_pattern, -2) || '","' || left(v_pattern, -3)
+                  || '0")}')::pgstate.keymultirange, null)::pgstate._wanted;
     elsif right(v_pattern, 2) = '/*' then
-      return row(pgstate.keymultirange(pgstate.keyrange(left(v_pattern, -1), left(v_pattern, -2) || '0', '[)')),
+      return row(multirange(pgstate._range(left(v_pattern, -1), left(v_pattern, -2) || '0')),
                  '^' || left(v_pattern, -1) || '[^/]*$')::pgstate._wanted;
     end if;
   end if;
@@ -629,7 +639,7 @@ declare
 begin
   if v_subtree = '**' then
     return pgstate._pattern_ranges('**');
-  elsif v_subtree is null or not pgstate._key_ok(regexp_replace(v_subtree, '/\*\*$', '')) then
+  elsif v_subtree is null or not pgstate._key_ok(regexp_replace(v_subtree, E'/\\*\\*$', '')) then
     raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
       hint = 'Rights are granted on one key, on a subtree such as research/**, or on ** for everything; {agent} may stand for a segment. Other wildcards are for reading.';
   end if;
@@ -779,9 +789,9 @@ language plpgsql immutable parallel safe
 as $$
 begin
   return array[
-    ['role_tokens', '(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:'],
-    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]{0,100} (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
-    ['invisible_characters', '[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]']
+    ['role_tokens', $re$(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:$re$],
+    ['override_phrases', $re$(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]{0,100} (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode$re$],
+    ['invisible_characters', $re$[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]$re$]
   ];
 end
 $$;
@@ -800,21 +810,21 @@ language plpgsql immutable parallel safe
 as $$
 begin
   return array[
-    ['aws_access_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])', 'AKIA|ASIA'],
-    ['google_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}', 'AIza'],
-    ['azure_storage_key', 'AccountKey=[A-Za-z0-9+/]{86}==', 'AccountKey='],
-    ['anthropic_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}', 'sk-ant-'],
-    ['openai_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}', 'sk-proj-|sk-svcacct-|sk-admin-'],
-    ['model_provider_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})', 'sk-|gsk_|xai-'],
-    ['huggingface_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}', 'hf_'],
-    ['github_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})', 'gho_|ghp_|ghs_|ghu_|ghr_|github_pat_'],
-    ['gitlab_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}', 'glpat-'],
-    ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})', 'xoxa-|xoxb-|xoxe-|xoxo-|xoxp-|xoxr-|xoxs-|xapp-'],
-    ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}', 'k_live_'],
-    ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})', 'npm_|pypi-A'],
-    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?', 'PRIVATE KEY'],
-    ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}', '.eyJ'],
-    ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@', '://']
+    ['aws_access_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])$re$, 'AKIA|ASIA'],
+    ['google_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}$re$, 'AIza'],
+    ['azure_storage_key', $re$AccountKey=[A-Za-z0-9+/]{86}==$re$, 'AccountKey='],
+    ['anthropic_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}$re$, 'sk-ant-'],
+    ['openai_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}$re$, 'sk-proj-|sk-svcacct-|sk-admin-'],
+    ['model_provider_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})$re$, 'sk-|gsk_|xai-'],
+    ['huggingface_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}$re$, 'hf_'],
+    ['github_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})$re$, 'gho_|ghp_|ghs_|ghu_|ghr_|github_pat_'],
+    ['gitlab_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}$re$, 'glpat-'],
+    ['slack_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})$re$, 'xoxa-|xoxb-|xoxe-|xoxo-|xoxp-|xoxr-|xoxs-|xapp-'],
+    ['stripe_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}$re$, 'k_live_'],
+    ['registry_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})$re$, 'npm_|pypi-A'],
+    ['private_key', $re$-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?$re$, 'PRIVATE KEY'],
+    ['jwt', $re$(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}$re$, '.eyJ'],
+    ['connection_string', $re$://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@$re$, '://']
   ];
 end
 $$;
@@ -929,27 +939,62 @@ end
 $$;
 comment on function pgstate._secret_in(pgstate._actor, text, text) is 'Internal: the rule by which a name holds a secret, or null; null too where the guard is off.';
 
+-- functions/guards/_guarded_bytes.sql
+-- The rule by which JSON, or the message of an error, holds a secret; and that without it. Writers of JSON may escape what they like: some
+-- do so with / and +, or with all that is not ASCII. So escapes of printable characters are taken away, but for quotation marks and
+-- backslashes; and a letter behind another escape, which would seem to go on with it, is set apart. Two characters that JSON cannot hold
+-- stand for an escaped backslash, and set apart.
+create function pgstate._guarded_bytes(p_type text, p_data bytea, out rule text, out data bytea) returns record
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_text text;
+  v_hex text;
+begin
+  begin
+    v_text := convert_from(p_data, 'UTF8');
+  exception when character_not_in_repertoire or untranslatable_character then
+    -- no JSON: looked at as it is, in escapes that can be taken back
+    rule := pgstate._secret_rule(encode(p_data, 'escape'));
+    data := case when rule is null then p_data else decode(pgstate._redact(encode(p_data, 'escape')), 'escape') end;
+    return;
+  end;
+  if p_type <> 'error' and strpos(v_text collate "C", E'\\') > 0 and strpos(v_text collate "C", chr(1)) + strpos(v_text collate "C", chr(2)) = 0 then
+    v_text := replace(replace(v_text, E'\\\\', chr(1)), E'\\/', '/');
+    if strpos(v_text collate "C", E'\\u00') > 0 then
+      for v_code in 32 .. 126 loop
+        continue when v_code in (34, 92);
+        v_hex := to_hex(v_code);
+        v_text := replace(replace(v_text, E'\\u00' || v_hex, chr(v_code)), E'\\u00' || upper(v_hex), chr(v_code));
+      end loop;
+      v_text := regexp_replace(regexp_replace(v_text, E'\\\\u000[aA]', E'\\\\n', 'g'), E'\\\\u000[dD]', E'\\\\r', 'g');
+    end if;
+    v_text := replace(regexp_replace(v_text, E'(\\\\u[0-9A-Fa-f]{4})(?=[A-Za-z0-9])', E'\\1' || chr(2), 'g'), chr(1), E'\\\\');
+  end if;
+  rule := pgstate._secret_rule(v_text);
+  data := case when rule is null then p_data else convert_to(replace(pgstate._redact(v_text), chr(2), ''), 'UTF8') end;
+end
+$$;
+comment on function pgstate._guarded_bytes(text, bytea) is 'Internal: the rule by which serialized data holds a secret, and the data without.';
+
 -- functions/guards/_guarded_data.sql
--- Of what comes as bytes the database reads JSON and messages of errors. In escapes, which never fail and can be taken back:
--- a secret is ASCII. p_refuse: by a policy that refuses; else, for results, which would be lost, redacted there too. PS009.
+-- Of what comes as bytes the database reads JSON and messages of errors. p_refuse: by a policy that refuses; else, for results, which
+-- would be lost, redacted there too. PS009.
 create function pgstate._guarded_data(p_actor pgstate._actor, p_key text, p_type text, p_data bytea, p_refuse boolean) returns bytea
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_text text;
   v_mode text;
-  v_rule text;
+  v_clean record;
 begin
-  if p_type in ('json', 'error') then
-    v_text := encode(p_data, 'escape');
-    if (' ' || v_text) ~ pgstate._secret_hint() then
-      v_mode := pgstate._guard_of(p_actor, p_key);
-      v_rule := case when v_mode <> 'off' then pgstate._secret_rule(v_text) end;
-      if v_rule is not null and v_mode = 'refuse' and p_refuse then
-        perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_rule);
-      elsif v_rule is not null then
-        return decode(pgstate._redact(v_text), 'escape');
+  if pgstate._suspect_parts(null, array[p_type], array[p_data]) then
+    v_mode := pgstate._guard_of(p_actor, p_key);
+    if v_mode <> 'off' and p_type in ('json', 'error') then
+      v_clean := pgstate._guarded_bytes(p_type, p_data);
+      if v_clean.rule is not null and v_mode = 'refuse' and p_refuse then
+        perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_clean.rule);
       end if;
+      return v_clean.data;
     end if;
   end if;
   return p_data;
@@ -960,12 +1005,12 @@ comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boo
 -- functions/guards/_suspect_parts.sql
 -- Quick, before anything is looked at closely: of what comes in parts the names, the metadata, and the JSON. In an array's binary form
 -- the length of an element stands before it, and may look like a letter: JSON begins with none, messages of errors are looked at in any
--- case. In SQL, so that it is inlined.
+-- case. What is escaped may be anything, see _guarded_bytes(). In SQL, so that it is inlined.
 create function pgstate._suspect_parts(p_names text[], p_types text[], p_data bytea[], p_metadata jsonb default null) returns boolean
 language sql stable
 as $$
   select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '')
-          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ pgstate._secret_hint()
+          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ (pgstate._secret_hint() || E'|\\\\[/u]')
       or coalesce('error' = any (p_types), false)
 $$;
 comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';
@@ -984,13 +1029,14 @@ declare
   v_mode text := pgstate._guard_of(p_actor, p_key);
   v_types text[] := array(select unnest(p_types));
   v_found text;
+  v_clean record;
 begin
   if v_mode = 'off' then
     return;
   end if;
   rule := coalesce(
     pgstate._secret_rule(array_to_string(p_names, ' ')),
-    (select min(pgstate._secret_rule(encode(c.data, 'escape'))) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
+    (select min((pgstate._guarded_bytes(c.type, c.data)).rule) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
   v_found := case when rule is null then pgstate._secret_rule(metadata::text) end;
   if v_found is not null and v_mode = 'refuse' then
     rule := v_found;
@@ -1001,11 +1047,11 @@ begin
   for v_index in 1 .. cardinality(v_types) loop
     exit when rule is not null;
     if v_types[v_index] in ('json', 'error') then
-      v_found := pgstate._secret_rule(encode(data[v_index], 'escape'));
-      if v_found is not null and v_mode = 'refuse' then
-        rule := v_found;
-      elsif v_found is not null then
-        data[v_index] := decode(pgstate._redact(encode(data[v_index], 'escape')), 'escape');
+      v_clean := pgstate._guarded_bytes(v_types[v_index], data[v_index]);
+      if v_clean.rule is not null and v_mode = 'refuse' then
+        rule := v_clean.rule;
+      else
+        data[v_index] := v_clean.data;
       end if;
     end if;
   end loop;
@@ -1227,7 +1273,7 @@ begin
         return format('%s/required: a list of names', p_path);
       end if;
     elsif v_word = '$ref' then
-      if v_type <> 'string' or not (v_rule #>> '{}' = '#' or v_rule #>> '{}' ~ '^#/(\$defs|definitions)/[^/%]+$'
+      if v_type <> 'string' or not (v_rule #>> '{}' = '#' or v_rule #>> '{}' ~ E'^#/(\\$defs|definitions)/[^/%]+$'
                                     and pgstate._schema_ref(p_root, v_rule #>> '{}') is not null) then
         return format('%s/$ref: only # and what stands under $defs at the top, such as #/$defs/Name', p_path);
       end if;
@@ -1620,7 +1666,7 @@ begin
                               max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust)
   values (p_subtree,
           case when p_subtree = '**' then 0
-               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, E'/\\*\\*$', ''), '/')) + (p_subtree !~ E'\\*$')::int end,
           p_reducer, p_ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything, p_value_limit, p_schema,
           p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard, pgstate._trust_named(p_trust))
       on conflict on constraint policy_pkey do update
@@ -1789,7 +1835,7 @@ begin
     when v_function.provolatile <> 'i' then 'it must be IMMUTABLE: the same value and operand always give the same result'
     -- it would run with its owner's rights on behalf of every writer
     when v_function.prosecdef then 'it must not be SECURITY DEFINER'
-    when v_function.nspname like 'pg\_temp%' then 'it must not be temporary'
+    when v_function.nspname like E'pg\\_temp%' then 'it must not be temporary'
     when v_function.nspname = 'pgstate' then 'the functions of pgstate itself are no reducers'
     when not has_schema_privilege('pgstate_api', v_function.pronamespace, 'usage')
          or not has_function_privilege('pgstate_api', v_function.oid, 'execute')
@@ -2439,7 +2485,7 @@ begin
       null;
     end;
   elsif not starts_with(p_cursor, '1.' || p_place || '.')
-        and p_cursor ~ '^1\.[0-9]{1,20}:[0-9]{1,10}\.[0-9]{1,9}\.[0-9A-F]{8}(?:\.[0-9:,]+){1,4}$' then
+        and p_cursor ~ E'^1\\.[0-9]{1,20}:[0-9]{1,10}\\.[0-9]{1,9}\\.[0-9A-F]{8}(?:\\.[0-9:,]+){1,4}$' then
     raise exception using errcode = 'PS021', message = 'the cursor belongs to another history of this database (restored, promoted or cloned since)',
       hint = 'List again, and go on from the new cursor.';
   end if;
@@ -2511,11 +2557,16 @@ begin
     join pgstate.agent a on a.name = split_part(s.name, '/', 1) and a.id = any (v_ids)
     join pgstate._reach r on r.agent_id = a.id
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
-  if v_channel is null and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
-    raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
-  elsif v_channel is null then
-    v_channel := 'pgstate_' || replace(gen_random_uuid()::text, '-', '');
+  if (select count(*) from unnest(v_ranges)) > 256 then
+    -- woken for more than is watched, and less is looked through in every write: what may be read is looked at there
+    v_ranges := multirange(range_merge(v_ranges));
   end if;
+  -- every write goes through all of them. One that was forgotten comes back under its channel: it counts as a new one
+  if not exists (select from pgstate.watcher w where w.channel = v_channel)
+     and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
+    raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
+  end if;
+  v_channel := coalesce(v_channel, 'pgstate_' || replace(gen_random_uuid()::text, '-', ''));
   insert into pgstate.watcher as w (channel, login, agent_ids, ranges, expires_at)
   values (v_channel, session_user, v_ids, v_ranges,
           least(pgstate._now() + interval '90 s', (select min(r.folded_until) from pgstate._reach r where r.agent_id = any (v_ids))))
@@ -2549,14 +2600,20 @@ comment on function pgstate._unsubscribe(text) is 'Internal: removes a registrat
 create function pgstate._wake(p_keys text[], p_within pgstate.keymultirange default null) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_keys text[] := p_keys;
 begin
+  if p_within is not null then
+    v_keys := array(select k from unnest(p_keys) k where (select p_within + '{}') @> k);
+  end if;
   perform pg_notify(w.channel, '')
      from pgstate.watcher w
-    where w.expires_at > pgstate._now()
+    -- the union detoasts once for all of the keys
+    where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
       -- the registration may be older than a revocation: what counts is what may be read now
-      and exists (select from unnest(p_keys) k
-                   where w.ranges @> k and (p_within is null or p_within @> k)
-                     and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k));
+      and exists (select from pgstate.reach r
+                   where r.agent_id = any (w.agent_ids)
+                     and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
 end
 $$;
 comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: notifies the channels that watch any of the keys, of those within some ranges.';
@@ -2814,7 +2871,7 @@ create function pgstate._audit_denied(p_actor pgstate._actor, p_key text, p_deta
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_minute timestamptz := date_trunc('minute', pgstate._now());
+  v_minute timestamptz := date_trunc('minute', pgstate._now(), 'UTC');
 begin
   if (select count(*) from (
         select from pgstate.audit a
@@ -2854,7 +2911,7 @@ begin
     with parts as (
       delete from pgstate.denied_count d
        where d.id = any (array(
-         select x.id from pgstate.denied_count x where x.minute < date_trunc('minute', pgstate._now()) order by x.id limit p_limit for update skip locked))
+         select x.id from pgstate.denied_count x where x.minute < date_trunc('minute', pgstate._now(), 'UTC') order by x.id limit p_limit for update skip locked))
       returning d.*
     )
     select p.minute, p.agent, p.via, sum(p.denials) as denials, count(*) as parts from parts p group by 1, 2, 3 order by 1, 2, 3
@@ -3210,7 +3267,7 @@ as $$
 begin
   -- {agent} is checked as what it may come to stand for: any segment, so the subtree above it
   if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
-                  @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
+                  @> pgstate._subtree_ranges(regexp_replace(p_subtree, E'(^|/)\\{agent\\}(/.*)?$', E'\\1**'), p_actor.name), false) then
     perform pgstate._deny();
   elsif current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(p_actor.id);
@@ -3578,7 +3635,7 @@ declare
   v_used pgstate._used;
 begin
   select coalesce(sum(u.entries), 0), coalesce(sum(u.bytes), 0),
-         coalesce(sum(u.writes) filter (where u.minute = date_trunc('minute', pgstate._now())), 0) into v_used
+         coalesce(sum(u.writes) filter (where u.minute = date_trunc('minute', pgstate._now(), 'UTC')), 0) into v_used
     from pgstate.usage u where u.agent_id = p_agent_id;
   return v_used;
 end
@@ -3597,8 +3654,9 @@ $$;
 comment on function pgstate._checkpoint_bytes(pgstate.checkpoint) is 'Internal: the size of the root of a checkpoint.';
 
 -- functions/quota/_count_usage.sql
--- Counts anew what an agent keeps, by the entries under what it may write, and by what threads and runs hold of it, and has the parts add
--- up to that: p_part is one that this transaction has locked. In one statement, since a write that ends meanwhile changes both.
+-- Counts anew what an agent keeps, by the entries under what it may write, or has in its own hands to write again, and by what threads
+-- and runs hold of it, and has the parts add up to that: p_part is one that this transaction has locked. In one statement, since a write
+-- that ends meanwhile changes both.
 create function pgstate._count_usage(p_agent_id int, p_part bigint) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -3612,7 +3670,7 @@ begin
         -- half open, exactly: no key holds chr(1)
         select coalesce(case when lower_inc(s) then lower(s) else lower(s) || chr(1) end, '') as low,
                coalesce(case when upper_inc(s) then upper(s) || chr(1) else upper(s) end, chr(127)) as high
-          from unnest(r.writes) s) span
+          from unnest(r.writes + r.admins) s) span
       join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
            and (e.expires_at is null or e.expires_at > pgstate._now())
      where r.agent_id = p_agent_id
@@ -3647,6 +3705,7 @@ comment on function pgstate._count_usage(int, bigint) is 'Internal: counts anew 
 -- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much:
 -- versions, and what the caller says of threads and runs, which have no version: p_writes, p_bytes (at most), and which they are.
 -- What others have under way is not seen: together they may come to more than the quota, by what they are writing.
+-- A minute is one of UTC: time zones have offsets of seconds, and a session its time zone.
 create function pgstate._charge(p_writes int default 0, p_bytes bigint default 0, p_thread bigint default null, p_runs bigint[] default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -3656,7 +3715,7 @@ declare
   v_quota pgstate.quota;
   v_part pgstate.usage;
   v_name text;
-  v_minute timestamptz := date_trunc('minute', pgstate._now());
+  v_minute timestamptz := date_trunc('minute', pgstate._now(), 'UTC');
   v_writes int;
   v_entries bigint;
   v_bytes bigint;
@@ -3706,8 +3765,9 @@ begin
     raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may write %s times a minute', v_name, v_quota.writes_per_minute),
       hint = 'Nothing of this statement was written. Wait for the next minute, or ask an administrator for set_quota().';
   end if;
-  if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes then
-    -- what others have overwritten, what was removed, and what has expired, is taken off before anything is refused
+  if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes or v_used.entries < 0 or v_used.bytes < 0 then
+    -- what others have overwritten, what was removed, and what has expired, is taken off before anything is refused; and what it removed
+    -- where it might not write when this was counted is not taken off what it has elsewhere
     perform pgstate._count_usage(v_quota.agent_id, v_part.id);
     v_used := pgstate._usage_of(v_quota.agent_id);
     if v_entries > 0 and v_used.entries > v_quota.entries then
@@ -3871,17 +3931,17 @@ end
 $$;
 comment on function pgstate._endorse(pgstate._actor, text, bigint, text) is 'Internal: raises the trust of what a key holds.';
 
--- functions/quarantine/_is_suspended.sql
-create function pgstate._is_suspended(p_agent text) returns boolean
+-- functions/quarantine/_suspended_at.sql
+create function pgstate._suspended_at(p_agent text) returns timestamptz
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id int := pgstate._agent_id(p_agent);
 begin
-  return (select a.suspended_at is not null from pgstate.agent a where a.id = v_id);
+  return (select a.suspended_at from pgstate.agent a where a.id = v_id);
 end
 $$;
-comment on function pgstate._is_suspended(text) is 'Internal: is an agent suspended?';
+comment on function pgstate._suspended_at(text) is 'Internal: since when an agent is suspended; null if it is not.';
 
 -- functions/quarantine/_claimed_by.sql
 create function pgstate._claimed_by(p_agent text) returns text[]
@@ -3894,8 +3954,9 @@ $$;
 comment on function pgstate._claimed_by(text) is 'Internal: what an agent holds.';
 
 -- functions/quarantine/_open_transactions.sql
--- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something, or wait to.
--- Whoever began before the suspension may still commit. Locks and sessions are visible to everybody, but for what they do.
+-- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have called us. Whoever was let in
+-- before the suspension was committed holds a lock on a table of ours, since looking who acts takes one, and may write and commit for as
+-- long as it takes: what is not told here does nothing as the agent. Locks and sessions are visible to everybody, but for what they do.
 create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -3904,20 +3965,25 @@ begin
     with logins as materialized (
       select l.login from pgstate.login l where l.agent_id = p_agent_id
       union select d.login from pgstate.delegation d where d.agent_id = p_agent_id
+    ), calling as materialized (
+      select l.pid, max(l.virtualtransaction) as xact
+        from pg_locks l
+       where l.locktype = 'relation' and l.database = (select d.oid from pg_database d where d.datname = current_database())
+         and l.relation in (select c.oid from pg_class c where c.relnamespace = 'pgstate'::regnamespace)
+       group by l.pid
     )
-    select s.pid, s.usename::text, null::text
-      from pg_stat_activity s
+    select s.pid, s.usename::text, null::text, k.xact
+      from pg_stat_activity s join calling k on k.pid = s.pid
      where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
-       and exists (select from pg_locks k where k.pid = s.pid and (k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' or not k.granted))
     union all
     -- of the role that was set when it was prepared, such as the one that all agents' logins are members of
-    select null, x.owner::text, x.gid
+    select null, x.owner::text, x.gid, null
       from pg_prepared_xacts x join pg_roles o on o.rolname = x.owner
      where x.database = current_database()
        and exists (select from logins l join pg_roles r on r.rolname = l.login where r.oid = o.oid or pg_has_role(r.oid, o.oid, 'MEMBER') and not r.rolsuper);
 end
 $$;
-comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that have written and are not over.';
+comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that are not over.';
 
 -- functions/quarantine/_who_changes_agents.sql
 -- Sessions, and what is prepared, that have locked rows of agents: sessions and locks on tables are visible to everybody.
@@ -4033,25 +4099,72 @@ end
 $$;
 comment on function pgstate._written_since(text, pgstate._moment) is 'Internal: what an agent wrote after a past state, and what derives from it.';
 
--- functions/quarantine/_forks_since.sql
--- Threads that were forked from others and hold checkpoints that an agent has saved since then: no version of theirs tells.
-create function pgstate._forks_since(p_agent text, p_moment pgstate._moment) returns setof text
+-- functions/quarantine/_keys_since.sql
+-- Keys of values that an agent wrote after a past state, in their order, from a key on; and the last version of it at each. As many as
+-- p_limit, and as have 64 MB of values, now and before, since whoever looks at them has them all in memory; the last row is the first
+-- that is left.
+create function pgstate._keys_since(p_agent text, p_moment pgstate._moment, p_after text, p_limit int)
+returns table (key text, version bigint, beyond boolean)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+as $$
+declare
+  v_key record;
+  v_count int := 0;
+  v_size bigint := 0;
+begin
+  for v_key in
+    select w.key, w.last, pg_column_size(jsonb_build_array(e.value)) + coalesce(b.size, 0) as size
+      from (
+        select v.key, min(v.version) as first, max(v.version) as last
+          from pgstate.version v
+         where (v.epoch > p_moment.epoch or v.epoch = p_moment.epoch and v.xid >= pg_snapshot_xmin(p_moment.base))
+           and v.writer = p_agent and v.key > p_after
+           and not pgstate._seen(v.epoch, v.xid, v.seq, p_moment.epoch, p_moment.base, p_moment.upto, p_moment.after)
+         group by v.key
+         order by v.key) w
+      cross join lateral (select x.value from pgstate.entry x where x.key = w.key and x.kind = 'value' offset 0) e
+      left join lateral (
+        -- of one that grows only what was merged last
+        select case when x.reducer is null then pg_column_size(jsonb_build_array(x.value)) else (select i.value_limit from pgstate.install i) end as size
+          from pgstate.version x where x.key = w.key and x.version = w.first - 1 offset 0) b on true
+     order by w.key
+  loop
+    v_size := v_size + v_key.size;
+    key := v_key.key;
+    version := v_key.last;
+    beyond := v_count = p_limit or v_count > 0 and v_size > 67108864;
+    return next;
+    exit when beyond;
+    v_count := v_count + 1;
+  end loop;
+end
+$$;
+comment on function pgstate._keys_since(text, pgstate._moment, text, int) is 'Internal: keys of values that an agent wrote after a past state.';
+
+-- functions/quarantine/_threads_since.sql
+-- Threads that hold what an agent has laid down there since then and no version of them tells: forks with checkpoints of its, and writes of
+-- tasks that it wrote, which are counted. There is no index for the latter: whoever asks this can wait, and whoever writes them cannot.
+create function pgstate._threads_since(p_agent text, p_moment pgstate._moment) returns table (key text, pending_writes bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
 as $$
 begin
   return query
-    select t.key::text from pgstate.thread t
-     where t.forked_from is not null and t.key is not null
-       and exists (select from pgstate.checkpoint c where c.thread_id = t.id and c.writer = p_agent and c.created_at >= p_moment.at)
+    select t.key::text, p.count
+      from pgstate.thread t
+      left join (select w.thread_id, count(*) from pgstate.pending_write w where w.writer = p_agent and w.written_at >= p_moment.at group by 1) p on p.thread_id = t.id
+     where t.key is not null
+       and (p.count is not null
+            or t.forked_from is not null
+               and exists (select from pgstate.checkpoint c where c.thread_id = t.id and c.writer = p_agent and c.created_at >= p_moment.at))
      order by t.key;
 end
 $$;
-comment on function pgstate._forks_since(text, pgstate._moment) is 'Internal: forks of what an agent has saved.';
+comment on function pgstate._threads_since(text, pgstate._moment) is 'Internal: threads that hold what an agent has laid down.';
 
 -- functions/quarantine/_distrust.sql
--- What keys hold by an agent's writes after a past state is trusted as what came from outside: a version with the same value and
--- that trust. Whose value somebody else has put anew since is not the agent's any more. Null versions where it is only shown.
-create function pgstate._distrust(p_actor pgstate._actor, p_agent text, p_moment pgstate._moment, p_spared text[], p_dry_run boolean)
+-- What keys hold by an agent's writes, of which p_versions are the last, is trusted as what came from outside: a version with the same
+-- value and that trust. Whose value somebody else has put anew since is not the agent's any more. Null versions where it is only shown.
+create function pgstate._distrust(p_actor pgstate._actor, p_agent text, p_keys text[], p_versions bigint[], p_dry_run boolean)
 returns table (key text, status text, version bigint, trust text)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
 as $$
@@ -4061,11 +4174,11 @@ declare
   v_now timestamptz;
 begin
   for v_key in
-    select w.key from pgstate._written_since(p_agent, p_moment) w
-     where w.writer = p_agent and w.kind = 'value' and not w.key = any (p_spared)
-       and w.version >= coalesce((select max(v.version) from pgstate.version v
+    select w.key
+      from unnest(p_keys, p_versions) as w (key, version)
+     where w.version >= coalesce((select max(v.version) from pgstate.version v
                                    where v.key = w.key and (v.op = 'put' and v.reducer is null or v.created) and v.writer <> p_agent), 0)
-     group by w.key order by w.key collate "C"
+     order by w.key collate "C"
   loop
     -- one that a transaction keeps locked is told: the agent must not be able to hold this up
     select e.version, e.trust, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live into v_entry
@@ -4088,7 +4201,7 @@ begin
   end loop;
 end
 $$;
-comment on function pgstate._distrust(pgstate._actor, text, pgstate._moment, text[], boolean) is 'Internal: lowers the trust of what an agent wrote.';
+comment on function pgstate._distrust(pgstate._actor, text, text[], bigint[], boolean) is 'Internal: lowers the trust of what an agent wrote.';
 
 -- functions/quota/_quotas.sql
 create function pgstate._quotas(p_actor pgstate._actor) returns setof pgstate.quota_row
@@ -4319,7 +4432,7 @@ begin
   end if;
   return query
     with covering as (
-      select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ '\*$' desc, g.through nulls first) as rank
+      select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ E'\\*$' desc, g.through nulls first) as rank
         from pgstate._grants_of(v_id) g
        where g."right" = p_right and (g.until is null or g.until > pgstate._now()) and pgstate._subtree_ranges(g.subtree, g.agent) @> p_key
     )
@@ -4489,11 +4602,11 @@ begin
   with watching as materialized (
     select array_agg(w.channel) as channels
       from pgstate.watcher w
-     where p_keys is not null and w.expires_at > p_now
-       -- as in _wake(): a registration that was kept locked has outlasted a revocation
-       and exists (select from unnest(p_keys) k
-                    where w.ranges @> k
-                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
+     -- as in _wake(): a registration that was kept locked has outlasted a revocation
+     where p_keys is not null and w.expires_at > p_now and (w.ranges + '{}') @> any (p_keys)
+       and exists (select from pgstate.reach r
+                    where r.agent_id = any (w.agent_ids)
+                      and case when cardinality(p_keys) = 1 then r.reads @> p_keys[1] else (w.ranges * r.reads) @> any (p_keys) end)
   ), kept as (
     update pgstate.lane l
        set turn = p_turn, outcome = p_outcome, at = p_now,
@@ -4625,14 +4738,14 @@ declare
 begin
   if p_path = '$' then
     return v_steps;
-  elsif p_path !~ '^(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*(?:\.(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*)*$' or octet_length(p_path) > 1024
+  elsif p_path !~ E'^(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*(?:\\.(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*)*$' or octet_length(p_path) > 1024
         or p_path is null then
     raise exception using errcode = 'PS007', message = format('invalid path %L', left(p_path, 80)),
-      hint = 'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \. is a dot within a name, $ the value itself.';
+      hint = E'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \\. is a dot within a name, $ the value itself.';
   end if;
-  for v_token in select (regexp_matches(p_path, '\[[*0-9]+\]|(?:[^].[\\]|\\.)+', 'g'))[1] loop
+  for v_token in select (regexp_matches(p_path, E'\\[[*0-9]+\\]|(?:[^].[\\\\]|\\\\.)+', 'g'))[1] loop
     v_steps := v_steps || case when v_token like '[%' then v_token
-                               else '.' || to_json(regexp_replace(v_token, '\\(.)', '\1', 'g'))::text end;
+                               else '.' || to_json(regexp_replace(v_token, E'\\\\(.)', E'\\1', 'g'))::text end;
   end loop;
   if cardinality(v_steps) > 32 then
     raise exception using errcode = 'PS007', message = 'a path has 32 steps at most';
@@ -4709,7 +4822,7 @@ create function pgstate._scoped(p_words tsvector, p_salt text, p_subtree text, p
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_root text := case when p_subtree = '**' then '' else regexp_replace(p_subtree, '/\*\*$', '') end;
+  v_root text := case when p_subtree = '**' then '' else regexp_replace(p_subtree, E'/\\*\\*$', '') end;
   v_marks text[] := array[pgstate._mark_of(p_salt, v_root)];
   v_dir text := p_key;
 begin
@@ -5018,7 +5131,7 @@ begin
   insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,
           case when p_subtree = '**' then 0
-               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, E'/\\*\\*$', ''), '/')) + (p_subtree !~ E'\\*$')::int end,
           pgstate._pattern_ranges(p_subtree), p_fields, p_config, p_vectors, p_vector_fields, p_actor.name, pgstate._now())
       on conflict on constraint search_rule_pkey do update
      set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
@@ -5144,7 +5257,7 @@ begin
       from unnest(p_ranges - v_rules + p_ranges * v_builds) r
   loop
     return next row('fly', null, null, null, v_low, v_high,
-                    v_rules && pgstate.keyrange(v_low, v_high, '[)'))::pgstate._search_part;
+                    v_rules && pgstate._range(v_low, v_high))::pgstate._search_part;
   end loop;
   if isempty(p_ranges * v_rules - v_builds) then
     return;
@@ -5163,19 +5276,19 @@ begin
       elsif right(v_low, 1) = '/' and (v_dir || '0') collate "C" <= v_high collate "C" then
         v_end := v_dir || '0';
       elsif strpos(v_low, '/') = 0 or v_high = v_low || chr(1) or (v_dir || '0') collate "C" < v_high collate "C"
-            or not p_reads @> pgstate.keyrange(v_dir || '/', v_dir || '0', '[)') then
+            or not p_reads @> pgstate._range(v_dir || '/', v_dir || '0') then
         v_dir := null;
       end if;
       for v_rule in
-        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, r.ranges
-          from pgstate.search_rule r where r.ranges && pgstate.keyrange(v_low, v_end, '[)')
+        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), E'/\\*\\*$', '') as root, r.ranges
+          from pgstate.search_rule r where r.ranges && pgstate._range(v_low, v_end)
       loop
         for v_range in
-          select u from unnest(v_rule.ranges * pgstate.keymultirange(pgstate.keyrange(v_low, v_end, '[)')) - v_builds) u
+          select u from unnest(v_rule.ranges * multirange(pgstate._range(v_low, v_end)) - v_builds) u
         loop
           return next row(
             case when lower(v_range) = upper(v_range) or upper(v_range) = lower(v_range) || chr(1) then 'scan'
-                 when v_dir is not null or pgstate.keyrange(v_low, v_end, '[)') @> pgstate.keyrange(v_rule.root || '/', v_rule.root || '0', '[)') then 'scope'
+                 when v_dir is not null or pgstate._range(v_low, v_end) @> pgstate._range(v_rule.root || '/', v_rule.root || '0') then 'scope'
                  else 'scan' end,
             v_rule.id, v_rule.config,
             -- marks begin with the rule's own subtree
@@ -5435,7 +5548,7 @@ declare
   v_done text;
 begin
   if p_index.method = 'exact' or v_rows is null
-     or (select string_to_array(substring(x.extversion from '^\d+\.\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
+     or (select string_to_array(substring(x.extversion from E'^\\d+\\.\\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
      or exists (select from pgstate.search_build)
      or not p_reads @> (select range_agg(r.ranges) from pgstate.search_rule r where r.vectors = p_index.name)
   then
@@ -5690,7 +5803,7 @@ begin
     perform pgstate._check_rights_seen(p_actor.id);
   end if;
   with input as materialized (
-    select distinct u.key from unnest(p_keys) as u (key) where p_actor.reads @> u.key and p_actor.writes @> u.key
+    select distinct u.key from unnest(p_keys) as u (key) where (select p_actor.reads + '{}') @> u.key and (select p_actor.writes + '{}') @> u.key
   ), locked as materialized (
     select e.key, e.version
       from (select i.key from input i order by i.key collate "C") i
@@ -5918,7 +6031,7 @@ comment on function pgstate._detach_threads(text[]) is 'Internal: takes threads 
 -- REPEATABLE READ a fork might be missed: then this is left to others. Nobody waits for this, and this waits for nobody.
 create function pgstate._collect_thread(p_id bigint, p_limit int, p_most int default null) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_memoize = off
+set enable_memoize = off set gin_fuzzy_search_limit = 0
 as $$
 declare
   v_key text := (select t.key from pgstate.thread t where t.id = p_id);
@@ -5946,6 +6059,7 @@ begin
   end if;
 
   -- as the index has it
+  -- as the index has it, and whole: who calls may have set a limit to what it finds
   v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id] and t.bases <> '{}');
   if v_key is null then
     delete from pgstate.pending_write w
@@ -6201,11 +6315,11 @@ begin
   if p_chunk_data is not null then
     if v_thread.bases <> '{}' then
       v_pages := array(
-        select substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16)
+        select substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16)
           from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type ^@ '#');
     end if;
     insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
-    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
+    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
       from unnest(p_chunk_types, p_chunk_data) c (type, data)
      where v_pages = '{}' or not c.type ^@ '#'
         on conflict on constraint chunk_pkey do nothing;
@@ -6239,7 +6353,7 @@ begin
       return v_out;
     elsif v_pages <> '{}' then
       insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
-      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
+      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
         from unnest(p_chunk_types, p_chunk_data) c (type, data)
        where c.type ^@ '#'
           on conflict on constraint chunk_pkey do nothing;
@@ -6541,12 +6655,13 @@ comment on function pgstate._checkpoints(text, pgstate.keymultirange, text, text
 -- be at it at once.
 create function pgstate._put_writes(
   p_key text, p_ns text, p_checkpoint text, p_task_id text, p_task_path text, p_idxs int[], p_channels text[], p_types text[], p_data bytea[],
-  p_replace boolean, p_payer int
+  p_replace boolean, p_writer text, p_payer int
 ) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id bigint;
+  v_now timestamptz := pgstate._now();
 begin
   loop
     select t.id into v_id from pgstate.thread t where t.key = p_key for key share;
@@ -6554,20 +6669,20 @@ begin
     if exists (select from pgstate.entry e where e.key = p_key and e.value is not null and e.kind <> 'thread') then
       perform pgstate._raise('PS040', p_key);
     end if;
-    insert into pgstate.thread (key, collect_at) values (p_key, pgstate._now() + interval '1 hour')
+    insert into pgstate.thread (key, collect_at) values (p_key, v_now + interval '1 hour')
         on conflict on constraint thread_key_key do nothing;
   end loop;
   if p_replace then
-    insert into pgstate.pending_write as w (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
-    select distinct on (i.idx) v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer
+    insert into pgstate.pending_write as w (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id, writer, written_at)
+    select distinct on (i.idx) v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer, p_writer, v_now
       from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
      order by i.idx, i.ord desc
         on conflict on constraint pending_write_pkey do update
        set task_path = excluded.task_path, channel = excluded.channel, type = excluded.type, data = excluded.data,
-           agent_id = excluded.agent_id;
+           agent_id = excluded.agent_id, writer = excluded.writer, written_at = excluded.written_at;
   else
-    insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
-    select v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer
+    insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id, writer, written_at)
+    select v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer, p_writer, v_now
       from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
      order by i.ord
         on conflict on constraint pending_write_pkey do nothing;
@@ -6579,7 +6694,7 @@ begin
   return 'ok';
 end
 $$;
-comment on function pgstate._put_writes(text, text, text, text, text, int[], text[], text[], bytea[], boolean, int) is 'Internal: keeps what a task wrote.';
+comment on function pgstate._put_writes(text, text, text, text, text, int[], text[], text[], bytea[], boolean, text, int) is 'Internal: keeps what a task wrote.';
 
 -- functions/threads/_keys_of_runs.sql
 create function pgstate._keys_of_runs(p_run_ids text[], p_ranges pgstate.keymultirange) returns text[]
@@ -6649,8 +6764,8 @@ begin
       ) c
     returning ns, id
   )
-  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
-  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data, p_payer
+  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id, writer, written_at)
+  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data, p_payer, w.writer, w.written_at
     from copied c
     cross join lateral (
       select x.* from pgstate.pending_write x where x.thread_id = v_source.id and x.ns = c.ns and x.checkpoint = c.id offset 0) w
@@ -6933,7 +7048,7 @@ declare
   v_end tid := v_range."end";
   v_after tid;
 begin
-  if p_current is null or p_after !~ '^\([0-9]{1,10},[0-9]{1,5}\)$' then
+  if p_current is null or p_after !~ E'^\\([0-9]{1,10},[0-9]{1,5}\\)$' then
     raise exception using errcode = 'PS007', message = 'the current key is needed, and after_place is the place of a row that was returned';
   end if;
   v_after := coalesce(p_after::tid, v_first);
@@ -6945,8 +7060,23 @@ begin
        where s.part = p_part and s.place >= v_first and s.place < v_end and s.place > v_after and not s.moved
          and pgstate._sealed_under(s.type, s.data) <> convert_to(p_current, 'UTF8')
     )
-    select o.place::text, o.field, t.key::text, o.type, o.data, (select max(b.before) from old b) >= 8388608
-      from old o left join pgstate.thread t on t.id = o.thread_id
+    select o.place::text, o.field, n.key, o.type, o.data, (select max(b.before) from old b) >= 8388608, n.name
+      from old o
+      cross join lateral (
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id) as key, encode(k.hash, 'hex') as name
+          from pgstate.chunk k where p_part = 'chunk' and k.ctid = o.place
+        union all
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id), concat_ws(' ', nullif(c.ns, ''), c.id, case p_part when 'checkpoint' then c.names[o.field] end)
+          from pgstate.checkpoint c where p_part in ('checkpoint', 'header') and c.ctid = o.place
+        union all
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id), concat_ws(' ', nullif(w.ns, ''), w.checkpoint, w.task_id, w.idx)
+          from pgstate.pending_write w where p_part = 'pending_write' and w.ctid = o.place
+        union all
+        select r.key::text, null from pgstate.run r where p_part in ('input', 'result') and r.ctid = o.place
+        union all
+        select (select r.key::text from pgstate.run r where r.id = s.run_id), s.id::text from pgstate.step s where p_part = 'step' and s.ctid = o.place
+        union all
+        select (select r.key::text from pgstate.run r where r.id = g.run_id), g.name || ' ' || g.no from pgstate.signal g where p_part = 'signal' and g.ctid = o.place) n
      where o.before < 8388608 order by o.place;
 end
 $$;
@@ -7031,7 +7161,7 @@ begin
     raise exception using errcode = 'PS007', message = 'payloads are replaced under READ COMMITTED only';
   elsif coalesce(array_ndims(p_places), 1) <> 1 or array_position(p_data, null) is not null
      or (cardinality(p_places) = all (array[cardinality(p_fields), cardinality(p_digests), cardinality(p_data)])) is not true
-     or exists (select from unnest(p_places) p where (p ~ '^\([0-9]{1,10},[0-9]{1,5}\)$') is not true) then
+     or exists (select from unnest(p_places) p where (p ~ E'^\\([0-9]{1,10},[0-9]{1,5}\\)$') is not true) then
     raise exception using errcode = 'PS007', message = 'places are those that sealed_data() returned, and the arrays must be of equal length';
   end if;
   v_places := array(select distinct p::tid from unnest(p_places) p);
@@ -7057,7 +7187,7 @@ begin
 
   if p_part = 'chunk' then
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, k.agent_id, g.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || g.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, g.data, substr(sha256(convert_to(k.type, 'UTF8') || E'\\x00'::bytea || g.data), 1, 16) as hash
         from unnest(p_places, p_data) g (place, data) join pgstate.chunk k on k.ctid = g.place::tid
        where k.ctid = any (v_places)
     ), added as (
@@ -7122,10 +7252,10 @@ begin
      where k.ctid >= v_first and k.ctid < v_end and k.type = v_type
        and pgstate._moved_refs(t.bases || t.id, k.type, k.data) <> k.data
        and coalesce(pgstate._moved(array[k.thread_id], k.hash) <> substr(sha256(
-             convert_to(k.type, 'UTF8') || '\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
+             convert_to(k.type, 'UTF8') || E'\\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
     v_threads := pgstate._rekey_lock(v_threads);
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, k.agent_id, m.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || m.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, m.data, substr(sha256(convert_to(k.type, 'UTF8') || E'\\x00'::bytea || m.data), 1, 16) as hash
         from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
         cross join lateral (select pgstate._moved_refs(t.bases || t.id, k.type, k.data) as data) m
        where k.ctid = any (v_places) and k.thread_id = any (v_threads) and m.data <> k.data
@@ -7161,12 +7291,16 @@ comment on function pgstate._rekey_refs(pgstate._actor, int, bigint, int) is 'In
 create function pgstate._rekey_collect(p_actor pgstate._actor) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_more boolean;
 begin
   perform pgstate._check_admin(p_actor, '**');
-  return pgstate._collect_threads(10000);
+  v_more := pgstate._collect_threads(10000);
+  -- nobody reads those any more, and no key is needed for them
+  return pgstate._collect_runs(10000) or v_more;
 end
 $$;
-comment on function pgstate._rekey_collect(pgstate._actor) is 'Internal: removes chunks that were sealed anew. PS010.';
+comment on function pgstate._rekey_collect(pgstate._actor) is 'Internal: removes chunks that were sealed anew, and what nobody reads any more. PS010.';
 
 -- functions/runs/_run_of.sql
 create function pgstate._run_of(p_key text) returns pgstate.run
@@ -8123,6 +8257,9 @@ comment on function pgstate._current_value(text) is 'Internal: the value of an e
 -- as locked, except for the time, which is told before a lock is waited for (PostgreSQL looks again only at a row that has
 -- changed meanwhile): after a wait everything is decided anew. Claims are looked at after that, in a statement of its own:
 -- one that waited for a claimer's lock has a snapshot from before the claim. The inner block takes everything back.
+--
+-- Here and in other functions for many keys the actor's ranges are detoasted by a scalar subquery, once a statement: of 200
+-- grants that takes 2.5 us, for each row a tenth of this function.
 create function pgstate._put_existing(
   p_actor pgstate._actor, p_keys text[], p_values jsonb[], p_expects bigint[], p_ttls interval[], p_priorities int[],
   p_not_befores timestamptz[]
@@ -8142,7 +8279,7 @@ begin
              as u (key, value, expect, ttl, priority, not_before, ord)
        -- a key that occurs twice needs its operations decided one after the other
        where (select count(distinct k collate "C") from unnest(p_keys) k) = cardinality(p_keys)
-         and p_actor.writes @> u.key and (u.expect is null or u.expect > 0 and p_actor.reads @> u.key)
+         and (select p_actor.writes + '{}') @> u.key and (u.expect is null or u.expect > 0 and (select p_actor.reads + '{}') @> u.key)
          and pg_column_size(u.value) <= p_actor.value_limit
          and (u.ttl is null or pgstate._span_ok(u.ttl))
          and (u.not_before is null or u.not_before between '1970-01-01' and '9999-12-01')
@@ -8161,7 +8298,7 @@ begin
       select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, v_now, u.expires_at, p_actor.trust
         from updated u
     )
-    select array_agg(case when p_actor.reads @> u.key then u.version end order by u.ord) into v_versions
+    select array_agg(case when (select p_actor.reads + '{}') @> u.key then u.version end order by u.ord) into v_versions
       from updated u;
     if cardinality(v_versions) is distinct from cardinality(p_keys)
        or pgstate._now() > v_now + interval '50 ms' + cardinality(p_keys) * interval '0.2 ms' then
@@ -8210,7 +8347,7 @@ begin
         from unnest(p_keys, p_operands, p_reducers) with ordinality as u (key, operand, reducer, ord)
        where (select count(*) = count(distinct k collate "C") from unnest(p_keys, p_reducers) as o (k, reducer)
                where reducer <> 'first')
-         and p_actor.writes @> u.key and pg_column_size(u.operand) <= p_actor.value_limit and pgstate._built_in(u.reducer)
+         and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit and pgstate._built_in(u.reducer)
        order by u.key collate "C"
     ), merged as (
       select i.ord, e.key, e.version, e.expires_at, e.value,
@@ -8224,7 +8361,7 @@ begin
              for no key update
         ) e
     )
-    select array_agg(case when p_actor.reads @> m.key then m.version + m.changes end order by m.ord),
+    select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + m.changes end order by m.ord),
            array_agg(m.key) filter (where m.merged <> m.value), array_agg(m.merged) filter (where m.merged <> m.value),
            min(m.expires_at), bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
       into v_versions, v_changed, v_values, v_expires_at, v_fit
@@ -8283,8 +8420,8 @@ declare
   v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
   v_now timestamptz := pgstate._now();
 begin
-  if exists (select from unnest(p_keys) k where k is null or not (p_actor.reads @> k and p_actor.writes @> k))
-     or exists (select from unnest(p_move_tos) k where k is not null and not (p_actor.writes @> k and pgstate._key_ok(k)))
+  if exists (select from unnest(p_keys) k where k is null or not ((select p_actor.reads + '{}') @> k and (select p_actor.writes + '{}') @> k))
+     or exists (select from unnest(p_move_tos) k where k is not null and not ((select p_actor.writes + '{}') @> k and pgstate._key_ok(k)))
      or (select count(*) <> count(distinct k collate "C") from unnest(p_keys || p_move_tos) k where k is not null)
      or exists (select from unnest(p_results) r where pg_column_size(r) > p_actor.value_limit)
      or p_actor.policies and p_move_tos is not null and pgstate._has_rules(p_move_tos) then
@@ -8430,7 +8567,7 @@ begin
       if v_sources <> '[]' then
         -- no key that the writer may not read goes on
         select bool_and(s.key is not null and (s.version is null or s.version > 0)),
-               min(s.key) filter (where not p_actor.reads @> s.key)
+               min(s.key) filter (where not (select p_actor.reads + '{}') @> s.key)
           into v_one.fault, v_denied from pgstate._sources(v_sources) s;
         if v_one.fault::boolean is not true then
           v_one.fault := 'PS007';
@@ -8543,12 +8680,12 @@ begin
            coalesce(e.small, true), e.full_version, e.tail_count, e.tail_bytes, e.full_bytes, e.full_type, e.trust, i.origin_trust, i.origin_meta, i.origin_fault)::pgstate._slot)
     into v_slots
     from (
-      select u.*, p_actor.reads @> u.key as readable,
+      select u.*, (select p_actor.reads + '{}') @> u.key as readable,
              case
                when u.key is null or not pgstate._key_ok(u.key) then 'PS001'
                when u.op = 'replay' then 'PS000'
-               when not (p_actor.writes @> u.key and (
-                      p_actor.reads @> u.key
+               when not ((select p_actor.writes + '{}') @> u.key and (
+                      (select p_actor.reads + '{}') @> u.key
                       -- blind writes need no right to read, whatever compares or returns does
                       or u.op in ('put', 'merge', 'delete') and u.expect is null and u.expect_value is null
                          and u.token is null and not coalesce(u.return_value, false))) then 'PS010'
@@ -9307,7 +9444,7 @@ begin
     perform pgstate._deny();
   end if;
   if list.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(list.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(list.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(list.pattern);
   v_cursor := pgstate._cursor(v_actor);
@@ -9353,7 +9490,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(namespaces.agent);
-  v_ranges pgstate.keymultirange := pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
+  v_ranges pgstate.keymultirange := '{(,)}';
   v_one text;
 begin
   if namespaces."limit" is null or namespaces."limit" not between 1 and 100000 or namespaces."offset" is null or namespaces."offset" < 0
@@ -9363,7 +9500,7 @@ begin
   foreach v_one in array namespaces.pattern || coalesce(namespaces.matching, '{}') loop
     perform pgstate._check_pattern(v_one);
     -- of the keys below
-    v_ranges := v_ranges * pgstate._pattern_ranges(case when v_one = '' or v_one ~ '(^|/)\*\*$' then v_one else v_one || '/**' end);
+    v_ranges := v_ranges * pgstate._pattern_ranges(case when v_one = '' or v_one ~ E'(^|/)\\*\\*$' then v_one else v_one || '/**' end);
     if v_one = namespaces.pattern and v_one <> '' and isempty(v_ranges * v_actor.reads) then
       perform pgstate._deny();
     end if;
@@ -9965,7 +10102,7 @@ begin
     perform pgstate._check_as_of(num_nonnulls(list_as_of.cursor, list_as_of.at));
   end if;
   if list_as_of.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(list_as_of.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(list_as_of.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(list_as_of.pattern);
   v_moment := pgstate._moment(v_actor, list_as_of.cursor, list_as_of.at);
@@ -10214,10 +10351,10 @@ begin
   v_regex := pgstate._pattern_regex(p_pattern);
   v_parent := substring(p_pattern from '^([^*?]+)/[^/]*[*?][^/]*$');
   if v_parent is not null then
-    v_range := pgstate.keyrange(v_parent || '/', v_parent || '0', '[)');
+    v_range := pgstate._range(v_parent || '/', v_parent || '0');
   end if;
   -- by directory only where all of it is the caller's: a look at hidden siblings would show in the caller's statistics
-  if v_parent is null or p_pattern ~ '/\*\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
+  if v_parent is null or p_pattern ~ E'/\\*\\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
     v_parent := null;
     v_ranges := pgstate._pattern_ranges(p_pattern) * p_actor.reads * p_actor.writes;
     if isempty(v_ranges) then
@@ -10364,7 +10501,7 @@ begin
            and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
     end if;
-    v_ranges := coalesce(v_ranges, pgstate.keymultirange(v_range));
+    v_ranges := coalesce(v_ranges, multirange(v_range));
     -- otherwise the next moment at which something becomes claimable without a write
     select least(
       case when v_locked then v_now + interval '50 ms' end,
@@ -10624,7 +10761,7 @@ begin
     end if;
     -- of those that the caller may write: a look at others would show in the caller's own statistics
     perform from pgstate.entry e
-      where e.key = any (array(select k from unnest(complete_many.keys || complete_many.move_tos) k where v_actor.writes @> k))
+      where e.key = any (array(select k from unnest(complete_many.keys || complete_many.move_tos) k where (select v_actor.writes + '{}') @> k))
       order by e.key for update;
     for v_row in
       select u.*, pgstate._claimant_fault(v_actor, u.key) as code
@@ -11037,7 +11174,7 @@ begin
     perform pgstate._deny();
   end if;
   if tasks.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(tasks.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(tasks.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(tasks.pattern);
   return query
@@ -11130,7 +11267,9 @@ begin
            case when not p_actor.writes @> c.key then 'denied'
                 when p_writer is not null and not p_force and exists (
                   select from pgstate.version v
-                   where v.key = c.key and v.version > c.past_version and v.writer not in (p_writer, 'pgstate')) then 'conflict'
+                   where v.key = c.key and v.version > c.past_version and v.writer not in (p_writer, 'pgstate')
+                     -- quarantine() has only lowered its trust
+                     and (v.meta ? 'quarantined' and v.meta ->> 'writer' = p_writer) is not true) then 'conflict'
                 when k.lease_until > v_now then 'held'
                 else 'ok' end,
            c.action, null::bigint, case when c.live then c.version else 0 end, case when c.past_live then c.past_version else 0 end,
@@ -11147,10 +11286,73 @@ $$;
 comment on function pgstate._rollback_plan(pgstate._actor, pgstate.keymultirange, text, bigint, pgstate._moment, text, boolean, boolean) is
   'Internal: what a rollback would change.';
 
--- functions/history/rollback.sql
--- New versions, never a loss of any: puts and deletes by write_many(), all or nothing, each expecting the version that the
+-- functions/history/_undo.sql
+-- What rollback() and quarantine() write: puts and deletes by write_many(), all or nothing, each expecting the version that the
 -- plan was made for. If one has changed meanwhile, the plan is made again; the locks of the try before are kept, so that
 -- what it was about holds still by then.
+create function pgstate._undo(
+  p_actor pgstate._actor, p_agent text, p_ranges pgstate.keymultirange, p_regex text, p_version bigint, p_moment pgstate._moment, p_writer text,
+  p_force boolean, p_dry_run boolean, p_single boolean, p_wake boolean
+) returns pgstate.rolled_back[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_rows pgstate.rolled_back[];
+  v_outcome jsonb;
+  v_a record;
+  v_failed boolean;
+  v_lost boolean;
+begin
+  for v_try in 1 .. 20 loop
+    v_rows := array(
+      select p from pgstate._rollback_plan(p_actor, p_ranges, p_regex, p_version, p_moment,
+                                           p_writer, p_force, p_single) p limit 100001);
+    if cardinality(v_rows) > 100000 then
+      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts',
+        hint = 'Give patterns that are narrower. Of an agent that is to be stopped, quarantine() undoes any number.';
+    end if;
+    select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
+           array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
+           array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
+      into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
+    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
+    exit when p_dry_run or v_failed or v_a.keys is null;
+    v_outcome := (
+      select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
+        from pgstate.write_many(v_a.ops, v_a.keys, v_a.vals, v_a.expects, ttls => v_a.ttls, wake => p_wake, "atomic" => true,
+                                agent => p_agent, trusts => v_a.trusts) o);
+    select r.key, o.item ->> 2 as code into v_a from jsonb_each(v_outcome) as o (key, item) join unnest(v_rows) r on r.key = o.key
+     where o.item ->> 2 is not null order by r.key limit 1;
+    if found then
+      -- such as a value that is over the limit of today
+      perform pgstate._raise(v_a.code, v_a.key, v_a.key || ': ' || pgstate._error_text(v_a.code, v_a.key));
+    end if;
+    v_failed := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 = 'held');
+    v_lost := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 in ('conflict', 'missing'));
+    v_rows := array(
+      select row(r.key, coalesce(o.item ->> 0, r.status), r.action, (o.item ->> 1)::bigint, r.from_version, r.to_version, r.old_value,
+                 r.new_value, r.expires_at, (o.item ->> 3)::boolean)::pgstate.rolled_back
+        from unnest(v_rows) with ordinality as r left join jsonb_each(v_outcome) as o (key, item) on o.key = r.key
+       order by r.ordinality);
+    exit when not v_lost;
+    if v_try = 20 then
+      raise exception using errcode = '40001', message = 'what was to be rolled back changed under every try', hint = 'Run the transaction again.';
+    end if;
+  end loop;
+  if v_failed and not p_dry_run then
+    v_rows := array(
+      select row(r.key, case when r.status = 'ok' then 'skipped' else r.status end, r.action, null, r.from_version, r.to_version,
+                 r.old_value, r.new_value, r.expires_at, false)::pgstate.rolled_back
+        from unnest(v_rows) with ordinality as r order by r.ordinality);
+  end if;
+  return v_rows;
+end
+$$;
+comment on function pgstate._undo(pgstate._actor, text, pgstate.keymultirange, text, bigint, pgstate._moment, text, boolean, boolean, boolean, boolean) is
+  'Internal: brings keys back to what they were.';
+
+-- functions/history/rollback.sql
+-- New versions, never a loss of any: _undo() writes them.
 create function pgstate.rollback(
   pattern text, version bigint default null, cursor text default null, at timestamptz default null, writer text default null,
   force boolean default false, dry_run boolean default false, op_id text default null, lane uuid default null,
@@ -11167,9 +11369,6 @@ declare
   v_request text;
   v_states text[];
   v_outcome jsonb;
-  v_a record;
-  v_failed boolean;
-  v_lost boolean;
 begin
   if v_single then
     perform pgstate._check_claimant(v_actor, rollback.pattern);
@@ -11225,48 +11424,8 @@ begin
   elsif not exists (select from pgstate.version v where v.key = rollback.pattern and v.version = rollback.version) then
     raise exception using errcode = 'PS007', message = 'the key has no such version', hint = 'pgstate.history() has its versions.';
   end if;
-  for v_try in 1 .. 20 loop
-    v_rows := array(
-      select p from pgstate._rollback_plan(v_actor, v_ranges, pgstate._pattern_regex(rollback.pattern), rollback.version, v_moment,
-                                           rollback.writer, rollback.force, v_single) p limit 100001);
-    if cardinality(v_rows) > 100000 then
-      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts',
-        hint = 'Give patterns that are narrower. An agent that wrote them is to be stopped first, by suspend_agent(); then rollback(pattern, writer => …) does what quarantine() would.';
-    end if;
-    select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
-           array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
-           array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
-      into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
-    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
-    exit when rollback.dry_run or v_failed or v_a.keys is null;
-    v_outcome := (
-      select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
-        from pgstate.write_many(v_a.ops, v_a.keys, v_a.vals, v_a.expects, ttls => v_a.ttls, wake => rollback.wake, "atomic" => true,
-                                agent => rollback.agent, trusts => v_a.trusts) o);
-    select r.key, o.item ->> 2 as code into v_a from jsonb_each(v_outcome) as o (key, item) join unnest(v_rows) r on r.key = o.key
-     where o.item ->> 2 is not null order by r.key limit 1;
-    if found then
-      -- such as a value that is over the limit of today
-      perform pgstate._raise(v_a.code, v_a.key);
-    end if;
-    v_failed := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 = 'held');
-    v_lost := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 in ('conflict', 'missing'));
-    v_rows := array(
-      select row(r.key, coalesce(o.item ->> 0, r.status), r.action, (o.item ->> 1)::bigint, r.from_version, r.to_version, r.old_value,
-                 r.new_value, r.expires_at, (o.item ->> 3)::boolean)::pgstate.rolled_back
-        from unnest(v_rows) with ordinality as r left join jsonb_each(v_outcome) as o (key, item) on o.key = r.key
-       order by r.ordinality);
-    exit when not v_lost;
-    if v_try = 20 then
-      raise exception using errcode = '40001', message = 'what was to be rolled back changed under every try', hint = 'Run the transaction again.';
-    end if;
-  end loop;
-  if v_failed and not rollback.dry_run then
-    v_rows := array(
-      select row(r.key, case when r.status = 'ok' then 'skipped' else r.status end, r.action, null, r.from_version, r.to_version,
-                 r.old_value, r.new_value, r.expires_at, false)::pgstate.rolled_back
-        from unnest(v_rows) with ordinality as r order by r.ordinality);
-  end if;
+  v_rows := pgstate._undo(v_actor, rollback.agent, v_ranges, pgstate._pattern_regex(rollback.pattern), rollback.version, v_moment, rollback.writer,
+                          rollback.force, rollback.dry_run, v_single, rollback.wake);
 
   if not rollback.dry_run and (rollback.lane is not null or rollback.op_id is not null) then
     v_outcome := coalesce((
@@ -11713,7 +11872,7 @@ begin
       v_parts := v_parts || pgstate._filter_not(pgstate._filter_text(v_field.wanted, p_at, p_depth + 1));
     elsif v_field.name like '$_%' then
       raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(v_field.name, 80)),
-        hint = 'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \$name is a field whose name begins with a dollar.';
+        hint = E'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \\$name is a field whose name begins with a dollar.';
     else
       v_steps := pgstate._path_steps(v_field.name);
       if v_field.type = 'object' and exists (select from jsonb_object_keys(v_field.wanted) k where k like '$_%') then
@@ -11764,7 +11923,7 @@ begin
       from jsonb_each(p_filter) f
       cross join lateral (select case when jsonb_typeof(f.value) = 'object' then f.value -> '$eq' else f.value end as value) e
      -- one name, as _path_steps() reads it
-     where translate(f.key, '$.[]\', '') = f.key and jsonb_typeof(e.value) not in ('object', 'array'));
+     where translate(f.key, E'$.[]\\', '') = f.key and jsonb_typeof(e.value) not in ('object', 'array'));
 end
 $$;
 comment on function pgstate._filter_scalars(jsonb) is 'Internal: what all values that fit a filter contain.';
@@ -11812,7 +11971,7 @@ begin
     if not pgstate._key_ok(p_after) then
       perform pgstate._bad_key(p_after);
     end if;
-    p_ranges := p_ranges * pgstate.keymultirange(pgstate.keyrange(p_after, null, '()'));
+    p_ranges := p_ranges * multirange(pgstate._range(p_after || chr(1), chr(127)));
   end if;
   if p_newest then
     return query
@@ -11997,7 +12156,7 @@ begin
     return;
   end if;
   if search.after is not null then
-    v_after := regexp_match(search.after, '^(-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?) ([0-9]{1,9}) ([!-~]+)$');
+    v_after := regexp_match(search.after, E'^(-?[0-9]+(?:\\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?) ([0-9]{1,9}) ([!-~]+)$');
     if v_after is null or not pgstate._key_ok(v_after[3]) then
       raise exception using errcode = 'PS007', message = 'after is what the last row of the page before has in its column after';
     end if;
@@ -12110,7 +12269,7 @@ begin
     if not pgstate._key_ok(unembedded.after) then
       perform pgstate._bad_key(unembedded.after);
     end if;
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(unembedded.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(unembedded.after || chr(1), chr(127)));
   end if;
   return query select u.* from pgstate._unembedded(v_ranges, pgstate._pattern_regex(unembedded.pattern), unembedded."limit") u;
 end
@@ -12560,7 +12719,7 @@ begin
 end
 $$;
 comment on function pgstate.suspend_agent(text) is
-  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have written, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
+  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have called us, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
 
 -- functions/quarantine/resume_agent.sql
 create function pgstate.resume_agent(agent text) returns void
@@ -12575,22 +12734,30 @@ comment on function pgstate.resume_agent(text) is
 
 -- functions/quarantine/quarantine.sql
 -- In one transaction, in the order that an attack is answered in: nobody acts as the agent, its claims end, what it wrote is undone or
--- at least not trusted, and what remains to be looked at is named. What it keeps locked is told, and holds nothing of this up.
+-- at least not trusted, and what remains to be looked at is named. What it keeps locked is told, and holds nothing of this up; nor does
+-- how much it wrote: what is over the limit is left, and told. What was under way when this began is told even if it is over by the end,
+-- since statements before may not have seen what it wrote.
 create function pgstate.quarantine(
   agent text, since timestamptz default null, cursor text default null, rollback boolean default false, force boolean default false,
-  dry_run boolean default false
+  dry_run boolean default false, after text default null, "limit" int default 100000
 ) returns setof pgstate.quarantined
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(null);
+  v_id int;
   v_moment pgstate._moment;
-  v_suspended boolean;
+  v_suspended_at timestamptz;
+  v_claimed text[];
+  v_open pgstate.open_transaction[];
   v_keys text[];
+  v_versions bigint[];
+  v_more text;
+  v_ranges pgstate.keymultirange;
   v_rows pgstate.rolled_back[] := '{}';
   v_failed boolean := false;
-  v_spared text[];
-  v_one record;
+  v_refused jsonb;
+  v_spared text[] := '{}';
 begin
   perform pgstate._check_admin(v_actor, '**');
   if num_nonnulls(quarantine.since, quarantine.cursor) <> 1 then
@@ -12599,66 +12766,113 @@ begin
     raise exception using errcode = 'PS007', message = 'rollback, force and dry_run are true or false';
   elsif quarantine.force and not quarantine.rollback then
     raise exception using errcode = 'PS007', message = 'force is for a rollback: it undoes what others wrote on top, too';
+  elsif quarantine."limit" is null or quarantine."limit" not between 0 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 0 to 100000';
   end if;
-  v_suspended := pgstate._is_suspended(quarantine.agent);
-  if quarantine.dry_run then
-    v_keys := pgstate._claimed_by(quarantine.agent);
-  else
-    v_keys := pgstate._suspend(v_actor, quarantine.agent);
+  v_id := pgstate._agent_id(quarantine.agent);
+  v_suspended_at := pgstate._suspended_at(quarantine.agent);
+  -- a later part of one that was begun has no more to do here
+  if quarantine.after is null or v_suspended_at is null then
+    if quarantine.dry_run then
+      v_claimed := pgstate._claimed_by(quarantine.agent);
+    else
+      v_claimed := pgstate._suspend(v_actor, quarantine.agent);
+    end if;
+    return next row('suspend', null, case when v_suspended_at is not null then 'there' when quarantine.dry_run then 'to do' else 'ok' end,
+                    null, null, null, null, null, null)::pgstate.quarantined;
+    return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                   from unnest(v_claimed) k order by k collate "C";
+    return query select 'release', k, 'locked', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                   from unnest(pgstate._claimed_by(quarantine.agent)) k where not quarantine.dry_run order by k collate "C";
   end if;
-  return next row('suspend', null, case when v_suspended then 'there' when quarantine.dry_run then 'to do' else 'ok' end, null, null, null, null, null,
-                  null)::pgstate.quarantined;
-  return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
-                 from unnest(v_keys) k order by k collate "C";
-  return query select 'release', k, 'locked', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
-                 from unnest(pgstate._claimed_by(quarantine.agent)) k where not quarantine.dry_run order by k collate "C";
+  v_open := array(select t from pgstate._open_transactions(v_id) t);
   -- after the wait for locks
   v_moment := pgstate._moment(v_actor, quarantine.cursor, quarantine.since);
 
-  if quarantine.rollback then
+  if quarantine."limit" = 0 then
+    v_more := coalesce(quarantine.after, '');
+  else
+    select array_agg(k.key order by k.key collate "C") filter (where not k.beyond), array_agg(k.version order by k.key collate "C") filter (where not k.beyond),
+           case when bool_or(k.beyond) then max(k.key collate "C") filter (where not k.beyond) end
+      into v_keys, v_versions, v_more
+      from pgstate._keys_since(quarantine.agent, v_moment, coalesce(quarantine.after, ''), quarantine."limit") k;
+  end if;
+
+  if quarantine.rollback and v_keys is not null then
+    v_actor.reads := v_actor.reads + '{}';
+    v_actor.writes := v_actor.writes + '{}';
+    v_ranges := (select range_agg(pgstate.keyrange(k, k, '[]')) from unnest(v_keys) k) * v_actor.reads;
+    return query
+      select 'undo', k, 'denied', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+        from unnest(v_keys) k where not v_actor.reads @> k order by k collate "C";
     begin
-      v_rows := array(select r from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
-                                                     force => quarantine.force, dry_run => quarantine.dry_run) r);
-    exception when lock_not_available then
-      v_rows := array(select row(r.key, 'locked', r.action, null, r.from_version, r.to_version, r.old_value, r.new_value, r.expires_at, null)::pgstate.rolled_back
-                        from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
-                                              force => quarantine.force, dry_run => true) r where r.status = 'ok');
+      v_rows := pgstate._undo(v_actor, null, v_ranges, null, null, v_moment, quarantine.agent, quarantine.force, quarantine.dry_run, false, true);
+    exception
+      when lock_not_available then
+        v_refused := jsonb_build_object('status', 'locked');
+      when sqlstate 'PS004' or sqlstate 'PS006' or sqlstate 'PS008' or sqlstate 'PS009' or sqlstate 'PS060' then
+        -- what was there is not allowed by now
+        v_refused := jsonb_build_object('status', 'refused', 'detail', jsonb_build_object('error', sqlerrm));
     end;
+    if v_refused is not null then
+      v_rows := array(
+        select row(r.key, case when r.status = 'ok' then v_refused ->> 'status' else r.status end, r.action, null, r.from_version, r.to_version, r.old_value,
+                   r.new_value, r.expires_at, null)::pgstate.rolled_back
+          from unnest(pgstate._undo(v_actor, null, v_ranges, null, null, v_moment, quarantine.agent, quarantine.force, true, false, true)) r);
+    end if;
     -- all or nothing: what is held, or locked, keeps the rest as it is
-    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied', 'locked'));
-    -- what a dry run would undo needs no more to be done about it
-    v_spared := array(select r.key from unnest(v_rows) r where quarantine.dry_run and not v_failed and r.status = 'ok');
+    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied', 'locked', 'refused'));
+    if quarantine.dry_run and not v_failed then
+      -- what would be undone needs no more to be done about it
+      v_spared := array(select r.key from unnest(v_rows) r where r.status = 'ok');
+    end if;
     return query
       select r.action, r.key, case when not quarantine.dry_run or r.status <> 'ok' then r.status when v_failed then 'skipped' else 'to do' end,
-             r.version, r.from_version, r.to_version, r.old_value, r.new_value, null::jsonb
+             r.version, r.from_version, r.to_version, r.old_value, r.new_value, case r.status when 'refused' then v_refused -> 'detail' end
         from unnest(v_rows) r where r.action <> 'none';
   end if;
 
   return query
     select 'distrust', d.key, d.status, d.version, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_build_object('from', d.trust)
-      from pgstate._distrust(v_actor, quarantine.agent, v_moment, coalesce(v_spared, '{}'), quarantine.dry_run) d;
-  return query
-    select case when w.writer = quarantine.agent then w.kind else 'derived' end, w.key, 'left', max(w.version), null::bigint, null::bigint, null::jsonb, null::jsonb,
-           jsonb_strip_nulls(jsonb_build_object('writer', nullif(w.writer, quarantine.agent)))
-      from pgstate._written_since(quarantine.agent, v_moment) w
-     where w.writer <> quarantine.agent or w.kind <> 'value'
-     group by w.writer, w.kind, w.key order by w.key collate "C";
-  return query
-    select 'thread', k, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
-      from pgstate._forks_since(quarantine.agent, v_moment) k
-     where not exists (select from pgstate._written_since(quarantine.agent, v_moment) w where w.key = k and w.writer = quarantine.agent);
+      from (select array_agg(u.key) as keys, array_agg(u.version) as versions
+              from unnest(v_keys, v_versions) as u (key, version) left join unnest(v_spared) s (key) on s.key = u.key where s.key is null) w
+     cross join lateral pgstate._distrust(v_actor, quarantine.agent, w.keys, w.versions, quarantine.dry_run) d;
+  -- what is left is told once, with the last part
+  if v_more is null then
+    return query
+      with written as materialized (
+        select case when w.writer = quarantine.agent then w.kind else 'derived' end as action, w.key, max(w.version) as version, nullif(w.writer, quarantine.agent) as writer
+          from pgstate._written_since(quarantine.agent, v_moment) w
+         where w.writer <> quarantine.agent or w.kind <> 'value'
+         group by w.writer, w.kind, w.key
+      ), held as materialized (
+        select 'thread' as action, t.key, t.pending_writes from pgstate._threads_since(quarantine.agent, v_moment) t
+      )
+      select action, key, 'left', w.version, null::bigint, null::bigint, null::jsonb, null::jsonb,
+             jsonb_strip_nulls(jsonb_build_object('writer', w.writer, 'pending_writes', h.pending_writes))
+        from written w full join held h using (action, key)
+       order by key collate "C", action;
+  end if;
   return query
     select 'open', null, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_strip_nulls(to_jsonb(t))
-      from pgstate._open_transactions(pgstate._agent_id(quarantine.agent)) t;
-  if not quarantine.dry_run then
-    perform pgstate._audit(v_actor, 'quarantine', null, jsonb_build_object(
-      'agent', quarantine.agent, 'since', coalesce(to_jsonb(quarantine.since), to_jsonb(quarantine.cursor)), 'rollback', quarantine.rollback,
-      'undone', (select count(*) from unnest(v_rows) r where r.status = 'ok')));
+      from (select * from unnest(v_open) union select * from pgstate._open_transactions(v_id)) t;
+  if v_more is not null then
+    return next row('more', v_more, 'left', null, null, null, null, null, null)::pgstate.quarantined;
   end if;
+  if quarantine.dry_run then
+    return;
+  end if;
+  -- of this transaction, or of one that has ended after it began, which costs no more than asking again
+  if coalesce(v_suspended_at >= pgstate._now() - (clock_timestamp() - transaction_timestamp()), true) or current_setting('transaction_isolation') <> 'read committed' then
+    return next row('again', null, 'left', null, null, null, null, null, null)::pgstate.quarantined;
+  end if;
+  perform pgstate._audit(v_actor, 'quarantine', null, jsonb_build_object(
+    'agent', quarantine.agent, 'since', coalesce(to_jsonb(quarantine.since), to_jsonb(quarantine.cursor)), 'rollback', quarantine.rollback,
+    'undone', (select count(*) from unnest(v_rows) r where r.status = 'ok')));
 end
 $$;
-comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean) is
-  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its (what it laid down there by put_writes() without a checkpoint is not known); open, transactions of its that have written and may still commit: end them and ask again, which does the rest. held, locked: a claim or a transaction of somebody is in the way, and nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
+comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean, text, int) is
+  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its, or writes of tasks (pending_writes, how many). open: transactions of its, or of a gateway of its, that were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
 
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void
@@ -13155,7 +13369,7 @@ begin
   end if;
   v_codes := array(
     select case when i.key is null or not pgstate._key_ok(i.key) then 'PS001'
-                when not (v_actor.reads @> i.key and v_actor.writes @> i.key) then 'PS010'
+                when not ((select v_actor.reads + '{}') @> i.key and (select v_actor.writes + '{}') @> i.key) then 'PS010'
                 when octet_length(i.ns) > 1900 or octet_length(i.id) not between 1 and 256 or octet_length(i.parent) > 256
                      or i.ttl <> interval '0' and not pgstate._span_ok(i.ttl) then 'PS007' end
       from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls)
@@ -13351,7 +13565,7 @@ begin
     put_writes.data := v_guarded.data;
   end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
-    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false),
+    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false), v_actor.name,
     case when v_actor.quota then v_actor.id end);
 end
 $$;
@@ -13704,7 +13918,7 @@ begin
     perform pgstate._deny();
   end if;
   if threads.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(threads.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(threads.after || chr(1), chr(127)));
   end if;
   return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit") t;
 end
@@ -13747,7 +13961,7 @@ begin
 end
 $$;
 comment on function pgstate.sealed_data(text, bigint, int, text, text, text) is
-  'The payloads in these blocks that are sealed under another key than current, to be sealed anew and given to rekey_data(): 8 MB of them, and one row more; then more is true, and after_place, the last place, goes on. Needs admin on everything. PS007 PS010.';
+  'The payloads in these blocks that are sealed under another key than current, to be sealed anew and given to rekey_data(): 8 MB of them, and one row more; then more is true, and after_place, the last place, goes on. key and name tell people where it is. Needs admin on everything. PS007 PS010.';
 
 -- functions/encryption/rekey_data.sql
 create function pgstate.rekey_data(
@@ -13782,7 +13996,7 @@ begin
 end
 $$;
 comment on function pgstate.rekey_collect(text) is
-  'Removes the chunks that rekey_refs() has left without a name, and what else threads do not need any more, as maintain() does; is there more? Needs admin on everything. PS010.';
+  'Removes the chunks that rekey_refs() has left without a name, and what else threads do not need any more, and what deleted runs held, as maintain() does; is there more? Needs admin on everything. PS010.';
 
 -- functions/runs/_end_run.sql
 -- Writes the end of a run whose entry is locked; the version of that.
@@ -14027,7 +14241,7 @@ begin
   end if;
   v_codes := array(
     select case when i.key is null or not pgstate._key_ok(i.key) then 'PS001'
-                when not (v_actor.reads @> i.key and v_actor.writes @> i.key) then 'PS010'
+                when not ((select v_actor.reads + '{}') @> i.key and (select v_actor.writes + '{}') @> i.key) then 'PS010'
                 when octet_length(i.data) > v_actor.value_limit then 'PS004'
                 when i.token is null or i.position is null or i.main is null or i.attempts is null or i.attempts < 0
                      or (octet_length(i.step) between 1 and 512) is not true or (octet_length(i.name) between 1 and 256) is not true
@@ -14325,7 +14539,7 @@ declare
   v_actor pgstate._actor := pgstate._enter(cancelled_runs.agent);
   v_key text;
 begin
-  for v_key in select k from unnest(cancelled_runs.keys) k where v_actor.reads @> k loop
+  for v_key in select k from unnest(cancelled_runs.keys) k where (select v_actor.reads + '{}') @> k loop
     if (pgstate._run_of(v_key)).cancel_at is not null then
       return next v_key;
     end if;
@@ -14477,7 +14691,7 @@ begin
     perform pgstate._deny();
   end if;
   if runs.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(runs.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(runs.after || chr(1), chr(127)));
   end if;
   return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit") r;
 end
@@ -14622,7 +14836,7 @@ begin
     end if;
     if v_step.action = 'create_role' then
       if v_step.state <> 'there' then
-        v_step.note := 'It has no password yet: ALTER ROLE ... PASSWORD, or \password in psql.';
+        v_step.note := E'It has no password yet: ALTER ROLE ... PASSWORD, or \\password in psql.';
       elsif not has_database_privilege(v_step.login, current_database(), 'CONNECT') then
         v_step.note := 'It may not connect: GRANT CONNECT ON DATABASE.';
       end if;

@@ -63,7 +63,7 @@ begin
     end if;
     -- of those that the caller may write: a look at others would show in the caller's own statistics
     perform from pgstate.entry e
-      where e.key = any (array(select k from unnest(complete_many.keys || complete_many.move_tos) k where v_actor.writes @> k))
+      where e.key = any (array(select k from unnest(complete_many.keys || complete_many.move_tos) k where (select v_actor.writes + '{}') @> k))
       order by e.key for update;
     for v_row in
       select u.*, pgstate._claimant_fault(v_actor, u.key) as code

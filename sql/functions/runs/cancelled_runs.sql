@@ -5,7 +5,7 @@ declare
   v_actor pgstate._actor := pgstate._enter(cancelled_runs.agent);
   v_key text;
 begin
-  for v_key in select k from unnest(cancelled_runs.keys) k where v_actor.reads @> k loop
+  for v_key in select k from unnest(cancelled_runs.keys) k where (select v_actor.reads + '{}') @> k loop
     if (pgstate._run_of(v_key)).cancel_at is not null then
       return next v_key;
     end if;

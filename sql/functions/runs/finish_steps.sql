@@ -47,7 +47,7 @@ begin
   end if;
   v_codes := array(
     select case when i.key is null or not pgstate._key_ok(i.key) then 'PS001'
-                when not (v_actor.reads @> i.key and v_actor.writes @> i.key) then 'PS010'
+                when not ((select v_actor.reads + '{}') @> i.key and (select v_actor.writes + '{}') @> i.key) then 'PS010'
                 when octet_length(i.data) > v_actor.value_limit then 'PS004'
                 when i.token is null or i.position is null or i.main is null or i.attempts is null or i.attempts < 0
                      or (octet_length(i.step) between 1 and 512) is not true or (octet_length(i.name) between 1 and 256) is not true

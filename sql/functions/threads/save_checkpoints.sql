@@ -78,7 +78,7 @@ begin
   end if;
   v_codes := array(
     select case when i.key is null or not pgstate._key_ok(i.key) then 'PS001'
-                when not (v_actor.reads @> i.key and v_actor.writes @> i.key) then 'PS010'
+                when not ((select v_actor.reads + '{}') @> i.key and (select v_actor.writes + '{}') @> i.key) then 'PS010'
                 when octet_length(i.ns) > 1900 or octet_length(i.id) not between 1 and 256 or octet_length(i.parent) > 256
                      or i.ttl <> interval '0' and not pgstate._span_ok(i.ttl) then 'PS007' end
       from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls)

@@ -25,7 +25,7 @@ begin
       if v_sources <> '[]' then
         -- no key that the writer may not read goes on
         select bool_and(s.key is not null and (s.version is null or s.version > 0)),
-               min(s.key) filter (where not p_actor.reads @> s.key)
+               min(s.key) filter (where not (select p_actor.reads + '{}') @> s.key)
           into v_one.fault, v_denied from pgstate._sources(v_sources) s;
         if v_one.fault::boolean is not true then
           v_one.fault := 'PS007';

@@ -20,8 +20,8 @@ declare
   v_floor bigint := coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0);
   v_now timestamptz := pgstate._now();
 begin
-  if exists (select from unnest(p_keys) k where k is null or not (p_actor.reads @> k and p_actor.writes @> k))
-     or exists (select from unnest(p_move_tos) k where k is not null and not (p_actor.writes @> k and pgstate._key_ok(k)))
+  if exists (select from unnest(p_keys) k where k is null or not ((select p_actor.reads + '{}') @> k and (select p_actor.writes + '{}') @> k))
+     or exists (select from unnest(p_move_tos) k where k is not null and not ((select p_actor.writes + '{}') @> k and pgstate._key_ok(k)))
      or (select count(*) <> count(distinct k collate "C") from unnest(p_keys || p_move_tos) k where k is not null)
      or exists (select from unnest(p_results) r where pg_column_size(r) > p_actor.value_limit)
      or p_actor.policies and p_move_tos is not null and pgstate._has_rules(p_move_tos) then

@@ -14,11 +14,11 @@ begin
   with watching as materialized (
     select array_agg(w.channel) as channels
       from pgstate.watcher w
-     where p_keys is not null and w.expires_at > p_now
-       -- as in _wake(): a registration that was kept locked has outlasted a revocation
-       and exists (select from unnest(p_keys) k
-                    where w.ranges @> k
-                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
+     -- as in _wake(): a registration that was kept locked has outlasted a revocation
+     where p_keys is not null and w.expires_at > p_now and (w.ranges + '{}') @> any (p_keys)
+       and exists (select from pgstate.reach r
+                    where r.agent_id = any (w.agent_ids)
+                      and case when cardinality(p_keys) = 1 then r.reads @> p_keys[1] else (w.ranges * r.reads) @> any (p_keys) end)
   ), kept as (
     update pgstate.lane l
        set turn = p_turn, outcome = p_outcome, at = p_now,

@@ -25,7 +25,7 @@ begin
         from unnest(p_keys, p_operands, p_reducers) with ordinality as u (key, operand, reducer, ord)
        where (select count(*) = count(distinct k collate "C") from unnest(p_keys, p_reducers) as o (k, reducer)
                where reducer <> 'first')
-         and p_actor.writes @> u.key and pg_column_size(u.operand) <= p_actor.value_limit and pgstate._built_in(u.reducer)
+         and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit and pgstate._built_in(u.reducer)
        order by u.key collate "C"
     ), merged as (
       select i.ord, e.key, e.version, e.expires_at, e.value,
@@ -39,7 +39,7 @@ begin
              for no key update
         ) e
     )
-    select array_agg(case when p_actor.reads @> m.key then m.version + m.changes end order by m.ord),
+    select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + m.changes end order by m.ord),
            array_agg(m.key) filter (where m.merged <> m.value), array_agg(m.merged) filter (where m.merged <> m.value),
            min(m.expires_at), bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
       into v_versions, v_changed, v_values, v_expires_at, v_fit

@@ -9,6 +9,9 @@
 -- as locked, except for the time, which is told before a lock is waited for (PostgreSQL looks again only at a row that has
 -- changed meanwhile): after a wait everything is decided anew. Claims are looked at after that, in a statement of its own:
 -- one that waited for a claimer's lock has a snapshot from before the claim. The inner block takes everything back.
+--
+-- Here and in other functions for many keys the actor's ranges are detoasted by a scalar subquery, once a statement: of 200
+-- grants that takes 2.5 us, for each row a tenth of this function.
 create function pgstate._put_existing(
   p_actor pgstate._actor, p_keys text[], p_values jsonb[], p_expects bigint[], p_ttls interval[], p_priorities int[],
   p_not_befores timestamptz[]
@@ -28,7 +31,7 @@ begin
              as u (key, value, expect, ttl, priority, not_before, ord)
        -- a key that occurs twice needs its operations decided one after the other
        where (select count(distinct k collate "C") from unnest(p_keys) k) = cardinality(p_keys)
-         and p_actor.writes @> u.key and (u.expect is null or u.expect > 0 and p_actor.reads @> u.key)
+         and (select p_actor.writes + '{}') @> u.key and (u.expect is null or u.expect > 0 and (select p_actor.reads + '{}') @> u.key)
          and pg_column_size(u.value) <= p_actor.value_limit
          and (u.ttl is null or pgstate._span_ok(u.ttl))
          and (u.not_before is null or u.not_before between '1970-01-01' and '9999-12-01')
@@ -47,7 +50,7 @@ begin
       select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, v_now, u.expires_at, p_actor.trust
         from updated u
     )
-    select array_agg(case when p_actor.reads @> u.key then u.version end order by u.ord) into v_versions
+    select array_agg(case when (select p_actor.reads + '{}') @> u.key then u.version end order by u.ord) into v_versions
       from updated u;
     if cardinality(v_versions) is distinct from cardinality(p_keys)
        or pgstate._now() > v_now + interval '50 ms' + cardinality(p_keys) * interval '0.2 ms' then

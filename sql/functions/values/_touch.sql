@@ -13,7 +13,7 @@ begin
     perform pgstate._check_rights_seen(p_actor.id);
   end if;
   with input as materialized (
-    select distinct u.key from unnest(p_keys) as u (key) where p_actor.reads @> u.key and p_actor.writes @> u.key
+    select distinct u.key from unnest(p_keys) as u (key) where (select p_actor.reads + '{}') @> u.key and (select p_actor.writes + '{}') @> u.key
   ), locked as materialized (
     select e.key, e.version
       from (select i.key from input i order by i.key collate "C") i

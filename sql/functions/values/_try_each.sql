@@ -82,12 +82,12 @@ begin
            coalesce(e.small, true), e.full_version, e.tail_count, e.tail_bytes, e.full_bytes, e.full_type, e.trust, i.origin_trust, i.origin_meta, i.origin_fault)::pgstate._slot)
     into v_slots
     from (
-      select u.*, p_actor.reads @> u.key as readable,
+      select u.*, (select p_actor.reads + '{}') @> u.key as readable,
              case
                when u.key is null or not pgstate._key_ok(u.key) then 'PS001'
                when u.op = 'replay' then 'PS000'
-               when not (p_actor.writes @> u.key and (
-                      p_actor.reads @> u.key
+               when not ((select p_actor.writes + '{}') @> u.key and (
+                      (select p_actor.reads + '{}') @> u.key
                       -- blind writes need no right to read, whatever compares or returns does
                       or u.op in ('put', 'merge', 'delete') and u.expect is null and u.expect_value is null
                          and u.token is null and not coalesce(u.return_value, false))) then 'PS010'
