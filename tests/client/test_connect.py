@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import asyncpg
@@ -25,6 +28,25 @@ async def works(state: State) -> None:
     version = await state.put("k", {"a": [1, None, "x"]})
     assert (await state.get("k")).value == {"a": [1, None, "x"]}  # type: ignore[union-attr]
     assert [entry.version for entry in await state.list("k")] == [version]
+
+
+async def test_connections_keep_nothing_of_who_opened_them(dsn: str) -> None:
+    class Large:
+        pass
+
+    large: ContextVar[Large] = ContextVar("large")
+
+    async def caller(state: State) -> weakref.ref[Large]:
+        large.set(held := Large())
+        await asyncio.gather(works(state), state.list("**"), state.history("k"), state.claim("c", 10), state.agents())
+        return weakref.ref(held)
+
+    async with pgstate.connect(dsn) as state:
+        held = await asyncio.create_task(caller(state))
+        async with asyncio.timeout(10):
+            while held() is not None:
+                gc.collect()
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
