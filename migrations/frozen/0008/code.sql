@@ -2599,6 +2599,27 @@ end
 $$;
 comment on function pgstate._unsubscribe(text) is 'Internal: removes a registration.';
 
+-- functions/feed/_notify.sql
+-- NOTIFY for watchers, who were found and may know. What does not fit into the server's queue would fail the transaction, and one
+-- session that listens and keeps a transaction open has everything stay there: then nobody is woken, and watches poll.
+create function pgstate._notify(p_channels text[]) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_channel text;
+  v_done text;
+begin
+  if pg_notification_queue_usage() >= 0.9 then
+    return false;
+  end if;
+  foreach v_channel in array p_channels loop
+    v_done := pg_notify(v_channel, '');
+  end loop;
+  return true;
+end
+$$;
+comment on function pgstate._notify(text[]) is 'Internal: wakes those who listen, unless the queue is nearly full.';
+
 -- functions/feed/_wake.sql
 -- Wake-ups are hints: an empty payload on a channel that only its subscriber was told. What changed is read from the
 -- feed, through the reader's own rights.
@@ -2607,18 +2628,23 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_keys text[] := p_keys;
+  v_channels text[];
+  v_done boolean;
 begin
   if p_within is not null then
     v_keys := array(select k from unnest(p_keys) k where (select p_within + '{}') @> k);
   end if;
-  perform pg_notify(w.channel, '')
-     from pgstate.watcher w
-    -- the union detoasts once for all of the keys
-    where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
-      -- the registration may be older than a revocation: what counts is what may be read now
-      and exists (select from pgstate.reach r
-                   where r.agent_id = any (w.agent_ids)
-                     and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
+  select array_agg(w.channel) into v_channels
+    from pgstate.watcher w
+   -- the union detoasts once for all of the keys
+   where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
+     -- the registration may be older than a revocation: what counts is what may be read now
+     and exists (select from pgstate.reach r
+                  where r.agent_id = any (w.agent_ids)
+                    and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
+  if v_channels is not null then
+    v_done := pgstate._notify(v_channels);
+  end if;
 end
 $$;
 comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: notifies the channels that watch any of the keys, of those within some ranges.';
@@ -2628,9 +2654,14 @@ comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: n
 create function pgstate._wake_lane(p_lane uuid) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_channels text[] := (select l.channels from pgstate.lane l where l.lane = p_lane);
+  v_done boolean;
 begin
-  perform pg_notify(c, '') from pgstate.lane l cross join unnest(l.channels) c where l.lane = p_lane;
-  return found;
+  if v_channels is not null then
+    v_done := pgstate._notify(v_channels);
+  end if;
+  return v_channels is not null;
 end
 $$;
 comment on function pgstate._wake_lane(uuid) is 'Internal: notifies those who watch what a lane wrote last.';
@@ -4621,8 +4652,6 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_channels text[];
-  v_channel text;
-  v_done text;
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
@@ -4642,10 +4671,7 @@ begin
   select w.channels into v_channels from watching w;
   -- nobody older than this transaction, and nobody younger who is done; one who is younger and under way sees this one
   if p_alone and v_channels is not null
-     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' then
-    foreach v_channel in array v_channels loop
-      v_done := pg_notify(v_channel, '');
-    end loop;
+     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' and pgstate._notify(v_channels) then
     return null;
   end if;
   return case when p_keys is not null then v_channels is not null end;
