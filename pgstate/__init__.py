@@ -83,6 +83,7 @@ from pgstate.types import (
     ThreadInfo,
     Unembedded,
     Unopened,
+    Unreadable,
     VectorIndex,
     Version,
 )
@@ -162,6 +163,7 @@ __all__ = [
     "TypedWatch",
     "Unembedded",
     "Unopened",
+    "Unreadable",
     "ValueRefused",
     "VectorIndex",
     "Verdict",

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pgstate._guard import scrub
 from pgstate.errors import InvalidValue
+from pgstate.types import Unreadable
 
 # A NUL inside a JSON text is an escape whose backslash is not itself escaped.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -54,12 +55,17 @@ def decode(text: str) -> Any:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise InvalidValue(f"the stored value cannot be read into Python: {error}") from error
+            unread = InvalidValue(f"the stored value cannot be read into Python: {error}")
+            unread.text = text
+            raise unread from error
 
 
-def decode_or_none(text: str | None) -> Any:
-    """`decode`, and None for no value at all."""
-    return None if text is None else decode(text)
+def decode_told(text: str | None) -> Any:
+    """`decode` for what is told beside other things, which it must not keep from being told; None for no value."""
+    try:
+        return None if text is None else decode(text)
+    except InvalidValue as error:
+        return Unreadable(error.text)
 
 
 @lru_cache(maxsize=256)

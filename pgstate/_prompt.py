@@ -13,7 +13,7 @@ import pydantic_core
 
 from pgstate import _paths
 
-_ROW = re.compile(r"\['([a-z_]+)', '(.*)'\]")
+_ROW = re.compile(r"\['([a-z_]+)', \$re\$(.*)\$re\$\]")
 # With those that emoji and some scripts join letters by.
 _JOINERS = re.compile("[\u200c\u200d\u2028\u2029]")
 _ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", "[": "&#91;", "]": "&#93;", "|": "&#124;", ":": "&#58;"})

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pgstate import _paths
 
-_ROW = re.compile(r"\['([a-z_]+)', '(.*)', '(.*)'\]")
+_ROW = re.compile(r"\['([a-z_]+)', \$re\$(.*)\$re\$, '(.*)'\]")
 _BEFORE = re.compile(r"\(\?<!(\[[^]]+\])\)")
 _HINT = re.compile(r"return '(.*)';")
 

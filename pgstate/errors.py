@@ -78,9 +78,10 @@ class InvalidPattern(PgStateError):
 
 
 class InvalidValue(PgStateError):
-    """JSON cannot hold the value."""
+    """JSON cannot hold the value, or Python not the stored one, whose JSON is in `text` then."""
 
     sqlstate = "PS003"
+    text: str | None = None
 
 
 class ValueTooLarge(PgStateError):

@@ -18,7 +18,7 @@ from pgstate._areas._retry import Retry
 from pgstate._areas._step import Context
 from pgstate._calls import runs
 from pgstate._core import Core
-from pgstate.types import Claim, Row, Seconds
+from pgstate.types import UNSET, Claim, Row, Seconds
 
 if TYPE_CHECKING:
     from pgstate._areas.runs import Runs
@@ -48,6 +48,8 @@ class HeldRun(Held):
     """What a run is besides its steps."""
 
     def __init__(self, area: Runs, core: Core, row: Row, lease: timedelta, sent: float, values: Values) -> None:
+        # before the claim begins to renew itself: nobody ends what was not made
+        result = values.load(row["result_type"], row["result"]) if row["state"] == "done" else None
         claim = Claim(row["key"][area._skip :], None, 0, row["token"] or 0, row["lease_until"], row["attempts"] or 0)
         super().__init__(area._state, core, claim, lease, sent, None)
         self._runs = area
@@ -60,9 +62,9 @@ class HeldRun(Held):
         self._code: str | None = row["code"]
         self.name: str | None = row["name"]
         """The workflow, if it has a name."""
-        self.input = values.load(row["input_type"], row["input"])
-        """What it was started with."""
-        self.result: Any = values.load(row["result_type"], row["result"]) if row["state"] == "done" else None
+        self._stored_input: tuple[str | None, bytes | None] = row["input_type"], row["input"]
+        self._input: Any = UNSET
+        self.result: Any = result
         # in the order in which what they undo was done, which a replay may not come by
         self._undos: list[tuple[tuple[int, int], str, Callable[..., Any], tuple[Any, ...]]] = []
         # why the block is to end, other than by the loss of its lease
@@ -93,6 +95,13 @@ class HeldRun(Held):
                     self._deadline = self._loop.call_later(left, self._halt, late)
                 else:
                     self._halted = late
+
+    @property
+    def input(self) -> Any:
+        """What it was started with. Raises InvalidValue when that cannot be read here."""
+        if self._input is UNSET:
+            self._input = self._values.load(*self._stored_input)
+        return self._input
 
     @property
     def finished(self) -> bool:

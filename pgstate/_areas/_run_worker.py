@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("pgstate")
 Handler = Callable[[Run, Any], Any]
+_NOT_ITS_FAULT = (errors.Unreachable, errors.Timeout, errors.Closed, errors.Conflict, errors.AccessDenied)
 
 
 class RunWorker:
@@ -160,8 +161,9 @@ class RunWorker:
     async def _start_due(self, claim: Claim) -> None:
         """Starts what is due, and sets the next time. If this dies in between, it is started again: under the same key,
         so once."""
-        state, plan = self._area._state, claim.value
+        state = self._area._state
         try:
+            plan = claim.value
             due = datetime.fromisoformat(plan["next"]).astimezone(UTC)
             after = next_time(plan["cron"], plan["timezone"], max(due, datetime.now(UTC)))
             await self._area.start(
@@ -170,7 +172,10 @@ class RunWorker:
                 plan.get("input"),
                 priority=plan.get("priority"),
             )
-        except (KeyError, TypeError, ValueError, errors.InvalidArgument, errors.InvalidKey) as error:
+        except _NOT_ITS_FAULT:
+            raise
+        except (errors.PgStateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # whatever stands there, other schedules go on
             _log.error("%s is no schedule: %s", claim.key, error)
             await state.fail(claim.key, claim.token, f"not a schedule: {error}", retry_in=3600)
             return

@@ -374,7 +374,7 @@ class Claims(Values, Area):
             raise outcome_error(row["code"], row["message"])
         if row["status"] != "ok":
             raise self._conflict({"status": "stale"}, full)
-        return Claim(claim.key, claim.value, claim.version, claim.token, row["lease_until"], row["attempts"])
+        return Claim(claim.key, claim._value, claim.version, claim.token, row["lease_until"], row["attempts"])
 
     async def _renew_all(
         self, batch: Sequence[Operation], lane: Lane | NoLane, lock_timeout: str | None, left: float
@@ -415,7 +415,11 @@ class Claims(Values, Area):
             return None
         key: str = row["key"]
         text = row["value"]
-        value = None if text is None else decode(text)
+        try:
+            value = None if text is None else decode(text)
+        except errors.InvalidValue as error:
+            # who claims several must not lose the others, nor this one's token
+            value = error
         return Claim(key[self._skip :], value, row["version"], row["token"], row["lease_until"], row["attempts"])
 
 

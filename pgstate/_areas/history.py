@@ -8,7 +8,7 @@ from pgstate import errors
 from pgstate._areas._base import Area, named
 from pgstate._calls import history
 from pgstate._calls._run import outcome_error
-from pgstate._json import decode_or_none
+from pgstate._json import decode_told
 from pgstate.types import AsOf, RolledBack
 
 
@@ -72,8 +72,8 @@ class History(Area):
                 row["version"],
                 row["from_version"],
                 row["to_version"],
-                decode_or_none(row["old"]),
-                decode_or_none(row["new"]),
+                decode_told(row["old"]),
+                decode_told(row["new"]),
                 row["expires_at"],
             )
             for row in rows

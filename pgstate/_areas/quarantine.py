@@ -11,7 +11,7 @@ from pgstate import errors
 from pgstate._areas._base import Area, named, seconds
 from pgstate._bound import BoundCore
 from pgstate._calls import quarantine as calls
-from pgstate._json import decode_or_none
+from pgstate._json import decode_told
 from pgstate.types import OpenTransaction, Quarantined, Row, Seconds
 
 _LOOK = 0.1
@@ -144,7 +144,7 @@ def _quarantined(row: Row) -> Quarantined:
     told: Sequence[str] = ("action", "key", "status", "version", "from_version", "to_version")
     return Quarantined(
         **{name: row[name] for name in told},
-        old=decode_or_none(row["old"]),
-        new=decode_or_none(row["new"]),
-        detail=decode_or_none(row["detail"]),
+        old=decode_told(row["old"]),
+        new=decode_told(row["new"]),
+        detail=decode_told(row["detail"]),
     )

@@ -23,7 +23,7 @@ from pgstate._calls import runs
 from pgstate._codec import JSON, Serializer
 from pgstate._core import NoLane
 from pgstate._gather import Lane, Operation
-from pgstate._json import decode_or_none
+from pgstate._json import decode_told
 from pgstate.types import Row, RunInfo, Seconds, StepInfo
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Runs(Area):
         return [self._info(row) for row in rows]
 
     def _info(self, row: Row) -> RunInfo:
-        told = {"result": decode_or_none(row["result"]), "input": decode_or_none(row["input"])}
+        told = {"result": decode_told(row["result"]), "input": decode_told(row["input"])}
         return RunInfo(**{**row, **told, "key": row["key"][self._skip :]})
 
     async def steps(self, key: str) -> builtins.list[StepInfo]:
@@ -158,7 +158,7 @@ class Runs(Area):
             rows = await self._core.call(
                 lambda c, left: runs.run_steps(c, full, self._agent, timeout=left), self._timeout
             )
-        return [StepInfo(**{**row, "result": decode_or_none(row["result"])}) for row in rows]
+        return [StepInfo(**{**row, "result": decode_told(row["result"])}) for row in rows]
 
     async def result(self, key: str, *, wait: Seconds | None = None, as_: Any = None) -> Any:
         """What a run has returned; waits up to `wait` seconds for its end. Raises Timeout if it has not ended by then,

@@ -15,7 +15,7 @@ from pgstate._bound import BoundCore
 from pgstate._calls import threads
 from pgstate._codec import JSON, Serializer, decode, encode
 from pgstate._core import Core
-from pgstate._json import decode_or_none
+from pgstate._json import decode_told
 from pgstate._json import encode as encode_json
 from pgstate.types import UNSET, Channel, Checkpoint, CheckpointInfo, PendingWrite, Row, Seconds, ThreadInfo, _Unset
 
@@ -197,7 +197,7 @@ class Thread(Area):
             "namespace": row["ns"],
             "id": row["id"],
             "parent": row["parent"],
-            "metadata": decode_or_none(row["metadata"]),
+            "metadata": decode_told(row["metadata"]),
             "channels": list(row["names"]),
             "size": row["size"],
             "created_at": row["created_at"],
@@ -213,7 +213,7 @@ class Thread(Area):
                 lambda c, left: threads.checkpoint_state(c, self._full, id, self._ns, self._agent, timeout=left),
                 self._timeout,
             )
-        return [Channel(row["channel"], row["type"], row["version"], decode_or_none(row["value"])) for row in rows]
+        return [Channel(row["channel"], row["type"], row["version"], decode_told(row["value"])) for row in rows]
 
     async def history(
         self, limit: int | None = None, *, before: str | None = None, where: Mapping[str, Any] | None = None

@@ -20,7 +20,7 @@ from pgstate._areas.reading import Reading
 from pgstate._bound import BoundCore
 from pgstate._calls import values
 from pgstate._calls._run import outcome_error
-from pgstate._json import decode, decode_or_none, encode
+from pgstate._json import decode, decode_told, encode
 from pgstate.types import UNSET, Entry, Result, Row, Seconds, Source, _Unset
 
 T = TypeVar("T")
@@ -284,8 +284,7 @@ class Values(Reading):
                 self._core.stats.conflicts += 1
                 raise self._conflict(row, row["key"])
         return [
-            Result(row["key"][self._skip :], row["status"], row["version"], decode_or_none(row["value"]))
-            for row in rows
+            Result(row["key"][self._skip :], row["status"], row["version"], decode_told(row["value"])) for row in rows
         ]
 
     def _full(self, row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -73,7 +73,7 @@ async def _take(cli: Cli, pattern: str, lease: float, wait: float | None) -> Non
     facts = f"token {taken.token} · until {_clock(taken)} · attempt {taken.attempts}"
     console = cli.out.console()
     console.print(Text.assemble((taken.key, "bold cyan"), "  ", (facts, "yellow")))
-    console.print(Text(visible(compact(taken.value))), no_wrap=True, overflow="ellipsis")
+    console.print(Text(visible(compact(Json.of(taken).value))), no_wrap=True, overflow="ellipsis")
     console.print(Text(f"when done: pgstate claim {taken.key} --complete {taken.token}", style="dim"))
 
 
@@ -81,7 +81,7 @@ def _row(taken: Claim) -> dict[str, Any]:
     return {
         "key": taken.key,
         "token": taken.token,
-        "value": Json(taken.value),
+        "value": Json.of(taken),
         "version": taken.version,
         "lease_until": taken.lease_until,
         "attempts": taken.attempts,

@@ -222,7 +222,7 @@ def _lost(error: errors.Conflict) -> dict[str, Any]:
     if isinstance(error, errors.VersionConflict):
         # version 0 without a value: the key does not exist
         row["version"] = error.version
-        row["value"] = None if error.current is None else Json(error.current.value)
+        row["value"] = None if error.current is None else Json.of(error.current)
     return row
 
 

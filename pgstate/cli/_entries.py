@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import datetime
 from typing import Annotated, Any
@@ -24,7 +23,7 @@ from pgstate.cli._input import (
     json_value,
     moment,
 )
-from pgstate.cli._output import Json, ago, compact, visible
+from pgstate.cli._output import Json, ago, compact, indented, visible
 from pgstate.types import UNSET, Entry
 
 _PANEL = "State"
@@ -37,7 +36,7 @@ def entry_row(entry: Entry[Any]) -> dict[str, Any]:
     return {
         "key": entry.key,
         "version": entry.version,
-        "value": Json(entry.value),
+        "value": Json.of(entry),
         "kind": entry.kind,
         "writer": entry.writer,
         "via": entry.via,
@@ -55,7 +54,7 @@ def past_row(entry: Entry[Any]) -> dict[str, Any]:
     return {
         "key": entry.key,
         "version": entry.version,
-        "value": Json(entry.value),
+        "value": Json.of(entry),
         "writer": entry.writer,
         "via": entry.via,
         "updated_at": entry.updated_at,
@@ -80,14 +79,15 @@ async def get(
     if entry is None:
         missing = f"{key} does not exist" if as_of is None else f"{key} did not exist then"
         raise cli.fail(MISSING, missing if min_trust is None else f"{missing}, or is trusted less")
-    if text and isinstance(entry.value, str) and not cli.out.for_programs:
-        sys.stdout.write(visible(entry.value) + "\n" if sys.stdout.isatty() else entry.value + "\n")
+    value = Json.of(entry).value
+    if text and isinstance(value, str) and not cli.out.for_programs:
+        sys.stdout.write(visible(value) + "\n" if sys.stdout.isatty() else value + "\n")
     elif cli.out.on_terminal:
         _show(cli, entry)
     elif cli.out.for_programs:
         cli.out.line(entry_row(entry) if as_of is None else past_row(entry), ())
     else:
-        print(compact(entry.value))
+        print(compact(value))
 
 
 def _show(cli: Cli, entry: Entry[Any]) -> None:
@@ -102,7 +102,7 @@ def _show(cli: Cli, entry: Entry[Any]) -> None:
     console.print(Text.assemble((entry.key, "bold cyan"), "  ", (" · ".join(facts), "dim")))
     from rich.highlighter import JSONHighlighter
 
-    console.print(JSONHighlighter()(visible(json.dumps(entry.value, ensure_ascii=False, indent=2))))
+    console.print(JSONHighlighter()(visible(indented(Json.of(entry).value))))
 
 
 async def put(

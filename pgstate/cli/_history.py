@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from pgstate.cli._command import Cli, command
 from pgstate.cli._exit import CONFLICT, DENIED, MISSING, USAGE
 from pgstate.cli._input import KeyArgument, OpIdOption, past
-from pgstate.cli._output import Json, ago
+from pgstate.cli._output import Json, ago, indented
 from pgstate.types import RolledBack, Version
 
 _PANEL = "State"
@@ -65,7 +64,7 @@ def _version_row(version: Version) -> dict[str, Any]:
         "version": version.version,
         "op": version.op,
         # a deletion has no value, which is not JSON's null
-        "value": Json(version.value) if version.op in ("put", "merge") else None,
+        "value": Json.of(version) if version.op in ("put", "merge") else None,
         "writer": version.writer,
         "via": version.via,
         "at": version.at,
@@ -84,7 +83,7 @@ def _diff(version: Version, older: Version | None) -> Iterator[str]:
 def _lines(version: Version) -> list[str]:
     if version.op not in ("put", "merge"):
         return []
-    return json.dumps(version.value, ensure_ascii=False, indent=2).splitlines()
+    return indented(Json.of(version).value).splitlines()
 
 
 async def rollback(

@@ -30,7 +30,7 @@ def moment(text: str) -> datetime:
     """A time in ISO 8601; local time if it names no zone."""
     try:
         return datetime.fromisoformat(text).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise typer.BadParameter(f"{text!r} is not a time: give one like 2026-01-31T18:00+01:00") from None
 
 
@@ -41,7 +41,10 @@ def past(text: str) -> int | str | datetime:
     if _CURSOR.match(text):
         return text
     if text[-1:] in ("s", "m", "h", "d") and _DURATION.fullmatch(text):
-        return datetime.now(UTC) - timedelta(seconds=duration(text))
+        try:
+            return datetime.now(UTC) - timedelta(seconds=duration(text))
+        except OverflowError:
+            raise typer.BadParameter(f"{text} ago is before the year 1") from None
     try:
         return moment(text)
     except typer.BadParameter:

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgstate.cli._exit import INTERRUPTED
+from pgstate.errors import InvalidValue
+from pgstate.types import Unreadable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +28,16 @@ class Json:
     """A cell that holds a JSON value, as opposed to a text."""
 
     value: Any
+
+    @classmethod
+    def of(cls, row: Any, name: str = "value") -> Json:
+        """A value of an entry, version or change; one that Python cannot read is shown as it is stored."""
+        try:
+            return cls(getattr(row, name))
+        except InvalidValue as error:
+            if error.text is None:
+                raise
+            return cls(Unreadable(error.text))
 
 
 Row: TypeAlias = Mapping[str, Any]
@@ -114,7 +126,8 @@ class Output:
     def line(self, row: Row, shown: Sequence[str], *, flush: bool = True) -> None:
         """One row by itself, as it comes."""
         if self.as_json:
-            print(_json({name: _plain_json(value) for name, value in row.items()}), flush=flush)
+            fields = (f"{_json(name)}: {_json(_plain_json(value))}" for name, value in row.items())
+            print(f"{{{', '.join(fields)}}}", flush=flush)
         elif self.as_csv:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             if not self._csv_header:
@@ -155,7 +168,12 @@ class Output:
 
 def compact(value: Any) -> str:
     """JSON on one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value if isinstance(value, Unreadable) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def indented(value: Any) -> str:
+    """JSON on as many lines as it takes."""
+    return value if isinstance(value, Unreadable) else json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def visible(text: str) -> str:
@@ -192,7 +210,7 @@ def span(seconds: float) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, Unreadable) else json.dumps(value, ensure_ascii=False)
 
 
 def _plain_json(value: Any) -> Any:

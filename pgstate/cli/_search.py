@@ -22,7 +22,7 @@ def _row(found: Found) -> dict[str, Any]:
     return {
         "key": found.key,
         "version": found.version,
-        "value": Json(found.value),
+        "value": Json.of(found),
         "score": None if found.score is None else round(found.score, 6),
         "text_rank": found.text_rank,
         "kind": found.kind,

@@ -1587,6 +1587,11 @@ class Run(RunProxy):
         )
 
     @property
+    def input(self) -> Any:
+        """What it was started with. Raises InvalidValue when that cannot be read here."""
+        return self._its.input
+
+    @property
     def finished(self) -> bool:
         """It has ended before: this is a replay."""
         return self._its.finished

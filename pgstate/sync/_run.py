@@ -144,11 +144,6 @@ class RunProxy(Proxy[_run.Run]):
         return self._its.name
 
     @property
-    def input(self) -> Any:
-        """What it was started with."""
-        return self._its.input
-
-    @property
     def result(self) -> Any:
         """What the run returns when its block ends."""
         return self._its.result

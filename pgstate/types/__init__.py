@@ -37,6 +37,7 @@ from pgstate.types._state import (
     Seconds,
     Source,
     Stats,
+    Unreadable,
     Version,
 )
 from pgstate.types._state import _Unset as _Unset
@@ -91,6 +92,7 @@ __all__ = [
     "ThreadInfo",
     "Unembedded",
     "Unopened",
+    "Unreadable",
     "VectorIndex",
     "Version",
 ]

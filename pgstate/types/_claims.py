@@ -6,17 +6,28 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pgstate.errors import InvalidValue
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Exclusive ownership of an entry until `lease_until`. `token` is the fencing token that every write takes."""
+    """Exclusive ownership of an entry until `lease_until`. `token` is the fencing token that every write takes. `value`
+    is looked at by who wants it: one that Python cannot read raises InvalidValue there, and the claim can still be
+    failed."""
 
     key: str
-    value: Any
+    _value: Any
     version: int
     token: int
     lease_until: datetime
     attempts: int
+
+    @property
+    def value(self) -> Any:
+        """What the entry held when it was claimed."""
+        if isinstance(self._value, InvalidValue):
+            raise self._value
+        return self._value
 
 
 @dataclass(frozen=True, slots=True)

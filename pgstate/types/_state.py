@@ -29,6 +29,14 @@ UNSET: Final = _Unset()
 """Not given, where None is a value."""
 
 
+class Unreadable(str):
+    """A stored value that Python cannot read, as its JSON: with a number of more than 4,300 digits, or nested too
+    deeply. It stands where values are told beside other things (`rollback`, `quarantine`, `runs`); who asks for the
+    value itself gets InvalidValue."""
+
+    __slots__ = ()
+
+
 class _Decoded(Generic[T]):
     """A row whose key is shown relative to a namespace and whose JSON columns are decoded when asked for."""
 

@@ -43,6 +43,8 @@ from pgstate.cli._input import duration, moment
         (2, ("nonsense",)),
         (2, ("--json", "--csv", "ls")),
         (2, ("claim", "a", "--lease", "0")),
+        (2, ("get", "a", "--as-of", "9999999999d")),
+        (2, ("get", "a", "--as-of", "99999999999999999999999")),
         (3, ("get", "none")),
         (4, ("put", "a", "1", "--expect", "9")),
         (4, ("put", "a", "1", "--expect-value", "9")),

@@ -317,6 +317,29 @@ async def test_21_22_23_wake_ups_tell_their_own_watcher_only_that_there_is_news(
 
 
 @pytest.mark.every_version
+async def test_28_what_every_write_looks_through_stays_small(
+    mallory: Caller, victim: Caller, session: MakeAgent
+) -> None:
+    """Registrations for wake-ups: a login has 500 at most, under channels of its own making too, and none is long."""
+    admin = await session(SUPERUSER)
+    with refused("PS007"):
+        await mallory.fetch(
+            "select pgstate.subscribe(array['mallory'], array['a/b/**'], 'pgstate_' || md5(n::text)) from generate_series(1, 600) n"
+        )
+    assert await admin.fetchval("select count(*) from pgstate.watcher") == 0
+    keys = [f"a/b/{number:04}" for number in range(1000)]
+    channel = await mallory("subscribe", ["mallory"] * len(keys), keys)
+    assert await admin.fetchval("select octet_length(ranges::text) from pgstate.watcher") < 100
+    assert await mallory("subscribe", ["mallory"] * len(keys), keys, channel) == channel
+    heard = asyncio.Event()
+    await mallory.connection.add_listener(channel, lambda *_: heard.set())
+    await victim("put", keys[500], 1)
+    async with asyncio.timeout(20):
+        while not heard.is_set():
+            await mallory.execute("select")
+
+
+@pytest.mark.every_version
 async def test_24_somebody_elses_cursor_delivers_what_one_may_read_oneself(mallory: Caller, victim: Caller) -> None:
     start = await victim("cursor")
     await victim.rows("put_many", ["hid/1", "a/b/1", "hid/2", "hid/3"], [1] * 4)

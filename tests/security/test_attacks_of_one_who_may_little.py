@@ -59,6 +59,22 @@ async def test_05_bisecting_with_explain_recovers_nothing(mallory: Caller, victi
     assert len({re.sub(r'"(Function Call|Filter|Output)": .*', "", plan) for plan in plans}) == 1
 
 
+async def test_settings_of_a_session_do_not_change_what_patterns_mean(mallory: Caller) -> None:
+    """A login may have backslashes in literals read as escapes, and the bodies of functions are read in its session."""
+    for setting in ("standard_conforming_strings = off", "escape_string_warning = off", "backslash_quote = off"):
+        await mallory.execute(f"set {setting}")
+    with refused("PS009"):
+        await mallory("put", "rw/mine", "text\n" + "AKIA" + "ABCDEFGHIJKLMNOP")
+    assert await mallory.fetchval("select pgstate.labels($1)", "a\u200bb") == ["invisible_characters"]
+    await mallory("put", "rw/a.b/c", 1)
+    for pattern in ("rw/**", "rw/a.*/*", "rw/**/c"):
+        listed = [row["key"] for row in await mallory.fetch("select key from pgstate.list($1)", pattern)]
+        assert "rw/a.b/c" in listed, pattern
+    for odd in ("rw/..", "rw/./x", "rw/a..b/../c"):
+        with refused("PS001"):
+            await mallory("put", odd, 1)
+
+
 @pytest.mark.every_version
 async def test_06_filters_that_fail_are_run_on_visible_rows_only(mallory: Caller, victim: Caller) -> None:
     """What a predicate divides or casts by it has been given: a failure would tell of a hidden row."""
@@ -373,6 +389,10 @@ async def test_09_28_a_quota_is_one_s_own_and_denials_use_none_of_it(mallory: Ca
     for number in range(3):
         assert (await mallory("put", "rw/mine", number))["status"] == "ok"
     assert (await outcome(mallory, "select * from pgstate.put('rw/mine', '9')")).startswith("PS060")
+    # in which a minute begins at another second
+    for zone in ("interval '20 s'", "interval '-17 s'", "'<x>+00<y>+00:00:41,J2,J364'"):
+        await mallory.execute(f"set time zone {zone}")
+        assert (await outcome(mallory, "select * from pgstate.put('rw/mine', '9')")).startswith("PS060")
     assert (await victim("put", "rw/mine", 10))["status"] == "ok"
     await mallory.refuses("PS010", "set_quota('mallory')", "set_quota('admin', entries => 0)")
     assert (await victim("put", SECRET, 1))["status"] == "ok"

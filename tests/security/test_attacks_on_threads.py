@@ -133,3 +133,23 @@ async def test_a_save_that_only_the_policies_refuse_keeps_nothing(
     with refused("PS010"):
         await caller("save_checkpoint", "rw/t", ["a"], ["json"], [b"2"], id="c2", parent="c1")
     assert database.sql("select id from pgstate.checkpoint") == [("c1",)]
+
+
+@pytest.mark.every_version
+async def test_forks_keep_what_they_share_whatever_the_settings_of_who_deletes(
+    root: Caller, attacker: MakeAgent
+) -> None:
+    """An index of this kind leaves rows out for who sets a limit to what it finds."""
+    mallory = await attacker("mallory", "read rw/**", "write rw/**")
+    await mallory.execute("set gin_fuzzy_search_limit = 1")
+    chunk = _hash("json", SECRET)
+    for number in range(10):
+        source = f"rw/source-{number}"
+        await mallory("save_checkpoint", source, ["a"], ["@"], [chunk], chunk_types=["json"], chunk_data=[SECRET])
+        forks = [f"hid/{number}-{fork}" for fork in range(3)]
+        for fork in forks:
+            assert (await root("fork_thread", source, fork))["status"] == "ok"
+        assert await mallory("delete_thread", source)
+        for fork in forks:
+            (state,) = await root.rows("checkpoint_state", fork)
+            assert state["value"] == "s3cr3t" * 60, fork

@@ -162,6 +162,26 @@ def test_definers_pin_their_search_path(database: Database) -> None:
 
 
 @pytest.mark.one_database
+def test_no_literal_depends_on_a_setting(database: Database) -> None:
+    """With standard_conforming_strings off, which any login may set, a backslash in a plain literal is an escape: patterns
+    of secrets then miss some. E'' and dollar quotes mean the same either way."""
+    for function in _functions(database):
+        plain = re.sub(r"--[^\n]*|\$(\w+)\$.*?\$\1\$|\b[eE]'(?:[^'\\]|\\.|'')*'", "", function["source"], flags=re.S)
+        assert "\\" not in plain, function["shown"]
+
+
+@pytest.mark.one_database
+def test_no_function_goes_by_the_session_s_time_zone(database: Database) -> None:
+    """Which any login may set, with an offset of seconds too: a quota of writes a minute began anew with each."""
+    local = re.compile(
+        r"\b(?:current_date|current_time|localtime|localtimestamp|to_char)\b|::(?:date|timestamp|time)\b"
+        r"|\bdate_trunc\('\w+', (?:[^(),]|\([^()]*\))*\)"
+    )
+    for function in _functions(database):
+        assert not local.search(function["source"]), function["shown"]
+
+
+@pytest.mark.one_database
 @pytest.mark.every_version
 def test_definers_plan_once(database: Database) -> None:
     """A generic plan that looks dearer than the custom ones is passed over: planned anew by every call, for 100 us."""

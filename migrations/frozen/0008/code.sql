@@ -447,8 +447,8 @@ begin
      or p_pattern <> '' and (
        p_pattern !~ '^[A-Za-z0-9._~:@=+,%*?-]+(?:/[A-Za-z0-9._~:@=+,%*?-]+)*$'
        or octet_length(p_pattern) > 512
-       or p_pattern ~ '(?:^|/)\.\.?(?:/|$)'
-       or p_pattern ~ '[^/]\*\*|\*\*[^/]'
+       or p_pattern ~ E'(?:^|/)\\.\\.?(?:/|$)'
+       or p_pattern ~ E'[^/]\\*\\*|\\*\\*[^/]'
        -- the cost of a regular expression grows with them
        or p_pattern ~ '(?:[*?]+[^*?]*){17}')
   then
@@ -467,39 +467,49 @@ as $$
 begin
   return p_key ~ '^[A-Za-z0-9._~:@=+,%-]+(?:/[A-Za-z0-9._~:@=+,%-]+)*$'
      and pg_catalog.octet_length(p_key) <= 512
-     and (pg_catalog.strpos(p_key, '.') = 0 or p_key !~ '(?:^|/)\.\.?(?:/|$)');
+     and (pg_catalog.strpos(p_key, '.') = 0 or p_key !~ E'(?:^|/)\\.\\.?(?:/|$)');
 end
 $$;
 comment on function pgstate._key_ok(text) is 'Internal: is this a valid key?';
 
+-- functions/keys/_range.sql
+-- From low on, up to high: of keys and patterns, which hold no quotes. In SQL, so that it is inlined, and by the type's input: the
+-- constructor of a range type of ours is found by a search through the names of all built-in functions, 9 us in each statement.
+create function pgstate._range(p_low text, p_high text) returns pgstate.keyrange
+language sql stable
+as $$ select ('["' || p_low || '","' || p_high || '")')::pgstate.keyrange $$;
+comment on function pgstate._range(text, text) is 'Internal: a range of keys, without its end.';
+
 -- functions/keys/_pattern_ranges.sql
--- The ranges that hold every match. DEL sorts after every character of a key.
+-- The ranges that hold every match. DEL sorts after every character of a key. By the type's input: see _range().
 create function pgstate._pattern_ranges(p_pattern text) returns pgstate.keymultirange
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- no pattern holds these, which would end a bound: one that has not been checked yet does no harm
+  v_pattern text := translate(p_pattern, E'"\\', '');
   v_stem text;
 begin
-  if p_pattern in ('', '**') then
-    return pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
-  elsif translate(p_pattern, '*?', '') = p_pattern then
-    return pgstate.keymultirange(pgstate.keyrange(p_pattern, p_pattern, '[]'));
+  if v_pattern in ('', '**') then
+    return '{(,)}'::pgstate.keymultirange;
+  elsif translate(v_pattern, '*?', '') = v_pattern then
+    return ('{["' || v_pattern || '","' || v_pattern || '"]}')::pgstate.keymultirange;
   end if;
-  v_stem := left(p_pattern, -3);
-  if p_pattern = v_stem || '/**' and translate(v_stem, '*?', '') = v_stem then
-    return pgstate.keymultirange(pgstate.keyrange(v_stem, v_stem, '[]'), pgstate.keyrange(v_stem || '/', v_stem || '0', '[)'));
+  v_stem := left(v_pattern, -3);
+  if v_pattern = v_stem || '/**' and translate(v_stem, '*?', '') = v_stem then
+    return ('{["' || v_stem || '","' || v_stem || '"],["' || v_stem || '/","' || v_stem || '0")}')::pgstate.keymultirange;
   end if;
-  v_stem := substring(p_pattern from '^[^*?]*');
-  if p_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
+  v_stem := substring(v_pattern from '^[^*?]*');
+  if v_pattern = v_stem || '*/**' and right(v_stem, 1) = '/' then
     -- everything below a key
-    return pgstate.keymultirange(pgstate.keyrange(v_stem, left(v_stem, -1) || '0', '[)'));
-  elsif p_pattern ~ '^[^*?]+/\*\*(?:/\*\*)+$' then
+    return multirange(pgstate._range(v_stem, left(v_stem, -1) || '0'));
+  elsif v_pattern ~ E'^[^*?]+/\\*\\*(?:/\\*\\*)+$' then
     -- a/**/** includes a
     v_stem := left(v_stem, -1);
   elsif v_stem = '' then
-    return pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
+    return '{(,)}'::pgstate.keymultirange;
   end if;
-  return pgstate.keymultirange(pgstate.keyrange(v_stem, v_stem || chr(127), '[)'));
+  return multirange(pgstate._range(v_stem, v_stem || chr(127)));
 end
 $$;
 comment on function pgstate._pattern_ranges(text) is 'Internal: key ranges that hold every key which the pattern matches.';
@@ -512,18 +522,18 @@ as $$
 declare
   v_regex text := p_pattern;
 begin
-  if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ '^[^*?]+/(?:\*/)?\*\*$' then
+  if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ E'^[^*?]+/(?:\\*/)?\\*\\*$' then
     return null;
-  elsif p_pattern ~ '^[^*?]+/\*$' then
+  elsif p_pattern ~ E'^[^*?]+/\\*$' then
     -- the most frequent one, without the replacements
-    return '^' || regexp_replace(left(p_pattern, -1), '([.+])', '\\\1', 'g') || '[^/]*$';
+    return '^' || regexp_replace(left(p_pattern, -1), '([.+])', E'\\\\\\1', 'g') || '[^/]*$';
   end if;
   -- letters that keys cannot hold stand for the parts, so that no replacement touches another's result
-  v_regex := regexp_replace(v_regex, '(^|/)(?:\*\*/)+', '\1**/', 'g');
-  v_regex := regexp_replace(v_regex, '([.+])', '\\\1', 'g');
-  v_regex := regexp_replace(v_regex, '/\*\*(?=/|$)', '<', 'g');
-  v_regex := regexp_replace(v_regex, '^\*\*(?=<|$)', '#', 'g');
-  v_regex := regexp_replace(v_regex, '^\*\*/', '>', 'g');
+  v_regex := regexp_replace(v_regex, E'(^|/)(?:\\*\\*/)+', E'\\1**/', 'g');
+  v_regex := regexp_replace(v_regex, '([.+])', E'\\\\\\1', 'g');
+  v_regex := regexp_replace(v_regex, E'/\\*\\*(?=/|$)', '<', 'g');
+  v_regex := regexp_replace(v_regex, E'^\\*\\*(?=<|$)', '#', 'g');
+  v_regex := regexp_replace(v_regex, E'^\\*\\*/', '>', 'g');
   v_regex := replace(replace(v_regex, '*', '[^/]*'), '?', '[^/]');
   v_regex := replace(replace(replace(v_regex, '<', '(?:/.*)?'), '>', '(?:.*/)?'), '#', '.*');
   return '^' || v_regex || '$';
@@ -569,8 +579,8 @@ begin
     elsif v_pattern in ('', '**') then
       return null;
     else
-      v_regex := regexp_replace(v_pattern, '([.+])', '\\\1', 'g');
-      v_regex := '^' || regexp_replace(regexp_replace(v_regex, '/\*/\*\*$', '/.+'), '/\*\*$', '(?:/.*)?') || '$';
+      v_regex := regexp_replace(v_pattern, '([.+])', E'\\\\\\1', 'g');
+      v_regex := '^' || regexp_replace(regexp_replace(v_regex, E'/\\*/\\*\\*$', '/.+'), E'/\\*\\*$', '(?:/.*)?') || '$';
     end if;
     v_parts := v_parts || v_regex;
   end loop;
@@ -591,10 +601,10 @@ begin
   if cardinality(p_patterns) = 1 and octet_length(v_pattern) <= 512 and left(v_pattern, 1) <> '/' and strpos(v_pattern, '//') = 0
      and translate(v_pattern, 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_-~:@=,%', '') in ('*', '**') then
     if right(v_pattern, 3) = '/**' then
-      return row(pgstate.keymultirange(pgstate.keyrange(left(v_pattern, -3), left(v_pattern, -3), '[]'),
-                                       pgstate.keyrange(left(v_pattern, -2), left(v_pattern, -3) || '0', '[)')), null)::pgstate._wanted;
+      return row(('{["' || left(v_pattern, -3) || '","' || left(v_pattern, -3) || '"],["' || left(v_pattern, -2) || '","' || left(v_pattern, -3)
+                  || '0")}')::pgstate.keymultirange, null)::pgstate._wanted;
     elsif right(v_pattern, 2) = '/*' then
-      return row(pgstate.keymultirange(pgstate.keyrange(left(v_pattern, -1), left(v_pattern, -2) || '0', '[)')),
+      return row(multirange(pgstate._range(left(v_pattern, -1), left(v_pattern, -2) || '0')),
                  '^' || left(v_pattern, -1) || '[^/]*$')::pgstate._wanted;
     end if;
   end if;
@@ -629,7 +639,7 @@ declare
 begin
   if v_subtree = '**' then
     return pgstate._pattern_ranges('**');
-  elsif v_subtree is null or not pgstate._key_ok(regexp_replace(v_subtree, '/\*\*$', '')) then
+  elsif v_subtree is null or not pgstate._key_ok(regexp_replace(v_subtree, E'/\\*\\*$', '')) then
     raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
       hint = 'Rights are granted on one key, on a subtree such as research/**, or on ** for everything; {agent} may stand for a segment. Other wildcards are for reading.';
   end if;
@@ -779,9 +789,9 @@ language plpgsql immutable parallel safe
 as $$
 begin
   return array[
-    ['role_tokens', '(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:'],
-    ['override_phrases', '(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]{0,100} (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode'],
-    ['invisible_characters', '[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]']
+    ['role_tokens', $re$(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:$re$],
+    ['override_phrases', $re$(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]{0,100} (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode$re$],
+    ['invisible_characters', $re$[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]$re$]
   ];
 end
 $$;
@@ -800,21 +810,21 @@ language plpgsql immutable parallel safe
 as $$
 begin
   return array[
-    ['aws_access_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])', 'AKIA|ASIA'],
-    ['google_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}', 'AIza'],
-    ['azure_storage_key', 'AccountKey=[A-Za-z0-9+/]{86}==', 'AccountKey='],
-    ['anthropic_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}', 'sk-ant-'],
-    ['openai_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}', 'sk-proj-|sk-svcacct-|sk-admin-'],
-    ['model_provider_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})', 'sk-|gsk_|xai-'],
-    ['huggingface_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}', 'hf_'],
-    ['github_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})', 'gho_|ghp_|ghs_|ghu_|ghr_|github_pat_'],
-    ['gitlab_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}', 'glpat-'],
-    ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})', 'xoxa-|xoxb-|xoxe-|xoxo-|xoxp-|xoxr-|xoxs-|xapp-'],
-    ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}', 'k_live_'],
-    ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})', 'npm_|pypi-A'],
-    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?', 'PRIVATE KEY'],
-    ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}', '.eyJ'],
-    ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@', '://']
+    ['aws_access_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])$re$, 'AKIA|ASIA'],
+    ['google_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}$re$, 'AIza'],
+    ['azure_storage_key', $re$AccountKey=[A-Za-z0-9+/]{86}==$re$, 'AccountKey='],
+    ['anthropic_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}$re$, 'sk-ant-'],
+    ['openai_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}$re$, 'sk-proj-|sk-svcacct-|sk-admin-'],
+    ['model_provider_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})$re$, 'sk-|gsk_|xai-'],
+    ['huggingface_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}$re$, 'hf_'],
+    ['github_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})$re$, 'gho_|ghp_|ghs_|ghu_|ghr_|github_pat_'],
+    ['gitlab_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}$re$, 'glpat-'],
+    ['slack_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})$re$, 'xoxa-|xoxb-|xoxe-|xoxo-|xoxp-|xoxr-|xoxs-|xapp-'],
+    ['stripe_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}$re$, 'k_live_'],
+    ['registry_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})$re$, 'npm_|pypi-A'],
+    ['private_key', $re$-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?$re$, 'PRIVATE KEY'],
+    ['jwt', $re$(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}$re$, '.eyJ'],
+    ['connection_string', $re$://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@$re$, '://']
   ];
 end
 $$;
@@ -949,17 +959,17 @@ begin
     data := case when rule is null then p_data else decode(pgstate._redact(encode(p_data, 'escape')), 'escape') end;
     return;
   end;
-  if p_type <> 'error' and strpos(v_text collate "C", '\') > 0 and strpos(v_text collate "C", chr(1)) + strpos(v_text collate "C", chr(2)) = 0 then
-    v_text := replace(replace(v_text, '\\', chr(1)), '\/', '/');
-    if strpos(v_text collate "C", '\u00') > 0 then
+  if p_type <> 'error' and strpos(v_text collate "C", E'\\') > 0 and strpos(v_text collate "C", chr(1)) + strpos(v_text collate "C", chr(2)) = 0 then
+    v_text := replace(replace(v_text, E'\\\\', chr(1)), E'\\/', '/');
+    if strpos(v_text collate "C", E'\\u00') > 0 then
       for v_code in 32 .. 126 loop
         continue when v_code in (34, 92);
         v_hex := to_hex(v_code);
-        v_text := replace(replace(v_text, '\u00' || v_hex, chr(v_code)), '\u00' || upper(v_hex), chr(v_code));
+        v_text := replace(replace(v_text, E'\\u00' || v_hex, chr(v_code)), E'\\u00' || upper(v_hex), chr(v_code));
       end loop;
-      v_text := regexp_replace(regexp_replace(v_text, '\\u000[aA]', '\\n', 'g'), '\\u000[dD]', '\\r', 'g');
+      v_text := regexp_replace(regexp_replace(v_text, E'\\\\u000[aA]', E'\\\\n', 'g'), E'\\\\u000[dD]', E'\\\\r', 'g');
     end if;
-    v_text := replace(regexp_replace(v_text, '(\\u[0-9A-Fa-f]{4})(?=[A-Za-z0-9])', '\1' || chr(2), 'g'), chr(1), '\\');
+    v_text := replace(regexp_replace(v_text, E'(\\\\u[0-9A-Fa-f]{4})(?=[A-Za-z0-9])', E'\\1' || chr(2), 'g'), chr(1), E'\\\\');
   end if;
   rule := pgstate._secret_rule(v_text);
   data := case when rule is null then p_data else convert_to(replace(pgstate._redact(v_text), chr(2), ''), 'UTF8') end;
@@ -1000,7 +1010,7 @@ create function pgstate._suspect_parts(p_names text[], p_types text[], p_data by
 language sql stable
 as $$
   select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '')
-          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ (pgstate._secret_hint() || '|\\[/u]')
+          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ (pgstate._secret_hint() || E'|\\\\[/u]')
       or coalesce('error' = any (p_types), false)
 $$;
 comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';
@@ -1263,7 +1273,7 @@ begin
         return format('%s/required: a list of names', p_path);
       end if;
     elsif v_word = '$ref' then
-      if v_type <> 'string' or not (v_rule #>> '{}' = '#' or v_rule #>> '{}' ~ '^#/(\$defs|definitions)/[^/%]+$'
+      if v_type <> 'string' or not (v_rule #>> '{}' = '#' or v_rule #>> '{}' ~ E'^#/(\\$defs|definitions)/[^/%]+$'
                                     and pgstate._schema_ref(p_root, v_rule #>> '{}') is not null) then
         return format('%s/$ref: only # and what stands under $defs at the top, such as #/$defs/Name', p_path);
       end if;
@@ -1656,7 +1666,7 @@ begin
                               max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust)
   values (p_subtree,
           case when p_subtree = '**' then 0
-               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, E'/\\*\\*$', ''), '/')) + (p_subtree !~ E'\\*$')::int end,
           p_reducer, p_ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything, p_value_limit, p_schema,
           p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard, pgstate._trust_named(p_trust))
       on conflict on constraint policy_pkey do update
@@ -1825,7 +1835,7 @@ begin
     when v_function.provolatile <> 'i' then 'it must be IMMUTABLE: the same value and operand always give the same result'
     -- it would run with its owner's rights on behalf of every writer
     when v_function.prosecdef then 'it must not be SECURITY DEFINER'
-    when v_function.nspname like 'pg\_temp%' then 'it must not be temporary'
+    when v_function.nspname like E'pg\\_temp%' then 'it must not be temporary'
     when v_function.nspname = 'pgstate' then 'the functions of pgstate itself are no reducers'
     when not has_schema_privilege('pgstate_api', v_function.pronamespace, 'usage')
          or not has_function_privilege('pgstate_api', v_function.oid, 'execute')
@@ -2475,7 +2485,7 @@ begin
       null;
     end;
   elsif not starts_with(p_cursor, '1.' || p_place || '.')
-        and p_cursor ~ '^1\.[0-9]{1,20}:[0-9]{1,10}\.[0-9]{1,9}\.[0-9A-F]{8}(?:\.[0-9:,]+){1,4}$' then
+        and p_cursor ~ E'^1\\.[0-9]{1,20}:[0-9]{1,10}\\.[0-9]{1,9}\\.[0-9A-F]{8}(?:\\.[0-9:,]+){1,4}$' then
     raise exception using errcode = 'PS021', message = 'the cursor belongs to another history of this database (restored, promoted or cloned since)',
       hint = 'List again, and go on from the new cursor.';
   end if;
@@ -2547,11 +2557,16 @@ begin
     join pgstate.agent a on a.name = split_part(s.name, '/', 1) and a.id = any (v_ids)
     join pgstate._reach r on r.agent_id = a.id
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
-  if v_channel is null and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
-    raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
-  elsif v_channel is null then
-    v_channel := 'pgstate_' || replace(gen_random_uuid()::text, '-', '');
+  if (select count(*) from unnest(v_ranges)) > 256 then
+    -- woken for more than is watched, and less is looked through in every write: what may be read is looked at there
+    v_ranges := multirange(range_merge(v_ranges));
   end if;
+  -- every write goes through all of them. One that was forgotten comes back under its channel: it counts as a new one
+  if not exists (select from pgstate.watcher w where w.channel = v_channel)
+     and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
+    raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
+  end if;
+  v_channel := coalesce(v_channel, 'pgstate_' || replace(gen_random_uuid()::text, '-', ''));
   insert into pgstate.watcher as w (channel, login, agent_ids, ranges, expires_at)
   values (v_channel, session_user, v_ids, v_ranges,
           least(pgstate._now() + interval '90 s', (select min(r.folded_until) from pgstate._reach r where r.agent_id = any (v_ids))))
@@ -2587,11 +2602,11 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pg_notify(w.channel, '')
-     from pgstate.watcher w
-    where w.expires_at > pgstate._now()
-      -- the registration may be older than a revocation: what counts is what may be read now
-      and exists (select from unnest(p_keys) k
-                   where w.ranges @> k and (p_within is null or p_within @> k)
+     -- detoasted once for each, not for each key
+     from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where x.expires_at > pgstate._now() offset 0) w
+    -- the registration may be older than a revocation: what counts is what may be read now
+    where exists (select from unnest(p_keys) k
+                   where w.ranges @> k and (p_within is null or (select p_within + '{}') @> k)
                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k));
 end
 $$;
@@ -2850,7 +2865,7 @@ create function pgstate._audit_denied(p_actor pgstate._actor, p_key text, p_deta
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_minute timestamptz := date_trunc('minute', pgstate._now());
+  v_minute timestamptz := date_trunc('minute', pgstate._now(), 'UTC');
 begin
   if (select count(*) from (
         select from pgstate.audit a
@@ -2890,7 +2905,7 @@ begin
     with parts as (
       delete from pgstate.denied_count d
        where d.id = any (array(
-         select x.id from pgstate.denied_count x where x.minute < date_trunc('minute', pgstate._now()) order by x.id limit p_limit for update skip locked))
+         select x.id from pgstate.denied_count x where x.minute < date_trunc('minute', pgstate._now(), 'UTC') order by x.id limit p_limit for update skip locked))
       returning d.*
     )
     select p.minute, p.agent, p.via, sum(p.denials) as denials, count(*) as parts from parts p group by 1, 2, 3 order by 1, 2, 3
@@ -3246,7 +3261,7 @@ as $$
 begin
   -- {agent} is checked as what it may come to stand for: any segment, so the subtree above it
   if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
-                  @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
+                  @> pgstate._subtree_ranges(regexp_replace(p_subtree, E'(^|/)\\{agent\\}(/.*)?$', E'\\1**'), p_actor.name), false) then
     perform pgstate._deny();
   elsif current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(p_actor.id);
@@ -3614,7 +3629,7 @@ declare
   v_used pgstate._used;
 begin
   select coalesce(sum(u.entries), 0), coalesce(sum(u.bytes), 0),
-         coalesce(sum(u.writes) filter (where u.minute = date_trunc('minute', pgstate._now())), 0) into v_used
+         coalesce(sum(u.writes) filter (where u.minute = date_trunc('minute', pgstate._now(), 'UTC')), 0) into v_used
     from pgstate.usage u where u.agent_id = p_agent_id;
   return v_used;
 end
@@ -3684,6 +3699,7 @@ comment on function pgstate._count_usage(int, bigint) is 'Internal: counts anew 
 -- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much:
 -- versions, and what the caller says of threads and runs, which have no version: p_writes, p_bytes (at most), and which they are.
 -- What others have under way is not seen: together they may come to more than the quota, by what they are writing.
+-- A minute is one of UTC: time zones have offsets of seconds, and a session its time zone.
 create function pgstate._charge(p_writes int default 0, p_bytes bigint default 0, p_thread bigint default null, p_runs bigint[] default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -3693,7 +3709,7 @@ declare
   v_quota pgstate.quota;
   v_part pgstate.usage;
   v_name text;
-  v_minute timestamptz := date_trunc('minute', pgstate._now());
+  v_minute timestamptz := date_trunc('minute', pgstate._now(), 'UTC');
   v_writes int;
   v_entries bigint;
   v_bytes bigint;
@@ -4410,7 +4426,7 @@ begin
   end if;
   return query
     with covering as (
-      select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ '\*$' desc, g.through nulls first) as rank
+      select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ E'\\*$' desc, g.through nulls first) as rank
         from pgstate._grants_of(v_id) g
        where g."right" = p_right and (g.until is null or g.until > pgstate._now()) and pgstate._subtree_ranges(g.subtree, g.agent) @> p_key
     )
@@ -4579,10 +4595,9 @@ declare
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
-      from pgstate.watcher w
-     where p_keys is not null and w.expires_at > p_now
-       -- as in _wake(): a registration that was kept locked has outlasted a revocation
-       and exists (select from unnest(p_keys) k
+      from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where p_keys is not null and x.expires_at > p_now offset 0) w
+     -- as in _wake(): a registration that was kept locked has outlasted a revocation
+     where exists (select from unnest(p_keys) k
                     where w.ranges @> k
                       and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
   ), kept as (
@@ -4716,14 +4731,14 @@ declare
 begin
   if p_path = '$' then
     return v_steps;
-  elsif p_path !~ '^(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*(?:\.(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*)*$' or octet_length(p_path) > 1024
+  elsif p_path !~ E'^(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*(?:\\.(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*)*$' or octet_length(p_path) > 1024
         or p_path is null then
     raise exception using errcode = 'PS007', message = format('invalid path %L', left(p_path, 80)),
-      hint = 'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \. is a dot within a name, $ the value itself.';
+      hint = E'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \\. is a dot within a name, $ the value itself.';
   end if;
-  for v_token in select (regexp_matches(p_path, '\[[*0-9]+\]|(?:[^].[\\]|\\.)+', 'g'))[1] loop
+  for v_token in select (regexp_matches(p_path, E'\\[[*0-9]+\\]|(?:[^].[\\\\]|\\\\.)+', 'g'))[1] loop
     v_steps := v_steps || case when v_token like '[%' then v_token
-                               else '.' || to_json(regexp_replace(v_token, '\\(.)', '\1', 'g'))::text end;
+                               else '.' || to_json(regexp_replace(v_token, E'\\\\(.)', E'\\1', 'g'))::text end;
   end loop;
   if cardinality(v_steps) > 32 then
     raise exception using errcode = 'PS007', message = 'a path has 32 steps at most';
@@ -4800,7 +4815,7 @@ create function pgstate._scoped(p_words tsvector, p_salt text, p_subtree text, p
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_root text := case when p_subtree = '**' then '' else regexp_replace(p_subtree, '/\*\*$', '') end;
+  v_root text := case when p_subtree = '**' then '' else regexp_replace(p_subtree, E'/\\*\\*$', '') end;
   v_marks text[] := array[pgstate._mark_of(p_salt, v_root)];
   v_dir text := p_key;
 begin
@@ -5109,7 +5124,7 @@ begin
   insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,
           case when p_subtree = '**' then 0
-               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, E'/\\*\\*$', ''), '/')) + (p_subtree !~ E'\\*$')::int end,
           pgstate._pattern_ranges(p_subtree), p_fields, p_config, p_vectors, p_vector_fields, p_actor.name, pgstate._now())
       on conflict on constraint search_rule_pkey do update
      set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,
@@ -5235,7 +5250,7 @@ begin
       from unnest(p_ranges - v_rules + p_ranges * v_builds) r
   loop
     return next row('fly', null, null, null, v_low, v_high,
-                    v_rules && pgstate.keyrange(v_low, v_high, '[)'))::pgstate._search_part;
+                    v_rules && pgstate._range(v_low, v_high))::pgstate._search_part;
   end loop;
   if isempty(p_ranges * v_rules - v_builds) then
     return;
@@ -5254,19 +5269,19 @@ begin
       elsif right(v_low, 1) = '/' and (v_dir || '0') collate "C" <= v_high collate "C" then
         v_end := v_dir || '0';
       elsif strpos(v_low, '/') = 0 or v_high = v_low || chr(1) or (v_dir || '0') collate "C" < v_high collate "C"
-            or not p_reads @> pgstate.keyrange(v_dir || '/', v_dir || '0', '[)') then
+            or not p_reads @> pgstate._range(v_dir || '/', v_dir || '0') then
         v_dir := null;
       end if;
       for v_rule in
-        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, r.ranges
-          from pgstate.search_rule r where r.ranges && pgstate.keyrange(v_low, v_end, '[)')
+        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), E'/\\*\\*$', '') as root, r.ranges
+          from pgstate.search_rule r where r.ranges && pgstate._range(v_low, v_end)
       loop
         for v_range in
-          select u from unnest(v_rule.ranges * pgstate.keymultirange(pgstate.keyrange(v_low, v_end, '[)')) - v_builds) u
+          select u from unnest(v_rule.ranges * multirange(pgstate._range(v_low, v_end)) - v_builds) u
         loop
           return next row(
             case when lower(v_range) = upper(v_range) or upper(v_range) = lower(v_range) || chr(1) then 'scan'
-                 when v_dir is not null or pgstate.keyrange(v_low, v_end, '[)') @> pgstate.keyrange(v_rule.root || '/', v_rule.root || '0', '[)') then 'scope'
+                 when v_dir is not null or pgstate._range(v_low, v_end) @> pgstate._range(v_rule.root || '/', v_rule.root || '0') then 'scope'
                  else 'scan' end,
             v_rule.id, v_rule.config,
             -- marks begin with the rule's own subtree
@@ -5526,7 +5541,7 @@ declare
   v_done text;
 begin
   if p_index.method = 'exact' or v_rows is null
-     or (select string_to_array(substring(x.extversion from '^\d+\.\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
+     or (select string_to_array(substring(x.extversion from E'^\\d+\\.\\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
      or exists (select from pgstate.search_build)
      or not p_reads @> (select range_agg(r.ranges) from pgstate.search_rule r where r.vectors = p_index.name)
   then
@@ -6009,7 +6024,7 @@ comment on function pgstate._detach_threads(text[]) is 'Internal: takes threads 
 -- REPEATABLE READ a fork might be missed: then this is left to others. Nobody waits for this, and this waits for nobody.
 create function pgstate._collect_thread(p_id bigint, p_limit int, p_most int default null) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_memoize = off
+set enable_memoize = off set gin_fuzzy_search_limit = 0
 as $$
 declare
   v_key text := (select t.key from pgstate.thread t where t.id = p_id);
@@ -6037,6 +6052,7 @@ begin
   end if;
 
   -- as the index has it
+  -- as the index has it, and whole: who calls may have set a limit to what it finds
   v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id] and t.bases <> '{}');
   if v_key is null then
     delete from pgstate.pending_write w
@@ -6286,11 +6302,11 @@ begin
   if p_chunk_data is not null then
     if v_thread.bases <> '{}' then
       v_pages := array(
-        select substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16)
+        select substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16)
           from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type ^@ '#');
     end if;
     insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
-    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
+    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
       from unnest(p_chunk_types, p_chunk_data) c (type, data)
      where v_pages = '{}' or not c.type ^@ '#'
         on conflict on constraint chunk_pkey do nothing;
@@ -6324,7 +6340,7 @@ begin
       return v_out;
     elsif v_pages <> '{}' then
       insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
-      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
+      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
         from unnest(p_chunk_types, p_chunk_data) c (type, data)
        where c.type ^@ '#'
           on conflict on constraint chunk_pkey do nothing;
@@ -7019,7 +7035,7 @@ declare
   v_end tid := v_range."end";
   v_after tid;
 begin
-  if p_current is null or p_after !~ '^\([0-9]{1,10},[0-9]{1,5}\)$' then
+  if p_current is null or p_after !~ E'^\\([0-9]{1,10},[0-9]{1,5}\\)$' then
     raise exception using errcode = 'PS007', message = 'the current key is needed, and after_place is the place of a row that was returned';
   end if;
   v_after := coalesce(p_after::tid, v_first);
@@ -7132,7 +7148,7 @@ begin
     raise exception using errcode = 'PS007', message = 'payloads are replaced under READ COMMITTED only';
   elsif coalesce(array_ndims(p_places), 1) <> 1 or array_position(p_data, null) is not null
      or (cardinality(p_places) = all (array[cardinality(p_fields), cardinality(p_digests), cardinality(p_data)])) is not true
-     or exists (select from unnest(p_places) p where (p ~ '^\([0-9]{1,10},[0-9]{1,5}\)$') is not true) then
+     or exists (select from unnest(p_places) p where (p ~ E'^\\([0-9]{1,10},[0-9]{1,5}\\)$') is not true) then
     raise exception using errcode = 'PS007', message = 'places are those that sealed_data() returned, and the arrays must be of equal length';
   end if;
   v_places := array(select distinct p::tid from unnest(p_places) p);
@@ -7158,7 +7174,7 @@ begin
 
   if p_part = 'chunk' then
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, k.agent_id, g.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || g.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, g.data, substr(sha256(convert_to(k.type, 'UTF8') || E'\\x00'::bytea || g.data), 1, 16) as hash
         from unnest(p_places, p_data) g (place, data) join pgstate.chunk k on k.ctid = g.place::tid
        where k.ctid = any (v_places)
     ), added as (
@@ -7223,10 +7239,10 @@ begin
      where k.ctid >= v_first and k.ctid < v_end and k.type = v_type
        and pgstate._moved_refs(t.bases || t.id, k.type, k.data) <> k.data
        and coalesce(pgstate._moved(array[k.thread_id], k.hash) <> substr(sha256(
-             convert_to(k.type, 'UTF8') || '\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
+             convert_to(k.type, 'UTF8') || E'\\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
     v_threads := pgstate._rekey_lock(v_threads);
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, k.agent_id, m.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || m.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, m.data, substr(sha256(convert_to(k.type, 'UTF8') || E'\\x00'::bytea || m.data), 1, 16) as hash
         from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
         cross join lateral (select pgstate._moved_refs(t.bases || t.id, k.type, k.data) as data) m
        where k.ctid = any (v_places) and k.thread_id = any (v_threads) and m.data <> k.data
@@ -9415,7 +9431,7 @@ begin
     perform pgstate._deny();
   end if;
   if list.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(list.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(list.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(list.pattern);
   v_cursor := pgstate._cursor(v_actor);
@@ -9461,7 +9477,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(namespaces.agent);
-  v_ranges pgstate.keymultirange := pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
+  v_ranges pgstate.keymultirange := '{(,)}';
   v_one text;
 begin
   if namespaces."limit" is null or namespaces."limit" not between 1 and 100000 or namespaces."offset" is null or namespaces."offset" < 0
@@ -9471,7 +9487,7 @@ begin
   foreach v_one in array namespaces.pattern || coalesce(namespaces.matching, '{}') loop
     perform pgstate._check_pattern(v_one);
     -- of the keys below
-    v_ranges := v_ranges * pgstate._pattern_ranges(case when v_one = '' or v_one ~ '(^|/)\*\*$' then v_one else v_one || '/**' end);
+    v_ranges := v_ranges * pgstate._pattern_ranges(case when v_one = '' or v_one ~ E'(^|/)\\*\\*$' then v_one else v_one || '/**' end);
     if v_one = namespaces.pattern and v_one <> '' and isempty(v_ranges * v_actor.reads) then
       perform pgstate._deny();
     end if;
@@ -10073,7 +10089,7 @@ begin
     perform pgstate._check_as_of(num_nonnulls(list_as_of.cursor, list_as_of.at));
   end if;
   if list_as_of.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(list_as_of.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(list_as_of.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(list_as_of.pattern);
   v_moment := pgstate._moment(v_actor, list_as_of.cursor, list_as_of.at);
@@ -10322,10 +10338,10 @@ begin
   v_regex := pgstate._pattern_regex(p_pattern);
   v_parent := substring(p_pattern from '^([^*?]+)/[^/]*[*?][^/]*$');
   if v_parent is not null then
-    v_range := pgstate.keyrange(v_parent || '/', v_parent || '0', '[)');
+    v_range := pgstate._range(v_parent || '/', v_parent || '0');
   end if;
   -- by directory only where all of it is the caller's: a look at hidden siblings would show in the caller's statistics
-  if v_parent is null or p_pattern ~ '/\*\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
+  if v_parent is null or p_pattern ~ E'/\\*\\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
     v_parent := null;
     v_ranges := pgstate._pattern_ranges(p_pattern) * p_actor.reads * p_actor.writes;
     if isempty(v_ranges) then
@@ -10472,7 +10488,7 @@ begin
            and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
     end if;
-    v_ranges := coalesce(v_ranges, pgstate.keymultirange(v_range));
+    v_ranges := coalesce(v_ranges, multirange(v_range));
     -- otherwise the next moment at which something becomes claimable without a write
     select least(
       case when v_locked then v_now + interval '50 ms' end,
@@ -11145,7 +11161,7 @@ begin
     perform pgstate._deny();
   end if;
   if tasks.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(tasks.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(tasks.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(tasks.pattern);
   return query
@@ -11843,7 +11859,7 @@ begin
       v_parts := v_parts || pgstate._filter_not(pgstate._filter_text(v_field.wanted, p_at, p_depth + 1));
     elsif v_field.name like '$_%' then
       raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(v_field.name, 80)),
-        hint = 'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \$name is a field whose name begins with a dollar.';
+        hint = E'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \\$name is a field whose name begins with a dollar.';
     else
       v_steps := pgstate._path_steps(v_field.name);
       if v_field.type = 'object' and exists (select from jsonb_object_keys(v_field.wanted) k where k like '$_%') then
@@ -11894,7 +11910,7 @@ begin
       from jsonb_each(p_filter) f
       cross join lateral (select case when jsonb_typeof(f.value) = 'object' then f.value -> '$eq' else f.value end as value) e
      -- one name, as _path_steps() reads it
-     where translate(f.key, '$.[]\', '') = f.key and jsonb_typeof(e.value) not in ('object', 'array'));
+     where translate(f.key, E'$.[]\\', '') = f.key and jsonb_typeof(e.value) not in ('object', 'array'));
 end
 $$;
 comment on function pgstate._filter_scalars(jsonb) is 'Internal: what all values that fit a filter contain.';
@@ -11942,7 +11958,7 @@ begin
     if not pgstate._key_ok(p_after) then
       perform pgstate._bad_key(p_after);
     end if;
-    p_ranges := p_ranges * pgstate.keymultirange(pgstate.keyrange(p_after, null, '()'));
+    p_ranges := p_ranges * multirange(pgstate._range(p_after || chr(1), chr(127)));
   end if;
   if p_newest then
     return query
@@ -12127,7 +12143,7 @@ begin
     return;
   end if;
   if search.after is not null then
-    v_after := regexp_match(search.after, '^(-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?) ([0-9]{1,9}) ([!-~]+)$');
+    v_after := regexp_match(search.after, E'^(-?[0-9]+(?:\\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?) ([0-9]{1,9}) ([!-~]+)$');
     if v_after is null or not pgstate._key_ok(v_after[3]) then
       raise exception using errcode = 'PS007', message = 'after is what the last row of the page before has in its column after';
     end if;
@@ -12240,7 +12256,7 @@ begin
     if not pgstate._key_ok(unembedded.after) then
       perform pgstate._bad_key(unembedded.after);
     end if;
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(unembedded.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(unembedded.after || chr(1), chr(127)));
   end if;
   return query select u.* from pgstate._unembedded(v_ranges, pgstate._pattern_regex(unembedded.pattern), unembedded."limit") u;
 end
@@ -13889,7 +13905,7 @@ begin
     perform pgstate._deny();
   end if;
   if threads.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(threads.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(threads.after || chr(1), chr(127)));
   end if;
   return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit") t;
 end
@@ -14662,7 +14678,7 @@ begin
     perform pgstate._deny();
   end if;
   if runs.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(runs.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(runs.after || chr(1), chr(127)));
   end if;
   return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit") r;
 end
@@ -14807,7 +14823,7 @@ begin
     end if;
     if v_step.action = 'create_role' then
       if v_step.state <> 'there' then
-        v_step.note := 'It has no password yet: ALTER ROLE ... PASSWORD, or \password in psql.';
+        v_step.note := E'It has no password yet: ALTER ROLE ... PASSWORD, or \\password in psql.';
       elsif not has_database_privilege(v_step.login, current_database(), 'CONNECT') then
         v_step.note := 'It may not connect: GRANT CONNECT ON DATABASE.';
       end if;

@@ -5,7 +5,7 @@ as $$
 begin
   -- {agent} is checked as what it may come to stand for: any segment, so the subtree above it
   if not coalesce((select r.admins from pgstate._reach r where r.agent_id = p_actor.id)
-                  @> pgstate._subtree_ranges(regexp_replace(p_subtree, '(^|/)\{agent\}(/.*)?$', '\1**'), p_actor.name), false) then
+                  @> pgstate._subtree_ranges(regexp_replace(p_subtree, E'(^|/)\\{agent\\}(/.*)?$', E'\\1**'), p_actor.name), false) then
     perform pgstate._deny();
   elsif current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(p_actor.id);

@@ -20,7 +20,7 @@ begin
   end if;
   return query
     with covering as (
-      select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ '\*$' desc, g.through nulls first) as rank
+      select g.*, row_number() over (order by g.deny desc, octet_length(g.subtree) desc, g.subtree !~ E'\\*$' desc, g.through nulls first) as rank
         from pgstate._grants_of(v_id) g
        where g."right" = p_right and (g.until is null or g.until > pgstate._now()) and pgstate._subtree_ranges(g.subtree, g.agent) @> p_key
     )

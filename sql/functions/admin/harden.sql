@@ -32,7 +32,7 @@ begin
     end if;
     if v_step.action = 'create_role' then
       if v_step.state <> 'there' then
-        v_step.note := 'It has no password yet: ALTER ROLE ... PASSWORD, or \password in psql.';
+        v_step.note := E'It has no password yet: ALTER ROLE ... PASSWORD, or \\password in psql.';
       elsif not has_database_privilege(v_step.login, current_database(), 'CONNECT') then
         v_step.note := 'It may not connect: GRANT CONNECT ON DATABASE.';
       end if;

@@ -5,7 +5,7 @@ create function pgstate._audit_denied(p_actor pgstate._actor, p_key text, p_deta
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_minute timestamptz := date_trunc('minute', pgstate._now());
+  v_minute timestamptz := date_trunc('minute', pgstate._now(), 'UTC');
 begin
   if (select count(*) from (
         select from pgstate.audit a

@@ -12,7 +12,7 @@ begin
     with parts as (
       delete from pgstate.denied_count d
        where d.id = any (array(
-         select x.id from pgstate.denied_count x where x.minute < date_trunc('minute', pgstate._now()) order by x.id limit p_limit for update skip locked))
+         select x.id from pgstate.denied_count x where x.minute < date_trunc('minute', pgstate._now(), 'UTC') order by x.id limit p_limit for update skip locked))
       returning d.*
     )
     select p.minute, p.agent, p.via, sum(p.denials) as denials, count(*) as parts from parts p group by 1, 2, 3 order by 1, 2, 3

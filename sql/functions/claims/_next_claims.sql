@@ -46,10 +46,10 @@ begin
   v_regex := pgstate._pattern_regex(p_pattern);
   v_parent := substring(p_pattern from '^([^*?]+)/[^/]*[*?][^/]*$');
   if v_parent is not null then
-    v_range := pgstate.keyrange(v_parent || '/', v_parent || '0', '[)');
+    v_range := pgstate._range(v_parent || '/', v_parent || '0');
   end if;
   -- by directory only where all of it is the caller's: a look at hidden siblings would show in the caller's statistics
-  if v_parent is null or p_pattern ~ '/\*\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
+  if v_parent is null or p_pattern ~ E'/\\*\\*$' or not (p_actor.reads @> v_range and p_actor.writes @> v_range) then
     v_parent := null;
     v_ranges := pgstate._pattern_ranges(p_pattern) * p_actor.reads * p_actor.writes;
     if isempty(v_ranges) then
@@ -196,7 +196,7 @@ begin
            and (p_min is null or e.trust >= p_min)
            and not exists (select from pgstate.claim c where c.key = e.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0));
     end if;
-    v_ranges := coalesce(v_ranges, pgstate.keymultirange(v_range));
+    v_ranges := coalesce(v_ranges, multirange(v_range));
     -- otherwise the next moment at which something becomes claimable without a write
     select least(
       case when v_locked then v_now + interval '50 ms' end,

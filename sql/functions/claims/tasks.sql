@@ -25,7 +25,7 @@ begin
     perform pgstate._deny();
   end if;
   if tasks.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(tasks.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(tasks.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(tasks.pattern);
   return query

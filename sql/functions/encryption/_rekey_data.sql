@@ -17,7 +17,7 @@ begin
     raise exception using errcode = 'PS007', message = 'payloads are replaced under READ COMMITTED only';
   elsif coalesce(array_ndims(p_places), 1) <> 1 or array_position(p_data, null) is not null
      or (cardinality(p_places) = all (array[cardinality(p_fields), cardinality(p_digests), cardinality(p_data)])) is not true
-     or exists (select from unnest(p_places) p where (p ~ '^\([0-9]{1,10},[0-9]{1,5}\)$') is not true) then
+     or exists (select from unnest(p_places) p where (p ~ E'^\\([0-9]{1,10},[0-9]{1,5}\\)$') is not true) then
     raise exception using errcode = 'PS007', message = 'places are those that sealed_data() returned, and the arrays must be of equal length';
   end if;
   v_places := array(select distinct p::tid from unnest(p_places) p);
@@ -43,7 +43,7 @@ begin
 
   if p_part = 'chunk' then
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, k.agent_id, g.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || g.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, g.data, substr(sha256(convert_to(k.type, 'UTF8') || E'\\x00'::bytea || g.data), 1, 16) as hash
         from unnest(p_places, p_data) g (place, data) join pgstate.chunk k on k.ctid = g.place::tid
        where k.ctid = any (v_places)
     ), added as (

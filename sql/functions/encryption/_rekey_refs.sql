@@ -24,10 +24,10 @@ begin
      where k.ctid >= v_first and k.ctid < v_end and k.type = v_type
        and pgstate._moved_refs(t.bases || t.id, k.type, k.data) <> k.data
        and coalesce(pgstate._moved(array[k.thread_id], k.hash) <> substr(sha256(
-             convert_to(k.type, 'UTF8') || '\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
+             convert_to(k.type, 'UTF8') || E'\\x00'::bytea || pgstate._moved_refs(t.bases || t.id, k.type, k.data)), 1, 16), true);
     v_threads := pgstate._rekey_lock(v_threads);
     with given as materialized (
-      select k.thread_id, k.hash as old, k.type, k.agent_id, m.data, substr(sha256(convert_to(k.type, 'UTF8') || '\x00'::bytea || m.data), 1, 16) as hash
+      select k.thread_id, k.hash as old, k.type, k.agent_id, m.data, substr(sha256(convert_to(k.type, 'UTF8') || E'\\x00'::bytea || m.data), 1, 16) as hash
         from pgstate.chunk k join pgstate.thread t on t.id = k.thread_id
         cross join lateral (select pgstate._moved_refs(t.bases || t.id, k.type, k.data) as data) m
        where k.ctid = any (v_places) and k.thread_id = any (v_threads) and m.data <> k.data

@@ -9,7 +9,7 @@ declare
   v_end tid := v_range."end";
   v_after tid;
 begin
-  if p_current is null or p_after !~ '^\([0-9]{1,10},[0-9]{1,5}\)$' then
+  if p_current is null or p_after !~ E'^\\([0-9]{1,10},[0-9]{1,5}\\)$' then
     raise exception using errcode = 'PS007', message = 'the current key is needed, and after_place is the place of a row that was returned';
   end if;
   v_after := coalesce(p_after::tid, v_first);

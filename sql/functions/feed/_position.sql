@@ -14,7 +14,7 @@ begin
       null;
     end;
   elsif not starts_with(p_cursor, '1.' || p_place || '.')
-        and p_cursor ~ '^1\.[0-9]{1,20}:[0-9]{1,10}\.[0-9]{1,9}\.[0-9A-F]{8}(?:\.[0-9:,]+){1,4}$' then
+        and p_cursor ~ E'^1\\.[0-9]{1,20}:[0-9]{1,10}\\.[0-9]{1,9}\\.[0-9A-F]{8}(?:\\.[0-9:,]+){1,4}$' then
     raise exception using errcode = 'PS021', message = 'the cursor belongs to another history of this database (restored, promoted or cloned since)',
       hint = 'List again, and go on from the new cursor.';
   end if;

@@ -13,11 +13,16 @@ begin
     join pgstate.agent a on a.name = split_part(s.name, '/', 1) and a.id = any (v_ids)
     join pgstate._reach r on r.agent_id = a.id
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
-  if v_channel is null and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
-    raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
-  elsif v_channel is null then
-    v_channel := 'pgstate_' || replace(gen_random_uuid()::text, '-', '');
+  if (select count(*) from unnest(v_ranges)) > 256 then
+    -- woken for more than is watched, and less is looked through in every write: what may be read is looked at there
+    v_ranges := multirange(range_merge(v_ranges));
   end if;
+  -- every write goes through all of them. One that was forgotten comes back under its channel: it counts as a new one
+  if not exists (select from pgstate.watcher w where w.channel = v_channel)
+     and (select count(*) from pgstate.watcher w where w.login = session_user::text) >= 500 then
+    raise exception using errcode = 'PS007', message = 'this login has 500 registrations: one per process is enough';
+  end if;
+  v_channel := coalesce(v_channel, 'pgstate_' || replace(gen_random_uuid()::text, '-', ''));
   insert into pgstate.watcher as w (channel, login, agent_ids, ranges, expires_at)
   values (v_channel, session_user, v_ids, v_ranges,
           least(pgstate._now() + interval '90 s', (select min(r.folded_until) from pgstate._reach r where r.agent_id = any (v_ids))))

@@ -5,11 +5,11 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pg_notify(w.channel, '')
-     from pgstate.watcher w
-    where w.expires_at > pgstate._now()
-      -- the registration may be older than a revocation: what counts is what may be read now
-      and exists (select from unnest(p_keys) k
-                   where w.ranges @> k and (p_within is null or p_within @> k)
+     -- detoasted once for each, not for each key
+     from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where x.expires_at > pgstate._now() offset 0) w
+    -- the registration may be older than a revocation: what counts is what may be read now
+    where exists (select from unnest(p_keys) k
+                   where w.ranges @> k and (p_within is null or (select p_within + '{}') @> k)
                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k));
 end
 $$;

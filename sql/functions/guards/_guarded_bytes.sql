@@ -17,17 +17,17 @@ begin
     data := case when rule is null then p_data else decode(pgstate._redact(encode(p_data, 'escape')), 'escape') end;
     return;
   end;
-  if p_type <> 'error' and strpos(v_text collate "C", '\') > 0 and strpos(v_text collate "C", chr(1)) + strpos(v_text collate "C", chr(2)) = 0 then
-    v_text := replace(replace(v_text, '\\', chr(1)), '\/', '/');
-    if strpos(v_text collate "C", '\u00') > 0 then
+  if p_type <> 'error' and strpos(v_text collate "C", E'\\') > 0 and strpos(v_text collate "C", chr(1)) + strpos(v_text collate "C", chr(2)) = 0 then
+    v_text := replace(replace(v_text, E'\\\\', chr(1)), E'\\/', '/');
+    if strpos(v_text collate "C", E'\\u00') > 0 then
       for v_code in 32 .. 126 loop
         continue when v_code in (34, 92);
         v_hex := to_hex(v_code);
-        v_text := replace(replace(v_text, '\u00' || v_hex, chr(v_code)), '\u00' || upper(v_hex), chr(v_code));
+        v_text := replace(replace(v_text, E'\\u00' || v_hex, chr(v_code)), E'\\u00' || upper(v_hex), chr(v_code));
       end loop;
-      v_text := regexp_replace(regexp_replace(v_text, '\\u000[aA]', '\\n', 'g'), '\\u000[dD]', '\\r', 'g');
+      v_text := regexp_replace(regexp_replace(v_text, E'\\\\u000[aA]', E'\\\\n', 'g'), E'\\\\u000[dD]', E'\\\\r', 'g');
     end if;
-    v_text := replace(regexp_replace(v_text, '(\\u[0-9A-Fa-f]{4})(?=[A-Za-z0-9])', '\1' || chr(2), 'g'), chr(1), '\\');
+    v_text := replace(regexp_replace(v_text, E'(\\\\u[0-9A-Fa-f]{4})(?=[A-Za-z0-9])', E'\\1' || chr(2), 'g'), chr(1), E'\\\\');
   end if;
   rule := pgstate._secret_rule(v_text);
   data := case when rule is null then p_data else convert_to(replace(pgstate._redact(v_text), chr(2), ''), 'UTF8') end;

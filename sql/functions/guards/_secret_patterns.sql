@@ -10,21 +10,21 @@ language plpgsql immutable parallel safe
 as $$
 begin
   return array[
-    ['aws_access_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])', 'AKIA|ASIA'],
-    ['google_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}', 'AIza'],
-    ['azure_storage_key', 'AccountKey=[A-Za-z0-9+/]{86}==', 'AccountKey='],
-    ['anthropic_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}', 'sk-ant-'],
-    ['openai_api_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}', 'sk-proj-|sk-svcacct-|sk-admin-'],
-    ['model_provider_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})', 'sk-|gsk_|xai-'],
-    ['huggingface_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}', 'hf_'],
-    ['github_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})', 'gho_|ghp_|ghs_|ghu_|ghr_|github_pat_'],
-    ['gitlab_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}', 'glpat-'],
-    ['slack_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})', 'xoxa-|xoxb-|xoxe-|xoxo-|xoxp-|xoxr-|xoxs-|xapp-'],
-    ['stripe_key', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}', 'k_live_'],
-    ['registry_token', '(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})', 'npm_|pypi-A'],
-    ['private_key', '-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?', 'PRIVATE KEY'],
-    ['jwt', '(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}', '.eyJ'],
-    ['connection_string', '://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@', '://']
+    ['aws_access_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))A[KS]IA[A-Z2-7]{16}(?![A-Za-z0-9])$re$, 'AKIA|ASIA'],
+    ['google_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))AIza[A-Za-z0-9_-]{35}$re$, 'AIza'],
+    ['azure_storage_key', $re$AccountKey=[A-Za-z0-9+/]{86}==$re$, 'AccountKey='],
+    ['anthropic_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-ant-[A-Za-z0-9_-]{24,}$re$, 'sk-ant-'],
+    ['openai_api_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}$re$, 'sk-proj-|sk-svcacct-|sk-admin-'],
+    ['model_provider_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:sk-(?:or-v1-)?[A-Za-z0-9]{32,}|gsk_[A-Za-z0-9]{40,}|xai-[A-Za-z0-9]{60,})$re$, 'sk-|gsk_|xai-'],
+    ['huggingface_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))hf_[A-Za-z0-9]{30,}$re$, 'hf_'],
+    ['github_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})$re$, 'gho_|ghp_|ghs_|ghu_|ghr_|github_pat_'],
+    ['gitlab_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))glpat-[A-Za-z0-9_-]{20,}$re$, 'glpat-'],
+    ['slack_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:xox[abeoprs]-[A-Za-z0-9-]{20,}|xapp-[A-Za-z0-9-]{40,})$re$, 'xoxa-|xoxb-|xoxe-|xoxo-|xoxp-|xoxr-|xoxs-|xapp-'],
+    ['stripe_key', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))[rs]k_live_[A-Za-z0-9]{20,}$re$, 'k_live_'],
+    ['registry_token', $re$(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))(?:npm_[A-Za-z0-9]{36}|pypi-A[A-Za-z0-9_-]{50,})$re$, 'npm_|pypi-A'],
+    ['private_key', $re$-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?:[\n\r]|\\+[nr])[ \t]*)*(?:[A-Z][A-Za-z-]+: (?:[^\\"\n\r-]|-(?!----))*(?:(?:[\n\r]|\\+[nr])[ \t]*)+)*(?:[A-Za-z0-9+/=]|(?:[\n\r]|\\+[nr])[ \t]*)*(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)?$re$, 'PRIVATE KEY'],
+    ['jwt', $re$(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,}$re$, '.eyJ'],
+    ['connection_string', $re$://[^/?# "\\\n\r\t:@]*:(?!\$CRED\{|\$\{|<|\*|\[redacted)[^/?# "\\\n\r\t,@]+@$re$, '://']
   ];
 end
 $$;

@@ -5,7 +5,7 @@ create function pgstate._suspect_parts(p_names text[], p_types text[], p_data by
 language sql stable
 as $$
   select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '')
-          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ (pgstate._secret_hint() || '|\\[/u]')
+          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ (pgstate._secret_hint() || E'|\\\\[/u]')
       or coalesce('error' = any (p_types), false)
 $$;
 comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';

@@ -29,7 +29,7 @@ begin
     perform pgstate._check_as_of(num_nonnulls(list_as_of.cursor, list_as_of.at));
   end if;
   if list_as_of.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(list_as_of.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(list_as_of.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(list_as_of.pattern);
   v_moment := pgstate._moment(v_actor, list_as_of.cursor, list_as_of.at);

@@ -7,8 +7,8 @@ begin
      or p_pattern <> '' and (
        p_pattern !~ '^[A-Za-z0-9._~:@=+,%*?-]+(?:/[A-Za-z0-9._~:@=+,%*?-]+)*$'
        or octet_length(p_pattern) > 512
-       or p_pattern ~ '(?:^|/)\.\.?(?:/|$)'
-       or p_pattern ~ '[^/]\*\*|\*\*[^/]'
+       or p_pattern ~ E'(?:^|/)\\.\\.?(?:/|$)'
+       or p_pattern ~ E'[^/]\\*\\*|\\*\\*[^/]'
        -- the cost of a regular expression grows with them
        or p_pattern ~ '(?:[*?]+[^*?]*){17}')
   then

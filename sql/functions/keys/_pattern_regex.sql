@@ -5,18 +5,18 @@ as $$
 declare
   v_regex text := p_pattern;
 begin
-  if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ '^[^*?]+/(?:\*/)?\*\*$' then
+  if p_pattern in ('', '**') or p_pattern !~ '[*?]' or p_pattern ~ E'^[^*?]+/(?:\\*/)?\\*\\*$' then
     return null;
-  elsif p_pattern ~ '^[^*?]+/\*$' then
+  elsif p_pattern ~ E'^[^*?]+/\\*$' then
     -- the most frequent one, without the replacements
-    return '^' || regexp_replace(left(p_pattern, -1), '([.+])', '\\\1', 'g') || '[^/]*$';
+    return '^' || regexp_replace(left(p_pattern, -1), '([.+])', E'\\\\\\1', 'g') || '[^/]*$';
   end if;
   -- letters that keys cannot hold stand for the parts, so that no replacement touches another's result
-  v_regex := regexp_replace(v_regex, '(^|/)(?:\*\*/)+', '\1**/', 'g');
-  v_regex := regexp_replace(v_regex, '([.+])', '\\\1', 'g');
-  v_regex := regexp_replace(v_regex, '/\*\*(?=/|$)', '<', 'g');
-  v_regex := regexp_replace(v_regex, '^\*\*(?=<|$)', '#', 'g');
-  v_regex := regexp_replace(v_regex, '^\*\*/', '>', 'g');
+  v_regex := regexp_replace(v_regex, E'(^|/)(?:\\*\\*/)+', E'\\1**/', 'g');
+  v_regex := regexp_replace(v_regex, '([.+])', E'\\\\\\1', 'g');
+  v_regex := regexp_replace(v_regex, E'/\\*\\*(?=/|$)', '<', 'g');
+  v_regex := regexp_replace(v_regex, E'^\\*\\*(?=<|$)', '#', 'g');
+  v_regex := regexp_replace(v_regex, E'^\\*\\*/', '>', 'g');
   v_regex := replace(replace(v_regex, '*', '[^/]*'), '?', '[^/]');
   v_regex := replace(replace(replace(v_regex, '<', '(?:/.*)?'), '>', '(?:.*/)?'), '#', '.*');
   return '^' || v_regex || '$';

@@ -14,8 +14,8 @@ begin
     elsif v_pattern in ('', '**') then
       return null;
     else
-      v_regex := regexp_replace(v_pattern, '([.+])', '\\\1', 'g');
-      v_regex := '^' || regexp_replace(regexp_replace(v_regex, '/\*/\*\*$', '/.+'), '/\*\*$', '(?:/.*)?') || '$';
+      v_regex := regexp_replace(v_pattern, '([.+])', E'\\\\\\1', 'g');
+      v_regex := '^' || regexp_replace(regexp_replace(v_regex, E'/\\*/\\*\\*$', '/.+'), E'/\\*\\*$', '(?:/.*)?') || '$';
     end if;
     v_parts := v_parts || v_regex;
   end loop;

@@ -9,10 +9,10 @@ begin
   if cardinality(p_patterns) = 1 and octet_length(v_pattern) <= 512 and left(v_pattern, 1) <> '/' and strpos(v_pattern, '//') = 0
      and translate(v_pattern, 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/_-~:@=,%', '') in ('*', '**') then
     if right(v_pattern, 3) = '/**' then
-      return row(pgstate.keymultirange(pgstate.keyrange(left(v_pattern, -3), left(v_pattern, -3), '[]'),
-                                       pgstate.keyrange(left(v_pattern, -2), left(v_pattern, -3) || '0', '[)')), null)::pgstate._wanted;
+      return row(('{["' || left(v_pattern, -3) || '","' || left(v_pattern, -3) || '"],["' || left(v_pattern, -2) || '","' || left(v_pattern, -3)
+                  || '0")}')::pgstate.keymultirange, null)::pgstate._wanted;
     elsif right(v_pattern, 2) = '/*' then
-      return row(pgstate.keymultirange(pgstate.keyrange(left(v_pattern, -1), left(v_pattern, -2) || '0', '[)')),
+      return row(multirange(pgstate._range(left(v_pattern, -1), left(v_pattern, -2) || '0')),
                  '^' || left(v_pattern, -1) || '[^/]*$')::pgstate._wanted;
     end if;
   end if;

@@ -20,7 +20,7 @@ begin
     when v_function.provolatile <> 'i' then 'it must be IMMUTABLE: the same value and operand always give the same result'
     -- it would run with its owner's rights on behalf of every writer
     when v_function.prosecdef then 'it must not be SECURITY DEFINER'
-    when v_function.nspname like 'pg\_temp%' then 'it must not be temporary'
+    when v_function.nspname like E'pg\\_temp%' then 'it must not be temporary'
     when v_function.nspname = 'pgstate' then 'the functions of pgstate itself are no reducers'
     when not has_schema_privilege('pgstate_api', v_function.pronamespace, 'usage')
          or not has_function_privilege('pgstate_api', v_function.oid, 'execute')

@@ -63,7 +63,7 @@ begin
         return format('%s/required: a list of names', p_path);
       end if;
     elsif v_word = '$ref' then
-      if v_type <> 'string' or not (v_rule #>> '{}' = '#' or v_rule #>> '{}' ~ '^#/(\$defs|definitions)/[^/%]+$'
+      if v_type <> 'string' or not (v_rule #>> '{}' = '#' or v_rule #>> '{}' ~ E'^#/(\\$defs|definitions)/[^/%]+$'
                                     and pgstate._schema_ref(p_root, v_rule #>> '{}') is not null) then
         return format('%s/$ref: only # and what stands under $defs at the top, such as #/$defs/Name', p_path);
       end if;

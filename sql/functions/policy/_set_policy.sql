@@ -71,7 +71,7 @@ begin
                               max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust)
   values (p_subtree,
           case when p_subtree = '**' then 0
-               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, E'/\\*\\*$', ''), '/')) + (p_subtree !~ E'\\*$')::int end,
           p_reducer, p_ttl, v_policy.keep_versions, v_policy.keep_age, v_policy.keep_everything, p_value_limit, p_schema,
           p_actor.name, pgstate._now(), p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard, pgstate._trust_named(p_trust))
       on conflict on constraint policy_pkey do update

@@ -1,6 +1,7 @@
 -- Counts what the acting agent has written since this was last done in the transaction, and refuses it when it is too much:
 -- versions, and what the caller says of threads and runs, which have no version: p_writes, p_bytes (at most), and which they are.
 -- What others have under way is not seen: together they may come to more than the quota, by what they are writing.
+-- A minute is one of UTC: time zones have offsets of seconds, and a session its time zone.
 create function pgstate._charge(p_writes int default 0, p_bytes bigint default 0, p_thread bigint default null, p_runs bigint[] default null) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -10,7 +11,7 @@ declare
   v_quota pgstate.quota;
   v_part pgstate.usage;
   v_name text;
-  v_minute timestamptz := date_trunc('minute', pgstate._now());
+  v_minute timestamptz := date_trunc('minute', pgstate._now(), 'UTC');
   v_writes int;
   v_entries bigint;
   v_bytes bigint;

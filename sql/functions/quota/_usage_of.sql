@@ -5,7 +5,7 @@ declare
   v_used pgstate._used;
 begin
   select coalesce(sum(u.entries), 0), coalesce(sum(u.bytes), 0),
-         coalesce(sum(u.writes) filter (where u.minute = date_trunc('minute', pgstate._now())), 0) into v_used
+         coalesce(sum(u.writes) filter (where u.minute = date_trunc('minute', pgstate._now(), 'UTC')), 0) into v_used
     from pgstate.usage u where u.agent_id = p_agent_id;
   return v_used;
 end

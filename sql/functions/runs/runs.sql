@@ -20,7 +20,7 @@ begin
     perform pgstate._deny();
   end if;
   if runs.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(runs.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(runs.after || chr(1), chr(127)));
   end if;
   return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit") r;
 end

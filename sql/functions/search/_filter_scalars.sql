@@ -9,7 +9,7 @@ begin
       from jsonb_each(p_filter) f
       cross join lateral (select case when jsonb_typeof(f.value) = 'object' then f.value -> '$eq' else f.value end as value) e
      -- one name, as _path_steps() reads it
-     where translate(f.key, '$.[]\', '') = f.key and jsonb_typeof(e.value) not in ('object', 'array'));
+     where translate(f.key, E'$.[]\\', '') = f.key and jsonb_typeof(e.value) not in ('object', 'array'));
 end
 $$;
 comment on function pgstate._filter_scalars(jsonb) is 'Internal: what all values that fit a filter contain.';

@@ -28,7 +28,7 @@ begin
       v_parts := v_parts || pgstate._filter_not(pgstate._filter_text(v_field.wanted, p_at, p_depth + 1));
     elsif v_field.name like '$_%' then
       raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(v_field.name, 80)),
-        hint = 'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \$name is a field whose name begins with a dollar.';
+        hint = E'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \\$name is a field whose name begins with a dollar.';
     else
       v_steps := pgstate._path_steps(v_field.name);
       if v_field.type = 'object' and exists (select from jsonb_object_keys(v_field.wanted) k where k like '$_%') then

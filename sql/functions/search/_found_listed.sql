@@ -12,7 +12,7 @@ begin
     if not pgstate._key_ok(p_after) then
       perform pgstate._bad_key(p_after);
     end if;
-    p_ranges := p_ranges * pgstate.keymultirange(pgstate.keyrange(p_after, null, '()'));
+    p_ranges := p_ranges * multirange(pgstate._range(p_after || chr(1), chr(127)));
   end if;
   if p_newest then
     return query

@@ -24,7 +24,7 @@ declare
   v_done text;
 begin
   if p_index.method = 'exact' or v_rows is null
-     or (select string_to_array(substring(x.extversion from '^\d+\.\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
+     or (select string_to_array(substring(x.extversion from E'^\\d+\\.\\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
      or exists (select from pgstate.search_build)
      or not p_reads @> (select range_agg(r.ranges) from pgstate.search_rule r where r.vectors = p_index.name)
   then

@@ -9,14 +9,14 @@ declare
 begin
   if p_path = '$' then
     return v_steps;
-  elsif p_path !~ '^(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*(?:\.(?:[^].[\\]|\\.)+(?:\[(?:\*|[0-9]{1,6})\])*)*$' or octet_length(p_path) > 1024
+  elsif p_path !~ E'^(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*(?:\\.(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*)*$' or octet_length(p_path) > 1024
         or p_path is null then
     raise exception using errcode = 'PS007', message = format('invalid path %L', left(p_path, 80)),
-      hint = 'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \. is a dot within a name, $ the value itself.';
+      hint = E'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \\. is a dot within a name, $ the value itself.';
   end if;
-  for v_token in select (regexp_matches(p_path, '\[[*0-9]+\]|(?:[^].[\\]|\\.)+', 'g'))[1] loop
+  for v_token in select (regexp_matches(p_path, E'\\[[*0-9]+\\]|(?:[^].[\\\\]|\\\\.)+', 'g'))[1] loop
     v_steps := v_steps || case when v_token like '[%' then v_token
-                               else '.' || to_json(regexp_replace(v_token, '\\(.)', '\1', 'g'))::text end;
+                               else '.' || to_json(regexp_replace(v_token, E'\\\\(.)', E'\\1', 'g'))::text end;
   end loop;
   if cardinality(v_steps) > 32 then
     raise exception using errcode = 'PS007', message = 'a path has 32 steps at most';

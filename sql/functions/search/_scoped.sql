@@ -4,7 +4,7 @@ create function pgstate._scoped(p_words tsvector, p_salt text, p_subtree text, p
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_root text := case when p_subtree = '**' then '' else regexp_replace(p_subtree, '/\*\*$', '') end;
+  v_root text := case when p_subtree = '**' then '' else regexp_replace(p_subtree, E'/\\*\\*$', '') end;
   v_marks text[] := array[pgstate._mark_of(p_salt, v_root)];
   v_dir text := p_key;
 begin

@@ -21,7 +21,7 @@ begin
       from unnest(p_ranges - v_rules + p_ranges * v_builds) r
   loop
     return next row('fly', null, null, null, v_low, v_high,
-                    v_rules && pgstate.keyrange(v_low, v_high, '[)'))::pgstate._search_part;
+                    v_rules && pgstate._range(v_low, v_high))::pgstate._search_part;
   end loop;
   if isempty(p_ranges * v_rules - v_builds) then
     return;
@@ -40,19 +40,19 @@ begin
       elsif right(v_low, 1) = '/' and (v_dir || '0') collate "C" <= v_high collate "C" then
         v_end := v_dir || '0';
       elsif strpos(v_low, '/') = 0 or v_high = v_low || chr(1) or (v_dir || '0') collate "C" < v_high collate "C"
-            or not p_reads @> pgstate.keyrange(v_dir || '/', v_dir || '0', '[)') then
+            or not p_reads @> pgstate._range(v_dir || '/', v_dir || '0') then
         v_dir := null;
       end if;
       for v_rule in
-        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), '/\*\*$', '') as root, r.ranges
-          from pgstate.search_rule r where r.ranges && pgstate.keyrange(v_low, v_end, '[)')
+        select r.id, r.config, regexp_replace(nullif(r.subtree, '**'), E'/\\*\\*$', '') as root, r.ranges
+          from pgstate.search_rule r where r.ranges && pgstate._range(v_low, v_end)
       loop
         for v_range in
-          select u from unnest(v_rule.ranges * pgstate.keymultirange(pgstate.keyrange(v_low, v_end, '[)')) - v_builds) u
+          select u from unnest(v_rule.ranges * multirange(pgstate._range(v_low, v_end)) - v_builds) u
         loop
           return next row(
             case when lower(v_range) = upper(v_range) or upper(v_range) = lower(v_range) || chr(1) then 'scan'
-                 when v_dir is not null or pgstate.keyrange(v_low, v_end, '[)') @> pgstate.keyrange(v_rule.root || '/', v_rule.root || '0', '[)') then 'scope'
+                 when v_dir is not null or pgstate._range(v_low, v_end) @> pgstate._range(v_rule.root || '/', v_rule.root || '0') then 'scope'
                  else 'scan' end,
             v_rule.id, v_rule.config,
             -- marks begin with the rule's own subtree

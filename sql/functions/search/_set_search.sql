@@ -43,7 +43,7 @@ begin
   insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,
           case when p_subtree = '**' then 0
-               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, '/\*\*$', ''), '/')) + (p_subtree !~ '\*$')::int end,
+               else 2 * cardinality(string_to_array(regexp_replace(p_subtree, E'/\\*\\*$', ''), '/')) + (p_subtree !~ E'\\*$')::int end,
           pgstate._pattern_ranges(p_subtree), p_fields, p_config, p_vectors, p_vector_fields, p_actor.name, pgstate._now())
       on conflict on constraint search_rule_pkey do update
      set id = excluded.id, fields = excluded.fields, config = excluded.config, vectors = excluded.vectors, vector_fields = excluded.vector_fields,

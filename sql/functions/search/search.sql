@@ -54,7 +54,7 @@ begin
     return;
   end if;
   if search.after is not null then
-    v_after := regexp_match(search.after, '^(-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?) ([0-9]{1,9}) ([!-~]+)$');
+    v_after := regexp_match(search.after, E'^(-?[0-9]+(?:\\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?) ([0-9]{1,9}) ([!-~]+)$');
     if v_after is null or not pgstate._key_ok(v_after[3]) then
       raise exception using errcode = 'PS007', message = 'after is what the last row of the page before has in its column after';
     end if;

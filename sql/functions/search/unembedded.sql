@@ -19,7 +19,7 @@ begin
     if not pgstate._key_ok(unembedded.after) then
       perform pgstate._bad_key(unembedded.after);
     end if;
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(unembedded.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(unembedded.after || chr(1), chr(127)));
   end if;
   return query select u.* from pgstate._unembedded(v_ranges, pgstate._pattern_regex(unembedded.pattern), unembedded."limit") u;
 end

@@ -8,7 +8,7 @@
 -- REPEATABLE READ a fork might be missed: then this is left to others. Nobody waits for this, and this waits for nobody.
 create function pgstate._collect_thread(p_id bigint, p_limit int, p_most int default null) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_memoize = off
+set enable_memoize = off set gin_fuzzy_search_limit = 0
 as $$
 declare
   v_key text := (select t.key from pgstate.thread t where t.id = p_id);
@@ -36,6 +36,7 @@ begin
   end if;
 
   -- as the index has it
+  -- as the index has it, and whole: who calls may have set a limit to what it finds
   v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id] and t.bases <> '{}');
   if v_key is null then
     delete from pgstate.pending_write w

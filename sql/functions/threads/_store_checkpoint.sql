@@ -104,11 +104,11 @@ begin
   if p_chunk_data is not null then
     if v_thread.bases <> '{}' then
       v_pages := array(
-        select substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16)
+        select substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16)
           from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type ^@ '#');
     end if;
     insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
-    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
+    select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
       from unnest(p_chunk_types, p_chunk_data) c (type, data)
      where v_pages = '{}' or not c.type ^@ '#'
         on conflict on constraint chunk_pkey do nothing;
@@ -142,7 +142,7 @@ begin
       return v_out;
     elsif v_pages <> '{}' then
       insert into pgstate.chunk (thread_id, hash, type, data, agent_id)
-      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || '\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
+      select v_thread.id, substr(sha256(convert_to(c.type, 'UTF8') || E'\\x00'::bytea || c.data), 1, 16), c.type, c.data, v_payer
         from unnest(p_chunk_types, p_chunk_data) c (type, data)
        where c.type ^@ '#'
           on conflict on constraint chunk_pkey do nothing;

@@ -17,7 +17,7 @@ begin
     perform pgstate._deny();
   end if;
   if threads.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(threads.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(threads.after || chr(1), chr(127)));
   end if;
   return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit") t;
 end

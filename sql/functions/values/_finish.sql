@@ -13,10 +13,9 @@ declare
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
-      from pgstate.watcher w
-     where p_keys is not null and w.expires_at > p_now
-       -- as in _wake(): a registration that was kept locked has outlasted a revocation
-       and exists (select from unnest(p_keys) k
+      from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where p_keys is not null and x.expires_at > p_now offset 0) w
+     -- as in _wake(): a registration that was kept locked has outlasted a revocation
+     where exists (select from unnest(p_keys) k
                     where w.ranges @> k
                       and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
   ), kept as (

@@ -26,7 +26,7 @@ begin
     perform pgstate._deny();
   end if;
   if list.after is not null then
-    v_ranges := v_ranges * pgstate.keymultirange(pgstate.keyrange(list.after, null, '()'));
+    v_ranges := v_ranges * multirange(pgstate._range(list.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(list.pattern);
   v_cursor := pgstate._cursor(v_actor);

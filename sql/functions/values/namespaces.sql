@@ -5,7 +5,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(namespaces.agent);
-  v_ranges pgstate.keymultirange := pgstate.keymultirange(pgstate.keyrange(null, null, '()'));
+  v_ranges pgstate.keymultirange := '{(,)}';
   v_one text;
 begin
   if namespaces."limit" is null or namespaces."limit" not between 1 and 100000 or namespaces."offset" is null or namespaces."offset" < 0
@@ -15,7 +15,7 @@ begin
   foreach v_one in array namespaces.pattern || coalesce(namespaces.matching, '{}') loop
     perform pgstate._check_pattern(v_one);
     -- of the keys below
-    v_ranges := v_ranges * pgstate._pattern_ranges(case when v_one = '' or v_one ~ '(^|/)\*\*$' then v_one else v_one || '/**' end);
+    v_ranges := v_ranges * pgstate._pattern_ranges(case when v_one = '' or v_one ~ E'(^|/)\\*\\*$' then v_one else v_one || '/**' end);
     if v_one = namespaces.pattern and v_one <> '' and isempty(v_ranges * v_actor.reads) then
       perform pgstate._deny();
     end if;
