@@ -317,7 +317,9 @@ async def test_21_22_23_wake_ups_tell_their_own_watcher_only_that_there_is_news(
 
 
 @pytest.mark.every_version
-async def test_28_what_every_write_looks_through_stays_small(mallory: Caller, victim: Caller, session: MakeAgent) -> None:
+async def test_28_what_every_write_looks_through_stays_small(
+    mallory: Caller, victim: Caller, session: MakeAgent
+) -> None:
     """Registrations for wake-ups: a login has 500 at most, under channels of its own making too, and none is long."""
     admin = await session(SUPERUSER)
     with refused("PS007"):
