@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import asyncpg
@@ -95,8 +96,12 @@ class AddressSource:
         self._names = False
 
     async def _connect(self, timeout: float) -> Connection:
-        settings = {} if self._names else {"statement_cache_size": 0}
-        connection: Connection = await _reach(open_connection(self._dsn, timeout=timeout, **settings), "the server")
+        # Nothing of the first caller is kept: what reads from the socket, and what would end the life of a statement,
+        # stays in the context that it was made in, and holds all that is there, such as a run of a LangGraph graph.
+        settings = {"max_cached_statement_lifetime": 0} if self._names else {"statement_cache_size": 0}
+        opening = open_connection(self._dsn, timeout=timeout, **settings)
+        apart = asyncio.get_running_loop().create_task(opening, context=Context())
+        connection: Connection = await _reach(apart, "the server")
         if not self._names:
             try:
                 await pooler.learn_types(connection, timeout=timeout)

@@ -277,6 +277,8 @@ def connect(
     read (pgstate.detection), and may refuse it: ValueRefused.
     Raises Unreachable, AccessDenied, SchemaMissing, SchemaTooOld, SchemaTooNew, EmbeddedMissing, InvalidArgument.
     """
+    if dsn is not None and not isinstance(dsn, str):
+        raise errors.InvalidArgument("dsn is an address; a pool is given as pool=…, an engine as engine=…")
     if sum(given is not None for given in (dsn, pool, engine)) > 1:
         raise errors.InvalidArgument("give one of dsn, pool and engine")
     if embed is not None and not isinstance(embed, Embedding):

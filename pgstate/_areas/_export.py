@@ -20,6 +20,9 @@ from pgstate.types import Change, Seconds
 
 # What an entry that keeps a cursor holds.
 _CURSOR = "exported"
+# seconds after which the cursor is stored if nothing but cursors of exports, or what looks like them, has changed: well
+# within the history that is kept for cursors
+_SELDOM = 300.0
 # What looking at a value may raise: whoever may write must not be able to end the export for good.
 _UNREADABLE = (errors.InvalidValue, errors.ValueRefused)
 
@@ -126,10 +129,10 @@ async def _follow(watch: Watch, tracer: Any, place: _Place, values: bool, period
                 continue
             _export(tracer, change, values)
             place.cursor = change.cursor
-            # how far another export has come is no reason to store anything: two would keep each other busy
-            if due is None and not _tells_of_an_export(change):
-                due = loop.time() + period
-            elif due is not None and loop.time() >= due:
+            # how far another export has come is no reason to store anything soon: two would keep each other busy
+            soon = loop.time() + (max(period, _SELDOM) if _tells_of_an_export(change) else period)
+            due = soon if due is None else min(due, soon)
+            if loop.time() >= due:
                 await place.store(change.cursor)
                 due = None if place.cursor is None else loop.time() + period
     finally:

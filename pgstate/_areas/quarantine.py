@@ -15,6 +15,10 @@ from pgstate._json import decode_told
 from pgstate.types import OpenTransaction, Quarantined, Row, Seconds
 
 _LOOK = 0.1
+# keys in a transaction: rolling them back takes half a second
+_PART = 5_000
+# seconds for looking through what everybody has written since then, or in threads
+_LOOKING = 600.0
 # what the suspension alone has done by the time that the rest is
 _BEGUN = ("suspend", "release")
 _DONE = {"to do": "ok"}
@@ -52,12 +56,12 @@ class Quarantine(Area):
 
         It is suspended, as by `suspend_agent`, at once; what it has under way is waited for, up to `wait` seconds. Then
         what it wrote since, and is still there of that, becomes trusted as external, so that nobody gets it who asks
-        for a `min_trust`; with `rollback` it is undone, as by `rollback(writer=agent)`: all or nothing, and entries
-        that others wrote too come back as conflict and are only not trusted, unless `force`. What is left to you is
-        told: versions of others that name its writes as their sources, or were moved by completing, threads and runs
-        in which it recorded, forks with checkpoints of its, and transactions that are still open: end them, and call
-        again, which does the rest. Writes of tasks without a checkpoint (`put_writes`) do not say whose they are, and
-        are not told. With `dry_run` nothing is done.
+        for a `min_trust`; with `rollback` it is undone, as by `rollback(writer=agent)`, and entries that others wrote
+        too come back as conflict and are only not trusted, unless `force`. That is done for some thousand keys at a
+        time, each all or nothing: a failure says how far it came. What is left to you is told: versions of others that
+        name its writes as their sources, or were moved by completing, threads and runs in which it recorded, forks
+        with checkpoints of its, threads with writes of tasks (`put_writes`) of its, and transactions that are still
+        open: end them, and call again, which does the rest. With `dry_run` nothing is done.
 
         Raises InvalidArgument, NotRecorded (nothing was recorded by that time), CursorInvalid, CursorExpired,
         AccessDenied (needs admin on everything).
@@ -68,42 +72,72 @@ class Quarantine(Area):
         patience = seconds(wait).total_seconds()
         if patience < 0:
             raise errors.InvalidArgument("wait is a time of 0 or more")
-        # shown first: what is wrong with the question must not come out when half of it is done
+
+        async def part(after: str | None, limit: int, only_shown: bool = dry_run) -> list[Quarantined]:
+            with self._to(f"quarantine {agent}", "admin on everything"):
+                rows = await self._core.call(
+                    lambda c, left: calls.quarantine(
+                        c, agent, at, cursor, rollback, force, only_shown, after, limit, timeout=left
+                    ),
+                    max(self._timeout, _LOOKING) if limit else self._timeout,
+                )
+            return [_quarantined(row) for row in rows]
+
+        # asked first: what is wrong with the question must not come out when half of it is done
         try:
-            plan = await self._quarantine(agent, at, cursor, rollback, force, dry_run=True)
+            shown = await part(None, 0, True)
         except errors.NotRecorded as error:
             raise errors.NotRecorded(
                 f"{error} Nothing was done, {agent} acts on: suspend it now (suspend_agent), then ask with that moment."
             ) from error
-        if dry_run:
-            return plan
-        begun = [replace(row, status=_DONE.get(row.status, row.status)) for row in plan if row.action in _BEGUN]
         # a transaction of the caller's is seen by nobody before its end: there is nothing to wait for
-        if not isinstance(self._core, BoundCore):
-            await self._let_end(agent, patience)
-        done = await self._quarantine(agent, at, cursor, rollback, force, dry_run=False)
-        # suspended by now, and what was released is not told again; what could not be is
-        told = {(row.action, row.key): row for row in begun}
-        told.update(((row.action, row.key), row) for row in done if row.status == "locked" and row.action in _BEGUN)
-        known = set(told)
-        return [*told.values(), *(row for row in done if (row.action, row.key) not in known)]
+        alone = not dry_run and not isinstance(self._core, BoundCore)
+        still = await self._let_end(agent, patience) if alone else None
+        begun = {(row.action, row.key): row for row in shown if row.action in _BEGUN}
+        if alone:
+            begun = {name: replace(row, status=_DONE.get(row.status, row.status)) for name, row in begun.items()}
+        done: list[Quarantined] = []
+        opened: dict[OpenTransaction | str, Quarantined] = {}
+        after: str | None = None
+        while True:
+            try:
+                rows = await part(after, _PART)
+            except errors.PgStateError as error:
+                if alone:
+                    upto = f", and what it wrote is seen to up to {after}" if after else ""
+                    error.add_note(f"{agent} is suspended{upto}: call again, which does the rest.")
+                raise
+            after = None
+            for row in rows:
+                if row.action == "more":
+                    after = row.key
+                elif row.action in _BEGUN:
+                    # suspended by now, and what was released is not told again; what could not be is
+                    if row.status == "locked" or not alone:
+                        begun[row.action, row.key] = row
+                elif row.action == "again":
+                    opened[row.action] = row
+                elif row.action == "open":
+                    one = OpenTransaction(**{"pid": None, "prepared": None, **(row.detail or {})})
+                    # what has begun since is of a gateway, for others
+                    if still is None or one in still:
+                        opened[one] = row
+                else:
+                    done.append(row)
+            if after is None:
+                return [*begun.values(), *done, *opened.values()]
 
-    async def _quarantine(
-        self, agent: str, at: datetime | None, cursor: str | None, rollback: bool, force: bool, *, dry_run: bool
-    ) -> list[Quarantined]:
-        with self._to(f"quarantine {agent}", "admin on everything"):
-            rows = await self._core.call(
-                lambda c, left: calls.quarantine(c, agent, at, cursor, rollback, force, dry_run, timeout=left),
-                self._timeout,
-            )
-        return [_quarantined(row) for row in rows]
-
-    async def _let_end(self, agent: str, wait: float) -> None:
-        # in a transaction of its own: only from its commit on nobody begins anything as the agent
-        for _ in range(1 + int(wait / _LOOK)):
-            if not await self.suspend_agent(agent):
+    async def _let_end(self, agent: str, wait: float) -> set[OpenTransaction]:
+        """Suspends it, and waits for what it has under way; returns what is left of that."""
+        # in a transaction of its own: only from its commit on nobody begins anything as the agent, so this looks again
+        await self.suspend_agent(agent)
+        still = set(await self.suspend_agent(agent))
+        for _ in range(int(wait / _LOOK)):
+            if not still:
                 break
             await asyncio.sleep(_LOOK)
+            still &= set(await self.suspend_agent(agent))
+        return still
 
 
 def _quarantined(row: Row) -> Quarantined:

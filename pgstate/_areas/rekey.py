@@ -17,13 +17,14 @@ from pgstate._areas._base import Area
 from pgstate._calls import encryption as calls
 from pgstate._codec import unpack
 from pgstate.encryption import Keys
-from pgstate.types import Rekeyed, RekeyProgress, Row
+from pgstate.types import Rekeyed, RekeyProgress, Row, Unopened
 
 # blocks of 8 kB that a call goes through
 _BLOCKS = 32
 _MOST_ROUNDS = 5
 _MOST_DEPTH = 8
 _MOST_COLLECTED = 10_000
+_MOST_TOLD = 1000
 # seconds for what is one statement, however much there is
 _COUNTING = 3600.0
 _THREADS = ("chunk", "checkpoint", "header", "pending_write")
@@ -35,7 +36,8 @@ class Rekeying(Area):
     async def rekey(self, progress: Callable[[RekeyProgress], None] | None = None) -> Rekeyed:
         """Seals under the current key of `connect(encryption=Keys(…))` what is stored under its others: checkpoints,
         pending writes, and what runs have recorded. Have all clients write with the new key before; the old one may be
-        deleted when nothing is `complete` without it.
+        deleted when the result is `complete`. What does not open is passed over, and told: as long as it is there its
+        key is needed, unless you know that it is junk, which whoever may write can write.
 
         It may be stopped at any time and called again: what is done is passed over. Others go on meanwhile, and wait
         for a batch at most; what they hold locked in long transactions is left, and counted. `progress` is called after
@@ -52,9 +54,12 @@ class Rekeying(Area):
                 done = _Round(self, keys, number, rewritten, progress)
                 await done.run()
                 rewritten, before = done.rewritten, rewritten
-                if rewritten == before or not done.old:
+                # what does not open is told of the last round: by then what nothing named is gone
+                if rewritten == before or not done.keys.keys() - {keys.current}:
                     break
-        return Rekeyed(keys.current, rewritten, done.unopened, dict(done.keys))
+        return Rekeyed(
+            keys.current, rewritten, done.unopened.total(), dict(done.keys), done.left, tuple(done.unopened_at)
+        )
 
 
 class _Round:
@@ -69,13 +74,15 @@ class _Round:
         self._progress = progress
         self._done = self._total = 0
         self.rewritten = rewritten
-        self.unopened = 0
+        self.unopened: Counter[str] = Counter()
+        self.unopened_at: list[Unopened] = []
         self.keys: Counter[str] = Counter()
 
     @property
-    def old(self) -> int:
-        """How many payloads are under another key."""
-        return self.keys.total() - self.keys[self._keys.current]
+    def left(self) -> int:
+        """How many payloads are under another key though they may open."""
+        # about that many, while others write: what did not open may be gone by now
+        return sum(max(count - self.unopened[key], 0) for key, count in self.keys.items() if key != self._keys.current)
 
     async def run(self) -> None:
         rows = await self._core.call(lambda c, left: calls.sealed_parts(c, self._agent, timeout=left), self._timeout)
@@ -130,7 +137,10 @@ class _Round:
             try:
                 new = _sealed_anew(self._keys, row, ("langgraph", row["key"] or "") if part in _THREADS else ("",))
             except errors.InvalidValue:
-                self.unopened += 1
+                named = _sealed_under(row["type"], row["data"])
+                self.unopened[named] += 1
+                if len(self.unopened_at) < _MOST_TOLD:
+                    self.unopened_at.append(Unopened(part, row["key"], row["name"], named))
                 continue
             places.append(row["place"])
             fields.append(row["field"])
@@ -160,7 +170,7 @@ class _Round:
             lambda c, left: calls.sealed_keys(c, part, self._agent, timeout=left), max(self._timeout, _COUNTING)
         )
         for row in rows:
-            self.keys[row["id"].decode("utf-8", "replace")] += row["payloads"]
+            self.keys[_text(row["id"])] += row["payloads"]
 
     def _step(self, blocks: int, stage: str) -> None:
         self._done += blocks
@@ -177,3 +187,13 @@ def _sealed_anew(keys: Keys, row: Row, origins: Sequence[str]) -> bytes:
         return keys.reseal(row["data"], origins)
     parts = [keys.reseal(part, origins) for part in unpack(row["data"])]
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def _sealed_under(type_: str, data: bytes) -> str:
+    """The id of the key that a payload names, as the database has it."""
+    length = 5 if type_.startswith("+") else 1
+    return _text(data[length + 1 : length + 1 + data[length]]) if len(data) > length + 1 else ""
+
+
+def _text(id: bytes) -> str:
+    return id.decode("utf-8", "replace")

@@ -28,7 +28,7 @@ async def sealed_data(
     *,
     timeout: float,
 ) -> Sequence[Row]:
-    sql = "select place, field, key, type, data, more from pgstate.sealed_data($1, $2, $3, $4, $5, $6)"
+    sql = "select place, field, key, type, data, more, name from pgstate.sealed_data($1, $2, $3, $4, $5, $6)"
     return await fetch(connection, sql, part, first, blocks, current, after, agent, timeout=timeout)
 
 

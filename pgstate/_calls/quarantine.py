@@ -10,7 +10,7 @@ from pgstate.types import Row
 
 
 async def suspend_agent(connection: Connection, agent: str, *, timeout: float) -> Sequence[Row]:
-    sql = "select pid, login, prepared from pgstate.suspend_agent($1)"
+    sql = "select pid, login, prepared, xact from pgstate.suspend_agent($1)"
     return await fetch(connection, sql, agent, timeout=timeout)
 
 
@@ -26,11 +26,13 @@ async def quarantine(
     rollback: bool,
     force: bool,
     dry_run: bool,
+    after: str | None,
+    limit: int,
     *,
     timeout: float,
 ) -> Sequence[Row]:
     sql = (
         "select action, key, status, version, from_version, to_version, old_value::text as old, "
-        "new_value::text as new, detail::text as detail from pgstate.quarantine($1, $2, $3, $4, $5, $6)"
+        "new_value::text as new, detail::text as detail from pgstate.quarantine($1, $2, $3, $4, $5, $6, $7, $8)"
     )
-    return await fetch(connection, sql, agent, since, cursor, rollback, force, dry_run, timeout=timeout)
+    return await fetch(connection, sql, agent, since, cursor, rollback, force, dry_run, after, limit, timeout=timeout)

@@ -51,7 +51,8 @@ def sentence(error: Exception) -> str:
     original = getattr(error, "orig", None)  # SQLAlchemy wraps the driver's error in pages of its own
     if isinstance(original, Exception):
         error = original
-    said = " ".join(str(error).split())
+    # and what was done by then
+    said = " ".join(" ".join((str(error), *getattr(error, "__notes__", ()))).split())
     if isinstance(error, (errors.PgStateError, ValueError)) and said:
         return said
     return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -14,7 +14,7 @@ from pgstate.types import OpenTransaction, Quarantined
 
 _PANEL = "Access"
 _SHOWN = ("action", "key", "status", "version", "from_version", "to_version", "old", "new", "detail")
-_IN_THE_WAY = ("held", "locked", "conflict", "skipped")
+_IN_THE_WAY = ("held", "locked", "refused", "denied", "conflict", "skipped")
 
 
 async def suspend(cli: Cli, name: NameArgument) -> None:

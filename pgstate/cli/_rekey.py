@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pgstate.cli._command import Cli, command
-from pgstate.cli._exit import FAILED, USAGE
+from pgstate.cli._exit import CONFLICT, FAILED, USAGE
 from pgstate.encryption import Keys
-from pgstate.types import RekeyProgress
+from pgstate.types import RekeyProgress, Unopened
 
 _VARIABLE = "PGSTATE_KEYS"
+# threads and runs with payloads that do not open
+_SHOWN = 20
 
 
 async def rekey(
@@ -31,7 +34,8 @@ async def rekey(
     """Seals under a new key what checkpoints and runs hold under older ones, and says what is under which key then.
 
     Keys come from a file or the environment: a command line is seen by all. May be stopped and run again. Exit code 1
-    if something is left under another key.
+    if something is left that others have locked: run it again. Exit code 4 if all is done but what does not open, which
+    is listed.
 
     pgstate rekey --keys-file keys.json
     """
@@ -52,11 +56,27 @@ async def rekey(
     rows = [{"key": key, "payloads": count, "current": key == done.current} for key, count in sorted(done.keys.items())]
     cli.out.table(rows, ("key", "payloads", "current"), empty="nothing is sealed")
     cli.out.note(f"{done.rewritten} sealed anew under {done.current}")
-    if done.unopened:
-        cli.out.note(f"{done.unopened} do not open: of another scope or key, or changed")
+    told = Counter(map(_place, done.unopened_at))
+    for place, count in list(told.items())[:_SHOWN]:
+        cli.out.note(f"{count} of {place} do not open")
+    if len(told) > _SHOWN or done.unopened > len(done.unopened_at):
+        cli.out.note("and more")
+    if done.left:
+        raise cli.fail(
+            FAILED, "some are still under other keys, and others have them locked: keep those, and run this again"
+        )
     if not done.complete:
-        again = "run this again" if not done.unopened else "run this again, though what does not open stays as it is"
-        raise cli.fail(FAILED, f"some are still under other keys: keep those, and {again}")
+        raise cli.fail(
+            CONFLICT,
+            f"all that opens is under {done.current}; {done.unopened} do not open (of another scope, changed, or never "
+            "sealed, which whoever may write there can do): keep their keys until you know",
+        )
+
+
+def _place(one: Unopened) -> str:
+    thing = "run" if one.part in ("input", "result", "step", "signal") else "thread"
+    where = f"{thing} {one.key}" if one.key else f"{thing}s that were deleted"
+    return f"{where} (key {one.sealed_under!r})"
 
 
 def _keys(cli: Cli, path: Path | None, current: str | None, scope: str) -> Keys:

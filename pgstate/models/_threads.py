@@ -149,3 +149,5 @@ class PendingWriteRow(Model):
     type: Mapped[Name]
     data: Mapped[bytes]
     agent_id: Mapped[int | None]
+    writer: Mapped[Name | None]
+    written_at: Mapped[datetime | None]

@@ -14,7 +14,7 @@ from pgstate.types._access import (
 from pgstate.types._audit import AuditCheck, AuditRecord
 from pgstate.types._claims import Claim, Failed, ForcedRelease, HeldClaim, TaskState
 from pgstate.types._durable import Channel, Checkpoint, CheckpointInfo, PendingWrite, RunInfo, StepInfo, ThreadInfo
-from pgstate.types._encryption import Rekeyed, RekeyProgress
+from pgstate.types._encryption import Rekeyed, RekeyProgress, Unopened
 from pgstate.types._search import Found, FoundPage, SearchRule, Unembedded, VectorIndex
 from pgstate.types._state import (
     TRUST,
@@ -91,6 +91,7 @@ __all__ = [
     "TaskState",
     "ThreadInfo",
     "Unembedded",
+    "Unopened",
     "Unreadable",
     "VectorIndex",
     "Version",

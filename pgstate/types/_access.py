@@ -85,11 +85,13 @@ class CredentialGrant:
 
 @dataclass(frozen=True, slots=True)
 class OpenTransaction:
-    """A transaction that has written and is not over: of the session `pid` of a login, or `prepared` under a name."""
+    """A transaction that uses pgstate and is not over: of the session `pid` of a login, or `prepared` under a name.
+    `xact` tells it from a later one of the session (`pg_locks.virtualtransaction`)."""
 
     pid: int | None
     login: str
     prepared: str | None
+    xact: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,12 @@ class Quarantined:
 
     `action` is suspend, release (of a claim), put or delete (of a rollback), or distrust; of these `status` is ok,
     there (was done before), to do (in a dry run), conflict (others wrote the key too), held or locked (a claim or a
-    transaction of somebody is in the way), or skipped (the rollback did nothing because of those). Left to the caller
-    are derived (a version of others that names its writes as sources), thread, run, and open (a transaction under
-    way), which `detail` tells more about. `from_version` and `old` are what was there, `to_version` and `new` what is
-    brought back.
+    transaction of somebody is in the way), refused (what was there is not allowed by now, see `detail`), denied (not
+    yours to read or write; of what may not even be read the action is undo), or skipped (the rollback did nothing
+    because of those). Left to the caller are derived (a version of others that names its writes as sources), thread,
+    run, open (a transaction under way, see `detail`), and again (in a transaction of the caller's: what the agent
+    did meanwhile was not seen, call again after it). `from_version` and `old` are what was there, `to_version` and
+    `new` what is brought back.
     """
 
     action: str

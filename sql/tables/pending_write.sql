@@ -11,6 +11,8 @@ create table pgstate.pending_write (
   type text collate "C" not null,
   data bytea not null,
   agent_id int,
+  writer text collate "C",
+  written_at timestamptz,
   constraint pending_write_pkey primary key (thread_id, ns, checkpoint, task_id, idx)
 );
 alter table pgstate.pending_write enable row level security;
@@ -25,3 +27,5 @@ comment on column pgstate.pending_write.channel is 'The channel that it is for.'
 comment on column pgstate.pending_write.type is 'The serializer''s type of data.';
 comment on column pgstate.pending_write.data is 'The serialized value.';
 comment on column pgstate.pending_write.agent_id is 'The agent whose quota this counts to; null if it had none when this was written.';
+comment on column pgstate.pending_write.writer is 'The agent that wrote it; null for what is older than this column.';
+comment on column pgstate.pending_write.written_at is 'When.';

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import asyncpg
@@ -25,6 +28,25 @@ async def works(state: State) -> None:
     version = await state.put("k", {"a": [1, None, "x"]})
     assert (await state.get("k")).value == {"a": [1, None, "x"]}  # type: ignore[union-attr]
     assert [entry.version for entry in await state.list("k")] == [version]
+
+
+async def test_connections_keep_nothing_of_who_opened_them(dsn: str) -> None:
+    class Large:
+        pass
+
+    large: ContextVar[Large] = ContextVar("large")
+
+    async def caller(state: State) -> weakref.ref[Large]:
+        large.set(held := Large())
+        await asyncio.gather(works(state), state.list("**"), state.history("k"), state.claim("c", 10), state.agents())
+        return weakref.ref(held)
+
+    async with pgstate.connect(dsn) as state:
+        held = await asyncio.create_task(caller(state))
+        async with asyncio.timeout(10):
+            while held() is not None:
+                gc.collect()
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
@@ -244,7 +266,7 @@ async def test_few_connections_serve_many_callers(connect: Connect) -> None:
         {"dsn": "postgresql+psycopg://host/db"}, {"dsn": "postgresql://h/d", "timeout": 0},
         {"dsn": "postgresql://h/d", "timeout": -1}, {"dsn": "postgresql://h/d", "timeout": "soon"},
         {"dsn": "postgresql://h/d", "connections": 0}, {"dsn": "postgresql://h/d", "pool": object()},
-        {"pool": object(), "engine": object()},
+        {"pool": object(), "engine": object()}, {"dsn": object()},
     ],
 )  # fmt: skip
 async def test_arguments_that_make_no_sense(given: dict[str, Any]) -> None:

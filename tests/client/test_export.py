@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 
 from client.conftest import Connect, MakeLogin
 from pgstate import State, errors
+from pgstate._areas import _export
 from pgstate.detection import Verdict
 
 KEY = "memory/admin/exports/traces"
@@ -259,6 +260,19 @@ async def test_how_far_another_has_come_is_told_and_not_stored(
             entry = await state.get(KEY)
     # made, begun, and a/1
     assert entry.version == 3
+
+
+async def test_but_seldom_it_is_or_the_cursor_would_be_too_old_in_the_end(
+    state: State, tracer: trace.Tracer, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_export, "_SELDOM", 0.01)
+    async with exporting(state, tracer, "a/*", every=0.01), state.watch(KEY) as stored:
+        await begun(state)
+        await state.put("a/1", {"exported": "what looks like a cursor"})
+        async with asyncio.timeout(30):
+            # made, begun, and a/1
+            while (await anext(stored)).version != 3:
+                pass
 
 
 async def test_it_is_told_when_it_cannot_go_on(state: State, tracer: trace.Tracer) -> None:

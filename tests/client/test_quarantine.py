@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,8 +13,11 @@ import pytest
 import pgstate
 from _sync import wait_until_true
 from client._cli import invoke
-from conftest import Database
+from conftest import INSTALLER, Database
 from pgstate import errors
+from pgstate._areas import quarantine
+from pgstate._calls import quarantine as calls
+from pgstate.cli._exit import sentence
 
 
 async def _under_attack(state: pgstate.State, database: Database) -> tuple[pgstate.State, str]:
@@ -65,12 +69,15 @@ async def test_what_it_leaves_open_is_told(state: pgstate.State, database: Datab
         async with connection.transaction():
             await connection.execute("select pgstate.put('a/more', '1')")
             rows = await state.quarantine("mallory", start, wait=0)
+            xact = await connection.fetchval(
+                "select virtualtransaction from pg_locks where pid = pg_backend_pid() limit 1"
+            )
             assert [(row.action, row.detail) for row in rows] == [
                 ("suspend", None),
-                ("open", {"pid": connection.get_server_pid(), "login": login}),
+                ("open", {"pid": connection.get_server_pid(), "login": login, "xact": xact}),
             ]
             assert await state.suspend_agent("mallory") == [
-                pgstate.OpenTransaction(connection.get_server_pid(), login, None)
+                pgstate.OpenTransaction(connection.get_server_pid(), login, None, xact)
             ]
     finally:
         await connection.close()
@@ -150,7 +157,7 @@ async def test_in_a_transaction_of_the_callers_it_is_done_with_it_or_not(
             transaction = connection.transaction()
             await transaction.start()
             rows = await state.bind(connection).quarantine("mallory", start, rollback=True)
-            assert [(row.action, row.status) for row in rows] == [("suspend", "ok"), ("put", "ok")]
+            assert [(row.action, row.status) for row in rows] == [("suspend", "ok"), ("put", "ok"), ("again", "left")]
             await (transaction.commit() if keeps else transaction.rollback())
             assert (await state.get("a/known")).value == ("good" if keeps else "bad")
     finally:
@@ -184,3 +191,87 @@ async def test_the_shell_shows_then_does_it(state: pgstate.State, database: Data
     assert (await run("agents", "resume", "mallory"))[0] == 0
     assert (await run("agents", "suspend", "mallory"))[0] == 0
     assert (await run("agents", "suspend", "admin"))[0] == 2
+
+
+async def test_much_is_done_in_parts(state: pgstate.State, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "_PART", 2)
+    connecting, start = await _under_attack(state, database)
+    async with connecting as mallory:
+        for n in range(5):
+            await mallory.put(f"a/{n}", "bad")
+    await state.put("b/derived", 1, sources=["a/0"])
+    for how, status in ({"dry_run": True}, "to do"), ({}, "ok"):
+        rows = await state.quarantine("mallory", start, rollback=True, **how)  # type: ignore[arg-type]
+        assert [(row.action, row.key, row.status) for row in rows] == [
+            ("suspend", None, status),
+            *(("delete", f"a/{n}", status) for n in range(5)),
+            ("derived", "b/derived", "left"),
+        ]
+
+
+async def test_a_part_that_fails_tells_what_was_done(
+    state: pgstate.State, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "_PART", 2)
+    connecting, start = await _under_attack(state, database)
+    async with connecting as mallory:
+        for n in range(5):
+            await mallory.put(f"a/{n}", "bad")
+    asked = calls.quarantine
+
+    async def fails(*arguments: Any, **named: Any) -> Any:
+        if arguments[7] is not None:
+            raise errors.Timeout("no answer within 10 s")
+        return await asked(*arguments, **named)
+
+    monkeypatch.setattr(calls, "quarantine", fails)
+    with pytest.raises(errors.Timeout) as caught:
+        await state.quarantine("mallory", start, rollback=True)
+    note = "mallory is suspended, and what it wrote is seen to up to a/1: call again, which does the rest."
+    assert caught.value.__notes__ == [note]
+    assert sentence(caught.value) == f"no answer within 10 s {note}"
+    monkeypatch.setattr(calls, "quarantine", asked)
+    rows = await state.quarantine("mallory", start, rollback=True)
+    assert [(row.action, row.key) for row in rows] == [("suspend", None), *(("delete", f"a/{n}") for n in (2, 3, 4))]
+
+
+async def test_what_a_gateway_does_for_others_meanwhile_is_not_waited_for(
+    state: pgstate.State, database: Database
+) -> None:
+    _, start = await _under_attack(state, database)
+    gateway = f"{database.name}_gateway"
+    database.logins.append(gateway)
+    await state.create_gateway(gateway)
+    await state.create_agent("other")
+    await state.grant_access("other", "a/**", "write")
+    for agent in ("mallory", "other"):
+        await state.delegate(gateway, agent)
+    first, second, looking = [await asyncpg.connect(database.dsn(login)) for login in (gateway, gateway, INSTALLER)]
+    try:
+        before = first.transaction()
+        await before.start()
+        await first.execute("select pgstate.put('a/other', '1', agent => 'other')")
+        calling = asyncio.create_task(state.quarantine("mallory", start, wait=600))
+        await wait_until_true(looking, "select suspended_at is not null from pgstate.agents where name = 'mallory'")
+        async with second.transaction():
+            await second.execute("select pgstate.put('a/more', '1', agent => 'other')")
+            await before.commit()
+            # and the session that it waited for goes on at once
+            async with first.transaction():
+                await first.execute("select pgstate.put('a/other', '2', agent => 'other')")
+                rows = await calling
+        assert [row.action for row in rows] == ["suspend"]
+    finally:
+        for connection in (first, second, looking):
+            await connection.close()
+
+
+@pytest.mark.thorough
+async def test_more_than_a_hundred_thousand_keys(state: pgstate.State, database: Database) -> None:
+    connecting, start = await _under_attack(state, database)
+    async with connecting as mallory:
+        for first in range(0, 100_500, 10_050):
+            await mallory.put_many({f"a/{n}": "bad" for n in range(first, first + 10_050)})
+    rows = await state.quarantine("mallory", start, rollback=True)
+    assert [row.status for row in rows] == ["ok"] * 100_501
+    assert [entry.key for entry in await state.list("a/**")] == ["a/known"]

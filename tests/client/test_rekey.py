@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import secrets
 import sys
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 import pgstate
@@ -243,6 +245,7 @@ async def test_what_others_hold_is_left_and_told(dsn: str, database: Database, s
             done = await state.rekey()
             assert not done.complete and done.keys["k1"] > 0 and done.keys["k2"] > 0
             assert parts(database, "k1") == {"chunk", "checkpoint", "step"}
+            assert done.left == done.keys["k1"] and done.unopened == 0
             other.rollback()
             assert (await state.rekey()).complete
     await check(dsn, AFTER)
@@ -265,7 +268,63 @@ async def test_what_does_not_open_is_passed_over(dsn: str, database: Database) -
     # of the other scope, and of the last two that are not behind a length
     assert not done.complete and done.keys["k1"] == 2 + 2 + 2
     # no elements at all are none that does not open; and that thread's chunks, which nothing names, were removed
-    assert done.unopened == 2 + 3 * len(bad) - 2
+    assert done.unopened == 2 + 3 * len(bad) - 2 == len(done.unopened_at)
+    # asking again would do no more
+    assert done.left == 0
+    await check(dsn, AFTER)
+
+
+async def poison(dsn: str, database: Database) -> None:
+    """What an agent may write that says it is sealed under the old key, and is not: once in every part."""
+    await fill(dsn)
+    bad = b"\x01\x02k1" + b"x" * 40
+    async with pgstate.connect(dsn) as state:
+        await state.create_agent("mallory", f"{database.name}_mallory")
+        database.logins.append(f"{database.name}_mallory")
+        for right in ("read", "write"):
+            await state.grant_access("mallory", "m/**", right)
+    connection = await asyncpg.connect(database.dsn(f"{database.name}_mallory"))
+    try:
+        digest = hashlib.sha256(b"sealed\0" + bad).digest()[:16]
+        id = await connection.fetchval(
+            "select id from pgstate.save_checkpoint('m/t', array['a', 'b'], array['sealed', '@'], array[$1, $2]::bytea[],"
+            " header => '\\x7365616c656400'::bytea || $1, chunk_types => array['sealed'], chunk_data => array[$1]::bytea[])",
+            bad, digest,
+        )  # fmt: skip
+        await connection.execute(
+            "select pgstate.put_writes('m/t', $1, 'task', array[0], array['a'], array['sealed'], array[$2]::bytea[])",
+            id,
+            bad,
+        )
+        token = await connection.fetchval(
+            "select token from pgstate.start_run('m/r', '1 hour', input_type => 'sealed', input => $1)", bad
+        )
+        await connection.execute(
+            "select (pgstate.finish_steps(array['m/r'], array[$1::bigint], array['one'], array['one'], array['step'], array[0], array[true],"
+            " array['done'], array['sealed'], array[$2]::bytea[], array[1], array[0.1])).status",
+            token, bad,
+        )  # fmt: skip
+        await connection.execute("select (pgstate.signal_run('m/r', 'go', 'sealed', $1)).status", bad)
+        await connection.execute("select (pgstate.end_run('m/r', $1, 'done', 'sealed', $2)).status", token, bad)
+    finally:
+        await connection.close()
+
+
+async def test_who_writes_what_only_seems_sealed_holds_nothing_up_and_is_found(dsn: str, database: Database) -> None:
+    await poison(dsn, database)
+    async with pgstate.connect(dsn, encryption=BOTH) as state:
+        done = await state.rekey()
+        assert done.left == 0 and not done.complete and done.keys["k1"] == done.unopened == 8
+        assert {(one.part, one.key, one.sealed_under) for one in done.unopened_at} == {
+            *((part, "m/t", "k1") for part in ("chunk", "checkpoint", "header", "pending_write")),
+            *((part, "m/r", "k1") for part in ("input", "result", "step", "signal")),
+        }
+        named = {one.part: one.name for one in done.unopened_at}
+        assert named["step"] == "one" and named["input"] is None and str(named["signal"]).startswith("go ")
+        assert str(named["checkpoint"]).endswith(" a") and str(named["pending_write"]).endswith(" task 0")
+        await state.thread("m/t").delete()
+        await state.runs.delete("m/r")
+        assert (await state.rekey()).complete
     await check(dsn, AFTER)
 
 
@@ -348,8 +407,8 @@ def test_the_shell(dsn: str, database: Database, tmp_path: Path, monkeypatch: py
     assert set(sealed(database)) == {"k1"}
     # with another scope nothing opens
     other = invoke("rekey", "--scope", "other", "--json", dsn=dsn)
-    assert other.code == 1 and {row["key"] for row in lines(other.out)} == {"k1"} and "do not open" in other.err
-    assert "stays as it is" in other.err
+    assert other.code == 4 and {row["key"] for row in lines(other.out)} == {"k1"} and "do not open" in other.err
+    assert "3 of run r/1 (key 'k1') do not open" in other.err and "of thread t/1 (key 'k1') do not open" in other.err
 
 
 async def test_killed_in_the_middle(dsn: str, database: Database) -> None:

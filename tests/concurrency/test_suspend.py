@@ -57,6 +57,7 @@ async def test_what_it_has_under_way_is_told_and_undone_when_it_is_over(
     assert rows["open", None]["detail"] == {
         "pid": alice.pid,
         "login": await alice.fetchval("select session_user::text"),
+        "xact": await alice.fetchval("select virtualtransaction from pg_locks where pid = pg_backend_pid() limit 1"),
     }
     # it keeps it locked, which must not hold up the rest
     assert rows["put", "a/known"]["status"] == "locked"
@@ -213,3 +214,55 @@ async def test_what_it_prepared_is_told_whatever_role_it_had_set(new_cluster: Ca
         ]  # fmt: skip
     finally:
         await root.connection.close()
+
+
+@pytest.mark.core
+async def test_what_was_under_way_and_ends_meanwhile_is_told(
+    root: Caller, agent: MakeAgent, session: MakeAgent, begin: Begin, blocked: Start
+) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    bob = await agent("bob", "read a/**", "write a/**")
+    await bob("put", "a/known", "good")
+    start = await root("cursor")
+    await alice("put", "a/known", "bad")
+    other = await session(await alice.fetchval("select session_user::text"))
+    writing, locking = await begin(other), await begin(bob)
+    await other("put", "a/meanwhile", "bad")
+    await bob("merge", "a/known", "good", "replace")
+    await root.rows("suspend_agent", "alice")
+    asker = await session()
+    asking = await blocked(asker, asker.rows("quarantine", "alice", cursor=start, rollback=True))
+    # after what alice wrote was looked for
+    await writing.end(True)
+    await locking.end(False)
+    rows = [(row["action"], row["key"], row["status"]) for row in await asking]
+    assert rows == [("suspend", None, "there"), ("put", "a/known", "ok"), ("open", None, "left")]
+    rows = [
+        (row["action"], row["key"], row["status"])
+        for row in await root.rows("quarantine", "alice", cursor=start, rollback=True)
+    ]
+    assert rows == [("suspend", None, "there"), ("delete", "a/meanwhile", "ok")]
+
+
+@pytest.mark.core
+async def test_a_statement_that_was_let_in_and_has_written_nothing_yet_is_told(
+    root: Caller, agent: MakeAgent, begin: Begin
+) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    # as a call that takes long before it comes to write: it has looked who acts
+    holding = await begin(alice)
+    await alice("me")
+    assert await alice.fetchval("select pg_current_xact_id_if_assigned()") is None
+    assert [row["pid"] for row in await root.rows("suspend_agent", "alice")] == [alice.pid]
+    await holding.end()
+    assert await root.rows("suspend_agent", "alice") == []
+    for refusal in ("PS010", "25P02"):
+        if refusal == "PS010":
+            holding = await begin(alice)
+        with refused(refusal):
+            await alice("put", "a/x", 1)
+        assert await root.rows("suspend_agent", "alice") == [], "who was refused does nothing"
+    await holding.end(False)
+    async with alice.transaction():
+        await alice.fetchval("select count(*) from pg_class")
+        assert await root.rows("suspend_agent", "alice") == [], "nor who does other things"

@@ -289,6 +289,7 @@ async def test_prune_keeps_the_latest_whole(saver: PgStateSaver, size: Callable[
     found = await read(saver, config)
     assert found.checkpoint["channel_values"] == {"l": [0, 1, 2, 3]}
     assert found.pending_writes == [("task", "l", 4)]
+    assert found.parent_config is None
     assert (await read(saver, child)).checkpoint["channel_values"] == {"x": 1}
     assert id_of(await put(saver, config, {"l": [9]}, {"l": 9})) == (await ids(saver, at("t")))[0]
 

@@ -7,14 +7,16 @@ import asyncio
 import gc
 import sys
 import threading
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command
 
+import pgstate
 from integrations import _graphs
 from integrations._checkpoints import at, ids, put, read
 from integrations.conftest import MakeSaver
@@ -176,6 +178,26 @@ async def test_a_turn_ends_however_the_run_does(make_saver: MakeSaver) -> None:
                 await run
             del run
             gc.collect()
+
+
+@pytest.mark.parametrize("way", ["address", "pool", "sync"])
+async def test_what_a_run_leaves_behind_does_not_hold_its_turn(dsn: str, way: str) -> None:
+    """Connections that are opened, and statements that are prepared, by a node: here by the graph within."""
+    async with AsyncExitStack() as stack:
+        given: dict[str, Any] = {"dsn": dsn}
+        if way == "pool":
+            given = {"pool": await stack.enter_async_context(asyncpg.create_pool(dsn, min_size=1, max_size=5))}
+        state = await stack.enter_async_context(pgstate.connect(**given))
+        graph = _graphs.nested().compile(checkpointer=PgStateSaver(state, on_conflict="wait", wait=5))
+
+        async def run(given: Any) -> Any:
+            return await (
+                asyncio.to_thread(graph.invoke, given, at("t")) if way == "sync" else graph.ainvoke(given, at("t"))
+            )
+
+        for _ in range(3):
+            await run({"topic": "owls", "notes": []})
+            assert (await run(Command(resume="yes")))["notes"][-1] == "after"
 
 
 async def take(state: State) -> None:

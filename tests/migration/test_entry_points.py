@@ -82,8 +82,9 @@ def _shape_of(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     if "error" in before or "error" in now:
         return now
     count = len(before["columns"])
-    if before["function"] in ("explain_policy", "harden"):
-        # a row for each setting, of which later revisions have more; and notes, of which earlier servers need more
+    if before["function"] in ("explain_policy", "harden", "quarantine"):
+        # a row for each setting, of which later revisions have more; notes, of which earlier servers need more; and what
+        # is left to whoever asks, which comes last
         now = {**now, "rows": now["rows"][: len(before["rows"])]}
     return {**now, "columns": now["columns"][:count], "rows": [row[:count] for row in now["rows"]]}
 

@@ -135,6 +135,61 @@ async def test_writes_steps_and_metadata_of_a_rollback(root: Caller) -> None:
         assert steps["two"] == (None, KEY if plain else RULE)
 
 
+def _escaped(text: str, upper: bool) -> bytes:
+    """JSON as others write it, with escapes for whatever may be escaped."""
+    hexes = (f"{ord(letter):04X}" if upper else f"{ord(letter):04x}" for letter in text)
+    return b'["' + "".join("\\u" + code for code in hexes).encode() + b'"]'
+
+
+@pytest.mark.core
+@SAVES
+async def test_escapes_hide_nothing(root: Caller, save: Any) -> None:
+    await root("set_policy", "redacted/**", guard="redact")
+    for number, (rule, secret) in enumerate(SECRETS.items()):
+        ways = {
+            "lower": _escaped(secret, False),
+            "upper": _escaped(secret, True),
+            "solidus": json.dumps(["é", secret]).replace("/", "\\/").encode(),
+            "some": json.dumps(["é", secret]).replace("=", "\\u003d").replace("-", "\\u002D").encode(),
+            "line breaks": json.dumps(["é", secret]).replace("\\n", "\\u000a").encode(),
+            # behind which it begins
+            **{f"behind {before!r}": json.dumps(["é", before + secret]).encode() for before in "是ï\n\x0f"},
+            "behind an escaped one": json.dumps(["é", "'" + secret]).replace("'", "\\u0022").encode(),
+            "behind a letter": json.dumps(["é", "是" + secret], ensure_ascii=False).encode(),
+        }
+        for way, data in ways.items():
+            assert json.loads(data)[-1].endswith(secret)
+            assert rule in await _refusal(save, root, "refused/t", data=[FINE, data]) or save is _many
+            await _refusal(save, root, "refused/t", chunk_types=["json"], chunk_data=[data])
+            assert (await save(root, f"redacted/{number}", data=[FINE, data]))["status"] == "ok"
+            kept = (await _state(root, f"redacted/{number}"))["b"]
+            before = json.loads(data)[-1].removesuffix(secret)
+            assert kept[-1] == f"{before}[redacted:{rule}]" and kept[:-1] in ([], ["é"]), (rule, way)
+    data = _escaped(KEY, False)
+    with refused("PS009"):
+        await root("put_writes", "refused/t", "1", "task", [0], ["a"], ["json"], [data])
+    with refused("PS009"):
+        await root("start_run", "refused/r", input_type="json", input=data)
+    # no JSON, but who knows
+    await _refusal(save, root, "refused/t", data=[FINE, b"\xff " + KEY.encode()])
+    await save(root, "redacted/other", data=[FINE, b"\xff " + KEY.encode() + b"\x00"])
+    kept = await root.fetchval("select data[2] from pgstate.get_checkpoint('redacted/other')")
+    assert kept == b"\xff " + RULE.encode() + b"\x00"
+
+
+@pytest.mark.core
+async def test_what_is_no_escape_stays_as_it_is(root: Caller) -> None:
+    await root("set_policy", "redacted/**", guard="redact")
+    others = ["\\u0041", "\\\\u0041", '"\\"', "\x01\x1f\x7f", "é\\/", "\\x", "\U0001f989", "/", "A"]
+    # byte by byte, unless something is taken out; then it is the same JSON
+    plain = json.dumps(others, ensure_ascii=False).replace("/", "\\/").encode()
+    await _one(root, "redacted/t", data=[FINE, plain])
+    assert await root.fetchval("select data[2] from pgstate.get_checkpoint('redacted/t')") == plain
+    await _one(root, "redacted/t", data=[FINE, json.dumps([*others, KEY]).replace("/", "\\/").encode()])
+    kept = await root.fetchval("select data[2] from pgstate.get_checkpoint('redacted/t')")
+    assert json.loads(kept) == [*others, RULE]
+
+
 async def test_arrays_of_any_form_are_looked_at(root: Caller, session: MakeAgent) -> None:
     hidden = SECRET.hex()
     token = (await root("start_run", "a/r", seconds(30)))["token"]

@@ -13,8 +13,9 @@ from sql._threads import save
 
 
 async def _all(root: Caller, agent: str, **how: Any) -> list[tuple[Any, ...]]:
+    """What was done and found, but for the word that the suspension is not committed yet."""
     rows = await root.rows("quarantine", agent, **how)
-    return [(row["action"], row["key"], row["status"]) for row in rows]
+    return [(row["action"], row["key"], row["status"]) for row in rows if row["action"] != "again"]
 
 
 @pytest.mark.core
@@ -196,7 +197,9 @@ async def test_what_others_hold_stays_and_is_told(root: Caller, agent: MakeAgent
         ("distrust", "a/x", "held"), ("distrust", "a/y", "ok"),
     ]  # fmt: skip
     await bob("release", "a/x", claim["token"])
-    assert ("delete", "a/x", "ok") in await _all(root, "alice", cursor=start, rollback=True)
+    assert await _all(root, "alice", cursor=start, rollback=True) == [
+        ("suspend", None, "there"), ("delete", "a/x", "ok"), ("delete", "a/y", "ok"),
+    ]  # fmt: skip
 
 
 @pytest.mark.core
@@ -205,7 +208,7 @@ async def test_bad_questions(root: Caller, agent: MakeAgent) -> None:
     cursor = await root("cursor")
     for how in (
         {}, {"since": await _long_ago(root), "cursor": cursor}, {"cursor": cursor, "force": True},
-        {"cursor": cursor, "rollback": None}, {"cursor": cursor, "dry_run": None}, {"since": await root.fetchval("select now() + interval '1 day'")},
+        {"cursor": cursor, "rollback": None}, {"cursor": cursor, "dry_run": None}, {"cursor": cursor, "limit": None}, {"cursor": cursor, "limit": 100_001}, {"since": await root.fetchval("select now() + interval '1 day'")},
     ):  # fmt: skip
         with refused("PS007"):
             await root.rows("quarantine", "alice", **how)
@@ -282,4 +285,170 @@ async def test_forks_of_what_it_saved_are_told(root: Caller, agent: MakeAgent) -
     assert await _all(root, "alice", cursor=start) == [
         ("suspend", None, "ok"), ("thread", "a/own", "left"), ("thread", "a/talk", "left"),
         ("thread", "b/after", "left"), ("thread", "b/again", "left"),
+    ]  # fmt: skip
+
+
+@pytest.mark.core
+async def test_what_tasks_wrote_is_told_by_thread(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "write **", "read **")
+    bob = await agent("bob", "write **", "read **")
+    talk = (await save(bob, "a/talk", {"n": 1}))["id"]
+    own = (await save(alice, "a/own", {"n": 1}))["id"]
+
+    async def writes(caller: Caller, key: str, checkpoint: str, task: str, replace: bool = False) -> None:
+        await caller(
+            "put_writes", key, checkpoint, task, [0, 1], ["n", "m"], ["json", "json"], [b"1", b"2"], replace=replace
+        )
+
+    await writes(alice, "a/talk", talk, "before")
+    await root("put", "a/later", 1)
+    start = await root("cursor")
+    await writes(bob, "a/talk", talk, "bobs")
+    assert await _all(root, "alice", cursor=start, dry_run=True) == [("suspend", None, "to do")]
+    await writes(alice, "a/talk", talk, "alices")
+    await writes(alice, "a/not-begun", "later", "alices")
+    await save(alice, "a/own", {"n": 2})
+    await writes(alice, "a/own", own, "alices")
+    # there before it: it stays bob's, unless it is replaced
+    await writes(alice, "a/talk", talk, "bobs")
+    await bob("fork_thread", "a/talk", "b/fork")
+    for dry_run in (True, False):
+        rows = await root.rows("quarantine", "alice", cursor=start, rollback=True, dry_run=dry_run)
+        assert [
+            (row["action"], row["key"], row["detail"]) for row in rows if row["status"] == "left" and row["key"]
+        ] == [("thread", key, {"pending_writes": 2}) for key in ("a/not-begun", "a/own", "a/talk", "b/fork")]
+    await root("resume_agent", "alice")
+    await writes(alice, "a/talk", talk, "bobs", replace=True)
+    rows = await root.rows("quarantine", "alice", cursor=start)
+    assert {row["key"]: row["detail"] for row in rows}["a/talk"] == {"pending_writes": 4}
+
+
+@pytest.mark.core
+async def test_runs_in_which_it_did_anything_are_told(root: Caller, agent: MakeAgent) -> None:
+    """Its steps, signals, results and cancellations are versions of the run."""
+    alice = await agent("alice", "write **", "read **")
+    bob = await agent("bob", "write **", "read **")
+    for name in ("signalled", "stepped", "ended", "cancelled", "clean"):
+        await bob("start_run", f"r/{name}")
+    start = await root("cursor")
+    await alice("start_run", "r/own", input_type="json", input=b"1")
+    await alice("signal_run", "r/signalled", "go", "json", b"1")
+    token = (await alice("start_run", "r/stepped", seconds(60)))["token"]
+    await alice(
+        "finish_steps",
+        ["r/stepped"],
+        [token],
+        ["one"],
+        ["one"],
+        ["step"],
+        [0],
+        [True],
+        ["done"],
+        ["json"],
+        [b"1"],
+        [1],
+        [0.1],
+    )
+    token = (await alice("start_run", "r/ended", seconds(60)))["token"]
+    await alice("end_run", "r/ended", token, "done", "json", b"1")
+    await alice("cancel_run", "r/cancelled")
+    rows = await _all(root, "alice", cursor=start, rollback=True)
+    assert [row for row in rows if row[0] == "run"] == [
+        ("run", f"r/{name}", "left") for name in ("cancelled", "ended", "own", "signalled", "stepped")
+    ]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("rollback", [True, False], ids=["rollback", "distrust"])
+async def test_much_is_done_in_parts_and_it_is_stopped_with_the_first(
+    root: Caller, agent: MakeAgent, rollback: bool
+) -> None:
+    alice = await agent("alice", "write **", "read **")
+    bob = await agent("bob", "write **", "read **")
+    start = await root("cursor")
+    for key in ("a/1", "a/2", "a/3", "b/1", "b/2"):
+        await alice("put", key, "bad")
+    await bob("put", "c/derived", 1, sources=["a/1"])
+    done = "delete" if rollback else "distrust"
+    for dry_run, status in ((True, "to do"), (False, "ok")):
+        how = {"cursor": start, "rollback": rollback, "limit": 2, "dry_run": dry_run}
+        assert await _all(root, "alice", **how) == [
+            ("suspend", None, status), (done, "a/1", status), (done, "a/2", status), ("more", "a/2", "left"),
+        ]  # fmt: skip
+        suspended = "select suspended_at is not null from pgstate.agents where name = 'alice'"
+        assert await root.fetchval(suspended) is not dry_run
+        begun = [("suspend", None, "to do")] if dry_run else []
+        assert await _all(root, "alice", **how, after="a/2") == [
+            *begun, (done, "a/3", status), (done, "b/1", status), ("more", "b/1", "left"),
+        ]  # fmt: skip
+        assert await _all(root, "alice", **how, after="b/1") == [
+            *begun, (done, "b/2", status), ("derived", "c/derived", "left"),
+        ]  # fmt: skip
+    assert await _all(root, "alice", **how) == [
+        ("suspend", None, "there"), ("more", "a/2", "left"),
+    ]  # fmt: skip
+    assert await _all(root, "alice", cursor=start, limit=0) == [("suspend", None, "there"), ("more", "", "left")]
+
+
+async def test_large_values_come_in_smaller_parts(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "write a/**", "read a/**")
+    start = await root("cursor")
+    await alice.fetch(
+        "select (pgstate.put('a/' || lpad(n::text, 3, '0'), to_jsonb(repeat('x', 1000000) || n))).status from generate_series(1, 70) n"
+    )
+    first = await _all(root, "alice", cursor=start, rollback=True)
+    assert first[-1] == ("more", "a/067", "left") and len(first) == 69
+    second = await _all(root, "alice", cursor=start, rollback=True, after="a/067")
+    assert second == [("delete", f"a/0{n}", "ok") for n in (68, 69, 70)]
+
+
+@pytest.mark.core
+async def test_a_suspension_that_is_not_committed_says_to_ask_again(root: Caller, agent: MakeAgent) -> None:
+    await agent("alice", "write a/**", "read a/**")
+    start = await root("cursor")
+
+    async def again() -> bool:
+        rows = await root.rows("quarantine", "alice", cursor=start)
+        return ("again", "left") in [(row["action"], row["status"]) for row in rows]
+
+    assert [row["action"] for row in await root.rows("quarantine", "alice", cursor=start, dry_run=True)] == ["suspend"]
+    async with root.transaction():
+        await root.rows("suspend_agent", "alice")
+        assert await again()
+    assert not await again()
+    async with root.transaction(isolation="repeatable_read"):
+        await root.fetchval("select 1")
+        assert await again(), "what is committed meanwhile is not seen"
+
+
+@pytest.mark.core
+async def test_what_is_not_allowed_by_now_is_told_and_stops_nothing(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "write a/**", "read a/**", "admin a/**")
+    await root("put", "a/x", "good")
+    start = await root("cursor")
+    await alice("put", "a/x", 1)
+    await alice("put", "a/y", 1)
+    # by which it would keep what it did from being undone
+    await alice("set_policy", "a/**", schema={"type": "number"})
+    rows = await root.rows("quarantine", "alice", cursor=start, rollback=True)
+    assert [(row["action"], row["key"], row["status"]) for row in rows][:5] == [
+        ("suspend", None, "ok"), ("put", "a/x", "refused"), ("delete", "a/y", "refused"),
+        ("distrust", "a/x", "ok"), ("distrust", "a/y", "ok"),
+    ]  # fmt: skip
+    assert "a/x" in rows[1]["detail"]["error"]
+    await root("drop_policy", "a/**")
+    assert await _all(root, "alice", cursor=start, rollback=True) == [
+        ("suspend", None, "there"), ("put", "a/x", "ok"), ("delete", "a/y", "ok"),
+    ]  # fmt: skip
+
+
+@pytest.mark.core
+async def test_what_the_caller_may_not_read_is_told(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "write **", "read **")
+    boss = await agent("boss", "admin **", "read a/**", "write a/**")
+    start = await boss("cursor")
+    await alice("put", "a/x", 1)
+    await alice("put", "b/x", 1)
+    assert await _all(boss, "alice", cursor=start, rollback=True) == [
+        ("suspend", None, "ok"), ("undo", "b/x", "denied"), ("delete", "a/x", "ok"), ("distrust", "b/x", "ok"),
     ]  # fmt: skip

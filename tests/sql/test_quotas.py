@@ -165,3 +165,28 @@ async def test_who_sets_and_sees_quotas(root: Caller, agent: MakeAgent) -> None:
     detail: dict[str, Any] = (await root.rows("audit", events=["set_quota"]))[-1]["detail"]
     assert detail == {"agent": "alice", "entries": 1, "bytes": 2, "writes_per_minute": 3}
     await root.execute(f'drop role "{await alice.fetchval("select session_user")}_2"')
+
+
+@pytest.mark.core
+async def test_what_it_may_not_write_for_a_while_is_no_room(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "read **", "write a/**", "write b/**", "admin a/**")
+    await root("set_quota", "alice", entries=3, bytes=2000)
+    for key in ("a/1", "a/2", "a/3"):
+        await alice("put", key, "x" * 500)
+    # by which what is under a/ was not counted, and room was for as much again
+    await alice("deny_access", "alice", "a/**", "write")
+    with refused("PS060"):
+        await alice("put", "b/1", "x" * 500)
+    await alice("revoke_access", "alice", "a/**", "write", deny=True)
+    # an administrator takes it away and gives it back: what is deleted then was not counted
+    await root("revoke_access", "alice", "a/**", "admin")
+    await root("deny_access", "alice", "a/**", "write")
+    await root("set_quota", "alice", entries=3, bytes=2000)
+    await root("revoke_access", "alice", "a/**", "write", deny=True)
+    assert (await _used(root))[0] == 0
+    for key in ("a/1", "a/2", "a/3"):
+        await alice("delete", key)
+    for key in ("b/1", "b/2", "b/3"):
+        await alice("put", key, "x" * 500)
+    with refused("PS060"):
+        await alice("put", "b/4", 1)

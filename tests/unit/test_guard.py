@@ -6,17 +6,20 @@ import contextlib
 import json
 import logging
 import pickle
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import ormsgpack
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from _cases import first_of
 from _secrets import SECRETS
-from pgstate import _guard, errors, labels
+from pgstate import _guard, _secrets, errors, labels
 from pgstate._codec import JSON, decode, encode
 from pgstate._guard import Guard
 from pgstate._msgpack import exchanged
@@ -89,6 +92,36 @@ def test_forms_that_cannot_be_written_are_refused_by_rule() -> None:
         assert KEY not in str(caught.value)
     harmless = pickle.dumps({"task-1": "sk-learn", "u": "https://example.org/a@b"})
     assert Guard().typed("pickle", harmless) == harmless
+
+
+pieces = st.sampled_from(
+    [
+        *SECRETS.values(),
+        *_secrets._needles(),
+        "\\n",
+        "\\",
+        "n",
+        "t",
+        " ",
+        "-",
+        "_",
+        "x" * 40,
+        "x" * 99,
+        "A",
+        "9",
+        "\u00e9",
+    ]
+)
+
+
+@given(st.lists(pieces, max_size=12).map("".join))
+def test_a_rule_finds_what_its_expression_does(text: str) -> None:
+    for rule in _secrets.rules():
+        assert [m.span() for m in rule.matches(text)] == [m.span() for m in rule.pattern.finditer(text)]
+        assert rule.redacted(text) == rule.pattern.sub(f"[redacted:{rule.name}]", text)
+        # with room for letters before it
+        roomy = re.sub(r"\(\?<!(\[[^]]+\])\)", r"(?<!\1)\1{0,100}", rule.pattern.pattern)
+        assert rule.finds_inside(text) is (re.search(roomy, text) is not None), rule.name
 
 
 def test_chunks_that_have_passed_are_not_looked_at_again() -> None:

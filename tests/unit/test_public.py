@@ -16,7 +16,7 @@ NAMES = [
     "LeaseLost", "Lock", "Maintained", "OpenTransaction", "Page", "PendingWrite", "PgStateError", "Policy", "PolicySetting", "Quarantined", "Quota", "QuotaExceeded", "RekeyProgress", "Rekeyed", "Result", "Retry",
     "RolledBack", "Run", "RunCancelled", "RunEnded", "RunHeld", "RunInfo", "RunMissing", "RunTimeout", "Runs", "SearchRule", "SecretRefused",
     "SignalTimeout", "StaleToken", "State", "Stats", "StepFailed", "StepInfo", "StepMismatch", "Task", "TaskState", "Thread", "ThreadInfo",
-    "TypedState", "TypedWatch", "Unembedded", "Unreadable", "ValueRefused", "VectorIndex", "Verdict", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run",
+    "TypedState", "TypedWatch", "Unembedded", "Unopened", "Unreadable", "ValueRefused", "VectorIndex", "Verdict", "Version", "VersionConflict", "Watch", "Workflow", "connect", "current_run",
     "errors", "key", "labels", "ops", "reducers", "render_for_prompt", "step", "workflow",
 ]  # fmt: skip
 METHODS = [

@@ -940,27 +940,62 @@ end
 $$;
 comment on function pgstate._secret_in(pgstate._actor, text, text) is 'Internal: the rule by which a name holds a secret, or null; null too where the guard is off.';
 
+-- functions/guards/_guarded_bytes.sql
+-- The rule by which JSON, or the message of an error, holds a secret; and that without it. Writers of JSON may escape what they like: some
+-- do so with / and +, or with all that is not ASCII. So escapes of printable characters are taken away, but for quotation marks and
+-- backslashes; and a letter behind another escape, which would seem to go on with it, is set apart. Two characters that JSON cannot hold
+-- stand for an escaped backslash, and set apart.
+create function pgstate._guarded_bytes(p_type text, p_data bytea, out rule text, out data bytea) returns record
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_text text;
+  v_hex text;
+begin
+  begin
+    v_text := convert_from(p_data, 'UTF8');
+  exception when character_not_in_repertoire or untranslatable_character then
+    -- no JSON: looked at as it is, in escapes that can be taken back
+    rule := pgstate._secret_rule(encode(p_data, 'escape'));
+    data := case when rule is null then p_data else decode(pgstate._redact(encode(p_data, 'escape')), 'escape') end;
+    return;
+  end;
+  if p_type <> 'error' and strpos(v_text collate "C", E'\\') > 0 and strpos(v_text collate "C", chr(1)) + strpos(v_text collate "C", chr(2)) = 0 then
+    v_text := replace(replace(v_text, E'\\\\', chr(1)), E'\\/', '/');
+    if strpos(v_text collate "C", E'\\u00') > 0 then
+      for v_code in 32 .. 126 loop
+        continue when v_code in (34, 92);
+        v_hex := to_hex(v_code);
+        v_text := replace(replace(v_text, E'\\u00' || v_hex, chr(v_code)), E'\\u00' || upper(v_hex), chr(v_code));
+      end loop;
+      v_text := regexp_replace(regexp_replace(v_text, E'\\\\u000[aA]', E'\\\\n', 'g'), E'\\\\u000[dD]', E'\\\\r', 'g');
+    end if;
+    v_text := replace(regexp_replace(v_text, E'(\\\\u[0-9A-Fa-f]{4})(?=[A-Za-z0-9])', E'\\1' || chr(2), 'g'), chr(1), E'\\\\');
+  end if;
+  rule := pgstate._secret_rule(v_text);
+  data := case when rule is null then p_data else convert_to(replace(pgstate._redact(v_text), chr(2), ''), 'UTF8') end;
+end
+$$;
+comment on function pgstate._guarded_bytes(text, bytea) is 'Internal: the rule by which serialized data holds a secret, and the data without.';
+
 -- functions/guards/_guarded_data.sql
--- Of what comes as bytes the database reads JSON and messages of errors. In escapes, which never fail and can be taken back:
--- a secret is ASCII. p_refuse: by a policy that refuses; else, for results, which would be lost, redacted there too. PS009.
+-- Of what comes as bytes the database reads JSON and messages of errors. p_refuse: by a policy that refuses; else, for results, which
+-- would be lost, redacted there too. PS009.
 create function pgstate._guarded_data(p_actor pgstate._actor, p_key text, p_type text, p_data bytea, p_refuse boolean) returns bytea
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_text text;
   v_mode text;
-  v_rule text;
+  v_clean record;
 begin
-  if p_type in ('json', 'error') then
-    v_text := encode(p_data, 'escape');
-    if (' ' || v_text) ~ pgstate._secret_hint() then
-      v_mode := pgstate._guard_of(p_actor, p_key);
-      v_rule := case when v_mode <> 'off' then pgstate._secret_rule(v_text) end;
-      if v_rule is not null and v_mode = 'refuse' and p_refuse then
-        perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_rule);
-      elsif v_rule is not null then
-        return decode(pgstate._redact(v_text), 'escape');
+  if pgstate._suspect_parts(null, array[p_type], array[p_data]) then
+    v_mode := pgstate._guard_of(p_actor, p_key);
+    if v_mode <> 'off' and p_type in ('json', 'error') then
+      v_clean := pgstate._guarded_bytes(p_type, p_data);
+      if v_clean.rule is not null and v_mode = 'refuse' and p_refuse then
+        perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || v_clean.rule);
       end if;
+      return v_clean.data;
     end if;
   end if;
   return p_data;
@@ -971,12 +1006,12 @@ comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boo
 -- functions/guards/_suspect_parts.sql
 -- Quick, before anything is looked at closely: of what comes in parts the names, the metadata, and the JSON. In an array's binary form
 -- the length of an element stands before it, and may look like a letter: JSON begins with none, messages of errors are looked at in any
--- case. In SQL, so that it is inlined.
+-- case. What is escaped may be anything, see _guarded_bytes(). In SQL, so that it is inlined.
 create function pgstate._suspect_parts(p_names text[], p_types text[], p_data bytea[], p_metadata jsonb default null) returns boolean
 language sql stable
 as $$
   select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '')
-          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ pgstate._secret_hint()
+          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ (pgstate._secret_hint() || E'|\\\\[/u]')
       or coalesce('error' = any (p_types), false)
 $$;
 comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';
@@ -995,13 +1030,14 @@ declare
   v_mode text := pgstate._guard_of(p_actor, p_key);
   v_types text[] := array(select unnest(p_types));
   v_found text;
+  v_clean record;
 begin
   if v_mode = 'off' then
     return;
   end if;
   rule := coalesce(
     pgstate._secret_rule(array_to_string(p_names, ' ')),
-    (select min(pgstate._secret_rule(encode(c.data, 'escape'))) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
+    (select min((pgstate._guarded_bytes(c.type, c.data)).rule) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
   v_found := case when rule is null then pgstate._secret_rule(metadata::text) end;
   if v_found is not null and v_mode = 'refuse' then
     rule := v_found;
@@ -1012,11 +1048,11 @@ begin
   for v_index in 1 .. cardinality(v_types) loop
     exit when rule is not null;
     if v_types[v_index] in ('json', 'error') then
-      v_found := pgstate._secret_rule(encode(data[v_index], 'escape'));
-      if v_found is not null and v_mode = 'refuse' then
-        rule := v_found;
-      elsif v_found is not null then
-        data[v_index] := decode(pgstate._redact(encode(data[v_index], 'escape')), 'escape');
+      v_clean := pgstate._guarded_bytes(v_types[v_index], data[v_index]);
+      if v_clean.rule is not null and v_mode = 'refuse' then
+        rule := v_clean.rule;
+      else
+        data[v_index] := v_clean.data;
       end if;
     end if;
   end loop;
@@ -1627,6 +1663,11 @@ begin
   end if;
 
   perform pgstate._lock_policies();
+  if v_policy.keep_age is not null then
+    -- maintain() follows the feed anew for each
+    perform pgstate._check_room(p_actor, (
+      select count(distinct p.keep_age) from pgstate.policy p where p.set_by = p_actor.name and p.keep_age <> v_policy.keep_age), 20, 'ages of history');
+  end if;
   insert into pgstate.policy as p (subtree, nearness, reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, set_by, set_at,
                               max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust)
   values (p_subtree,
@@ -2559,20 +2600,52 @@ end
 $$;
 comment on function pgstate._unsubscribe(text) is 'Internal: removes a registration.';
 
+-- functions/feed/_notify.sql
+-- NOTIFY for watchers, who were found and may know. What does not fit into the server's queue would fail the transaction, and one
+-- session that listens and keeps a transaction open has everything stay there: then nobody is woken, and watches poll.
+create function pgstate._notify(p_channels text[]) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_channel text;
+  v_done text;
+begin
+  if pg_notification_queue_usage() >= 0.9 then
+    return false;
+  end if;
+  foreach v_channel in array p_channels loop
+    v_done := pg_notify(v_channel, '');
+  end loop;
+  return true;
+end
+$$;
+comment on function pgstate._notify(text[]) is 'Internal: wakes those who listen, unless the queue is nearly full.';
+
 -- functions/feed/_wake.sql
 -- Wake-ups are hints: an empty payload on a channel that only its subscriber was told. What changed is read from the
 -- feed, through the reader's own rights.
 create function pgstate._wake(p_keys text[], p_within pgstate.keymultirange default null) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_keys text[] := p_keys;
+  v_channels text[];
+  v_done boolean;
 begin
-  perform pg_notify(w.channel, '')
-     -- detoasted once for each, not for each key
-     from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where x.expires_at > pgstate._now() offset 0) w
-    -- the registration may be older than a revocation: what counts is what may be read now
-    where exists (select from unnest(p_keys) k
-                   where w.ranges @> k and (p_within is null or (select p_within + '{}') @> k)
-                     and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k));
+  if p_within is not null then
+    v_keys := array(select k from unnest(p_keys) k where (select p_within + '{}') @> k);
+  end if;
+  select array_agg(w.channel) into v_channels
+    from pgstate.watcher w
+   -- the union detoasts once for all of the keys
+   where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
+     -- the registration may be older than a revocation: what counts is what may be read now
+     and exists (select from pgstate.reach r
+                  where r.agent_id = any (w.agent_ids)
+                    and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
+  if v_channels is not null then
+    v_done := pgstate._notify(v_channels);
+  end if;
 end
 $$;
 comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: notifies the channels that watch any of the keys, of those within some ranges.';
@@ -2582,9 +2655,14 @@ comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: n
 create function pgstate._wake_lane(p_lane uuid) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_channels text[] := (select l.channels from pgstate.lane l where l.lane = p_lane);
+  v_done boolean;
 begin
-  perform pg_notify(c, '') from pgstate.lane l cross join unnest(l.channels) c where l.lane = p_lane;
-  return found;
+  if v_channels is not null then
+    v_done := pgstate._notify(v_channels);
+  end if;
+  return v_channels is not null;
 end
 $$;
 comment on function pgstate._wake_lane(uuid) is 'Internal: notifies those who watch what a lane wrote last.';
@@ -3040,6 +3118,8 @@ begin
     raise exception using errcode = 'PS007', message = 'a chain is active or not: true or false';
   end if;
   if p_active then
+    perform pgstate._check_room(p_actor, (
+      select count(*) from pgstate.audit_chain c where c.set_by = p_actor.name and c.subtree <> p_subtree), 100, 'chains of the audit trail');
     insert into pgstate.audit_chain as c (subtree, ranges, set_by, set_at)
     values (p_subtree, pgstate._subtree_ranges(p_subtree, p_actor.name), p_actor.name, pgstate._now())
         on conflict on constraint audit_chain_pkey do update set active = true;
@@ -3234,6 +3314,21 @@ begin
 end
 $$;
 comment on function pgstate._check_admin(pgstate._actor, text) is 'Internal: raises PS010 unless the caller administers the whole subtree.';
+
+-- functions/admin/_check_room.sql
+-- Who administers a part may set there what all others pay for: what is looked through in each of their calls or writes, or by
+-- maintain(). So of each kind only so many, but for who administers everything.
+create function pgstate._check_room(p_actor pgstate._actor, p_set bigint, p_most int, p_what text) returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_set >= p_most and not coalesce((select r.admins @> '{(,)}'::pgstate.keymultirange from pgstate._reach r where r.agent_id = p_actor.id), false) then
+    raise exception using errcode = 'PS060', message = format('agent %s has set %s %s, and may set no more', p_actor.name, p_set, p_what),
+      hint = 'Take some away, or ask somebody who administers everything, for whom there is no limit.';
+  end if;
+end
+$$;
+comment on function pgstate._check_room(pgstate._actor, bigint, int, text) is 'Internal: PS060 for one more of what others pay for.';
 
 -- functions/claims/_force_release.sql
 -- As the owner, since who administers a subtree need not be able to write there. The log says whose claim it was.
@@ -3614,8 +3709,9 @@ $$;
 comment on function pgstate._checkpoint_bytes(pgstate.checkpoint) is 'Internal: the size of the root of a checkpoint.';
 
 -- functions/quota/_count_usage.sql
--- Counts anew what an agent keeps, by the entries under what it may write, and by what threads and runs hold of it, and has the parts add
--- up to that: p_part is one that this transaction has locked. In one statement, since a write that ends meanwhile changes both.
+-- Counts anew what an agent keeps, by the entries under what it may write, or has in its own hands to write again, and by what threads
+-- and runs hold of it, and has the parts add up to that: p_part is one that this transaction has locked. In one statement, since a write
+-- that ends meanwhile changes both.
 create function pgstate._count_usage(p_agent_id int, p_part bigint) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -3629,7 +3725,7 @@ begin
         -- half open, exactly: no key holds chr(1)
         select coalesce(case when lower_inc(s) then lower(s) else lower(s) || chr(1) end, '') as low,
                coalesce(case when upper_inc(s) then upper(s) || chr(1) else upper(s) end, chr(127)) as high
-          from unnest(r.writes) s) span
+          from unnest(r.writes + r.admins) s) span
       join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
            and (e.expires_at is null or e.expires_at > pgstate._now())
      where r.agent_id = p_agent_id
@@ -3724,8 +3820,9 @@ begin
     raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may write %s times a minute', v_name, v_quota.writes_per_minute),
       hint = 'Nothing of this statement was written. Wait for the next minute, or ask an administrator for set_quota().';
   end if;
-  if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes then
-    -- what others have overwritten, what was removed, and what has expired, is taken off before anything is refused
+  if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes or v_used.entries < 0 or v_used.bytes < 0 then
+    -- what others have overwritten, what was removed, and what has expired, is taken off before anything is refused; and what it removed
+    -- where it might not write when this was counted is not taken off what it has elsewhere
     perform pgstate._count_usage(v_quota.agent_id, v_part.id);
     v_used := pgstate._usage_of(v_quota.agent_id);
     if v_entries > 0 and v_used.entries > v_quota.entries then
@@ -3889,17 +3986,17 @@ end
 $$;
 comment on function pgstate._endorse(pgstate._actor, text, bigint, text) is 'Internal: raises the trust of what a key holds.';
 
--- functions/quarantine/_is_suspended.sql
-create function pgstate._is_suspended(p_agent text) returns boolean
+-- functions/quarantine/_suspended_at.sql
+create function pgstate._suspended_at(p_agent text) returns timestamptz
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id int := pgstate._agent_id(p_agent);
 begin
-  return (select a.suspended_at is not null from pgstate.agent a where a.id = v_id);
+  return (select a.suspended_at from pgstate.agent a where a.id = v_id);
 end
 $$;
-comment on function pgstate._is_suspended(text) is 'Internal: is an agent suspended?';
+comment on function pgstate._suspended_at(text) is 'Internal: since when an agent is suspended; null if it is not.';
 
 -- functions/quarantine/_claimed_by.sql
 create function pgstate._claimed_by(p_agent text) returns text[]
@@ -3912,8 +4009,9 @@ $$;
 comment on function pgstate._claimed_by(text) is 'Internal: what an agent holds.';
 
 -- functions/quarantine/_open_transactions.sql
--- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have written something, or wait to.
--- Whoever began before the suspension may still commit. Locks and sessions are visible to everybody, but for what they do.
+-- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have called us. Whoever was let in
+-- before the suspension was committed holds a lock on a table of ours, since looking who acts takes one, and may write and commit for as
+-- long as it takes: what is not told here does nothing as the agent. Locks and sessions are visible to everybody, but for what they do.
 create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -3922,20 +4020,25 @@ begin
     with logins as materialized (
       select l.login from pgstate.login l where l.agent_id = p_agent_id
       union select d.login from pgstate.delegation d where d.agent_id = p_agent_id
+    ), calling as materialized (
+      select l.pid, max(l.virtualtransaction) as xact
+        from pg_locks l
+       where l.locktype = 'relation' and l.database = (select d.oid from pg_database d where d.datname = current_database())
+         and l.relation in (select c.oid from pg_class c where c.relnamespace = 'pgstate'::regnamespace)
+       group by l.pid
     )
-    select s.pid, s.usename::text, null::text
-      from pg_stat_activity s
+    select s.pid, s.usename::text, null::text, k.xact
+      from pg_stat_activity s join calling k on k.pid = s.pid
      where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
-       and exists (select from pg_locks k where k.pid = s.pid and (k.locktype = 'transactionid' and k.mode = 'ExclusiveLock' or not k.granted))
     union all
     -- of the role that was set when it was prepared, such as the one that all agents' logins are members of
-    select null, x.owner::text, x.gid
+    select null, x.owner::text, x.gid, null
       from pg_prepared_xacts x join pg_roles o on o.rolname = x.owner
      where x.database = current_database()
        and exists (select from logins l join pg_roles r on r.rolname = l.login where r.oid = o.oid or pg_has_role(r.oid, o.oid, 'MEMBER') and not r.rolsuper);
 end
 $$;
-comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that have written and are not over.';
+comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that are not over.';
 
 -- functions/quarantine/_who_changes_agents.sql
 -- Sessions, and what is prepared, that have locked rows of agents: sessions and locks on tables are visible to everybody.
@@ -4051,25 +4154,72 @@ end
 $$;
 comment on function pgstate._written_since(text, pgstate._moment) is 'Internal: what an agent wrote after a past state, and what derives from it.';
 
--- functions/quarantine/_forks_since.sql
--- Threads that were forked from others and hold checkpoints that an agent has saved since then: no version of theirs tells.
-create function pgstate._forks_since(p_agent text, p_moment pgstate._moment) returns setof text
+-- functions/quarantine/_keys_since.sql
+-- Keys of values that an agent wrote after a past state, in their order, from a key on; and the last version of it at each. As many as
+-- p_limit, and as have 64 MB of values, now and before, since whoever looks at them has them all in memory; the last row is the first
+-- that is left.
+create function pgstate._keys_since(p_agent text, p_moment pgstate._moment, p_after text, p_limit int)
+returns table (key text, version bigint, beyond boolean)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+as $$
+declare
+  v_key record;
+  v_count int := 0;
+  v_size bigint := 0;
+begin
+  for v_key in
+    select w.key, w.last, pg_column_size(jsonb_build_array(e.value)) + coalesce(b.size, 0) as size
+      from (
+        select v.key, min(v.version) as first, max(v.version) as last
+          from pgstate.version v
+         where (v.epoch > p_moment.epoch or v.epoch = p_moment.epoch and v.xid >= pg_snapshot_xmin(p_moment.base))
+           and v.writer = p_agent and v.key > p_after
+           and not pgstate._seen(v.epoch, v.xid, v.seq, p_moment.epoch, p_moment.base, p_moment.upto, p_moment.after)
+         group by v.key
+         order by v.key) w
+      cross join lateral (select x.value from pgstate.entry x where x.key = w.key and x.kind = 'value' offset 0) e
+      left join lateral (
+        -- of one that grows only what was merged last
+        select case when x.reducer is null then pg_column_size(jsonb_build_array(x.value)) else (select i.value_limit from pgstate.install i) end as size
+          from pgstate.version x where x.key = w.key and x.version = w.first - 1 offset 0) b on true
+     order by w.key
+  loop
+    v_size := v_size + v_key.size;
+    key := v_key.key;
+    version := v_key.last;
+    beyond := v_count = p_limit or v_count > 0 and v_size > 67108864;
+    return next;
+    exit when beyond;
+    v_count := v_count + 1;
+  end loop;
+end
+$$;
+comment on function pgstate._keys_since(text, pgstate._moment, text, int) is 'Internal: keys of values that an agent wrote after a past state.';
+
+-- functions/quarantine/_threads_since.sql
+-- Threads that hold what an agent has laid down there since then and no version of them tells: forks with checkpoints of its, and writes of
+-- tasks that it wrote, which are counted. There is no index for the latter: whoever asks this can wait, and whoever writes them cannot.
+create function pgstate._threads_since(p_agent text, p_moment pgstate._moment) returns table (key text, pending_writes bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
 as $$
 begin
   return query
-    select t.key::text from pgstate.thread t
-     where t.forked_from is not null and t.key is not null
-       and exists (select from pgstate.checkpoint c where c.thread_id = t.id and c.writer = p_agent and c.created_at >= p_moment.at)
+    select t.key::text, p.count
+      from pgstate.thread t
+      left join (select w.thread_id, count(*) from pgstate.pending_write w where w.writer = p_agent and w.written_at >= p_moment.at group by 1) p on p.thread_id = t.id
+     where t.key is not null
+       and (p.count is not null
+            or t.forked_from is not null
+               and exists (select from pgstate.checkpoint c where c.thread_id = t.id and c.writer = p_agent and c.created_at >= p_moment.at))
      order by t.key;
 end
 $$;
-comment on function pgstate._forks_since(text, pgstate._moment) is 'Internal: forks of what an agent has saved.';
+comment on function pgstate._threads_since(text, pgstate._moment) is 'Internal: threads that hold what an agent has laid down.';
 
 -- functions/quarantine/_distrust.sql
--- What keys hold by an agent's writes after a past state is trusted as what came from outside: a version with the same value and
--- that trust. Whose value somebody else has put anew since is not the agent's any more. Null versions where it is only shown.
-create function pgstate._distrust(p_actor pgstate._actor, p_agent text, p_moment pgstate._moment, p_spared text[], p_dry_run boolean)
+-- What keys hold by an agent's writes, of which p_versions are the last, is trusted as what came from outside: a version with the same
+-- value and that trust. Whose value somebody else has put anew since is not the agent's any more. Null versions where it is only shown.
+create function pgstate._distrust(p_actor pgstate._actor, p_agent text, p_keys text[], p_versions bigint[], p_dry_run boolean)
 returns table (key text, status text, version bigint, trust text)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
 as $$
@@ -4079,11 +4229,11 @@ declare
   v_now timestamptz;
 begin
   for v_key in
-    select w.key from pgstate._written_since(p_agent, p_moment) w
-     where w.writer = p_agent and w.kind = 'value' and not w.key = any (p_spared)
-       and w.version >= coalesce((select max(v.version) from pgstate.version v
+    select w.key
+      from unnest(p_keys, p_versions) as w (key, version)
+     where w.version >= coalesce((select max(v.version) from pgstate.version v
                                    where v.key = w.key and (v.op = 'put' and v.reducer is null or v.created) and v.writer <> p_agent), 0)
-     group by w.key order by w.key collate "C"
+     order by w.key collate "C"
   loop
     -- one that a transaction keeps locked is told: the agent must not be able to hold this up
     select e.version, e.trust, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live into v_entry
@@ -4106,7 +4256,7 @@ begin
   end loop;
 end
 $$;
-comment on function pgstate._distrust(pgstate._actor, text, pgstate._moment, text[], boolean) is 'Internal: lowers the trust of what an agent wrote.';
+comment on function pgstate._distrust(pgstate._actor, text, text[], bigint[], boolean) is 'Internal: lowers the trust of what an agent wrote.';
 
 -- functions/quota/_quotas.sql
 create function pgstate._quotas(p_actor pgstate._actor) returns setof pgstate.quota_row
@@ -4372,6 +4522,9 @@ begin
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';
   elsif p_on then
+    perform pgstate._check_room(v_actor, (
+      select count(*) from pgstate.access_grant g
+       where g.agent_id = v_id and g.granted_by = v_actor.name and (g.subtree, g."right", g.deny) <> (p_subtree, p_right, p_deny)), 1000, format('rights of %s', p_agent));
     insert into pgstate.access_grant as g (agent_id, subtree, "right", deny, until, granted_by) values (v_id, p_subtree, p_right, p_deny, v_until, v_actor.name)
         on conflict on constraint access_grant_pkey do update set until = excluded.until, granted_by = excluded.granted_by, granted_at = excluded.granted_at
      where g.until is distinct from excluded.until;
@@ -4501,16 +4654,15 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_channels text[];
-  v_channel text;
-  v_done text;
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
-      from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where p_keys is not null and x.expires_at > p_now offset 0) w
+      from pgstate.watcher w
      -- as in _wake(): a registration that was kept locked has outlasted a revocation
-     where exists (select from unnest(p_keys) k
-                    where w.ranges @> k
-                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
+     where p_keys is not null and w.expires_at > p_now and (w.ranges + '{}') @> any (p_keys)
+       and exists (select from pgstate.reach r
+                    where r.agent_id = any (w.agent_ids)
+                      and case when cardinality(p_keys) = 1 then r.reads @> p_keys[1] else (w.ranges * r.reads) @> any (p_keys) end)
   ), kept as (
     update pgstate.lane l
        set turn = p_turn, outcome = p_outcome, at = p_now,
@@ -4521,10 +4673,7 @@ begin
   select w.channels into v_channels from watching w;
   -- nobody older than this transaction, and nobody younger who is done; one who is younger and under way sees this one
   if p_alone and v_channels is not null
-     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' then
-    foreach v_channel in array v_channels loop
-      v_done := pg_notify(v_channel, '');
-    end loop;
+     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' and pgstate._notify(v_channels) then
     return null;
   end if;
   return case when p_keys is not null then v_channels is not null end;
@@ -5054,6 +5203,8 @@ begin
   if v_same then
     return;
   end if;
+  perform pgstate._check_room(p_actor, (
+    select count(*) from pgstate.search_rule r where r.set_by = p_actor.name and r.subtree <> p_subtree), 100, 'rules for search');
   perform pgstate._forget_given(p_subtree);
   insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,
@@ -6087,7 +6238,8 @@ comment on function pgstate._drop_thread(text) is 'Internal: removes a thread wh
 -- functions/threads/_remove_checkpoints.sql
 -- Removes checkpoints of a thread whose entry the caller has locked, and the writes after them, but not what those that stay
 -- cannot be read without. What the thread does not need any more is collected. Returns how many went, and what its entry says
--- from then on (null when none went).
+-- from then on (null when none went). The oldest that a number leaves has no parent from then on; where runs went, those that
+-- came after them still name what they came after.
 create function pgstate._remove_checkpoints(p_key text, p_ns text, p_keep int, p_run_ids text[]) returns pgstate._removed
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
@@ -6118,6 +6270,11 @@ begin
     delete from pgstate.pending_write w using gone g where w.thread_id = v_id and w.ns = g.ns and w.checkpoint = g.id
   )
   select count(*) into v_out.removed from gone;
+  if p_run_ids is null then
+    update pgstate.checkpoint c set parent = null
+     where c.thread_id = v_id and (p_ns is null or c.ns = p_ns) and c.parent is not null
+       and not exists (select from pgstate.checkpoint p where p.thread_id = v_id and p.ns = c.ns and p.id = c.parent);
+  end if;
   if v_out.removed = 0 then
     return v_out;
   end if;
@@ -6576,12 +6733,13 @@ comment on function pgstate._checkpoints(text, pgstate.keymultirange, text, text
 -- be at it at once.
 create function pgstate._put_writes(
   p_key text, p_ns text, p_checkpoint text, p_task_id text, p_task_path text, p_idxs int[], p_channels text[], p_types text[], p_data bytea[],
-  p_replace boolean, p_payer int
+  p_replace boolean, p_writer text, p_payer int
 ) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_id bigint;
+  v_now timestamptz := pgstate._now();
 begin
   loop
     select t.id into v_id from pgstate.thread t where t.key = p_key for key share;
@@ -6589,20 +6747,20 @@ begin
     if exists (select from pgstate.entry e where e.key = p_key and e.value is not null and e.kind <> 'thread') then
       perform pgstate._raise('PS040', p_key);
     end if;
-    insert into pgstate.thread (key, collect_at) values (p_key, pgstate._now() + interval '1 hour')
+    insert into pgstate.thread (key, collect_at) values (p_key, v_now + interval '1 hour')
         on conflict on constraint thread_key_key do nothing;
   end loop;
   if p_replace then
-    insert into pgstate.pending_write as w (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
-    select distinct on (i.idx) v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer
+    insert into pgstate.pending_write as w (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id, writer, written_at)
+    select distinct on (i.idx) v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer, p_writer, v_now
       from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
      order by i.idx, i.ord desc
         on conflict on constraint pending_write_pkey do update
        set task_path = excluded.task_path, channel = excluded.channel, type = excluded.type, data = excluded.data,
-           agent_id = excluded.agent_id;
+           agent_id = excluded.agent_id, writer = excluded.writer, written_at = excluded.written_at;
   else
-    insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
-    select v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer
+    insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id, writer, written_at)
+    select v_id, p_ns, p_checkpoint, p_task_id, i.idx, p_task_path, i.channel, i.type, i.data, p_payer, p_writer, v_now
       from unnest(p_idxs, p_channels, p_types, p_data) with ordinality i (idx, channel, type, data, ord)
      order by i.ord
         on conflict on constraint pending_write_pkey do nothing;
@@ -6614,7 +6772,7 @@ begin
   return 'ok';
 end
 $$;
-comment on function pgstate._put_writes(text, text, text, text, text, int[], text[], text[], bytea[], boolean, int) is 'Internal: keeps what a task wrote.';
+comment on function pgstate._put_writes(text, text, text, text, text, int[], text[], text[], bytea[], boolean, text, int) is 'Internal: keeps what a task wrote.';
 
 -- functions/threads/_keys_of_runs.sql
 create function pgstate._keys_of_runs(p_run_ids text[], p_ranges pgstate.keymultirange) returns text[]
@@ -6684,8 +6842,8 @@ begin
       ) c
     returning ns, id
   )
-  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id)
-  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data, p_payer
+  insert into pgstate.pending_write (thread_id, ns, checkpoint, task_id, idx, task_path, channel, type, data, agent_id, writer, written_at)
+  select v_id, w.ns, w.checkpoint, w.task_id, w.idx, w.task_path, w.channel, w.type, w.data, p_payer, w.writer, w.written_at
     from copied c
     cross join lateral (
       select x.* from pgstate.pending_write x where x.thread_id = v_source.id and x.ns = c.ns and x.checkpoint = c.id offset 0) w
@@ -6980,8 +7138,23 @@ begin
        where s.part = p_part and s.place >= v_first and s.place < v_end and s.place > v_after and not s.moved
          and pgstate._sealed_under(s.type, s.data) <> convert_to(p_current, 'UTF8')
     )
-    select o.place::text, o.field, t.key::text, o.type, o.data, (select max(b.before) from old b) >= 8388608
-      from old o left join pgstate.thread t on t.id = o.thread_id
+    select o.place::text, o.field, n.key, o.type, o.data, (select max(b.before) from old b) >= 8388608, n.name
+      from old o
+      cross join lateral (
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id) as key, encode(k.hash, 'hex') as name
+          from pgstate.chunk k where p_part = 'chunk' and k.ctid = o.place
+        union all
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id), concat_ws(' ', nullif(c.ns, ''), c.id, case p_part when 'checkpoint' then c.names[o.field] end)
+          from pgstate.checkpoint c where p_part in ('checkpoint', 'header') and c.ctid = o.place
+        union all
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id), concat_ws(' ', nullif(w.ns, ''), w.checkpoint, w.task_id, w.idx)
+          from pgstate.pending_write w where p_part = 'pending_write' and w.ctid = o.place
+        union all
+        select r.key::text, null from pgstate.run r where p_part in ('input', 'result') and r.ctid = o.place
+        union all
+        select (select r.key::text from pgstate.run r where r.id = s.run_id), s.id::text from pgstate.step s where p_part = 'step' and s.ctid = o.place
+        union all
+        select (select r.key::text from pgstate.run r where r.id = g.run_id), g.name || ' ' || g.no from pgstate.signal g where p_part = 'signal' and g.ctid = o.place) n
      where o.before < 8388608 order by o.place;
 end
 $$;
@@ -7196,12 +7369,16 @@ comment on function pgstate._rekey_refs(pgstate._actor, int, bigint, int) is 'In
 create function pgstate._rekey_collect(p_actor pgstate._actor) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_more boolean;
 begin
   perform pgstate._check_admin(p_actor, '**');
-  return pgstate._collect_threads(10000);
+  v_more := pgstate._collect_threads(10000);
+  -- nobody reads those any more, and no key is needed for them
+  return pgstate._collect_runs(10000) or v_more;
 end
 $$;
-comment on function pgstate._rekey_collect(pgstate._actor) is 'Internal: removes chunks that were sealed anew. PS010.';
+comment on function pgstate._rekey_collect(pgstate._actor) is 'Internal: removes chunks that were sealed anew, and what nobody reads any more. PS010.';
 
 -- functions/runs/_run_of.sql
 create function pgstate._run_of(p_key text) returns pgstate.run
@@ -11168,7 +11345,9 @@ begin
            case when not p_actor.writes @> c.key then 'denied'
                 when p_writer is not null and not p_force and exists (
                   select from pgstate.version v
-                   where v.key = c.key and v.version > c.past_version and v.writer not in (p_writer, 'pgstate')) then 'conflict'
+                   where v.key = c.key and v.version > c.past_version and v.writer not in (p_writer, 'pgstate')
+                     -- quarantine() has only lowered its trust
+                     and (v.meta ? 'quarantined' and v.meta ->> 'writer' = p_writer) is not true) then 'conflict'
                 when k.lease_until > v_now then 'held'
                 else 'ok' end,
            c.action, null::bigint, case when c.live then c.version else 0 end, case when c.past_live then c.past_version else 0 end,
@@ -11185,10 +11364,73 @@ $$;
 comment on function pgstate._rollback_plan(pgstate._actor, pgstate.keymultirange, text, bigint, pgstate._moment, text, boolean, boolean) is
   'Internal: what a rollback would change.';
 
--- functions/history/rollback.sql
--- New versions, never a loss of any: puts and deletes by write_many(), all or nothing, each expecting the version that the
+-- functions/history/_undo.sql
+-- What rollback() and quarantine() write: puts and deletes by write_many(), all or nothing, each expecting the version that the
 -- plan was made for. If one has changed meanwhile, the plan is made again; the locks of the try before are kept, so that
 -- what it was about holds still by then.
+create function pgstate._undo(
+  p_actor pgstate._actor, p_agent text, p_ranges pgstate.keymultirange, p_regex text, p_version bigint, p_moment pgstate._moment, p_writer text,
+  p_force boolean, p_dry_run boolean, p_single boolean, p_wake boolean
+) returns pgstate.rolled_back[]
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_rows pgstate.rolled_back[];
+  v_outcome jsonb;
+  v_a record;
+  v_failed boolean;
+  v_lost boolean;
+begin
+  for v_try in 1 .. 20 loop
+    v_rows := array(
+      select p from pgstate._rollback_plan(p_actor, p_ranges, p_regex, p_version, p_moment,
+                                           p_writer, p_force, p_single) p limit 100001);
+    if cardinality(v_rows) > 100000 then
+      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts',
+        hint = 'Give patterns that are narrower. Of an agent that is to be stopped, quarantine() undoes any number.';
+    end if;
+    select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
+           array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
+           array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
+      into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
+    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
+    exit when p_dry_run or v_failed or v_a.keys is null;
+    v_outcome := (
+      select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
+        from pgstate.write_many(v_a.ops, v_a.keys, v_a.vals, v_a.expects, ttls => v_a.ttls, wake => p_wake, "atomic" => true,
+                                agent => p_agent, trusts => v_a.trusts) o);
+    select r.key, o.item ->> 2 as code into v_a from jsonb_each(v_outcome) as o (key, item) join unnest(v_rows) r on r.key = o.key
+     where o.item ->> 2 is not null order by r.key limit 1;
+    if found then
+      -- such as a value that is over the limit of today
+      perform pgstate._raise(v_a.code, v_a.key, v_a.key || ': ' || pgstate._error_text(v_a.code, v_a.key));
+    end if;
+    v_failed := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 = 'held');
+    v_lost := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 in ('conflict', 'missing'));
+    v_rows := array(
+      select row(r.key, coalesce(o.item ->> 0, r.status), r.action, (o.item ->> 1)::bigint, r.from_version, r.to_version, r.old_value,
+                 r.new_value, r.expires_at, (o.item ->> 3)::boolean)::pgstate.rolled_back
+        from unnest(v_rows) with ordinality as r left join jsonb_each(v_outcome) as o (key, item) on o.key = r.key
+       order by r.ordinality);
+    exit when not v_lost;
+    if v_try = 20 then
+      raise exception using errcode = '40001', message = 'what was to be rolled back changed under every try', hint = 'Run the transaction again.';
+    end if;
+  end loop;
+  if v_failed and not p_dry_run then
+    v_rows := array(
+      select row(r.key, case when r.status = 'ok' then 'skipped' else r.status end, r.action, null, r.from_version, r.to_version,
+                 r.old_value, r.new_value, r.expires_at, false)::pgstate.rolled_back
+        from unnest(v_rows) with ordinality as r order by r.ordinality);
+  end if;
+  return v_rows;
+end
+$$;
+comment on function pgstate._undo(pgstate._actor, text, pgstate.keymultirange, text, bigint, pgstate._moment, text, boolean, boolean, boolean, boolean) is
+  'Internal: brings keys back to what they were.';
+
+-- functions/history/rollback.sql
+-- New versions, never a loss of any: _undo() writes them.
 create function pgstate.rollback(
   pattern text, version bigint default null, cursor text default null, at timestamptz default null, writer text default null,
   force boolean default false, dry_run boolean default false, op_id text default null, lane uuid default null,
@@ -11205,9 +11447,6 @@ declare
   v_request text;
   v_states text[];
   v_outcome jsonb;
-  v_a record;
-  v_failed boolean;
-  v_lost boolean;
 begin
   if v_single then
     perform pgstate._check_claimant(v_actor, rollback.pattern);
@@ -11263,48 +11502,8 @@ begin
   elsif not exists (select from pgstate.version v where v.key = rollback.pattern and v.version = rollback.version) then
     raise exception using errcode = 'PS007', message = 'the key has no such version', hint = 'pgstate.history() has its versions.';
   end if;
-  for v_try in 1 .. 20 loop
-    v_rows := array(
-      select p from pgstate._rollback_plan(v_actor, v_ranges, pgstate._pattern_regex(rollback.pattern), rollback.version, v_moment,
-                                           rollback.writer, rollback.force, v_single) p limit 100001);
-    if cardinality(v_rows) > 100000 then
-      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts',
-        hint = 'Give patterns that are narrower. An agent that wrote them is to be stopped first, by suspend_agent(); then rollback(pattern, writer => …) does what quarantine() would.';
-    end if;
-    select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
-           array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
-           array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
-      into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
-    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
-    exit when rollback.dry_run or v_failed or v_a.keys is null;
-    v_outcome := (
-      select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
-        from pgstate.write_many(v_a.ops, v_a.keys, v_a.vals, v_a.expects, ttls => v_a.ttls, wake => rollback.wake, "atomic" => true,
-                                agent => rollback.agent, trusts => v_a.trusts) o);
-    select r.key, o.item ->> 2 as code into v_a from jsonb_each(v_outcome) as o (key, item) join unnest(v_rows) r on r.key = o.key
-     where o.item ->> 2 is not null order by r.key limit 1;
-    if found then
-      -- such as a value that is over the limit of today
-      perform pgstate._raise(v_a.code, v_a.key);
-    end if;
-    v_failed := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 = 'held');
-    v_lost := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 in ('conflict', 'missing'));
-    v_rows := array(
-      select row(r.key, coalesce(o.item ->> 0, r.status), r.action, (o.item ->> 1)::bigint, r.from_version, r.to_version, r.old_value,
-                 r.new_value, r.expires_at, (o.item ->> 3)::boolean)::pgstate.rolled_back
-        from unnest(v_rows) with ordinality as r left join jsonb_each(v_outcome) as o (key, item) on o.key = r.key
-       order by r.ordinality);
-    exit when not v_lost;
-    if v_try = 20 then
-      raise exception using errcode = '40001', message = 'what was to be rolled back changed under every try', hint = 'Run the transaction again.';
-    end if;
-  end loop;
-  if v_failed and not rollback.dry_run then
-    v_rows := array(
-      select row(r.key, case when r.status = 'ok' then 'skipped' else r.status end, r.action, null, r.from_version, r.to_version,
-                 r.old_value, r.new_value, r.expires_at, false)::pgstate.rolled_back
-        from unnest(v_rows) with ordinality as r order by r.ordinality);
-  end if;
+  v_rows := pgstate._undo(v_actor, rollback.agent, v_ranges, pgstate._pattern_regex(rollback.pattern), rollback.version, v_moment, rollback.writer,
+                          rollback.force, rollback.dry_run, v_single, rollback.wake);
 
   if not rollback.dry_run and (rollback.lane is not null or rollback.op_id is not null) then
     v_outcome := coalesce((
@@ -12067,7 +12266,7 @@ begin
 end
 $$;
 comment on function pgstate.set_search(text, text[], text, text, text[], text) is
-  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given); an empty array leaves it to the writers to give vectors, with write_embedded(). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree, the first one admin on everything. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
+  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given); an empty array leaves it to the writers to give vectors, with write_embedded(). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree, the first one admin on everything. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010 PS060.';
 
 -- functions/search/drop_search.sql
 create function pgstate.drop_search(subtree text, agent text default null) returns void
@@ -12275,7 +12474,7 @@ begin
 end
 $$;
 comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text, int, interval, interval, text, boolean, text, text) is
-  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. guard: what becomes of writes that hold a secret (keys of clouds and model providers, tokens, private keys, connection strings with passwords): refuse (which holds without a policy), redact, or off. trust: the most that what is written there is trusted, whoever writes it: external, agent, verified or operator. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010.';
+  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. guard: what becomes of writes that hold a secret (keys of clouds and model providers, tokens, private keys, connection strings with passwords): refuse (which holds without a policy), redact, or off. trust: the most that what is written there is trusted, whoever writes it: external, agent, verified or operator. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010 PS060.';
 
 -- functions/policy/drop_policy.sql
 create function pgstate.drop_policy(subtree text, settings text[] default null, agent text default null) returns void
@@ -12412,7 +12611,7 @@ begin
 end
 $$;
 comment on function pgstate.set_audit_chain(text, boolean, text) is
-  'From now on entries of the audit trail that concern a key, a subtree or everything (**) are linked by hashes, each over the entry and the link before, so that verify_audit() finds what somebody with the owner''s rights changed or removed. maintain() links them, within seconds where a client is connected: what is changed before is not found. active false: no new ones are. Needs admin on all of it. PS002 PS007 PS010.';
+  'From now on entries of the audit trail that concern a key, a subtree or everything (**) are linked by hashes, each over the entry and the link before, so that verify_audit() finds what somebody with the owner''s rights changed or removed. maintain() links them, within seconds where a client is connected: what is changed before is not found. active false: no new ones are. Needs admin on all of it. PS002 PS007 PS010 PS060.';
 
 -- functions/audit/verify_audit.sql
 create function pgstate.verify_audit(subtree text, noted text default null, agent text default null) returns pgstate.audit_checked
@@ -12598,7 +12797,7 @@ begin
 end
 $$;
 comment on function pgstate.suspend_agent(text) is
-  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have written, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
+  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have called us, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
 
 -- functions/quarantine/resume_agent.sql
 create function pgstate.resume_agent(agent text) returns void
@@ -12613,22 +12812,30 @@ comment on function pgstate.resume_agent(text) is
 
 -- functions/quarantine/quarantine.sql
 -- In one transaction, in the order that an attack is answered in: nobody acts as the agent, its claims end, what it wrote is undone or
--- at least not trusted, and what remains to be looked at is named. What it keeps locked is told, and holds nothing of this up.
+-- at least not trusted, and what remains to be looked at is named. What it keeps locked is told, and holds nothing of this up; nor does
+-- how much it wrote: what is over the limit is left, and told. What was under way when this began is told even if it is over by the end,
+-- since statements before may not have seen what it wrote.
 create function pgstate.quarantine(
   agent text, since timestamptz default null, cursor text default null, rollback boolean default false, force boolean default false,
-  dry_run boolean default false
+  dry_run boolean default false, after text default null, "limit" int default 100000
 ) returns setof pgstate.quarantined
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(null);
+  v_id int;
   v_moment pgstate._moment;
-  v_suspended boolean;
+  v_suspended_at timestamptz;
+  v_claimed text[];
+  v_open pgstate.open_transaction[];
   v_keys text[];
+  v_versions bigint[];
+  v_more text;
+  v_ranges pgstate.keymultirange;
   v_rows pgstate.rolled_back[] := '{}';
   v_failed boolean := false;
-  v_spared text[];
-  v_one record;
+  v_refused jsonb;
+  v_spared text[] := '{}';
 begin
   perform pgstate._check_admin(v_actor, '**');
   if num_nonnulls(quarantine.since, quarantine.cursor) <> 1 then
@@ -12637,66 +12844,113 @@ begin
     raise exception using errcode = 'PS007', message = 'rollback, force and dry_run are true or false';
   elsif quarantine.force and not quarantine.rollback then
     raise exception using errcode = 'PS007', message = 'force is for a rollback: it undoes what others wrote on top, too';
+  elsif quarantine."limit" is null or quarantine."limit" not between 0 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 0 to 100000';
   end if;
-  v_suspended := pgstate._is_suspended(quarantine.agent);
-  if quarantine.dry_run then
-    v_keys := pgstate._claimed_by(quarantine.agent);
-  else
-    v_keys := pgstate._suspend(v_actor, quarantine.agent);
+  v_id := pgstate._agent_id(quarantine.agent);
+  v_suspended_at := pgstate._suspended_at(quarantine.agent);
+  -- a later part of one that was begun has no more to do here
+  if quarantine.after is null or v_suspended_at is null then
+    if quarantine.dry_run then
+      v_claimed := pgstate._claimed_by(quarantine.agent);
+    else
+      v_claimed := pgstate._suspend(v_actor, quarantine.agent);
+    end if;
+    return next row('suspend', null, case when v_suspended_at is not null then 'there' when quarantine.dry_run then 'to do' else 'ok' end,
+                    null, null, null, null, null, null)::pgstate.quarantined;
+    return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                   from unnest(v_claimed) k order by k collate "C";
+    return query select 'release', k, 'locked', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+                   from unnest(pgstate._claimed_by(quarantine.agent)) k where not quarantine.dry_run order by k collate "C";
   end if;
-  return next row('suspend', null, case when v_suspended then 'there' when quarantine.dry_run then 'to do' else 'ok' end, null, null, null, null, null,
-                  null)::pgstate.quarantined;
-  return query select 'release', k, case when quarantine.dry_run then 'to do' else 'ok' end, null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
-                 from unnest(v_keys) k order by k collate "C";
-  return query select 'release', k, 'locked', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
-                 from unnest(pgstate._claimed_by(quarantine.agent)) k where not quarantine.dry_run order by k collate "C";
+  v_open := array(select t from pgstate._open_transactions(v_id) t);
   -- after the wait for locks
   v_moment := pgstate._moment(v_actor, quarantine.cursor, quarantine.since);
 
-  if quarantine.rollback then
+  if quarantine."limit" = 0 then
+    v_more := coalesce(quarantine.after, '');
+  else
+    select array_agg(k.key order by k.key collate "C") filter (where not k.beyond), array_agg(k.version order by k.key collate "C") filter (where not k.beyond),
+           case when bool_or(k.beyond) then max(k.key collate "C") filter (where not k.beyond) end
+      into v_keys, v_versions, v_more
+      from pgstate._keys_since(quarantine.agent, v_moment, coalesce(quarantine.after, ''), quarantine."limit") k;
+  end if;
+
+  if quarantine.rollback and v_keys is not null then
+    v_actor.reads := v_actor.reads + '{}';
+    v_actor.writes := v_actor.writes + '{}';
+    v_ranges := (select range_agg(pgstate.keyrange(k, k, '[]')) from unnest(v_keys) k) * v_actor.reads;
+    return query
+      select 'undo', k, 'denied', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
+        from unnest(v_keys) k where not v_actor.reads @> k order by k collate "C";
     begin
-      v_rows := array(select r from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
-                                                     force => quarantine.force, dry_run => quarantine.dry_run) r);
-    exception when lock_not_available then
-      v_rows := array(select row(r.key, 'locked', r.action, null, r.from_version, r.to_version, r.old_value, r.new_value, r.expires_at, null)::pgstate.rolled_back
-                        from pgstate.rollback('**', cursor => quarantine.cursor, at => quarantine.since, writer => quarantine.agent,
-                                              force => quarantine.force, dry_run => true) r where r.status = 'ok');
+      v_rows := pgstate._undo(v_actor, null, v_ranges, null, null, v_moment, quarantine.agent, quarantine.force, quarantine.dry_run, false, true);
+    exception
+      when lock_not_available then
+        v_refused := jsonb_build_object('status', 'locked');
+      when sqlstate 'PS004' or sqlstate 'PS006' or sqlstate 'PS008' or sqlstate 'PS009' or sqlstate 'PS060' then
+        -- what was there is not allowed by now
+        v_refused := jsonb_build_object('status', 'refused', 'detail', jsonb_build_object('error', sqlerrm));
     end;
+    if v_refused is not null then
+      v_rows := array(
+        select row(r.key, case when r.status = 'ok' then v_refused ->> 'status' else r.status end, r.action, null, r.from_version, r.to_version, r.old_value,
+                   r.new_value, r.expires_at, null)::pgstate.rolled_back
+          from unnest(pgstate._undo(v_actor, null, v_ranges, null, null, v_moment, quarantine.agent, quarantine.force, true, false, true)) r);
+    end if;
     -- all or nothing: what is held, or locked, keeps the rest as it is
-    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied', 'locked'));
-    -- what a dry run would undo needs no more to be done about it
-    v_spared := array(select r.key from unnest(v_rows) r where quarantine.dry_run and not v_failed and r.status = 'ok');
+    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied', 'locked', 'refused'));
+    if quarantine.dry_run and not v_failed then
+      -- what would be undone needs no more to be done about it
+      v_spared := array(select r.key from unnest(v_rows) r where r.status = 'ok');
+    end if;
     return query
       select r.action, r.key, case when not quarantine.dry_run or r.status <> 'ok' then r.status when v_failed then 'skipped' else 'to do' end,
-             r.version, r.from_version, r.to_version, r.old_value, r.new_value, null::jsonb
+             r.version, r.from_version, r.to_version, r.old_value, r.new_value, case r.status when 'refused' then v_refused -> 'detail' end
         from unnest(v_rows) r where r.action <> 'none';
   end if;
 
   return query
     select 'distrust', d.key, d.status, d.version, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_build_object('from', d.trust)
-      from pgstate._distrust(v_actor, quarantine.agent, v_moment, coalesce(v_spared, '{}'), quarantine.dry_run) d;
-  return query
-    select case when w.writer = quarantine.agent then w.kind else 'derived' end, w.key, 'left', max(w.version), null::bigint, null::bigint, null::jsonb, null::jsonb,
-           jsonb_strip_nulls(jsonb_build_object('writer', nullif(w.writer, quarantine.agent)))
-      from pgstate._written_since(quarantine.agent, v_moment) w
-     where w.writer <> quarantine.agent or w.kind <> 'value'
-     group by w.writer, w.kind, w.key order by w.key collate "C";
-  return query
-    select 'thread', k, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, null::jsonb
-      from pgstate._forks_since(quarantine.agent, v_moment) k
-     where not exists (select from pgstate._written_since(quarantine.agent, v_moment) w where w.key = k and w.writer = quarantine.agent);
+      from (select array_agg(u.key) as keys, array_agg(u.version) as versions
+              from unnest(v_keys, v_versions) as u (key, version) left join unnest(v_spared) s (key) on s.key = u.key where s.key is null) w
+     cross join lateral pgstate._distrust(v_actor, quarantine.agent, w.keys, w.versions, quarantine.dry_run) d;
+  -- what is left is told once, with the last part
+  if v_more is null then
+    return query
+      with written as materialized (
+        select case when w.writer = quarantine.agent then w.kind else 'derived' end as action, w.key, max(w.version) as version, nullif(w.writer, quarantine.agent) as writer
+          from pgstate._written_since(quarantine.agent, v_moment) w
+         where w.writer <> quarantine.agent or w.kind <> 'value'
+         group by w.writer, w.kind, w.key
+      ), held as materialized (
+        select 'thread' as action, t.key, t.pending_writes from pgstate._threads_since(quarantine.agent, v_moment) t
+      )
+      select action, key, 'left', w.version, null::bigint, null::bigint, null::jsonb, null::jsonb,
+             jsonb_strip_nulls(jsonb_build_object('writer', w.writer, 'pending_writes', h.pending_writes))
+        from written w full join held h using (action, key)
+       order by key collate "C", action;
+  end if;
   return query
     select 'open', null, 'left', null::bigint, null::bigint, null::bigint, null::jsonb, null::jsonb, jsonb_strip_nulls(to_jsonb(t))
-      from pgstate._open_transactions(pgstate._agent_id(quarantine.agent)) t;
-  if not quarantine.dry_run then
-    perform pgstate._audit(v_actor, 'quarantine', null, jsonb_build_object(
-      'agent', quarantine.agent, 'since', coalesce(to_jsonb(quarantine.since), to_jsonb(quarantine.cursor)), 'rollback', quarantine.rollback,
-      'undone', (select count(*) from unnest(v_rows) r where r.status = 'ok')));
+      from (select * from unnest(v_open) union select * from pgstate._open_transactions(v_id)) t;
+  if v_more is not null then
+    return next row('more', v_more, 'left', null, null, null, null, null, null)::pgstate.quarantined;
   end if;
+  if quarantine.dry_run then
+    return;
+  end if;
+  -- of this transaction, or of one that has ended after it began, which costs no more than asking again
+  if coalesce(v_suspended_at >= pgstate._now() - (clock_timestamp() - transaction_timestamp()), true) or current_setting('transaction_isolation') <> 'read committed' then
+    return next row('again', null, 'left', null, null, null, null, null, null)::pgstate.quarantined;
+  end if;
+  perform pgstate._audit(v_actor, 'quarantine', null, jsonb_build_object(
+    'agent', quarantine.agent, 'since', coalesce(to_jsonb(quarantine.since), to_jsonb(quarantine.cursor)), 'rollback', quarantine.rollback,
+    'undone', (select count(*) from unnest(v_rows) r where r.status = 'ok')));
 end
 $$;
-comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean) is
-  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its (what it laid down there by put_writes() without a checkpoint is not known); open, transactions of its that have written and may still commit: end them and ask again, which does the rest. held, locked: a claim or a transaction of somebody is in the way, and nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
+comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean, text, int) is
+  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its, or writes of tasks (pending_writes, how many). open: transactions of its, or of a gateway of its, that were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
 
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void
@@ -12764,7 +13018,7 @@ begin
 end
 $$;
 comment on function pgstate.deny_access(text, text, text, interval, timestamptz) is
-  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it, and on everything to deny admin. PS002 PS007 PS010.';
+  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it, and on everything to deny admin. PS002 PS007 PS010 PS060.';
 
 -- functions/admin/delegate.sql
 create function pgstate.delegate(login text, agent text) returns void
@@ -12808,7 +13062,7 @@ begin
 end
 $$;
 comment on function pgstate.grant_access(text, text, text, interval, timestamptz) is
-  'Grants an agent, or each member of a group, read, write or admin on a key, a subtree (research/**) or everything (**); {agent} as a segment stands for the agent''s name. ttl or until: when it ends by itself; granted again, it ends as is said then. The caller needs admin on all of it. PS002 PS007 PS010.';
+  'Grants an agent, or each member of a group, read, write or admin on a key, a subtree (research/**) or everything (**); {agent} as a segment stands for the agent''s name. ttl or until: when it ends by itself; granted again, it ends as is said then. The caller needs admin on all of it. PS002 PS007 PS010 PS060.';
 
 -- functions/admin/grants.sql
 create function pgstate.grants(agent text default null) returns setof pgstate.grant_row
@@ -13389,7 +13643,7 @@ begin
     put_writes.data := v_guarded.data;
   end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
-    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false),
+    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false), v_actor.name,
     case when v_actor.quota then v_actor.id end);
 end
 $$;
@@ -13785,7 +14039,7 @@ begin
 end
 $$;
 comment on function pgstate.sealed_data(text, bigint, int, text, text, text) is
-  'The payloads in these blocks that are sealed under another key than current, to be sealed anew and given to rekey_data(): 8 MB of them, and one row more; then more is true, and after_place, the last place, goes on. Needs admin on everything. PS007 PS010.';
+  'The payloads in these blocks that are sealed under another key than current, to be sealed anew and given to rekey_data(): 8 MB of them, and one row more; then more is true, and after_place, the last place, goes on. key and name tell people where it is. Needs admin on everything. PS007 PS010.';
 
 -- functions/encryption/rekey_data.sql
 create function pgstate.rekey_data(
@@ -13820,7 +14074,7 @@ begin
 end
 $$;
 comment on function pgstate.rekey_collect(text) is
-  'Removes the chunks that rekey_refs() has left without a name, and what else threads do not need any more, as maintain() does; is there more? Needs admin on everything. PS010.';
+  'Removes the chunks that rekey_refs() has left without a name, and what else threads do not need any more, and what deleted runs held, as maintain() does; is there more? Needs admin on everything. PS010.';
 
 -- functions/runs/_end_run.sql
 -- Writes the end of a run whose entry is locked; the version of that.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextvars import Context
 from typing import Any, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -267,8 +269,16 @@ class PgStateSaver(BaseCheckpointSaver[str]):
         """The key of a thread: `state.thread(saver.key(thread_id))`, though it takes this saver's `serde` to read."""
         return self._threads.key_of(thread_id)
 
+    # A turn ends when nothing holds its run any more. What a call leaves behind (a connection, the driver's timers) may
+    # hold the context that it was made in, and in a node that holds the run: so calls are made in one of their own.
+
     def _run(self, work: Callable[[State], Coroutine[Any, Any, T]]) -> T:
+        if self._turns.how == "wait":
+            return Context().run(run_sync, self._opening.state, work)
         return run_sync(self._opening.state, work)
 
     async def _arun(self, work: Callable[[State], Coroutine[Any, Any, T]]) -> T:
-        return await run_async(self._opening.state, work)
+        running = run_async(self._opening.state, work)
+        if self._turns.how == "wait":
+            return await asyncio.get_running_loop().create_task(running, context=Context())
+        return await running

@@ -21,8 +21,23 @@ begin
        where s.part = p_part and s.place >= v_first and s.place < v_end and s.place > v_after and not s.moved
          and pgstate._sealed_under(s.type, s.data) <> convert_to(p_current, 'UTF8')
     )
-    select o.place::text, o.field, t.key::text, o.type, o.data, (select max(b.before) from old b) >= 8388608
-      from old o left join pgstate.thread t on t.id = o.thread_id
+    select o.place::text, o.field, n.key, o.type, o.data, (select max(b.before) from old b) >= 8388608, n.name
+      from old o
+      cross join lateral (
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id) as key, encode(k.hash, 'hex') as name
+          from pgstate.chunk k where p_part = 'chunk' and k.ctid = o.place
+        union all
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id), concat_ws(' ', nullif(c.ns, ''), c.id, case p_part when 'checkpoint' then c.names[o.field] end)
+          from pgstate.checkpoint c where p_part in ('checkpoint', 'header') and c.ctid = o.place
+        union all
+        select (select t.key::text from pgstate.thread t where t.id = o.thread_id), concat_ws(' ', nullif(w.ns, ''), w.checkpoint, w.task_id, w.idx)
+          from pgstate.pending_write w where p_part = 'pending_write' and w.ctid = o.place
+        union all
+        select r.key::text, null from pgstate.run r where p_part in ('input', 'result') and r.ctid = o.place
+        union all
+        select (select r.key::text from pgstate.run r where r.id = s.run_id), s.id::text from pgstate.step s where p_part = 'step' and s.ctid = o.place
+        union all
+        select (select r.key::text from pgstate.run r where r.id = g.run_id), g.name || ' ' || g.no from pgstate.signal g where p_part = 'signal' and g.ctid = o.place) n
      where o.before < 8388608 order by o.place;
 end
 $$;

@@ -6,4 +6,4 @@ begin
 end
 $$;
 comment on function pgstate.rekey_collect(text) is
-  'Removes the chunks that rekey_refs() has left without a name, and what else threads do not need any more, as maintain() does; is there more? Needs admin on everything. PS010.';
+  'Removes the chunks that rekey_refs() has left without a name, and what else threads do not need any more, and what deleted runs held, as maintain() does; is there more? Needs admin on everything. PS010.';

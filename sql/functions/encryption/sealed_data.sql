@@ -10,4 +10,4 @@ begin
 end
 $$;
 comment on function pgstate.sealed_data(text, bigint, int, text, text, text) is
-  'The payloads in these blocks that are sealed under another key than current, to be sealed anew and given to rekey_data(): 8 MB of them, and one row more; then more is true, and after_place, the last place, goes on. Needs admin on everything. PS007 PS010.';
+  'The payloads in these blocks that are sealed under another key than current, to be sealed anew and given to rekey_data(): 8 MB of them, and one row more; then more is true, and after_place, the last place, goes on. key and name tell people where it is. Needs admin on everything. PS007 PS010.';

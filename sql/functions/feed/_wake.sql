@@ -3,14 +3,25 @@
 create function pgstate._wake(p_keys text[], p_within pgstate.keymultirange default null) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_keys text[] := p_keys;
+  v_channels text[];
+  v_done boolean;
 begin
-  perform pg_notify(w.channel, '')
-     -- detoasted once for each, not for each key
-     from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where x.expires_at > pgstate._now() offset 0) w
-    -- the registration may be older than a revocation: what counts is what may be read now
-    where exists (select from unnest(p_keys) k
-                   where w.ranges @> k and (p_within is null or (select p_within + '{}') @> k)
-                     and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k));
+  if p_within is not null then
+    v_keys := array(select k from unnest(p_keys) k where (select p_within + '{}') @> k);
+  end if;
+  select array_agg(w.channel) into v_channels
+    from pgstate.watcher w
+   -- the union detoasts once for all of the keys
+   where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
+     -- the registration may be older than a revocation: what counts is what may be read now
+     and exists (select from pgstate.reach r
+                  where r.agent_id = any (w.agent_ids)
+                    and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
+  if v_channels is not null then
+    v_done := pgstate._notify(v_channels);
+  end if;
 end
 $$;
 comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: notifies the channels that watch any of the keys, of those within some ranges.';

@@ -11,13 +11,14 @@ declare
   v_mode text := pgstate._guard_of(p_actor, p_key);
   v_types text[] := array(select unnest(p_types));
   v_found text;
+  v_clean record;
 begin
   if v_mode = 'off' then
     return;
   end if;
   rule := coalesce(
     pgstate._secret_rule(array_to_string(p_names, ' ')),
-    (select min(pgstate._secret_rule(encode(c.data, 'escape'))) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
+    (select min((pgstate._guarded_bytes(c.type, c.data)).rule) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
   v_found := case when rule is null then pgstate._secret_rule(metadata::text) end;
   if v_found is not null and v_mode = 'refuse' then
     rule := v_found;
@@ -28,11 +29,11 @@ begin
   for v_index in 1 .. cardinality(v_types) loop
     exit when rule is not null;
     if v_types[v_index] in ('json', 'error') then
-      v_found := pgstate._secret_rule(encode(data[v_index], 'escape'));
-      if v_found is not null and v_mode = 'refuse' then
-        rule := v_found;
-      elsif v_found is not null then
-        data[v_index] := decode(pgstate._redact(encode(data[v_index], 'escape')), 'escape');
+      v_clean := pgstate._guarded_bytes(v_types[v_index], data[v_index]);
+      if v_clean.rule is not null and v_mode = 'refuse' then
+        rule := v_clean.rule;
+      else
+        data[v_index] := v_clean.data;
       end if;
     end if;
   end loop;

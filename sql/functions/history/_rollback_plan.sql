@@ -54,7 +54,9 @@ begin
            case when not p_actor.writes @> c.key then 'denied'
                 when p_writer is not null and not p_force and exists (
                   select from pgstate.version v
-                   where v.key = c.key and v.version > c.past_version and v.writer not in (p_writer, 'pgstate')) then 'conflict'
+                   where v.key = c.key and v.version > c.past_version and v.writer not in (p_writer, 'pgstate')
+                     -- quarantine() has only lowered its trust
+                     and (v.meta ? 'quarantined' and v.meta ->> 'writer' = p_writer) is not true) then 'conflict'
                 when k.lease_until > v_now then 'held'
                 else 'ok' end,
            c.action, null::bigint, case when c.live then c.version else 0 end, case when c.past_live then c.past_version else 0 end,

@@ -1,6 +1,4 @@
--- New versions, never a loss of any: puts and deletes by write_many(), all or nothing, each expecting the version that the
--- plan was made for. If one has changed meanwhile, the plan is made again; the locks of the try before are kept, so that
--- what it was about holds still by then.
+-- New versions, never a loss of any: _undo() writes them.
 create function pgstate.rollback(
   pattern text, version bigint default null, cursor text default null, at timestamptz default null, writer text default null,
   force boolean default false, dry_run boolean default false, op_id text default null, lane uuid default null,
@@ -17,9 +15,6 @@ declare
   v_request text;
   v_states text[];
   v_outcome jsonb;
-  v_a record;
-  v_failed boolean;
-  v_lost boolean;
 begin
   if v_single then
     perform pgstate._check_claimant(v_actor, rollback.pattern);
@@ -75,48 +70,8 @@ begin
   elsif not exists (select from pgstate.version v where v.key = rollback.pattern and v.version = rollback.version) then
     raise exception using errcode = 'PS007', message = 'the key has no such version', hint = 'pgstate.history() has its versions.';
   end if;
-  for v_try in 1 .. 20 loop
-    v_rows := array(
-      select p from pgstate._rollback_plan(v_actor, v_ranges, pgstate._pattern_regex(rollback.pattern), rollback.version, v_moment,
-                                           rollback.writer, rollback.force, v_single) p limit 100001);
-    if cardinality(v_rows) > 100000 then
-      raise exception using errcode = 'PS007', message = 'more than 100000 keys would change: roll back in parts',
-        hint = 'Give patterns that are narrower. An agent that wrote them is to be stopped first, by suspend_agent(); then rollback(pattern, writer => …) does what quarantine() would.';
-    end if;
-    select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
-           array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
-           array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
-      into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
-    v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
-    exit when rollback.dry_run or v_failed or v_a.keys is null;
-    v_outcome := (
-      select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
-        from pgstate.write_many(v_a.ops, v_a.keys, v_a.vals, v_a.expects, ttls => v_a.ttls, wake => rollback.wake, "atomic" => true,
-                                agent => rollback.agent, trusts => v_a.trusts) o);
-    select r.key, o.item ->> 2 as code into v_a from jsonb_each(v_outcome) as o (key, item) join unnest(v_rows) r on r.key = o.key
-     where o.item ->> 2 is not null order by r.key limit 1;
-    if found then
-      -- such as a value that is over the limit of today
-      perform pgstate._raise(v_a.code, v_a.key);
-    end if;
-    v_failed := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 = 'held');
-    v_lost := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 in ('conflict', 'missing'));
-    v_rows := array(
-      select row(r.key, coalesce(o.item ->> 0, r.status), r.action, (o.item ->> 1)::bigint, r.from_version, r.to_version, r.old_value,
-                 r.new_value, r.expires_at, (o.item ->> 3)::boolean)::pgstate.rolled_back
-        from unnest(v_rows) with ordinality as r left join jsonb_each(v_outcome) as o (key, item) on o.key = r.key
-       order by r.ordinality);
-    exit when not v_lost;
-    if v_try = 20 then
-      raise exception using errcode = '40001', message = 'what was to be rolled back changed under every try', hint = 'Run the transaction again.';
-    end if;
-  end loop;
-  if v_failed and not rollback.dry_run then
-    v_rows := array(
-      select row(r.key, case when r.status = 'ok' then 'skipped' else r.status end, r.action, null, r.from_version, r.to_version,
-                 r.old_value, r.new_value, r.expires_at, false)::pgstate.rolled_back
-        from unnest(v_rows) with ordinality as r order by r.ordinality);
-  end if;
+  v_rows := pgstate._undo(v_actor, rollback.agent, v_ranges, pgstate._pattern_regex(rollback.pattern), rollback.version, v_moment, rollback.writer,
+                          rollback.force, rollback.dry_run, v_single, rollback.wake);
 
   if not rollback.dry_run and (rollback.lane is not null or rollback.op_id is not null) then
     v_outcome := coalesce((

@@ -1,6 +1,6 @@
--- What keys hold by an agent's writes after a past state is trusted as what came from outside: a version with the same value and
--- that trust. Whose value somebody else has put anew since is not the agent's any more. Null versions where it is only shown.
-create function pgstate._distrust(p_actor pgstate._actor, p_agent text, p_moment pgstate._moment, p_spared text[], p_dry_run boolean)
+-- What keys hold by an agent's writes, of which p_versions are the last, is trusted as what came from outside: a version with the same
+-- value and that trust. Whose value somebody else has put anew since is not the agent's any more. Null versions where it is only shown.
+create function pgstate._distrust(p_actor pgstate._actor, p_agent text, p_keys text[], p_versions bigint[], p_dry_run boolean)
 returns table (key text, status text, version bigint, trust text)
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
 as $$
@@ -10,11 +10,11 @@ declare
   v_now timestamptz;
 begin
   for v_key in
-    select w.key from pgstate._written_since(p_agent, p_moment) w
-     where w.writer = p_agent and w.kind = 'value' and not w.key = any (p_spared)
-       and w.version >= coalesce((select max(v.version) from pgstate.version v
+    select w.key
+      from unnest(p_keys, p_versions) as w (key, version)
+     where w.version >= coalesce((select max(v.version) from pgstate.version v
                                    where v.key = w.key and (v.op = 'put' and v.reducer is null or v.created) and v.writer <> p_agent), 0)
-     group by w.key order by w.key collate "C"
+     order by w.key collate "C"
   loop
     -- one that a transaction keeps locked is told: the agent must not be able to hold this up
     select e.version, e.trust, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live into v_entry
@@ -37,4 +37,4 @@ begin
   end loop;
 end
 $$;
-comment on function pgstate._distrust(pgstate._actor, text, pgstate._moment, text[], boolean) is 'Internal: lowers the trust of what an agent wrote.';
+comment on function pgstate._distrust(pgstate._actor, text, text[], bigint[], boolean) is 'Internal: lowers the trust of what an agent wrote.';

@@ -61,8 +61,9 @@ begin
     raise exception using errcode = 'PS060', message = format('quota exceeded: agent %s may write %s times a minute', v_name, v_quota.writes_per_minute),
       hint = 'Nothing of this statement was written. Wait for the next minute, or ask an administrator for set_quota().';
   end if;
-  if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes then
-    -- what others have overwritten, what was removed, and what has expired, is taken off before anything is refused
+  if v_entries > 0 and v_used.entries > v_quota.entries or v_bytes > 0 and v_used.bytes > v_quota.bytes or v_used.entries < 0 or v_used.bytes < 0 then
+    -- what others have overwritten, what was removed, and what has expired, is taken off before anything is refused; and what it removed
+    -- where it might not write when this was counted is not taken off what it has elsewhere
     perform pgstate._count_usage(v_quota.agent_id, v_part.id);
     v_used := pgstate._usage_of(v_quota.agent_id);
     if v_entries > 0 and v_used.entries > v_quota.entries then

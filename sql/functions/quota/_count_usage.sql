@@ -1,5 +1,6 @@
--- Counts anew what an agent keeps, by the entries under what it may write, and by what threads and runs hold of it, and has the parts add
--- up to that: p_part is one that this transaction has locked. In one statement, since a write that ends meanwhile changes both.
+-- Counts anew what an agent keeps, by the entries under what it may write, or has in its own hands to write again, and by what threads
+-- and runs hold of it, and has the parts add up to that: p_part is one that this transaction has locked. In one statement, since a write
+-- that ends meanwhile changes both.
 create function pgstate._count_usage(p_agent_id int, p_part bigint) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -13,7 +14,7 @@ begin
         -- half open, exactly: no key holds chr(1)
         select coalesce(case when lower_inc(s) then lower(s) else lower(s) || chr(1) end, '') as low,
                coalesce(case when upper_inc(s) then upper(s) || chr(1) else upper(s) end, chr(127)) as high
-          from unnest(r.writes) s) span
+          from unnest(r.writes + r.admins) s) span
       join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
            and (e.expires_at is null or e.expires_at > pgstate._now())
      where r.agent_id = p_agent_id

@@ -40,6 +40,8 @@ begin
   if v_same then
     return;
   end if;
+  perform pgstate._check_room(p_actor, (
+    select count(*) from pgstate.search_rule r where r.set_by = p_actor.name and r.subtree <> p_subtree), 100, 'rules for search');
   perform pgstate._forget_given(p_subtree);
   insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,

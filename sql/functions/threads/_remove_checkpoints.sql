@@ -1,6 +1,7 @@
 -- Removes checkpoints of a thread whose entry the caller has locked, and the writes after them, but not what those that stay
 -- cannot be read without. What the thread does not need any more is collected. Returns how many went, and what its entry says
--- from then on (null when none went).
+-- from then on (null when none went). The oldest that a number leaves has no parent from then on; where runs went, those that
+-- came after them still name what they came after.
 create function pgstate._remove_checkpoints(p_key text, p_ns text, p_keep int, p_run_ids text[]) returns pgstate._removed
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
@@ -31,6 +32,11 @@ begin
     delete from pgstate.pending_write w using gone g where w.thread_id = v_id and w.ns = g.ns and w.checkpoint = g.id
   )
   select count(*) into v_out.removed from gone;
+  if p_run_ids is null then
+    update pgstate.checkpoint c set parent = null
+     where c.thread_id = v_id and (p_ns is null or c.ns = p_ns) and c.parent is not null
+       and not exists (select from pgstate.checkpoint p where p.thread_id = v_id and p.ns = c.ns and p.id = c.parent);
+  end if;
   if v_out.removed = 0 then
     return v_out;
   end if;

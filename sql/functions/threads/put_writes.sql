@@ -31,7 +31,7 @@ begin
     put_writes.data := v_guarded.data;
   end if;
   return pgstate._put_writes(put_writes.key, put_writes.ns, put_writes.checkpoint, put_writes.task_id, coalesce(put_writes.task_path, ''),
-    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false),
+    put_writes.idxs, put_writes.channels, put_writes.types, put_writes.data, coalesce(put_writes."replace", false), v_actor.name,
     case when v_actor.quota then v_actor.id end);
 end
 $$;

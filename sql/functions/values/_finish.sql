@@ -8,16 +8,15 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_channels text[];
-  v_channel text;
-  v_done text;
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
-      from (select x.channel, x.agent_ids, x.ranges + '{}' as ranges from pgstate.watcher x where p_keys is not null and x.expires_at > p_now offset 0) w
+      from pgstate.watcher w
      -- as in _wake(): a registration that was kept locked has outlasted a revocation
-     where exists (select from unnest(p_keys) k
-                    where w.ranges @> k
-                      and exists (select from pgstate.reach r where r.agent_id = any (w.agent_ids) and r.reads @> k))
+     where p_keys is not null and w.expires_at > p_now and (w.ranges + '{}') @> any (p_keys)
+       and exists (select from pgstate.reach r
+                    where r.agent_id = any (w.agent_ids)
+                      and case when cardinality(p_keys) = 1 then r.reads @> p_keys[1] else (w.ranges * r.reads) @> any (p_keys) end)
   ), kept as (
     update pgstate.lane l
        set turn = p_turn, outcome = p_outcome, at = p_now,
@@ -28,10 +27,7 @@ begin
   select w.channels into v_channels from watching w;
   -- nobody older than this transaction, and nobody younger who is done; one who is younger and under way sees this one
   if p_alone and v_channels is not null
-     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' then
-    foreach v_channel in array v_channels loop
-      v_done := pg_notify(v_channel, '');
-    end loop;
+     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' and pgstate._notify(v_channels) then
     return null;
   end if;
   return case when p_keys is not null then v_channels is not null end;
