@@ -649,9 +649,10 @@ $$;
 comment on function pgstate._subtree_ranges(text, text) is 'Internal: key ranges of a granted subtree for one agent. PS002 when it is not a key or a subtree.';
 
 -- functions/policy/_subtrees_of.sql
--- The subtrees that hold a key: a/b gives a/b, a/b/**, a/** and **. Without a query: it is on the way of every write.
+-- The subtrees that hold a key: a/b gives a/b, a/b/**, a/** and **. Without a query: it is on the way of every write. No key, no
+-- subtrees: the loop would have no end.
 create function pgstate._subtrees_of(p_key text) returns text[]
-language plpgsql immutable set search_path = pg_catalog, pg_temp
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_subtrees text[] := array['**', p_key, p_key || '/**'];
@@ -3632,7 +3633,7 @@ as $$
 declare
   v_id int := p_actor.id;
   v_key pgstate.ticket_key;
-  v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
+  v_until bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(p_actor.id);
@@ -3651,6 +3652,7 @@ begin
   elsif not exists (select from pgstate.delegation d where d.login = p_login and d.agent_id = v_id) then
     raise exception using errcode = 'PS007', message = format('%L may not act for %s', left(p_login, 80), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
   end if;
+  v_until := extract(epoch from pgstate._now() + p_ttl)::bigint;
   select k.* into v_key from pgstate.ticket_key k where k.retired_at is null order by k.id desc limit 1;
   if not found then
     raise exception using errcode = 'PS007', message = 'there is no key to sign tickets with', hint = 'rotate_ticket_keys() makes one, and so does require_tickets(login).';
@@ -4506,7 +4508,7 @@ as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
-  v_until timestamptz := coalesce(p_until, pgstate._now() + p_ttl);
+  v_until timestamptz := coalesce(p_until, case when pgstate._span_ok(p_ttl) then pgstate._now() + p_ttl end);
 begin
   if p_right is null or p_right not in ('read', 'write', 'admin') then
     raise exception using errcode = 'PS007', message = format('unknown right %L', p_right), hint = 'Rights are read, write and admin.';
@@ -5180,8 +5182,8 @@ begin
   if strpos(p_subtree, '{agent}') > 0 then
     raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
       hint = 'What is indexed is about keys, whoever writes them: {agent} has no meaning in it.';
-  elsif cardinality(p_fields) > 32 or cardinality(p_vector_fields) > 32 then
-    raise exception using errcode = 'PS007', message = 'fields are 32 at most';
+  elsif greatest(cardinality(p_fields), cardinality(p_vector_fields)) > 32 or greatest(array_ndims(p_fields), array_ndims(p_vector_fields)) > 1 then
+    raise exception using errcode = 'PS007', message = 'fields are 32 at most, in an array of one dimension';
   elsif p_vector_fields is not null and p_vectors is null then
     raise exception using errcode = 'PS007', message = 'vector_fields are for vectors: name a vector index', hint = 'create_vectors(name, dims, model) makes one.';
   end if;
@@ -5190,7 +5192,8 @@ begin
   end loop;
   begin
     perform p_config::regconfig;
-  exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported then
+  exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported
+    or numeric_value_out_of_range then
     raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', left(p_config, 80)),
       hint = 'Those of Postgres go by name (english, german, simple); others need their schema (app.german), which pgstate_owner must be able to use.';
   end;
@@ -9577,7 +9580,7 @@ declare
   v_one text;
 begin
   if namespaces."limit" is null or namespaces."limit" not between 1 and 100000 or namespaces."offset" is null or namespaces."offset" < 0
-     or namespaces.depth < 1 or cardinality(namespaces.matching) > 32 then
+     or namespaces.depth < 1 or cardinality(namespaces.matching) > 32 or array_ndims(namespaces.matching) > 1 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, offset 0 or more, depth 1 or more, and 32 patterns at most';
   end if;
   foreach v_one in array namespaces.pattern || coalesce(namespaces.matching, '{}') loop
@@ -14862,7 +14865,7 @@ create function pgstate.create_reader(login text, pattern text, reuse boolean de
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pgstate._add_agent(create_reader.login, create_reader.login, array['read ' || create_reader.pattern], create_reader.reuse);
+  perform pgstate._add_agent(create_reader.login, create_reader.login, array['read ' || coalesce(create_reader.pattern, '')], create_reader.reuse);
   perform pgstate._ensure_login(create_reader.login, 'pgstate_agent');
   perform pgstate._ensure_login(create_reader.login, 'pgstate_reader');
 end

@@ -6,7 +6,7 @@ as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
-  v_until timestamptz := coalesce(p_until, pgstate._now() + p_ttl);
+  v_until timestamptz := coalesce(p_until, case when pgstate._span_ok(p_ttl) then pgstate._now() + p_ttl end);
 begin
   if p_right is null or p_right not in ('read', 'write', 'admin') then
     raise exception using errcode = 'PS007', message = format('unknown right %L', p_right), hint = 'Rights are read, write and admin.';
