@@ -4989,6 +4989,8 @@ as $$
 declare
   v_keys text[];
   v_given text[];
+  -- the vectors come in this statement: those that stay as they are need no new place in the index
+  v_follow boolean := current_setting('pgstate.vectors', true) is not distinct from 'follow';
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     -- a snapshot from before the rules changed does not show them: then this is a serialization failure
@@ -5005,7 +5007,7 @@ begin
         from pgstate.search_rule r) g;
   -- most have nothing, and to set deleting up costs more than to look
   if v_given is not null
-     and (exists (select from pgstate.embedding m where m.key = any (v_given))
+     and (not v_follow and exists (select from pgstate.embedding m where m.key = any (v_given))
           or exists (select from pgstate.search_doc d where d.key = any (v_given))
           or exists (select from pgstate.embedding_wanted w where w.key = any (v_given))) then
     with documents as (
@@ -5013,7 +5015,7 @@ begin
     ), wanted as (
       delete from pgstate.embedding_wanted w where w.key = any (v_given)
     )
-    delete from pgstate.embedding m where m.key = any (v_given);
+    delete from pgstate.embedding m where m.key = any (v_given) and not v_follow;
   end if;
   if v_keys is not null then
     perform pgstate._index_keys(v_keys);
@@ -5766,8 +5768,12 @@ comment on function pgstate._set_vectors(pgstate._actor, text[], text[], int[], 
 
 -- functions/search/_keep_vectors.sql
 -- Vectors that a writer gave along with its values, in its transaction: p_owners tells for each of them which key it is of. Only
--- those of the version that the entry is at, so that a statement that is sent again changes nothing.
-create function pgstate._keep_vectors(p_actor pgstate._actor, p_keys text[], p_versions bigint[], p_owners int[], p_vectors real[], p_model text) returns void
+-- those of the version that the entry is at, so that a statement that is sent again changes nothing. One that is there already stays
+-- in its place: a new one costs the index as much as the rest of the write. The others of these versions go, of which there may be
+-- none: p_versions has what was written, p_puts where a value was.
+create function pgstate._keep_vectors(
+  p_actor pgstate._actor, p_keys text[], p_versions bigint[], p_puts boolean[], p_owners int[], p_vectors real[], p_model text
+) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
@@ -5782,7 +5788,7 @@ declare
   v_chunks bigint[] := '{}';
 begin
   for v_key in
-    select p_keys[o.owner] as key, p_versions[o.owner] as version, o.places
+    select p_keys[o.owner] as key, case when p_puts[o.owner] then p_versions[o.owner] end as version, o.places
       from (select u.owner, array_agg(u.ord order by u.ord) as places from unnest(p_owners) with ordinality as u (owner, ord) group by u.owner) o
      order by p_keys[o.owner] collate "C"
   loop
@@ -5807,13 +5813,21 @@ begin
       v_chunks := v_chunks || v_at - 1::bigint;
     end loop;
   end loop;
-  delete from pgstate.embedding m where m.key = any (v_keys);
-  insert into pgstate.embedding (key, index_id, chunk, digest, vector)
+  delete from pgstate.embedding m
+   where m.key = any (p_keys)
+     and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)
+     and exists (
+       select from pgstate.entry e
+        where e.key = m.key and (e.value is null or exists (select from unnest(p_keys, p_versions) as w (key, version) where w.key = e.key and w.version = e.version)));
+  insert into pgstate.embedding as m (key, index_id, chunk, digest, vector)
   select u.key, u.id, u.chunk, '', array(select unnest(p_vectors[u.place:u.place]))
-    from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk);
+    from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk)
+      on conflict on constraint embedding_pkey do update
+     set digest = excluded.digest, vector = excluded.vector
+   where (m.digest, m.vector) is distinct from (excluded.digest, excluded.vector);
 end
 $$;
-comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], int[], real[], text) is 'Internal: vectors of what was just written.';
+comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], boolean[], int[], real[], text) is 'Internal: vectors of what was just written.';
 
 -- functions/values/_touch.sql
 -- The version row of an entry follows: how long it was to live is what readers of the past go by, and it lived on. Nothing of the
@@ -12340,7 +12354,13 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_out pgstate.outcome[];
+  v_given boolean := coalesce(cardinality(write_embedded.owners), 0) > 0;
+  v_before text := coalesce(current_setting('pgstate.vectors', true), '');
+  v_done text;
 begin
+  if v_given then
+    v_done := set_config('pgstate.vectors', 'follow', true);
+  end if;
   if 1 = all (array[cardinality(write_embedded.ops), cardinality(write_embedded.keys), cardinality(write_embedded."values"),
                     coalesce(cardinality(write_embedded.expects), 1), coalesce(cardinality(write_embedded.ttls), 1),
                     array_lower(write_embedded.ops, 1), array_lower(write_embedded.keys, 1), array_lower(write_embedded."values", 1),
@@ -12354,7 +12374,8 @@ begin
                                        lane => write_embedded.lane, turn => write_embedded.turn, wake => write_embedded.wake,
                                        lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent) o order by o.ord);
   end if;
-  if coalesce(cardinality(write_embedded.owners), 0) > 0 then
+  if v_given then
+    v_done := set_config('pgstate.vectors', v_before, true);
     if array_ndims(write_embedded.owners) <> 1 or array_ndims(write_embedded."vectors") is distinct from 2 or array_lower(write_embedded."vectors", 1) <> 1
        or array_length(write_embedded."vectors", 1) <> cardinality(write_embedded.owners) or write_embedded.model is null
        or exists (select from unnest(write_embedded.owners) o where o is null or o not between 1 and cardinality(write_embedded.keys)) then
@@ -12363,7 +12384,8 @@ begin
     perform pgstate._keep_vectors(
       pgstate._enter(write_embedded.agent), write_embedded.keys,
       -- who may not read is told no version, and is denied there
-      array(select case when o.status = 'ok' and write_embedded.ops[o.ord] = 'put' then coalesce(o.version, 0) end from unnest(v_out) o order by o.ord),
+      array(select case when o.status = 'ok' then coalesce(o.version, 0) end from unnest(v_out) o order by o.ord),
+      array(select o = 'put' from unnest(write_embedded.ops) with ordinality as u (o, ord) order by u.ord),
       write_embedded.owners, write_embedded."vectors", write_embedded.model);
   end if;
   return query select o.* from unnest(v_out) o;
