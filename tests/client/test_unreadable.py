@@ -134,6 +134,13 @@ async def test_a_run_that_was_started_with_it_fails(state: State, admin: asyncpg
     assert [(run.key, run.input) for run in await state.runs.list("r/*")] == [("r/2", 2), ("r/odd", odd)]
 
 
+async def test_a_reason_that_is_no_text_is_told(state: State, admin: asyncpg.Connection) -> None:
+    token = await admin.fetchval("select token from pgstate.start_run('r', interval '1 minute')")
+    await admin.execute("select pgstate.end_run('r', $1, 'failed', 'json', $2)", token, b"no\xff")
+    with pytest.raises(errors.StepFailed, match="failed: no\ufffd"):
+        await state.runs.result("r")
+
+
 @pytest.mark.parametrize(
     "plan",
     [
