@@ -4611,6 +4611,9 @@ begin
        where l.lane in (select x.lane from pgstate.lane x where x.at < pgstate._now() - interval '1 day' for update skip locked);
     end if;
     insert into pgstate.lane (lane, agent_id, turn) values (p_lane, p_actor.id, 0) on conflict do nothing;
+    if found and p_actor.quota then
+      perform pgstate._charge(1);
+    end if;
   end loop;
   if v_lane.agent_id <> p_actor.id or p_turn is null or p_turn < greatest(v_lane.turn, 1) then
     raise exception using errcode = 'PS031', message = 'lane out of step',
@@ -4712,6 +4715,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_states text[];
+  v_added int;
 begin
   with request as materialized (
     select i.op_id, sha256(convert_to(i.request, 'UTF8')) as hash, i.ord
@@ -4731,9 +4735,13 @@ begin
                         when octet_length(r.op_id) not between 1 and 256 then 'invalid'
                         when a.op_id is not null and f.ord = r.ord then 'new'
                         when a.op_id is not null then case when f.hash = r.hash then 'replay' else 'reused' end
-                        else 'known' end order by r.ord)
-    into v_states
+                        else 'known' end order by r.ord), (select count(*) from added)
+    into v_states, v_added
     from request r left join added a on a.op_id = r.op_id left join first f on f.op_id = r.op_id;
+  if p_actor.quota and v_added > 0 then
+    -- what has no effect is remembered as well
+    perform pgstate._charge(v_added);
+  end if;
   return v_states;
 end
 $$;
@@ -12756,7 +12764,7 @@ begin
 end
 $$;
 comment on function pgstate.set_quota(text, bigint, bigint, int) is
-  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, and put_writes()); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
+  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, put_writes(), each op_id besides what is done under it, and a new lane); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
 
 -- functions/trust/set_trust.sql
 create function pgstate.set_trust(agent text, trust text) returns void
