@@ -224,7 +224,7 @@ async def test_lists_go_over_threads_and_namespaces(saver: PgStateSaver, make_sa
     ]
 
 
-THREADS = ["plain", "with space", "a/b", "*", "a%2Fb", "..", "ünï", "🦉", "x" * 200, "-", "a\tb", 7]
+THREADS = ["plain", "with space", "a/b", "*", "a%2Fb", "..", "ünï", "🦉", "x" * 504, "-", "a\tb", "\0", "", "%", 7]
 
 
 @pytest.mark.one_database
@@ -236,6 +236,12 @@ async def test_any_text_names_a_thread(saver: PgStateSaver, thread: Any) -> None
     assert await ids(saver, None) == [id_of(config)]
     await saver.adelete_thread(thread)
     assert await ids(saver, None) == []
+
+
+@pytest.mark.parametrize("thread", ["x" * 505, "\u00e9" * 100, "\ud800"], ids=["long", "quoted", "surrogate"])
+async def test_a_thread_id_that_does_not_fit_is_told_so(saver: PgStateSaver, thread: str) -> None:
+    with pytest.raises(errors.InvalidKey, match=r"a thread's id is quoted, behind threads/.*(512 bytes|surrogate)"):
+        await put(saver, at(thread), {"n": 1})
 
 
 async def test_a_thread_is_an_entry(saver: PgStateSaver, state: State) -> None:

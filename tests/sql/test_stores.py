@@ -270,6 +270,41 @@ async def test_what_does_not_fit_leaves_nothing(given: Caller, agent: MakeAgent)
     assert await write(ana, {"h/1": "a"}, {"h/1": [[1, 0]]}) == ["PS010"]
 
 
+async def test_a_vector_that_stays_keeps_its_place(given: Caller, database: Database) -> None:
+    """The index is only told of what is new; what is no more goes, whichever way its entry was written."""
+
+    def stored() -> dict[str, tuple[str, list[float]]]:
+        rows = database.sql("select key || ' ' || chunk, ctid::text, vector from pgstate.embedding")
+        return {name: (place, vector) for name, place, vector in rows}
+
+    two, one = [[1, 0], [0, 1]], [[1, 1]]
+    await write(given, {f"g/{n}": "a" for n in range(6)}, {f"g/{n}": two for n in range(6)})
+    before = stored()
+    assert len(before) == 12
+    values = {"g/0": "b", "g/1": "b", "g/2": "b", "g/3": None, "g/4": "b"}
+    vectors = {"g/0": two, "g/1": [[1, 0], [0.5, 1]], "g/2": [[1, 0]]}
+    assert await write(given, values, vectors) == ["ok"] * 5
+    after = stored()
+    assert {name: after[name] for name in after if name != "g/1 1"} == {
+        name: before[name] for name in ("g/0 0", "g/0 1", "g/1 0", "g/2 0", "g/5 0", "g/5 1")
+    }
+    assert after["g/1 1"][1] == [0.5, 1]
+    # one alone; one that loses its race leaves all as it is
+    assert await write(given, {"g/5": "c"}, {"g/5": two}) == ["ok"]
+    assert await write(given, {"g/5": "d", "g/0": "d"}, {"g/5": one, "g/0": one}, expects=[1, 2]) == ["conflict", "ok"]
+    assert {name: row for name, row in stored().items() if name[:3] == "g/5"} == {
+        name: before[name] for name in ("g/5 0", "g/5 1")
+    }
+    # of a key that is written twice its last version counts
+    rows = await given.rows(
+        "write_embedded", ["put", "delete"], ["g/5", "g/5"], ["e", None], owners=[1], vectors=one, model="toy"
+    )
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    # and a write without any afterwards has none
+    await given("put", "g/0", "e")
+    assert sorted(stored()) == ["g/1 0", "g/1 1", "g/2 0"]
+
+
 async def test_vectors_that_are_given_and_words_together(pgvector: None, root: Caller) -> None:
     await root("create_vectors", "v", 2, "toy")
     await root("set_search", "g/**", ["$"], "simple", "v", [])

@@ -363,6 +363,25 @@ async def test_small_subtrees_beside_large_ones(many: MakeVectors, root: Caller,
     assert await nearest(root, query, "k/**", filter={"n": 7}, limit=1000) == await by_hand(inside, query, "k/%", rare)
 
 
+@pytest.mark.parametrize(
+    ("method", "count"), [("exact", 200), ("hnsw", 200), pytest.param("hnsw", 2500, marks=pytest.mark.thorough)]
+)
+async def test_the_nearest_may_have_expired(
+    many: MakeVectors, root: Caller, inside: Caller, method: str, count: int
+) -> None:
+    """Their vectors are there until somebody clears up, and take no place."""
+    await many({"k/some": count}, method)
+    query = [0.5, 0.5, 0.5, 0.5]
+    expected = await by_hand(inside, query, "k/%")
+    gone = expected[:25] + expected[30:60]
+    await inside.execute(
+        "update pgstate.entry set expires_at = pgstate._now() - interval '1 s' where key = any ($1::text[])", gone
+    )
+    left = [key for key in expected if key not in gone]
+    assert await nearest(root, query, "k/**", limit=10) == left[:10]
+    assert await nearest(root, query, "k/**", limit=10, offset=10) == left[10:20]
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("method", ["ivfflat", "hnsw"])
 async def test_pages_go_on_beyond_what_the_index_searches_at_once(

@@ -5071,6 +5071,8 @@ as $$
 declare
   v_keys text[];
   v_given text[];
+  -- the vectors come in this statement: those that stay as they are need no new place in the index
+  v_follow boolean := current_setting('pgstate.vectors', true) is not distinct from 'follow';
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     -- a snapshot from before the rules changed does not show them: then this is a serialization failure
@@ -5087,7 +5089,7 @@ begin
         from pgstate.search_rule r) g;
   -- most have nothing, and to set deleting up costs more than to look
   if v_given is not null
-     and (exists (select from pgstate.embedding m where m.key = any (v_given))
+     and (not v_follow and exists (select from pgstate.embedding m where m.key = any (v_given))
           or exists (select from pgstate.search_doc d where d.key = any (v_given))
           or exists (select from pgstate.embedding_wanted w where w.key = any (v_given))) then
     with documents as (
@@ -5095,7 +5097,7 @@ begin
     ), wanted as (
       delete from pgstate.embedding_wanted w where w.key = any (v_given)
     )
-    delete from pgstate.embedding m where m.key = any (v_given);
+    delete from pgstate.embedding m where m.key = any (v_given) and not v_follow;
   end if;
   if v_keys is not null then
     perform pgstate._index_keys(v_keys);
@@ -5623,12 +5625,14 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
 as $$
 declare
-  v_column text := pgstate._vector_expression(p_index, p_schema, 'm.vector');
+  v_sql text;
   v_settings text[];
   v_keys text[];
   v_distances float8[];
   v_count bigint;
+  v_live bigint;
   v_limit int := p_depth;
+  v_now timestamptz := pgstate._now();
   v_rows real := (select c.reltuples from pg_class c where c.oid = to_regclass(format('pgstate.embedding_%s_idx', p_index.id)));
   v_done text;
 begin
@@ -5639,45 +5643,55 @@ begin
   then
     return;
   end if;
-  -- the library makes its settings known when it is first used
-  execute format('select %s', pgstate._vector_expression(p_index, p_schema, '$1')) using p_vector;
-  v_settings := array[current_setting('hnsw.iterative_scan'), current_setting('hnsw.ef_search'), current_setting('ivfflat.iterative_scan'), current_setting('ivfflat.probes')];
-  v_done := set_config('hnsw.iterative_scan', 'strict_order', true) || set_config('ivfflat.iterative_scan', 'relaxed_order', true)
-         || set_config('hnsw.ef_search', least(greatest(2 * p_depth, 40, 0.6 * sqrt(greatest(v_rows, 0)), v_settings[2]::int), 1000)::int::text, true)
-         || set_config('ivfflat.probes', greatest(10, sqrt((p_index.options ->> 'lists')::int), v_settings[4]::int)::int::text, true);
+  if current_setting('hnsw.iterative_scan', true) is null then
+    -- the library makes its settings known when it is first used
+    execute format('select %s', pgstate._vector_expression(p_index, p_schema, '$1')) using p_vector;
+  end if;
+  if p_index.method = 'hnsw' then
+    v_settings := array[current_setting('hnsw.iterative_scan'), current_setting('hnsw.ef_search')];
+    v_done := set_config('hnsw.iterative_scan', 'strict_order', true)
+           || set_config('hnsw.ef_search', least(greatest(2 * p_depth, 40, 0.6 * sqrt(greatest(v_rows, 0)), v_settings[2]::int), 1000)::int::text, true);
+  else
+    v_settings := array[current_setting('ivfflat.iterative_scan'), current_setting('ivfflat.probes')];
+    v_done := set_config('ivfflat.iterative_scan', 'relaxed_order', true)
+           || set_config('ivfflat.probes', greatest(10, sqrt((p_index.options ->> 'lists')::int), v_settings[2]::int)::int::text, true);
+  end if;
+  -- planned anew each time: entries are in it only for a filter's sake
+  v_sql := format($sql$
+    select array_agg(n.key), array_agg(n.distance), count(*) from (
+      select m.key, %1$s operator(%2$I.%3$s) %4$s as distance
+        from pgstate.embedding m %6$s
+       where m.index_id = %5$s and $2 @> m.key %7$s
+       order by %1$s operator(%2$I.%3$s) %4$s limit $6) n
+    $sql$, pgstate._vector_expression(p_index, p_schema, 'm.vector'), p_schema,
+    case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id,
+    case when p_path is not null then 'join pgstate.entry e on e.key = m.key' end,
+    concat(case when p_regex is not null then 'and m.key ~ $3' end, case when p_path is not null then
+      ' and e.live and (e.expires_at is null or e.expires_at > $4)
+        and case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ $5' end));
   for v_try in 1 .. 3 loop
-    execute format($sql$
-      select array_agg(n.key), array_agg(n.distance), count(*) from (
-        select m.key, %1$s operator(%2$I.%3$s) %4$s as distance
-          from pgstate.embedding m join pgstate.entry e on e.key = m.key
-         where m.index_id = %5$s and $2 @> m.key and ($3 is null or m.key ~ $3)
-           and e.live and (e.expires_at is null or e.expires_at > $4)
-           and ($5 is null or case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ $5)
-         order by %1$s operator(%2$I.%3$s) %4$s limit $6) n
-      $sql$, v_column, p_schema, case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end,
-      pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id)
-      into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, pgstate._now(), p_path, v_limit;
+    execute v_sql into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, v_now, p_path, v_limit;
     -- of an entry with several vectors the nearest counts
-    if v_count < v_limit or (select count(distinct k) from unnest(v_keys) k) >= p_depth then
-      exit;
-    end if;
+    v_live := (select count(*) from pgstate.entry e where e.key = any (v_keys) and e.live and (e.expires_at is null or e.expires_at > v_now));
+    exit when v_live >= p_depth or v_count < v_limit;
     v_limit := v_limit * 4;
   end loop;
-  v_done := set_config('hnsw.iterative_scan', v_settings[1], true) || set_config('hnsw.ef_search', v_settings[2], true)
-         || set_config('ivfflat.iterative_scan', v_settings[3], true) || set_config('ivfflat.probes', v_settings[4], true);
+  v_done := set_config(p_index.method || '.iterative_scan', v_settings[1], true)
+         || set_config(case p_index.method when 'hnsw' then 'hnsw.ef_search' else 'ivfflat.probes' end, v_settings[2], true);
   return query
     select n.key, min(n.distance) from unnest(v_keys, v_distances) as n (key, distance)
-     where (select count(distinct k) from unnest(v_keys) k) >= p_depth group by n.key;
+     where v_live >= p_depth group by n.key;
 end
 $$;
 comment on function pgstate._nearest_indexed(pgstate.vector_index, text, pgstate.keymultirange, pgstate.keymultirange, text, jsonpath, real[], int) is
   'Internal: the nearest entries by the vector index; nothing when it may not be used or is not enough.';
 
 -- functions/search/_nearest.sql
--- Entries by the distance of their nearest vector: at least p_depth of them if there are that many. A small range is compared
--- vector by vector, which is exact and misses nothing beside larger ones; a large one by the index where that may be used.
+-- Entries by the distance of their nearest vector: at least p_depth of them if there are that many, and no more than it takes
+-- unless p_all. A small range is compared vector by vector, which is exact and misses nothing beside larger ones; a large one by
+-- the index where that may be used.
 create function pgstate._nearest(
-  p_index pgstate.vector_index, p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_vector real[], p_depth int
+  p_index pgstate.vector_index, p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_vector real[], p_depth int, p_all boolean
 ) returns table (key text, distance float8)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -5687,28 +5701,44 @@ declare
   v_reads pgstate.keymultirange := pgstate._reachable('read');
   v_lows text[];
   v_highs text[];
+  v_keys text[];
+  v_distances float8[];
+  v_count bigint;
+  v_limit bigint := p_depth;
 begin
   select array_agg(coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '')),
          array_agg(coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)))
     into v_lows, v_highs from unnest(p_ranges * v_reads) r;
-  if exists (select from unnest(v_lows, v_highs) as s (low, high) join pgstate.embedding m on m.key >= s.low and m.key < s.high offset 1999) then
+  -- counting takes as long as a tenth of the search; where no vector is outside, the index knows how many it holds
+  if cardinality(v_lows) = 1 and (select c.reltuples from pg_class c where c.oid = to_regclass(format('pgstate.embedding_%s_idx', p_index.id))) >= 2000
+     and not exists (select from pgstate.embedding m where m.key < v_lows[1]) and not exists (select from pgstate.embedding m where m.key >= v_highs[1])
+     or exists (select from unnest(v_lows, v_highs) as s (low, high) join pgstate.embedding m on m.key >= s.low and m.key < s.high offset 1999)
+  then
     return query select n.* from pgstate._nearest_indexed(p_index, v_schema, p_ranges * v_reads, v_reads, p_regex, p_path, p_vector, p_depth) n;
     if found then
       return;
     end if;
   end if;
-  return query execute format($sql$
-    select m.key, min(%s operator(%I.%s) %s)
-      from unnest($2, $3) as s (low, high)
-      join pgstate.embedding m on m.key >= s.low and m.key < s.high
-     where m.index_id = %s and ($4 is null or m.key ~ $4)
-     group by m.key
-    $sql$, pgstate._vector_expression(p_index, v_schema, 'm.vector'), v_schema,
-    case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, v_schema, '$1'), p_index.id)
-    using p_vector, v_lows, v_highs, p_regex;
+  loop
+    -- entries are looked at where the filter is: here only whether enough of them are there
+    execute format($sql$
+      select array_agg(n.key), array_agg(n.distance), count(*) from (
+        select m.key, min(%s operator(%I.%s) %s) as distance
+          from unnest($2, $3) as s (low, high)
+          join pgstate.embedding m on m.key >= s.low and m.key < s.high
+         where m.index_id = %s and ($4 is null or m.key ~ $4)
+         group by m.key order by 2, 1 limit $5) n
+      $sql$, pgstate._vector_expression(p_index, v_schema, 'm.vector'), v_schema,
+      case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, v_schema, '$1'), p_index.id)
+      into v_keys, v_distances, v_count using p_vector, v_lows, v_highs, p_regex, case when not p_all and p_path is null then v_limit end;
+    exit when p_all or p_path is not null or v_count < v_limit
+           or (select count(*) from pgstate.entry e where e.key = any (v_keys) and e.live and (e.expires_at is null or e.expires_at > pgstate._now())) >= p_depth;
+    v_limit := v_limit * 4;
+  end loop;
+  return query select n.key, n.distance from unnest(v_keys, v_distances) as n (key, distance);
 end
 $$;
-comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int) is 'Internal: entries by the distance of their vectors.';
+comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int, boolean) is 'Internal: entries by the distance of their vectors.';
 
 -- functions/search/_newest.sql
 -- Which entries in some ranges were written last. All of them have to be looked at, so by the pages of the table rather than in
@@ -5823,8 +5853,12 @@ comment on function pgstate._set_vectors(pgstate._actor, text[], text[], int[], 
 
 -- functions/search/_keep_vectors.sql
 -- Vectors that a writer gave along with its values, in its transaction: p_owners tells for each of them which key it is of. Only
--- those of the version that the entry is at, so that a statement that is sent again changes nothing.
-create function pgstate._keep_vectors(p_actor pgstate._actor, p_keys text[], p_versions bigint[], p_owners int[], p_vectors real[], p_model text) returns void
+-- those of the version that the entry is at, so that a statement that is sent again changes nothing. One that is there already stays
+-- in its place: a new one costs the index as much as the rest of the write. The others of these versions go, of which there may be
+-- none: p_versions has what was written, p_puts where a value was.
+create function pgstate._keep_vectors(
+  p_actor pgstate._actor, p_keys text[], p_versions bigint[], p_puts boolean[], p_owners int[], p_vectors real[], p_model text
+) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
@@ -5839,7 +5873,7 @@ declare
   v_chunks bigint[] := '{}';
 begin
   for v_key in
-    select p_keys[o.owner] as key, p_versions[o.owner] as version, o.places
+    select p_keys[o.owner] as key, case when p_puts[o.owner] then p_versions[o.owner] end as version, o.places
       from (select u.owner, array_agg(u.ord order by u.ord) as places from unnest(p_owners) with ordinality as u (owner, ord) group by u.owner) o
      order by p_keys[o.owner] collate "C"
   loop
@@ -5864,13 +5898,21 @@ begin
       v_chunks := v_chunks || v_at - 1::bigint;
     end loop;
   end loop;
-  delete from pgstate.embedding m where m.key = any (v_keys);
-  insert into pgstate.embedding (key, index_id, chunk, digest, vector)
+  delete from pgstate.embedding m
+   where m.key = any (p_keys)
+     and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)
+     and exists (
+       select from pgstate.entry e
+        where e.key = m.key and (e.value is null or exists (select from unnest(p_keys, p_versions) as w (key, version) where w.key = e.key and w.version = e.version)));
+  insert into pgstate.embedding as m (key, index_id, chunk, digest, vector)
   select u.key, u.id, u.chunk, '', array(select unnest(p_vectors[u.place:u.place]))
-    from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk);
+    from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk)
+      on conflict on constraint embedding_pkey do update
+     set digest = excluded.digest, vector = excluded.vector
+   where (m.digest, m.vector) is distinct from (excluded.digest, excluded.vector);
 end
 $$;
-comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], int[], real[], text) is 'Internal: vectors of what was just written.';
+comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], boolean[], int[], real[], text) is 'Internal: vectors of what was just written.';
 
 -- functions/values/_touch.sql
 -- The version row of an entry follows: how long it was to live is what readers of the past go by, and it lived on. Nothing of the
@@ -12118,7 +12160,7 @@ begin
       union all
       select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex) w where p_mode <> 'vector'
     ), near as (
-      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_offset + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int) n
+      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_offset + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int, p_mode <> 'vector' or p_after is not null) n
        where p_mode <> 'text' and n.distance is not null
     ), ranked as (
       select w.key, w.version, w.rank::float8 as score, w.rank, null::float8 as distance from worded w where p_mode = 'text'
@@ -12397,7 +12439,13 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_out pgstate.outcome[];
+  v_given boolean := coalesce(cardinality(write_embedded.owners), 0) > 0;
+  v_before text := coalesce(current_setting('pgstate.vectors', true), '');
+  v_done text;
 begin
+  if v_given then
+    v_done := set_config('pgstate.vectors', 'follow', true);
+  end if;
   if 1 = all (array[cardinality(write_embedded.ops), cardinality(write_embedded.keys), cardinality(write_embedded."values"),
                     coalesce(cardinality(write_embedded.expects), 1), coalesce(cardinality(write_embedded.ttls), 1),
                     array_lower(write_embedded.ops, 1), array_lower(write_embedded.keys, 1), array_lower(write_embedded."values", 1),
@@ -12411,7 +12459,8 @@ begin
                                        lane => write_embedded.lane, turn => write_embedded.turn, wake => write_embedded.wake,
                                        lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent) o order by o.ord);
   end if;
-  if coalesce(cardinality(write_embedded.owners), 0) > 0 then
+  if v_given then
+    v_done := set_config('pgstate.vectors', v_before, true);
     if array_ndims(write_embedded.owners) <> 1 or array_ndims(write_embedded."vectors") is distinct from 2 or array_lower(write_embedded."vectors", 1) <> 1
        or array_length(write_embedded."vectors", 1) <> cardinality(write_embedded.owners) or write_embedded.model is null
        or exists (select from unnest(write_embedded.owners) o where o is null or o not between 1 and cardinality(write_embedded.keys)) then
@@ -12420,7 +12469,8 @@ begin
     perform pgstate._keep_vectors(
       pgstate._enter(write_embedded.agent), write_embedded.keys,
       -- who may not read is told no version, and is denied there
-      array(select case when o.status = 'ok' and write_embedded.ops[o.ord] = 'put' then coalesce(o.version, 0) end from unnest(v_out) o order by o.ord),
+      array(select case when o.status = 'ok' then coalesce(o.version, 0) end from unnest(v_out) o order by o.ord),
+      array(select o = 'put' from unnest(write_embedded.ops) with ordinality as u (o, ord) order by u.ord),
       write_embedded.owners, write_embedded."vectors", write_embedded.model);
   end if;
   return query select o.* from unnest(v_out) o;

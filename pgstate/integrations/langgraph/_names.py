@@ -15,14 +15,20 @@ _EMPTY = "%"
 
 
 @lru_cache(4096)
-def _quoted(text: str) -> str:
-    return pgstate.key(text)
+def segment_of(text: str) -> str:
+    """Any text as a segment of a key. Raises InvalidKey for a lone surrogate."""
+    return pgstate.key(text) if text else _EMPTY
+
+
+def text_of(segment: str) -> str:
+    """And back."""
+    return "" if segment == _EMPTY else unquote(segment)
 
 
 @lru_cache(4096)
 def _below(prefix: str, namespace: tuple[str, ...]) -> str:
     _check(namespace)
-    return "/".join([prefix, *map(_quoted, namespace)])
+    return "/".join([prefix, *map(segment_of, namespace)])
 
 
 def _check(namespace: Sequence[str]) -> None:
@@ -43,7 +49,7 @@ class Names:
         """The key of an item. Raises InvalidNamespaceError, InvalidKey when it is over 512 bytes."""
         if not namespace:
             raise InvalidNamespaceError("Namespace cannot be empty.")
-        return f"{self.below(namespace)}/{_quoted(key) if key else _EMPTY}"
+        return f"{self.below(namespace)}/{segment_of(key)}"
 
     def below(self, namespace: Sequence[str]) -> str:
         """What the keys of a namespace begin with. Raises InvalidNamespaceError."""
@@ -56,7 +62,7 @@ class Names:
 
     def namespace(self, key: str) -> tuple[str, ...]:
         """The texts that a key is made of."""
-        return tuple("" if segment == _EMPTY else unquote(segment) for segment in key[self._skip :].split("/"))
+        return tuple(map(text_of, key[self._skip :].split("/")))
 
     def pattern(self, condition: MatchCondition) -> str | None:
         """Which namespaces fit a condition; None for all."""
@@ -64,7 +70,7 @@ class Names:
             raise ValueError(f"unknown match_type: {condition.match_type}")
         _check(condition.path)
         # a label "*" would be quoted
-        path = "/".join("*" if label == "*" else _quoted(label) for label in condition.path)
+        path = "/".join("*" if label == "*" else segment_of(label) for label in condition.path)
         if not path:
             return None
         return f"{self.prefix}/{path}/**" if condition.match_type == "prefix" else f"{self.prefix}/**/{path}"

@@ -31,6 +31,7 @@ from pgstate.integrations.langgraph._index import Index, StoreIndexConfig
 from pgstate.integrations.langgraph._names import Names
 from pgstate.integrations.langgraph._opening import Opening
 from pgstate.sync._bridge import AnyState, run_async, run_sync
+from pgstate.types import told
 
 # results of one statement
 _PAGE = 10_000
@@ -374,7 +375,7 @@ class PgStateStore(BaseStore):
         return {
             "namespace": namespace,
             "key": key,
-            "value": entry.value,
+            "value": told(entry),
             "version": entry.version,
             "created_at": created,
             "updated_at": entry.updated_at,

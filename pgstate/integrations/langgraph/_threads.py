@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, cast
-from urllib.parse import unquote
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -23,7 +22,6 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.types import TASKS
 
-import pgstate
 from pgstate import State, errors
 from pgstate._areas._threads import save
 from pgstate._calls import threads as calls
@@ -32,6 +30,7 @@ from pgstate._guard import Guard
 from pgstate._keys import check_key
 from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._memory import Memory, Place, Root, Seen
+from pgstate.integrations.langgraph._names import segment_of, text_of
 from pgstate.types import Row
 
 _SENDS_BELOW = 4  # the format since which a checkpoint holds what was sent
@@ -53,10 +52,10 @@ class Threads:
         return self.key_of(config["configurable"]["thread_id"])
 
     def key_of(self, thread_id: Any) -> str:
-        return f"{self._prefix}/{_quoted(str(thread_id))}"
+        return _key_of(self._prefix, str(thread_id))
 
     def _thread_id(self, key: str) -> str:
-        return unquote(key.rsplit("/", 1)[-1])
+        return text_of(key.rsplit("/", 1)[-1])
 
     # saving
 
@@ -357,7 +356,12 @@ class Threads:
         return self._encrypting
 
 
-_quoted = lru_cache(maxsize=1024)(pgstate.key)
+@lru_cache(maxsize=1024)
+def _key_of(prefix: str, thread_id: str) -> str:
+    try:
+        return check_key(f"{prefix}/{segment_of(thread_id)}")
+    except errors.InvalidKey as error:
+        raise errors.InvalidKey(f"a thread's id is quoted, behind {prefix}/, and does not fit there: {error}") from None
 
 
 @dataclass(frozen=True)

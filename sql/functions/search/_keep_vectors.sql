@@ -1,6 +1,10 @@
 -- Vectors that a writer gave along with its values, in its transaction: p_owners tells for each of them which key it is of. Only
--- those of the version that the entry is at, so that a statement that is sent again changes nothing.
-create function pgstate._keep_vectors(p_actor pgstate._actor, p_keys text[], p_versions bigint[], p_owners int[], p_vectors real[], p_model text) returns void
+-- those of the version that the entry is at, so that a statement that is sent again changes nothing. One that is there already stays
+-- in its place: a new one costs the index as much as the rest of the write. The others of these versions go, of which there may be
+-- none: p_versions has what was written, p_puts where a value was.
+create function pgstate._keep_vectors(
+  p_actor pgstate._actor, p_keys text[], p_versions bigint[], p_puts boolean[], p_owners int[], p_vectors real[], p_model text
+) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
@@ -15,7 +19,7 @@ declare
   v_chunks bigint[] := '{}';
 begin
   for v_key in
-    select p_keys[o.owner] as key, p_versions[o.owner] as version, o.places
+    select p_keys[o.owner] as key, case when p_puts[o.owner] then p_versions[o.owner] end as version, o.places
       from (select u.owner, array_agg(u.ord order by u.ord) as places from unnest(p_owners) with ordinality as u (owner, ord) group by u.owner) o
      order by p_keys[o.owner] collate "C"
   loop
@@ -40,10 +44,18 @@ begin
       v_chunks := v_chunks || v_at - 1::bigint;
     end loop;
   end loop;
-  delete from pgstate.embedding m where m.key = any (v_keys);
-  insert into pgstate.embedding (key, index_id, chunk, digest, vector)
+  delete from pgstate.embedding m
+   where m.key = any (p_keys)
+     and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)
+     and exists (
+       select from pgstate.entry e
+        where e.key = m.key and (e.value is null or exists (select from unnest(p_keys, p_versions) as w (key, version) where w.key = e.key and w.version = e.version)));
+  insert into pgstate.embedding as m (key, index_id, chunk, digest, vector)
   select u.key, u.id, u.chunk, '', array(select unnest(p_vectors[u.place:u.place]))
-    from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk);
+    from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk)
+      on conflict on constraint embedding_pkey do update
+     set digest = excluded.digest, vector = excluded.vector
+   where (m.digest, m.vector) is distinct from (excluded.digest, excluded.vector);
 end
 $$;
-comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], int[], real[], text) is 'Internal: vectors of what was just written.';
+comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], boolean[], int[], real[], text) is 'Internal: vectors of what was just written.';

@@ -14,12 +14,14 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
 as $$
 declare
-  v_column text := pgstate._vector_expression(p_index, p_schema, 'm.vector');
+  v_sql text;
   v_settings text[];
   v_keys text[];
   v_distances float8[];
   v_count bigint;
+  v_live bigint;
   v_limit int := p_depth;
+  v_now timestamptz := pgstate._now();
   v_rows real := (select c.reltuples from pg_class c where c.oid = to_regclass(format('pgstate.embedding_%s_idx', p_index.id)));
   v_done text;
 begin
@@ -30,35 +32,44 @@ begin
   then
     return;
   end if;
-  -- the library makes its settings known when it is first used
-  execute format('select %s', pgstate._vector_expression(p_index, p_schema, '$1')) using p_vector;
-  v_settings := array[current_setting('hnsw.iterative_scan'), current_setting('hnsw.ef_search'), current_setting('ivfflat.iterative_scan'), current_setting('ivfflat.probes')];
-  v_done := set_config('hnsw.iterative_scan', 'strict_order', true) || set_config('ivfflat.iterative_scan', 'relaxed_order', true)
-         || set_config('hnsw.ef_search', least(greatest(2 * p_depth, 40, 0.6 * sqrt(greatest(v_rows, 0)), v_settings[2]::int), 1000)::int::text, true)
-         || set_config('ivfflat.probes', greatest(10, sqrt((p_index.options ->> 'lists')::int), v_settings[4]::int)::int::text, true);
+  if current_setting('hnsw.iterative_scan', true) is null then
+    -- the library makes its settings known when it is first used
+    execute format('select %s', pgstate._vector_expression(p_index, p_schema, '$1')) using p_vector;
+  end if;
+  if p_index.method = 'hnsw' then
+    v_settings := array[current_setting('hnsw.iterative_scan'), current_setting('hnsw.ef_search')];
+    v_done := set_config('hnsw.iterative_scan', 'strict_order', true)
+           || set_config('hnsw.ef_search', least(greatest(2 * p_depth, 40, 0.6 * sqrt(greatest(v_rows, 0)), v_settings[2]::int), 1000)::int::text, true);
+  else
+    v_settings := array[current_setting('ivfflat.iterative_scan'), current_setting('ivfflat.probes')];
+    v_done := set_config('ivfflat.iterative_scan', 'relaxed_order', true)
+           || set_config('ivfflat.probes', greatest(10, sqrt((p_index.options ->> 'lists')::int), v_settings[2]::int)::int::text, true);
+  end if;
+  -- planned anew each time: entries are in it only for a filter's sake
+  v_sql := format($sql$
+    select array_agg(n.key), array_agg(n.distance), count(*) from (
+      select m.key, %1$s operator(%2$I.%3$s) %4$s as distance
+        from pgstate.embedding m %6$s
+       where m.index_id = %5$s and $2 @> m.key %7$s
+       order by %1$s operator(%2$I.%3$s) %4$s limit $6) n
+    $sql$, pgstate._vector_expression(p_index, p_schema, 'm.vector'), p_schema,
+    case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id,
+    case when p_path is not null then 'join pgstate.entry e on e.key = m.key' end,
+    concat(case when p_regex is not null then 'and m.key ~ $3' end, case when p_path is not null then
+      ' and e.live and (e.expires_at is null or e.expires_at > $4)
+        and case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ $5' end));
   for v_try in 1 .. 3 loop
-    execute format($sql$
-      select array_agg(n.key), array_agg(n.distance), count(*) from (
-        select m.key, %1$s operator(%2$I.%3$s) %4$s as distance
-          from pgstate.embedding m join pgstate.entry e on e.key = m.key
-         where m.index_id = %5$s and $2 @> m.key and ($3 is null or m.key ~ $3)
-           and e.live and (e.expires_at is null or e.expires_at > $4)
-           and ($5 is null or case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ $5)
-         order by %1$s operator(%2$I.%3$s) %4$s limit $6) n
-      $sql$, v_column, p_schema, case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end,
-      pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id)
-      into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, pgstate._now(), p_path, v_limit;
+    execute v_sql into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, v_now, p_path, v_limit;
     -- of an entry with several vectors the nearest counts
-    if v_count < v_limit or (select count(distinct k) from unnest(v_keys) k) >= p_depth then
-      exit;
-    end if;
+    v_live := (select count(*) from pgstate.entry e where e.key = any (v_keys) and e.live and (e.expires_at is null or e.expires_at > v_now));
+    exit when v_live >= p_depth or v_count < v_limit;
     v_limit := v_limit * 4;
   end loop;
-  v_done := set_config('hnsw.iterative_scan', v_settings[1], true) || set_config('hnsw.ef_search', v_settings[2], true)
-         || set_config('ivfflat.iterative_scan', v_settings[3], true) || set_config('ivfflat.probes', v_settings[4], true);
+  v_done := set_config(p_index.method || '.iterative_scan', v_settings[1], true)
+         || set_config(case p_index.method when 'hnsw' then 'hnsw.ef_search' else 'ivfflat.probes' end, v_settings[2], true);
   return query
     select n.key, min(n.distance) from unnest(v_keys, v_distances) as n (key, distance)
-     where (select count(distinct k) from unnest(v_keys) k) >= p_depth group by n.key;
+     where v_live >= p_depth group by n.key;
 end
 $$;
 comment on function pgstate._nearest_indexed(pgstate.vector_index, text, pgstate.keymultirange, pgstate.keymultirange, text, jsonpath, real[], int) is

@@ -6,6 +6,8 @@ as $$
 declare
   v_keys text[];
   v_given text[];
+  -- the vectors come in this statement: those that stay as they are need no new place in the index
+  v_follow boolean := current_setting('pgstate.vectors', true) is not distinct from 'follow';
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     -- a snapshot from before the rules changed does not show them: then this is a serialization failure
@@ -22,7 +24,7 @@ begin
         from pgstate.search_rule r) g;
   -- most have nothing, and to set deleting up costs more than to look
   if v_given is not null
-     and (exists (select from pgstate.embedding m where m.key = any (v_given))
+     and (not v_follow and exists (select from pgstate.embedding m where m.key = any (v_given))
           or exists (select from pgstate.search_doc d where d.key = any (v_given))
           or exists (select from pgstate.embedding_wanted w where w.key = any (v_given))) then
     with documents as (
@@ -30,7 +32,7 @@ begin
     ), wanted as (
       delete from pgstate.embedding_wanted w where w.key = any (v_given)
     )
-    delete from pgstate.embedding m where m.key = any (v_given);
+    delete from pgstate.embedding m where m.key = any (v_given) and not v_follow;
   end if;
   if v_keys is not null then
     perform pgstate._index_keys(v_keys);

@@ -8,7 +8,13 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_out pgstate.outcome[];
+  v_given boolean := coalesce(cardinality(write_embedded.owners), 0) > 0;
+  v_before text := coalesce(current_setting('pgstate.vectors', true), '');
+  v_done text;
 begin
+  if v_given then
+    v_done := set_config('pgstate.vectors', 'follow', true);
+  end if;
   if 1 = all (array[cardinality(write_embedded.ops), cardinality(write_embedded.keys), cardinality(write_embedded."values"),
                     coalesce(cardinality(write_embedded.expects), 1), coalesce(cardinality(write_embedded.ttls), 1),
                     array_lower(write_embedded.ops, 1), array_lower(write_embedded.keys, 1), array_lower(write_embedded."values", 1),
@@ -22,7 +28,8 @@ begin
                                        lane => write_embedded.lane, turn => write_embedded.turn, wake => write_embedded.wake,
                                        lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent) o order by o.ord);
   end if;
-  if coalesce(cardinality(write_embedded.owners), 0) > 0 then
+  if v_given then
+    v_done := set_config('pgstate.vectors', v_before, true);
     if array_ndims(write_embedded.owners) <> 1 or array_ndims(write_embedded."vectors") is distinct from 2 or array_lower(write_embedded."vectors", 1) <> 1
        or array_length(write_embedded."vectors", 1) <> cardinality(write_embedded.owners) or write_embedded.model is null
        or exists (select from unnest(write_embedded.owners) o where o is null or o not between 1 and cardinality(write_embedded.keys)) then
@@ -31,7 +38,8 @@ begin
     perform pgstate._keep_vectors(
       pgstate._enter(write_embedded.agent), write_embedded.keys,
       -- who may not read is told no version, and is denied there
-      array(select case when o.status = 'ok' and write_embedded.ops[o.ord] = 'put' then coalesce(o.version, 0) end from unnest(v_out) o order by o.ord),
+      array(select case when o.status = 'ok' then coalesce(o.version, 0) end from unnest(v_out) o order by o.ord),
+      array(select o = 'put' from unnest(write_embedded.ops) with ordinality as u (o, ord) order by u.ord),
       write_embedded.owners, write_embedded."vectors", write_embedded.model);
   end if;
   return query select o.* from unnest(v_out) o;
