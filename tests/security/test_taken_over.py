@@ -126,12 +126,13 @@ async def test_secrets_in_keys_and_names(root: Caller, attacker: MakeAgent, data
     """Of threads and runs too, and in what is recorded of it."""
     mallory = await attacker("mallory", "read rw/**", "write rw/**")
     await mallory("save_checkpoint", "rw/t", ["a"], ["json"], [b"1"])
-    await mallory("start_run", "rw/r")
+    token = (await mallory("start_run", "rw/r", seconds(60)))["token"]
     one = r"array['a'], array['json'], array['1'::bytea]"
     for call in (
         f"save_checkpoint('rw/{TOKEN}', {one})", f"fork_thread('rw/t', 'rw/{TOKEN}')", f"start_run('rw/{TOKEN}')", f"start_run('rw/new', name => '{TOKEN}')",
         f"start_run('rw/new', code => '{TOKEN}')", f"start_run('rw/new', parent => '{TOKEN}')", f"start_run('rw/new', input_type => '{TOKEN}', input => '1')",
         f"fork_run('rw/r', 'rw/{TOKEN}')", f"signal_run('rw/r', '{TOKEN}')",
+        f"take_signal('rw/r', {token}, 'step', '{TOKEN}', 0, true)", f"take_signal('rw/r', {token}, '{TOKEN}', 'go', 0, true)",
     ):  # fmt: skip
         said = await outcome(mallory, f"select * from pgstate.{call}")
         assert said.startswith("PS009") and TOKEN not in said, call

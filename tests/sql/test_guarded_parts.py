@@ -230,3 +230,18 @@ async def test_who_may_not_write_learns_no_guard(root: Caller, agent: MakeAgent)
             await alice("rollback_thread", key, "1", metadata={"by": KEY})
         rows = await alice.rows("save_checkpoints", [key], [1], ["a"], ["json"], [SECRET])
         assert [row["code"] for row in rows] == ["PS010"]
+        for call in (
+            ("put", key, KEY), ("merge", key, KEY, "append"), ("apply", "[]", [{"op": "put", "key": key, "value": KEY}]),
+            ("start_run", key, None, KEY), ("start_run", key, None, "n", "json", SECRET),
+            ("signal_run", key, KEY), ("signal_run", key, "go", "json", SECRET), ("take_signal", key, 1, KEY, "n", 0, True),
+            ("end_run", key, 1, "done", "json", SECRET), ("fail", key, 1, KEY), ("fork_thread", "a/t", f"{key}/{KEY}"),
+        ):  # fmt: skip
+            with refused("PS010"):
+                await alice.rows(*(json.loads(one) if one == "[]" else one for one in call))
+        (row,) = await alice.rows(
+            "finish_steps", [key], [1], [KEY], ["n"], ["step"], [0], [True], ["done"], ["json"], [SECRET], [1], [0.1]
+        )
+        assert (row["status"], row["code"]) == ("denied", "PS010")
+        for function in ("put_many", "merge_many"):
+            (row,) = await alice.rows(function, [key], [KEY])
+            assert row["code"] == "PS010", function

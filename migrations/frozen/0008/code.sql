@@ -14192,11 +14192,14 @@ begin
     end if;
     return pgstate._run_full(start_run.key, v_status, v_claim, (v_actor.kept ->> 1)::boolean);
   end if;
-  v_rule := pgstate._secret_in(v_actor, start_run.key, concat_ws(' ', start_run.name, start_run.code, start_run.parent, start_run.input_type));
-  if v_rule is not null then
-    perform pgstate._raise('PS009', start_run.key, pgstate._error_text('PS009', start_run.key) || ': ' || v_rule);
+  -- who may not is denied below, and learns of no guard
+  if (v_actor.readable and v_actor.writable) is true then
+    v_rule := pgstate._secret_in(v_actor, start_run.key, concat_ws(' ', start_run.name, start_run.code, start_run.parent, start_run.input_type));
+    if v_rule is not null then
+      perform pgstate._raise('PS009', start_run.key, pgstate._error_text('PS009', start_run.key) || ': ' || v_rule);
+    end if;
+    start_run.input := pgstate._guarded_data(v_actor, start_run.key, start_run.input_type, start_run.input, true);
   end if;
-  start_run.input := pgstate._guarded_data(v_actor, start_run.key, start_run.input_type, start_run.input, true);
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
   if not v_head.live then
@@ -14557,11 +14560,14 @@ begin
   elsif octet_length(signal_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', signal_run.key);
   end if;
-  v_rule := pgstate._secret_in(v_actor, signal_run.key, signal_run.name);
-  if v_rule is not null then
-    perform pgstate._raise('PS009', signal_run.key, pgstate._error_text('PS009', signal_run.key) || ': ' || v_rule);
+  -- who may not is denied below, and learns of no guard
+  if (v_actor.readable and v_actor.writable) is true then
+    v_rule := pgstate._secret_in(v_actor, signal_run.key, signal_run.name);
+    if v_rule is not null then
+      perform pgstate._raise('PS009', signal_run.key, pgstate._error_text('PS009', signal_run.key) || ': ' || v_rule);
+    end if;
+    signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   end if;
-  signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   v_head := pgstate._thread_lock(v_actor, signal_run.key, null, false, 'run');
   if v_head.live is not true then
     v_out.status := 'missing';
@@ -14593,6 +14599,7 @@ declare
   v_head pgstate._thread_head;
   v_out pgstate.signalled;
   v_done boolean;
+  v_rule text;
 begin
   if v_actor.kept is not null then
     return jsonb_populate_record(null::pgstate.signalled, v_actor.kept);
@@ -14602,6 +14609,10 @@ begin
     raise exception using errcode = 'PS007', message = 'a step has 1 to 512 bytes, the name of a signal 1 to 256, a timeout is at most 100 years; a token is needed';
   end if;
   v_head := pgstate._thread_lock(v_actor, take_signal.key, take_signal.token, false, 'run');
+  v_rule := pgstate._secret_in(v_actor, take_signal.key, take_signal.step || ' ' || take_signal.name);
+  if v_rule is not null then
+    perform pgstate._raise('PS009', take_signal.key, pgstate._error_text('PS009', take_signal.key) || ': ' || v_rule);
+  end if;
   v_out.status := v_head.status;
   if v_head.status is null then
     v_out := pgstate._take_signal(take_signal.key, take_signal.token, take_signal.step, take_signal.name, take_signal."position", take_signal.main,
@@ -14620,7 +14631,7 @@ begin
 end
 $$;
 comment on function pgstate.take_signal(text, bigint, text, text, int, boolean, interval, uuid, bigint, text) is
-  'A step of a run that the caller holds takes the oldest signal of a name, and is recorded with it: status ok; or waits (pending, until due_at, which timeout sets when it begins to wait), or has waited for too long (timeout). Status also stale, missing, ended, exists. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'A step of a run that the caller holds takes the oldest signal of a name, and is recorded with it: status ok; or waits (pending, until due_at, which timeout sets when it begins to wait), or has waited for too long (timeout). Status also stale, missing, ended, exists. Needs read and write. PS001 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/runs/cancel_run.sql
 create function pgstate.cancel_run(key text, lane uuid default null, turn bigint default null, agent text default null) returns pgstate.step_outcome

@@ -19,11 +19,14 @@ begin
   elsif octet_length(signal_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', signal_run.key);
   end if;
-  v_rule := pgstate._secret_in(v_actor, signal_run.key, signal_run.name);
-  if v_rule is not null then
-    perform pgstate._raise('PS009', signal_run.key, pgstate._error_text('PS009', signal_run.key) || ': ' || v_rule);
+  -- who may not is denied below, and learns of no guard
+  if (v_actor.readable and v_actor.writable) is true then
+    v_rule := pgstate._secret_in(v_actor, signal_run.key, signal_run.name);
+    if v_rule is not null then
+      perform pgstate._raise('PS009', signal_run.key, pgstate._error_text('PS009', signal_run.key) || ': ' || v_rule);
+    end if;
+    signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   end if;
-  signal_run.data := pgstate._guarded_data(v_actor, signal_run.key, signal_run.type, signal_run.data, true);
   v_head := pgstate._thread_lock(v_actor, signal_run.key, null, false, 'run');
   if v_head.live is not true then
     v_out.status := 'missing';

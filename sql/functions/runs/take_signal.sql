@@ -9,6 +9,7 @@ declare
   v_head pgstate._thread_head;
   v_out pgstate.signalled;
   v_done boolean;
+  v_rule text;
 begin
   if v_actor.kept is not null then
     return jsonb_populate_record(null::pgstate.signalled, v_actor.kept);
@@ -18,6 +19,10 @@ begin
     raise exception using errcode = 'PS007', message = 'a step has 1 to 512 bytes, the name of a signal 1 to 256, a timeout is at most 100 years; a token is needed';
   end if;
   v_head := pgstate._thread_lock(v_actor, take_signal.key, take_signal.token, false, 'run');
+  v_rule := pgstate._secret_in(v_actor, take_signal.key, take_signal.step || ' ' || take_signal.name);
+  if v_rule is not null then
+    perform pgstate._raise('PS009', take_signal.key, pgstate._error_text('PS009', take_signal.key) || ': ' || v_rule);
+  end if;
   v_out.status := v_head.status;
   if v_head.status is null then
     v_out := pgstate._take_signal(take_signal.key, take_signal.token, take_signal.step, take_signal.name, take_signal."position", take_signal.main,
@@ -36,4 +41,4 @@ begin
 end
 $$;
 comment on function pgstate.take_signal(text, bigint, text, text, int, boolean, interval, uuid, bigint, text) is
-  'A step of a run that the caller holds takes the oldest signal of a name, and is recorded with it: status ok; or waits (pending, until due_at, which timeout sets when it begins to wait), or has waited for too long (timeout). Status also stale, missing, ended, exists. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+  'A step of a run that the caller holds takes the oldest signal of a name, and is recorded with it: status ok; or waits (pending, until due_at, which timeout sets when it begins to wait), or has waited for too long (timeout). Status also stale, missing, ended, exists. Needs read and write. PS001 PS007 PS009 PS010 PS031 PS040.';
