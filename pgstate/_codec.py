@@ -68,14 +68,17 @@ class JsonSerializer:
             return "json", encode_json(obj).encode()
 
     def loads_typed(self, data: tuple[str, bytes], /) -> Any:
-        """Raises InvalidValue for another form."""
+        """Raises InvalidValue for another form, and for what is no JSON."""
         type_, text = data
         if type_ != "json":
             raise InvalidValue(f"what is stored is {type_}, not JSON: give the serializer that it was stored with")
         try:
             return pydantic_core.from_json(text)
         except ValueError:
-            return decode_json(text.decode())
+            try:
+                return decode_json(text.decode())
+            except UnicodeDecodeError as error:
+                raise InvalidValue(f"what is stored is not JSON: {error}") from error
 
 
 JSON: Serializer = JsonSerializer()

@@ -145,7 +145,7 @@ def read(data: Path) -> Postmaster | None:
     """The contents of postmaster.pid, whether or not its process lives; None if there is none or it is half written."""
     try:
         lines = (data / "postmaster.pid").read_text("utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     # The server writes five lines at first and the others as it gets on, the state of things last.
     if len(lines) < 5 or not lines[0].strip().lstrip("-").isdigit():

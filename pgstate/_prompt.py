@@ -6,12 +6,14 @@ import json
 import re
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import pydantic_core
 
 from pgstate import _paths
+from pgstate.types import told
 
 _ROW = re.compile(r"\['([a-z_]+)', \$re\$(.*)\$re\$\]")
 # With those that emoji and some scripts join letters by.
@@ -47,9 +49,13 @@ def render_for_prompt(entries: Any) -> str:
 
 
 def _rendered(entry: Any) -> str:
-    known = hasattr(entry, "key") and hasattr(entry, "value")
-    value = entry.value if known else entry
-    content = _visible(value if isinstance(value, str) else json.dumps(_plain(value), ensure_ascii=False, indent=1))
+    try:
+        value, known = told(entry), hasattr(entry, "key")
+    except AttributeError:
+        known = False
+    if not known:
+        value = entry
+    content = _visible(value if isinstance(value, str) else _json(value, indent=1))
     content = _patterns()["role_tokens"].sub(lambda match: match[0].translate(_ESCAPES), content)
     header: dict[str, Any] = {}
     if known:
@@ -58,9 +64,9 @@ def _rendered(entry: Any) -> str:
         header |= {"time": None if at is None else at.isoformat(), "trust": _of(entry, "trust")}
     own = [_visible(str(label)) for label in getattr(entry, "labels", ())] if known else []
     header["labels"] = [*labels(value), *own] or None
-    told = json.dumps({name: one for name, one in header.items() if one is not None})
+    shown = json.dumps({name: one for name, one in header.items() if one is not None})
     mark = secrets.token_hex(8)
-    return f"<data-{mark} {told}>\n{content}\n</data-{mark}>"
+    return f"<data-{mark} {shown}>\n{content}\n</data-{mark}>"
 
 
 def _of(entry: Any, name: str) -> Any:
@@ -72,9 +78,11 @@ def _visible(text: str) -> str:
     return _JOINERS.sub("", _patterns()["invisible_characters"].sub("", text))
 
 
-def _plain(value: Any) -> Any:
-    return pydantic_core.to_jsonable_python(value)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(_plain(value), ensure_ascii=False)
+def _json(value: Any, indent: int | None = None) -> str:
+    with suppress(ValueError):  # it gives up at 255 levels, which what was stored as JSON may have
+        value = pydantic_core.to_jsonable_python(value)
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=indent)
+    except RecursionError:
+        # on one line it goes deeper
+        return json.dumps(value, ensure_ascii=False)

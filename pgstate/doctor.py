@@ -158,6 +158,11 @@ _CHECKS: Sequence[_Check] = (
         "commit prepared or rollback prepared it.", aged=True,
     ),
     _Check(
+        "wake-ups", "problem",
+        "select 'the queue of NOTIFY is ' || round((100 * u)::numeric) || ' % full: from 90 % on nobody is woken, and watches poll' from pg_notification_queue_usage() u where u >= 0.25",
+        "A session that listens keeps a transaction open, in any database of the server: end it, see long transactions.",
+    ),
+    _Check(
         "bloat", "note",
         "select s.relname || ': ' || s.n_dead_tup || ' dead rows beside ' || s.n_live_tup || case when s.last_autovacuum is null then ', and autovacuum was never here' else '' end"
         "  from pg_stat_user_tables s where s.schemaname = 'pgstate' and s.n_dead_tup > 10000 and s.n_dead_tup > s.n_live_tup order by s.n_dead_tup desc",

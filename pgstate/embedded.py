@@ -119,7 +119,7 @@ def programs(major: str | None = None) -> Path:
 
 def _programs(place: Path) -> Path:
     wheel = _wheel()
-    with contextlib.suppress(FileNotFoundError, PermissionError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         return _bindir(wheel, (place / "data" / "PG_VERSION").read_text("ascii").strip())
     return _bindir(wheel, _MAJOR)
 

@@ -26,6 +26,12 @@ begin
   ) then
     return;
   end if;
+  if pg_catalog.current_setting('server_encoding') <> 'UTF8' then
+    raise exception 'this database has the encoding %, and pgstate needs UTF8: values are JSON, which may hold any character',
+      pg_catalog.current_setting('server_encoding')
+      using errcode = 'feature_not_supported',
+        hint = 'Install it into a database of its own: create database ... encoding ''UTF8'' template template0';
+  end if;
   if exists (
     select from pg_catalog.pg_depend
     where refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass

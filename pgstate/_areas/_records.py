@@ -84,7 +84,7 @@ class Records:
         self.reached = 0
         """The rank of the latest that the code has come by."""
         undoing = self._known.get(UNDOING)
-        self.failing = None if undoing is None else (undoing.data or b"").decode()
+        self.failing = None if undoing is None else (undoing.data or b"").decode(errors="replace")
         """What a run fails with that has begun to undo what it had done."""
         self._seen: Counter[str] = Counter()
         self._position = 0

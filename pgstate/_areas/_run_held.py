@@ -51,11 +51,12 @@ class HeldRun(Held):
         # before the claim begins to renew itself: nobody ends what was not made
         result = values.load(row["result_type"], row["result"]) if row["state"] == "done" else None
         claim = Claim(row["key"][area._skip :], None, 0, row["token"] or 0, row["lease_until"], row["attempts"] or 0)
+        records = Records(row, claim.key, asyncio.current_task())
         super().__init__(area._state, core, claim, lease, sent, None)
         self._runs = area
         self._full: str = row["key"]
         self._values = values
-        self._records = Records(row, self.key, self._body)
+        self._records = records
         self._server_ahead = row["at"].timestamp() - self._loop.time()
         self._zone = row["at"].tzinfo
         self._seed: UUID = row["seed"]

@@ -134,7 +134,7 @@ class Steps(HeldRun):
 
     def _replay(self, record: Record, wanted: Any) -> Any:
         if record.state == "failed":
-            said = (record.data or b"").decode()
+            said = (record.data or b"").decode(errors="replace")
             raise errors.StepFailed(f"step {record.id} of run {self.key} failed: {said}", self.key, record.id, said)
         return self._values.load(record.type, record.data, wanted)
 

@@ -168,6 +168,10 @@ class Waits(Steps):
         if row["state"] == "done":
             await self._record(place, "child", "done", row["result_type"], row["result"], 1, began)
             return self._values.load(row["result_type"], row["result"], as_)
-        said = f"run {child} was cancelled" if row["state"] == "cancelled" else (row["result"] or b"").decode()
+        said = (
+            f"run {child} was cancelled"
+            if row["state"] == "cancelled"
+            else (row["result"] or b"").decode(errors="replace")
+        )
         await self._record(place, "child", "failed", "error", said.encode(), 1, began)
         raise errors.StepFailed(f"run {child} did not end well: {said}", self.key, place.id, said)

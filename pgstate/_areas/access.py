@@ -84,7 +84,8 @@ class Access(Area):
         """Grants an agent, or each member of a group, read, write or admin on a key, a subtree (research/**) or
         everything (**); `{agent}` as a segment stands for the agent's name. `ttl` (seconds) or `until`: when it ends
         by itself; granted again, it ends as is said then. Raises InvalidPattern, InvalidArgument, AccessDenied (needs
-        admin on all of it)."""
+        admin on all of it), QuotaExceeded (an agent has 1,000 rights of the acting one, which does not administer
+        everything)."""
         await self._administer(access.grant_access, agent, subtree, right, None if ttl is None else seconds(ttl), until)
 
     async def deny_access(

@@ -53,7 +53,8 @@ class Audit(Area):
     async def set_audit_chain(self, subtree: str, active: bool = True) -> None:
         """From now on entries of the audit trail that concern a key, a subtree or everything (**) are linked by hashes,
         within seconds while a client is connected; what is changed before is not found. With `active` false no new ones
-        are. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of it)."""
+        are. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of it), QuotaExceeded (100 chains
+        of one who does not administer everything)."""
         with self._to(f"set the chain of {subtree}", "admin", subtree):
             await self._core.call(
                 lambda c, left: audit.set_audit_chain(c, subtree, active, self._agent, timeout=left), self._timeout

@@ -49,7 +49,7 @@ class Policies(Area):
         (SecretRefused), "redact", or "off". `trust` is the most that what is written there
         is trusted, whoever writes it. Raises InvalidPattern, UnknownReducer, InvalidArgument (which names the
         keyword of a schema that the database cannot check), AccessDenied (needs admin on all of the subtree, and on
-        that of `dead_letter`).
+        that of `dead_letter`), QuotaExceeded (20 ages in `keep`, of one who does not administer everything).
         """
         span = None if ttl is None else seconds(ttl)
         kept, rule = _keep(keep), _schema(schema)

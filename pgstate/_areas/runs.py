@@ -179,7 +179,7 @@ class Runs(Area):
         if row["state"] == "cancelled":
             raise errors.RunCancelled(f"run {key} was cancelled", key)
         if row["state"] == "failed":
-            said = (row["result"] or b"").decode()
+            said = (row["result"] or b"").decode(errors="replace")
             raise errors.StepFailed(f"run {key} failed: {said}", key, None, said)
         return self._values.load(row["result_type"], row["result"], as_)
 

@@ -113,9 +113,9 @@ class Search(Values):
         entries are embedded for, with a vector for each match of `vector_fields`, or one for all of the value; an
         empty list leaves it to writers to give them, with `put_embedded`. What is
         there already is found meanwhile, slower, until any connected client has indexed it. Raises InvalidPattern,
-        InvalidArgument, AccessDenied (needs admin on all of the subtree, the first one admin on everything, because all
-        writes wait while the database begins to follow them), DatabaseError when another transaction that has written
-        stays open.
+        InvalidArgument, QuotaExceeded (100 rules of one who does not administer everything), AccessDenied (needs admin
+        on all of the subtree, the first one admin on everything, because all writes wait while the database begins to
+        follow them), DatabaseError when another transaction that has written stays open.
         """
         paths = None if vector_fields is None else list(vector_fields)
         await self._core.call(

@@ -21,7 +21,7 @@ from pgstate._bound import BoundCore
 from pgstate._calls import values
 from pgstate._calls._run import outcome_error
 from pgstate._json import decode, decode_told, encode
-from pgstate.types import UNSET, Entry, Result, Row, Seconds, Source, _Unset
+from pgstate.types import UNSET, Entry, Result, Row, Seconds, Source, _Unset, told
 
 T = TypeVar("T")
 _MAX_LIMIT = 100_000
@@ -436,7 +436,7 @@ class Values(Reading):
                 raise outcome
             row = self._written(outcome, args)
         except errors.VersionConflict as error:
-            return Result(key, "conflict", error.version, error.current and error.current.value)
+            return Result(key, "conflict", error.version, error.current and told(error.current))
         except errors.ClaimHeld:
             return Result(key, "held")
         except errors.StaleToken:

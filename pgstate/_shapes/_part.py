@@ -53,6 +53,11 @@ class Part:
             return made.model_dump(mode="json", by_alias=False, round_trip=True, warnings="error")["value"]
         except PydanticSerializationError as error:
             raise InvalidValue(f"not a value of {self._name}: {error}") from error
+        except UnicodeDecodeError as error:
+            raise InvalidValue(
+                f"not a value of {self._name}: bytes are UTF-8 text in JSON ({error}), unless the model's config has "
+                "ser_json_bytes and val_json_bytes of 'base64'"
+            ) from error
 
     def take_some(self, value: Any, *, deep: bool) -> Any:
         """As `take`; a document for a nested model or the like may leave fields out."""

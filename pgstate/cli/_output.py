@@ -19,8 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pgstate.cli._exit import INTERRUPTED
-from pgstate.errors import InvalidValue
-from pgstate.types import Unreadable
+from pgstate.types import Unreadable, told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,12 +34,7 @@ class Json:
     @classmethod
     def of(cls, row: Any, name: str = "value") -> Json:
         """A value of an entry, version or change; one that Python cannot read is shown as it is stored."""
-        try:
-            return cls(getattr(row, name))
-        except InvalidValue as error:
-            if error.text is None:
-                raise
-            return cls(Unreadable(error.text))
+        return cls(told(row, name))
 
 
 Row: TypeAlias = Mapping[str, Any]

@@ -346,7 +346,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         """Grants an agent, or each member of a group, read, write or admin on a key, a subtree (research/**) or
         everything (**); `{agent}` as a segment stands for the agent's name. `ttl` (seconds) or `until`: when it
         ends by itself; granted again, it ends as is said then. Raises InvalidPattern, InvalidArgument,
-        AccessDenied (needs admin on all of it)."""
+        AccessDenied (needs admin on all of it), QuotaExceeded (an agent has 1,000 rights of the acting one, which
+        does not administer everything)."""
         self._run(self._its.grant_access(agent, subtree, right, ttl=ttl, until=until))
 
     def deny_access(
@@ -527,7 +528,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
     def set_audit_chain(self, subtree: str, active: bool = True) -> None:
         """From now on entries of the audit trail that concern a key, a subtree or everything (**) are linked by
         hashes, within seconds while a client is connected; what is changed before is not found. With `active`
-        false no new ones are. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of it)."""
+        false no new ones are. Raises InvalidPattern, InvalidArgument, AccessDenied (needs admin on all of it),
+        QuotaExceeded (100 chains of one who does not administer everything)."""
         self._run(self._its.set_audit_chain(subtree, active))
 
     def set_audit(self, *, keep: Seconds | None) -> None:
@@ -600,7 +602,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         hold a secret: "refuse", which holds without a policy (SecretRefused), "redact", or "off". `trust` is the
         most that what is written there is trusted, whoever writes it. Raises InvalidPattern, UnknownReducer,
         InvalidArgument (which names the keyword of a schema that the database cannot check), AccessDenied (needs
-        admin on all of the subtree, and on that of `dead_letter`)."""
+        admin on all of the subtree, and on that of `dead_letter`), QuotaExceeded (20 ages in `keep`, of one who
+        does not administer everything)."""
         self._run(
             self._its.set_policy(
                 subtree,
@@ -724,9 +727,9 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         (`create_vectors`) that entries are embedded for, with a vector for each match of `vector_fields`, or one
         for all of the value; an empty list leaves it to writers to give them, with `put_embedded`. What is there
         already is found meanwhile, slower, until any connected client has indexed it. Raises InvalidPattern,
-        InvalidArgument, AccessDenied (needs admin on all of the subtree, the first one admin on everything,
-        because all writes wait while the database begins to follow them), DatabaseError when another transaction
-        that has written stays open."""
+        InvalidArgument, QuotaExceeded (100 rules of one who does not administer everything), AccessDenied (needs
+        admin on all of the subtree, the first one admin on everything, because all writes wait while the database
+        begins to follow them), DatabaseError when another transaction that has written stays open."""
         self._run(
             self._its.set_search(subtree, fields=fields, config=config, vectors=vectors, vector_fields=vector_fields)
         )

@@ -41,6 +41,7 @@ from pgstate.types._state import (
     Version,
 )
 from pgstate.types._state import _Unset as _Unset
+from pgstate.types._state import told as told
 
 __all__ = [
     "TRUST",

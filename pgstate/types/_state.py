@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeAlias, TypeVar, overload
 
+from pgstate.errors import InvalidValue
+
 T = TypeVar("T")
 Row: TypeAlias = Mapping[str, Any]
 Seconds: TypeAlias = float | timedelta
@@ -35,6 +37,16 @@ class Unreadable(str):
     value itself gets InvalidValue."""
 
     __slots__ = ()
+
+
+def told(row: Any, name: str = "value") -> Any:
+    """A value of an entry, version or change, among others that one of them must not keep from being told."""
+    try:
+        return getattr(row, name)
+    except InvalidValue as error:
+        if error.text is None:
+            raise
+        return Unreadable(error.text)
 
 
 class _Decoded(Generic[T]):

@@ -15,7 +15,7 @@ comment on table pgstate.quota is 'What an agent may keep, and how often it may 
 comment on column pgstate.quota.agent_id is 'The agent.';
 comment on column pgstate.quota.entries is 'Entries that it wrote last; null for any number.';
 comment on column pgstate.quota.bytes is 'Size of their values, and of what it wrote in threads and runs; null for any.';
-comment on column pgstate.quota.writes_per_minute is 'Versions and calls of put_writes() in a minute of the clock; null for any number.';
+comment on column pgstate.quota.writes_per_minute is 'Versions, calls of put_writes(), op_ids and new lanes in a minute of the clock; null for any number.';
 comment on column pgstate.quota.set_by is 'The agent that set it.';
 comment on column pgstate.quota.set_at is 'When.';
 

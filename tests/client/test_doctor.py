@@ -171,4 +171,6 @@ def test_every_check_has_a_test() -> None:
         "tls",
         "long transactions",
         "prepared transactions",
+        # tests/faults/test_full_queue.py
+        "wake-ups",
     }

@@ -43,6 +43,14 @@ def used() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def test_a_home_that_is_a_file_is_told_as_what_it_is(tmp_path: Path) -> None:
+    home = tmp_path / "file"
+    home.write_text("")
+    assert embedded.status(home) is None
+    with pytest.raises(errors.Unreachable, match="does not start: .*File exists"):
+        embedded.start(home)
+
+
 async def _write(dsn: str, text: str) -> list[str]:
     connection = await asyncpg.connect(dsn)
     try:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from langgraph.store.base import (
     GetOp,
@@ -56,6 +57,20 @@ async def test_items(store: PgStateStore) -> None:
     await store.adelete(NS, "prefs")
     await store.adelete(NS, "prefs")
     assert await store.aget(NS, "prefs") is None
+
+
+async def test_one_that_python_cannot_read_keeps_no_other_from_being_found(
+    store: PgStateStore, state: State, dsn: str
+) -> None:
+    await store.aput(NS, "good", {"n": 1})
+    await store.aput(NS, "odd", {"n": 2})
+    (odd,) = [entry.key for entry in await state.list("**") if entry.key.endswith("/odd")]
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("select pgstate.put($1, jsonb_build_object('n', repeat('1', 5000)::numeric))", odd)
+    await connection.close()
+    found = {item.key: item.value for item in await store.asearch(NS)}
+    assert found["good"] == {"n": 1}
+    assert isinstance(found["odd"], pgstate.Unreadable)
 
 
 async def test_batches_read_first_and_then_write(store: PgStateStore) -> None:

@@ -382,6 +382,21 @@ def test_a_foreign_schema_of_that_name_is_left_alone(empty: Callable[[], Databas
     assert database.sql("select count(*) from pgstate.mine") == [(0,)]
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_text_is_refused(cluster: Cluster, encoding: str) -> None:
+    database = Database(cluster, f"encoding_{encoding.lower()}", INSTALLER)
+    cluster.sql(
+        f"create database {database.name} template template0 encoding '{encoding}' locale 'C' owner {INSTALLER}"
+    )
+    try:
+        with pytest.raises(asyncpg.FeatureNotSupportedError, match=f"the encoding {encoding}, and pgstate needs UTF8"):
+            migrate.upgrade_dsn(database.dsn())
+        assert "pgstate needs UTF8" in _refused(database, migrate.sql(), "-v", "ON_ERROR_STOP=1").stderr
+        assert database.sql("select to_regnamespace('pgstate')") == [(None,)]
+    finally:
+        database.drop()
+
+
 def test_settings_of_the_database_do_not_get_in_the_way(empty: Callable[[], Database]) -> None:
     database, plain = empty(), empty()
     for setting in (

@@ -81,6 +81,8 @@ _OF_FUNCTION = {
     "runs": {"states": "array['done']"},
     "finish_steps": {"states": "array['done']"},
     "prune_thread": {"keep": "1"},
+    "set_audit": {"keep": "'1 day'"},
+    "rekey_data": {"fields": "array[1]", "digests": r"array['\x31'::bytea]"},
     "set_vectors": {"vectors": "array[[1,0]]::real[]"},
     "write_and_wake": {
         "value": "null",
@@ -92,6 +94,24 @@ _OF_FUNCTION = {
         "turn": "null",
     },
 }
+
+
+# What nobody should give, by type.
+_ODD = {
+    "text": ("null", "''", "repeat('x', 600)", "'a//b'", "'999999999999999999999999'"),
+    "integer": ("null", "0", "-1", "2147483647", "-2147483648"),
+    "bigint": ("null", "0", "-1", "9223372036854775807", "-9223372036854775808"),
+    "boolean": ("null",),
+    "interval": ("null", "'0'", "'-1 s'", "'178000000 years'"),
+    "timestamp with time zone": ("null", "'infinity'", "'-infinity'", "'294276-12-31'"),
+    "jsonb": ("null", "'null'", "'[[]]'", "'[null]'", "'{\"a\": 1}'", "'-1e400'"),
+    "bytea": ("null", "''"),
+    "uuid": ("null",),
+    "real": ("null", "'NaN'", "'infinity'"),
+    "double precision": ("null", "'NaN'", "'infinity'"),
+    "numeric": ("null", "'NaN'", "'infinity'"),
+}  # fmt: skip
+_ODD_ARRAYS = ("null", "'{}'", "'{null}'", "'{{null,null},{null,null}}'", "'[0:1]={null,null}'")
 
 
 @dataclass(frozen=True)
@@ -128,15 +148,33 @@ class Function:
                 ):
                     yield subject.name, other.name, self._call(subject.name, other.name)
 
+    def odd_calls(self) -> Iterator[str]:
+        """Each argument given as nobody should, beside those that are needed."""
+        for odd in self.arguments:
+            values = _ODD_ARRAYS if odd.type.endswith("[]") else _ODD.get(odd.type, ("null",))
+            for value in values:
+                given = {
+                    argument.name: self._value(argument)
+                    if not argument.takes_key
+                    else KEYS[argument.name].format("rw/mine")
+                    for argument in self.arguments
+                    if argument.needed or argument.name in _PAIRS.get(odd.name, ())
+                }
+                given[odd.name] = f"({value})::{odd.type}"
+                shown = ", ".join(f'"{name}" => {text}' for name, text in given.items())
+                yield f"pgstate.{self.name}({shown})"
+
+    def _value(self, argument: Argument) -> str:
+        known = {**_VALUES, **_OF_FUNCTION.get(self.name, {})}
+        return known.get(argument.name, _OF_TYPE.get(argument.type, f"null::{argument.type}"))
+
     def _call(self, subject: str, besides: str | None) -> str:
         given = []
         for argument in self.arguments:
             if argument.needed or argument.name in (subject, besides, *_PAIRS.get(besides or "", ())):
                 template = KEYS[argument.name] if argument.takes_key else None
                 if template is None:
-                    known = {**_VALUES, **_OF_FUNCTION.get(self.name, {})}
-                    value = known.get(argument.name, _OF_TYPE.get(argument.type, f"null::{argument.type}"))
-                    text = value.replace("{", "{{").replace("}", "}}")
+                    text = self._value(argument).replace("{", "{{").replace("}", "}}")
                 else:
                     text = (
                         template
@@ -181,6 +219,19 @@ async def outcome(caller: Caller, statement: str, key: str = "\0") -> str:
         await transaction.rollback()
     said = re.sub(r"(datetime|timedelta)\([^()]*\)", "<time>", said.replace(key, "<key>"))
     return re.sub(r"pgstate_[0-9a-z_]{16,}", "<channel>", said)
+
+
+async def code_of(caller: Caller, statement: str) -> str | None:
+    """The SQLSTATE with which a statement fails; nothing is left behind."""
+    transaction = caller.transaction()
+    await transaction.start()
+    try:
+        await caller.fetch(statement)
+    except asyncpg.PostgresError as error:
+        return error.sqlstate
+    finally:
+        await transaction.rollback()
+    return None
 
 
 async def cost(caller: Caller, call: str) -> str:

@@ -137,3 +137,38 @@ async def test_filters_do_not_grow_beyond_measure(agent: MakeAgent) -> None:
     with pytest.raises(Exception, match=r"too many \$not"):
         await mallory("matches", 1, {"$and": [deep] * 300})
     assert await mallory("matches", {"a": 1}, {"$not": {"$not": {"a": 1}}}) is True
+
+
+@pytest.mark.every_version
+async def test_who_administers_a_part_cannot_make_everybody_pay(
+    root: Caller, agent: MakeAgent, session: MakeAgent
+) -> None:
+    """For rules that each write or search looks through, rights that each call of another reads, ages that are followed."""
+    mallory = await agent("mallory", "read q/**", "write q/**", "admin q/**")
+    await agent("victim", "read v/**")
+    await root("set_search", "w/**", ["text"])
+    superuser = await session(SUPERUSER)
+    await superuser.execute(
+        'insert into pgstate.access_grant (agent_id, subtree, "right", granted_by) '
+        "select a.id, 'q/' || n, 'read', 'mallory' from pgstate.agent a, generate_series(1, 999) n where a.name = 'victim'"
+    )
+    await mallory("grant_access", "victim", "q/last", "read")
+    for number in range(100):
+        await mallory("set_search", f"q/{number}/**", ["text"])
+        await mallory("set_audit_chain", f"q/{number}/**", True)
+    for number in range(1, 21):
+        await mallory("set_policy", f"q/{number}/**", keep=f"{number} days")
+    await mallory.refuses(
+        "PS060", "grant_access('victim', 'q/more', 'read')", "deny_access('victim', 'q/more', 'read')",
+        "set_search('q/more/**', array['text'])", "set_audit_chain('q/more/**', true)", "set_policy('q/more/**', keep => '21 days')",
+    )  # fmt: skip
+    # others of the same, what is there already, and what nobody else pays for
+    await mallory("grant_access", "victim", "q/last", "read", ttl=seconds(60))
+    await mallory("grant_access", "mallory", "q/more", "read")
+    await mallory("set_search", "q/1/**", ["title"])
+    await mallory("set_audit_chain", "q/1/**", False)
+    await mallory("set_policy", "q/more/**", keep="1 day")
+    await mallory("set_policy", "q/more/**", keep="7 versions")
+    await root("grant_access", "victim", "q/more", "read")
+    await root("set_search", "q/more/**", ["text"])
+    await root("set_policy", "q/more/**", keep="21 days")

@@ -190,3 +190,32 @@ async def test_what_it_may_not_write_for_a_while_is_no_room(root: Caller, agent:
         await alice("put", key, "x" * 500)
     with refused("PS060"):
         await alice("put", "b/4", 1)
+
+
+@pytest.mark.core
+async def test_what_is_remembered_of_writes_without_effect_is_limited_too(
+    root: Caller, agent: MakeAgent, clock: Clock
+) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    await alice("put", "a/x", [1])
+    now = await clock.now()
+    await clock.advance(60 - now.second)
+    await root("set_quota", "alice", writes_per_minute=7)
+    for number, call in enumerate([
+        ("delete", "a/missing"), ("merge", "a/x", 1, "union"), ("claim", "a/missing", seconds(60)), ("claim_next", "a/none/*", seconds(60)),
+        ("rollback", "a/x", 1),
+    ]):  # fmt: skip
+        for _ in range(2):
+            await alice.rows(*call, op_id=str(number))
+        assert (await _used(root))[1] == number + 1, call
+    lane = ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"]
+    for turn in (1, 2):
+        await alice.rows("write_many", ["delete"], ["a/missing"], lane=lane[0], turn=turn)
+    assert (await _used(root))[1] == 6
+    assert (await alice("put", "a/x", 2))["status"] == "ok"
+    for named in ({"op_id": "more"}, {"lane": lane[1], "turn": 1}):
+        with refused("PS060"):
+            await alice.rows("write_one", "delete", "a/missing", **named)
+    # and what is asked again is answered
+    assert (await alice("delete", "a/missing", op_id="0"))["status"] == "missing"
+    await alice.rows("write_many", ["delete"], ["a/missing"], lane=lane[0], turn=2)

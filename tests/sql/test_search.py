@@ -122,6 +122,8 @@ async def test_best_first_then_by_key(birds: Caller) -> None:
 @pytest.mark.parametrize("limit", first_of([1, 5, 2, 7], 2))
 @pytest.mark.parametrize("query", ["owl", None])
 async def test_pages_neither_repeat_nor_end_early(root: Caller, query: str | None, limit: int) -> None:
+    # how many digits a score has in text is a setting of the session
+    await root.execute("set extra_float_digits = -10")
     names = [f"k/{n:02}" for n in range(23)]
     await root.rows("put_many", names, [{"text": "owl " * (n % 4 + 1), "n": n} for n in range(23)])
     for indexed in (False, True):

@@ -246,6 +246,39 @@ async def test_an_op_id_belongs_to_one_request_of_one_agent(root: Caller, agent:
     assert [r["version"] for r in await root.rows("history", "a/x")] == [2, 1]
 
 
+async def test_an_op_id_is_known_again_in_a_session_with_other_settings(root: Caller, clock: Clock) -> None:
+    """The process that asks again may be another, elsewhere: what a request is compared by is no matter of style."""
+    await root.rows("put_many", [f"w/{number}" for number in range(9)], ["v"] * 9)
+    await root.execute("select pgstate.expire()")  # records a point
+    (token,) = [row["token"] for row in await root.rows("claim", "w/0", seconds(90.5))]
+    then = await clock.now()
+    await clock.advance(1)
+    calls: list[tuple[str, list[Any], dict[str, Any]]] = [
+        ("put", ["a", 1], {"ttl": seconds(5400.25), "not_before": then}),
+        ("put_many", [["b"], [1]], {"ttls": [seconds(90061)], "op_ids": ["put_many"]}),
+        ("claim", ["w/1", seconds(90)], {}),
+        ("claim_next", ["w/*", seconds(90)], {}),
+        ("claim_many", ["w/*", 2, seconds(90)], {}),
+        ("fail", ["w/0", token], {"retry_in": seconds(3661)}),
+        ("rollback", ["w/5"], {"at": then}),
+    ]
+    told = []
+    for style, zone in (("postgres", "UTC"), ("iso_8601", "Asia/Kathmandu"), ("sql_standard", "America/St_Johns")):
+        await root.execute(f"set intervalstyle = {style}")
+        await root.execute(f"set timezone = '{zone}'")
+        told.append(
+            [
+                # a rollback that is asked for again has its watchers woken again
+                {**row, "watched": None}
+                for function, given, named in calls
+                for row in await root.rows(
+                    function, *given, **({"op_id": function} | named if "op_ids" not in named else named)
+                )
+            ]
+        )
+    assert told[0] == told[1] == told[2]
+
+
 async def test_a_refused_write_frees_its_op_id(root: Caller) -> None:
     for _ in range(2):
         with refused("PS003"):

@@ -150,6 +150,14 @@ def test_what_cannot_be_saved() -> None:
             encode({"a": value})
 
 
+@pytest.mark.parametrize(
+    "data", [b"\xff", b"not", b"", b"1" * 5000, b"[" * 20000], ids=["bytes", "text", "nothing", "digits", "depth"]
+)
+def test_what_is_no_json_is_told(data: bytes) -> None:
+    with pytest.raises(InvalidValue):
+        JSON.loads_typed(("json", data))
+
+
 def test_what_was_saved_otherwise() -> None:
     with pytest.raises(InvalidValue, match="pickle"):
         back(encode({"a": {1}}, Pickled()))

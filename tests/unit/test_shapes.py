@@ -278,6 +278,23 @@ def test_configuration_of_a_typed_dict() -> None:
         shape_of(Strict).dump({"n": "1"})  # type: ignore[typeddict-item]
 
 
+def test_bytes_that_are_no_text_take_a_configuration() -> None:
+    class Plain(pydantic.BaseModel):
+        data: bytes
+
+    class Encoded(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+        data: bytes
+
+    for refused in (
+        lambda: shape_of(Plain).dump(Plain(data=b"\xff")),
+        lambda: shape_of(Plain).slots["data"].operand(b"\xff"),
+    ):
+        with pytest.raises(errors.InvalidValue, match="Plain.data: bytes are UTF-8 text.*ser_json_bytes"):
+            refused()
+    assert round_trip(shape_of(Encoded), Encoded(data=b"\xff")) == Encoded(data=b"\xff")
+
+
 def test_dataclasses() -> None:
     shape = shape_of(Plain)
     assert list(shape.slots) == ["topic", "findings", "best"]

@@ -649,9 +649,10 @@ $$;
 comment on function pgstate._subtree_ranges(text, text) is 'Internal: key ranges of a granted subtree for one agent. PS002 when it is not a key or a subtree.';
 
 -- functions/policy/_subtrees_of.sql
--- The subtrees that hold a key: a/b gives a/b, a/b/**, a/** and **. Without a query: it is on the way of every write.
+-- The subtrees that hold a key: a/b gives a/b, a/b/**, a/** and **. Without a query: it is on the way of every write. No key, no
+-- subtrees: the loop would have no end.
 create function pgstate._subtrees_of(p_key text) returns text[]
-language plpgsql immutable set search_path = pg_catalog, pg_temp
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_subtrees text[] := array['**', p_key, p_key || '/**'];
@@ -1662,6 +1663,11 @@ begin
   end if;
 
   perform pgstate._lock_policies();
+  if v_policy.keep_age is not null then
+    -- maintain() follows the feed anew for each
+    perform pgstate._check_room(p_actor, (
+      select count(distinct p.keep_age) from pgstate.policy p where p.set_by = p_actor.name and p.keep_age <> v_policy.keep_age), 20, 'ages of history');
+  end if;
   insert into pgstate.policy as p (subtree, nearness, reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, set_by, set_at,
                               max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust)
   values (p_subtree,
@@ -2594,6 +2600,27 @@ end
 $$;
 comment on function pgstate._unsubscribe(text) is 'Internal: removes a registration.';
 
+-- functions/feed/_notify.sql
+-- NOTIFY for watchers, who were found and may know. What does not fit into the server's queue would fail the transaction, and one
+-- session that listens and keeps a transaction open has everything stay there: then nobody is woken, and watches poll.
+create function pgstate._notify(p_channels text[]) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_channel text;
+  v_done text;
+begin
+  if pg_notification_queue_usage() >= 0.9 then
+    return false;
+  end if;
+  foreach v_channel in array p_channels loop
+    v_done := pg_notify(v_channel, '');
+  end loop;
+  return true;
+end
+$$;
+comment on function pgstate._notify(text[]) is 'Internal: wakes those who listen, unless the queue is nearly full.';
+
 -- functions/feed/_wake.sql
 -- Wake-ups are hints: an empty payload on a channel that only its subscriber was told. What changed is read from the
 -- feed, through the reader's own rights.
@@ -2602,18 +2629,23 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_keys text[] := p_keys;
+  v_channels text[];
+  v_done boolean;
 begin
   if p_within is not null then
     v_keys := array(select k from unnest(p_keys) k where (select p_within + '{}') @> k);
   end if;
-  perform pg_notify(w.channel, '')
-     from pgstate.watcher w
-    -- the union detoasts once for all of the keys
-    where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
-      -- the registration may be older than a revocation: what counts is what may be read now
-      and exists (select from pgstate.reach r
-                   where r.agent_id = any (w.agent_ids)
-                     and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
+  select array_agg(w.channel) into v_channels
+    from pgstate.watcher w
+   -- the union detoasts once for all of the keys
+   where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
+     -- the registration may be older than a revocation: what counts is what may be read now
+     and exists (select from pgstate.reach r
+                  where r.agent_id = any (w.agent_ids)
+                    and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
+  if v_channels is not null then
+    v_done := pgstate._notify(v_channels);
+  end if;
 end
 $$;
 comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: notifies the channels that watch any of the keys, of those within some ranges.';
@@ -2623,9 +2655,14 @@ comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: n
 create function pgstate._wake_lane(p_lane uuid) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_channels text[] := (select l.channels from pgstate.lane l where l.lane = p_lane);
+  v_done boolean;
 begin
-  perform pg_notify(c, '') from pgstate.lane l cross join unnest(l.channels) c where l.lane = p_lane;
-  return found;
+  if v_channels is not null then
+    v_done := pgstate._notify(v_channels);
+  end if;
+  return v_channels is not null;
 end
 $$;
 comment on function pgstate._wake_lane(uuid) is 'Internal: notifies those who watch what a lane wrote last.';
@@ -3081,6 +3118,8 @@ begin
     raise exception using errcode = 'PS007', message = 'a chain is active or not: true or false';
   end if;
   if p_active then
+    perform pgstate._check_room(p_actor, (
+      select count(*) from pgstate.audit_chain c where c.set_by = p_actor.name and c.subtree <> p_subtree), 100, 'chains of the audit trail');
     insert into pgstate.audit_chain as c (subtree, ranges, set_by, set_at)
     values (p_subtree, pgstate._subtree_ranges(p_subtree, p_actor.name), p_actor.name, pgstate._now())
         on conflict on constraint audit_chain_pkey do update set active = true;
@@ -3275,6 +3314,21 @@ begin
 end
 $$;
 comment on function pgstate._check_admin(pgstate._actor, text) is 'Internal: raises PS010 unless the caller administers the whole subtree.';
+
+-- functions/admin/_check_room.sql
+-- Who administers a part may set there what all others pay for: what is looked through in each of their calls or writes, or by
+-- maintain(). So of each kind only so many, but for who administers everything.
+create function pgstate._check_room(p_actor pgstate._actor, p_set bigint, p_most int, p_what text) returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_set >= p_most and not coalesce((select r.admins @> '{(,)}'::pgstate.keymultirange from pgstate._reach r where r.agent_id = p_actor.id), false) then
+    raise exception using errcode = 'PS060', message = format('agent %s has set %s %s, and may set no more', p_actor.name, p_set, p_what),
+      hint = 'Take some away, or ask somebody who administers everything, for whom there is no limit.';
+  end if;
+end
+$$;
+comment on function pgstate._check_room(pgstate._actor, bigint, int, text) is 'Internal: PS060 for one more of what others pay for.';
 
 -- functions/claims/_force_release.sql
 -- As the owner, since who administers a subtree need not be able to write there. The log says whose claim it was.
@@ -3579,7 +3633,7 @@ as $$
 declare
   v_id int := p_actor.id;
   v_key pgstate.ticket_key;
-  v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
+  v_until bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(p_actor.id);
@@ -3598,6 +3652,7 @@ begin
   elsif not exists (select from pgstate.delegation d where d.login = p_login and d.agent_id = v_id) then
     raise exception using errcode = 'PS007', message = format('%L may not act for %s', left(p_login, 80), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
   end if;
+  v_until := extract(epoch from pgstate._now() + p_ttl)::bigint;
   select k.* into v_key from pgstate.ticket_key k where k.retired_at is null order by k.id desc limit 1;
   if not found then
     raise exception using errcode = 'PS007', message = 'there is no key to sign tickets with', hint = 'rotate_ticket_keys() makes one, and so does require_tickets(login).';
@@ -4064,35 +4119,34 @@ comment on function pgstate._resume(pgstate._actor, text) is 'Internal: lets an 
 -- functions/quarantine/_written_since.sql
 -- Versions that an agent wrote after a past state, and those of others that say that they derive from them, directly or by way of
 -- others: sources are named by the writers, what derives from something and does not say so is not known. Whoever names a value
--- into which others have merged something names what it was before, too.
+-- into which others have merged something names what it was before, too. Which comes from which is one list, to be joined: what is
+-- looked up for each version takes as long as all of them together, times as many.
 create function pgstate._written_since(p_agent text, p_moment pgstate._moment)
 returns table (key text, version bigint, writer text, kind text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+set enable_nestloop = off
 as $$
 begin
   return query
     with recursive since as materialized (
-      select v.key, v.version, v.writer, v.meta -> 'sources' as sources
+      select v.key, v.version, v.writer, v.meta -> 'sources' as sources, v.op = 'merge' and not v.created as merged
         from pgstate.version v
        where (v.epoch > p_moment.epoch or v.epoch = p_moment.epoch and v.xid >= pg_snapshot_xmin(p_moment.base))
-         and (v.writer = p_agent or v.meta ? 'sources')
+         and (v.writer = p_agent or v.meta ? 'sources' or v.op = 'merge')
          and not pgstate._seen(v.epoch, v.xid, v.seq, p_moment.epoch, p_moment.base, p_moment.upto, p_moment.after)
-    ), named as materialized (
-      select s.key, s.version, u.item ->> 'key' as source, (u.item ->> 'version')::bigint as source_version
+    ), step as materialized (
+      select u.item ->> 'key' as source, (u.item ->> 'version')::bigint as source_version, s.key, s.version, false as merged
         from since s cross join lateral jsonb_array_elements(s.sources) u (item)
+      union all
+      select s.key, s.version - 1, s.key, s.version, true from since s where s.merged
     ), reached (key, version, merged) as (
       select s.key, s.version, false from since s where s.writer = p_agent
       union
-      select f.*
-        from reached r
-        cross join lateral (
-          select n.key, n.version, false from named n where n.source = r.key and n.source_version = r.version
-          union all
-          select v.key, v.version, true from pgstate.version v
-           where v.key = r.key and v.version = r.version + 1 and v.op = 'merge' and not v.created) f
+      select s.key, s.version, s.merged from reached r join step s on s.source = r.key and s.source_version = r.version
     )
     select s.key, s.version, s.writer, e.kind::text
-      from reached r join since s on s.key = r.key and s.version = r.version left join pgstate.entry e on e.key = s.key
+      from reached r join since s on s.key = r.key and s.version = r.version
+      left join lateral (select x.kind from pgstate.entry x where x.key = s.key offset 0) e on true
      where not r.merged
      order by s.key, s.version;
 end
@@ -4453,7 +4507,7 @@ as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
-  v_until timestamptz := coalesce(p_until, pgstate._now() + p_ttl);
+  v_until timestamptz := coalesce(p_until, case when pgstate._span_ok(p_ttl) then pgstate._now() + p_ttl end);
 begin
   if p_right is null or p_right not in ('read', 'write', 'admin') then
     raise exception using errcode = 'PS007', message = format('unknown right %L', p_right), hint = 'Rights are read, write and admin.';
@@ -4467,6 +4521,9 @@ begin
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';
   elsif p_on then
+    perform pgstate._check_room(v_actor, (
+      select count(*) from pgstate.access_grant g
+       where g.agent_id = v_id and g.granted_by = v_actor.name and (g.subtree, g."right", g.deny) <> (p_subtree, p_right, p_deny)), 1000, format('rights of %s', p_agent));
     insert into pgstate.access_grant as g (agent_id, subtree, "right", deny, until, granted_by) values (v_id, p_subtree, p_right, p_deny, v_until, v_actor.name)
         on conflict on constraint access_grant_pkey do update set until = excluded.until, granted_by = excluded.granted_by, granted_at = excluded.granted_at
      where g.until is distinct from excluded.until;
@@ -4553,6 +4610,9 @@ begin
        where l.lane in (select x.lane from pgstate.lane x where x.at < pgstate._now() - interval '1 day' for update skip locked);
     end if;
     insert into pgstate.lane (lane, agent_id, turn) values (p_lane, p_actor.id, 0) on conflict do nothing;
+    if found and p_actor.quota then
+      perform pgstate._charge(1);
+    end if;
   end loop;
   if v_lane.agent_id <> p_actor.id or p_turn is null or p_turn < greatest(v_lane.turn, 1) then
     raise exception using errcode = 'PS031', message = 'lane out of step',
@@ -4596,8 +4656,6 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_channels text[];
-  v_channel text;
-  v_done text;
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
@@ -4617,16 +4675,35 @@ begin
   select w.channels into v_channels from watching w;
   -- nobody older than this transaction, and nobody younger who is done; one who is younger and under way sees this one
   if p_alone and v_channels is not null
-     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' then
-    foreach v_channel in array v_channels loop
-      v_done := pg_notify(v_channel, '');
-    end loop;
+     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' and pgstate._notify(v_channels) then
     return null;
   end if;
   return case when p_keys is not null then v_channels is not null end;
 end
 $$;
 comment on function pgstate._finish(uuid, bigint, jsonb, text[], boolean, timestamptz) is 'Internal: stores a lane''s outcome; does anybody watch what was written?';
+
+-- functions/values/_span_told.sql
+-- How a request tells of an interval, whatever the style of the session: the same request is sent again from another.
+create function pgstate._span_told(p_span interval) returns text
+language plpgsql stable strict set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres'
+as $$
+begin
+  return p_span::text;
+end
+$$;
+comment on function pgstate._span_told(interval) is 'Internal: an interval as text that no setting changes.';
+
+-- functions/values/_time_told.sql
+-- As _span_told(), of a time.
+create function pgstate._time_told(p_at timestamptz) returns text
+language plpgsql stable strict set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+as $$
+begin
+  return to_jsonb(p_at) #>> '{}';
+end
+$$;
+comment on function pgstate._time_told(timestamptz) is 'Internal: a time as text that no setting changes.';
 
 -- functions/values/_op_begin.sql
 -- A write happens once, for op_ids: inserted in order before any key is locked. Returns for each row 'new', 'replay' or
@@ -4637,6 +4714,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_states text[];
+  v_added int;
 begin
   with request as materialized (
     select i.op_id, sha256(convert_to(i.request, 'UTF8')) as hash, i.ord
@@ -4656,9 +4734,13 @@ begin
                         when octet_length(r.op_id) not between 1 and 256 then 'invalid'
                         when a.op_id is not null and f.ord = r.ord then 'new'
                         when a.op_id is not null then case when f.hash = r.hash then 'replay' else 'reused' end
-                        else 'known' end order by r.ord)
-    into v_states
+                        else 'known' end order by r.ord), (select count(*) from added)
+    into v_states, v_added
     from request r left join added a on a.op_id = r.op_id left join first f on f.op_id = r.op_id;
+  if p_actor.quota and v_added > 0 then
+    -- what has no effect is remembered as well
+    perform pgstate._charge(v_added);
+  end if;
   return v_states;
 end
 $$;
@@ -5101,8 +5183,8 @@ begin
   if strpos(p_subtree, '{agent}') > 0 then
     raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
       hint = 'What is indexed is about keys, whoever writes them: {agent} has no meaning in it.';
-  elsif cardinality(p_fields) > 32 or cardinality(p_vector_fields) > 32 then
-    raise exception using errcode = 'PS007', message = 'fields are 32 at most';
+  elsif greatest(cardinality(p_fields), cardinality(p_vector_fields)) > 32 or greatest(array_ndims(p_fields), array_ndims(p_vector_fields)) > 1 then
+    raise exception using errcode = 'PS007', message = 'fields are 32 at most, in an array of one dimension';
   elsif p_vector_fields is not null and p_vectors is null then
     raise exception using errcode = 'PS007', message = 'vector_fields are for vectors: name a vector index', hint = 'create_vectors(name, dims, model) makes one.';
   end if;
@@ -5111,7 +5193,8 @@ begin
   end loop;
   begin
     perform p_config::regconfig;
-  exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported then
+  exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported
+    or numeric_value_out_of_range then
     raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', left(p_config, 80)),
       hint = 'Those of Postgres go by name (english, german, simple); others need their schema (app.german), which pgstate_owner must be able to use.';
   end;
@@ -5129,6 +5212,8 @@ begin
   if v_same then
     return;
   end if;
+  perform pgstate._check_room(p_actor, (
+    select count(*) from pgstate.search_rule r where r.set_by = p_actor.name and r.subtree <> p_subtree), 100, 'rules for search');
   perform pgstate._forget_given(p_subtree);
   insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,
@@ -9536,7 +9621,7 @@ declare
   v_one text;
 begin
   if namespaces."limit" is null or namespaces."limit" not between 1 and 100000 or namespaces."offset" is null or namespaces."offset" < 0
-     or namespaces.depth < 1 or cardinality(namespaces.matching) > 32 then
+     or namespaces.depth < 1 or cardinality(namespaces.matching) > 32 or array_ndims(namespaces.matching) > 1 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, offset 0 or more, depth 1 or more, and 32 patterns at most';
   end if;
   foreach v_one in array namespaces.pattern || coalesce(namespaces.matching, '{}') loop
@@ -9703,7 +9788,7 @@ begin
 
   if write_many.op_ids is not null then
     v_requests := array(
-      select (jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, u.ttl, u.token, u.priority, u.not_before, u.reducer,
+      select (jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, pgstate._span_told(u.ttl), u.token, u.priority, pgstate._time_told(u.not_before), u.reducer,
                                u.return_value)
               || case when num_nonnulls(u.trust, u.sources) > 0 then jsonb_build_array(u.trust, u.sources) else '[]' end)::text
         from unnest(v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values, write_many.ttls,
@@ -10592,7 +10677,7 @@ begin
   perform pgstate._check_lease(claim.lease);
   perform pgstate._check_claimant(v_actor, claim.key);
   if v_outcome is null and claim.op_id is not null then
-    v_outcome := pgstate._op_first(v_actor, claim.op_id, jsonb_build_array('claim', claim.key, claim.lease)::text);
+    v_outcome := pgstate._op_first(v_actor, claim.op_id, jsonb_build_array('claim', claim.key, pgstate._span_told(claim.lease))::text);
   end if;
   if v_outcome is not null then
     return (pgstate._claims_again(v_outcome))[1];
@@ -10642,7 +10727,7 @@ declare
   v_done boolean;
 begin
   if v_outcome is null and claim_next.op_id is not null then
-    v_outcome := pgstate._op_first(v_actor, claim_next.op_id, (jsonb_build_array('claim_next', claim_next.pattern, claim_next.lease) || coalesce(to_jsonb(claim_next.min_trust), '[]'))::text);
+    v_outcome := pgstate._op_first(v_actor, claim_next.op_id, (jsonb_build_array('claim_next', claim_next.pattern, pgstate._span_told(claim_next.lease)) || coalesce(to_jsonb(claim_next.min_trust), '[]'))::text);
   end if;
   if v_outcome is not null then
     return (pgstate._claims_again(v_outcome))[1];
@@ -10679,7 +10764,7 @@ begin
   end if;
   if v_outcome is null and claim_many.op_id is not null then
     v_outcome := pgstate._op_first(v_actor, claim_many.op_id,
-      (jsonb_build_array('claim_many', claim_many.pattern, claim_many."limit", claim_many.lease) || coalesce(to_jsonb(claim_many.min_trust), '[]'))::text);
+      (jsonb_build_array('claim_many', claim_many.pattern, claim_many."limit", pgstate._span_told(claim_many.lease)) || coalesce(to_jsonb(claim_many.min_trust), '[]'))::text);
   end if;
   if v_outcome is not null then
     v_claims := pgstate._claims_again(v_outcome);
@@ -10926,7 +11011,7 @@ begin
     if fail_many.op_ids is not null then
       -- before any key is locked
       v_requests := array(
-        select jsonb_build_array('fail', u.key, u.token, u.error, u.retry_in)::text
+        select jsonb_build_array('fail', u.key, u.token, u.error, pgstate._span_told(u.retry_in))::text
           from unnest(fail_many.keys, fail_many.tokens, fail_many.errors, fail_many.retry_ins) with ordinality
                as u (key, token, error, retry_in, ord)
          order by u.ord);
@@ -11434,7 +11519,7 @@ begin
     v_outcome := pgstate._lane_begin(v_actor, rollback.lane, rollback.turn);
   end if;
   if v_outcome is null and rollback.op_id is not null and not rollback.dry_run then
-    v_request := jsonb_build_array('rollback', rollback.pattern, rollback.version, rollback.cursor, rollback.at, rollback.writer,
+    v_request := jsonb_build_array('rollback', rollback.pattern, rollback.version, rollback.cursor, pgstate._time_told(rollback.at), rollback.writer,
                                    rollback.force)::text;
     v_states := pgstate._op_begin(v_actor, array[rollback.op_id], array[v_request]);
     if v_states = array['known'] then
@@ -12061,7 +12146,7 @@ create function pgstate._found_ranked(
 ) returns setof pgstate.found
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off
+set enable_bitmapscan = off set extra_float_digits = 1 -- a page goes on behind a score as text
 as $$
 declare
   v_now timestamptz := pgstate._now();
@@ -12230,7 +12315,7 @@ begin
 end
 $$;
 comment on function pgstate.set_search(text, text[], text, text, text[], text) is
-  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given); an empty array leaves it to the writers to give vectors, with write_embedded(). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree, the first one admin on everything. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010.';
+  'Has what is written to a key, a subtree (research/**) or everything (**) indexed for search(); for each key the nearest subtree decides, and alone. fields: paths whose strings and numbers are searched ($ is all of the value, see matches() for paths). config: text search configuration. vectors: a vector index that entries are embedded for, by the application: a vector for each match of vector_fields (all of the value unless given); an empty array leaves it to the writers to give vectors, with write_embedded(). What is there already is indexed by maintain(), and found meanwhile, slower. Needs admin on all of the subtree, the first one admin on everything. 55P03 when the first one waits for a transaction that has written for 2 s. PS002 PS007 PS010 PS060.';
 
 -- functions/search/drop_search.sql
 create function pgstate.drop_search(subtree text, agent text default null) returns void
@@ -12446,7 +12531,7 @@ begin
 end
 $$;
 comment on function pgstate.set_policy(text, text, interval, text, int, jsonb, text, int, interval, interval, text, boolean, text, text) is
-  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. guard: what becomes of writes that hold a secret (keys of clouds and model providers, tokens, private keys, connection strings with passwords): refuse (which holds without a policy), redact, or off. trust: the most that what is written there is trusted, whoever writes it: external, agent, verified or operator. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010.';
+  'Rules for a key, a subtree (research/**) or everything (**): what is given is set, the rest stays as it is; for each key the nearest subtree that sets something decides it. reducer: default of merge(). ttl: of what is written without one, 0 for none. keep: history, as everything, 100 versions or an interval. value_limit: bytes, at most the installation''s. schema: JSON Schema that values written from now on must fit, of these keywords: type enum const properties required additionalProperties propertyNames items prefixItems minItems maxItems uniqueItems minProperties maxProperties minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf anyOf allOf oneOf not, $ref to #/$defs, and annotations. max_attempts: how often work is claimed in vain before it is given up, backoff and backoff_limit: the pause after its first failure, and the longest; dead_letter: the subtree (tasks/dead) that it is moved to then; claimed_writes: claimed entries may be written without the token. guard: what becomes of writes that hold a secret (keys of clouds and model providers, tokens, private keys, connection strings with passwords): refuse (which holds without a policy), redact, or off. trust: the most that what is written there is trusted, whoever writes it: external, agent, verified or operator. Needs admin on all of the subtree, and on that of dead_letter. PS002 PS005 PS007 PS010 PS060.';
 
 -- functions/policy/drop_policy.sql
 create function pgstate.drop_policy(subtree text, settings text[] default null, agent text default null) returns void
@@ -12583,7 +12668,7 @@ begin
 end
 $$;
 comment on function pgstate.set_audit_chain(text, boolean, text) is
-  'From now on entries of the audit trail that concern a key, a subtree or everything (**) are linked by hashes, each over the entry and the link before, so that verify_audit() finds what somebody with the owner''s rights changed or removed. maintain() links them, within seconds where a client is connected: what is changed before is not found. active false: no new ones are. Needs admin on all of it. PS002 PS007 PS010.';
+  'From now on entries of the audit trail that concern a key, a subtree or everything (**) are linked by hashes, each over the entry and the link before, so that verify_audit() finds what somebody with the owner''s rights changed or removed. maintain() links them, within seconds where a client is connected: what is changed before is not found. active false: no new ones are. Needs admin on all of it. PS002 PS007 PS010 PS060.';
 
 -- functions/audit/verify_audit.sql
 create function pgstate.verify_audit(subtree text, noted text default null, agent text default null) returns pgstate.audit_checked
@@ -12728,7 +12813,7 @@ begin
 end
 $$;
 comment on function pgstate.set_quota(text, bigint, bigint, int) is
-  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, and put_writes()); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
+  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, put_writes(), each op_id besides what is done under it, and a new lane); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
 
 -- functions/trust/set_trust.sql
 create function pgstate.set_trust(agent text, trust text) returns void
@@ -12990,7 +13075,7 @@ begin
 end
 $$;
 comment on function pgstate.deny_access(text, text, text, interval, timestamptz) is
-  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it, and on everything to deny admin. PS002 PS007 PS010.';
+  'Denies an agent, or each member of a group, read, write or admin on a key or subtree, whatever is granted there, to it or to a group: denials win. Each right is denied by itself, and who keeps admin there could take a denial back. ttl or until: when it ends by itself. Not for the administrator. revoke_access(..., deny => true) takes it back. The caller needs admin on all of it, and on everything to deny admin. PS002 PS007 PS010 PS060.';
 
 -- functions/admin/delegate.sql
 create function pgstate.delegate(login text, agent text) returns void
@@ -13034,7 +13119,7 @@ begin
 end
 $$;
 comment on function pgstate.grant_access(text, text, text, interval, timestamptz) is
-  'Grants an agent, or each member of a group, read, write or admin on a key, a subtree (research/**) or everything (**); {agent} as a segment stands for the agent''s name. ttl or until: when it ends by itself; granted again, it ends as is said then. The caller needs admin on all of it. PS002 PS007 PS010.';
+  'Grants an agent, or each member of a group, read, write or admin on a key, a subtree (research/**) or everything (**); {agent} as a segment stands for the agent''s name. ttl or until: when it ends by itself; granted again, it ends as is said then. The caller needs admin on all of it. PS002 PS007 PS010 PS060.';
 
 -- functions/admin/grants.sql
 create function pgstate.grants(agent text default null) returns setof pgstate.grant_row
@@ -14829,7 +14914,7 @@ create function pgstate.create_reader(login text, pattern text, reuse boolean de
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pgstate._add_agent(create_reader.login, create_reader.login, array['read ' || create_reader.pattern], create_reader.reuse);
+  perform pgstate._add_agent(create_reader.login, create_reader.login, array['read ' || coalesce(create_reader.pattern, '')], create_reader.reuse);
   perform pgstate._ensure_login(create_reader.login, 'pgstate_agent');
   perform pgstate._ensure_login(create_reader.login, 'pgstate_reader');
 end

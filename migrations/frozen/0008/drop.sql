@@ -1,6 +1,9 @@
 -- Back to 0007.
 set local role pgstate_owner;
 
+-- Quotas.
+comment on column pgstate.quota.writes_per_minute is 'Versions and calls of put_writes() in a minute of the clock; null for any number.';
+
 -- Who wrote what a task wrote.
 alter table pgstate.pending_write drop column writer, drop column written_at;
 

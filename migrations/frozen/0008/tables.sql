@@ -14,3 +14,6 @@ comment on type pgstate.sealed_row is 'A sealed payload: where it is, the key of
 alter table pgstate.pending_write add column writer text collate "C", add column written_at timestamptz;
 comment on column pgstate.pending_write.writer is 'The agent that wrote it; null for what is older than this column.';
 comment on column pgstate.pending_write.written_at is 'When.';
+
+-- Quotas.
+comment on column pgstate.quota.writes_per_minute is 'Versions, calls of put_writes(), op_ids and new lanes in a minute of the clock; null for any number.';

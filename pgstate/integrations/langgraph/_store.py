@@ -32,6 +32,7 @@ from pgstate.integrations.langgraph._index import Index, StoreIndexConfig
 from pgstate.integrations.langgraph._names import Names
 from pgstate.integrations.langgraph._opening import Opening
 from pgstate.sync._bridge import AnyState
+from pgstate.types import told
 
 # results of one statement
 _PAGE = 10_000
@@ -375,7 +376,7 @@ class PgStateStore(BaseStore):
         return {
             "namespace": namespace,
             "key": key,
-            "value": entry.value,
+            "value": told(entry),
             "version": entry.version,
             "created_at": created,
             "updated_at": entry.updated_at,

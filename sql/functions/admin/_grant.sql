@@ -6,7 +6,7 @@ as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
   v_id int;
-  v_until timestamptz := coalesce(p_until, pgstate._now() + p_ttl);
+  v_until timestamptz := coalesce(p_until, case when pgstate._span_ok(p_ttl) then pgstate._now() + p_ttl end);
 begin
   if p_right is null or p_right not in ('read', 'write', 'admin') then
     raise exception using errcode = 'PS007', message = format('unknown right %L', p_right), hint = 'Rights are read, write and admin.';
@@ -20,6 +20,9 @@ begin
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';
   elsif p_on then
+    perform pgstate._check_room(v_actor, (
+      select count(*) from pgstate.access_grant g
+       where g.agent_id = v_id and g.granted_by = v_actor.name and (g.subtree, g."right", g.deny) <> (p_subtree, p_right, p_deny)), 1000, format('rights of %s', p_agent));
     insert into pgstate.access_grant as g (agent_id, subtree, "right", deny, until, granted_by) values (v_id, p_subtree, p_right, p_deny, v_until, v_actor.name)
         on conflict on constraint access_grant_pkey do update set until = excluded.until, granted_by = excluded.granted_by, granted_at = excluded.granted_at
      where g.until is distinct from excluded.until;

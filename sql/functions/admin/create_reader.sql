@@ -2,7 +2,7 @@ create function pgstate.create_reader(login text, pattern text, reuse boolean de
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pgstate._add_agent(create_reader.login, create_reader.login, array['read ' || create_reader.pattern], create_reader.reuse);
+  perform pgstate._add_agent(create_reader.login, create_reader.login, array['read ' || coalesce(create_reader.pattern, '')], create_reader.reuse);
   perform pgstate._ensure_login(create_reader.login, 'pgstate_agent');
   perform pgstate._ensure_login(create_reader.login, 'pgstate_reader');
 end

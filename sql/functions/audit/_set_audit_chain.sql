@@ -10,6 +10,8 @@ begin
     raise exception using errcode = 'PS007', message = 'a chain is active or not: true or false';
   end if;
   if p_active then
+    perform pgstate._check_room(p_actor, (
+      select count(*) from pgstate.audit_chain c where c.set_by = p_actor.name and c.subtree <> p_subtree), 100, 'chains of the audit trail');
     insert into pgstate.audit_chain as c (subtree, ranges, set_by, set_at)
     values (p_subtree, pgstate._subtree_ranges(p_subtree, p_actor.name), p_actor.name, pgstate._now())
         on conflict on constraint audit_chain_pkey do update set active = true;

@@ -15,7 +15,7 @@ begin
   perform pgstate._check_lease(claim.lease);
   perform pgstate._check_claimant(v_actor, claim.key);
   if v_outcome is null and claim.op_id is not null then
-    v_outcome := pgstate._op_first(v_actor, claim.op_id, jsonb_build_array('claim', claim.key, claim.lease)::text);
+    v_outcome := pgstate._op_first(v_actor, claim.op_id, jsonb_build_array('claim', claim.key, pgstate._span_told(claim.lease))::text);
   end if;
   if v_outcome is not null then
     return (pgstate._claims_again(v_outcome))[1];

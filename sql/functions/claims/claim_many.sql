@@ -16,7 +16,7 @@ begin
   end if;
   if v_outcome is null and claim_many.op_id is not null then
     v_outcome := pgstate._op_first(v_actor, claim_many.op_id,
-      (jsonb_build_array('claim_many', claim_many.pattern, claim_many."limit", claim_many.lease) || coalesce(to_jsonb(claim_many.min_trust), '[]'))::text);
+      (jsonb_build_array('claim_many', claim_many.pattern, claim_many."limit", pgstate._span_told(claim_many.lease)) || coalesce(to_jsonb(claim_many.min_trust), '[]'))::text);
   end if;
   if v_outcome is not null then
     v_claims := pgstate._claims_again(v_outcome);

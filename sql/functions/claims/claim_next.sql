@@ -11,7 +11,7 @@ declare
   v_done boolean;
 begin
   if v_outcome is null and claim_next.op_id is not null then
-    v_outcome := pgstate._op_first(v_actor, claim_next.op_id, (jsonb_build_array('claim_next', claim_next.pattern, claim_next.lease) || coalesce(to_jsonb(claim_next.min_trust), '[]'))::text);
+    v_outcome := pgstate._op_first(v_actor, claim_next.op_id, (jsonb_build_array('claim_next', claim_next.pattern, pgstate._span_told(claim_next.lease)) || coalesce(to_jsonb(claim_next.min_trust), '[]'))::text);
   end if;
   if v_outcome is not null then
     return (pgstate._claims_again(v_outcome))[1];

@@ -36,7 +36,7 @@ begin
     if fail_many.op_ids is not null then
       -- before any key is locked
       v_requests := array(
-        select jsonb_build_array('fail', u.key, u.token, u.error, u.retry_in)::text
+        select jsonb_build_array('fail', u.key, u.token, u.error, pgstate._span_told(u.retry_in))::text
           from unnest(fail_many.keys, fail_many.tokens, fail_many.errors, fail_many.retry_ins) with ordinality
                as u (key, token, error, retry_in, ord)
          order by u.ord);

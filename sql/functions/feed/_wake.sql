@@ -5,18 +5,23 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_keys text[] := p_keys;
+  v_channels text[];
+  v_done boolean;
 begin
   if p_within is not null then
     v_keys := array(select k from unnest(p_keys) k where (select p_within + '{}') @> k);
   end if;
-  perform pg_notify(w.channel, '')
-     from pgstate.watcher w
-    -- the union detoasts once for all of the keys
-    where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
-      -- the registration may be older than a revocation: what counts is what may be read now
-      and exists (select from pgstate.reach r
-                   where r.agent_id = any (w.agent_ids)
-                     and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
+  select array_agg(w.channel) into v_channels
+    from pgstate.watcher w
+   -- the union detoasts once for all of the keys
+   where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
+     -- the registration may be older than a revocation: what counts is what may be read now
+     and exists (select from pgstate.reach r
+                  where r.agent_id = any (w.agent_ids)
+                    and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
+  if v_channels is not null then
+    v_done := pgstate._notify(v_channels);
+  end if;
 end
 $$;
 comment on function pgstate._wake(text[], pgstate.keymultirange) is 'Internal: notifies the channels that watch any of the keys, of those within some ranges.';

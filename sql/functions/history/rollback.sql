@@ -38,7 +38,7 @@ begin
     v_outcome := pgstate._lane_begin(v_actor, rollback.lane, rollback.turn);
   end if;
   if v_outcome is null and rollback.op_id is not null and not rollback.dry_run then
-    v_request := jsonb_build_array('rollback', rollback.pattern, rollback.version, rollback.cursor, rollback.at, rollback.writer,
+    v_request := jsonb_build_array('rollback', rollback.pattern, rollback.version, rollback.cursor, pgstate._time_told(rollback.at), rollback.writer,
                                    rollback.force)::text;
     v_states := pgstate._op_begin(v_actor, array[rollback.op_id], array[v_request]);
     if v_states = array['known'] then

@@ -67,6 +67,11 @@ begin
   end if;
 
   perform pgstate._lock_policies();
+  if v_policy.keep_age is not null then
+    -- maintain() follows the feed anew for each
+    perform pgstate._check_room(p_actor, (
+      select count(distinct p.keep_age) from pgstate.policy p where p.set_by = p_actor.name and p.keep_age <> v_policy.keep_age), 20, 'ages of history');
+  end if;
   insert into pgstate.policy as p (subtree, nearness, reducer, ttl, keep_versions, keep_age, keep_everything, value_limit, schema, set_by, set_at,
                               max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust)
   values (p_subtree,

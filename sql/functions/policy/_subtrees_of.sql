@@ -1,6 +1,7 @@
--- The subtrees that hold a key: a/b gives a/b, a/b/**, a/** and **. Without a query: it is on the way of every write.
+-- The subtrees that hold a key: a/b gives a/b, a/b/**, a/** and **. Without a query: it is on the way of every write. No key, no
+-- subtrees: the loop would have no end.
 create function pgstate._subtrees_of(p_key text) returns text[]
-language plpgsql immutable set search_path = pg_catalog, pg_temp
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_subtrees text[] := array['**', p_key, p_key || '/**'];

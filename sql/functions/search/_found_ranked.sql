@@ -8,7 +8,7 @@ create function pgstate._found_ranked(
 ) returns setof pgstate.found
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
-set enable_bitmapscan = off
+set enable_bitmapscan = off set extra_float_digits = 1 -- a page goes on behind a score as text
 as $$
 declare
   v_now timestamptz := pgstate._now();

@@ -11,8 +11,8 @@ begin
   if strpos(p_subtree, '{agent}') > 0 then
     raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
       hint = 'What is indexed is about keys, whoever writes them: {agent} has no meaning in it.';
-  elsif cardinality(p_fields) > 32 or cardinality(p_vector_fields) > 32 then
-    raise exception using errcode = 'PS007', message = 'fields are 32 at most';
+  elsif greatest(cardinality(p_fields), cardinality(p_vector_fields)) > 32 or greatest(array_ndims(p_fields), array_ndims(p_vector_fields)) > 1 then
+    raise exception using errcode = 'PS007', message = 'fields are 32 at most, in an array of one dimension';
   elsif p_vector_fields is not null and p_vectors is null then
     raise exception using errcode = 'PS007', message = 'vector_fields are for vectors: name a vector index', hint = 'create_vectors(name, dims, model) makes one.';
   end if;
@@ -21,7 +21,8 @@ begin
   end loop;
   begin
     perform p_config::regconfig;
-  exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported then
+  exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported
+    or numeric_value_out_of_range then
     raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', left(p_config, 80)),
       hint = 'Those of Postgres go by name (english, german, simple); others need their schema (app.german), which pgstate_owner must be able to use.';
   end;
@@ -39,6 +40,8 @@ begin
   if v_same then
     return;
   end if;
+  perform pgstate._check_room(p_actor, (
+    select count(*) from pgstate.search_rule r where r.set_by = p_actor.name and r.subtree <> p_subtree), 100, 'rules for search');
   perform pgstate._forget_given(p_subtree);
   insert into pgstate.search_rule as r (subtree, nearness, ranges, fields, config, vectors, vector_fields, set_by, set_at)
   values (p_subtree,

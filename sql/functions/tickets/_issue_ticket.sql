@@ -4,7 +4,7 @@ as $$
 declare
   v_id int := p_actor.id;
   v_key pgstate.ticket_key;
-  v_until bigint := extract(epoch from pgstate._now() + p_ttl)::bigint;
+  v_until bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(p_actor.id);
@@ -23,6 +23,7 @@ begin
   elsif not exists (select from pgstate.delegation d where d.login = p_login and d.agent_id = v_id) then
     raise exception using errcode = 'PS007', message = format('%L may not act for %s', left(p_login, 80), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
   end if;
+  v_until := extract(epoch from pgstate._now() + p_ttl)::bigint;
   select k.* into v_key from pgstate.ticket_key k where k.retired_at is null order by k.id desc limit 1;
   if not found then
     raise exception using errcode = 'PS007', message = 'there is no key to sign tickets with', hint = 'rotate_ticket_keys() makes one, and so does require_tickets(login).';

@@ -8,8 +8,6 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_channels text[];
-  v_channel text;
-  v_done text;
 begin
   with watching as materialized (
     select array_agg(w.channel) as channels
@@ -29,10 +27,7 @@ begin
   select w.channels into v_channels from watching w;
   -- nobody older than this transaction, and nobody younger who is done; one who is younger and under way sees this one
   if p_alone and v_channels is not null
-     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' then
-    foreach v_channel in array v_channels loop
-      v_done := pg_notify(v_channel, '');
-    end loop;
+     and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' and pgstate._notify(v_channels) then
     return null;
   end if;
   return case when p_keys is not null then v_channels is not null end;

@@ -16,6 +16,9 @@ begin
        where l.lane in (select x.lane from pgstate.lane x where x.at < pgstate._now() - interval '1 day' for update skip locked);
     end if;
     insert into pgstate.lane (lane, agent_id, turn) values (p_lane, p_actor.id, 0) on conflict do nothing;
+    if found and p_actor.quota then
+      perform pgstate._charge(1);
+    end if;
   end loop;
   if v_lane.agent_id <> p_actor.id or p_turn is null or p_turn < greatest(v_lane.turn, 1) then
     raise exception using errcode = 'PS031', message = 'lane out of step',

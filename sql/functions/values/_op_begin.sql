@@ -6,6 +6,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_states text[];
+  v_added int;
 begin
   with request as materialized (
     select i.op_id, sha256(convert_to(i.request, 'UTF8')) as hash, i.ord
@@ -25,9 +26,13 @@ begin
                         when octet_length(r.op_id) not between 1 and 256 then 'invalid'
                         when a.op_id is not null and f.ord = r.ord then 'new'
                         when a.op_id is not null then case when f.hash = r.hash then 'replay' else 'reused' end
-                        else 'known' end order by r.ord)
-    into v_states
+                        else 'known' end order by r.ord), (select count(*) from added)
+    into v_states, v_added
     from request r left join added a on a.op_id = r.op_id left join first f on f.op_id = r.op_id;
+  if p_actor.quota and v_added > 0 then
+    -- what has no effect is remembered as well
+    perform pgstate._charge(v_added);
+  end if;
   return v_states;
 end
 $$;

@@ -9,7 +9,7 @@ declare
   v_one text;
 begin
   if namespaces."limit" is null or namespaces."limit" not between 1 and 100000 or namespaces."offset" is null or namespaces."offset" < 0
-     or namespaces.depth < 1 or cardinality(namespaces.matching) > 32 then
+     or namespaces.depth < 1 or cardinality(namespaces.matching) > 32 or array_ndims(namespaces.matching) > 1 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, offset 0 or more, depth 1 or more, and 32 patterns at most';
   end if;
   foreach v_one in array namespaces.pattern || coalesce(namespaces.matching, '{}') loop

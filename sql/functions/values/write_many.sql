@@ -64,7 +64,7 @@ begin
 
   if write_many.op_ids is not null then
     v_requests := array(
-      select (jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, u.ttl, u.token, u.priority, u.not_before, u.reducer,
+      select (jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, pgstate._span_told(u.ttl), u.token, u.priority, pgstate._time_told(u.not_before), u.reducer,
                                u.return_value)
               || case when num_nonnulls(u.trust, u.sources) > 0 then jsonb_build_array(u.trust, u.sources) else '[]' end)::text
         from unnest(v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values, write_many.ttls,
