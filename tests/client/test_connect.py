@@ -39,11 +39,14 @@ async def test_connections_keep_nothing_of_who_opened_them(dsn: str) -> None:
     async def caller(state: State) -> weakref.ref[Large]:
         large.set(held := Large())
         await asyncio.gather(works(state), state.list("**"), state.history("k"), state.claim("c", 10), state.agents())
+        async with state.watch("**", initial=True) as changes:
+            await anext(changes)
         return weakref.ref(held)
 
-    async with pgstate.connect(dsn) as state:
+    # timers that were cancelled are forgotten when their time comes
+    async with pgstate.connect(dsn, timeout=2) as state:
         held = await asyncio.create_task(caller(state))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             while held() is not None:
                 gc.collect()
                 await asyncio.sleep(0.01)

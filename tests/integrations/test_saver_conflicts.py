@@ -14,14 +14,16 @@ from typing import Any
 import asyncpg
 import pytest
 from langgraph.graph import START, StateGraph
+from langgraph.runtime import Runtime
 from langgraph.types import Command
+from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgstate
 from integrations import _graphs
 from integrations._checkpoints import at, ids, put, read
 from integrations.conftest import MakeSaver
 from pgstate import State, errors
-from pgstate.integrations.langgraph import PgStateSaver
+from pgstate.integrations.langgraph import PgStateSaver, PgStateStore
 
 RUNS = 8
 ADDER = Path(__file__).with_name("_adder.py")
@@ -180,24 +182,44 @@ async def test_a_turn_ends_however_the_run_does(make_saver: MakeSaver) -> None:
             gc.collect()
 
 
-@pytest.mark.parametrize("way", ["address", "pool", "sync"])
+@pytest.mark.parametrize("way", ["address", "pool", "engine", "sync"])
 async def test_what_a_run_leaves_behind_does_not_hold_its_turn(dsn: str, way: str) -> None:
-    """Connections that are opened, and statements that are prepared, by a node: here by the graph within."""
+    """Connections that a node opens, statements that it prepares: by a graph within, and a store."""
     async with AsyncExitStack() as stack:
         given: dict[str, Any] = {"dsn": dsn}
         if way == "pool":
             given = {"pool": await stack.enter_async_context(asyncpg.create_pool(dsn, min_size=1, max_size=5))}
+        elif way == "engine":
+            engine = create_async_engine("postgresql+asyncpg" + dsn.removeprefix("postgresql"))
+            stack.push_async_callback(engine.dispose)
+            given = {"engine": engine}
         state = await stack.enter_async_context(pgstate.connect(**given))
-        graph = _graphs.nested().compile(checkpointer=PgStateSaver(state, on_conflict="wait", wait=5))
 
-        async def run(given: Any) -> Any:
+        async def look(doc: _graphs.Doc, runtime: Runtime[None]) -> dict[str, Any]:
+            assert runtime.store is not None
+            await runtime.store.aput(("topics",), doc["topic"], {"seen": True})
+            return {"notes": [item.key for item in await runtime.store.asearch(("topics",))]}
+
+        def look_sync(doc: _graphs.Doc, runtime: Runtime[None]) -> dict[str, Any]:
+            assert runtime.store is not None
+            runtime.store.put(("topics",), doc["topic"], {"seen": True})
+            return {"notes": [item.key for item in runtime.store.search(("topics",))]}
+
+        builder = _graphs.nested()
+        builder.add_node("look", look_sync if way == "sync" else look)
+        builder.add_edge("review", "look")
+        saver = PgStateSaver(state, on_conflict="wait", wait=5)
+        graph = builder.compile(checkpointer=saver, store=PgStateStore(state))
+
+        async def run(asked: Any) -> Any:
             return await (
-                asyncio.to_thread(graph.invoke, given, at("t")) if way == "sync" else graph.ainvoke(given, at("t"))
+                asyncio.to_thread(graph.invoke, asked, at("t")) if way == "sync" else graph.ainvoke(asked, at("t"))
             )
 
         for _ in range(3):
             await run({"topic": "owls", "notes": []})
-            assert (await run(Command(resume="yes")))["notes"][-1] == "after"
+            notes = (await run(Command(resume="yes")))["notes"]
+            assert {"after", "owls"} <= set(notes)
 
 
 async def take(state: State) -> None:

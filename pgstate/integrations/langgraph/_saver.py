@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextvars import Context
 from typing import Any, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -23,10 +21,11 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from pgstate import State
 from pgstate import sync as sync_client
+from pgstate.integrations.langgraph._context import run_async, run_sync
 from pgstate.integrations.langgraph._opening import Opening
 from pgstate.integrations.langgraph._threads import Threads
 from pgstate.integrations.langgraph._turns import OnConflict, Turns, writer_of
-from pgstate.sync._bridge import each_async, each_sync, run_async, run_sync
+from pgstate.sync._bridge import each_async, each_sync
 
 T = TypeVar("T")
 _STRATEGIES = ("keep_latest", "delete")
@@ -269,16 +268,8 @@ class PgStateSaver(BaseCheckpointSaver[str]):
         """The key of a thread: `state.thread(saver.key(thread_id))`, though it takes this saver's `serde` to read."""
         return self._threads.key_of(thread_id)
 
-    # A turn ends when nothing holds its run any more. What a call leaves behind (a connection, the driver's timers) may
-    # hold the context that it was made in, and in a node that holds the run: so calls are made in one of their own.
-
     def _run(self, work: Callable[[State], Coroutine[Any, Any, T]]) -> T:
-        if self._turns.how == "wait":
-            return Context().run(run_sync, self._opening.state, work)
         return run_sync(self._opening.state, work)
 
     async def _arun(self, work: Callable[[State], Coroutine[Any, Any, T]]) -> T:
-        running = run_async(self._opening.state, work)
-        if self._turns.how == "wait":
-            return await asyncio.get_running_loop().create_task(running, context=Context())
-        return await running
+        return await run_async(self._opening.state, work)

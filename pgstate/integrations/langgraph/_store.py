@@ -27,10 +27,11 @@ from langgraph.store.base import (
 from pgstate import Entry, Found, State, Version, errors, ops
 from pgstate import Result as Outcome
 from pgstate._calls._run import outcome_error
+from pgstate.integrations.langgraph._context import run_async, run_sync
 from pgstate.integrations.langgraph._index import Index, StoreIndexConfig
 from pgstate.integrations.langgraph._names import Names
 from pgstate.integrations.langgraph._opening import Opening
-from pgstate.sync._bridge import AnyState, run_async, run_sync
+from pgstate.sync._bridge import AnyState
 from pgstate.types import told
 
 # results of one statement
