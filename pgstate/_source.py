@@ -54,6 +54,11 @@ class Source(Protocol):
         """Another source of the same connections, for another event loop. Raises InvalidArgument if there is none."""
 
 
+def _let_go(opening: asyncio.Task[Connection]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().terminate()
+
+
 async def _reach(connecting: Awaitable[Any], what: str) -> Any:
     try:
         return await connecting
@@ -101,7 +106,12 @@ class AddressSource:
         settings = {"max_cached_statement_lifetime": 0} if self._names else {"statement_cache_size": 0}
         opening = open_connection(self._dsn, timeout=timeout, **settings)
         apart = asyncio.get_running_loop().create_task(opening, context=Context())
-        connection: Connection = await _reach(apart, "the server")
+        try:
+            connection: Connection = await _reach(apart, "the server")
+        except BaseException:
+            # cancelled when it was there already
+            apart.add_done_callback(_let_go)
+            raise
         if not self._names:
             try:
                 await pooler.learn_types(connection, timeout=timeout)
