@@ -131,6 +131,7 @@ async def test_ctrl_c_ends_the_workers_too(database: Database, dsn: str) -> None
     assert workers_of(run[1].decode()) == []
 
 
+@pytest.mark.thorough
 async def test_workers_end_when_the_orchestrator_is_killed(database: Database, dsn: str) -> None:
     process = await start(dsn)
     assert process.stdout is not None

@@ -290,6 +290,7 @@ async def test_a_call_that_is_given_up(connect: Connect, pgbouncer: Make, databa
 
 
 @pytest.mark.parametrize("settings", statements())
+@pytest.mark.thorough
 def test_migrating(pgbouncer: Make, database: Database, settings: dict[str, object]) -> None:
     name = database.cluster.create_database(owner=INSTALLER)
     try:

@@ -80,6 +80,7 @@ async def test_what_it_has_under_way_is_told_and_undone_when_it_is_over(
 
 
 @pytest.mark.core
+@pytest.mark.thorough
 async def test_who_keeps_it_from_being_suspended_is_named(root: Caller, agent: MakeAgent, begin: Begin) -> None:
     alice = await agent("alice", "admin a/**")
     holding = await begin(alice)

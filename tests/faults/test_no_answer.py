@@ -270,6 +270,7 @@ async def test_connecting_ends(proxy: Proxy) -> None:
         proxy.speak()
 
 
+@pytest.mark.thorough
 async def test_what_waits_goes_on_by_another_connection(state: State, connect: Connect, proxy: Proxy) -> None:
     """A network that dropped everything: the old connections stay silent, new ones work."""
     far = await connect(dsn=proxy.dsn, timeout=1.0)

@@ -43,7 +43,7 @@ async def _left(state: State, runs: int) -> int:
         return runs
 
 
-@pytest.mark.parametrize("runs", first_of([10, 30]))
+@pytest.mark.parametrize("runs", first_of([5, 30]))
 async def test_every_run_ends_and_no_step_is_done_twice(
     new_cluster: Callable[..., Cluster], tmp_path: Path, at_length: bool, runs: int
 ) -> None:
