@@ -383,7 +383,9 @@ def test_a_foreign_schema_of_that_name_is_left_alone(empty: Callable[[], Databas
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+@pytest.mark.usefixtures("pgstate_databases")
 def test_a_database_that_cannot_hold_every_text_is_refused(cluster: Cluster, encoding: str) -> None:
+    # the installer comes with the template
     database = Database(cluster, f"encoding_{encoding.lower()}", INSTALLER)
     cluster.sql(
         f"create database {database.name} template template0 encoding '{encoding}' locale 'C' owner {INSTALLER}"
