@@ -388,7 +388,7 @@ def test_a_database_that_cannot_hold_every_text_is_refused(cluster: Cluster, enc
     # the installer comes with the template
     database = Database(cluster, f"encoding_{encoding.lower()}", INSTALLER)
     cluster.sql(
-        f"create database {database.name} template template0 encoding '{encoding}' locale 'C' owner {INSTALLER}"
+        f"create database {database.name} template template0 encoding '{encoding}' locale_provider libc locale 'C' owner {INSTALLER}"
     )
     try:
         with pytest.raises(asyncpg.FeatureNotSupportedError, match=f"the encoding {encoding}, and pgstate needs UTF8"):
