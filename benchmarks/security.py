@@ -43,7 +43,9 @@ _LIST = "select key, value, version from pgstate.list($1)"
 
 # Functions that ask nobody, bound by no policy, as their caller, who owns the tables; with no search_path to set.
 _NONE_OF_IT = """
-create or replace function pgstate._enter(p_agent text, p_key text default null) returns pgstate._actor
+create or replace function pgstate._enter(
+  p_agent text, p_key text default null, p_writes boolean default true
+) returns pgstate._actor
 language plpgsql stable as $$
 declare
   v_actor pgstate._actor;

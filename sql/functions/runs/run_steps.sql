@@ -2,7 +2,7 @@ create function pgstate.run_steps(key text, agent text default null) returns set
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(run_steps.agent, run_steps.key);
+  v_actor pgstate._actor := pgstate._enter(run_steps.agent, run_steps.key, false);
 begin
   if run_steps.key is null or not pgstate._key_ok(run_steps.key) then
     perform pgstate._bad_key(run_steps.key);

@@ -4,7 +4,7 @@ create function pgstate.channel_history(
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(channel_history.agent, channel_history.key);
+  v_actor pgstate._actor := pgstate._enter(channel_history.agent, channel_history.key, false);
 begin
   if channel_history.key is null or not pgstate._key_ok(channel_history.key) then
     perform pgstate._bad_key(channel_history.key);

@@ -2,7 +2,7 @@ create function pgstate.checkpoint_parts(key text, ids text[], ns text default '
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(checkpoint_parts.agent, checkpoint_parts.key);
+  v_actor pgstate._actor := pgstate._enter(checkpoint_parts.agent, checkpoint_parts.key, false);
 begin
   if checkpoint_parts.key is null or not pgstate._key_ok(checkpoint_parts.key) then
     perform pgstate._bad_key(checkpoint_parts.key);

@@ -2,7 +2,7 @@ create function pgstate.checkpoint_state(key text, id text default null, ns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(checkpoint_state.agent, checkpoint_state.key);
+  v_actor pgstate._actor := pgstate._enter(checkpoint_state.agent, checkpoint_state.key, false);
 begin
   if checkpoint_state.key is null or not pgstate._key_ok(checkpoint_state.key) then
     perform pgstate._bad_key(checkpoint_state.key);

@@ -2,7 +2,7 @@ create function pgstate.get_checkpoint(key text, id text default null, ns text d
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(get_checkpoint.agent, get_checkpoint.key);
+  v_actor pgstate._actor := pgstate._enter(get_checkpoint.agent, get_checkpoint.key, false);
 begin
   if get_checkpoint.key is null or not pgstate._key_ok(get_checkpoint.key) then
     perform pgstate._bad_key(get_checkpoint.key);

@@ -2,7 +2,7 @@ create function pgstate.get_checkpoints(key text, ids text[], ns text default ''
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(get_checkpoints.agent, get_checkpoints.key);
+  v_actor pgstate._actor := pgstate._enter(get_checkpoints.agent, get_checkpoints.key, false);
 begin
   if get_checkpoints.key is null or not pgstate._key_ok(get_checkpoints.key) then
     perform pgstate._bad_key(get_checkpoints.key);

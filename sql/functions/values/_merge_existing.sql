@@ -1,7 +1,7 @@
 -- Merges by built-in reducers on keys that all exist, hold small values and that nobody has claimed: as in _put_existing(),
 -- and with the same result: their versions, or null, with nothing done and no lock kept, when any of them is otherwise. What
--- grows by operands (or begins to, above 2000 bytes) is for _write_each(). A key may occur again with first, which typed
--- states send before another merge, for a field that is not stored: with one that is, it changes nothing.
+-- grows by operands (or begins to, above 2000 bytes) is for _write_each(). A key may occur with first right before it is merged,
+-- as typed states send it, for a field that is not stored: with one that is, it changes nothing.
 --
 -- The entries are locked first, in key order (see there); what the reducers make of them is computed from the rows as
 -- locked. The second statement has a snapshot and a time from after the waiting.
@@ -22,10 +22,11 @@ begin
   begin
     with input as materialized (
       select u.*
-        from unnest(p_keys, p_operands, p_reducers) with ordinality as u (key, operand, reducer, ord)
+        from unnest(p_keys, p_operands, p_reducers, p_keys[2:]) with ordinality as u (key, operand, reducer, next_key, ord)
        where (select count(*) = count(distinct k collate "C") from unnest(p_keys, p_reducers) as o (k, reducer)
                where reducer <> 'first')
-         and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit and pgstate._built_in(u.reducer)
+         and (u.reducer <> 'first' or u.next_key = u.key)
+         and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit and pgstate._built_in(variadic p_reducers)
        order by u.key collate "C"
     ), merged as (
       select i.ord, e.key, e.version, e.expires_at, e.value,
@@ -39,11 +40,11 @@ begin
              for no key update
         ) e
     )
-    select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + m.changes end order by m.ord),
+    select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + (m.merged <> m.value)::int end order by m.ord),
            array_agg(m.key) filter (where m.merged <> m.value), array_agg(m.merged) filter (where m.merged <> m.value),
            min(m.expires_at), bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
       into v_versions, v_changed, v_values, v_expires_at, v_fit
-      from (select *, sum((merged <> value)::int) over (partition by key order by ord) as changes from merged) m;
+      from merged m;
     v_now := pgstate._now();
     if not v_fit or cardinality(v_versions) is distinct from cardinality(p_keys) or v_expires_at <= v_now then
       raise exception using errcode = 'PS998';

@@ -3,7 +3,7 @@ language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(get.agent, get.key);
+  v_actor pgstate._actor := pgstate._enter(get.agent, get.key, false);
   v_row pgstate.entry_row;
   v_min pgstate.trust;
 begin

@@ -5,7 +5,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
-  v_actor pgstate._actor := pgstate._enter(history.agent, history.key);
+  v_actor pgstate._actor := pgstate._enter(history.agent, history.key, false);
   -- outside the query: under row-level security an expression that may leak is no index condition
   v_before bigint := coalesce(history.before, 9223372036854775807);
 begin
