@@ -481,6 +481,19 @@ language sql stable
 as $$ select ('["' || p_low || '","' || p_high || '")')::pgstate.keyrange $$;
 comment on function pgstate._range(text, text) is 'Internal: a range of keys, without its end.';
 
+-- functions/keys/_spans.sql
+-- Ranges as bounds to look keys up between: from low, and below high. Exact, since no key holds chr(1). The planner puts its
+-- body into the query; low and high are columns then, and under row-level security a key is looked up in an index only by what
+-- no function computes there.
+create function pgstate._spans(p_ranges pgstate.keymultirange) returns table (low text, high text)
+language sql immutable parallel safe
+begin atomic
+  select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
+         coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
+    from unnest(p_ranges) r;
+end;
+comment on function pgstate._spans(pgstate.keymultirange) is 'Internal: ranges of keys as half-open bounds.';
+
 -- functions/keys/_pattern_ranges.sql
 -- The ranges that hold every match. DEL sorts after every character of a key. By the type's input: see _range().
 create function pgstate._pattern_ranges(p_pattern text) returns pgstate.keymultirange
@@ -514,6 +527,30 @@ begin
 end
 $$;
 comment on function pgstate._pattern_ranges(text) is 'Internal: key ranges that hold every key which the pattern matches.';
+
+-- functions/keys/_page_ranges.sql
+-- What a page of a list reaches: the ranges that the pattern and the grants both cover, after the last key of the page before.
+-- Raises what is wrong with any of that, and PS010 when the pattern reaches nothing that the caller may read.
+create function pgstate._page_ranges(p_actor pgstate._actor, p_pattern text, p_limit int, p_after text) returns pgstate.keymultirange
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_ranges pgstate.keymultirange;
+begin
+  perform pgstate._check_pattern(p_pattern);
+  if p_limit not between 1 and 100000 then
+    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
+  elsif p_after is not null and not pgstate._key_ok(p_after) then
+    perform pgstate._bad_key(p_after);
+  end if;
+  v_ranges := pgstate._pattern_ranges(p_pattern) * p_actor.reads;
+  if isempty(v_ranges) and p_pattern <> '' then
+    perform pgstate._deny();
+  end if;
+  return case when p_after is null then v_ranges else v_ranges * multirange(pgstate._range(p_after || chr(1), chr(127))) end;
+end
+$$;
+comment on function pgstate._page_ranges(pgstate._actor, text, int, text) is 'Internal: checks what a list is asked for, and returns the ranges to read.';
 
 -- functions/keys/_pattern_regex.sql
 -- Null when the ranges alone decide: everything, one key, a subtree, or what is below a key.
@@ -2989,10 +3026,7 @@ begin
     return query
       select a.id, a.at, a.event, a.agent, a.via, a.key, a.detail
         from (
-          -- half open, exactly: no key holds chr(1)
-          select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-                 coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-            from unnest(v_ranges) r offset 0) span
+          select r.low, r.high from pgstate._spans(v_ranges) r offset 0) span
         join pgstate.audit a on a.key >= span.low and a.key < span.high and (v_regex is null or a.key ~ v_regex)
        where a.id < coalesce(p_before, 9223372036854775807) and (p_events is null or a.event = any (p_events))
        order by a.id desc limit p_limit;
@@ -3382,10 +3416,7 @@ begin
   return query
     select l.key, l.at, l.token, l.holder, l.lease_until, l.attempts, l.released_by, l.via
       from (
-        -- half open, exactly: no key holds chr(1)
-        select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-               coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-          from unnest(v_ranges) r offset 0) span
+        select r.low, r.high from pgstate._spans(v_ranges) r offset 0) span
       join pgstate.claim_log l on l.key >= span.low and l.key < span.high and (v_regex is null or l.key ~ v_regex)
      order by l.at desc, l.key limit p_limit;
 end
@@ -3723,10 +3754,7 @@ begin
     select count(*) as entries, coalesce(sum(pg_column_size(e.value) + coalesce(e.tail_bytes, 0)), 0) as bytes
       from pgstate._reach r join pgstate.agent a on a.id = r.agent_id
       cross join lateral (
-        -- half open, exactly: no key holds chr(1)
-        select coalesce(case when lower_inc(s) then lower(s) else lower(s) || chr(1) end, '') as low,
-               coalesce(case when upper_inc(s) then upper(s) || chr(1) else upper(s) end, chr(127)) as high
-          from unnest(r.writes + r.admins) s) span
+        select s.low, s.high from pgstate._spans(r.writes + r.admins) s) span
       join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
            and (e.expires_at is null or e.expires_at > pgstate._now())
      where r.agent_id = p_agent_id
@@ -5161,9 +5189,7 @@ set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
   delete from pgstate.embedding m
-   using (select coalesce(case when lower_inc(x) then lower(x) else lower(x) || chr(1) end, '') as low,
-                 coalesce(case when upper_inc(x) then upper(x) || chr(1) else upper(x) end, chr(127)) as high
-            from pgstate.search_rule r, unnest(r.ranges) x
+   using (select x.low, x.high from pgstate.search_rule r, pgstate._spans(r.ranges) x
            where r.subtree = p_subtree and r.vector_fields = '{}' offset 0) s
    where m.key >= s.low and m.key < s.high and not exists (select from pgstate.search_doc d where d.key = m.key);
 end
@@ -5338,11 +5364,8 @@ declare
   v_dir text;
   v_end text;
 begin
-  -- half open, exactly: no key holds chr(1)
   for v_low, v_high in
-    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
-           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
-      from unnest(p_ranges - v_rules + p_ranges * v_builds) r
+    select r.low, r.high from pgstate._spans(p_ranges - v_rules + p_ranges * v_builds) r
   loop
     return next row('fly', null, null, null, v_low, v_high,
                     v_rules && pgstate._range(v_low, v_high))::pgstate._search_part;
@@ -5351,9 +5374,7 @@ begin
     return;
   end if;
   for v_low, v_high in
-    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
-           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
-      from unnest(p_ranges) r where r && v_rules
+    select r.low, r.high from pgstate._spans(p_ranges) r where pgstate._range(r.low, r.high) && v_rules
   loop
     while v_low collate "C" < v_high collate "C" loop
       -- everything, a directory as it begins the range, part of one that the caller reads, or anything else
@@ -5707,9 +5728,7 @@ declare
   v_count bigint;
   v_limit bigint := p_depth;
 begin
-  select array_agg(coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '')),
-         array_agg(coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)))
-    into v_lows, v_highs from unnest(p_ranges * v_reads) r;
+  select array_agg(r.low), array_agg(r.high) into v_lows, v_highs from pgstate._spans(p_ranges * v_reads) r;
   -- counting takes as long as a tenth of the search; where no vector is outside, the index knows how many it holds
   if cardinality(v_lows) = 1 and (select c.reltuples from pg_class c where c.oid = to_regclass(format('pgstate.embedding_%s_idx', p_index.id))) >= 2000
      and not exists (select from pgstate.embedding m where m.key < v_lows[1]) and not exists (select from pgstate.embedding m where m.key >= v_highs[1])
@@ -5757,9 +5776,7 @@ begin
   return query
     select f.key, row_number() over (order by f.updated_at desc, f.key) from (
       select x.key, x.updated_at
-        from (select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-                     coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-                from unnest(p_ranges * pgstate._reachable('read')) r offset 0) s
+        from (select r.low, r.high from pgstate._spans(p_ranges * pgstate._reachable('read')) r offset 0) s
         cross join lateral (
           select n.key, n.updated_at from pgstate.entry n
            where n.key >= s.low and n.key < s.high and n.live and (n.expires_at is null or n.expires_at > v_now)
@@ -5786,9 +5803,7 @@ begin
   return query
     select w.key, e.version, encode(w.digest, 'hex'), v.name, v.model, v.dims,
            pgstate._texts_of(pgstate._held_value(e), r.vector_fields)
-      from (select coalesce(case when lower_inc(x) then lower(x) else lower(x) || chr(1) end, '') as low,
-                   coalesce(case when upper_inc(x) then upper(x) || chr(1) else upper(x) end, chr(127)) as high
-              from unnest(p_ranges * pgstate._reachable('read')) x order by x) s
+      from (select x.low, x.high from pgstate._spans(p_ranges * pgstate._reachable('read')) x order by x.low collate "C") s
       cross join lateral (select x.* from pgstate.embedding_wanted x where x.key >= s.low and x.key < s.high and (p_regex is null or x.key ~ p_regex) order by x.key offset 0) w
       join pgstate.search_doc d on d.key = w.key and d.digest = w.digest
       join pgstate.search_rule r on r.id = d.rule_id
@@ -5979,9 +5994,7 @@ declare
   v_passed int := 0;
 begin
   for v_low, v_high in
-    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
-           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
-      from unnest(p_ranges) r order by r
+    select r.low, r.high from pgstate._spans(p_ranges) r order by r.low collate "C"
   loop
     -- the directory that the range begins in comes before it
     v_next := left(v_low, -greatest(strpos(reverse(v_low), '/'), 1));
@@ -6970,9 +6983,7 @@ begin
   -- as in list()
   return query
     with span as materialized (
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(p_ranges) r
+      select r.low, r.high from pgstate._spans(p_ranges) r
     )
     select m.*
       from span
@@ -7863,9 +7874,7 @@ begin
   -- as in list()
   return query
     with span as materialized (
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(p_ranges) r
+      select r.low, r.high from pgstate._spans(p_ranges) r
     )
     select m.*
       from span
@@ -9527,10 +9536,7 @@ as $$
 begin
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(p_ranges) r
+      select r.low, r.high from pgstate._spans(p_ranges) r
     )
     select m.*
       from span
@@ -9566,19 +9572,7 @@ declare
   v_cursor text;
   v_min pgstate.trust := pgstate._trust_named(list.min_trust);
 begin
-  perform pgstate._check_pattern(list.pattern);
-  if list."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  elsif list.after is not null and not pgstate._key_ok(list.after) then
-    perform pgstate._bad_key(list.after);
-  end if;
-  v_ranges := pgstate._pattern_ranges(list.pattern) * v_actor.reads;
-  if isempty(v_ranges) and list.pattern <> '' then
-    perform pgstate._deny();
-  end if;
-  if list.after is not null then
-    v_ranges := v_ranges * multirange(pgstate._range(list.after || chr(1), chr(127)));
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, list.pattern, list."limit", list.after);
   v_regex := pgstate._pattern_regex(list.pattern);
   v_cursor := pgstate._cursor(v_actor);
   -- The lateral subquery forces a nested loop over the ranges in their order, so rows come in key order without a sort,
@@ -9589,10 +9583,7 @@ begin
   else
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(v_ranges) r
+      select r.low, r.high from pgstate._spans(v_ranges) r
     )
     select m.*
       from span
@@ -10222,20 +10213,9 @@ declare
   v_regex text;
   v_cursor text := list_as_of.cursor;
 begin
-  perform pgstate._check_pattern(list_as_of.pattern);
-  if list_as_of."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  elsif list_as_of.after is not null and not pgstate._key_ok(list_as_of.after) then
-    perform pgstate._bad_key(list_as_of.after);
-  end if;
-  v_ranges := pgstate._pattern_ranges(list_as_of.pattern) * v_actor.reads;
-  if isempty(v_ranges) and list_as_of.pattern <> '' then
-    perform pgstate._deny();
-  elsif num_nonnulls(list_as_of.cursor, list_as_of.at) <> 1 then
+  v_ranges := pgstate._page_ranges(v_actor, list_as_of.pattern, list_as_of."limit", list_as_of.after);
+  if num_nonnulls(list_as_of.cursor, list_as_of.at) <> 1 then
     perform pgstate._check_as_of(num_nonnulls(list_as_of.cursor, list_as_of.at));
-  end if;
-  if list_as_of.after is not null then
-    v_ranges := v_ranges * multirange(pgstate._range(list_as_of.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(list_as_of.pattern);
   v_moment := pgstate._moment(v_actor, list_as_of.cursor, list_as_of.at);
@@ -10245,10 +10225,7 @@ begin
   end if;
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(v_ranges) r
+      select r.low, r.high from pgstate._spans(v_ranges) r
     )
     select m.*
       from span
@@ -11123,18 +11100,11 @@ declare
   v_ranges pgstate.keymultirange;
   v_regex text;
 begin
-  perform pgstate._check_pattern(list_claims.pattern);
-  v_ranges := pgstate._pattern_ranges(list_claims.pattern) * v_actor.reads;
-  if isempty(v_ranges) and list_claims.pattern <> '' then
-    perform pgstate._deny();
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, list_claims.pattern, null, null);
   v_regex := pgstate._pattern_regex(list_claims.pattern);
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(v_ranges) r
+      select r.low, r.high from pgstate._spans(v_ranges) r
     )
     select c.key, c.holder, c.lease_until, c.lease_until - v_now, c.attempts, c.claimed_at
       from span
@@ -11294,28 +11264,14 @@ declare
   v_ranges pgstate.keymultirange;
   v_regex text;
 begin
-  perform pgstate._check_pattern(tasks.pattern);
-  if tasks."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  elsif tasks.after is not null and not pgstate._key_ok(tasks.after) then
-    perform pgstate._bad_key(tasks.after);
-  elsif not coalesce(tasks.states <@ array['waiting', 'claimed', 'failed', 'finished'], true) then
+  if not coalesce(tasks.states <@ array['waiting', 'claimed', 'failed', 'finished'], true) then
     raise exception using errcode = 'PS007', message = 'states are waiting, claimed, failed and finished';
   end if;
-  v_ranges := pgstate._pattern_ranges(tasks.pattern) * v_actor.reads;
-  if isempty(v_ranges) and tasks.pattern <> '' then
-    perform pgstate._deny();
-  end if;
-  if tasks.after is not null then
-    v_ranges := v_ranges * multirange(pgstate._range(tasks.after || chr(1), chr(127)));
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, tasks.pattern, tasks."limit", tasks.after);
   v_regex := pgstate._pattern_regex(tasks.pattern);
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(v_ranges) r
+      select r.low, r.high from pgstate._spans(v_ranges) r
     )
     select m.*
       from span
@@ -11362,10 +11318,7 @@ declare
 begin
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(p_ranges) r
+      select r.low, r.high from pgstate._spans(p_ranges) r
     ), found as (
       select e.key, e.version, e.value is not null and (e.expires_at is null or e.expires_at > v_now) as live,
              case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value, e.expires_at,
@@ -12119,10 +12072,7 @@ begin
   end if;
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(p_ranges) r
+      select r.low, r.high from pgstate._spans(p_ranges) r
     )
     select m.*
       from span
@@ -12388,22 +12338,11 @@ declare
   v_actor pgstate._actor := pgstate._enter(unembedded.agent);
   v_ranges pgstate.keymultirange;
 begin
-  perform pgstate._check_pattern(unembedded.pattern);
   if unembedded."limit" is null or unembedded."limit" not between 1 and 10000 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
   end if;
-  v_ranges := pgstate._pattern_ranges(unembedded.pattern) * v_actor.reads;
-  if isempty(v_ranges) and unembedded.pattern <> '' then
-    perform pgstate._deny();
-  end if;
   -- what the caller may not write it need not embed: its vectors would be refused
-  v_ranges := v_ranges * v_actor.writes;
-  if unembedded.after is not null then
-    if not pgstate._key_ok(unembedded.after) then
-      perform pgstate._bad_key(unembedded.after);
-    end if;
-    v_ranges := v_ranges * multirange(pgstate._range(unembedded.after || chr(1), chr(127)));
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, unembedded.pattern, unembedded."limit", unembedded.after) * v_actor.writes;
   return query select u.* from pgstate._unembedded(v_ranges, pgstate._pattern_regex(unembedded.pattern), unembedded."limit") u;
 end
 $$;
@@ -13760,14 +13699,7 @@ declare
   v_ranges pgstate.keymultirange;
   v_key text := case when pgstate._key_ok(checkpoints.pattern) and checkpoints.pattern !~ '[*?]' then checkpoints.pattern end;
 begin
-  perform pgstate._check_pattern(checkpoints.pattern);
-  if checkpoints."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  end if;
-  v_ranges := pgstate._pattern_ranges(checkpoints.pattern) * v_actor.reads;
-  if isempty(v_ranges) and checkpoints.pattern <> '' then
-    perform pgstate._deny();
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, checkpoints.pattern, checkpoints."limit", null);
   return query
     select c.* from pgstate._checkpoints(v_key, v_ranges, pgstate._pattern_regex(checkpoints.pattern), checkpoints.ns, checkpoints.before,
                                          checkpoints."limit", checkpoints.filter, checkpoints.run_id,
@@ -14048,19 +13980,7 @@ declare
   v_actor pgstate._actor := pgstate._enter(threads.agent);
   v_ranges pgstate.keymultirange;
 begin
-  perform pgstate._check_pattern(threads.pattern);
-  if threads."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  elsif threads.after is not null and not pgstate._key_ok(threads.after) then
-    perform pgstate._bad_key(threads.after);
-  end if;
-  v_ranges := pgstate._pattern_ranges(threads.pattern) * v_actor.reads;
-  if isempty(v_ranges) and threads.pattern <> '' then
-    perform pgstate._deny();
-  end if;
-  if threads.after is not null then
-    v_ranges := v_ranges * multirange(pgstate._range(threads.after || chr(1), chr(127)));
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, threads.pattern, threads."limit", threads.after);
   return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit") t;
 end
 $$;
@@ -14830,21 +14750,10 @@ declare
   v_actor pgstate._actor := pgstate._enter(runs.agent);
   v_ranges pgstate.keymultirange;
 begin
-  perform pgstate._check_pattern(runs.pattern);
-  if runs."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  elsif runs.after is not null and not pgstate._key_ok(runs.after) then
-    perform pgstate._bad_key(runs.after);
-  elsif not coalesce(runs.states <@ array['waiting', 'running', 'done', 'failed', 'cancelled'], true) then
+  if not coalesce(runs.states <@ array['waiting', 'running', 'done', 'failed', 'cancelled'], true) then
     raise exception using errcode = 'PS007', message = 'states are waiting, running, done, failed and cancelled';
   end if;
-  v_ranges := pgstate._pattern_ranges(runs.pattern) * v_actor.reads;
-  if isempty(v_ranges) and runs.pattern <> '' then
-    perform pgstate._deny();
-  end if;
-  if runs.after is not null then
-    v_ranges := v_ranges * multirange(pgstate._range(runs.after || chr(1), chr(127)));
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, runs.pattern, runs."limit", runs.after);
   return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit") r;
 end
 $$;

@@ -23,10 +23,7 @@ begin
     return query
       select a.id, a.at, a.event, a.agent, a.via, a.key, a.detail
         from (
-          -- half open, exactly: no key holds chr(1)
-          select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-                 coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-            from unnest(v_ranges) r offset 0) span
+          select r.low, r.high from pgstate._spans(v_ranges) r offset 0) span
         join pgstate.audit a on a.key >= span.low and a.key < span.high and (v_regex is null or a.key ~ v_regex)
        where a.id < coalesce(p_before, 9223372036854775807) and (p_events is null or a.event = any (p_events))
        order by a.id desc limit p_limit;

@@ -15,10 +15,7 @@ begin
   return query
     select l.key, l.at, l.token, l.holder, l.lease_until, l.attempts, l.released_by, l.via
       from (
-        -- half open, exactly: no key holds chr(1)
-        select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-               coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-          from unnest(v_ranges) r offset 0) span
+        select r.low, r.high from pgstate._spans(v_ranges) r offset 0) span
       join pgstate.claim_log l on l.key >= span.low and l.key < span.high and (v_regex is null or l.key ~ v_regex)
      order by l.at desc, l.key limit p_limit;
 end

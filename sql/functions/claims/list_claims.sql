@@ -12,18 +12,11 @@ declare
   v_ranges pgstate.keymultirange;
   v_regex text;
 begin
-  perform pgstate._check_pattern(list_claims.pattern);
-  v_ranges := pgstate._pattern_ranges(list_claims.pattern) * v_actor.reads;
-  if isempty(v_ranges) and list_claims.pattern <> '' then
-    perform pgstate._deny();
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, list_claims.pattern, null, null);
   v_regex := pgstate._pattern_regex(list_claims.pattern);
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(v_ranges) r
+      select r.low, r.high from pgstate._spans(v_ranges) r
     )
     select c.key, c.holder, c.lease_until, c.lease_until - v_now, c.attempts, c.claimed_at
       from span

@@ -12,28 +12,14 @@ declare
   v_ranges pgstate.keymultirange;
   v_regex text;
 begin
-  perform pgstate._check_pattern(tasks.pattern);
-  if tasks."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  elsif tasks.after is not null and not pgstate._key_ok(tasks.after) then
-    perform pgstate._bad_key(tasks.after);
-  elsif not coalesce(tasks.states <@ array['waiting', 'claimed', 'failed', 'finished'], true) then
+  if not coalesce(tasks.states <@ array['waiting', 'claimed', 'failed', 'finished'], true) then
     raise exception using errcode = 'PS007', message = 'states are waiting, claimed, failed and finished';
   end if;
-  v_ranges := pgstate._pattern_ranges(tasks.pattern) * v_actor.reads;
-  if isempty(v_ranges) and tasks.pattern <> '' then
-    perform pgstate._deny();
-  end if;
-  if tasks.after is not null then
-    v_ranges := v_ranges * multirange(pgstate._range(tasks.after || chr(1), chr(127)));
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, tasks.pattern, tasks."limit", tasks.after);
   v_regex := pgstate._pattern_regex(tasks.pattern);
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(v_ranges) r
+      select r.low, r.high from pgstate._spans(v_ranges) r
     )
     select m.*
       from span

@@ -16,10 +16,7 @@ declare
 begin
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(p_ranges) r
+      select r.low, r.high from pgstate._spans(p_ranges) r
     ), found as (
       select e.key, e.version, e.value is not null and (e.expires_at is null or e.expires_at > v_now) as live,
              case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value, e.expires_at,

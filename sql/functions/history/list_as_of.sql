@@ -16,20 +16,9 @@ declare
   v_regex text;
   v_cursor text := list_as_of.cursor;
 begin
-  perform pgstate._check_pattern(list_as_of.pattern);
-  if list_as_of."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  elsif list_as_of.after is not null and not pgstate._key_ok(list_as_of.after) then
-    perform pgstate._bad_key(list_as_of.after);
-  end if;
-  v_ranges := pgstate._pattern_ranges(list_as_of.pattern) * v_actor.reads;
-  if isempty(v_ranges) and list_as_of.pattern <> '' then
-    perform pgstate._deny();
-  elsif num_nonnulls(list_as_of.cursor, list_as_of.at) <> 1 then
+  v_ranges := pgstate._page_ranges(v_actor, list_as_of.pattern, list_as_of."limit", list_as_of.after);
+  if num_nonnulls(list_as_of.cursor, list_as_of.at) <> 1 then
     perform pgstate._check_as_of(num_nonnulls(list_as_of.cursor, list_as_of.at));
-  end if;
-  if list_as_of.after is not null then
-    v_ranges := v_ranges * multirange(pgstate._range(list_as_of.after || chr(1), chr(127)));
   end if;
   v_regex := pgstate._pattern_regex(list_as_of.pattern);
   v_moment := pgstate._moment(v_actor, list_as_of.cursor, list_as_of.at);
@@ -39,10 +28,7 @@ begin
   end if;
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(v_ranges) r
+      select r.low, r.high from pgstate._spans(v_ranges) r
     )
     select m.*
       from span

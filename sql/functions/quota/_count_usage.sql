@@ -11,10 +11,7 @@ begin
     select count(*) as entries, coalesce(sum(pg_column_size(e.value) + coalesce(e.tail_bytes, 0)), 0) as bytes
       from pgstate._reach r join pgstate.agent a on a.id = r.agent_id
       cross join lateral (
-        -- half open, exactly: no key holds chr(1)
-        select coalesce(case when lower_inc(s) then lower(s) else lower(s) || chr(1) end, '') as low,
-               coalesce(case when upper_inc(s) then upper(s) || chr(1) else upper(s) end, chr(127)) as high
-          from unnest(r.writes + r.admins) s) span
+        select s.low, s.high from pgstate._spans(r.writes + r.admins) s) span
       join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
            and (e.expires_at is null or e.expires_at > pgstate._now())
      where r.agent_id = p_agent_id

@@ -7,21 +7,10 @@ declare
   v_actor pgstate._actor := pgstate._enter(runs.agent);
   v_ranges pgstate.keymultirange;
 begin
-  perform pgstate._check_pattern(runs.pattern);
-  if runs."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  elsif runs.after is not null and not pgstate._key_ok(runs.after) then
-    perform pgstate._bad_key(runs.after);
-  elsif not coalesce(runs.states <@ array['waiting', 'running', 'done', 'failed', 'cancelled'], true) then
+  if not coalesce(runs.states <@ array['waiting', 'running', 'done', 'failed', 'cancelled'], true) then
     raise exception using errcode = 'PS007', message = 'states are waiting, running, done, failed and cancelled';
   end if;
-  v_ranges := pgstate._pattern_ranges(runs.pattern) * v_actor.reads;
-  if isempty(v_ranges) and runs.pattern <> '' then
-    perform pgstate._deny();
-  end if;
-  if runs.after is not null then
-    v_ranges := v_ranges * multirange(pgstate._range(runs.after || chr(1), chr(127)));
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, runs.pattern, runs."limit", runs.after);
   return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit") r;
 end
 $$;

@@ -6,9 +6,7 @@ set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
   delete from pgstate.embedding m
-   using (select coalesce(case when lower_inc(x) then lower(x) else lower(x) || chr(1) end, '') as low,
-                 coalesce(case when upper_inc(x) then upper(x) || chr(1) else upper(x) end, chr(127)) as high
-            from pgstate.search_rule r, unnest(r.ranges) x
+   using (select x.low, x.high from pgstate.search_rule r, pgstate._spans(r.ranges) x
            where r.subtree = p_subtree and r.vector_fields = '{}' offset 0) s
    where m.key >= s.low and m.key < s.high and not exists (select from pgstate.search_doc d where d.key = m.key);
 end

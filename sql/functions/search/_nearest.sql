@@ -17,9 +17,7 @@ declare
   v_count bigint;
   v_limit bigint := p_depth;
 begin
-  select array_agg(coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '')),
-         array_agg(coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)))
-    into v_lows, v_highs from unnest(p_ranges * v_reads) r;
+  select array_agg(r.low), array_agg(r.high) into v_lows, v_highs from pgstate._spans(p_ranges * v_reads) r;
   -- counting takes as long as a tenth of the search; where no vector is outside, the index knows how many it holds
   if cardinality(v_lows) = 1 and (select c.reltuples from pg_class c where c.oid = to_regclass(format('pgstate.embedding_%s_idx', p_index.id))) >= 2000
      and not exists (select from pgstate.embedding m where m.key < v_lows[1]) and not exists (select from pgstate.embedding m where m.key >= v_highs[1])

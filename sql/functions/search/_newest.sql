@@ -13,9 +13,7 @@ begin
   return query
     select f.key, row_number() over (order by f.updated_at desc, f.key) from (
       select x.key, x.updated_at
-        from (select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-                     coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-                from unnest(p_ranges * pgstate._reachable('read')) r offset 0) s
+        from (select r.low, r.high from pgstate._spans(p_ranges * pgstate._reachable('read')) r offset 0) s
         cross join lateral (
           select n.key, n.updated_at from pgstate.entry n
            where n.key >= s.low and n.key < s.high and n.live and (n.expires_at is null or n.expires_at > v_now)

@@ -14,11 +14,8 @@ declare
   v_dir text;
   v_end text;
 begin
-  -- half open, exactly: no key holds chr(1)
   for v_low, v_high in
-    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
-           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
-      from unnest(p_ranges - v_rules + p_ranges * v_builds) r
+    select r.low, r.high from pgstate._spans(p_ranges - v_rules + p_ranges * v_builds) r
   loop
     return next row('fly', null, null, null, v_low, v_high,
                     v_rules && pgstate._range(v_low, v_high))::pgstate._search_part;
@@ -27,9 +24,7 @@ begin
     return;
   end if;
   for v_low, v_high in
-    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
-           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
-      from unnest(p_ranges) r where r && v_rules
+    select r.low, r.high from pgstate._spans(p_ranges) r where pgstate._range(r.low, r.high) && v_rules
   loop
     while v_low collate "C" < v_high collate "C" loop
       -- everything, a directory as it begins the range, part of one that the caller reads, or anything else

@@ -10,9 +10,7 @@ begin
   return query
     select w.key, e.version, encode(w.digest, 'hex'), v.name, v.model, v.dims,
            pgstate._texts_of(pgstate._held_value(e), r.vector_fields)
-      from (select coalesce(case when lower_inc(x) then lower(x) else lower(x) || chr(1) end, '') as low,
-                   coalesce(case when upper_inc(x) then upper(x) || chr(1) else upper(x) end, chr(127)) as high
-              from unnest(p_ranges * pgstate._reachable('read')) x order by x) s
+      from (select x.low, x.high from pgstate._spans(p_ranges * pgstate._reachable('read')) x order by x.low collate "C") s
       cross join lateral (select x.* from pgstate.embedding_wanted x where x.key >= s.low and x.key < s.high and (p_regex is null or x.key ~ p_regex) order by x.key offset 0) w
       join pgstate.search_doc d on d.key = w.key and d.digest = w.digest
       join pgstate.search_rule r on r.id = d.rule_id

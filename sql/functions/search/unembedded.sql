@@ -5,22 +5,11 @@ declare
   v_actor pgstate._actor := pgstate._enter(unembedded.agent);
   v_ranges pgstate.keymultirange;
 begin
-  perform pgstate._check_pattern(unembedded.pattern);
   if unembedded."limit" is null or unembedded."limit" not between 1 and 10000 then
     raise exception using errcode = 'PS007', message = 'limit is 1 to 10000';
   end if;
-  v_ranges := pgstate._pattern_ranges(unembedded.pattern) * v_actor.reads;
-  if isempty(v_ranges) and unembedded.pattern <> '' then
-    perform pgstate._deny();
-  end if;
   -- what the caller may not write it need not embed: its vectors would be refused
-  v_ranges := v_ranges * v_actor.writes;
-  if unembedded.after is not null then
-    if not pgstate._key_ok(unembedded.after) then
-      perform pgstate._bad_key(unembedded.after);
-    end if;
-    v_ranges := v_ranges * multirange(pgstate._range(unembedded.after || chr(1), chr(127)));
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, unembedded.pattern, unembedded."limit", unembedded.after) * v_actor.writes;
   return query select u.* from pgstate._unembedded(v_ranges, pgstate._pattern_regex(unembedded.pattern), unembedded."limit") u;
 end
 $$;

@@ -7,9 +7,7 @@ begin
   -- as in list()
   return query
     with span as materialized (
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(p_ranges) r
+      select r.low, r.high from pgstate._spans(p_ranges) r
     )
     select m.*
       from span

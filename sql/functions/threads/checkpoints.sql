@@ -9,14 +9,7 @@ declare
   v_ranges pgstate.keymultirange;
   v_key text := case when pgstate._key_ok(checkpoints.pattern) and checkpoints.pattern !~ '[*?]' then checkpoints.pattern end;
 begin
-  perform pgstate._check_pattern(checkpoints.pattern);
-  if checkpoints."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  end if;
-  v_ranges := pgstate._pattern_ranges(checkpoints.pattern) * v_actor.reads;
-  if isempty(v_ranges) and checkpoints.pattern <> '' then
-    perform pgstate._deny();
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, checkpoints.pattern, checkpoints."limit", null);
   return query
     select c.* from pgstate._checkpoints(v_key, v_ranges, pgstate._pattern_regex(checkpoints.pattern), checkpoints.ns, checkpoints.before,
                                          checkpoints."limit", checkpoints.filter, checkpoints.run_id,

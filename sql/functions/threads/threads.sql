@@ -6,19 +6,7 @@ declare
   v_actor pgstate._actor := pgstate._enter(threads.agent);
   v_ranges pgstate.keymultirange;
 begin
-  perform pgstate._check_pattern(threads.pattern);
-  if threads."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  elsif threads.after is not null and not pgstate._key_ok(threads.after) then
-    perform pgstate._bad_key(threads.after);
-  end if;
-  v_ranges := pgstate._pattern_ranges(threads.pattern) * v_actor.reads;
-  if isempty(v_ranges) and threads.pattern <> '' then
-    perform pgstate._deny();
-  end if;
-  if threads.after is not null then
-    v_ranges := v_ranges * multirange(pgstate._range(threads.after || chr(1), chr(127)));
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, threads.pattern, threads."limit", threads.after);
   return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit") t;
 end
 $$;

@@ -9,10 +9,7 @@ as $$
 begin
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(p_ranges) r
+      select r.low, r.high from pgstate._spans(p_ranges) r
     )
     select m.*
       from span

@@ -21,9 +21,7 @@ declare
   v_passed int := 0;
 begin
   for v_low, v_high in
-    select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, ''),
-           coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127))
-      from unnest(p_ranges) r order by r
+    select r.low, r.high from pgstate._spans(p_ranges) r order by r.low collate "C"
   loop
     -- the directory that the range begins in comes before it
     v_next := left(v_low, -greatest(strpos(reverse(v_low), '/'), 1));

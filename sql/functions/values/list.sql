@@ -15,19 +15,7 @@ declare
   v_cursor text;
   v_min pgstate.trust := pgstate._trust_named(list.min_trust);
 begin
-  perform pgstate._check_pattern(list.pattern);
-  if list."limit" not between 1 and 100000 then
-    raise exception using errcode = 'PS007', message = 'limit is 1 to 100000, or null for no limit';
-  elsif list.after is not null and not pgstate._key_ok(list.after) then
-    perform pgstate._bad_key(list.after);
-  end if;
-  v_ranges := pgstate._pattern_ranges(list.pattern) * v_actor.reads;
-  if isempty(v_ranges) and list.pattern <> '' then
-    perform pgstate._deny();
-  end if;
-  if list.after is not null then
-    v_ranges := v_ranges * multirange(pgstate._range(list.after || chr(1), chr(127)));
-  end if;
+  v_ranges := pgstate._page_ranges(v_actor, list.pattern, list."limit", list.after);
   v_regex := pgstate._pattern_regex(list.pattern);
   v_cursor := pgstate._cursor(v_actor);
   -- The lateral subquery forces a nested loop over the ranges in their order, so rows come in key order without a sort,
@@ -38,10 +26,7 @@ begin
   else
   return query
     with span as materialized (
-      -- half open, exactly: no key holds chr(1)
-      select coalesce(case when lower_inc(r) then lower(r) else lower(r) || chr(1) end, '') as low,
-             coalesce(case when upper_inc(r) then upper(r) || chr(1) else upper(r) end, chr(127)) as high
-        from unnest(v_ranges) r
+      select r.low, r.high from pgstate._spans(v_ranges) r
     )
     select m.*
       from span
