@@ -1,4 +1,5 @@
-"""Measuring on a machine that does other things too: ours and the peer take turns, and medians are what counts."""
+"""Measuring on a machine that does other things too: ours and the peer take short turns, since it is often busy for a
+second and then is not, and medians are what counts."""
 
 from __future__ import annotations
 
@@ -11,6 +12,9 @@ from dataclasses import dataclass, field
 
 Call = Callable[[int], Awaitable[object]]
 
+# of each side, in a round
+_TURNS = 5
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -20,7 +24,7 @@ class Effort:
     seconds: float
 
     def __str__(self) -> str:
-        return f"{self.rounds} rounds of {self.seconds:g} s for each side, in turns"
+        return f"{self.rounds} rounds of {self.seconds:g} s for each side, in {_TURNS} turns"
 
 
 @dataclass
@@ -32,7 +36,7 @@ class Comparison:
     peer: Call
     tasks: int = 1
     at_least: float | None = None
-    # run before each measurement of the side concerned
+    # run before each round of the side concerned
     prepare: Callable[[], Awaitable[object]] | None = None
     prepare_peer: Callable[[], Awaitable[object]] | None = None
     ours_rates: list[float] = field(default_factory=list)
@@ -44,35 +48,44 @@ class Comparison:
         return [ours / peer for ours, peer in zip(self.ours_rates, self.peer_rates, strict=True)]
 
     async def round(self, seconds: float, *, peer_first: bool) -> tuple[float, float]:
-        """Rates of ours and of the peer, measured one right after the other."""
-        if peer_first:
-            peer = await self._side(self.peer, self.prepare_peer, seconds)
-            return await self._side(self.ours, self.prepare, seconds), peer
-        ours = await self._side(self.ours, self.prepare, seconds)
-        return ours, await self._side(self.peer, self.prepare_peer, seconds)
-
-    async def _side(self, call: Call, prepare: Callable[[], Awaitable[object]] | None, seconds: float) -> float:
-        if prepare is not None:
-            await prepare()
-        return await rate(call, self.tasks, seconds)
+        """Rates of ours and of the peer, measured in turns."""
+        ours, peer = _Side(self.ours, self.tasks), _Side(self.peer, self.tasks)
+        for prepare in (self.prepare, self.prepare_peer):
+            if prepare is not None:
+                await prepare()
+        for _ in range(_TURNS):
+            for side in (peer, ours) if peer_first else (ours, peer):
+                await side.work(seconds / _TURNS)
+        return ours.rate, peer.rate
 
 
-async def rate(call: Call, tasks: int, seconds: float) -> float:
-    """Calls a second that this many tasks make, each one call after the other."""
-    clock = time.perf_counter
-    numbers = itertools.count()
-    done = 0
-    began = clock()
-    end = began + seconds
+class _Side:
+    """Calls that so many tasks make, each one call after the other."""
 
-    async def work() -> None:
-        nonlocal done
-        while clock() < end:
-            await call(next(numbers))
-            done += 1
+    def __init__(self, call: Call, tasks: int) -> None:
+        self._call = call
+        self._tasks = tasks
+        self._numbers = itertools.count()
+        self._done = 0
+        self._taken = 0.0
 
-    await asyncio.gather(*(work() for _ in range(tasks)))
-    return done / (clock() - began)
+    @property
+    def rate(self) -> float:
+        """Calls a second."""
+        return self._done / self._taken
+
+    async def work(self, seconds: float) -> None:
+        clock = time.perf_counter
+        began = clock()
+        end = began + seconds
+
+        async def work() -> None:
+            while clock() < end:
+                await self._call(next(self._numbers))
+                self._done += 1
+
+        await asyncio.gather(*(work() for _ in range(self._tasks)))
+        self._taken += clock() - began
 
 
 async def compare(
