@@ -1,6 +1,7 @@
 -- The second wall: under the functions, which check first, policies bind pgstate_api itself. They compare the key with
--- the acting agent's cached ranges; the scalar subquery is computed once per statement. Each such subquery costs about
--- 10 us, and equal expressions of the SELECT and UPDATE policies of a table are folded into one: so an UPDATE sees what a
+-- the acting agent's cached ranges; the scalar subquery is computed once per statement, and the union with '{}' in it detoasts
+-- them there: a stored datum would be detoasted for every row, and one that the function had detoasted be copied three times.
+-- Each such subquery costs about 10 us, so nothing that is inserted is RETURNING what is known (it is checked once more), and equal expressions of the SELECT and UPDATE policies of a table are folded into one: so an UPDATE sees what a
 -- SELECT sees, its new row must be writable, and the key, which alone says what is writable, cannot be updated.
 alter table pgstate.install enable row level security;
 alter table pgstate.agent enable row level security;
@@ -22,26 +23,26 @@ alter table pgstate.sweep enable row level security;
 alter table pgstate.review enable row level security;
 alter table pgstate.thinning enable row level security;
 
-create policy entry_see on pgstate.entry for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
-create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);
+create policy entry_see on pgstate.entry for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
+create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
 create policy entry_change on pgstate.entry for update to pgstate_api
-  using ((select pgstate._reachable('touch')) @> key) with check ((select pgstate._reachable('write')) @> key);
-create policy entry_read on pgstate.entry for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
+  using ((select pgstate._reachable('touch') + '{}') @> key) with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy entry_read on pgstate.entry for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
-create policy version_see on pgstate.version for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
-create policy version_add on pgstate.version for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);
-create policy version_read on pgstate.version for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
+create policy version_see on pgstate.version for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
+create policy version_add on pgstate.version for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy version_read on pgstate.version for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
-create policy claim_see on pgstate.claim for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
-create policy claim_take on pgstate.claim for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);
+create policy claim_see on pgstate.claim for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
+create policy claim_take on pgstate.claim for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
 create policy claim_change on pgstate.claim for update to pgstate_api
-  using ((select pgstate._reachable('touch')) @> key) with check ((select pgstate._reachable('write')) @> key);
-create policy claim_end on pgstate.claim for delete to pgstate_api using ((select pgstate._reachable('write')) @> key);
-create policy claim_read on pgstate.claim for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
+  using ((select pgstate._reachable('touch') + '{}') @> key) with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy claim_end on pgstate.claim for delete to pgstate_api using ((select pgstate._reachable('write') + '{}') @> key);
+create policy claim_read on pgstate.claim for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
 -- The functions reach the tables of threads and runs as their owner, having asked for the key; readers see what belongs to keys they read.
 -- Each policy names a function of ours, by which clear.sql knows it.
-create policy thread_read on pgstate.thread for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
-create policy checkpoint_read on pgstate.checkpoint for select to pgstate_reader using (thread_id in (select t.id from pgstate.thread t where (select pgstate._reachable('read')) @> t.key));
-create policy run_read on pgstate.run for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
-create policy step_read on pgstate.step for select to pgstate_reader using (run_id in (select r.id from pgstate.run r where (select pgstate._reachable('read')) @> r.key));
+create policy thread_read on pgstate.thread for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
+create policy checkpoint_read on pgstate.checkpoint for select to pgstate_reader using (thread_id in (select t.id from pgstate.thread t where (select pgstate._reachable('read') + '{}') @> t.key));
+create policy run_read on pgstate.run for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
+create policy step_read on pgstate.step for select to pgstate_reader using (run_id in (select r.id from pgstate.run r where (select pgstate._reachable('read') + '{}') @> r.key));

@@ -401,8 +401,8 @@ $$;
 comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as of now.';
 
 -- functions/access/_reachable.sql
--- What policies compare keys with: the acting agent's reach with one right. One call per statement and policy, which wrap
--- it in a scalar subquery. The union with '{}' detoasts here; without it the stored datum is detoasted for every row.
+-- What policies compare keys with: the acting agent's reach with one right, as it is stored. One call per statement and policy,
+-- which wrap it in a scalar subquery.
 -- pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens reading to all the agents it names.
 -- Few expressions and one relation in the usual case: a write calls this four times, and each expression is initialised
 -- anew in every transaction (the policies' own subqueries, in place of this function, cost more: the executor sets them up
@@ -410,19 +410,26 @@ comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as 
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_ranges pgstate.keymultirange;
 begin
   if coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
      || coalesce(current_setting('pgstate.agent', true), '') = '' then
     -- nobody is named, so the login's own agent acts: the short form of _acting
-    return coalesce((select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end + '{}'
-                       from pgstate.login l where l.login = session_user::text and l.folded_until is null), pgstate._reachable_now(p_right));
+    select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end into v_ranges
+      from pgstate.login l where l.login = session_user::text and l.folded_until is null;
   elsif coalesce(current_setting('pgstate.call_agents', true), '') = '' then
-    return coalesce((select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-                       from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id where r.folded_until is null), pgstate._reachable_now(p_right));
+    select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end into v_ranges
+      from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id where r.folded_until is null;
   elsif p_right = 'write' then
     return '{}';
+  else
+    return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
   end if;
-  return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
+  if v_ranges is not null then
+    return v_ranges;
+  end if;
+  return pgstate._reachable_now(p_right);
 end
 $$;
 comment on function pgstate._reachable(text) is 'Internal: what the acting agent may read, write, or touch (either).';
@@ -8649,11 +8656,12 @@ begin
   insert into pgstate.entry as e (key, parent, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before, trust)
   values (p_key, left(p_key, -strpos(reverse(p_key), '/')), v_floor + 1, true, p_value, p_actor.name, session_user, p_now, p_now,
           p_now + p_ttl, coalesce(p_priority, 0), p_not_before, p_actor.trust)
-      on conflict on constraint entry_pkey do nothing
-  returning e.version into v_version;
-  if v_version is null then
+      on conflict on constraint entry_pkey do nothing;
+  if not found then
     return null;
-  elsif v_floor <> coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0) then
+  end if;
+  v_version := v_floor + 1;
+  if v_floor <> coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0) then
     v_version := pg_sequence_last_value('pgstate.version_floor'::regclass) + 1;
     update pgstate.entry e set version = v_version where e.key = p_key;
   end if;
@@ -9955,8 +9963,8 @@ begin
       )
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
       select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at, v_actor.trust
-        from changed c
-      returning version into v_version;
+        from changed c;
+      v_version := case when found then v_version + 1 end;
     end if;
   elsif write_one.op = 'complete' and write_one.token is not null and write_one.expect is null and write_one.return_value is null
         and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable and v_actor.readable then
@@ -9981,8 +9989,8 @@ begin
         returning e.version, e.trust
       )
       insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
-      select write_one.key, c.version, v_actor.epoch, 'complete', v_actor.name, session_user, v_now, c.trust from changed c
-      returning version into v_version;
+      select write_one.key, c.version, v_actor.epoch, 'complete', v_actor.name, session_user, v_now, c.trust from changed c;
+      v_version := case when found then v_version + 1 end;
     end if;
   end if;
   if v_version is not null then
@@ -13194,7 +13202,6 @@ as $$
 declare
   v_value jsonb := p_value;
   v_ttl interval := p_ttl;
-  v_version bigint;
   v_trust pgstate.trust := p_actor.trust;
   v_rules pgstate._policy;
 begin
@@ -13224,9 +13231,8 @@ begin
     returning e.version, e.expires_at
   )
   insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
-  select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at, v_trust from changed c
-  returning version into v_version;
-  return v_version;
+  select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at, v_trust from changed c;
+  return case when found then p_head.version + 1 end;
 end
 $$;
 comment on function pgstate._thread_write(pgstate._actor, text, pgstate._thread_head, jsonb, interval, pgstate.entry_kind) is 'Internal: writes the entry of a thread or run.';
@@ -15012,8 +15018,9 @@ create trigger audit_link_kept_whole before truncate on pgstate.audit_link for e
 
 -- policies/policies.sql
 -- The second wall: under the functions, which check first, policies bind pgstate_api itself. They compare the key with
--- the acting agent's cached ranges; the scalar subquery is computed once per statement. Each such subquery costs about
--- 10 us, and equal expressions of the SELECT and UPDATE policies of a table are folded into one: so an UPDATE sees what a
+-- the acting agent's cached ranges; the scalar subquery is computed once per statement, and the union with '{}' in it detoasts
+-- them there: a stored datum would be detoasted for every row, and one that the function had detoasted be copied three times.
+-- Each such subquery costs about 10 us, so nothing that is inserted is RETURNING what is known (it is checked once more), and equal expressions of the SELECT and UPDATE policies of a table are folded into one: so an UPDATE sees what a
 -- SELECT sees, its new row must be writable, and the key, which alone says what is writable, cannot be updated.
 alter table pgstate.install enable row level security;
 alter table pgstate.agent enable row level security;
@@ -15035,29 +15042,29 @@ alter table pgstate.sweep enable row level security;
 alter table pgstate.review enable row level security;
 alter table pgstate.thinning enable row level security;
 
-create policy entry_see on pgstate.entry for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
-create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);
+create policy entry_see on pgstate.entry for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
+create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
 create policy entry_change on pgstate.entry for update to pgstate_api
-  using ((select pgstate._reachable('touch')) @> key) with check ((select pgstate._reachable('write')) @> key);
-create policy entry_read on pgstate.entry for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
+  using ((select pgstate._reachable('touch') + '{}') @> key) with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy entry_read on pgstate.entry for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
-create policy version_see on pgstate.version for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
-create policy version_add on pgstate.version for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);
-create policy version_read on pgstate.version for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
+create policy version_see on pgstate.version for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
+create policy version_add on pgstate.version for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy version_read on pgstate.version for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
-create policy claim_see on pgstate.claim for select to pgstate_api using ((select pgstate._reachable('touch')) @> key);
-create policy claim_take on pgstate.claim for insert to pgstate_api with check ((select pgstate._reachable('write')) @> key);
+create policy claim_see on pgstate.claim for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
+create policy claim_take on pgstate.claim for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
 create policy claim_change on pgstate.claim for update to pgstate_api
-  using ((select pgstate._reachable('touch')) @> key) with check ((select pgstate._reachable('write')) @> key);
-create policy claim_end on pgstate.claim for delete to pgstate_api using ((select pgstate._reachable('write')) @> key);
-create policy claim_read on pgstate.claim for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
+  using ((select pgstate._reachable('touch') + '{}') @> key) with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy claim_end on pgstate.claim for delete to pgstate_api using ((select pgstate._reachable('write') + '{}') @> key);
+create policy claim_read on pgstate.claim for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
 -- The functions reach the tables of threads and runs as their owner, having asked for the key; readers see what belongs to keys they read.
 -- Each policy names a function of ours, by which clear.sql knows it.
-create policy thread_read on pgstate.thread for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
-create policy checkpoint_read on pgstate.checkpoint for select to pgstate_reader using (thread_id in (select t.id from pgstate.thread t where (select pgstate._reachable('read')) @> t.key));
-create policy run_read on pgstate.run for select to pgstate_reader using ((select pgstate._reachable('read')) @> key);
-create policy step_read on pgstate.step for select to pgstate_reader using (run_id in (select r.id from pgstate.run r where (select pgstate._reachable('read')) @> r.key));
+create policy thread_read on pgstate.thread for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
+create policy checkpoint_read on pgstate.checkpoint for select to pgstate_reader using (thread_id in (select t.id from pgstate.thread t where (select pgstate._reachable('read') + '{}') @> t.key));
+create policy run_read on pgstate.run for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
+create policy step_read on pgstate.step for select to pgstate_reader using (run_id in (select r.id from pgstate.run r where (select pgstate._reachable('read') + '{}') @> r.key));
 
 -- views/entries.sql
 -- What people with SQL meet. security_invoker: a view of the owner's would go around row-level security.

@@ -7,7 +7,6 @@ as $$
 declare
   v_value jsonb := p_value;
   v_ttl interval := p_ttl;
-  v_version bigint;
   v_trust pgstate.trust := p_actor.trust;
   v_rules pgstate._policy;
 begin
@@ -37,9 +36,8 @@ begin
     returning e.version, e.expires_at
   )
   insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
-  select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at, v_trust from changed c
-  returning version into v_version;
-  return v_version;
+  select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at, v_trust from changed c;
+  return case when found then p_head.version + 1 end;
 end
 $$;
 comment on function pgstate._thread_write(pgstate._actor, text, pgstate._thread_head, jsonb, interval, pgstate.entry_kind) is 'Internal: writes the entry of a thread or run.';

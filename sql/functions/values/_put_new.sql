@@ -15,11 +15,12 @@ begin
   insert into pgstate.entry as e (key, parent, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before, trust)
   values (p_key, left(p_key, -strpos(reverse(p_key), '/')), v_floor + 1, true, p_value, p_actor.name, session_user, p_now, p_now,
           p_now + p_ttl, coalesce(p_priority, 0), p_not_before, p_actor.trust)
-      on conflict on constraint entry_pkey do nothing
-  returning e.version into v_version;
-  if v_version is null then
+      on conflict on constraint entry_pkey do nothing;
+  if not found then
     return null;
-  elsif v_floor <> coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0) then
+  end if;
+  v_version := v_floor + 1;
+  if v_floor <> coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0) then
     v_version := pg_sequence_last_value('pgstate.version_floor'::regclass) + 1;
     update pgstate.entry e set version = v_version where e.key = p_key;
   end if;

@@ -70,8 +70,8 @@ begin
       )
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
       select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at, v_actor.trust
-        from changed c
-      returning version into v_version;
+        from changed c;
+      v_version := case when found then v_version + 1 end;
     end if;
   elsif write_one.op = 'complete' and write_one.token is not null and write_one.expect is null and write_one.return_value is null
         and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable and v_actor.readable then
@@ -96,8 +96,8 @@ begin
         returning e.version, e.trust
       )
       insert into pgstate.version (key, version, epoch, op, writer, via, at, trust)
-      select write_one.key, c.version, v_actor.epoch, 'complete', v_actor.name, session_user, v_now, c.trust from changed c
-      returning version into v_version;
+      select write_one.key, c.version, v_actor.epoch, 'complete', v_actor.name, session_user, v_now, c.trust from changed c;
+      v_version := case when found then v_version + 1 end;
     end if;
   end if;
   if v_version is not null then
