@@ -2666,6 +2666,27 @@ end
 $$;
 comment on function pgstate._notify(text[]) is 'Internal: wakes those who listen, unless the queue is nearly full.';
 
+-- functions/feed/_watching.sql
+-- Who is to be woken for these keys: the channels of those who watch any of them; null for nobody.
+create function pgstate._watching(p_keys text[], p_now timestamptz) returns text[]
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_channels text[];
+begin
+  select array_agg(w.channel) into v_channels
+    from pgstate.watcher w
+   -- the union detoasts once for all of the keys
+   where w.expires_at > p_now and (w.ranges + '{}') @> any (p_keys)
+     -- the registration may be older than a revocation (one that was kept locked has outlasted it): what counts is what may be read now
+     and exists (select from pgstate.reach r
+                  where r.agent_id = any (w.agent_ids)
+                    and case when cardinality(p_keys) = 1 then r.reads @> p_keys[1] else (w.ranges * r.reads) @> any (p_keys) end);
+  return v_channels;
+end
+$$;
+comment on function pgstate._watching(text[], timestamptz) is 'Internal: the channels that watch any of the keys.';
+
 -- functions/feed/_wake.sql
 -- Wake-ups are hints: an empty payload on a channel that only its subscriber was told. What changed is read from the
 -- feed, through the reader's own rights.
@@ -2680,14 +2701,7 @@ begin
   if p_within is not null then
     v_keys := array(select k from unnest(p_keys) k where (select p_within + '{}') @> k);
   end if;
-  select array_agg(w.channel) into v_channels
-    from pgstate.watcher w
-   -- the union detoasts once for all of the keys
-   where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
-     -- the registration may be older than a revocation: what counts is what may be read now
-     and exists (select from pgstate.reach r
-                  where r.agent_id = any (w.agent_ids)
-                    and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
+  v_channels := pgstate._watching(v_keys, pgstate._now());
   if v_channels is not null then
     v_done := pgstate._notify(v_channels);
   end if;
@@ -4682,8 +4696,8 @@ $$;
 comment on function pgstate._lane_end(uuid, bigint, jsonb) is 'Internal: stores a lane''s outcome.';
 
 -- functions/values/_finish.sql
--- End of a write, in one query: stores the lane's outcome and whom to wake, and tells whether there is anybody. The keys are
--- those that were written, not those that were tried: the answer goes to the writer. Null when it was not asked (keys null).
+-- End of a write: stores the lane's outcome and whom to wake, and tells whether there is anybody. The keys are those that were
+-- written, not those that were tried: the answer goes to the writer. Null when it was not asked (keys null).
 --
 -- p_alone: they are notified here, and the answer is null, if nobody else in the cluster is writing: the lock that NOTIFY
 -- holds while its transaction commits is in nobody's way then.
@@ -4693,24 +4707,19 @@ as $$
 declare
   v_channels text[];
 begin
-  with watching as materialized (
-    select array_agg(w.channel) as channels
-      from pgstate.watcher w
-     -- as in _wake(): a registration that was kept locked has outlasted a revocation
-     where p_keys is not null and w.expires_at > p_now and (w.ranges + '{}') @> any (p_keys)
-       and exists (select from pgstate.reach r
-                    where r.agent_id = any (w.agent_ids)
-                      and case when cardinality(p_keys) = 1 then r.reads @> p_keys[1] else (w.ranges * r.reads) @> any (p_keys) end)
-  ), kept as (
+  -- setting up the search takes longer than finding that there is nobody at all
+  if p_keys is not null and exists (select from pgstate.watcher) then
+    v_channels := pgstate._watching(p_keys, p_now);
+  end if;
+  if p_lane is not null then
     update pgstate.lane l
        set turn = p_turn, outcome = p_outcome, at = p_now,
            -- few: the row is written with every statement
-           channels = case when cardinality(w.channels) <= 8 then w.channels end
-      from watching w where l.lane = p_lane
-  )
-  select w.channels into v_channels from watching w;
+           channels = case when cardinality(v_channels) <= 8 then v_channels end
+     where l.lane = p_lane;
+  end if;
   -- nobody older than this transaction, and nobody younger who is done; one who is younger and under way sees this one
-  if p_alone and v_channels is not null
+  if v_channels is not null and p_alone
      and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' and pgstate._notify(v_channels) then
     return null;
   end if;

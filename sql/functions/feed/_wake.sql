@@ -11,14 +11,7 @@ begin
   if p_within is not null then
     v_keys := array(select k from unnest(p_keys) k where (select p_within + '{}') @> k);
   end if;
-  select array_agg(w.channel) into v_channels
-    from pgstate.watcher w
-   -- the union detoasts once for all of the keys
-   where w.expires_at > pgstate._now() and (w.ranges + '{}') @> any (v_keys)
-     -- the registration may be older than a revocation: what counts is what may be read now
-     and exists (select from pgstate.reach r
-                  where r.agent_id = any (w.agent_ids)
-                    and case when cardinality(v_keys) = 1 then r.reads @> v_keys[1] else (w.ranges * r.reads) @> any (v_keys) end);
+  v_channels := pgstate._watching(v_keys, pgstate._now());
   if v_channels is not null then
     v_done := pgstate._notify(v_channels);
   end if;

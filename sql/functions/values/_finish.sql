@@ -1,5 +1,5 @@
--- End of a write, in one query: stores the lane's outcome and whom to wake, and tells whether there is anybody. The keys are
--- those that were written, not those that were tried: the answer goes to the writer. Null when it was not asked (keys null).
+-- End of a write: stores the lane's outcome and whom to wake, and tells whether there is anybody. The keys are those that were
+-- written, not those that were tried: the answer goes to the writer. Null when it was not asked (keys null).
 --
 -- p_alone: they are notified here, and the answer is null, if nobody else in the cluster is writing: the lock that NOTIFY
 -- holds while its transaction commits is in nobody's way then.
@@ -9,24 +9,19 @@ as $$
 declare
   v_channels text[];
 begin
-  with watching as materialized (
-    select array_agg(w.channel) as channels
-      from pgstate.watcher w
-     -- as in _wake(): a registration that was kept locked has outlasted a revocation
-     where p_keys is not null and w.expires_at > p_now and (w.ranges + '{}') @> any (p_keys)
-       and exists (select from pgstate.reach r
-                    where r.agent_id = any (w.agent_ids)
-                      and case when cardinality(p_keys) = 1 then r.reads @> p_keys[1] else (w.ranges * r.reads) @> any (p_keys) end)
-  ), kept as (
+  -- setting up the search takes longer than finding that there is nobody at all
+  if p_keys is not null and exists (select from pgstate.watcher) then
+    v_channels := pgstate._watching(p_keys, p_now);
+  end if;
+  if p_lane is not null then
     update pgstate.lane l
        set turn = p_turn, outcome = p_outcome, at = p_now,
            -- few: the row is written with every statement
-           channels = case when cardinality(w.channels) <= 8 then w.channels end
-      from watching w where l.lane = p_lane
-  )
-  select w.channels into v_channels from watching w;
+           channels = case when cardinality(v_channels) <= 8 then v_channels end
+     where l.lane = p_lane;
+  end if;
   -- nobody older than this transaction, and nobody younger who is done; one who is younger and under way sees this one
-  if p_alone and v_channels is not null
+  if v_channels is not null and p_alone
      and pg_current_snapshot()::text = pg_current_xact_id() || ':' || pg_current_xact_id() || ':' and pgstate._notify(v_channels) then
     return null;
   end if;
