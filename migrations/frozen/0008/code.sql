@@ -5441,7 +5441,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-  v_reads pgstate.keymultirange := pgstate._reachable('read');
+  v_reads pgstate.keymultirange := pgstate._reachable('read') + '{}';
 begin
   return query
     with part as materialized (
@@ -5736,7 +5736,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 as $$
 declare
   v_schema text := pgstate._vector_schema();
-  v_reads pgstate.keymultirange := pgstate._reachable('read');
+  v_reads pgstate.keymultirange := pgstate._reachable('read') + '{}';
   v_lows text[];
   v_highs text[];
   v_keys text[];
@@ -5997,7 +5997,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
-  v_reads pgstate.keymultirange := pgstate._reachable('read');
+  v_reads pgstate.keymultirange := pgstate._reachable('read') + '{}';
   v_now timestamptz := pgstate._now();
   v_regexes text[] := array(select coalesce(pgstate._pattern_regex(p), '') from unnest(p_patterns) p);
   v_within pgstate.keymultirange[] := array(select pgstate._pattern_ranges(p) from unnest(p_patterns) p);

@@ -9,7 +9,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 as $$
 declare
   v_schema text := pgstate._vector_schema();
-  v_reads pgstate.keymultirange := pgstate._reachable('read');
+  v_reads pgstate.keymultirange := pgstate._reachable('read') + '{}';
   v_lows text[];
   v_highs text[];
   v_keys text[];

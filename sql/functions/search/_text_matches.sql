@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-  v_reads pgstate.keymultirange := pgstate._reachable('read');
+  v_reads pgstate.keymultirange := pgstate._reachable('read') + '{}';
 begin
   return query
     with part as materialized (

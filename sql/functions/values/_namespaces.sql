@@ -8,7 +8,7 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
-  v_reads pgstate.keymultirange := pgstate._reachable('read');
+  v_reads pgstate.keymultirange := pgstate._reachable('read') + '{}';
   v_now timestamptz := pgstate._now();
   v_regexes text[] := array(select coalesce(pgstate._pattern_regex(p), '') from unnest(p_patterns) p);
   v_within pgstate.keymultirange[] := array(select pgstate._pattern_ranges(p) from unnest(p_patterns) p);
