@@ -35,7 +35,8 @@ class History(Area):
 
         Raises ClaimHeld when one of the keys is claimed (nothing is done then), AccessDenied, InvalidArgument for a
         version that is not there or a time to come, NotRecorded for a time before anything was recorded, CursorInvalid,
-        CursorExpired, InvalidKey, InvalidPattern, OpIdReused.
+        CursorExpired, InvalidKey, InvalidPattern, OpIdReused; and ValueTooLarge, SchemaViolation or SecretRefused for a
+        value that a rule of today does not take, which a dry run shows as refused.
         """
         full = self._pattern(pattern)
         version, cursor, at = named(to)

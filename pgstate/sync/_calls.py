@@ -280,7 +280,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
 
         Raises ClaimHeld when one of the keys is claimed (nothing is done then), AccessDenied, InvalidArgument for
         a version that is not there or a time to come, NotRecorded for a time before anything was recorded,
-        CursorInvalid, CursorExpired, InvalidKey, InvalidPattern, OpIdReused."""
+        CursorInvalid, CursorExpired, InvalidKey, InvalidPattern, OpIdReused; and ValueTooLarge, SchemaViolation
+        or SecretRefused for a value that a rule of today does not take, which a dry run shows as refused."""
         return self._run(self._its.rollback(pattern, to, writer=writer, force=force, dry_run=dry_run, op_id=op_id))
 
     def info(self) -> Info:

@@ -285,6 +285,11 @@ begin
           end if;
           if v_new is null then
             v_code := 'PS006';
+            if not pgstate._built_in(v_reducer) then
+              v_message := case when pgstate._own_reducer(v_reducer) is null
+                then format('the function of reducer %s has changed or is gone since it was registered: register_reducer() takes it as it is now', v_reducer)
+                else format('the function of reducer %s gave no value', v_reducer) end;
+            end if;
           elsif v_secret is not null then
             v_code := 'PS009';
             v_message := v_secret;
