@@ -105,11 +105,11 @@ class TypedState(Generic[T]):
         """Merges values into fields: all of them in one statement, or none. Returns the fields' versions (0 for an
         agent that may write but not read).
 
-        Each value is validated as a value of its field before anything is sent; then the database merges it by the
-        field's reducer, so that concurrent updates all take effect. Lists are appended to, sets united and messages
-        merged with a list or with one element; a nested model that is merged may be given as a document of some of its
-        fields. A field that is not stored starts from its default. What the merging makes of a field is checked when
-        it is loaded, as are rules about several fields.
+        Each value is validated as a value of its field before anything is sent, and its JSON as one that is read back;
+        then the database merges it by the field's reducer, so that concurrent updates all take effect. Lists are
+        appended to, sets united and messages merged with a list or with one element; a nested model that is merged may
+        be given as a document of some of its fields. A field that is not stored starts from its default. What the
+        merging makes of a field is checked when it is loaded, as are rules about several fields.
 
         `fields` takes names that are no keywords here. `token` is that of the caller's claim on the state's own key,
         `path`; `guards` are those of `pgstate.ops`, what else must hold. `op_id` makes the update happen once, however
@@ -140,7 +140,8 @@ class TypedState(Generic[T]):
         """Replaces the whole state by an object of the type, or by a document with its fields; all fields or none.
 
         `token` and `guards` as in `update`. Raises InvalidValue (nothing is written that could not be loaded), and
-        what `update` raises. Fields that a TypedDict leaves out are removed, which takes the right to read.
+        what `update` raises. Fields that a TypedDict leaves out are removed, which takes the right to read;
+        so is one that holds its default, if that is infinite, which JSON cannot be.
         """
         fields = self._shape.dump(value)
         held = self._held(guards, token)

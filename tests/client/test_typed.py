@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
 import pytest
@@ -107,8 +108,9 @@ async def test_what_does_not_fit_is_refused_before_it_is_sent(
 
 async def test_an_update_that_the_database_refuses_writes_nothing(view: TypedState[Research], state: State) -> None:
     await state.put(f"{PATH}/steps", "text")
-    with pytest.raises(errors.ReducerMismatch):
-        await view.update(topic="owls", steps=1)
+    for further in ({}, {"op_id": "once"}):
+        with pytest.raises(errors.ReducerMismatch, match=f"^{PATH}/steps: "):
+            await view.update(topic="owls", steps=1, **further)
     await state.put(f"{PATH}/best", 1.0)
     claim = await state.claim(f"{PATH}/best")
     assert claim is not None
@@ -296,6 +298,29 @@ async def test_modify_leaves_defaults_unwritten_and_removes_what_is_left_out(sta
     await notes.set({"title": "a", "notes": {}})
     assert await notes.modify(lambda old: {"title": "a"}) == {"title": "a"} == await notes.load()
     assert len(await state.history("notes/title")) == 1
+
+
+@dataclasses.dataclass
+class Extremes:
+    name: str
+    best: Annotated[float, max] = -math.inf
+    limit: float = math.inf
+
+
+async def test_a_default_that_has_no_json_is_what_is_not_stored(state: State) -> None:
+    view = state.typed(Extremes, PATH)
+    await view.modify(lambda old: Extremes("a"))
+    assert await stored(state) == {"name": "a"}
+    await view.update(best=-5.0, limit=3.0)
+    await view.modify(lambda old: dataclasses.replace(old, name="b") if old else Extremes("x"))
+    assert await view.load() == Extremes("b", -5.0, 3.0)
+    await view.set(Extremes("c"))
+    assert await stored(state) == {"name": "c"}
+    assert await view.load() == Extremes("c")
+    with pytest.raises(errors.InvalidValue, match=r"Extremes\.limit: .*NaN and infinity"):
+        await view.update(best=1.0, limit=-math.inf)
+    with pytest.raises(errors.InvalidValue, match=r"Extremes\.best: .*NaN and infinity"):
+        await view.set(Extremes("d", math.inf))
 
 
 async def test_functions_are_applied_under_compare_and_set(state: State, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -260,7 +260,10 @@ async def test_claimed_entries_that_may_be_written(root: Caller) -> None:
     cursor = await root("cursor")
     await root.rows("put_many", ["a", "b"], [2, 2])
     await root("claim", "a", lease=seconds(60))
-    assert [row[:3] for row in await rollback(root, "", cursor=cursor)] == [("a", "held", "put"), ("b", "skipped", "put")]
+    assert [row[:3] for row in await rollback(root, "", cursor=cursor)] == [
+        ("a", "held", "put"),
+        ("b", "skipped", "put"),
+    ]
     await root("set_policy", "a", claimed_writes=True)
     assert [row[:3] for row in await rollback(root, "", cursor=cursor)] == [("a", "ok", "put"), ("b", "ok", "put")]
     assert await values(root) == {"a": 1, "b": 1}
