@@ -10,6 +10,7 @@ from inspect import isawaitable
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 from pgstate import errors, ops
+from pgstate._areas._base import some
 from pgstate._areas._diff import Differ
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas.values import Values
@@ -219,7 +220,8 @@ class TypedState(Generic[T]):
         rows: Sequence[Row] = outcome["rows"]
         for row in rows:
             if row["code"] is not None:
-                raise outcome_error(row["code"], row["message"])
+                with values._to(f"load {row['key']}", "read", row["key"]):
+                    raise outcome_error(row["code"], row["message"])
         return {name: row for name, row in zip(names, rows, strict=True) if row["status"] == "ok"}
 
     def _merges(self, slot: Slot, value: Any) -> list[_Write]:
@@ -229,13 +231,20 @@ class TypedState(Generic[T]):
         return [merge] if seed is UNSET else [(slot.name, seed, "first"), merge]
 
     async def _write(self, op: str, writes: Sequence[_Write]) -> dict[str, int]:
-        rows = await self._values._write_all(
-            self._state,
-            [
-                (op, self._keys[name], encode(item), None, None, None, None, None, None, reducer, None, None)
-                for name, item, reducer in writes
-            ],
-        )
+        values = self._values
+        try:
+            rows = await values._write_all(
+                self._state,
+                [
+                    (op, self._keys[name], encode(item), None, None, None, None, None, None, reducer, None, None)
+                    for name, item, reducer in writes
+                ],
+            )
+        except errors.AccessDenied as error:
+            # the database has recorded it
+            keys = list(dict.fromkeys(self._keys[name] for name, *_ in writes))
+            denied = values._denied(error, f"{op} {some(keys)}", "write", recorded=error.__cause__ is None)
+            raise denied from error.__cause__
         return {name: row["version"] or 0 for (name, _, _), row in zip(writes, rows, strict=True)}
 
     async def _apply(

@@ -384,6 +384,23 @@ def test_nothing_is_merged_that_could_not_be_loaded() -> None:
         slots["ratio"].operand(math.nan)
 
 
+class Best(pydantic.BaseModel):
+    default: float = -math.inf
+
+
+class Bests(pydantic.BaseModel):
+    best: Annotated[float, max] = -math.inf
+    inner: Best = Best()
+    some: list[Best] = [Best()]
+
+
+def test_defaults_that_are_no_json_do_not_keep_a_schema_from_being_one() -> None:
+    rules = shape_of(Bests).rules()
+    assert rules["best"] == ("max", {"type": "number"})
+    assert rules["inner"][1]["$defs"]["Best"]["properties"]["default"] == {"title": "Default", "type": "number"}
+    assert all(encode(schema) for _, schema in rules.values())
+
+
 def test_nothing_is_dumped_that_could_not_be_loaded() -> None:
     changed = Model(Topic="owls!")
     changed.topic = 5  # type: ignore[assignment]
