@@ -142,7 +142,7 @@ class TypedState(Generic[T]):
 
         `token` and `guards` as in `update`. Raises InvalidValue (nothing is written that could not be loaded), and
         what `update` raises. Fields that a TypedDict leaves out are removed, which takes the right to read;
-        so is one that holds its default, if that is infinite, which JSON cannot be.
+        so are those that are at a default which is not stored: None where something is merged, and infinities.
         """
         fields = self._shape.dump(value)
         held = self._held(guards, token)

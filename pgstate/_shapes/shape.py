@@ -68,8 +68,13 @@ class Slot:
         return self.part.take(await made if isawaitable(made) else made)
 
     def is_unstored(self, item: Any) -> bool:
-        """It is an infinity, and the default."""
-        return isinstance(item, float) and math.isinf(item) and self.default is not None and self.default() == item
+        """It is the default, and one that is better not stored: an infinity, which has no JSON form, or None, which the
+        database merges nothing into."""
+        if item is None:
+            apart = self.reducer not in ("replace", "first", "cas")
+        else:
+            apart = isinstance(item, float) and math.isinf(item)
+        return apart and self.default is not None and bool(self.default() == item)
 
     def seed(self) -> Any:
         """What a missing field must hold before something is merged into it, as JSON types; UNSET for nothing."""
@@ -136,8 +141,8 @@ class Shape(Generic[T]):
             raise InvalidValue(f"not a valid {self.name}: {explain(error)}") from error
 
     def dump(self, value: T) -> dict[str, Any]:
-        """The fields of an object as JSON types. Left out is what a TypedDict leaves out, and an infinity that is the
-        field's default, which has no JSON form and comes back as the default. Raises InvalidValue."""
+        """The fields of an object as JSON types. Left out is what a TypedDict leaves out, and a default that is not
+        stored, and comes back as that. Raises InvalidValue."""
         if isinstance(value, Mapping):
             for name in value:
                 self.slot(name)
@@ -151,7 +156,10 @@ class Shape(Generic[T]):
             found = {name: slot.part.dump(valid[name]) for name, slot in self.slots.items() if name in valid}
         else:
             found = {name: slot.part.dump(getattr(valid, name)) for name, slot in self.slots.items()}
-        found = {name: item for name, item in found.items() if not self.slots[name].is_unstored(item)}
+        # of nothing but those, None is stored, so that there is a state
+        found = {name: item for name, item in found.items() if not self.slots[name].is_unstored(item)} or {
+            name: item for name, item in found.items() if item is None
+        }
         # an object that was made or changed without validation must not become a state that nobody can load
         texts = {}
         for name, item in found.items():

@@ -1234,7 +1234,7 @@ class TypedState(Proxy[typed.TypedState[T]], Generic[T]):
 
         `token` and `guards` as in `update`. Raises InvalidValue (nothing is written that could not be loaded),
         and what `update` raises. Fields that a TypedDict leaves out are removed, which takes the right to read;
-        so is one that holds its default, if that is infinite, which JSON cannot be."""
+        so are those that are at a default which is not stored: None where something is merged, and infinities."""
         self._run(self._its.set(value, token=token, guards=guards))
 
     def delete(self, *, token: int | None = None, guards: Sequence[_Row] = ()) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import math
+import operator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -305,18 +306,30 @@ class Extremes:
     name: str
     best: Annotated[float, max] = -math.inf
     limit: float = math.inf
+    found: Annotated[list[int] | None, operator.add] = None
+    last: int | None = None
 
 
-async def test_a_default_that_has_no_json_is_what_is_not_stored(state: State) -> None:
+@dataclasses.dataclass
+class Sparse:
+    found: Annotated[list[int] | None, operator.add] = None
+
+
+async def test_defaults_that_are_not_stored(state: State) -> None:
     view = state.typed(Extremes, PATH)
     await view.modify(lambda old: Extremes("a"))
-    assert await stored(state) == {"name": "a"}
+    assert await stored(state) == {"name": "a", "last": None}
     await view.update(best=-5.0, limit=3.0)
     await view.modify(lambda old: dataclasses.replace(old, name="b") if old else Extremes("x"))
     assert await view.load() == Extremes("b", -5.0, 3.0)
     await view.set(Extremes("c"))
-    assert await stored(state) == {"name": "c"}
+    assert await stored(state) == {"name": "c", "last": None}
     assert await view.load() == Extremes("c")
+    await state.typed(Sparse, "sparse").set(Sparse())
+    assert await state.typed(Sparse, "sparse").load() == Sparse()
+    await view.update(found=[1])
+    await view.update(found=[2])
+    assert await view.load() == Extremes("c", found=[1, 2])
     with pytest.raises(errors.InvalidValue, match=r"Extremes\.limit: .*NaN and infinity"):
         await view.update(best=1.0, limit=-math.inf)
     with pytest.raises(errors.InvalidValue, match=r"Extremes\.best: .*NaN and infinity"):
