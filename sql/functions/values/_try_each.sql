@@ -246,8 +246,9 @@ begin
           v_full_version := v_version;
           v_tail_count := 0;
           v_tail_bytes := 0;
-          v_full_bytes := pg_column_size(v_value);
           v_full_type := jsonb_typeof(v_value);
+          -- out of its compressed form, in which it may be any size
+          v_full_bytes := pg_column_size(case v_full_type when 'array' then v_value || '[]' when 'object' then v_value || '{}' else v_value end);
         end if;
         if v_live and v_full_version is not null then
           v_grows := pgstate._operand_grows(v_reducer, v_full_type, s.operand);
