@@ -13,6 +13,7 @@ from pgstate._areas._base import Area, seconds
 from pgstate._calls import policies
 from pgstate._calls._run import Connection
 from pgstate._json import decode, encode
+from pgstate._shapes._part import drop_defaults
 from pgstate.types import Maintained, Policy, PolicySetting, Seconds
 
 
@@ -145,4 +146,5 @@ def _schema(schema: Any) -> str | None:
             schema = TypeAdapter(schema).json_schema()
         except Exception as error:
             raise errors.InvalidArgument(f"Pydantic has no JSON Schema of {schema!r}: {error}") from error
+        drop_defaults(schema)
     return encode(schema)

@@ -96,15 +96,15 @@ class Part:
         schema.pop("title", None)
         if "$defs" in whole:
             schema["$defs"] = whole["$defs"]
-        _drop_defaults(schema)
+        drop_defaults(schema)
         return schema
 
 
-def _drop_defaults(node: Any) -> None:
+def drop_defaults(node: Any) -> None:
     """Takes those out of a schema that are no JSON, such as an infinity: they say nothing about what is valid."""
     if isinstance(node, dict):
         for inner in node.values():
-            _drop_defaults(inner)
+            drop_defaults(inner)
         if "default" in node:
             try:
                 encode(node["default"])
@@ -112,7 +112,7 @@ def _drop_defaults(node: Any) -> None:
                 del node["default"]
     elif isinstance(node, list):
         for inner in node:
-            _drop_defaults(inner)
+            drop_defaults(inner)
 
 
 @lru_cache(maxsize=256)
