@@ -55,9 +55,9 @@ def past(text: str) -> int | str | datetime:
 
 
 def json_value(text: str, *, literally: bool | None = None, what: str = "VALUE") -> Any:
-    """The value that an argument stands for: JSON, or with `literally`, where --text says so, the text itself; '-' reads
-    it from stdin.
+    """The value that an argument stands for: JSON, or with `literally` the text itself; '-' reads it from stdin.
 
+    `literally` is None in a command without --text.
     Raises InvalidValue for what is no JSON.
     """
     if text == "-":
