@@ -126,7 +126,7 @@ class Writing(Reading):
         rows: Sequence[Row] = outcome["rows"]
         for write, row in zip(writes, rows, strict=True):
             if row["code"] is not None:
-                raise outcome_error(row["code"], row["message"])
+                raise outcome_error(row["code"], f"{write[1][self._skip :]}: {row['message'] or row['code']}")
             if row["status"] not in ("ok", "skipped"):
                 core.stats.conflicts += 1
                 raise self._conflict(row, write[1])

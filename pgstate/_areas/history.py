@@ -35,25 +35,38 @@ class History(Area):
 
         Raises ClaimHeld when one of the keys is claimed (nothing is done then), AccessDenied, InvalidArgument for a
         version that is not there or a time to come, NotRecorded for a time before anything was recorded, CursorInvalid,
-        CursorExpired, InvalidKey, InvalidPattern, OpIdReused.
+        CursorExpired, InvalidKey, InvalidPattern, OpIdReused; and ValueTooLarge, SchemaViolation or SecretRefused for a
+        value that a rule of today does not take, which a dry run shows as refused.
         """
         full = self._pattern(pattern)
         version, cursor, at = named(to)
-        if dry_run:
-            rows = await self._core.call(
-                lambda c, left: history.plan_rollback(
-                    c, full, version, cursor, at, writer, force, self._agent, timeout=left
-                ),
-                self._timeout,
-            )
-        else:
-            rows = await self._core.call_once(
-                lambda c, lane, left: history.rollback(
-                    c, full, version, cursor, at, writer, force, op_id, lane.id, lane.turn, self._agent, timeout=left
-                ),
-                self._agent,
-                self._timeout,
-            )
+        with self._to(f"roll back {full or 'everything'}", "read and write", full):
+            if dry_run:
+                rows = await self._core.call(
+                    lambda c, left: history.plan_rollback(
+                        c, full, version, cursor, at, writer, force, self._agent, timeout=left
+                    ),
+                    self._timeout,
+                )
+            else:
+                rows = await self._core.call_once(
+                    lambda c, lane, left: history.rollback(
+                        c,
+                        full,
+                        version,
+                        cursor,
+                        at,
+                        writer,
+                        force,
+                        op_id,
+                        lane.id,
+                        lane.turn,
+                        self._agent,
+                        timeout=left,
+                    ),
+                    self._agent,
+                    self._timeout,
+                )
         done = [row for row in rows if row["version"] is not None]
         self._core.stats.writes += len(done)
         if any(row["watched"] for row in done):

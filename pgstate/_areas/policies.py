@@ -13,6 +13,7 @@ from pgstate._areas._base import Area, seconds
 from pgstate._calls import policies
 from pgstate._calls._run import Connection
 from pgstate._json import decode, encode
+from pgstate._shapes._part import drop_defaults
 from pgstate.types import Maintained, Policy, PolicySetting, Seconds
 
 
@@ -53,33 +54,36 @@ class Policies(Area):
         """
         span = None if ttl is None else seconds(ttl)
         kept, rule = _keep(keep), _schema(schema)
-        await self._core.call(
-            lambda c, left: policies.set_policy(
-                c,
-                subtree,
-                reducer,
-                span,
-                kept,
-                value_limit,
-                rule,
-                self._agent,
-                max_attempts,
-                None if backoff is None else seconds(backoff),
-                None if backoff_limit is None else seconds(backoff_limit),
-                dead_letter,
-                claimed_writes,
-                guard,
-                trust,
-                timeout=left,
-            ),
-            self._timeout,
-        )
+        needs = "admin" if dead_letter is None else f"admin, on {dead_letter}/** too"
+        with self._to(f"set the policy on {subtree}", needs, subtree):
+            await self._core.call(
+                lambda c, left: policies.set_policy(
+                    c,
+                    subtree,
+                    reducer,
+                    span,
+                    kept,
+                    value_limit,
+                    rule,
+                    self._agent,
+                    max_attempts,
+                    None if backoff is None else seconds(backoff),
+                    None if backoff_limit is None else seconds(backoff_limit),
+                    dead_letter,
+                    claimed_writes,
+                    guard,
+                    trust,
+                    timeout=left,
+                ),
+                self._timeout,
+            )
 
     async def drop_policy(self, subtree: str, settings: Sequence[str] | None = None) -> None:
         """Takes the policy on a key or subtree away, or only some of its settings (reducer, ttl, keep, value_limit,
         schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard, trust). Raises InvalidPattern,
         InvalidArgument when there is no such policy, AccessDenied."""
-        await self._change(policies.drop_policy, subtree, None if settings is None else list(settings))
+        with self._to(f"drop the policy on {subtree}", "admin", subtree):
+            await self._change(policies.drop_policy, subtree, None if settings is None else list(settings))
 
     async def policies(self) -> list[Policy]:
         """The policies that hold for keys within the acting agent's grants."""
@@ -90,9 +94,10 @@ class Policies(Area):
         """What holds for a key: each setting, its value, and the subtree whose policy sets it. Raises InvalidKey,
         AccessDenied (needs read or write on the key, whether or not it exists)."""
         full = self._key(key)
-        rows = await self._core.call(
-            lambda c, left: policies.explain_policy(c, full, self._agent, timeout=left), self._timeout
-        )
+        with self._to(f"see the policies for {full}", "read or write", full):
+            rows = await self._core.call(
+                lambda c, left: policies.explain_policy(c, full, self._agent, timeout=left), self._timeout
+            )
         return [
             PolicySetting(row["setting"], None if row["value"] is None else decode(row["value"]), row["subtree"])
             for row in rows
@@ -102,11 +107,14 @@ class Policies(Area):
         """Registers a function of the database, such as "app.longest", that policies may name as a reducer: immutable,
         (jsonb, jsonb) -> jsonb, and callable by pgstate_api. Raises InvalidArgument, which says what it lacks, and
         AccessDenied (needs admin on everything)."""
-        await self._change(policies.register_reducer, name, function if "(" in function else f"{function}(jsonb,jsonb)")
+        named = function if "(" in function else f"{function}(jsonb,jsonb)"
+        with self._to(f"register reducer {name}", "admin on everything"):
+            await self._change(policies.register_reducer, name, named)
 
     async def drop_reducer(self, name: str) -> None:
         """Forgets a registered reducer that no policy uses. Raises as `register_reducer`."""
-        await self._change(policies.drop_reducer, name)
+        with self._to(f"drop reducer {name}", "admin on everything"):
+            await self._change(policies.drop_reducer, name)
 
     async def maintain(self, limit: int = 5000) -> Maintained:
         """One step of what connected clients do by themselves every ten seconds: removes versions that no policy keeps,
@@ -138,4 +146,5 @@ def _schema(schema: Any) -> str | None:
             schema = TypeAdapter(schema).json_schema()
         except Exception as error:
             raise errors.InvalidArgument(f"Pydantic has no JSON Schema of {schema!r}: {error}") from error
+        drop_defaults(schema)
     return encode(schema)

@@ -55,7 +55,7 @@ class Search(Values):
         text = query if query is not None and query.strip() else None
         fits = None if filter is None else encode(filter)
         embedding, model = self._core.embedding, None
-        wanted = None if vector is None else [float(number) for number in vector]
+        wanted = None if vector is None else _numbers(vector)
         if wanted is None and embedding is not None and text is not None and mode != "text":
             if await self._embeds(full, vectors):
                 await self._core.fill(full, self._agent, self._timeout, _FRESH)
@@ -197,7 +197,7 @@ class Search(Values):
                 [self._key(entry.key)] * count,
                 [entry.digest] * count,
                 list(range(count)),
-                [[float(number) for number in vector] for vector in vectors],
+                [_numbers(vector) for vector in vectors],
                 entry.model if model is None else model,
                 self._agent,
                 timeout=left,
@@ -233,7 +233,7 @@ class Search(Values):
         for op, key, value, expect, ttl, vectors in writes:
             text = None if op == "delete" else encode(value)
             args = self._arguments(op, key, text, expect, UNSET, ttl, None, None, None, None, None, None)
-            numbers = [[float(number) for number in vector] for vector in vectors]
+            numbers = [_numbers(vector) for vector in vectors]
             if text is not None and (detection := self._core.guard.detection) is not None:
                 await detection.written(args[1], decode(text))
             size = len(args[1]) + len(text or "") + 16 * sum(map(len, numbers))
@@ -309,6 +309,13 @@ class Search(Values):
             await call(connection, name, self._agent, timeout=self._timeout)
 
         await self._core.once(run, self._timeout)
+
+
+def _numbers(vector: Sequence[float]) -> list[float]:
+    try:
+        return [float(number) for number in vector]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise errors.InvalidArgument(f"a vector is a sequence of finite numbers ({error})") from error
 
 
 async def _submitted(

@@ -10,6 +10,7 @@ from inspect import isawaitable
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 from pgstate import errors, ops
+from pgstate._areas._base import some
 from pgstate._areas._diff import Differ
 from pgstate._areas._typed_watch import TypedWatch
 from pgstate._areas.values import Values
@@ -105,11 +106,11 @@ class TypedState(Generic[T]):
         """Merges values into fields: all of them in one statement, or none. Returns the fields' versions (0 for an
         agent that may write but not read).
 
-        Each value is validated as a value of its field before anything is sent; then the database merges it by the
-        field's reducer, so that concurrent updates all take effect. Lists are appended to, sets united and messages
-        merged with a list or with one element; a nested model that is merged may be given as a document of some of its
-        fields. A field that is not stored starts from its default. What the merging makes of a field is checked when
-        it is loaded, as are rules about several fields.
+        Each value is validated as a value of its field before anything is sent, and its JSON as one that is read back;
+        then the database merges it by the field's reducer, so that concurrent updates all take effect. Lists are
+        appended to, sets united and messages merged with a list or with one element; a nested model that is merged may
+        be given as a document of some of its fields. A field that is not stored starts from its default. What the
+        merging makes of a field is checked when it is loaded, as are rules about several fields.
 
         `fields` takes names that are no keywords here. `token` is that of the caller's claim on the state's own key,
         `path`; `guards` are those of `pgstate.ops`, what else must hold. `op_id` makes the update happen once, however
@@ -140,7 +141,8 @@ class TypedState(Generic[T]):
         """Replaces the whole state by an object of the type, or by a document with its fields; all fields or none.
 
         `token` and `guards` as in `update`. Raises InvalidValue (nothing is written that could not be loaded), and
-        what `update` raises. Fields that a TypedDict leaves out are removed, which takes the right to read.
+        what `update` raises. Fields that a TypedDict leaves out are removed, which takes the right to read;
+        so are those that are at a default which is not stored: None where something is merged, and infinities.
         """
         fields = self._shape.dump(value)
         held = self._held(guards, token)
@@ -218,7 +220,8 @@ class TypedState(Generic[T]):
         rows: Sequence[Row] = outcome["rows"]
         for row in rows:
             if row["code"] is not None:
-                raise outcome_error(row["code"], row["message"])
+                with values._to(f"load {row['key']}", "read", row["key"]):
+                    raise outcome_error(row["code"], row["message"])
         return {name: row for name, row in zip(names, rows, strict=True) if row["status"] == "ok"}
 
     def _merges(self, slot: Slot, value: Any) -> list[_Write]:
@@ -228,13 +231,20 @@ class TypedState(Generic[T]):
         return [merge] if seed is UNSET else [(slot.name, seed, "first"), merge]
 
     async def _write(self, op: str, writes: Sequence[_Write]) -> dict[str, int]:
-        rows = await self._values._write_all(
-            self._state,
-            [
-                (op, self._keys[name], encode(item), None, None, None, None, None, None, reducer, None, None)
-                for name, item, reducer in writes
-            ],
-        )
+        values = self._values
+        try:
+            rows = await values._write_all(
+                self._state,
+                [
+                    (op, self._keys[name], encode(item), None, None, None, None, None, None, reducer, None, None)
+                    for name, item, reducer in writes
+                ],
+            )
+        except errors.AccessDenied as error:
+            # the database has recorded it
+            keys = list(dict.fromkeys(self._keys[name] for name, *_ in writes))
+            denied = values._denied(error, f"{op} {some(keys)}", "write", recorded=error.__cause__ is None)
+            raise denied from error.__cause__
         return {name: row["version"] or 0 for (name, _, _), row in zip(writes, rows, strict=True)}
 
     async def _apply(

@@ -9,6 +9,8 @@ from typing import Any
 import pydantic
 from pydantic_core import PydanticSerializationError
 
+from pgstate._json import encode
+from pgstate._shapes._aliases import aliases_are_clear
 from pgstate._shapes._fields import Field, Structure, nested_structure, structure_of
 from pgstate.errors import InvalidArgument, InvalidValue
 
@@ -28,11 +30,12 @@ class Part:
             )
         except pydantic.errors.PydanticUserError as error:
             raise InvalidArgument(f"{self._name}: Pydantic does not take this field: {error}") from error
+        self._by_alias = aliases_are_clear(self._model.__pydantic_core_schema__)
 
     def parse(self, text: str) -> Any:
         """The value of stored JSON. Raises InvalidValue."""
         try:
-            return self._model.model_validate_json(f'{{"value":{text}}}', by_name=True, by_alias=True).value
+            return self._read(text)
         except pydantic.ValidationError as error:
             raise InvalidValue(f"the stored value of {self._name} is invalid: {explain(error, skip=1)}") from error
 
@@ -46,7 +49,21 @@ class Part:
             made = self._model.model_validate({"value": value}, by_name=True, by_alias=False)
         except pydantic.ValidationError as error:
             raise InvalidValue(f"not a value of {self._name}: {explain(error, skip=1)}") from error
-        return self._dump(made)
+        found = self._dump(made)
+        # nobody could load the state any more
+        try:
+            self._read(encode(found))
+        except InvalidValue as error:
+            raise InvalidValue(f"not a value of {self._name}: {error}") from error
+        except pydantic.ValidationError as error:
+            raise InvalidValue(
+                f"not a value of {self._name}: its JSON is not read back as one ({explain(error, skip=1)}): give the "
+                "type a serializer and a validator that agree"
+            ) from error
+        return found
+
+    def _read(self, text: str) -> Any:
+        return self._model.model_validate_json(f'{{"value":{text}}}', by_name=True, by_alias=self._by_alias).value
 
     def _dump(self, made: Any) -> Any:
         try:
@@ -79,7 +96,23 @@ class Part:
         schema.pop("title", None)
         if "$defs" in whole:
             schema["$defs"] = whole["$defs"]
+        drop_defaults(schema)
         return schema
+
+
+def drop_defaults(node: Any) -> None:
+    """Takes those out of a schema that are no JSON, such as an infinity: they say nothing about what is valid."""
+    if isinstance(node, dict):
+        for inner in node.values():
+            drop_defaults(inner)
+        if "default" in node:
+            try:
+                encode(node["default"])
+            except InvalidValue:
+                del node["default"]
+    elif isinstance(node, list):
+        for inner in node:
+            drop_defaults(inner)
 
 
 @lru_cache(maxsize=256)

@@ -7,6 +7,7 @@ import collections
 import collections.abc
 import datetime
 import decimal
+import difflib
 import enum
 import functools
 import inspect
@@ -88,7 +89,7 @@ def reducer_of(owner: str, name: str, annotation: Any, *, functions: bool) -> st
     for mark in metadata_of(annotation):
         reducer: str | Function | None
         if isinstance(mark, Reducer | str):
-            reducer = _named(field, mark.name if isinstance(mark, Reducer) else mark)
+            reducer = _named(field, kind, mark.name if isinstance(mark, Reducer) else mark)
             if reducer is not None and kind not in {"anything", *_TAKES.get(reducer, {kind})}:
                 raise ReducerMismatch(
                     f"{field}: {reducer} does not merge values of type {_text(annotation)}, it takes "
@@ -113,14 +114,16 @@ def reducer_of(owner: str, name: str, annotation: Any, *, functions: bool) -> st
     return found[0] if found else "replace"
 
 
-def _named(field: str, text: str) -> str | None:
+def _named(field: str, kind: _Kind, text: str) -> str | None:
     if text in NAMES:
         return text
     # other strings are documentation; one that is nearly a name would lose updates in silence
     plain = re.sub("[^a-z]", "", text.lower())
-    for name in NAMES:
-        if plain == name.replace("_", ""):
-            raise UnknownReducer(f"{field}: there is no reducer {text!r}; did you mean {name!r}?")
+    names = {name.replace("_", ""): name for name in NAMES}
+    fitting = [bare for bare, name in names.items() if kind == "anything" or kind in _TAKES.get(name, {kind})]
+    near = [plain] if plain in names else [] if " " in text else difflib.get_close_matches(plain, fitting, 1, 0.8)
+    if near:
+        raise UnknownReducer(f"{field}: there is no reducer {text!r}; did you mean {names[near[0]]!r}?")
     return None
 
 

@@ -13,6 +13,7 @@ import pydantic
 
 from pgstate._json import encode
 from pgstate._keys import key
+from pgstate._shapes._aliases import aliases_are_clear
 from pgstate._shapes._fields import Constant, Field, structure_of
 from pgstate._shapes._part import Part, explain, parts_of
 from pgstate._shapes._reducing import Function, reducer_of
@@ -66,6 +67,15 @@ class Slot:
         made = self.function(current, value)
         return self.part.take(await made if isawaitable(made) else made)
 
+    def is_unstored(self, item: Any) -> bool:
+        """It is the default, and one that is better not stored: an infinity, which has no JSON form, or None, which the
+        database merges nothing into."""
+        if item is None:
+            apart = self.reducer not in ("replace", "first", "cas")
+        else:
+            apart = isinstance(item, float) and math.isinf(item)
+        return apart and self.default is not None and bool(self.default() == item)
+
     def seed(self) -> Any:
         """What a missing field must hold before something is merged into it, as JSON types; UNSET for nothing."""
         if self.default is None or self.function is not None or self.reducer in ("replace", "first"):
@@ -96,6 +106,7 @@ class Shape(Generic[T]):
             self._adapter: pydantic.TypeAdapter[T] = pydantic.TypeAdapter(self._structure.validated)
         except pydantic.errors.PydanticUserError as error:
             raise InvalidArgument(f"Pydantic does not take {self.name}: {error}") from error
+        self._by_alias = aliases_are_clear(self._adapter.core_schema)
 
     def _slot(self, field: Field, part: Part, functions: bool) -> Slot:
         reducer = reducer_of(self.name, field.name, field.annotation, functions=functions)
@@ -120,7 +131,7 @@ class Shape(Generic[T]):
         """The object of stored JSON, by field. Raises InvalidValue."""
         document = ",".join(f"{encode(name)}:{text}" for name, text in texts.items())
         try:
-            return self._adapter.validate_json(f"{{{document}}}", by_name=True, by_alias=True)
+            return self._adapter.validate_json(f"{{{document}}}", by_name=True, by_alias=self._by_alias)
         except pydantic.ValidationError as error:
             missing = [
                 str(item["loc"][0]) for item in error.errors() if item["type"] == "missing" and len(item["loc"]) == 1
@@ -130,12 +141,13 @@ class Shape(Generic[T]):
             raise InvalidValue(f"not a valid {self.name}: {explain(error)}") from error
 
     def dump(self, value: T) -> dict[str, Any]:
-        """The fields of an object as JSON types, those left out of a TypedDict left out. Raises InvalidValue."""
+        """The fields of an object as JSON types. Left out is what a TypedDict leaves out, and a default that is not
+        stored, and comes back as that. Raises InvalidValue."""
         if isinstance(value, Mapping):
             for name in value:
                 self.slot(name)
         try:
-            valid: Any = self._adapter.validate_python(value, by_name=True, by_alias=True)
+            valid: Any = self._adapter.validate_python(value, by_name=True, by_alias=self._by_alias)
         except pydantic.ValidationError as error:
             raise InvalidValue(f"not a valid {self.name}: {explain(error)}") from error
         if extra := getattr(valid, "__pydantic_extra__", None):
@@ -144,8 +156,18 @@ class Shape(Generic[T]):
             found = {name: slot.part.dump(valid[name]) for name, slot in self.slots.items() if name in valid}
         else:
             found = {name: slot.part.dump(getattr(valid, name)) for name, slot in self.slots.items()}
+        # of nothing but those, None is stored, so that there is a state
+        found = {name: item for name, item in found.items() if not self.slots[name].is_unstored(item)} or {
+            name: item for name, item in found.items() if item is None
+        }
         # an object that was made or changed without validation must not become a state that nobody can load
-        self.load({name: encode(item) for name, item in found.items()})
+        texts = {}
+        for name, item in found.items():
+            try:
+                texts[name] = encode(item)
+            except InvalidValue as error:
+                raise InvalidValue(f"not a value of {self.name}.{name}: {error}") from error
+        self.load(texts)
         return found
 
     def rules(self) -> dict[str, tuple[str, dict[str, Any]]]:

@@ -123,6 +123,9 @@ async def rollback(
         raise cli.fail(DENIED, f"nothing would be done: {_first(changed, 'denied')} may be read and not written")
     if "held" in statuses:
         raise cli.fail(CONFLICT, f"nothing would be done: {_first(changed, 'held')} is claimed")
+    if "refused" in statuses:
+        key = _first(changed, "refused")
+        raise cli.fail(USAGE, f"nothing would be done: a rule of today refuses what {key} was (pgstate policy explain)")
     if "conflict" in statuses:
         raise cli.fail(CONFLICT, f"left as they are, because others wrote them too: {_first(changed, 'conflict')} …")
 

@@ -54,9 +54,10 @@ def past(text: str) -> int | str | datetime:
         ) from None
 
 
-def json_value(text: str, *, literally: bool = False, what: str = "VALUE") -> Any:
+def json_value(text: str, *, literally: bool | None = None, what: str = "VALUE") -> Any:
     """The value that an argument stands for: JSON, or with `literally` the text itself; '-' reads it from stdin.
 
+    `literally` is None in a command without --text.
     Raises InvalidValue for what is no JSON.
     """
     if text == "-":
@@ -72,7 +73,8 @@ def json_value(text: str, *, literally: bool = False, what: str = "VALUE") -> An
         return json.loads(text, parse_constant=_refuse)
     except ValueError as error:
         shown = text if len(text) <= 40 else text[:39] + "…"
-        raise InvalidValue(f"{what} is not JSON: {shown!r} ({error}); to write it as a string, add --text") from None
+        advice = "" if literally is None else "; to write it as a string, add --text"
+        raise InvalidValue(f"{what} is not JSON: {shown!r} ({error}){advice}") from None
     except RecursionError:
         raise InvalidValue(f"{what} is nested too deeply for JSON") from None
 

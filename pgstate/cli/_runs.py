@@ -166,7 +166,7 @@ async def signal(
 
     pgstate runs signal research/report-42 approve '{"by": "ana"}'
     """
-    value = json_value(payload, literally=False, what="PAYLOAD")
+    value = json_value(payload, what="PAYLOAD")
     async with cli.connect() as state:
         await state.runs.signal(key, name, value)
     cli.out.outcome({"key": key, "signal": name}, ("key",), f"{key} has got {name}")

@@ -280,7 +280,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
 
         Raises ClaimHeld when one of the keys is claimed (nothing is done then), AccessDenied, InvalidArgument for
         a version that is not there or a time to come, NotRecorded for a time before anything was recorded,
-        CursorInvalid, CursorExpired, InvalidKey, InvalidPattern, OpIdReused."""
+        CursorInvalid, CursorExpired, InvalidKey, InvalidPattern, OpIdReused; and ValueTooLarge, SchemaViolation
+        or SecretRefused for a value that a rule of today does not take, which a dry run shows as refused."""
         return self._run(self._its.rollback(pattern, to, writer=writer, force=force, dry_run=dry_run, op_id=op_id))
 
     def info(self) -> Info:
@@ -1211,11 +1212,12 @@ class TypedState(Proxy[typed.TypedState[T]], Generic[T]):
         """Merges values into fields: all of them in one statement, or none. Returns the fields' versions (0 for an
         agent that may write but not read).
 
-        Each value is validated as a value of its field before anything is sent; then the database merges it by
-        the field's reducer, so that concurrent updates all take effect. Lists are appended to, sets united and
-        messages merged with a list or with one element; a nested model that is merged may be given as a document
-        of some of its fields. A field that is not stored starts from its default. What the merging makes of a
-        field is checked when it is loaded, as are rules about several fields.
+        Each value is validated as a value of its field before anything is sent, and its JSON as one that is read
+        back; then the database merges it by the field's reducer, so that concurrent updates all take effect.
+        Lists are appended to, sets united and messages merged with a list or with one element; a nested model
+        that is merged may be given as a document of some of its fields. A field that is not stored starts from
+        its default. What the merging makes of a field is checked when it is loaded, as are rules about several
+        fields.
 
         `fields` takes names that are no keywords here. `token` is that of the caller's claim on the state's own
         key, `path`; `guards` are those of `pgstate.ops`, what else must hold. `op_id` makes the update happen
@@ -1231,7 +1233,8 @@ class TypedState(Proxy[typed.TypedState[T]], Generic[T]):
         """Replaces the whole state by an object of the type, or by a document with its fields; all fields or none.
 
         `token` and `guards` as in `update`. Raises InvalidValue (nothing is written that could not be loaded),
-        and what `update` raises. Fields that a TypedDict leaves out are removed, which takes the right to read."""
+        and what `update` raises. Fields that a TypedDict leaves out are removed, which takes the right to read;
+        so are those that are at a default which is not stored: None where something is merged, and infinities."""
         self._run(self._its.set(value, token=token, guards=guards))
 
     def delete(self, *, token: int | None = None, guards: Sequence[_Row] = ()) -> bool:

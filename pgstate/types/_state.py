@@ -287,8 +287,9 @@ class RolledBack:
     """What a rollback did to a key, or would do: `action` is put, delete or none.
 
     `status` is ok, or conflict for a key that others wrote too and that stays as it is. With `dry_run` it may also be
-    held or denied: then nothing would be done. `from_version` and `old` are what was there, `to_version` and `new` what
-    is brought back (version 0: nothing), until `expires_at`. `version` is the one that it made, None in a dry run.
+    held, denied, or refused (a rule of today does not take the value): then nothing would be done. `from_version` and
+    `old` are what was there, `to_version` and `new` what is brought back (version 0: nothing), until `expires_at`.
+    `version` is the one that it made, None in a dry run.
     """
 
     key: str

@@ -68,6 +68,10 @@ def test_what_is_no_json_is_refused_with_the_way_out(pg: Callable[..., Result], 
     assert (result.code, result.out) == (2, "")
     assert "not JSON" in result.err
     assert "--text" in result.err
+    # which others do not have
+    for command in (("policy", "set", "a", "--schema", "no json"), ("search", "**", "--filter", "no json")):
+        result = pg(*command)
+        assert (result.code, "not JSON" in result.err, "--text" in result.err) == (2, True, False)
     assert pg("get", "a").code == 3
 
 

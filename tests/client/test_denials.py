@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from typing_extensions import TypedDict
 
 from client.conftest import Connect, MakeLogin
 from conftest import Database
@@ -41,7 +43,19 @@ CALLS: list[tuple[str, str, Callable[[State, str], Awaitable[Any]]]] = [
         "write, and read for what it compares",
         lambda state, key: state.apply(guards=[ops.absent("mine/x")], operations=[ops.put(key, 1)]),
     ),
+    ("roll back {key}", "read and write", lambda state, key: state.rollback(key, 1)),
+    ("roll back {key}", "read and write", lambda state, key: state.rollback(key, 1, dry_run=True)),
+    ("see the policies for {key}", "read or write", lambda state, key: state.explain_policy(key)),
+    ("set the policy on {key}", "admin", lambda state, key: state.set_policy(key, ttl=1)),
+    ("drop the policy on {key}", "admin", lambda state, key: state.drop_policy(key)),
+    ("load {key}/a", "read", lambda state, key: state.typed(Counted, key).load()),
+    ("merge {key}/a", "write", lambda state, key: state.typed(Counted, key).update(a=1)),
+    ("put {key}/a", "write", lambda state, key: state.typed(Counted, key).set({"a": 1})),
 ]
+
+
+class Counted(TypedDict):
+    a: Annotated[int, operator.add]
 
 
 async def _changes(state: State, key: str) -> Any:

@@ -302,6 +302,13 @@ def test_rollback_in_the_shell(pg: Callable[..., Result], database: Database) ->
     assert pg("rollback", "a/1", "--to", "3", "--writer", "bob", "--force").code == 0
     denied = pg("rollback", "b/1", "--to", "1", "--agent", "bob")
     assert denied.code == 5
+    pg("policy", "set", "a/1", "--schema", '{"type": "integer"}')
+    for dry_run, told in (
+        ((), "a/1: the value does not fit"),
+        (("--dry-run",), "a rule of today refuses what a/1 was"),
+    ):
+        refused = pg("rollback", "a/1", "--to", "2", *dry_run)
+        assert (refused.code, told in refused.err) == (2, True)
 
 
 def test_history_shows_what_changed(pg: Callable[..., Result], database: Database) -> None:

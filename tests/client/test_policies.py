@@ -23,6 +23,17 @@ class Finding(BaseModel):
     pages: list[int] = []
 
 
+class Scored(BaseModel):
+    score: float = float("-inf")
+
+
+async def test_a_schema_of_a_type_whose_default_is_no_json(state: State) -> None:
+    await state.set_policy("a", schema=Scored)
+    await state.put("a", {"score": 1.5})
+    with pytest.raises(errors.SchemaViolation):
+        await state.put("a", {"score": "high"})
+
+
 async def test_policies_are_set_seen_explained_and_dropped(state: State, agent: Connect) -> None:
     await state.set_policy("a/**", reducer="append", ttl=60, keep=timedelta(days=2), value_limit=1000)
     await state.set_policy("a/b", schema=Finding, keep=3, ttl=timedelta(0), dead_letter="dead", claimed_writes=True)

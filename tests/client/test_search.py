@@ -163,6 +163,9 @@ async def test_connected_clients_embed_by_themselves(
         while await birds.unembedded():
             await asyncio.sleep(0.01)
     assert (await birds.search("notes/**", vector=[1, 0, 0, 1, 0], limit=1))[0].key == "notes/1"
+    for wrong in ("no numbers", [None], [10**400]):
+        with pytest.raises(errors.InvalidArgument, match="finite numbers"):
+            await birds.search("notes/**", vector=wrong)  # type: ignore[arg-type]
 
 
 async def test_a_model_that_takes_long_holds_up_no_expiry(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
+import operator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
 import pytest
@@ -107,8 +109,9 @@ async def test_what_does_not_fit_is_refused_before_it_is_sent(
 
 async def test_an_update_that_the_database_refuses_writes_nothing(view: TypedState[Research], state: State) -> None:
     await state.put(f"{PATH}/steps", "text")
-    with pytest.raises(errors.ReducerMismatch):
-        await view.update(topic="owls", steps=1)
+    for further in ({}, {"op_id": "once"}):
+        with pytest.raises(errors.ReducerMismatch, match=f"^{PATH}/steps: "):
+            await view.update(topic="owls", steps=1, **further)
     await state.put(f"{PATH}/best", 1.0)
     claim = await state.claim(f"{PATH}/best")
     assert claim is not None
@@ -296,6 +299,41 @@ async def test_modify_leaves_defaults_unwritten_and_removes_what_is_left_out(sta
     await notes.set({"title": "a", "notes": {}})
     assert await notes.modify(lambda old: {"title": "a"}) == {"title": "a"} == await notes.load()
     assert len(await state.history("notes/title")) == 1
+
+
+@dataclasses.dataclass
+class Extremes:
+    name: str
+    best: Annotated[float, max] = -math.inf
+    limit: float = math.inf
+    found: Annotated[list[int] | None, operator.add] = None
+    last: int | None = None
+
+
+@dataclasses.dataclass
+class Sparse:
+    found: Annotated[list[int] | None, operator.add] = None
+
+
+async def test_defaults_that_are_not_stored(state: State) -> None:
+    view = state.typed(Extremes, PATH)
+    await view.modify(lambda old: Extremes("a"))
+    assert await stored(state) == {"name": "a", "last": None}
+    await view.update(best=-5.0, limit=3.0)
+    await view.modify(lambda old: dataclasses.replace(old, name="b") if old else Extremes("x"))
+    assert await view.load() == Extremes("b", -5.0, 3.0)
+    await view.set(Extremes("c"))
+    assert await stored(state) == {"name": "c", "last": None}
+    assert await view.load() == Extremes("c")
+    await state.typed(Sparse, "sparse").set(Sparse())
+    assert await state.typed(Sparse, "sparse").load() == Sparse()
+    await view.update(found=[1])
+    await view.update(found=[2])
+    assert await view.load() == Extremes("c", found=[1, 2])
+    with pytest.raises(errors.InvalidValue, match=r"Extremes\.limit: .*NaN and infinity"):
+        await view.update(best=1.0, limit=-math.inf)
+    with pytest.raises(errors.InvalidValue, match=r"Extremes\.best: .*NaN and infinity"):
+        await view.set(Extremes("d", math.inf))
 
 
 async def test_functions_are_applied_under_compare_and_set(state: State, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -280,6 +280,13 @@ async def test_only_what_was_registered_is_run(root: Caller, own: Caller) -> Non
     assert await _reduced(own, "longest", "abc", "ab") == "ab"
     await own.execute("alter function own.longest(jsonb, jsonb) security definer")
     assert await _reduced(own, "longest", "abc", "ab") is None
+    # a merge says what is the matter, and not only that something does not fit
+    for name in ("atomic", "longest", "fails"):
+        if name == "fails":
+            await _register(root, name, "own.fails")
+        await root("set_policy", "a/**", reducer=name)
+        why = f"reducer {name} gave no value" if name == "fails" else f"reducer {name} has changed or is gone"
+        assert why in (await root.refuses("PS006", "merge('a/x', '1')")).pop()
     await own.execute("drop function own.longest(jsonb, jsonb)")
     assert await _reduced(own, "longest", "abc", "ab") is None
 

@@ -215,6 +215,60 @@ async def test_values_that_had_an_end(root: Caller, clock: Clock) -> None:
     assert [v["op"] for v in await root.rows("history", "short", 2)] == ["put", "expire"]
 
 
+async def test_by_the_rules_of_today(root: Caller) -> None:
+    """The dry run shows what would be stored, and what would not."""
+    token = "ghp_" + "a1B2c3D4" * 4 + "abcd"
+    await root("set_policy", "**", guard="off")
+    keys = ["end/1", "end/2", "guard/off", "guard/redact", "guard/refuse", "limit", "schema"]
+    await root.rows("put_many", keys, [1, 2, token, {"t": token}, token, "x" * 100, "text"])
+    cursor = await root("cursor")
+    await root.rows("put_many", keys[1:], [3, 0, 0, 0, 0, 0])
+    await root("set_policy", "end/**", ttl=seconds(3600))
+    await root("set_policy", "guard/redact", guard="redact")
+    await root("set_policy", "guard/refuse", guard="refuse")
+    await root("set_policy", "limit", value_limit=50)
+    await root("set_policy", "schema", schema={"type": "integer"})
+    redacted = {"t": "[redacted:github_token]"}
+    shown = {row["key"]: row for row in await root.rows("rollback", "", cursor=cursor, dry_run=True)}
+    assert {key: (row["status"], row["new_value"]) for key, row in shown.items()} == {
+        "end/2": ("ok", 2), "guard/off": ("ok", token), "guard/redact": ("ok", redacted), "guard/refuse": ("refused", token),
+        "limit": ("refused", "x" * 100), "schema": ("refused", "text"),
+    }  # fmt: skip
+    for key, code in {"guard/refuse": "PS009", "limit": "PS004", "schema": "PS008", "": "PS009"}.items():
+        with refused(code):
+            await root.rows("rollback", key, cursor=cursor)
+    await root("drop_policy", "guard/refuse")
+    await root("drop_policy", "limit")
+    await root("drop_policy", "schema")
+    plan = {row["key"]: row["new_value"] for row in await root.rows("rollback", "", cursor=cursor, dry_run=True)}
+    done = {row["key"]: row for row in await root.rows("rollback", "", cursor=cursor, op_id="once")}
+    now = await values(root)
+    assert {key: row["new_value"] for key, row in done.items()} == plan == {key: now[key] for key in plan}
+    # without an end, and so with that of its policy
+    end = (await root("get", "end/2"))["expires_at"]
+    assert end is not None
+    assert abs(shown["end/2"]["expires_at"] - end) < seconds(60)
+    assert abs(done["end/2"]["expires_at"] - end) < seconds(1)
+    again = {row["key"]: row["new_value"] for row in await root.rows("rollback", "", cursor=cursor, op_id="once")}
+    assert again == plan
+    # nothing is left to be done where nothing more can be
+    assert await rollback(root, "end/**", cursor=cursor) == []
+
+
+async def test_claimed_entries_that_may_be_written(root: Caller) -> None:
+    await root.rows("put_many", ["a", "b"], [1, 1])
+    cursor = await root("cursor")
+    await root.rows("put_many", ["a", "b"], [2, 2])
+    await root("claim", "a", lease=seconds(60))
+    assert [row[:3] for row in await rollback(root, "", cursor=cursor)] == [
+        ("a", "held", "put"),
+        ("b", "skipped", "put"),
+    ]
+    await root("set_policy", "a", claimed_writes=True)
+    assert [row[:3] for row in await rollback(root, "", cursor=cursor)] == [("a", "ok", "put"), ("b", "ok", "put")]
+    assert await values(root) == {"a": 1, "b": 1}
+
+
 @pytest.mark.core
 async def test_it_happens_once(root: Caller, agent: MakeAgent, clock: Clock) -> None:
     await root.rows("put_many", ["a/1", "a/2"], [1, 2])

@@ -100,6 +100,7 @@ FOUND: list[tuple[Any, str]] = [
     (Annotated[Optional[list[str]], operator.add], "append"),  # noqa: UP045
     (Strings, "append"),
     (Annotated[Strings, "about them"], "append"),
+    (Annotated[str, "message"], "replace"),
     (Many[int], "append"),
     (Annotated[int, operator.add], "add"),
     (Annotated[float, operator.add], "add"),
@@ -188,6 +189,8 @@ REFUSED: list[tuple[Any, type[errors.PgStateError], str]] = [
     (Annotated[int, operator.add, "max"], errors.UnknownReducer, "two reducers"),
     (Annotated[dict[str, Any], "deepmerge"], errors.UnknownReducer, "did you mean 'deep_merge'"),
     (Annotated[list[str], "Append"], errors.UnknownReducer, "did you mean 'append'"),
+    (Annotated[list[str], "apend"], errors.UnknownReducer, "did you mean 'append'"),
+    (Annotated[Any, "message"], errors.UnknownReducer, "did you mean 'messages'"),
     (Annotated[int, reducers.append], errors.ReducerMismatch, "append"),
     (Annotated[set[str], "append"], errors.ReducerMismatch, "append"),
     (Annotated[str, "add"], errors.ReducerMismatch, "add"),

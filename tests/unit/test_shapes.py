@@ -339,6 +339,68 @@ def test_models_keep_names_and_what_the_class_does_with_a_field() -> None:
         shape.load({"topic": '"none!"', "tags": '["x"]'})
 
 
+class Turned(pydantic.BaseModel):
+    a: int = pydantic.Field(1, alias="b")
+    b: int = pydantic.Field(2, alias="a")
+
+
+@pydantic.dataclasses.dataclass
+class Into:
+    x: int = pydantic.Field(default=0, validation_alias=pydantic.AliasPath("deep", "x"))
+    deep: dict[str, int] = pydantic.Field(default_factory=dict)
+
+
+class Around(pydantic.BaseModel):
+    turned: list[Turned] = []
+    inner: Around | None = None
+
+
+def test_aliases_that_are_names_of_other_fields() -> None:
+    turned = Turned(b=10, a=20)
+    assert (turned.a, turned.b) == (10, 20)
+    assert shape_of(Turned).dump(turned) == {"a": 10, "b": 20}
+    assert round_trip(shape_of(Turned), turned) == turned
+    around = Around(inner=Around(turned=[turned]))
+    assert round_trip(shape_of(Around), around) == around
+    shape = shape_of(Around)
+    assert shape.slots["turned"].part.parse('[{"a": 10, "b": 20}]') == [turned]
+    assert shape_of(Into).load({"x": "1", "deep": '{"x": 5}'}).x == 1
+
+
+class Unread(pydantic.BaseModel):
+    cells: dict[tuple[int, int], str] = {}
+    day: Annotated[datetime | None, pydantic.PlainSerializer(lambda at: at and at.strftime("%d.%m.%Y"))] = None
+    ratio: float = 0.0
+
+
+def test_nothing_is_merged_that_could_not_be_loaded() -> None:
+    slots = shape_of(Unread).slots
+    with pytest.raises(errors.InvalidValue, match=r"Unread\.cells: its JSON is not read back as one .*agree"):
+        slots["cells"].operand({(1, 2): "x"})
+    assert slots["cells"].operand({}) == {}
+    with pytest.raises(errors.InvalidValue, match=r"Unread\.day: its JSON is not read back"):
+        slots["day"].operand(datetime(2030, 1, 2))
+    with pytest.raises(errors.InvalidValue, match=r"Unread\.ratio: .*NaN and infinity"):
+        slots["ratio"].operand(math.nan)
+
+
+class Best(pydantic.BaseModel):
+    default: float = -math.inf
+
+
+class Bests(pydantic.BaseModel):
+    best: Annotated[float, max] = -math.inf
+    inner: Best = Best()
+    some: list[Best] = [Best()]
+
+
+def test_defaults_that_are_no_json_do_not_keep_a_schema_from_being_one() -> None:
+    rules = shape_of(Bests).rules()
+    assert rules["best"] == ("max", {"type": "number"})
+    assert rules["inner"][1]["$defs"]["Best"]["properties"]["default"] == {"title": "Default", "type": "number"}
+    assert all(encode(schema) for _, schema in rules.values())
+
+
 def test_nothing_is_dumped_that_could_not_be_loaded() -> None:
     changed = Model(Topic="owls!")
     changed.topic = 5  # type: ignore[assignment]

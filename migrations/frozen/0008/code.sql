@@ -8063,7 +8063,7 @@ begin
   return case p_code
     when 'PS001' then format('invalid key %L: 1 to 512 bytes, segments of A-Z a-z 0-9 . _ ~ : @ = + , %% - joined by /, none empty, . or ..; quote other text with pgstate.key()', left(p_key, 80))
     when 'PS003' then 'no value: pass JSON (the JSON null is ''null''), or delete the key'
-    when 'PS004' then 'the value is too large for this installation (see value_limit in pgstate.info()): store it in parts or elsewhere'
+    when 'PS004' then 'the value is over value_limit (explain_policy(key) shows that of a key, pgstate.info() the installation''s): store it in parts or elsewhere'
     when 'PS005' then 'unknown reducer: use replace, append, add, max, min, union, merge, deep_merge, messages or first, or none where a policy sets one'
     when 'PS006' then 'the operand does not fit the current value: add takes numbers, max and min numbers or strings, append, union and messages lists, merge and deep_merge objects'
     when 'PS007' then 'invalid argument: expect is 0 or a version, ttl is positive and at most 100 years, not_before lies between 1970 and 9999, complete needs a token, an op_id has 1 to 256 bytes'
@@ -9003,8 +9003,9 @@ begin
           v_full_version := v_version;
           v_tail_count := 0;
           v_tail_bytes := 0;
-          v_full_bytes := pg_column_size(v_value);
           v_full_type := jsonb_typeof(v_value);
+          -- out of its compressed form, in which it may be any size
+          v_full_bytes := pg_column_size(case v_full_type when 'array' then v_value || '[]' when 'object' then v_value || '{}' else v_value end);
         end if;
         if v_live and v_full_version is not null then
           v_grows := pgstate._operand_grows(v_reducer, v_full_type, s.operand);
@@ -9042,6 +9043,11 @@ begin
           end if;
           if v_new is null then
             v_code := 'PS006';
+            if not pgstate._built_in(v_reducer) then
+              v_message := case when pgstate._own_reducer(v_reducer) is null
+                then format('the function of reducer %s has changed or is gone since it was registered: register_reducer() takes it as it is now', v_reducer)
+                else format('the function of reducer %s gave no value', v_reducer) end;
+            end if;
           elsif v_secret is not null then
             v_code := 'PS009';
             v_message := v_secret;
@@ -9282,6 +9288,8 @@ declare
   v_outcome jsonb;
   v_watched boolean;
   v_row record;
+  v_refused jsonb;
+  v_key text;
 begin
   if jsonb_typeof(apply.guards) <> 'array' or jsonb_typeof(apply.operations) <> 'array' then
     raise exception using errcode = 'PS007', message = 'guards and operations are arrays of documents';
@@ -9361,18 +9369,17 @@ begin
     exception when data_exception then
       raise exception using errcode = 'PS007', message = 'invalid guard or operation: ' || sqlerrm;
     end;
-    select jsonb_agg(pgstate._pack(o) order by o.ord), bool_or(o.watched) into v_outcome, v_watched
+    select jsonb_agg(pgstate._pack(o) order by o.ord), bool_or(o.watched),
+           (array_agg(jsonb_build_array(o.ord, o.code, o.message) order by o.ord) filter (where o.code is not null))[1]
+      into v_outcome, v_watched, v_refused
       from pgstate.write_many(coalesce(v_a.ops, '{}'), coalesce(v_a.keys, '{}'), v_a.vals, v_a.expects, v_a.expect_values, v_a.ttls,
                               v_a.tokens, v_a.priorities, v_a.not_befores, v_a.reducers, wake => apply.wake, "atomic" => true,
                               agent => apply.agent, trusts => case when v_a.derived then v_a.trusts end,
                               sources => case when v_a.derived then v_a.sources end) o;
     -- a refused row is an error of the call
-    select r.item ->> 'key' as key, o.item ->> 2 as code, case o.item ->> 2 when 'PS009' then pgstate._secret_rule(r.item::text) end as rule into v_row
-      from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)
-      join jsonb_array_elements(v_rows) with ordinality as r (item, ord) using (ord)
-     where o.item ->> 2 is not null order by ord limit 1;
-    if found then
-      perform pgstate._raise(v_row.code, v_row.key, pgstate._error_text(v_row.code, v_row.key) || ': ' || v_row.rule);
+    if v_refused is not null then
+      v_key := v_rows -> (v_refused -> 0)::int - 1 ->> 'key';
+      perform pgstate._raise(v_refused ->> 1, v_key, v_key || ': ' || (v_refused ->> 2));
     end if;
     if apply.op_id is not null then
       perform pgstate._op_end(v_actor, apply.op_id, coalesce(v_outcome, '[]'));
@@ -11321,7 +11328,7 @@ comment on function pgstate.tasks(text, int, text, text[], text) is
 -- One snapshot, STABLE. p_version: of the one key that p_ranges hold, instead of p_moment.
 --
 -- A value that has an end gets the same end again. One whose end has passed is not brought back by a past state, in which it
--- was there for a time; by its number it is, without an end.
+-- was there for a time; by its number it is, without an end. One without an end gets that of its policy, as any put does.
 create function pgstate._rollback_plan(
   p_actor pgstate._actor, p_ranges pgstate.keymultirange, p_regex text, p_version bigint, p_moment pgstate._moment, p_writer text,
   p_force boolean, p_all boolean
@@ -11361,10 +11368,10 @@ begin
                   when not f.live or f.value <> f.past_value
                        -- it was set anew, a moment later than it was set then
                        or coalesce(abs(extract(epoch from f.expires_at - f.past_expires_at)) > 1,
-                                   f.expires_at is not null or f.past_expires_at is not null) then 'put'
+                                   f.expires_at is not null and f.ttl is null or f.past_expires_at is not null) then 'put'
                   else 'none' end as action
-        from found f
-       where p_all or f.version <> f.past_version
+        from (select x.*, case when p_actor.policies and x.past_live and x.past_expires_at is null then (pgstate._policy_of(x.key)).ttl end as ttl
+                from found x where p_all or x.version <> x.past_version offset 0) f
     )
     select c.key,
            case when not p_actor.writes @> c.key then 'denied'
@@ -11373,11 +11380,12 @@ begin
                    where v.key = c.key and v.version > c.past_version and v.writer not in (p_writer, 'pgstate')
                      -- quarantine() has only lowered its trust
                      and (v.meta ? 'quarantined' and v.meta ->> 'writer' = p_writer) is not true) then 'conflict'
-                when k.lease_until > v_now then 'held'
+                when k.lease_until > v_now and not (p_actor.policies and pgstate._claimed_writes(c.key)) then 'held'
                 else 'ok' end,
            c.action, null::bigint, case when c.live then c.version else 0 end, case when c.past_live then c.past_version else 0 end,
            case when c.live then c.value end, case when c.past_live then c.past_value end,
-           case when c.past_live then c.past_expires_at end, null::boolean
+           case when not c.past_live then null when c.ttl is null then c.past_expires_at when c.action = 'put' then v_now + c.ttl else c.expires_at end,
+           null::boolean
       from compared c
       -- a join: of an EXISTS the planner may make a hash of all claims
       left join pgstate.claim k on k.key = c.key
@@ -11388,6 +11396,34 @@ end
 $$;
 comment on function pgstate._rollback_plan(pgstate._actor, pgstate.keymultirange, text, bigint, pgstate._moment, text, boolean, boolean) is
   'Internal: what a rollback would change.';
+
+-- functions/history/_storable.sql
+-- What a put would store, by the rules that _try_each() goes by; null when one of them refuses the value.
+create function pgstate._storable(p_actor pgstate._actor, p_key text, p_value jsonb) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_rules pgstate._policy;
+  v_value jsonb := p_value;
+begin
+  if p_actor.policies then
+    v_rules := pgstate._policy_of(p_key);
+  end if;
+  if v_rules.guard is distinct from 'off' and (' ' || p_key || ' ' || p_value::text) ~ pgstate._secret_hint()
+     and pgstate._secret_rule(p_key || ' ' || p_value::text) is not null then
+    if v_rules.guard is distinct from 'redact' or pgstate._secret_rule(p_key) is not null then
+      return null;
+    end if;
+    v_value := pgstate._redact(p_value::text)::jsonb;
+  end if;
+  if pg_column_size(p_value) > p_actor.value_limit or pg_column_size(v_value) > v_rules.value_limit
+     or pgstate._schema_error(v_rules.schema, v_value) is not null then
+    return null;
+  end if;
+  return v_value;
+end
+$$;
+comment on function pgstate._storable(pgstate._actor, text, jsonb) is 'Internal: what a put would store; null when it would be refused.';
 
 -- functions/history/_undo.sql
 -- What rollback() and quarantine() write: puts and deletes by write_many(), all or nothing, each expecting the version that the
@@ -11419,6 +11455,14 @@ begin
            array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
       into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
     v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
+    if p_dry_run then
+      v_rows := array(
+        select row(r.key, case when r.status = 'ok' and r.action = 'put' and s.value is null then 'refused' else r.status end, r.action, null, r.from_version,
+                   r.to_version, r.old_value, coalesce(s.value, r.new_value), r.expires_at, null)::pgstate.rolled_back
+          from unnest(v_rows) with ordinality as r
+          left join lateral (select pgstate._storable(p_actor, r.key, r.new_value) as value where r.status = 'ok' and r.action = 'put') s on true
+         order by r.ordinality);
+    end if;
     exit when p_dry_run or v_failed or v_a.keys is null;
     v_outcome := (
       select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
@@ -11434,7 +11478,10 @@ begin
     v_lost := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 in ('conflict', 'missing'));
     v_rows := array(
       select row(r.key, coalesce(o.item ->> 0, r.status), r.action, (o.item ->> 1)::bigint, r.from_version, r.to_version, r.old_value,
-                 r.new_value, r.expires_at, (o.item ->> 3)::boolean)::pgstate.rolled_back
+                 case when p_actor.policies and r.action = 'put' and r.new_value::text ~ pgstate._secret_hint()
+                      -- it may have been redacted
+                      then coalesce(pgstate._value_at(r.key, (o.item ->> 1)::bigint), r.new_value) else r.new_value end,
+                 r.expires_at, (o.item ->> 3)::boolean)::pgstate.rolled_back
         from unnest(v_rows) with ordinality as r left join jsonb_each(v_outcome) as o (key, item) on o.key = r.key
        order by r.ordinality);
     exit when not v_lost;
@@ -11513,7 +11560,8 @@ begin
     -- done before: the values are in the history
     return query
       select o.item ->> 0, o.item ->> 1, o.item ->> 2, (o.item ->> 3)::bigint, (o.item ->> 4)::bigint, (o.item ->> 5)::bigint,
-             pgstate._value_at(o.item ->> 0, (o.item ->> 4)::bigint), pgstate._value_at(o.item ->> 0, (o.item ->> 5)::bigint),
+             pgstate._value_at(o.item ->> 0, (o.item ->> 4)::bigint),
+             pgstate._value_at(o.item ->> 0, coalesce(o.item ->> 3, o.item ->> 5)::bigint),
              (select v.expires_at from pgstate.version v where v.key = o.item ->> 0 and v.version = (o.item ->> 3)::bigint), true
         from jsonb_array_elements(v_outcome) with ordinality as o (item, ord) order by o.ord;
     return;
@@ -11545,7 +11593,7 @@ begin
 end
 $$;
 comment on function pgstate.rollback(text, bigint, text, timestamptz, text, boolean, boolean, text, uuid, bigint, boolean, text) is
-  'Brings keys back to what they were: one key to a version of its own, or all that match the pattern and that the caller may read to a cursor or a time (as in get_as_of()), by new versions: puts, and deletes of what was not there. All or nothing: when a key is claimed (held) or may not be written (denied), the rows say which, and the others skipped. A row for each key that changes. writer: only keys that this agent wrote since, and that nobody else did: those have status conflict and stay as they are, unless force. dry_run only shows. Needs read and write. Values whose end has passed do not come back, priority and not_before are not part of a version. PS001 PS002 PS007 PS010 PS020 PS021 PS022 PS023 PS030 PS031 PS040.';
+  'Brings keys back to what they were: one key to a version of its own, or all that match the pattern and that the caller may read to a cursor or a time (as in get_as_of()), by new versions: puts, and deletes of what was not there. All or nothing: when a key is claimed (held) or may not be written (denied), the rows say which, and the others skipped. A row for each key that changes. writer: only keys that this agent wrote since, and that nobody else did: those have status conflict and stay as they are, unless force. dry_run only shows, with status refused for what a rule of today (schema, value_limit, guard) would not take: that is an error else. Needs read and write. Values whose end has passed do not come back, priority and not_before are not part of a version. PS001 PS002 PS007 PS010 PS020 PS021 PS022 PS023 PS030 PS031 PS040.';
 
 -- functions/feed/changes_for.sql
 -- A page of changes not visible in the cursor's snapshot and visible in the current one, in order of seq, for all the watches

@@ -1,6 +1,9 @@
 -- Back to 0007.
 set local role pgstate_owner;
 
+-- Dry runs.
+comment on type pgstate.rolled_back is 'One key of rollback(). status: ok, conflict (others wrote it too: left as it is), held, denied, or skipped because of another row. action: put, delete or none. version: the one that it made; from_version and to_version: what was there and what is brought back, 0 for nothing; the values of both; expires_at of the new one; watched as in outcome.';
+
 -- Quotas.
 comment on column pgstate.quota.writes_per_minute is 'Versions and calls of put_writes() in a minute of the clock; null for any number.';
 

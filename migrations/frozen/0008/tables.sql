@@ -17,3 +17,6 @@ comment on column pgstate.pending_write.written_at is 'When.';
 
 -- Quotas.
 comment on column pgstate.quota.writes_per_minute is 'Versions, calls of put_writes(), op_ids and new lanes in a minute of the clock; null for any number.';
+
+-- Dry runs.
+comment on type pgstate.rolled_back is 'One key of rollback(). status: ok, conflict (others wrote it too: left as it is), held, denied, refused (in a dry run: by a rule of today), or skipped because of another row. action: put, delete or none. version: the one that it made; from_version and to_version: what was there and what is brought back, 0 for nothing; the values of both; expires_at of the new one; watched as in outcome.';

@@ -2,7 +2,7 @@
 -- One snapshot, STABLE. p_version: of the one key that p_ranges hold, instead of p_moment.
 --
 -- A value that has an end gets the same end again. One whose end has passed is not brought back by a past state, in which it
--- was there for a time; by its number it is, without an end.
+-- was there for a time; by its number it is, without an end. One without an end gets that of its policy, as any put does.
 create function pgstate._rollback_plan(
   p_actor pgstate._actor, p_ranges pgstate.keymultirange, p_regex text, p_version bigint, p_moment pgstate._moment, p_writer text,
   p_force boolean, p_all boolean
@@ -42,10 +42,10 @@ begin
                   when not f.live or f.value <> f.past_value
                        -- it was set anew, a moment later than it was set then
                        or coalesce(abs(extract(epoch from f.expires_at - f.past_expires_at)) > 1,
-                                   f.expires_at is not null or f.past_expires_at is not null) then 'put'
+                                   f.expires_at is not null and f.ttl is null or f.past_expires_at is not null) then 'put'
                   else 'none' end as action
-        from found f
-       where p_all or f.version <> f.past_version
+        from (select x.*, case when p_actor.policies and x.past_live and x.past_expires_at is null then (pgstate._policy_of(x.key)).ttl end as ttl
+                from found x where p_all or x.version <> x.past_version offset 0) f
     )
     select c.key,
            case when not p_actor.writes @> c.key then 'denied'
@@ -54,11 +54,12 @@ begin
                    where v.key = c.key and v.version > c.past_version and v.writer not in (p_writer, 'pgstate')
                      -- quarantine() has only lowered its trust
                      and (v.meta ? 'quarantined' and v.meta ->> 'writer' = p_writer) is not true) then 'conflict'
-                when k.lease_until > v_now then 'held'
+                when k.lease_until > v_now and not (p_actor.policies and pgstate._claimed_writes(c.key)) then 'held'
                 else 'ok' end,
            c.action, null::bigint, case when c.live then c.version else 0 end, case when c.past_live then c.past_version else 0 end,
            case when c.live then c.value end, case when c.past_live then c.past_value end,
-           case when c.past_live then c.past_expires_at end, null::boolean
+           case when not c.past_live then null when c.ttl is null then c.past_expires_at when c.action = 'put' then v_now + c.ttl else c.expires_at end,
+           null::boolean
       from compared c
       -- a join: of an EXISTS the planner may make a hash of all claims
       left join pgstate.claim k on k.key = c.key

@@ -27,6 +27,14 @@ begin
            array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
       into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
     v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
+    if p_dry_run then
+      v_rows := array(
+        select row(r.key, case when r.status = 'ok' and r.action = 'put' and s.value is null then 'refused' else r.status end, r.action, null, r.from_version,
+                   r.to_version, r.old_value, coalesce(s.value, r.new_value), r.expires_at, null)::pgstate.rolled_back
+          from unnest(v_rows) with ordinality as r
+          left join lateral (select pgstate._storable(p_actor, r.key, r.new_value) as value where r.status = 'ok' and r.action = 'put') s on true
+         order by r.ordinality);
+    end if;
     exit when p_dry_run or v_failed or v_a.keys is null;
     v_outcome := (
       select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
@@ -42,7 +50,10 @@ begin
     v_lost := exists (select from jsonb_each(v_outcome) as o (key, item) where o.item ->> 0 in ('conflict', 'missing'));
     v_rows := array(
       select row(r.key, coalesce(o.item ->> 0, r.status), r.action, (o.item ->> 1)::bigint, r.from_version, r.to_version, r.old_value,
-                 r.new_value, r.expires_at, (o.item ->> 3)::boolean)::pgstate.rolled_back
+                 case when p_actor.policies and r.action = 'put' and r.new_value::text ~ pgstate._secret_hint()
+                      -- it may have been redacted
+                      then coalesce(pgstate._value_at(r.key, (o.item ->> 1)::bigint), r.new_value) else r.new_value end,
+                 r.expires_at, (o.item ->> 3)::boolean)::pgstate.rolled_back
         from unnest(v_rows) with ordinality as r left join jsonb_each(v_outcome) as o (key, item) on o.key = r.key
        order by r.ordinality);
     exit when not v_lost;

@@ -56,7 +56,8 @@ begin
     -- done before: the values are in the history
     return query
       select o.item ->> 0, o.item ->> 1, o.item ->> 2, (o.item ->> 3)::bigint, (o.item ->> 4)::bigint, (o.item ->> 5)::bigint,
-             pgstate._value_at(o.item ->> 0, (o.item ->> 4)::bigint), pgstate._value_at(o.item ->> 0, (o.item ->> 5)::bigint),
+             pgstate._value_at(o.item ->> 0, (o.item ->> 4)::bigint),
+             pgstate._value_at(o.item ->> 0, coalesce(o.item ->> 3, o.item ->> 5)::bigint),
              (select v.expires_at from pgstate.version v where v.key = o.item ->> 0 and v.version = (o.item ->> 3)::bigint), true
         from jsonb_array_elements(v_outcome) with ordinality as o (item, ord) order by o.ord;
     return;
@@ -88,4 +89,4 @@ begin
 end
 $$;
 comment on function pgstate.rollback(text, bigint, text, timestamptz, text, boolean, boolean, text, uuid, bigint, boolean, text) is
-  'Brings keys back to what they were: one key to a version of its own, or all that match the pattern and that the caller may read to a cursor or a time (as in get_as_of()), by new versions: puts, and deletes of what was not there. All or nothing: when a key is claimed (held) or may not be written (denied), the rows say which, and the others skipped. A row for each key that changes. writer: only keys that this agent wrote since, and that nobody else did: those have status conflict and stay as they are, unless force. dry_run only shows. Needs read and write. Values whose end has passed do not come back, priority and not_before are not part of a version. PS001 PS002 PS007 PS010 PS020 PS021 PS022 PS023 PS030 PS031 PS040.';
+  'Brings keys back to what they were: one key to a version of its own, or all that match the pattern and that the caller may read to a cursor or a time (as in get_as_of()), by new versions: puts, and deletes of what was not there. All or nothing: when a key is claimed (held) or may not be written (denied), the rows say which, and the others skipped. A row for each key that changes. writer: only keys that this agent wrote since, and that nobody else did: those have status conflict and stay as they are, unless force. dry_run only shows, with status refused for what a rule of today (schema, value_limit, guard) would not take: that is an error else. Needs read and write. Values whose end has passed do not come back, priority and not_before are not part of a version. PS001 PS002 PS007 PS010 PS020 PS021 PS022 PS023 PS030 PS031 PS040.';

@@ -246,8 +246,9 @@ begin
           v_full_version := v_version;
           v_tail_count := 0;
           v_tail_bytes := 0;
-          v_full_bytes := pg_column_size(v_value);
           v_full_type := jsonb_typeof(v_value);
+          -- out of its compressed form, in which it may be any size
+          v_full_bytes := pg_column_size(case v_full_type when 'array' then v_value || '[]' when 'object' then v_value || '{}' else v_value end);
         end if;
         if v_live and v_full_version is not null then
           v_grows := pgstate._operand_grows(v_reducer, v_full_type, s.operand);
@@ -285,6 +286,11 @@ begin
           end if;
           if v_new is null then
             v_code := 'PS006';
+            if not pgstate._built_in(v_reducer) then
+              v_message := case when pgstate._own_reducer(v_reducer) is null
+                then format('the function of reducer %s has changed or is gone since it was registered: register_reducer() takes it as it is now', v_reducer)
+                else format('the function of reducer %s gave no value', v_reducer) end;
+            end if;
           elsif v_secret is not null then
             v_code := 'PS009';
             v_message := v_secret;

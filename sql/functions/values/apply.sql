@@ -17,6 +17,8 @@ declare
   v_outcome jsonb;
   v_watched boolean;
   v_row record;
+  v_refused jsonb;
+  v_key text;
 begin
   if jsonb_typeof(apply.guards) <> 'array' or jsonb_typeof(apply.operations) <> 'array' then
     raise exception using errcode = 'PS007', message = 'guards and operations are arrays of documents';
@@ -96,18 +98,17 @@ begin
     exception when data_exception then
       raise exception using errcode = 'PS007', message = 'invalid guard or operation: ' || sqlerrm;
     end;
-    select jsonb_agg(pgstate._pack(o) order by o.ord), bool_or(o.watched) into v_outcome, v_watched
+    select jsonb_agg(pgstate._pack(o) order by o.ord), bool_or(o.watched),
+           (array_agg(jsonb_build_array(o.ord, o.code, o.message) order by o.ord) filter (where o.code is not null))[1]
+      into v_outcome, v_watched, v_refused
       from pgstate.write_many(coalesce(v_a.ops, '{}'), coalesce(v_a.keys, '{}'), v_a.vals, v_a.expects, v_a.expect_values, v_a.ttls,
                               v_a.tokens, v_a.priorities, v_a.not_befores, v_a.reducers, wake => apply.wake, "atomic" => true,
                               agent => apply.agent, trusts => case when v_a.derived then v_a.trusts end,
                               sources => case when v_a.derived then v_a.sources end) o;
     -- a refused row is an error of the call
-    select r.item ->> 'key' as key, o.item ->> 2 as code, case o.item ->> 2 when 'PS009' then pgstate._secret_rule(r.item::text) end as rule into v_row
-      from jsonb_array_elements(v_outcome) with ordinality as o (item, ord)
-      join jsonb_array_elements(v_rows) with ordinality as r (item, ord) using (ord)
-     where o.item ->> 2 is not null order by ord limit 1;
-    if found then
-      perform pgstate._raise(v_row.code, v_row.key, pgstate._error_text(v_row.code, v_row.key) || ': ' || v_row.rule);
+    if v_refused is not null then
+      v_key := v_rows -> (v_refused -> 0)::int - 1 ->> 'key';
+      perform pgstate._raise(v_refused ->> 1, v_key, v_key || ': ' || (v_refused ->> 2));
     end if;
     if apply.op_id is not null then
       perform pgstate._op_end(v_actor, apply.op_id, coalesce(v_outcome, '[]'));
