@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Sequence
@@ -28,6 +29,19 @@ _BATCH = 500
 _QUERIES = 50
 _CONNECTIONS = 10
 _NEAREST = 10
+_PLAIN = 1000
+# What any store that keeps versions writes, for items that exist: by the owner of our tables, without access control or
+# protection against writing twice, whether somebody has claimed them or not.
+_BY_HAND = """
+with changed as (
+  update pgstate.entry e
+     set version = e.version + 1, value = i.value, writer = 'agent', via = 'agent', updated_at = now()
+    from unnest($1::text[], $2::text[]::jsonb[]) i (key, value) where e.key = i.key collate "C"
+  returning e.key, e.version, e.value
+)
+insert into pgstate.version (key, version, epoch, op, value, writer, via, at)
+select key, version, 1, 'put', value, 'agent', 'agent', now() from changed
+"""
 
 
 class _Model(Embeddings):
@@ -69,6 +83,7 @@ async def measure(server: Server, quick: bool) -> Report:
     report.notes.append(
         f"{effort}. {_DIMS} dimensions, HNSW, searched on either side as widely (hnsw.ef_search) as ours does by "
         f"itself; {_CONNECTIONS} connections on either side; ours as an agent with {len(AREAS) + 1} granted subtrees. "
+        "By hand: what any store writes that keeps versions, in one statement and without all else. "
         f"Recall: how many of the {_NEAREST} that are nearest were among the first {_NEAREST}, over {_QUERIES} queries"
     )
     return report
@@ -105,7 +120,7 @@ async def _measure(server: Server, count: int, effort: Effort, report: Report) -
                 await store.abatch(puts)
         await raw.execute("vacuum analyze")
         await server.settle()
-        comparisons = _comparisons(ours, peer, model, queries, count)
+        comparisons = [*_comparisons(ours, peer, model, queries, count), *await _by_hand(raw, ours, peer, count)]
         await compare(comparisons, effort)
         for comparison in comparisons:
             report.add(comparison)
@@ -129,6 +144,37 @@ def _put(model: _Model, n: int) -> PutOp:
     return PutOp(("docs", f"user-{n % _USERS:03d}"), f"item-{n:06d}", value)
 
 
+def _plain(n: int) -> PutOp:
+    """One of the items without a vector."""
+    return PutOp(("docs", f"user-{n % _USERS:03d}"), f"plain-{n % _PLAIN}", {"n": n, "text": "x" * 200}, index=False)
+
+
+async def _by_hand(raw: asyncpg.Connection, ours: BaseStore, peer: BaseStore, count: int) -> list[Comparison]:
+    for store in (ours, peer):
+        await store.abatch([_plain(n) for n in range(_PLAIN)])
+
+    async def write(puts: Sequence[PutOp]) -> None:
+        keys = ["/".join(("store", *put.namespace, put.key)) for put in puts]
+        await raw.execute(_BY_HAND, keys, [json.dumps(put.value) for put in puts])
+
+    def batch(n: int) -> list[PutOp]:
+        return [_plain(n * 64 + place) for place in range(64)]
+
+    return [
+        Comparison(
+            f"{count:,}: a batch of 64 puts without", lambda n: ours.abatch(batch(n)), lambda n: peer.abatch(batch(n))
+        ),
+        Comparison(
+            f"{count:,}: put without; by hand", lambda n: write([_plain(n)]), lambda n: peer.abatch([_plain(n)])
+        ),
+        Comparison(
+            f"{count:,}: a batch of 64 puts without; by hand",
+            lambda n: write(batch(n)),
+            lambda n: peer.abatch(batch(n)),
+        ),
+    ]
+
+
 def _comparisons(
     ours: BaseStore, peer: BaseStore, model: _Model, queries: Sequence[str], count: int
 ) -> list[Comparison]:
@@ -143,7 +189,8 @@ def _comparisons(
         return store.aput(again.namespace, again.key, {**(again.value or {}), "again": n})
 
     def put_plain(store: BaseStore, n: int) -> Any:
-        return store.aput(namespace(n), f"plain-{n % 1000}", {"n": n, "text": "x" * 200}, index=False)
+        plain = _plain(n)
+        return store.aput(plain.namespace, plain.key, plain.value or {}, index=False)
 
     def get(store: BaseStore, n: int) -> Any:
         item = n * 7919 % count

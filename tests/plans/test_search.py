@@ -79,3 +79,15 @@ async def test_lists_of_namespaces_cost_what_they_return(root: Caller, session: 
         touched.append([await _buffers(root, call) for call in calls])
     grown = {call: (few, many) for call, few, many in zip(calls, *touched, strict=True) if many > few * RATIO + MARGIN}
     assert grown == {}, f"buffers at {SMALL} and {5 * LARGE} entries"
+
+
+async def test_the_latest_of_a_subtree_in_a_table_that_is_small(root: Caller, session: MakeAgent) -> None:
+    superuser = await session(SUPERUSER)
+    await root.rows("put_many", [f"k/small/{n:02}" for n in range(20)], [1] * 20)
+    touched = []
+    for size in (200, 2_000):
+        # the first of them are written again
+        await root.rows("put_many", [f"k/other/{n:04}" for n in range(size)], ["x" * 200] * size)
+        await superuser.execute("vacuum analyze")
+        touched.append(await _buffers(root, "search('k/small/**', \"order\" => 'newest')"))
+    assert touched[1] < touched[0] * RATIO + MARGIN, f"buffers among 200 and 2,000 entries: {touched}"
