@@ -243,3 +243,28 @@ async def test_texts_that_only_look_like_secrets_hold_nobody_up(root: Caller, mo
         said = await outcome(root, f"select (pgstate.put('rw/x', '{json.dumps(text)}')).status")
         assert said == "[('ok',)]" or said.startswith("PS009"), said[:200]
         await root.fetchval("select pgstate.labels($1)", text)
+
+
+@pytest.mark.core
+async def test_whom_a_write_wakes_is_not_told_to_the_writer(
+    root: Caller, agent: MakeAgent, attacker: MakeAgent
+) -> None:
+    """The server would, for debugging: and who knows a channel hears whenever something changes that its owner watches."""
+    alice = await agent("alice", "read hid/**", "read rw/**")
+    channel = await alice("subscribe", ["alice"], ["**"])
+    mallory = await attacker("mallory", "read rw/**", "write rw/**")
+    said: list[str] = []
+    mallory.connection.add_log_listener(lambda _, message: said.append(str(message.as_dict())))
+    await mallory.execute("set client_min_messages = debug5; set trace_notify = on; set debug_print_plan = on")
+    lane = "00000000-0000-4000-8000-000000000001"
+    for wake in ("on", "off"):
+        await mallory.execute(f"set pgstate.wake = {wake}")
+        for call in (
+            "put('rw/x', '1')",
+            "wake(array['rw/x'])",
+            f"write_many('{{put}}', '{{rw/x}}', '{{2}}', lane => '{lane}', turn => 1)",
+        ):
+            await mallory.fetch(f"select * from pgstate.{call}")
+        await mallory.fetch(f"select pgstate.wake_lane('{lane}')")
+    assert "CommitTransaction" in str(said)
+    assert channel not in str(said)
