@@ -432,7 +432,7 @@ create function pgstate._bad_key(p_key text) returns void
 language plpgsql immutable
 as $$
 begin
-  raise exception using errcode = 'PS001', message = pg_catalog.format('invalid key %L', pg_catalog.left(p_key, 80)),
+  raise exception using errcode = 'PS001', message = pg_catalog.format('invalid key %L', pgstate._shown(p_key)),
     hint = 'A key is 1 to 512 bytes: segments of A-Z a-z 0-9 . _ ~ : @ = + , % - joined by /, none empty, . or ..; quote other text with pgstate.key().';
 end
 $$;
@@ -453,7 +453,7 @@ begin
        -- the cost of a regular expression grows with them
        or p_pattern ~ '(?:[*?]+[^*?]*){17}')
   then
-    raise exception using errcode = 'PS002', message = format('invalid pattern %L', left(p_pattern, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid pattern %L', pgstate._shown(p_pattern)),
       hint = 'A pattern is a key with * (within a segment), ? (one character) or ** (a whole segment, any depth), 16 of these characters at most; an empty pattern means everything.';
   end if;
 end
@@ -641,7 +641,7 @@ begin
   if v_subtree = '**' then
     return pgstate._pattern_ranges('**');
   elsif v_subtree is null or not pgstate._key_ok(regexp_replace(v_subtree, E'/\\*\\*$', '')) then
-    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', pgstate._shown(p_subtree)),
       hint = 'Rights are granted on one key, on a subtree such as research/**, or on ** for everything; {agent} may stand for a segment. Other wildcards are for reading.';
   end if;
   return pgstate._pattern_ranges(v_subtree);
@@ -903,6 +903,18 @@ end
 $$;
 comment on function pgstate._redact(text) is 'Internal: a text with [redacted:rule] in place of each secret.';
 
+-- functions/guards/_shown.sql
+-- Errors go into the server's log and other people's: the rules hold for these too, whatever the guard. Before it is cut, since half a
+-- secret is one still.
+create function pgstate._shown(p_text text, p_length int default 80) returns text
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return left(pgstate._redact(left(p_text, 10000)), p_length);
+end
+$$;
+comment on function pgstate._shown(text, int) is 'Internal: what was given, as an error may show it: cut, and without secrets.';
+
 -- functions/guards/_guard_of.sql
 create function pgstate._guard_of(p_actor pgstate._actor, p_key text) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -940,6 +952,21 @@ begin
 end
 $$;
 comment on function pgstate._secret_in(pgstate._actor, text, text) is 'Internal: the rule by which a name holds a secret, or null; null too where the guard is off.';
+
+-- functions/guards/_refuse_secrets.sql
+-- For rules, which lie in the database as long as entries do, and in the audit trail longer.
+create function pgstate._refuse_secrets(p_actor pgstate._actor, p_subtree text, p_text text) returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_rule text := pgstate._secret_in(p_actor, p_subtree, p_text);
+begin
+  if v_rule is not null then
+    perform pgstate._raise('PS009', p_subtree, pgstate._error_text('PS009', p_subtree) || ': ' || v_rule);
+  end if;
+end
+$$;
+comment on function pgstate._refuse_secrets(pgstate._actor, text, text) is 'Internal: PS009 for a text with a secret, unless the guard of a subtree is off.';
 
 -- functions/guards/_guarded_bytes.sql
 -- The rule by which JSON, or the message of an error, holds a secret; and that without it. Writers of JSON may escape what they like: some
@@ -1005,24 +1032,24 @@ $$;
 comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boolean) is 'Internal: serialized data without secrets, where it can be read. PS009.';
 
 -- functions/guards/_suspect_parts.sql
--- Quick, before anything is looked at closely: of what comes in parts the names, the metadata, and the JSON. In an array's binary form
--- the length of an element stands before it, and may look like a letter: JSON begins with none, messages of errors are looked at in any
--- case. What is escaped may be anything, see _guarded_bytes(). In SQL, so that it is inlined.
-create function pgstate._suspect_parts(p_names text[], p_types text[], p_data bytea[], p_metadata jsonb default null) returns boolean
+-- Quick, before anything is looked at closely: of what comes in parts the names (more: those that are in no array), the metadata, and the
+-- JSON. In an array's binary form the length of an element stands before it, and may look like a letter: JSON begins with none, messages of
+-- errors are looked at in any case. What is escaped may be anything, see _guarded_bytes(). In SQL, so that it is inlined.
+create function pgstate._suspect_parts(p_names text[], p_types text[], p_data bytea[], p_metadata jsonb default null, p_more text default null) returns boolean
 language sql stable
 as $$
-  select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '')
+  select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '') || coalesce(' ' || p_more, '')
           || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ (pgstate._secret_hint() || E'|\\\\[/u]')
       or coalesce('error' = any (p_types), false)
 $$;
-comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';
+comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb, text) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';
 
 -- functions/guards/_guarded_parts.sql
 -- What is stored in parts, by the guard of its key: data and metadata without secrets, where it redacts, or the rule by which it is
 -- refused. Names are refused and never redacted; chunks too, since they are named by the hash of what was sent. Arrays of any bounds
 -- and dimensions are taken as unnest() takes them.
 create function pgstate._guarded_parts(
-  p_actor pgstate._actor, p_key text, p_names text[], p_types text[], inout data bytea[], inout metadata jsonb, p_chunk_types text[], p_chunk_data bytea[],
+  p_actor pgstate._actor, p_key text, p_names text[], p_types text[], inout data bytea[], inout metadata jsonb, p_chunk_types text[], p_chunk_data bytea[], p_more text,
   out rule text
 ) returns record
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -1037,7 +1064,7 @@ begin
     return;
   end if;
   rule := coalesce(
-    pgstate._secret_rule(array_to_string(p_names, ' ')),
+    pgstate._secret_rule(concat_ws(' ', array_to_string(p_names, ' '), p_more)),
     (select min((pgstate._guarded_bytes(c.type, c.data)).rule) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
   v_found := case when rule is null then pgstate._secret_rule(metadata::text) end;
   if v_found is not null and v_mode = 'refuse' then
@@ -1059,7 +1086,7 @@ begin
   end loop;
 end
 $$;
-comment on function pgstate._guarded_parts(pgstate._actor, text, text[], text[], bytea[], jsonb, text[], bytea[]) is
+comment on function pgstate._guarded_parts(pgstate._actor, text, text[], text[], bytea[], jsonb, text[], bytea[], text) is
   'Internal: names, data and metadata by the guard of their key.';
 
 -- functions/credentials/_allow_credential.sql
@@ -1607,7 +1634,7 @@ declare
 begin
   perform pgstate._check_admin(p_actor, p_subtree);
   if strpos(p_subtree, '{agent}') > 0 then
-    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', pgstate._shown(p_subtree)),
       hint = 'A policy is about keys, whoever writes them: {agent} has no meaning in it.';
   elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard, p_trust) = 0 then
     raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard or trust',
@@ -1619,13 +1646,15 @@ begin
   end if;
   if p_guard not in ('refuse', 'redact', 'off') then
     raise exception using errcode = 'PS007', message = 'guard is refuse, redact or off';
+  elsif p_guard is distinct from 'off' then
+    perform pgstate._refuse_secrets(p_actor, p_subtree, concat_ws(' ', p_subtree, p_dead_letter, p_schema::text));
   end if;
   if p_max_attempts < 1 then
     raise exception using errcode = 'PS007', message = 'max_attempts is at least 1';
   elsif not (pgstate._span_ok(p_backoff) and pgstate._span_ok(p_backoff_limit)) then
     raise exception using errcode = 'PS007', message = 'backoff and backoff_limit are positive and at most 100 years';
   elsif p_dead_letter is not null and not pgstate._key_ok(p_dead_letter) then
-    raise exception using errcode = 'PS007', message = format('dead_letter is a key, not %L', left(p_dead_letter, 80)),
+    raise exception using errcode = 'PS007', message = format('dead_letter is a key, not %L', pgstate._shown(p_dead_letter)),
       hint = 'tasks/dead for what is to lie below tasks/dead/.';
   elsif p_dead_letter is not null then
     -- it is written there with the rights of whoever gave up, which must not be lent to who may not say what lies there
@@ -1635,7 +1664,7 @@ begin
     -- drop_reducer() must not take it away meanwhile
     perform from pgstate.reducer r where r.name = p_reducer for key share;
     if not found then
-      raise exception using errcode = 'PS005', message = format('unknown reducer %L', left(p_reducer, 80)),
+      raise exception using errcode = 'PS005', message = format('unknown reducer %L', pgstate._shown(p_reducer)),
         hint = 'Built in are replace, append, add, max, min, union, merge, deep_merge, messages and first; register_reducer(name, function) adds one.';
     end if;
   end if;
@@ -1658,7 +1687,7 @@ begin
       v_policy.keep_versions := 0;
     end;
     if v_policy.keep_versions = 0 or not pgstate._span_ok(v_policy.keep_age) then
-      raise exception using errcode = 'PS007', message = format('invalid keep %L', left(p_keep, 80)),
+      raise exception using errcode = 'PS007', message = format('invalid keep %L', pgstate._shown(p_keep)),
         hint = 'Keep everything, a number of versions (''100 versions''), or an interval (''30 days'', at most 100 years).';
     end if;
   end if;
@@ -1712,7 +1741,7 @@ begin
   foreach v_setting in array v_settings loop
     if coalesce(v_setting, '') <> all (array['reducer', 'ttl', 'keep', 'value_limit', 'schema',
          'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes', 'guard', 'trust']) then
-      raise exception using errcode = 'PS007', message = format('unknown setting %L', left(v_setting, 80)),
+      raise exception using errcode = 'PS007', message = format('unknown setting %L', pgstate._shown(v_setting)),
         hint = 'Settings are reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard and trust.';
     elsif p_settings is not null and (case v_setting
             when 'reducer' then v_policy.reducer is null when 'ttl' then v_policy.ttl is null when 'schema' then v_policy.schema is null
@@ -1829,7 +1858,7 @@ declare
 begin
   perform pgstate._check_admin(p_actor, '**');
   if p_name is null or p_name !~ '^[a-z][a-z0-9_]{0,62}$' then
-    raise exception using errcode = 'PS007', message = format('invalid name of a reducer %L', left(p_name, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid name of a reducer %L', pgstate._shown(p_name)),
       hint = 'A name is 1 to 63 of a-z, 0-9 and _, and begins with a letter.';
   elsif pgstate._built_in(p_name) then
     raise exception using errcode = 'PS007', message = format('%s is built in and stays what it is', p_name);
@@ -1873,7 +1902,7 @@ begin
   -- set_policy() may be about to use it
   perform from pgstate.reducer r where r.name = p_name for update;
   if not found then
-    raise exception using errcode = 'PS007', message = format('no reducer %L is registered', left(p_name, 80));
+    raise exception using errcode = 'PS007', message = format('no reducer %L is registered', pgstate._shown(p_name));
   end if;
   v_subtree := (select min(p.subtree) from pgstate.policy p where p.reducer = p_name);
   if v_subtree is not null then
@@ -3115,12 +3144,13 @@ as $$
 begin
   perform pgstate._check_admin(p_actor, p_subtree);
   if strpos(p_subtree, '{agent}') > 0 then
-    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', pgstate._shown(p_subtree)),
       hint = 'A chain is about keys, whoever''s they are: {agent} has no meaning in it.';
   elsif p_active is null then
     raise exception using errcode = 'PS007', message = 'a chain is active or not: true or false';
   end if;
   if p_active then
+    perform pgstate._refuse_secrets(p_actor, p_subtree, p_subtree);
     perform pgstate._check_room(p_actor, (
       select count(*) from pgstate.audit_chain c where c.set_by = p_actor.name and c.subtree <> p_subtree), 100, 'chains of the audit trail');
     insert into pgstate.audit_chain as c (subtree, ranges, set_by, set_at)
@@ -3132,7 +3162,7 @@ begin
     perform pgstate._audit(p_actor, 'set_audit_chain', p_subtree, jsonb_build_object('active', false));
     update pgstate.audit_chain c set active = false where c.subtree = p_subtree;
     if not found then
-      raise exception using errcode = 'PS007', message = format('there is no chain on %s', left(p_subtree, 80));
+      raise exception using errcode = 'PS007', message = format('there is no chain on %s', pgstate._shown(p_subtree));
     end if;
   end if;
 end
@@ -3161,7 +3191,7 @@ begin
   perform pgstate._seal_audit(100000);
   select c.* into v_chain from pgstate.audit_chain c where c.subtree = p_subtree;
   if not found then
-    raise exception using errcode = 'PS007', message = format('there is no chain on %s', left(p_subtree, 80)), hint = 'set_audit_chain(subtree) begins one.';
+    raise exception using errcode = 'PS007', message = format('there is no chain on %s', pgstate._shown(p_subtree)), hint = 'set_audit_chain(subtree) begins one.';
   end if;
   v_no := v_chain.cut_no;
   v_hash := v_chain.cut_hash;
@@ -3216,7 +3246,7 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   if p_name is null or p_name !~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$' or p_name in ('.', '..', 'pgstate') then
-    raise exception using errcode = 'PS007', message = format('invalid agent name %L', left(p_name, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid agent name %L', pgstate._shown(p_name)),
       hint = 'A name is one key segment of 1 to 128 characters: A-Z a-z 0-9 . _ ~ : @ = + , % -';
   elsif exists (select from pgstate.agent a where a.name = p_name) then
     raise exception using errcode = 'PS007', message = format('agent %L exists already', p_name);
@@ -3653,7 +3683,7 @@ begin
   if p_ttl is null or p_ttl not between interval '1 second' and interval '1 day' then
     raise exception using errcode = 'PS007', message = 'a ticket is good for a second to a day';
   elsif not exists (select from pgstate.delegation d where d.login = p_login and d.agent_id = v_id) then
-    raise exception using errcode = 'PS007', message = format('%L may not act for %s', left(p_login, 80), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
+    raise exception using errcode = 'PS007', message = format('%L may not act for %s', pgstate._shown(p_login), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
   end if;
   v_until := extract(epoch from pgstate._now() + p_ttl)::bigint;
   select k.* into v_key from pgstate.ticket_key k where k.retired_at is null order by k.id desc limit 1;
@@ -3673,7 +3703,7 @@ begin
   perform pgstate._check_admin(p_actor, '**');
   update pgstate.login l set tickets = p_required where l.login = p_login and l.gateway and p_required is not null;
   if not found then
-    raise exception using errcode = 'PS007', message = format('%L is not a gateway', left(p_login, 80)), hint = 'create_gateway(login) makes one.';
+    raise exception using errcode = 'PS007', message = format('%L is not a gateway', pgstate._shown(p_login)), hint = 'create_gateway(login) makes one.';
   elsif p_required and not exists (select from pgstate.ticket_key k where k.retired_at is null) then
     perform pgstate._rotate_ticket_keys(p_actor, interval '0');
   end if;
@@ -4345,7 +4375,7 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   if p_name is null or p_name !~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$' or p_name in ('.', '..', 'pgstate') then
-    raise exception using errcode = 'PS007', message = format('invalid name of a group %L', left(p_name, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid name of a group %L', pgstate._shown(p_name)),
       hint = 'A name is one key segment of 1 to 128 characters: A-Z a-z 0-9 . _ ~ : @ = + , % -';
   end if;
   insert into pgstate.agent (name, grouping) values (p_name, true) on conflict do nothing;
@@ -4372,7 +4402,7 @@ begin
   -- who is adding a member, or granting to it, at the same time waits, and then finds no such group
   select a.id into v_id from pgstate.agent a where a.name = p_name and a.grouping for update;
   if v_id is null then
-    raise exception using errcode = 'PS007', message = format('there is no group %L', left(p_name, 80)), hint = 'pgstate.groups() lists them.';
+    raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_name)), hint = 'pgstate.groups() lists them.';
   end if;
   v_members := array(select m.agent_id from pgstate.group_member m where m.group_id = v_id order by 1);
   delete from pgstate.agent a where a.id = v_id;
@@ -4396,7 +4426,7 @@ begin
   -- a grant to the group at the same time comes before this or after it: see _fold_grants()
   select a.id into v_group from pgstate.agent a where a.name = p_group and a.grouping for no key update;
   if v_group is null then
-    raise exception using errcode = 'PS007', message = format('there is no group %L', left(p_group, 80)), hint = 'create_group(name) makes one.';
+    raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_group)), hint = 'create_group(name) makes one.';
   end if;
   v_id := pgstate._agent_id(p_agent);
   if p_on and exists (select from pgstate.agent a where a.id = v_id and a.root) then
@@ -4524,6 +4554,7 @@ begin
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';
   elsif p_on then
+    perform pgstate._refuse_secrets(v_actor, p_subtree, p_subtree);
     perform pgstate._check_room(v_actor, (
       select count(*) from pgstate.access_grant g
        where g.agent_id = v_id and g.granted_by = v_actor.name and (g.subtree, g."right", g.deny) <> (p_subtree, p_right, p_deny)), 1000, format('rights of %s', p_agent));
@@ -4708,6 +4739,19 @@ end
 $$;
 comment on function pgstate._time_told(timestamptz) is 'Internal: a time as text that no setting changes.';
 
+-- functions/values/_op_name.sql
+-- An op_id may be anything that its caller has at hand, such as an address with a password in it. Nobody reads it again: one that holds a
+-- secret is kept as its hash.
+create function pgstate._op_name(p_op_id text) returns text
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when octet_length(p_op_id) between 1 and 256 and pgstate._secret_rule(p_op_id) is not null
+              then 'sha256:' || encode(sha256(convert_to(p_op_id, 'UTF8')), 'hex') else p_op_id end;
+end
+$$;
+comment on function pgstate._op_name(text) is 'Internal: an op_id as it is kept.';
+
 -- functions/values/_op_begin.sql
 -- A write happens once, for op_ids: inserted in order before any key is locked. Returns for each row 'new', 'replay' or
 -- 'reused' (another request under the same id), 'known' (to be looked at by _op_known()) or 'invalid' (1 to 256 bytes). A
@@ -4720,7 +4764,7 @@ declare
   v_added int;
 begin
   with request as materialized (
-    select i.op_id, sha256(convert_to(i.request, 'UTF8')) as hash, i.ord
+    select pgstate._op_name(i.op_id) as op_id, sha256(convert_to(i.request, 'UTF8')) as hash, i.ord
       from unnest(p_op_ids, p_requests) with ordinality as i (op_id, request, ord)
   ), added as (
     insert into pgstate.op (agent_id, op_id, request_hash, at)
@@ -4756,9 +4800,9 @@ as $$
 begin
   if p_outcome is null then
     -- refused: nothing was done, and a corrected request may use the id
-    delete from pgstate.op o where o.agent_id = p_actor.id and o.op_id = p_op_id;
+    delete from pgstate.op o where o.agent_id = p_actor.id and o.op_id = pgstate._op_name(p_op_id);
   else
-    update pgstate.op o set outcome = p_outcome where o.agent_id = p_actor.id and o.op_id = p_op_id;
+    update pgstate.op o set outcome = p_outcome where o.agent_id = p_actor.id and o.op_id = pgstate._op_name(p_op_id);
   end if;
 end
 $$;
@@ -4775,7 +4819,7 @@ begin
                           when o.request_hash = sha256(convert_to(i.request, 'UTF8')) then 'replay'
                           else 'reused' end order by i.ord)
       from unnest(p_op_ids, p_requests, p_states) with ordinality as i (op_id, request, state, ord)
-      left join pgstate.op o on o.agent_id = p_actor.id and o.op_id = i.op_id);
+      left join pgstate.op o on o.agent_id = p_actor.id and o.op_id = pgstate._op_name(i.op_id));
 end
 $$;
 comment on function pgstate._op_known(pgstate._actor, text[], text[], text[]) is 'Internal: tells replays from reused op_ids.';
@@ -4785,7 +4829,7 @@ create function pgstate._op_outcome(p_actor pgstate._actor, p_op_id text) return
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select o.outcome from pgstate.op o where o.agent_id = p_actor.id and o.op_id = p_op_id);
+  return (select o.outcome from pgstate.op o where o.agent_id = p_actor.id and o.op_id = pgstate._op_name(p_op_id));
 end
 $$;
 comment on function pgstate._op_outcome(pgstate._actor, text) is 'Internal: the stored outcome of an op_id.';
@@ -4825,7 +4869,7 @@ begin
     return v_steps;
   elsif p_path !~ E'^(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*(?:\\.(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*)*$' or octet_length(p_path) > 1024
         or p_path is null then
-    raise exception using errcode = 'PS007', message = format('invalid path %L', left(p_path, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid path %L', pgstate._shown(p_path)),
       hint = E'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \\. is a dot within a name, $ the value itself.';
   end if;
   for v_token in select (regexp_matches(p_path, E'\\[[*0-9]+\\]|(?:[^].[\\\\]|\\\\.)+', 'g'))[1] loop
@@ -5184,13 +5228,14 @@ declare
 begin
   perform pgstate._check_admin(p_actor, p_subtree);
   if strpos(p_subtree, '{agent}') > 0 then
-    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', pgstate._shown(p_subtree)),
       hint = 'What is indexed is about keys, whoever writes them: {agent} has no meaning in it.';
   elsif greatest(cardinality(p_fields), cardinality(p_vector_fields)) > 32 or greatest(array_ndims(p_fields), array_ndims(p_vector_fields)) > 1 then
     raise exception using errcode = 'PS007', message = 'fields are 32 at most, in an array of one dimension';
   elsif p_vector_fields is not null and p_vectors is null then
     raise exception using errcode = 'PS007', message = 'vector_fields are for vectors: name a vector index', hint = 'create_vectors(name, dims, model) makes one.';
   end if;
+  perform pgstate._refuse_secrets(p_actor, p_subtree, concat_ws(' ', p_subtree, array_to_string(p_fields, ' '), array_to_string(p_vector_fields, ' ')));
   foreach v_field in array p_fields || p_vector_fields loop
     perform pgstate._path_steps(v_field);
   end loop;
@@ -5198,14 +5243,14 @@ begin
     perform p_config::regconfig;
   exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported
     or numeric_value_out_of_range then
-    raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', left(p_config, 80)),
+    raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', pgstate._shown(p_config)),
       hint = 'Those of Postgres go by name (english, german, simple); others need their schema (app.german), which pgstate_owner must be able to use.';
   end;
   perform pgstate._lock_policies();
   if p_vectors is not null then
     perform from pgstate.vector_index v where v.name = p_vectors for key share;
     if not found then
-      raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_vectors, 80)),
+      raise exception using errcode = 'PS007', message = format('there is no vector index %L', pgstate._shown(p_vectors)),
         hint = 'create_vectors(name, dims, model) makes one.';
     end if;
   end if;
@@ -5457,7 +5502,7 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_model <> p_index.model then
-    raise exception using errcode = 'PS007', message = format('vector index %s holds vectors of model %s, not of %s', p_index.name, p_index.model, left(p_model, 80)),
+    raise exception using errcode = 'PS007', message = format('vector index %s holds vectors of model %s, not of %s', p_index.name, p_index.model, pgstate._shown(p_model)),
       hint = 'Vectors of two models cannot be compared: create_vectors() makes an index for the other one.';
   elsif coalesce(array_ndims(p_vector), 0) <> 1 or cardinality(p_vector) <> p_index.dims then
     raise exception using errcode = 'PS007', message = format('vector index %s has %s dimensions, the vector has %s', p_index.name, p_index.dims, cardinality(p_vector));
@@ -5558,7 +5603,7 @@ begin
   perform pgstate._lock_policies();
   v_id := (select v.id from pgstate.vector_index v where v.name = p_name);
   if v_id is null then
-    raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_name, 80)), hint = 'pgstate.vectors() lists them.';
+    raise exception using errcode = 'PS007', message = format('there is no vector index %L', pgstate._shown(p_name)), hint = 'pgstate.vectors() lists them.';
   elsif exists (select from pgstate.search_rule r where r.vectors = p_name) then
     raise exception using errcode = 'PS007', message = format('vector index %s is in use', p_name),
       hint = 'pgstate.searches() lists what names it: set_search() there without vectors, or drop_search().';
@@ -5594,7 +5639,7 @@ begin
   if p_name is not null then
     select v.* into v_index from pgstate.vector_index v where v.name = p_name;
     if v_index.id is null then
-      raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_name, 80)), hint = 'pgstate.vectors() lists them.';
+      raise exception using errcode = 'PS007', message = format('there is no vector index %L', pgstate._shown(p_name)), hint = 'pgstate.vectors() lists them.';
     end if;
     return v_index;
   end if;
@@ -6084,7 +6129,7 @@ begin
   if p_after collate "C" >= left(to_hex(v_ticks), 8) then
     if p_after !~ '^[0-9a-f]{8}-[0-9a-f]{4}-6[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' then
       raise exception using errcode = 'PS007',
-        message = format('the ids of this namespace are the caller''s own: give one above %L', left(p_after, 80));
+        message = format('the ids of this namespace are the caller''s own: give one above %L', pgstate._shown(p_after));
     end if;
     v_ticks := greatest(v_ticks, ('x0' || left(p_after, 8) || substr(p_after, 10, 4) || substr(p_after, 16, 3))::bit(64)::bigint + 1);
   end if;
@@ -6798,6 +6843,8 @@ begin
     exit when v_id is not null;
     if exists (select from pgstate.entry e where e.key = p_key and e.value is not null and e.kind <> 'thread') then
       perform pgstate._raise('PS040', p_key);
+    elsif pgstate._secret_rule(p_key) is not null and (pgstate._policy_of(p_key)).guard is distinct from 'off' then
+      perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || pgstate._secret_rule(p_key));
     end if;
     insert into pgstate.thread (key, collect_at) values (p_key, v_now + interval '1 hour')
         on conflict on constraint thread_key_key do nothing;
@@ -8038,7 +8085,7 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case p_code
-    when 'PS001' then format('invalid key %L: 1 to 512 bytes, segments of A-Z a-z 0-9 . _ ~ : @ = + , %% - joined by /, none empty, . or ..; quote other text with pgstate.key()', left(p_key, 80))
+    when 'PS001' then format('invalid key %L: 1 to 512 bytes, segments of A-Z a-z 0-9 . _ ~ : @ = + , %% - joined by /, none empty, . or ..; quote other text with pgstate.key()', pgstate._shown(p_key))
     when 'PS003' then 'no value: pass JSON (the JSON null is ''null''), or delete the key'
     when 'PS004' then 'the value is too large for this installation (see value_limit in pgstate.info()): store it in parts or elsewhere'
     when 'PS005' then 'unknown reducer: use replace, append, add, max, min, union, merge, deep_merge, messages or first, or none where a policy sets one'
@@ -9291,7 +9338,7 @@ begin
             or f.key = 'sources' and jsonb_typeof(f.value) <> 'array'
             or f.key = 'ttl' and jsonb_typeof(f.value) not in ('string', 'number'))
     then
-      raise exception using errcode = 'PS007', message = format('invalid %s %s', case when v_row.is_guard then 'guard' else 'operation' end, left(v_row.item::text, 200)),
+      raise exception using errcode = 'PS007', message = format('invalid %s %s', case when v_row.is_guard then 'guard' else 'operation' end, pgstate._shown(v_row.item::text, 200)),
         hint = 'A guard is {"key", and one of "exists": true, "absent": true, "version", "value", "token"}; an operation is {"op": "put"|"merge"|"delete"|"complete", "key", and its arguments}.';
     end if;
   end loop;
@@ -9335,7 +9382,7 @@ begin
         into v_a
         from jsonb_array_elements(v_rows) with ordinality as r (item, ord);
     exception when data_exception then
-      raise exception using errcode = 'PS007', message = 'invalid guard or operation: ' || sqlerrm;
+      raise exception using errcode = 'PS007', message = 'invalid guard or operation: ' || pgstate._shown(sqlerrm, 200);
     end;
     select jsonb_agg(pgstate._pack(o) order by o.ord), bool_or(o.watched) into v_outcome, v_watched
       from pgstate.write_many(coalesce(v_a.ops, '{}'), coalesce(v_a.keys, '{}'), v_a.vals, v_a.expects, v_a.expect_values, v_a.ttls,
@@ -11965,7 +12012,7 @@ begin
     elsif v_op.name = '$not' and v_op.type = 'object' and p_depth < 16 then
       v_one := pgstate._filter_ops(p_at, p_steps, v_op.operand, p_depth + 1);
     else
-      raise exception using errcode = 'PS007', message = format('invalid filter: %s with %s', left(v_op.name, 80), left(v_op.operand::text, 80)),
+      raise exception using errcode = 'PS007', message = format('invalid filter: %s with %s', pgstate._shown(v_op.name), pgstate._shown(v_op.operand::text)),
         hint = 'A field takes $eq, $ne, $gt, $gte, $lt, $lte (a number or a string), $in, $nin (an array), $exists (true or false), $contains and $not (operators).';
     end if;
     v_parts := v_parts || case when v_op.name in ('$ne', '$nin', '$not') or v_op.name = '$exists' and v_op.operand = 'false'
@@ -11989,7 +12036,7 @@ declare
   v_size int := 0;
 begin
   if jsonb_typeof(p_filter) is distinct from 'object' or p_depth > 16 then
-    raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(p_filter::text, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid filter: %s', pgstate._shown(p_filter::text)),
       hint = 'A filter is an object of fields and what they are, such as {"status": "open", "tries": {"$gt": 3}}, at most 16 deep.';
   end if;
   for v_field in select f.key as name, f.value as wanted, jsonb_typeof(f.value) as type from jsonb_each(p_filter) f loop
@@ -12006,7 +12053,7 @@ begin
     elsif v_field.name = '$not' and v_field.type = 'object' then
       v_parts := v_parts || pgstate._filter_not(pgstate._filter_text(v_field.wanted, p_at, p_depth + 1));
     elsif v_field.name like '$_%' then
-      raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(v_field.name, 80)),
+      raise exception using errcode = 'PS007', message = format('invalid filter: %s', pgstate._shown(v_field.name)),
         hint = E'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \\$name is a field whose name begins with a dollar.';
     else
       v_steps := pgstate._path_steps(v_field.name);
@@ -13331,6 +13378,7 @@ declare
   v_tell boolean;
   v_plain boolean;
   v_guarded record;
+  v_more text;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -13350,11 +13398,12 @@ begin
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
+  v_more := concat_ws(' ', save_checkpoint.id, save_checkpoint.ns, save_checkpoint.run_id, array_to_string(save_checkpoint.versions, ' '));
   if (v_actor.readable and v_actor.writable
       and pgstate._suspect_parts(save_checkpoint.names, save_checkpoint.types || save_checkpoint.chunk_types,
-                                 save_checkpoint.data || save_checkpoint.chunk_data, save_checkpoint.metadata)) is true then
+                                 save_checkpoint.data || save_checkpoint.chunk_data, save_checkpoint.metadata, v_more)) is true then
     v_guarded := pgstate._guarded_parts(v_actor, save_checkpoint.key, save_checkpoint.names, save_checkpoint.types, save_checkpoint.data,
-                                        save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data);
+                                        save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data, v_more);
     if v_guarded.rule is not null then
       perform pgstate._raise('PS009', save_checkpoint.key, pgstate._error_text('PS009', save_checkpoint.key) || ': ' || v_guarded.rule);
     end if;
@@ -13520,7 +13569,9 @@ begin
      order by i.ord);
   v_suspect := pgstate._suspect_parts(save_checkpoints.names, save_checkpoints.types || save_checkpoints.chunk_types,
                                       save_checkpoints.data || save_checkpoints.chunk_data)
-    or (' ' || array_to_string(save_checkpoints.metadatas, ' ')) ~ pgstate._secret_hint();
+    or (' ' || concat_ws(' ', array_to_string(save_checkpoints.metadatas, ' '), array_to_string(save_checkpoints.ids, ' '),
+          array_to_string(save_checkpoints.namespaces, ' '), array_to_string(save_checkpoints.run_ids, ' '),
+          array_to_string(save_checkpoints.versions, ' '))) ~ pgstate._secret_hint();
   -- below it is asked no more, and long ranges would be copied from function to function
   v_actor.reads := null;
   v_actor.writes := null;
@@ -13578,7 +13629,8 @@ begin
         v_actor, v_row.key, save_checkpoints.names[v_row.last - v_row.count + 1 : v_row.last],
         save_checkpoints.types[v_row.last - v_row.count + 1 : v_row.last], save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last],
         v_row.metadata, save_checkpoints.chunk_types[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk],
-        save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk]);
+        save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk],
+        concat_ws(' ', v_row.id, v_row.ns, v_row.run_id, array_to_string(save_checkpoints.versions[v_row.last - v_row.count + 1 : v_row.last], ' ')));
       if v_guarded.rule is not null then
         v_row.code := 'PS009';
       else
@@ -13686,6 +13738,7 @@ declare
   v_actor pgstate._actor := pgstate._enter(put_writes.agent, put_writes.key);
   v_count int := cardinality(put_writes.idxs);
   v_guarded record;
+  v_more text := concat_ws(' ', put_writes.checkpoint, put_writes.ns, put_writes.task_id, put_writes.task_path);
 begin
   if put_writes.key is null or not pgstate._key_ok(put_writes.key) then
     perform pgstate._bad_key(put_writes.key);
@@ -13700,8 +13753,8 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(v_actor.id);
   end if;
-  if pgstate._suspect_parts(put_writes.channels, put_writes.types, put_writes.data) then
-    v_guarded := pgstate._guarded_parts(v_actor, put_writes.key, put_writes.channels, put_writes.types, put_writes.data, null, null, null);
+  if pgstate._suspect_parts(put_writes.channels, put_writes.types, put_writes.data, null, v_more) then
+    v_guarded := pgstate._guarded_parts(v_actor, put_writes.key, put_writes.channels, put_writes.types, put_writes.data, null, null, null, v_more);
     if v_guarded.rule is not null then
       perform pgstate._raise('PS009', put_writes.key, pgstate._error_text('PS009', put_writes.key) || ': ' || v_guarded.rule);
     end if;
@@ -14014,7 +14067,7 @@ begin
     return row(v_actor.kept ->> 0, v_actor.kept ->> 1, (v_actor.kept ->> 2)::bigint, v_actor.kept ->> 1, null, true)::pgstate.saved;
   end if;
   if (v_actor.readable and v_actor.writable and pgstate._suspect_parts(null, null, null, rollback_thread.metadata)) is true then
-    v_guarded := pgstate._guarded_parts(v_actor, rollback_thread.key, null, '{}', null, rollback_thread.metadata, null, null);
+    v_guarded := pgstate._guarded_parts(v_actor, rollback_thread.key, null, '{}', null, rollback_thread.metadata, null, null, null);
     if v_guarded.rule is not null then
       perform pgstate._raise('PS009', rollback_thread.key, pgstate._error_text('PS009', rollback_thread.key) || ': ' || v_guarded.rule);
     end if;

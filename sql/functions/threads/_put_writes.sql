@@ -15,6 +15,8 @@ begin
     exit when v_id is not null;
     if exists (select from pgstate.entry e where e.key = p_key and e.value is not null and e.kind <> 'thread') then
       perform pgstate._raise('PS040', p_key);
+    elsif pgstate._secret_rule(p_key) is not null and (pgstate._policy_of(p_key)).guard is distinct from 'off' then
+      perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || pgstate._secret_rule(p_key));
     end if;
     insert into pgstate.thread (key, collect_at) values (p_key, v_now + interval '1 hour')
         on conflict on constraint thread_key_key do nothing;

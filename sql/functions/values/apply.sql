@@ -50,7 +50,7 @@ begin
             or f.key = 'sources' and jsonb_typeof(f.value) <> 'array'
             or f.key = 'ttl' and jsonb_typeof(f.value) not in ('string', 'number'))
     then
-      raise exception using errcode = 'PS007', message = format('invalid %s %s', case when v_row.is_guard then 'guard' else 'operation' end, left(v_row.item::text, 200)),
+      raise exception using errcode = 'PS007', message = format('invalid %s %s', case when v_row.is_guard then 'guard' else 'operation' end, pgstate._shown(v_row.item::text, 200)),
         hint = 'A guard is {"key", and one of "exists": true, "absent": true, "version", "value", "token"}; an operation is {"op": "put"|"merge"|"delete"|"complete", "key", and its arguments}.';
     end if;
   end loop;
@@ -94,7 +94,7 @@ begin
         into v_a
         from jsonb_array_elements(v_rows) with ordinality as r (item, ord);
     exception when data_exception then
-      raise exception using errcode = 'PS007', message = 'invalid guard or operation: ' || sqlerrm;
+      raise exception using errcode = 'PS007', message = 'invalid guard or operation: ' || pgstate._shown(sqlerrm, 200);
     end;
     select jsonb_agg(pgstate._pack(o) order by o.ord), bool_or(o.watched) into v_outcome, v_watched
       from pgstate.write_many(coalesce(v_a.ops, '{}'), coalesce(v_a.keys, '{}'), v_a.vals, v_a.expects, v_a.expect_values, v_a.ttls,
