@@ -3984,6 +3984,8 @@ begin
   end if;
   select e.version, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live, e.kind, e.trust into v_entry
     from pgstate.entry e where e.key = p_key for no key update;
+  -- the right may be gone when the lock has been waited for
+  perform pgstate._check_admin(p_actor, p_key);
   -- the time after the wait for the lock
   v_now := pgstate._now();
   v_out.version := case when p_actor.readable then coalesce(case when v_entry.live then v_entry.version end, 0) end;
@@ -6838,8 +6840,13 @@ declare
   v_id bigint;
   v_now timestamptz := pgstate._now();
 begin
-  loop
+  select t.id into v_id from pgstate.thread t where t.key = p_key for key share skip locked;
+  while v_id is null loop
     select t.id into v_id from pgstate.thread t where t.key = p_key for key share;
+    if (pgstate._reachable('write') @> p_key) is not true then
+      -- the right was taken while the lock was waited for
+      perform pgstate._deny();
+    end if;
     exit when v_id is not null;
     if exists (select from pgstate.entry e where e.key = p_key and e.value is not null and e.kind <> 'thread') then
       perform pgstate._raise('PS040', p_key);
@@ -13336,6 +13343,10 @@ begin
   insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
   select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at, v_trust from changed c
   returning version into v_version;
+  if v_version is null then
+    -- the right was taken while the lock was waited for, and what goes with the entry must not be changed without it
+    perform pgstate._deny();
+  end if;
   return v_version;
 end
 $$;
@@ -14408,6 +14419,7 @@ declare
   v_values jsonb[];
   v_recorded pgstate._step_done[];
   v_versions bigint[];
+  v_lost boolean;
   v_now timestamptz := pgstate._now();
   v_watched boolean;
   v_plain boolean := false;
@@ -14508,8 +14520,12 @@ begin
       select g.key, h.version - g.total + g.n, v_actor.epoch, 'put', g.new, v_actor.name, session_user, v_now, g.expires_at, h.trust
         from news g join heads h on h.key = g.key order by g.key, g.n
     )
-    select array_agg(h.version - g.total + g.n order by d.ord) into v_versions
+    select array_agg(h.version - g.total + g.n order by d.ord), bool_or(d.status = 'ok' and h.version is null) into v_versions, v_lost
       from unnest(v_recorded) d left join news g on g.ord = d.ord left join heads h on h.key = g.key;
+    if v_lost then
+      -- the right was taken while the lock was waited for
+      perform pgstate._deny();
+    end if;
   end if;
   if finish_steps.wake is not true then
     v_set := set_config('pgstate.wake', v_wake, true);

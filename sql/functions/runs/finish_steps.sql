@@ -15,6 +15,7 @@ declare
   v_values jsonb[];
   v_recorded pgstate._step_done[];
   v_versions bigint[];
+  v_lost boolean;
   v_now timestamptz := pgstate._now();
   v_watched boolean;
   v_plain boolean := false;
@@ -115,8 +116,12 @@ begin
       select g.key, h.version - g.total + g.n, v_actor.epoch, 'put', g.new, v_actor.name, session_user, v_now, g.expires_at, h.trust
         from news g join heads h on h.key = g.key order by g.key, g.n
     )
-    select array_agg(h.version - g.total + g.n order by d.ord) into v_versions
+    select array_agg(h.version - g.total + g.n order by d.ord), bool_or(d.status = 'ok' and h.version is null) into v_versions, v_lost
       from unnest(v_recorded) d left join news g on g.ord = d.ord left join heads h on h.key = g.key;
+    if v_lost then
+      -- the right was taken while the lock was waited for
+      perform pgstate._deny();
+    end if;
   end if;
   if finish_steps.wake is not true then
     v_set := set_config('pgstate.wake', v_wake, true);

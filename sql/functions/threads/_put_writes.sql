@@ -10,8 +10,13 @@ declare
   v_id bigint;
   v_now timestamptz := pgstate._now();
 begin
-  loop
+  select t.id into v_id from pgstate.thread t where t.key = p_key for key share skip locked;
+  while v_id is null loop
     select t.id into v_id from pgstate.thread t where t.key = p_key for key share;
+    if (pgstate._reachable('write') @> p_key) is not true then
+      -- the right was taken while the lock was waited for
+      perform pgstate._deny();
+    end if;
     exit when v_id is not null;
     if exists (select from pgstate.entry e where e.key = p_key and e.value is not null and e.kind <> 'thread') then
       perform pgstate._raise('PS040', p_key);

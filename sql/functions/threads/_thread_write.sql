@@ -39,6 +39,10 @@ begin
   insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
   select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at, v_trust from changed c
   returning version into v_version;
+  if v_version is null then
+    -- the right was taken while the lock was waited for, and what goes with the entry must not be changed without it
+    perform pgstate._deny();
+  end if;
   return v_version;
 end
 $$;
