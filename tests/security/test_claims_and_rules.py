@@ -172,3 +172,30 @@ async def test_who_administers_a_part_cannot_make_everybody_pay(
     await root("grant_access", "victim", "q/more", "read")
     await root("set_search", "q/more/**", ["text"])
     await root("set_policy", "q/more/**", keep="21 days")
+
+
+@pytest.mark.core
+async def test_what_is_no_text_and_no_date_keeps_nobody_from_the_rest(root: Caller, attacker: MakeAgent) -> None:
+    """Errors and times of runs are their writer's: one that nothing can read would end every look at the runs beside it."""
+    mallory = await attacker("mallory", "read rw/**", "write rw/**")
+    runs = {name: (await mallory("start_run", f"rw/{name}", seconds(600)))["token"] for name in ("a", "b", "c")}
+    await root("start_run", "rw/z", name="good")
+
+    async def step(name: str, type_: str, due_at: str | None = None) -> str:
+        row = await mallory.connection.fetchrow(
+            f"select * from pgstate.finish_steps('{{rw/a}}', '{{{runs['a']}}}', $1, $1, '{{sleep}}', '{{1}}', '{{true}}', '{{failed}}', $2, $3, '{{1}}', '{{1}}',"
+            "  due_ats => array[$4::text::timestamptz])", [name], [type_], [b"\xff\x00 no"], due_at,
+        )  # fmt: skip
+        return str(row["code"] or row["status"])
+
+    assert await step("one", "error") == "ok"
+    for due_at in ("294276-01-01", "4000-01-01 BC", "infinity", "-infinity"):
+        assert await step("two", "json", due_at) == "PS007"
+    for name, state in (("b", "done"), ("c", "failed")):
+        assert (await mallory("end_run", f"rw/{name}", runs[name], state, "error", b"\xff\x00 no"))["status"] == "ok"
+    assert [row["error"] for row in await root.rows("run_steps", "rw/a")] == ["\\377\\000 no"]
+    assert [(row["key"], row["error"]) for row in await root.rows("runs", "rw/**")] == [
+        ("rw/a", None), ("rw/b", "\\377\\000 no"), ("rw/c", "\\377\\000 no"), ("rw/z", None),
+    ]  # fmt: skip
+    assert [row["error"] for row in await root.fetch("select error from pgstate.steps")] == ["\\377\\000 no"]
+    assert len(await root.fetch("select * from pgstate.runs")) == 4

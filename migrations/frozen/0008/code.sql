@@ -7058,6 +7058,19 @@ end
 $$;
 comment on function pgstate._json_of(bytea) is 'Internal: the value of a JSON text, if Postgres can hold it.';
 
+-- functions/threads/_text_of.sql
+-- Whoever may write there sent it, and need not have sent text: that must not keep anybody from reading the rest.
+create function pgstate._text_of(p_data bytea) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return convert_from(p_data, 'UTF8');
+exception when data_exception then
+  return encode(p_data, 'escape');
+end
+$$;
+comment on function pgstate._text_of(bytea) is 'Internal: the message of an error; what is no text, in escapes.';
+
 -- functions/threads/_channel_value.sql
 -- A channel of a checkpoint, put together from its chunks where it is JSON, and a list of a million elements at most.
 create function pgstate._channel_value(p_stores bigint[], p_name text, p_version text, p_type text, p_data bytea) returns pgstate.channel_row
@@ -7928,7 +7941,7 @@ begin
       cross join lateral (
         select r.key::text, r.name::text, s.state, e.value ->> 'step', (e.value -> 'steps')::bigint, c.holder, c.lease_until,
                coalesce(c.attempts, 0), r.priority, case when r.ready_at > v_now then r.ready_at end, r.deadline,
-               case when r.result_type = 'error' then convert_from(r.result, 'UTF8') end,
+               case when r.result_type = 'error' then pgstate._text_of(r.result) end,
                case when r.result_type = 'json' then pgstate._json_of(r.result) end, case when r.input_type = 'json' then pgstate._json_of(r.input) end,
                r.code, r.parent::text, r.forked_from::text, r.forked_step::text, e.version, r.begun_at, e.updated_at, r.ended_at
           from pgstate.run r join pgstate.entry e on e.key = r.key
@@ -7950,7 +7963,7 @@ as $$
 begin
   return query
     select s.id::text, s.name::text, s.kind, s.state, s.position, case when s.type = 'json' then pgstate._json_of(s.data) end,
-           case s.type when 'error' then convert_from(s.data, 'UTF8') when 'timeout' then 'no signal in time' end,
+           case s.type when 'error' then pgstate._text_of(s.data) when 'timeout' then 'no signal in time' end,
            s.attempts, s.started_at, s.finished_at, s.due_at, s.token
       from pgstate.run r join pgstate.entry e on e.key = r.key join pgstate.step s on s.run_id = r.id
      where r.key = p_key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now())
@@ -14218,7 +14231,7 @@ begin
   v_version := pgstate._thread_write(p_actor, p_key, p_head, p_head.value - 'cancelling' || jsonb_build_object('status', p_state)
     -- workers look for who waited for this
     || case when v_wakes then '{"wakes": true}'::jsonb else '{}' end
-    || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(convert_from(p_data, 'UTF8'), 2000)) else '{}' end, null, 'run');
+    || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(pgstate._text_of(p_data), 2000)) else '{}' end, null, 'run');
   perform pgstate._close_run(p_key, p_state, p_type, p_data, case when p_actor.quota then p_actor.id end);
   delete from pgstate.claim c where c.key = p_key;
   return v_version;
@@ -14458,10 +14471,11 @@ begin
                      or (octet_length(i.step) between 1 and 512) is not true or (octet_length(i.name) between 1 and 256) is not true
                      or (i.kind in ('step', 'map', 'sleep', 'signal', 'child', 'now', 'undo')) is not true
                      or (i.state in ('done', 'failed')) is not true
-                     or (i.elapsed is null or i.elapsed between 0 and 3e9) is not true then 'PS007' end
+                     or (i.elapsed is null or i.elapsed between 0 and 3e9) is not true
+                     or i.due_at not between '1970-01-01' and '9999-12-01' then 'PS007' end
       from unnest(finish_steps.keys, finish_steps.tokens, finish_steps.steps, finish_steps.names, finish_steps.kinds, finish_steps.positions,
-                  finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed) with ordinality
-           as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, ord)
+                  finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed, finish_steps.due_ats) with ordinality
+           as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, due_at, ord)
      order by i.ord);
   if pgstate._suspect_parts(finish_steps.steps || finish_steps.names, finish_steps.types, finish_steps.data) then
     -- whatever their bounds, as unnest() takes them
@@ -15334,7 +15348,7 @@ comment on column pgstate.runs.expires_at is 'When it becomes invisible unless i
 -- views/steps.sql
 create or replace view pgstate.steps with (security_invoker = true) as
 select r.key, s.id as step, s.name, s.kind, s.state, s.position, case when s.type = 'json' then pgstate._json_of(s.data) end as result,
-       case s.type when 'error' then pg_catalog.convert_from(s.data, 'UTF8') when 'timeout' then 'no signal in time' end as error,
+       case s.type when 'error' then pgstate._text_of(s.data) when 'timeout' then 'no signal in time' end as error,
        s.attempts, s.started_at, s.finished_at, s.due_at, s.token
   from pgstate.step s join pgstate.run r on r.id = s.run_id join pgstate.entry e on e.key = r.key
  where e.live and (e.expires_at is null or e.expires_at > pgstate._now());
@@ -15511,7 +15525,7 @@ begin
   loop
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
-      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
+      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
@@ -15548,7 +15562,7 @@ begin
   loop
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
-      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
+      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
@@ -15585,7 +15599,7 @@ begin
   loop
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
-      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
+      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;

@@ -16,7 +16,7 @@ begin
       cross join lateral (
         select r.key::text, r.name::text, s.state, e.value ->> 'step', (e.value -> 'steps')::bigint, c.holder, c.lease_until,
                coalesce(c.attempts, 0), r.priority, case when r.ready_at > v_now then r.ready_at end, r.deadline,
-               case when r.result_type = 'error' then convert_from(r.result, 'UTF8') end,
+               case when r.result_type = 'error' then pgstate._text_of(r.result) end,
                case when r.result_type = 'json' then pgstate._json_of(r.result) end, case when r.input_type = 'json' then pgstate._json_of(r.input) end,
                r.code, r.parent::text, r.forked_from::text, r.forked_step::text, e.version, r.begun_at, e.updated_at, r.ended_at
           from pgstate.run r join pgstate.entry e on e.key = r.key

@@ -54,10 +54,11 @@ begin
                      or (octet_length(i.step) between 1 and 512) is not true or (octet_length(i.name) between 1 and 256) is not true
                      or (i.kind in ('step', 'map', 'sleep', 'signal', 'child', 'now', 'undo')) is not true
                      or (i.state in ('done', 'failed')) is not true
-                     or (i.elapsed is null or i.elapsed between 0 and 3e9) is not true then 'PS007' end
+                     or (i.elapsed is null or i.elapsed between 0 and 3e9) is not true
+                     or i.due_at not between '1970-01-01' and '9999-12-01' then 'PS007' end
       from unnest(finish_steps.keys, finish_steps.tokens, finish_steps.steps, finish_steps.names, finish_steps.kinds, finish_steps.positions,
-                  finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed) with ordinality
-           as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, ord)
+                  finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed, finish_steps.due_ats) with ordinality
+           as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, due_at, ord)
      order by i.ord);
   if pgstate._suspect_parts(finish_steps.steps || finish_steps.names, finish_steps.types, finish_steps.data) then
     -- whatever their bounds, as unnest() takes them
