@@ -2915,7 +2915,8 @@ comment on function pgstate._audit_text(text, int) is 'Internal: text for the au
 
 -- functions/audit/_audit.sql
 -- Adds to the audit trail, in the transaction of what it tells of: both are there, or neither. Whoever calls it has checked
--- what the actor may.
+-- what the actor may. Nothing takes an entry away before its time, and some agents can cause as many as they like: with a quota each is a
+-- write, but for who administers everything, whom no quota must keep from taking rights away. Denials have a limit of their own.
 create function pgstate._audit(p_actor pgstate._actor, p_event text, p_key text default null, p_detail jsonb default null, p_via text default session_user)
 returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -2923,6 +2924,10 @@ as $$
 declare
   v_id bigint;
 begin
+  if p_actor.quota and p_event <> 'denied'
+     and not coalesce((select r.admins @> '{(,)}'::pgstate.keymultirange from pgstate._reach r where r.agent_id = p_actor.id), false) then
+    perform pgstate._charge(1);
+  end if;
   insert into pgstate.audit (at, event, agent, via, key, detail)
   values (pgstate._now(), p_event, p_actor.name, p_via, pgstate._audit_text(p_key, 512), nullif(jsonb_strip_nulls(p_detail), '{}'))
   returning id into v_id;
@@ -12888,7 +12893,7 @@ begin
 end
 $$;
 comment on function pgstate.set_quota(text, bigint, bigint, int) is
-  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, put_writes(), each op_id besides what is done under it, and a new lane); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
+  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, put_writes(), each op_id besides what is done under it, a new lane, and what the audit trail records of it other than denials, unless it administers everything); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
 
 -- functions/trust/set_trust.sql
 create function pgstate.set_trust(agent text, trust text) returns void
