@@ -7022,11 +7022,13 @@ $$;
 comment on function pgstate._repeat_checkpoint(pgstate._actor, text, text, text, jsonb, timestamptz) is 'Internal: appends a copy of a checkpoint.';
 
 -- functions/threads/_threads.sql
-create function pgstate._threads(p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns setof pgstate.thread_row
+-- Where it was forked from is the key of another, for whoever may read that.
+create function pgstate._threads(p_ranges pgstate.keymultirange, p_regex text, p_limit int, p_reads pgstate.keymultirange) returns setof pgstate.thread_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
+  v_reads pgstate.keymultirange := p_reads + '{}';
 begin
   -- as in list()
   return query
@@ -7039,7 +7041,7 @@ begin
       from span
       cross join lateral (
         select t.key::text, e.value ->> 'checkpoint', e.value ->> 'ns', (e.value -> 'checkpoints')::bigint, (e.value -> 'bytes')::bigint,
-               e.version, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, t.forked_from::text, t.forked_id::text
+               e.version, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, case when v_reads @> t.forked_from then t.forked_from::text end, t.forked_id::text
           from pgstate.thread t join pgstate.entry e on e.key = t.key
          where t.key >= span.low and t.key < span.high and e.value is not null and t.begun_at is not null
            and (e.expires_at is null or e.expires_at > v_now) and (p_regex is null or t.key ~ p_regex)
@@ -7048,7 +7050,7 @@ begin
      limit p_limit;
 end
 $$;
-comment on function pgstate._threads(pgstate.keymultirange, text, int) is 'Internal: threads within ranges, in key order.';
+comment on function pgstate._threads(pgstate.keymultirange, text, int, pgstate.keymultirange) is 'Internal: threads within ranges, in key order.';
 
 -- functions/threads/_json_of.sql
 -- Null for what jsonb cannot hold: U+0000, lone surrogates, NaN.
@@ -7928,11 +7930,13 @@ $$;
 comment on function pgstate._collect_runs(int) is 'Internal: removes what deleted runs held; is there more to do?';
 
 -- functions/runs/_runs.sql
-create function pgstate._runs(p_ranges pgstate.keymultirange, p_regex text, p_states text[], p_limit int) returns setof pgstate.run_row
+-- What started it and what it was forked from are keys of others, for whoever may read those.
+create function pgstate._runs(p_ranges pgstate.keymultirange, p_regex text, p_states text[], p_limit int, p_reads pgstate.keymultirange) returns setof pgstate.run_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
+  v_reads pgstate.keymultirange := p_reads + '{}';
 begin
   -- as in list()
   return query
@@ -7948,7 +7952,7 @@ begin
                coalesce(c.attempts, 0), r.priority, case when r.ready_at > v_now then r.ready_at end, r.deadline,
                case when r.result_type = 'error' then pgstate._text_of(r.result) end,
                case when r.result_type = 'json' then pgstate._json_of(r.result) end, case when r.input_type = 'json' then pgstate._json_of(r.input) end,
-               r.code, r.parent::text, r.forked_from::text, r.forked_step::text, e.version, r.begun_at, e.updated_at, r.ended_at
+               r.code, case when v_reads @> r.parent then r.parent::text end, case when v_reads @> r.forked_from then r.forked_from::text end, r.forked_step::text, e.version, r.begun_at, e.updated_at, r.ended_at
           from pgstate.run r join pgstate.entry e on e.key = r.key
           left join lateral (select x.holder, x.lease_until, x.attempts from pgstate.claim x where x.key = r.key and x.lease_until > v_now offset 0) c on true
           cross join lateral (select case when r.state <> 'open' then r.state when c.lease_until is not null then 'running' else 'waiting' end as state) s
@@ -7959,7 +7963,7 @@ begin
      limit p_limit;
 end
 $$;
-comment on function pgstate._runs(pgstate.keymultirange, text, text[], int) is 'Internal: runs within ranges, in key order.';
+comment on function pgstate._runs(pgstate.keymultirange, text, text[], int, pgstate.keymultirange) is 'Internal: runs within ranges, in key order.';
 
 -- functions/runs/_run_steps.sql
 create function pgstate._run_steps(p_key text) returns setof pgstate.step_row
@@ -14145,7 +14149,7 @@ begin
   if threads.after is not null then
     v_ranges := v_ranges * multirange(pgstate._range(threads.after || chr(1), chr(127)));
   end if;
-  return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit") t;
+  return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit", v_actor.reads) t;
 end
 $$;
 comment on function pgstate.threads(text, int, text, text) is
@@ -14935,7 +14939,7 @@ begin
   if runs.after is not null then
     v_ranges := v_ranges * multirange(pgstate._range(runs.after || chr(1), chr(127)));
   end if;
-  return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit") r;
+  return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit", v_actor.reads) r;
 end
 $$;
 comment on function pgstate.runs(text, int, text, text[], text) is
