@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import quote
 
+from pgstate import _secrets
 from pgstate.errors import InvalidKey, InvalidPattern
 
 _SEGMENT = r"[A-Za-z0-9._~:@=+,%-]+"
@@ -26,10 +27,15 @@ PATTERN_RULE = (
 )
 
 
+def _shown(given: object) -> str:
+    """What is no key may be anything, such as an address with a password: errors are logged."""
+    return repr(_secrets.redact(str(given)[:10000])[:80])
+
+
 def check_key(key: str) -> str:
     """The key itself; InvalidKey if it is none."""
     if not isinstance(key, str) or len(key) > _LIMIT or _KEY.fullmatch(key) is None:
-        raise InvalidKey(f"invalid key {str(key)[:80]!r}: {KEY_RULE}")
+        raise InvalidKey(f"invalid key {_shown(key)}: {KEY_RULE}")
     return key
 
 
@@ -37,7 +43,7 @@ def check_pattern(pattern: str) -> str:
     """The pattern itself; InvalidPattern if it is none."""
     many = isinstance(pattern, str) and pattern.count("*") + pattern.count("?") > _MOST_WILDCARDS
     if many or not isinstance(pattern, str) or len(pattern) > _LIMIT or (pattern and not _PATTERN.fullmatch(pattern)):
-        raise InvalidPattern(f"invalid pattern {str(pattern)[:80]!r}: {PATTERN_RULE}")
+        raise InvalidPattern(f"invalid pattern {_shown(pattern)}: {PATTERN_RULE}")
     return pattern
 
 

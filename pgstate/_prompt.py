@@ -16,8 +16,9 @@ from pgstate import _paths
 from pgstate.types import told
 
 _ROW = re.compile(r"\['([a-z_]+)', \$re\$(.*)\$re\$\]")
-# With those that emoji and some scripts join letters by.
-_JOINERS = re.compile("[\u200c\u200d\u2028\u2029]")
+# With those that emoji and some scripts need, which are no reason for a label, and control characters.
+_UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u180b-\u180f\u200c\u200d\u2028\u2029\ufe0e\ufe0f]")
+_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85]")
 _ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", "[": "&#91;", "]": "&#93;", "|": "&#124;", ":": "&#58;"})
 
 
@@ -75,7 +76,7 @@ def _of(entry: Any, name: str) -> Any:
 
 
 def _visible(text: str) -> str:
-    return _JOINERS.sub("", _patterns()["invisible_characters"].sub("", text))
+    return _UNSEEN.sub("", _patterns()["invisible_characters"].sub("", _ENDS.sub("\n", text)))
 
 
 def _json(value: Any, indent: int | None = None) -> str:

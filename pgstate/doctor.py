@@ -139,10 +139,19 @@ _CHECKS: Sequence[_Check] = (
         "limits", "note",
         _LOGINS + "select count(*) || ' logins of agents, gateways and readers have no ' || k.what || ': ' || string_agg(l.rolname, ', ' order by l.rolname)"
         "  from logins l cross join (values ('CONNECTION LIMIT'), ('statement_timeout')) k (what)"
-        " where l.rolname <> session_user and case k.what when 'CONNECTION LIMIT' then l.rolconnlimit = -1 else not exists ("
-        "   select from pg_db_role_setting s cross join unnest(s.setconfig) c where s.setrole in (l.oid, 0) and c ~ '^statement_timeout=') end"
+        " where l.rolname <> session_user and case k.what when 'CONNECTION LIMIT' then l.rolconnlimit = -1 else coalesce(("
+        # the nearest decides, and a login may have set its own, to none or for a database that it does not use
+        "   select c ~ '^statement_timeout=0*[a-z]*$' from pg_db_role_setting s cross join unnest(s.setconfig) c"
+        "    where s.setrole in (l.oid, 0) and s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database())) and c ~ '^statement_timeout='"
+        "    order by s.setrole = 0, s.setdatabase = 0 limit 1), true) end"
         " group by k.what order by 1",
         "alter role … connection limit 20; alter role … set statement_timeout = '60s' (who runs SQL of its own may set it back): nothing inside keeps a session from using the server up.",
+    ),
+    _Check(
+        "large objects", "note",
+        _LOGINS + "select l.rolname || ' has made ' || count(*) || ' large objects: no quota counts them, no guard looks into them, and dumps hold them'"
+        "  from logins l join pg_largeobject_metadata m on m.lomowner = l.oid group by l.rolname order by l.rolname",
+        "select lo_unlink(oid) from pg_largeobject_metadata where lomowner = '…'::regrole; a superuser keeps them from making more: revoke execute on function lo_creat(int), lo_create(oid), lo_from_bytea(oid, bytea) from public.",
     ),
     _Check(
         "long transactions", "problem",

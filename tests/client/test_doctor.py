@@ -64,6 +64,7 @@ _STATEMENTS = {
     "durability": "alter database {database} set synchronous_commit = off",
     "logging": "alter database {database} set log_statement = 'all'",
     "limits": "alter role {login} connection limit -1",
+    "large objects": "select lo_from_bytea(4711, 'a'); alter large object 4711 owner to {login}",
     "bloat": "insert into pgstate.mark select now() - n * interval '1 s', 1, '1' from generate_series(1, 10001) n; delete from pgstate.mark;"
              " select pg_stat_force_next_flush()",
     "restored": "update pgstate.install set table_oid = 1",
@@ -98,6 +99,28 @@ async def test_it_is_found_when_it_is_so(database: Database, login_name: Callabl
     finally:
         if name in _UNDO:
             database.sql(_UNDO[name].format(login=login))
+
+
+@pytest.mark.core
+async def test_an_agent_does_not_set_itself_a_limit_that_is_none(
+    database: Database, login_name: Callable[[str], str], connect_as: Any
+) -> None:
+    login = login_name("alice")
+    database.sql(f"select pgstate.create_agent('alice', '{login}')", INSTALLER)
+    database.sql(f"alter role {login} connection limit 3")
+    own = await connect_as(login)
+    for said in (
+        "set statement_timeout = 0",
+        "set statement_timeout = '0s'",
+        "in database postgres set statement_timeout = 1000",
+    ):
+        await own.execute(f"alter role {login} {said}")
+        (finding,) = (await found(database))["limits"]
+        assert "statement_timeout" in finding.what and login in finding.what, said
+    database.sql(f"alter role all in database {database.name} set statement_timeout = '1 min'")
+    assert "limits" in await found(database)
+    await own.execute(f"alter role {login} reset statement_timeout")
+    assert "limits" not in await found(database)
 
 
 async def test_transactions_that_stay_open(database: Database, connect_as: Any) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
+from _server import SUPERUSER
+from _sync import wait_until_blocked
 from concurrency._open import BOTH, Begin, Start
-from sql._caller import Caller, MakeAgent
+from sql._caller import Caller, MakeAgent, seconds
 
 Call = tuple[str, ...]
 PAIRS: dict[str, tuple[Call, Call]] = {
@@ -94,3 +98,70 @@ async def test_a_denial_takes_effect_in_the_midst_of_a_transaction(root: Caller,
         await alice.refuses("PS010", "get('a/1')")
         await transaction.rollback()
         assert (await alice("put", "a/1", 2))["status"] == "ok"
+
+
+WAITING = {
+    "put": "put('rw/x', '2')", "merge": "merge('rw/x', '2', 'add')", "delete": "delete('rw/x')", "claim": "claim('rw/x', '1 h')",
+    "renew": "renew('rw/held', {token}, '2 h')", "fail": "fail('rw/held', {token}, 'no')", "complete": "complete('rw/held', {token})",
+    "save": r"save_checkpoint('rw/t', '{{a}}', '{{json}}', array['2'::bytea])", "saves": r"save_checkpoints('{{rw/t}}', '{{1}}', '{{a}}', '{{json}}', array['2'::bytea])",
+    "fork": "fork_thread('rw/t', 'rw/t2')", "roll back a thread": "rollback_thread('rw/t', 'c1')", "prune": "prune_thread('rw/t', keep => 1)", "delete a thread": "delete_thread('rw/t')",
+    "writes": r"put_writes('rw/t', 'c1', 't', '{{0}}', '{{a}}', '{{json}}', array['1'::bytea])",
+    "signal": "signal_run('rw/r', 'go')", "cancel": "cancel_run('rw/r')", "cancel one of nobody's": "cancel_run('rw/r2')", "end": "end_run('rw/r', {run}, 'done')", "give back": "end_run('rw/r', {run}, 'open')",
+    "a step": r"finish_steps('{{rw/r}}', '{{{run}}}', '{{s}}', '{{s}}', '{{step}}', '{{1}}', '{{true}}', '{{done}}', '{{json}}', array['1'::bytea], '{{1}}', '{{1}}')",
+    "take a signal": "take_signal('rw/r', {run}, 's', 'come', 0, true)", "wait for a signal": "take_signal('rw/r', {run}, 's', 'never', 0, true)", "retry": "retry_run('rw/r3')", "start": "start_run('rw/r2', '1 h')",
+    "roll back": "rollback('rw/x', 1)", "endorse": "endorse('rw/x', 2, 'agent')",
+}  # fmt: skip
+# Where what goes with an entry is changed by functions that no policy binds.
+_AS_OWNER = {"put", "save", "fork", "prune", "writes", "signal", "cancel", "a step", "retry", "endorse"}
+_TABLES = ("entry", "version", "claim", "thread", "checkpoint", "pending_write", "run", "step", "signal", "claim_log")
+
+
+async def _all(session: MakeAgent) -> list[str]:
+    inside = await session(SUPERUSER)
+    return [
+        await inside.fetchval(f"select string_agg(t::text, ' ' order by t::text) from pgstate.{table} t")
+        for table in _TABLES
+    ]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(call, id=name, marks=() if name in _AS_OWNER else pytest.mark.thorough)
+        for name, call in WAITING.items()
+    ],
+)
+async def test_a_right_that_goes_while_a_lock_is_waited_for(
+    root: Caller, agent: MakeAgent, session: MakeAgent, begin: Begin, blocked: Start, call: str
+) -> None:
+    """Whoever keeps a key locked in one session and waits for it in another has no right left when it comes to it."""
+    mallory = await agent("mallory", "read rw/**", "write rw/**", "admin rw/**")
+    await root("set_policy", "rw/**", claimed_writes=True)
+    await root("set_policy", "rw/x", trust="external")
+    for value in (1, 2):
+        await root("put", "rw/x", value)
+    await root("put", "rw/held", 1)
+    token = (await mallory("claim", "rw/held", seconds(6000)))["token"]
+    for one in ("c1", "c2"):
+        await root("save_checkpoint", "rw/t", ["a"], ["json"], [b"1"], id=one)
+    run = (await mallory("start_run", "rw/r", seconds(6000)))["token"]
+    await root("signal_run", "rw/r", "come")
+    await root("start_run", "rw/r2")
+    await root("end_run", "rw/r3", (await root("start_run", "rw/r3", seconds(60)))["token"], "failed")
+    before = await _all(session)
+    holder = await begin(await session(SUPERUSER))
+    await holder.caller.fetch("select from pgstate.entry for update")
+    await holder.caller.fetch("select from pgstate.claim for update")
+    await holder.caller.fetch("select from pgstate.thread for update")
+    task = asyncio.ensure_future(mallory.fetch(f"select * from pgstate.{call.format(token=token, run=run)}"))
+    await wait_until_blocked(root.connection, mallory.pid)
+    for right in ("read", "write", "admin"):
+        await root("revoke_access", "mallory", "rw/**", right)
+    await holder.end()
+    try:
+        said = str(await task)
+    except asyncpg.PostgresError as error:
+        said = f"{error.sqlstate} {error}"
+    after = await _all(session)
+    assert [a for a, b in zip(after, before, strict=True) if a != b] == [], said

@@ -153,3 +153,19 @@ async def test_forks_keep_what_they_share_whatever_the_settings_of_who_deletes(
         for fork in forks:
             (state,) = await root.rows("checkpoint_state", fork)
             assert state["value"] == "s3cr3t" * 60, fork
+
+
+@pytest.mark.core
+async def test_what_a_fork_or_child_came_from_is_told_to_who_may_read_it(root: Caller, attacker: MakeAgent) -> None:
+    mallory = await attacker("eve", "read pub/**")
+    await root("save_checkpoint", "hid/t", ["a"], ["json"], [b"1"])
+    await root("start_run", "hid/r")
+    for at, source in (("pub/1", "hid"), ("pub/2", "pub/1")):
+        await root("fork_thread", f"{source}/t", f"{at}/t")
+        await root("fork_run", f"{source}/r", f"{at}/r")
+        await root("start_run", f"{at}/child", parent=f"{source}/r")
+    threads = {row["key"]: row["forked_from"] for row in await mallory.rows("threads", "pub/**")}
+    assert threads == {"pub/1/t": None, "pub/2/t": "pub/1/t"}
+    runs = {row["key"]: row["forked_from"] or row["parent"] for row in await mallory.rows("runs", "pub/**")}
+    assert runs == {"pub/1/r": None, "pub/1/child": None, "pub/2/r": "pub/1/r", "pub/2/child": "pub/1/r"}
+    assert "hid/r" in str(await root.rows("runs", "pub/**")) and "hid/t" in str(await root.rows("threads", "pub/**"))

@@ -334,3 +334,10 @@ async def test_a_function_that_forgets_every_check_is_still_bound(
             await wrong(both, _ENTRY.format("rw/4"))
     await both.execute("select set_config('pgstate.agent', 'alice', false)")
     assert await wrong(both, "select from pgstate.entry where key ~ '^rw/'") == 3
+
+
+@pytest.mark.one_database
+def test_errors_show_what_was_given_without_secrets(database: Database) -> None:
+    """What is cut for an error may hold anything: _shown() takes secrets out first."""
+    raised = re.compile(r"raise exception[^;]*?(?<![_a-z])left\(", re.DOTALL)
+    assert [f["name"] for f in _functions(database) if raised.search(f["source"])] == []

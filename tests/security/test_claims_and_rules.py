@@ -8,7 +8,7 @@ import pytest
 
 from _server import SUPERUSER
 from conftest import Clock
-from sql._caller import Caller, MakeAgent, seconds
+from sql._caller import Caller, MakeAgent, refused, seconds
 
 
 async def _statistics(caller: Caller, *relations: str) -> int:
@@ -172,3 +172,65 @@ async def test_who_administers_a_part_cannot_make_everybody_pay(
     await root("grant_access", "victim", "q/more", "read")
     await root("set_search", "q/more/**", ["text"])
     await root("set_policy", "q/more/**", keep="21 days")
+
+
+@pytest.mark.core
+async def test_what_is_no_text_and_no_date_keeps_nobody_from_the_rest(root: Caller, attacker: MakeAgent) -> None:
+    """Errors and times of runs are their writer's: one that nothing can read would end every look at the runs beside it."""
+    mallory = await attacker("mallory", "read rw/**", "write rw/**")
+    runs = {name: (await mallory("start_run", f"rw/{name}", seconds(600)))["token"] for name in ("a", "b", "c")}
+    await root("start_run", "rw/z", name="good")
+
+    async def step(name: str, type_: str, due_at: str | None = None) -> str:
+        row = await mallory.connection.fetchrow(
+            f"select * from pgstate.finish_steps('{{rw/a}}', '{{{runs['a']}}}', $1, $1, '{{sleep}}', '{{1}}', '{{true}}', '{{failed}}', $2, $3, '{{1}}', '{{1}}',"
+            "  due_ats => array[$4::text::timestamptz])", [name], [type_], [b"\xff\x00 no"], due_at,
+        )  # fmt: skip
+        return str(row["code"] or row["status"])
+
+    assert await step("one", "error") == "ok"
+    for due_at in ("294276-01-01", "4000-01-01 BC", "infinity", "-infinity"):
+        assert await step("two", "json", due_at) == "PS007"
+    for name, state in (("b", "done"), ("c", "failed")):
+        assert (await mallory("end_run", f"rw/{name}", runs[name], state, "error", b"\xff\x00 no"))["status"] == "ok"
+    assert [row["error"] for row in await root.rows("run_steps", "rw/a")] == ["\\377\\000 no"]
+    assert [(row["key"], row["error"]) for row in await root.rows("runs", "rw/**")] == [
+        ("rw/a", None), ("rw/b", "\\377\\000 no"), ("rw/c", "\\377\\000 no"), ("rw/z", None),
+    ]  # fmt: skip
+    assert [row["error"] for row in await root.fetch("select error from pgstate.steps")] == ["\\377\\000 no"]
+    assert len(await root.fetch("select * from pgstate.runs")) == 4
+
+
+@pytest.mark.core
+async def test_what_an_agent_has_recorded_counts_as_written(
+    root: Caller, attacker: MakeAgent, agent: MakeAgent
+) -> None:
+    """The audit trail keeps each for good: a quota of writes holds for what fills it too, and never for who takes rights away."""
+    mallory = await attacker("mallory", "read rw/**", "write rw/**", "admin rw/**")
+    boss = await agent("boss", "admin **", "read **", "write **")
+    await agent("eve")
+    await root("allow_credential", "mallory", "*", "*")
+    await root("put", "rw/x", 1)
+    for calls in (
+        ("use_credential('a', 'b')",),
+        ("grant_access('eve', 'rw/x', 'read')", "revoke_access('eve', 'rw/x', 'read')"),
+        ("deny_access('eve', 'rw/x', 'read')", "revoke_access('eve', 'rw/x', 'read', deny => true)"),
+        ("set_policy('rw/x', ttl => '1 h')", "drop_policy('rw/x')"),
+        ("set_audit_chain('rw/x')", "set_audit_chain('rw/x', false)"),
+        ("claim('rw/x', '1 h')", "release('rw/x', force => true)"),
+    ):
+        await root("set_quota", "mallory", writes_per_minute=6)
+        with refused("PS060"):
+            for _ in range(14):  # over the end of a minute too
+                for call in calls:
+                    await mallory.fetch(f"select * from pgstate.{call}")
+        # counted anew
+        await root("set_quota", "mallory")
+        await root.rows("maintain")
+        for _ in range(2):
+            await mallory.rows("report_denial", "x")
+    await root("set_quota", "boss", writes_per_minute=1)
+    for _ in range(3):
+        await boss("grant_access", "eve", "zz", "read")
+        await boss("revoke_access", "eve", "zz", "read")
+    await boss.rows("suspend_agent", "mallory")

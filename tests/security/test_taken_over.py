@@ -124,7 +124,7 @@ async def test_nothing_that_it_does_raises_trust(root: Caller, attacker: MakeAge
 @pytest.mark.core
 async def test_secrets_in_keys_and_names(root: Caller, attacker: MakeAgent, database: Database) -> None:
     """Of threads and runs too, and in what is recorded of it."""
-    mallory = await attacker("mallory", "read rw/**", "write rw/**")
+    mallory = await attacker("mallory", "read rw/**", "write rw/**", "admin rw/**")
     await mallory("save_checkpoint", "rw/t", ["a"], ["json"], [b"1"])
     token = (await mallory("start_run", "rw/r", seconds(60)))["token"]
     one = r"array['a'], array['json'], array['1'::bytea]"
@@ -133,12 +133,28 @@ async def test_secrets_in_keys_and_names(root: Caller, attacker: MakeAgent, data
         f"start_run('rw/new', code => '{TOKEN}')", f"start_run('rw/new', parent => '{TOKEN}')", f"start_run('rw/new', input_type => '{TOKEN}', input => '1')",
         f"fork_run('rw/r', 'rw/{TOKEN}')", f"signal_run('rw/r', '{TOKEN}')",
         f"take_signal('rw/r', {token}, 'step', '{TOKEN}', 0, true)", f"take_signal('rw/r', {token}, '{TOKEN}', 'go', 0, true)",
+        f"save_checkpoint('rw/t2', {one}, id => '{TOKEN}')", f"save_checkpoint('rw/t2', {one}, ns => '{TOKEN}')", f"save_checkpoint('rw/t2', {one}, run_id => '{TOKEN}')",
+        f"save_checkpoint('rw/t2', {one}, versions => array['{TOKEN}'])", f"put_writes('rw/{TOKEN}', 'c1', 't', '{{0}}', {one})",
+        f"put_writes('rw/t', '{TOKEN}', 't', '{{0}}', {one})", f"put_writes('rw/t', 'c1', '{TOKEN}', '{{0}}', {one})",
+        f"put_writes('rw/t', 'c1', 't', '{{0}}', {one}, ns => '{TOKEN}')", f"put_writes('rw/t', 'c1', 't', '{{0}}', {one}, task_path => '{TOKEN}')",
+        f"set_policy('rw/{TOKEN}/**', ttl => '1 h')", f"set_policy('rw/new', dead_letter => 'rw/{TOKEN}')", f"set_policy('rw/new', schema => '{{\"default\": \"{TOKEN}\"}}')",
+        f"grant_access('mallory', 'rw/{TOKEN}', 'read')", f"deny_access('mallory', 'rw/{TOKEN}/**', 'read')", f"set_audit_chain('rw/{TOKEN}')",
+        f"set_search('rw/{TOKEN}')", f"set_search('rw/x', fields => array['{TOKEN}'])",
     ):  # fmt: skip
         said = await outcome(mallory, f"select * from pgstate.{call}")
         assert said.startswith("PS009") and TOKEN not in said, call
     rows = await mallory.rows("save_checkpoints", [f"rw/{TOKEN}", "rw/t9", f"rw/{TOKEN}"], [1] * 3, ["a"] * 3, ["json"] * 3, [b"1"] * 3)  # fmt: skip
     assert [(row["status"], row["code"]) for row in rows] == [("invalid", "PS009"), ("ok", None), ("invalid", "PS009")]
     assert TOKEN not in str(rows)
+    for named in ("ids", "namespaces", "run_ids", "versions"):
+        rows = await mallory.rows("save_checkpoints", ["rw/t7", "rw/t8"], [1] * 2, ["a"] * 2, ["json"] * 2, [b"1"] * 2, **{named: [TOKEN, None]})  # fmt: skip
+        assert [(row["status"], row["code"]) for row in rows] == [("invalid", "PS009"), ("ok", None)], named
+    # nobody reads an op_id again: it is kept as its hash
+    for op_id, outcomes in ((TOKEN, (1, 1)), (f"{TOKEN}/2", (2, 2))):
+        for version in outcomes:
+            assert (await mallory("put", "rw/op", 1, op_id=op_id))["version"] == version
+    with refused("PS030"):
+        await mallory("put", "rw/op", 2, op_id=TOKEN)
     await root("allow_credential", "mallory", "*", "*")
     await mallory("use_credential", TOKEN, f"for\x1b[31m {TOKEN}")
     await mallory("report_denial", f"to read {TOKEN}", f"rw/{TOKEN}")
@@ -243,3 +259,50 @@ async def test_texts_that_only_look_like_secrets_hold_nobody_up(root: Caller, mo
         said = await outcome(root, f"select (pgstate.put('rw/x', '{json.dumps(text)}')).status")
         assert said == "[('ok',)]" or said.startswith("PS009"), said[:200]
         await root.fetchval("select pgstate.labels($1)", text)
+
+
+@pytest.mark.core
+async def test_whom_a_write_wakes_is_not_told_to_the_writer(
+    root: Caller, agent: MakeAgent, attacker: MakeAgent
+) -> None:
+    """The server would, for debugging: and who knows a channel hears whenever something changes that its owner watches."""
+    alice = await agent("alice", "read hid/**", "read rw/**")
+    channel = await alice("subscribe", ["alice"], ["**"])
+    mallory = await attacker("mallory", "read rw/**", "write rw/**")
+    said: list[str] = []
+    mallory.connection.add_log_listener(lambda _, message: said.append(str(message.as_dict())))
+    await mallory.execute("set client_min_messages = debug5; set trace_notify = on; set debug_print_plan = on")
+    lane = "00000000-0000-4000-8000-000000000001"
+    for wake in ("on", "off"):
+        await mallory.execute(f"set pgstate.wake = {wake}")
+        for call in (
+            "put('rw/x', '1')",
+            "wake(array['rw/x'])",
+            f"write_many('{{put}}', '{{rw/x}}', '{{2}}', lane => '{lane}', turn => 1)",
+        ):
+            await mallory.fetch(f"select * from pgstate.{call}")
+        await mallory.fetch(f"select pgstate.wake_lane('{lane}')")
+    assert "CommitTransaction" in str(said)
+    assert channel not in str(said)
+
+
+@pytest.mark.core
+async def test_secrets_in_what_is_refused_are_in_no_error(root: Caller, attacker: MakeAgent) -> None:
+    """An error is in the server's log and in the caller's: of what was given for a key, a pattern or an operation too."""
+    mallory = await attacker("mallory", "read rw/**", "write rw/**", "admin rw/**")
+    address = "postgres://bob:hunter22@db.internal/app"
+    put = f'"op": "put", "key": "rw/x", "value": "{TOKEN}"'
+    long = "x" * 70 + "/" + TOKEN
+    for code, call in (
+        *(("PS001", f"{of}('{given}'{rest})") for given in (address, f"rw//{TOKEN}", f"/{long}")
+          for of, rest in (("get", ""), ("put", ", '1'"), ("claim", ", '1 s'"), ("history", ""), ("get_checkpoint", ""), ("run_steps", ""))),
+        *(("PS002", f"{of}('{address}')") for of in ("list", "tasks", "runs", "threads", "search")), ("PS001", f"rollback('{address}', 1)"),
+        *(("PS002", f"{of}('rw//{TOKEN}'{rest})") for of, rest in (("set_policy", ", ttl => '1 h'"), ("set_audit_chain", ""), ("set_search", ""))),
+        ("PS009", f"set_policy('rw/x', dead_letter => '{address}')"), ("PS007", f"apply('[]', '[{{{put}, \"tll\": 1}}]')"),
+        ("PS007", f"apply('[{{\"key\": \"rw/x\", \"is\": \"{TOKEN}\"}}]', '[]')"), ("PS007", f"apply('[]', '[{{{put}, \"ttl\": \"{TOKEN}\"}}]')"),
+        ("PS007", f"search('rw/**', filter => '{{\"a\": {{\"$is\": \"{TOKEN}\"}}}}')"), ("PS007", f"search('rw/**', filter => '\"{TOKEN}\"')"),
+    ):  # fmt: skip
+        said = await outcome(mallory, f"select * from pgstate.{call}")
+        assert said.startswith(code) and "hunter22" not in said and TOKEN[:20] not in said, f"{call}: {said}"
+    (row,) = await mallory.rows("put_many", [address], [1])
+    assert row["code"] == "PS001" and "hunter22" not in row["message"]

@@ -484,3 +484,18 @@ async def test_a_dump_brings_words_and_vectors_along(root: Caller, database: Dat
         assert json.dumps(copy.sql("select key from pgstate.unembedded()", "installer")) == '[["k/2"], ["k/3"]]'
     finally:
         copy.drop()
+
+
+@pytest.mark.usefixtures("pgvector")
+async def test_no_older_snapshot_keeps_the_right_to_store_vectors(root: Caller, agent: MakeAgent) -> None:
+    await root("create_vectors", "v", 3, "toy")
+    await root("set_search", "a/**", vectors="v", vector_fields=["$"])
+    alice = await agent("alice", "read a/**", "write a/**")
+    await root("put", "a/1", "owl")
+    await alice.execute("begin isolation level repeatable read")
+    assert list(await waiting(alice)) == ["a/1"]
+    await root("revoke_access", "alice", "a/**", "write")
+    with refused("40001"):
+        await embed(alice, {"a/1": [[1.0, 0.0, 0.0]]})
+    await alice.execute("rollback")
+    assert list(await waiting(root)) == ["a/1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from urllib.parse import unquote
 
 import asyncpg
@@ -32,6 +33,17 @@ def test_what_is_no_key(text: str) -> None:
         check_key(text)
     assert caught.value.sqlstate == "PS001"
     assert "pgstate.key()" in str(caught.value)
+
+
+@pytest.mark.parametrize("check", [check_key, check_pattern])
+def test_an_address_with_a_password_is_in_no_error(check: Callable[[str], str]) -> None:
+    with pytest.raises((errors.InvalidKey, errors.InvalidPattern)) as caught:
+        check("postgres://bob:" + "x" * 60 + "hunter22@db.internal/app")
+    assert (
+        "connection_string" in str(caught.value)
+        and "hunter22" not in str(caught.value)
+        and "xxx" not in str(caught.value)
+    )
 
 
 GOOD_PATTERNS = [

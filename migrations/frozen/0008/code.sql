@@ -439,7 +439,7 @@ create function pgstate._bad_key(p_key text) returns void
 language plpgsql immutable
 as $$
 begin
-  raise exception using errcode = 'PS001', message = pg_catalog.format('invalid key %L', pg_catalog.left(p_key, 80)),
+  raise exception using errcode = 'PS001', message = pg_catalog.format('invalid key %L', pgstate._shown(p_key)),
     hint = 'A key is 1 to 512 bytes: segments of A-Z a-z 0-9 . _ ~ : @ = + , % - joined by /, none empty, . or ..; quote other text with pgstate.key().';
 end
 $$;
@@ -460,7 +460,7 @@ begin
        -- the cost of a regular expression grows with them
        or p_pattern ~ '(?:[*?]+[^*?]*){17}')
   then
-    raise exception using errcode = 'PS002', message = format('invalid pattern %L', left(p_pattern, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid pattern %L', pgstate._shown(p_pattern)),
       hint = 'A pattern is a key with * (within a segment), ? (one character) or ** (a whole segment, any depth), 16 of these characters at most; an empty pattern means everything.';
   end if;
 end
@@ -685,7 +685,7 @@ begin
   if v_subtree = '**' then
     return pgstate._pattern_ranges('**');
   elsif v_subtree is null or not pgstate._key_ok(regexp_replace(v_subtree, E'/\\*\\*$', '')) then
-    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', pgstate._shown(p_subtree)),
       hint = 'Rights are granted on one key, on a subtree such as research/**, or on ** for everything; {agent} may stand for a segment. Other wildcards are for reading.';
   end if;
   return pgstate._pattern_ranges(v_subtree);
@@ -835,9 +835,9 @@ language plpgsql immutable parallel safe
 as $$
 begin
   return array[
-    ['role_tokens', $re$(?i)<\|(?:im_start|im_end|im_sep|system|user|assistant|tool|endoftext|begin_of_text|end_of_text|eot_id|start_header_id|end_header_id)\|>|\[/?INST\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n"]|\\n)[ #*]*(?:system|assistant|human)[ *]*:$re$],
+    ['role_tokens', $re$(?i)<[|\uff5c][A-Za-z0-9_\u2581]{1,40}[|\uff5c]>|<(?:start|end)_of_turn>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|<</?SYS>>|</?(?:system|assistant|human|tool|function_calls|instructions)(?: [^<>"]*)?>|(?:^|[\n\r"]|\\[nr])[ #*]*(?:system|assistant|human)[ *]*:$re$],
     ['override_phrases', $re$(?i)(?:ignore|disregard|forget|override|bypass)(?: (?:all|any|every|the|your|of|my|these|those|previous|prior|above|earlier|preceding|original|system|safety))* (?:instructions?|prompts?|rules|directions|guidelines|constraints)|you are now (?:an?|the|in) |new (?:system )?instructions?:|(?:reveal|print|repeat|show)(?: me)? (?:your|the) (?:system |hidden |initial )?(?:prompt|instructions)|do not (?:tell|inform|mention|reveal)[^."]{0,100} (?:user|human|anyone)|(?:enable|enter|activate) (?:developer|jailbreak|dan|god) mode$re$],
-    ['invisible_characters', $re$[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f\U000e0100-\U000e01ef]$re$]
+    ['invisible_characters', $re$[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]$re$]
   ];
 end
 $$;
@@ -947,6 +947,18 @@ end
 $$;
 comment on function pgstate._redact(text) is 'Internal: a text with [redacted:rule] in place of each secret.';
 
+-- functions/guards/_shown.sql
+-- Errors go into the server's log and other people's: the rules hold for these too, whatever the guard. Before it is cut, since half a
+-- secret is one still.
+create function pgstate._shown(p_text text, p_length int default 80) returns text
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return left(pgstate._redact(left(p_text, 10000)), p_length);
+end
+$$;
+comment on function pgstate._shown(text, int) is 'Internal: what was given, as an error may show it: cut, and without secrets.';
+
 -- functions/guards/_guard_of.sql
 create function pgstate._guard_of(p_actor pgstate._actor, p_key text) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -984,6 +996,21 @@ begin
 end
 $$;
 comment on function pgstate._secret_in(pgstate._actor, text, text) is 'Internal: the rule by which a name holds a secret, or null; null too where the guard is off.';
+
+-- functions/guards/_refuse_secrets.sql
+-- For rules, which lie in the database as long as entries do, and in the audit trail longer.
+create function pgstate._refuse_secrets(p_actor pgstate._actor, p_subtree text, p_text text) returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_rule text := pgstate._secret_in(p_actor, p_subtree, p_text);
+begin
+  if v_rule is not null then
+    perform pgstate._raise('PS009', p_subtree, pgstate._error_text('PS009', p_subtree) || ': ' || v_rule);
+  end if;
+end
+$$;
+comment on function pgstate._refuse_secrets(pgstate._actor, text, text) is 'Internal: PS009 for a text with a secret, unless the guard of a subtree is off.';
 
 -- functions/guards/_guarded_bytes.sql
 -- The rule by which JSON, or the message of an error, holds a secret; and that without it. Writers of JSON may escape what they like: some
@@ -1049,24 +1076,24 @@ $$;
 comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boolean) is 'Internal: serialized data without secrets, where it can be read. PS009.';
 
 -- functions/guards/_suspect_parts.sql
--- Quick, before anything is looked at closely: of what comes in parts the names, the metadata, and the JSON. In an array's binary form
--- the length of an element stands before it, and may look like a letter: JSON begins with none, messages of errors are looked at in any
--- case. What is escaped may be anything, see _guarded_bytes(). In SQL, so that it is inlined.
-create function pgstate._suspect_parts(p_names text[], p_types text[], p_data bytea[], p_metadata jsonb default null) returns boolean
+-- Quick, before anything is looked at closely: of what comes in parts the names (more: those that are in no array), the metadata, and the
+-- JSON. In an array's binary form the length of an element stands before it, and may look like a letter: JSON begins with none, messages of
+-- errors are looked at in any case. What is escaped may be anything, see _guarded_bytes(). In SQL, so that it is inlined.
+create function pgstate._suspect_parts(p_names text[], p_types text[], p_data bytea[], p_metadata jsonb default null, p_more text default null) returns boolean
 language sql stable
 as $$
-  select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '')
+  select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '') || coalesce(' ' || p_more, '')
           || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ (pgstate._secret_hint() || E'|\\\\[/u]')
       or coalesce('error' = any (p_types), false)
 $$;
-comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';
+comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb, text) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';
 
 -- functions/guards/_guarded_parts.sql
 -- What is stored in parts, by the guard of its key: data and metadata without secrets, where it redacts, or the rule by which it is
 -- refused. Names are refused and never redacted; chunks too, since they are named by the hash of what was sent. Arrays of any bounds
 -- and dimensions are taken as unnest() takes them.
 create function pgstate._guarded_parts(
-  p_actor pgstate._actor, p_key text, p_names text[], p_types text[], inout data bytea[], inout metadata jsonb, p_chunk_types text[], p_chunk_data bytea[],
+  p_actor pgstate._actor, p_key text, p_names text[], p_types text[], inout data bytea[], inout metadata jsonb, p_chunk_types text[], p_chunk_data bytea[], p_more text,
   out rule text
 ) returns record
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -1081,7 +1108,7 @@ begin
     return;
   end if;
   rule := coalesce(
-    pgstate._secret_rule(array_to_string(p_names, ' ')),
+    pgstate._secret_rule(concat_ws(' ', array_to_string(p_names, ' '), p_more)),
     (select min((pgstate._guarded_bytes(c.type, c.data)).rule) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
   v_found := case when rule is null then pgstate._secret_rule(metadata::text) end;
   if v_found is not null and v_mode = 'refuse' then
@@ -1103,7 +1130,7 @@ begin
   end loop;
 end
 $$;
-comment on function pgstate._guarded_parts(pgstate._actor, text, text[], text[], bytea[], jsonb, text[], bytea[]) is
+comment on function pgstate._guarded_parts(pgstate._actor, text, text[], text[], bytea[], jsonb, text[], bytea[], text) is
   'Internal: names, data and metadata by the guard of their key.';
 
 -- functions/credentials/_allow_credential.sql
@@ -1651,7 +1678,7 @@ declare
 begin
   perform pgstate._check_admin(p_actor, p_subtree);
   if strpos(p_subtree, '{agent}') > 0 then
-    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', pgstate._shown(p_subtree)),
       hint = 'A policy is about keys, whoever writes them: {agent} has no meaning in it.';
   elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard, p_trust) = 0 then
     raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard or trust',
@@ -1663,13 +1690,15 @@ begin
   end if;
   if p_guard not in ('refuse', 'redact', 'off') then
     raise exception using errcode = 'PS007', message = 'guard is refuse, redact or off';
+  elsif p_guard is distinct from 'off' then
+    perform pgstate._refuse_secrets(p_actor, p_subtree, concat_ws(' ', p_subtree, p_dead_letter, p_schema::text));
   end if;
   if p_max_attempts < 1 then
     raise exception using errcode = 'PS007', message = 'max_attempts is at least 1';
   elsif not (pgstate._span_ok(p_backoff) and pgstate._span_ok(p_backoff_limit)) then
     raise exception using errcode = 'PS007', message = 'backoff and backoff_limit are positive and at most 100 years';
   elsif p_dead_letter is not null and not pgstate._key_ok(p_dead_letter) then
-    raise exception using errcode = 'PS007', message = format('dead_letter is a key, not %L', left(p_dead_letter, 80)),
+    raise exception using errcode = 'PS007', message = format('dead_letter is a key, not %L', pgstate._shown(p_dead_letter)),
       hint = 'tasks/dead for what is to lie below tasks/dead/.';
   elsif p_dead_letter is not null then
     -- it is written there with the rights of whoever gave up, which must not be lent to who may not say what lies there
@@ -1679,7 +1708,7 @@ begin
     -- drop_reducer() must not take it away meanwhile
     perform from pgstate.reducer r where r.name = p_reducer for key share;
     if not found then
-      raise exception using errcode = 'PS005', message = format('unknown reducer %L', left(p_reducer, 80)),
+      raise exception using errcode = 'PS005', message = format('unknown reducer %L', pgstate._shown(p_reducer)),
         hint = 'Built in are replace, append, add, max, min, union, merge, deep_merge, messages and first; register_reducer(name, function) adds one.';
     end if;
   end if;
@@ -1702,7 +1731,7 @@ begin
       v_policy.keep_versions := 0;
     end;
     if v_policy.keep_versions = 0 or not pgstate._span_ok(v_policy.keep_age) then
-      raise exception using errcode = 'PS007', message = format('invalid keep %L', left(p_keep, 80)),
+      raise exception using errcode = 'PS007', message = format('invalid keep %L', pgstate._shown(p_keep)),
         hint = 'Keep everything, a number of versions (''100 versions''), or an interval (''30 days'', at most 100 years).';
     end if;
   end if;
@@ -1756,7 +1785,7 @@ begin
   foreach v_setting in array v_settings loop
     if coalesce(v_setting, '') <> all (array['reducer', 'ttl', 'keep', 'value_limit', 'schema',
          'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes', 'guard', 'trust']) then
-      raise exception using errcode = 'PS007', message = format('unknown setting %L', left(v_setting, 80)),
+      raise exception using errcode = 'PS007', message = format('unknown setting %L', pgstate._shown(v_setting)),
         hint = 'Settings are reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard and trust.';
     elsif p_settings is not null and (case v_setting
             when 'reducer' then v_policy.reducer is null when 'ttl' then v_policy.ttl is null when 'schema' then v_policy.schema is null
@@ -1873,7 +1902,7 @@ declare
 begin
   perform pgstate._check_admin(p_actor, '**');
   if p_name is null or p_name !~ '^[a-z][a-z0-9_]{0,62}$' then
-    raise exception using errcode = 'PS007', message = format('invalid name of a reducer %L', left(p_name, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid name of a reducer %L', pgstate._shown(p_name)),
       hint = 'A name is 1 to 63 of a-z, 0-9 and _, and begins with a letter.';
   elsif pgstate._built_in(p_name) then
     raise exception using errcode = 'PS007', message = format('%s is built in and stays what it is', p_name);
@@ -1917,7 +1946,7 @@ begin
   -- set_policy() may be about to use it
   perform from pgstate.reducer r where r.name = p_name for update;
   if not found then
-    raise exception using errcode = 'PS007', message = format('no reducer %L is registered', left(p_name, 80));
+    raise exception using errcode = 'PS007', message = format('no reducer %L is registered', pgstate._shown(p_name));
   end if;
   v_subtree := (select min(p.subtree) from pgstate.policy p where p.reducer = p_name);
   if v_subtree is not null then
@@ -2648,8 +2677,10 @@ comment on function pgstate._unsubscribe(text) is 'Internal: removes a registrat
 -- functions/feed/_notify.sql
 -- NOTIFY for watchers, who were found and may know. What does not fit into the server's queue would fail the transaction, and one
 -- session that listens and keeps a transaction open has everything stay there: then nobody is woken, and watches poll.
+-- With trace_notify, which is anybody's to set, the server would tell the writer each channel that it wakes.
 create function pgstate._notify(p_channels text[]) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+set trace_notify = off
 as $$
 declare
   v_channel text;
@@ -2942,7 +2973,8 @@ comment on function pgstate._audit_text(text, int) is 'Internal: text for the au
 
 -- functions/audit/_audit.sql
 -- Adds to the audit trail, in the transaction of what it tells of: both are there, or neither. Whoever calls it has checked
--- what the actor may.
+-- what the actor may. Nothing takes an entry away before its time, and some agents can cause as many as they like: with a quota each is a
+-- write, but for who administers everything, whom no quota must keep from taking rights away. Denials have a limit of their own.
 create function pgstate._audit(p_actor pgstate._actor, p_event text, p_key text default null, p_detail jsonb default null, p_via text default session_user)
 returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -2950,6 +2982,10 @@ as $$
 declare
   v_id bigint;
 begin
+  if p_actor.quota and p_event <> 'denied'
+     and not coalesce((select r.admins @> '{(,)}'::pgstate.keymultirange from pgstate._reach r where r.agent_id = p_actor.id), false) then
+    perform pgstate._charge(1);
+  end if;
   insert into pgstate.audit (at, event, agent, via, key, detail)
   values (pgstate._now(), p_event, p_actor.name, p_via, pgstate._audit_text(p_key, 512), nullif(jsonb_strip_nulls(p_detail), '{}'))
   returning id into v_id;
@@ -3168,12 +3204,13 @@ as $$
 begin
   perform pgstate._check_admin(p_actor, p_subtree);
   if strpos(p_subtree, '{agent}') > 0 then
-    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', pgstate._shown(p_subtree)),
       hint = 'A chain is about keys, whoever''s they are: {agent} has no meaning in it.';
   elsif p_active is null then
     raise exception using errcode = 'PS007', message = 'a chain is active or not: true or false';
   end if;
   if p_active then
+    perform pgstate._refuse_secrets(p_actor, p_subtree, p_subtree);
     perform pgstate._check_room(p_actor, (
       select count(*) from pgstate.audit_chain c where c.set_by = p_actor.name and c.subtree <> p_subtree), 100, 'chains of the audit trail');
     insert into pgstate.audit_chain as c (subtree, ranges, set_by, set_at)
@@ -3185,7 +3222,7 @@ begin
     perform pgstate._audit(p_actor, 'set_audit_chain', p_subtree, jsonb_build_object('active', false));
     update pgstate.audit_chain c set active = false where c.subtree = p_subtree;
     if not found then
-      raise exception using errcode = 'PS007', message = format('there is no chain on %s', left(p_subtree, 80));
+      raise exception using errcode = 'PS007', message = format('there is no chain on %s', pgstate._shown(p_subtree));
     end if;
   end if;
 end
@@ -3214,7 +3251,7 @@ begin
   perform pgstate._seal_audit(100000);
   select c.* into v_chain from pgstate.audit_chain c where c.subtree = p_subtree;
   if not found then
-    raise exception using errcode = 'PS007', message = format('there is no chain on %s', left(p_subtree, 80)), hint = 'set_audit_chain(subtree) begins one.';
+    raise exception using errcode = 'PS007', message = format('there is no chain on %s', pgstate._shown(p_subtree)), hint = 'set_audit_chain(subtree) begins one.';
   end if;
   v_no := v_chain.cut_no;
   v_hash := v_chain.cut_hash;
@@ -3269,7 +3306,7 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   if p_name is null or p_name !~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$' or p_name in ('.', '..', 'pgstate') then
-    raise exception using errcode = 'PS007', message = format('invalid agent name %L', left(p_name, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid agent name %L', pgstate._shown(p_name)),
       hint = 'A name is one key segment of 1 to 128 characters: A-Z a-z 0-9 . _ ~ : @ = + , % -';
   elsif exists (select from pgstate.agent a where a.name = p_name) then
     raise exception using errcode = 'PS007', message = format('agent %L exists already', p_name);
@@ -3703,7 +3740,7 @@ begin
   if p_ttl is null or p_ttl not between interval '1 second' and interval '1 day' then
     raise exception using errcode = 'PS007', message = 'a ticket is good for a second to a day';
   elsif not exists (select from pgstate.delegation d where d.login = p_login and d.agent_id = v_id) then
-    raise exception using errcode = 'PS007', message = format('%L may not act for %s', left(p_login, 80), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
+    raise exception using errcode = 'PS007', message = format('%L may not act for %s', pgstate._shown(p_login), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
   end if;
   v_until := extract(epoch from pgstate._now() + p_ttl)::bigint;
   select k.* into v_key from pgstate.ticket_key k where k.retired_at is null order by k.id desc limit 1;
@@ -3723,7 +3760,7 @@ begin
   perform pgstate._check_admin(p_actor, '**');
   update pgstate.login l set tickets = p_required where l.login = p_login and l.gateway and p_required is not null;
   if not found then
-    raise exception using errcode = 'PS007', message = format('%L is not a gateway', left(p_login, 80)), hint = 'create_gateway(login) makes one.';
+    raise exception using errcode = 'PS007', message = format('%L is not a gateway', pgstate._shown(p_login)), hint = 'create_gateway(login) makes one.';
   elsif p_required and not exists (select from pgstate.ticket_key k where k.retired_at is null) then
     perform pgstate._rotate_ticket_keys(p_actor, interval '0');
   end if;
@@ -4001,6 +4038,8 @@ begin
   end if;
   select e.version, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live, e.kind, e.trust into v_entry
     from pgstate.entry e where e.key = p_key for no key update;
+  -- the right may be gone when the lock has been waited for
+  perform pgstate._check_admin(p_actor, p_key);
   -- the time after the wait for the lock
   v_now := pgstate._now();
   v_out.version := case when p_actor.readable then coalesce(case when v_entry.live then v_entry.version end, 0) end;
@@ -4392,7 +4431,7 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   if p_name is null or p_name !~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$' or p_name in ('.', '..', 'pgstate') then
-    raise exception using errcode = 'PS007', message = format('invalid name of a group %L', left(p_name, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid name of a group %L', pgstate._shown(p_name)),
       hint = 'A name is one key segment of 1 to 128 characters: A-Z a-z 0-9 . _ ~ : @ = + , % -';
   end if;
   insert into pgstate.agent (name, grouping) values (p_name, true) on conflict do nothing;
@@ -4419,7 +4458,7 @@ begin
   -- who is adding a member, or granting to it, at the same time waits, and then finds no such group
   select a.id into v_id from pgstate.agent a where a.name = p_name and a.grouping for update;
   if v_id is null then
-    raise exception using errcode = 'PS007', message = format('there is no group %L', left(p_name, 80)), hint = 'pgstate.groups() lists them.';
+    raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_name)), hint = 'pgstate.groups() lists them.';
   end if;
   v_members := array(select m.agent_id from pgstate.group_member m where m.group_id = v_id order by 1);
   delete from pgstate.agent a where a.id = v_id;
@@ -4443,7 +4482,7 @@ begin
   -- a grant to the group at the same time comes before this or after it: see _fold_grants()
   select a.id into v_group from pgstate.agent a where a.name = p_group and a.grouping for no key update;
   if v_group is null then
-    raise exception using errcode = 'PS007', message = format('there is no group %L', left(p_group, 80)), hint = 'create_group(name) makes one.';
+    raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_group)), hint = 'create_group(name) makes one.';
   end if;
   v_id := pgstate._agent_id(p_agent);
   if p_on and exists (select from pgstate.agent a where a.id = v_id and a.root) then
@@ -4571,6 +4610,7 @@ begin
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';
   elsif p_on then
+    perform pgstate._refuse_secrets(v_actor, p_subtree, p_subtree);
     perform pgstate._check_room(v_actor, (
       select count(*) from pgstate.access_grant g
        where g.agent_id = v_id and g.granted_by = v_actor.name and (g.subtree, g."right", g.deny) <> (p_subtree, p_right, p_deny)), 1000, format('rights of %s', p_agent));
@@ -4750,6 +4790,19 @@ end
 $$;
 comment on function pgstate._time_told(timestamptz) is 'Internal: a time as text that no setting changes.';
 
+-- functions/values/_op_name.sql
+-- An op_id may be anything that its caller has at hand, such as an address with a password in it. Nobody reads it again: one that holds a
+-- secret is kept as its hash.
+create function pgstate._op_name(p_op_id text) returns text
+language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when octet_length(p_op_id) between 1 and 256 and pgstate._secret_rule(p_op_id) is not null
+              then 'sha256:' || encode(sha256(convert_to(p_op_id, 'UTF8')), 'hex') else p_op_id end;
+end
+$$;
+comment on function pgstate._op_name(text) is 'Internal: an op_id as it is kept.';
+
 -- functions/values/_op_begin.sql
 -- A write happens once, for op_ids: inserted in order before any key is locked. Returns for each row 'new', 'replay' or
 -- 'reused' (another request under the same id), 'known' (to be looked at by _op_known()) or 'invalid' (1 to 256 bytes). A
@@ -4762,7 +4815,7 @@ declare
   v_added int;
 begin
   with request as materialized (
-    select i.op_id, sha256(convert_to(i.request, 'UTF8')) as hash, i.ord
+    select pgstate._op_name(i.op_id) as op_id, sha256(convert_to(i.request, 'UTF8')) as hash, i.ord
       from unnest(p_op_ids, p_requests) with ordinality as i (op_id, request, ord)
   ), added as (
     insert into pgstate.op (agent_id, op_id, request_hash, at)
@@ -4798,9 +4851,9 @@ as $$
 begin
   if p_outcome is null then
     -- refused: nothing was done, and a corrected request may use the id
-    delete from pgstate.op o where o.agent_id = p_actor.id and o.op_id = p_op_id;
+    delete from pgstate.op o where o.agent_id = p_actor.id and o.op_id = pgstate._op_name(p_op_id);
   else
-    update pgstate.op o set outcome = p_outcome where o.agent_id = p_actor.id and o.op_id = p_op_id;
+    update pgstate.op o set outcome = p_outcome where o.agent_id = p_actor.id and o.op_id = pgstate._op_name(p_op_id);
   end if;
 end
 $$;
@@ -4817,7 +4870,7 @@ begin
                           when o.request_hash = sha256(convert_to(i.request, 'UTF8')) then 'replay'
                           else 'reused' end order by i.ord)
       from unnest(p_op_ids, p_requests, p_states) with ordinality as i (op_id, request, state, ord)
-      left join pgstate.op o on o.agent_id = p_actor.id and o.op_id = i.op_id);
+      left join pgstate.op o on o.agent_id = p_actor.id and o.op_id = pgstate._op_name(i.op_id));
 end
 $$;
 comment on function pgstate._op_known(pgstate._actor, text[], text[], text[]) is 'Internal: tells replays from reused op_ids.';
@@ -4827,7 +4880,7 @@ create function pgstate._op_outcome(p_actor pgstate._actor, p_op_id text) return
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select o.outcome from pgstate.op o where o.agent_id = p_actor.id and o.op_id = p_op_id);
+  return (select o.outcome from pgstate.op o where o.agent_id = p_actor.id and o.op_id = pgstate._op_name(p_op_id));
 end
 $$;
 comment on function pgstate._op_outcome(pgstate._actor, text) is 'Internal: the stored outcome of an op_id.';
@@ -4867,7 +4920,7 @@ begin
     return v_steps;
   elsif p_path !~ E'^(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*(?:\\.(?:[^].[\\\\]|\\\\.)+(?:\\[(?:\\*|[0-9]{1,6})\\])*)*$' or octet_length(p_path) > 1024
         or p_path is null then
-    raise exception using errcode = 'PS007', message = format('invalid path %L', left(p_path, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid path %L', pgstate._shown(p_path)),
       hint = E'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \\. is a dot within a name, $ the value itself.';
   end if;
   for v_token in select (regexp_matches(p_path, E'\\[[*0-9]+\\]|(?:[^].[\\\\]|\\\\.)+', 'g'))[1] loop
@@ -5224,13 +5277,14 @@ declare
 begin
   perform pgstate._check_admin(p_actor, p_subtree);
   if strpos(p_subtree, '{agent}') > 0 then
-    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', pgstate._shown(p_subtree)),
       hint = 'What is indexed is about keys, whoever writes them: {agent} has no meaning in it.';
   elsif greatest(cardinality(p_fields), cardinality(p_vector_fields)) > 32 or greatest(array_ndims(p_fields), array_ndims(p_vector_fields)) > 1 then
     raise exception using errcode = 'PS007', message = 'fields are 32 at most, in an array of one dimension';
   elsif p_vector_fields is not null and p_vectors is null then
     raise exception using errcode = 'PS007', message = 'vector_fields are for vectors: name a vector index', hint = 'create_vectors(name, dims, model) makes one.';
   end if;
+  perform pgstate._refuse_secrets(p_actor, p_subtree, concat_ws(' ', p_subtree, array_to_string(p_fields, ' '), array_to_string(p_vector_fields, ' ')));
   foreach v_field in array p_fields || p_vector_fields loop
     perform pgstate._path_steps(v_field);
   end loop;
@@ -5238,14 +5292,14 @@ begin
     perform p_config::regconfig;
   exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported
     or numeric_value_out_of_range then
-    raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', left(p_config, 80)),
+    raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', pgstate._shown(p_config)),
       hint = 'Those of Postgres go by name (english, german, simple); others need their schema (app.german), which pgstate_owner must be able to use.';
   end;
   perform pgstate._lock_policies();
   if p_vectors is not null then
     perform from pgstate.vector_index v where v.name = p_vectors for key share;
     if not found then
-      raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_vectors, 80)),
+      raise exception using errcode = 'PS007', message = format('there is no vector index %L', pgstate._shown(p_vectors)),
         hint = 'create_vectors(name, dims, model) makes one.';
     end if;
   end if;
@@ -5492,7 +5546,7 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_model <> p_index.model then
-    raise exception using errcode = 'PS007', message = format('vector index %s holds vectors of model %s, not of %s', p_index.name, p_index.model, left(p_model, 80)),
+    raise exception using errcode = 'PS007', message = format('vector index %s holds vectors of model %s, not of %s', p_index.name, p_index.model, pgstate._shown(p_model)),
       hint = 'Vectors of two models cannot be compared: create_vectors() makes an index for the other one.';
   elsif coalesce(array_ndims(p_vector), 0) <> 1 or cardinality(p_vector) <> p_index.dims then
     raise exception using errcode = 'PS007', message = format('vector index %s has %s dimensions, the vector has %s', p_index.name, p_index.dims, cardinality(p_vector));
@@ -5593,7 +5647,7 @@ begin
   perform pgstate._lock_policies();
   v_id := (select v.id from pgstate.vector_index v where v.name = p_name);
   if v_id is null then
-    raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_name, 80)), hint = 'pgstate.vectors() lists them.';
+    raise exception using errcode = 'PS007', message = format('there is no vector index %L', pgstate._shown(p_name)), hint = 'pgstate.vectors() lists them.';
   elsif exists (select from pgstate.search_rule r where r.vectors = p_name) then
     raise exception using errcode = 'PS007', message = format('vector index %s is in use', p_name),
       hint = 'pgstate.searches() lists what names it: set_search() there without vectors, or drop_search().';
@@ -5629,7 +5683,7 @@ begin
   if p_name is not null then
     select v.* into v_index from pgstate.vector_index v where v.name = p_name;
     if v_index.id is null then
-      raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_name, 80)), hint = 'pgstate.vectors() lists them.';
+      raise exception using errcode = 'PS007', message = format('there is no vector index %L', pgstate._shown(p_name)), hint = 'pgstate.vectors() lists them.';
     end if;
     return v_index;
   end if;
@@ -5845,6 +5899,9 @@ declare
   v_vector real[];
   v_texts int;
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
+  end if;
   for v_key in
     select u.key, min(u.digest) as digest, array_agg(u.chunk order by u.chunk) as chunks, array_agg(u.ord order by u.chunk) as places,
            min(u.digest) = max(u.digest) as one
@@ -6111,7 +6168,7 @@ begin
   if p_after collate "C" >= left(to_hex(v_ticks), 8) then
     if p_after !~ '^[0-9a-f]{8}-[0-9a-f]{4}-6[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' then
       raise exception using errcode = 'PS007',
-        message = format('the ids of this namespace are the caller''s own: give one above %L', left(p_after, 80));
+        message = format('the ids of this namespace are the caller''s own: give one above %L', pgstate._shown(p_after));
     end if;
     v_ticks := greatest(v_ticks, ('x0' || left(p_after, 8) || substr(p_after, 10, 4) || substr(p_after, 16, 3))::bit(64)::bigint + 1);
   end if;
@@ -6820,11 +6877,18 @@ declare
   v_id bigint;
   v_now timestamptz := pgstate._now();
 begin
-  loop
+  select t.id into v_id from pgstate.thread t where t.key = p_key for key share skip locked;
+  while v_id is null loop
     select t.id into v_id from pgstate.thread t where t.key = p_key for key share;
+    if (pgstate._reachable('write') @> p_key) is not true then
+      -- the right was taken while the lock was waited for
+      perform pgstate._deny();
+    end if;
     exit when v_id is not null;
     if exists (select from pgstate.entry e where e.key = p_key and e.value is not null and e.kind <> 'thread') then
       perform pgstate._raise('PS040', p_key);
+    elsif pgstate._secret_rule(p_key) is not null and (pgstate._policy_of(p_key)).guard is distinct from 'off' then
+      perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || pgstate._secret_rule(p_key));
     end if;
     insert into pgstate.thread (key, collect_at) values (p_key, v_now + interval '1 hour')
         on conflict on constraint thread_key_key do nothing;
@@ -6990,11 +7054,13 @@ $$;
 comment on function pgstate._repeat_checkpoint(pgstate._actor, text, text, text, jsonb, timestamptz) is 'Internal: appends a copy of a checkpoint.';
 
 -- functions/threads/_threads.sql
-create function pgstate._threads(p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns setof pgstate.thread_row
+-- Where it was forked from is the key of another, for whoever may read that.
+create function pgstate._threads(p_ranges pgstate.keymultirange, p_regex text, p_limit int, p_reads pgstate.keymultirange) returns setof pgstate.thread_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
+  v_reads pgstate.keymultirange := p_reads + '{}';
 begin
   -- as in list()
   return query
@@ -7005,7 +7071,7 @@ begin
       from span
       cross join lateral (
         select t.key::text, e.value ->> 'checkpoint', e.value ->> 'ns', (e.value -> 'checkpoints')::bigint, (e.value -> 'bytes')::bigint,
-               e.version, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, t.forked_from::text, t.forked_id::text
+               e.version, e.writer, e.via, e.created_at, e.updated_at, e.expires_at, case when v_reads @> t.forked_from then t.forked_from::text end, t.forked_id::text
           from pgstate.thread t join pgstate.entry e on e.key = t.key
          where t.key >= span.low and t.key < span.high and e.value is not null and t.begun_at is not null
            and (e.expires_at is null or e.expires_at > v_now) and (p_regex is null or t.key ~ p_regex)
@@ -7014,7 +7080,7 @@ begin
      limit p_limit;
 end
 $$;
-comment on function pgstate._threads(pgstate.keymultirange, text, int) is 'Internal: threads within ranges, in key order.';
+comment on function pgstate._threads(pgstate.keymultirange, text, int, pgstate.keymultirange) is 'Internal: threads within ranges, in key order.';
 
 -- functions/threads/_json_of.sql
 -- Null for what jsonb cannot hold: U+0000, lone surrogates, NaN.
@@ -7028,6 +7094,19 @@ exception when data_exception or program_limit_exceeded then
 end
 $$;
 comment on function pgstate._json_of(bytea) is 'Internal: the value of a JSON text, if Postgres can hold it.';
+
+-- functions/threads/_text_of.sql
+-- Whoever may write there sent it, and need not have sent text: that must not keep anybody from reading the rest.
+create function pgstate._text_of(p_data bytea) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return convert_from(p_data, 'UTF8');
+exception when data_exception then
+  return encode(p_data, 'escape');
+end
+$$;
+comment on function pgstate._text_of(bytea) is 'Internal: the message of an error; what is no text, in escapes.';
 
 -- functions/threads/_channel_value.sql
 -- A channel of a checkpoint, put together from its chunks where it is JSON, and a list of a million elements at most.
@@ -7881,11 +7960,13 @@ $$;
 comment on function pgstate._collect_runs(int) is 'Internal: removes what deleted runs held; is there more to do?';
 
 -- functions/runs/_runs.sql
-create function pgstate._runs(p_ranges pgstate.keymultirange, p_regex text, p_states text[], p_limit int) returns setof pgstate.run_row
+-- What started it and what it was forked from are keys of others, for whoever may read those.
+create function pgstate._runs(p_ranges pgstate.keymultirange, p_regex text, p_states text[], p_limit int, p_reads pgstate.keymultirange) returns setof pgstate.run_row
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
+  v_reads pgstate.keymultirange := p_reads + '{}';
 begin
   -- as in list()
   return query
@@ -7897,9 +7978,9 @@ begin
       cross join lateral (
         select r.key::text, r.name::text, s.state, e.value ->> 'step', (e.value -> 'steps')::bigint, c.holder, c.lease_until,
                coalesce(c.attempts, 0), r.priority, case when r.ready_at > v_now then r.ready_at end, r.deadline,
-               case when r.result_type = 'error' then convert_from(r.result, 'UTF8') end,
+               case when r.result_type = 'error' then pgstate._text_of(r.result) end,
                case when r.result_type = 'json' then pgstate._json_of(r.result) end, case when r.input_type = 'json' then pgstate._json_of(r.input) end,
-               r.code, r.parent::text, r.forked_from::text, r.forked_step::text, e.version, r.begun_at, e.updated_at, r.ended_at
+               r.code, case when v_reads @> r.parent then r.parent::text end, case when v_reads @> r.forked_from then r.forked_from::text end, r.forked_step::text, e.version, r.begun_at, e.updated_at, r.ended_at
           from pgstate.run r join pgstate.entry e on e.key = r.key
           left join lateral (select x.holder, x.lease_until, x.attempts from pgstate.claim x where x.key = r.key and x.lease_until > v_now offset 0) c on true
           cross join lateral (select case when r.state <> 'open' then r.state when c.lease_until is not null then 'running' else 'waiting' end as state) s
@@ -7910,7 +7991,7 @@ begin
      limit p_limit;
 end
 $$;
-comment on function pgstate._runs(pgstate.keymultirange, text, text[], int) is 'Internal: runs within ranges, in key order.';
+comment on function pgstate._runs(pgstate.keymultirange, text, text[], int, pgstate.keymultirange) is 'Internal: runs within ranges, in key order.';
 
 -- functions/runs/_run_steps.sql
 create function pgstate._run_steps(p_key text) returns setof pgstate.step_row
@@ -7919,7 +8000,7 @@ as $$
 begin
   return query
     select s.id::text, s.name::text, s.kind, s.state, s.position, case when s.type = 'json' then pgstate._json_of(s.data) end,
-           case s.type when 'error' then convert_from(s.data, 'UTF8') when 'timeout' then 'no signal in time' end,
+           case s.type when 'error' then pgstate._text_of(s.data) when 'timeout' then 'no signal in time' end,
            s.attempts, s.started_at, s.finished_at, s.due_at, s.token
       from pgstate.run r join pgstate.entry e on e.key = r.key join pgstate.step s on s.run_id = r.id
      where r.key = p_key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now())
@@ -8061,7 +8142,7 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case p_code
-    when 'PS001' then format('invalid key %L: 1 to 512 bytes, segments of A-Z a-z 0-9 . _ ~ : @ = + , %% - joined by /, none empty, . or ..; quote other text with pgstate.key()', left(p_key, 80))
+    when 'PS001' then format('invalid key %L: 1 to 512 bytes, segments of A-Z a-z 0-9 . _ ~ : @ = + , %% - joined by /, none empty, . or ..; quote other text with pgstate.key()', pgstate._shown(p_key))
     when 'PS003' then 'no value: pass JSON (the JSON null is ''null''), or delete the key'
     when 'PS004' then 'the value is over value_limit (explain_policy(key) shows that of a key, pgstate.info() the installation''s): store it in parts or elsewhere'
     when 'PS005' then 'unknown reducer: use replace, append, add, max, min, union, merge, deep_merge, messages or first, or none where a policy sets one'
@@ -9323,7 +9404,7 @@ begin
             or f.key = 'sources' and jsonb_typeof(f.value) <> 'array'
             or f.key = 'ttl' and jsonb_typeof(f.value) not in ('string', 'number'))
     then
-      raise exception using errcode = 'PS007', message = format('invalid %s %s', case when v_row.is_guard then 'guard' else 'operation' end, left(v_row.item::text, 200)),
+      raise exception using errcode = 'PS007', message = format('invalid %s %s', case when v_row.is_guard then 'guard' else 'operation' end, pgstate._shown(v_row.item::text, 200)),
         hint = 'A guard is {"key", and one of "exists": true, "absent": true, "version", "value", "token"}; an operation is {"op": "put"|"merge"|"delete"|"complete", "key", and its arguments}.';
     end if;
   end loop;
@@ -9367,7 +9448,7 @@ begin
         into v_a
         from jsonb_array_elements(v_rows) with ordinality as r (item, ord);
     exception when data_exception then
-      raise exception using errcode = 'PS007', message = 'invalid guard or operation: ' || sqlerrm;
+      raise exception using errcode = 'PS007', message = 'invalid guard or operation: ' || pgstate._shown(sqlerrm, 200);
     end;
     select jsonb_agg(pgstate._pack(o) order by o.ord), bool_or(o.watched),
            (array_agg(jsonb_build_array(o.ord, o.code, o.message) order by o.ord) filter (where o.code is not null))[1]
@@ -11981,7 +12062,7 @@ begin
     elsif v_op.name = '$not' and v_op.type = 'object' and p_depth < 16 then
       v_one := pgstate._filter_ops(p_at, p_steps, v_op.operand, p_depth + 1);
     else
-      raise exception using errcode = 'PS007', message = format('invalid filter: %s with %s', left(v_op.name, 80), left(v_op.operand::text, 80)),
+      raise exception using errcode = 'PS007', message = format('invalid filter: %s with %s', pgstate._shown(v_op.name), pgstate._shown(v_op.operand::text)),
         hint = 'A field takes $eq, $ne, $gt, $gte, $lt, $lte (a number or a string), $in, $nin (an array), $exists (true or false), $contains and $not (operators).';
     end if;
     v_parts := v_parts || case when v_op.name in ('$ne', '$nin', '$not') or v_op.name = '$exists' and v_op.operand = 'false'
@@ -12005,7 +12086,7 @@ declare
   v_size int := 0;
 begin
   if jsonb_typeof(p_filter) is distinct from 'object' or p_depth > 16 then
-    raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(p_filter::text, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid filter: %s', pgstate._shown(p_filter::text)),
       hint = 'A filter is an object of fields and what they are, such as {"status": "open", "tries": {"$gt": 3}}, at most 16 deep.';
   end if;
   for v_field in select f.key as name, f.value as wanted, jsonb_typeof(f.value) as type from jsonb_each(p_filter) f loop
@@ -12022,7 +12103,7 @@ begin
     elsif v_field.name = '$not' and v_field.type = 'object' then
       v_parts := v_parts || pgstate._filter_not(pgstate._filter_text(v_field.wanted, p_at, p_depth + 1));
     elsif v_field.name like '$_%' then
-      raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(v_field.name, 80)),
+      raise exception using errcode = 'PS007', message = format('invalid filter: %s', pgstate._shown(v_field.name)),
         hint = E'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \\$name is a field whose name begins with a dollar.';
     else
       v_steps := pgstate._path_steps(v_field.name);
@@ -12823,7 +12904,7 @@ begin
 end
 $$;
 comment on function pgstate.set_quota(text, bigint, bigint, int) is
-  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, put_writes(), each op_id besides what is done under it, and a new lane); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
+  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, put_writes(), each op_id besides what is done under it, a new lane, and what the audit trail records of it other than denials, unless it administers everything); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
 
 -- functions/trust/set_trust.sql
 create function pgstate.set_trust(agent text, trust text) returns void
@@ -13289,7 +13370,11 @@ begin
   )
   insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
   select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at, v_trust from changed c;
-  return case when found then p_head.version + 1 end;
+  if not found then
+    -- the right was taken while the lock was waited for, and what goes with the entry must not be changed without it
+    perform pgstate._deny();
+  end if;
+  return p_head.version + 1;
 end
 $$;
 comment on function pgstate._thread_write(pgstate._actor, text, pgstate._thread_head, jsonb, interval, pgstate.entry_kind) is 'Internal: writes the entry of a thread or run.';
@@ -13331,6 +13416,7 @@ declare
   v_tell boolean;
   v_plain boolean;
   v_guarded record;
+  v_more text;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -13350,11 +13436,12 @@ begin
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
+  v_more := concat_ws(' ', save_checkpoint.id, save_checkpoint.ns, save_checkpoint.run_id, array_to_string(save_checkpoint.versions, ' '));
   if (v_actor.readable and v_actor.writable
       and pgstate._suspect_parts(save_checkpoint.names, save_checkpoint.types || save_checkpoint.chunk_types,
-                                 save_checkpoint.data || save_checkpoint.chunk_data, save_checkpoint.metadata)) is true then
+                                 save_checkpoint.data || save_checkpoint.chunk_data, save_checkpoint.metadata, v_more)) is true then
     v_guarded := pgstate._guarded_parts(v_actor, save_checkpoint.key, save_checkpoint.names, save_checkpoint.types, save_checkpoint.data,
-                                        save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data);
+                                        save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data, v_more);
     if v_guarded.rule is not null then
       perform pgstate._raise('PS009', save_checkpoint.key, pgstate._error_text('PS009', save_checkpoint.key) || ': ' || v_guarded.rule);
     end if;
@@ -13520,7 +13607,9 @@ begin
      order by i.ord);
   v_suspect := pgstate._suspect_parts(save_checkpoints.names, save_checkpoints.types || save_checkpoints.chunk_types,
                                       save_checkpoints.data || save_checkpoints.chunk_data)
-    or (' ' || array_to_string(save_checkpoints.metadatas, ' ')) ~ pgstate._secret_hint();
+    or (' ' || concat_ws(' ', array_to_string(save_checkpoints.metadatas, ' '), array_to_string(save_checkpoints.ids, ' '),
+          array_to_string(save_checkpoints.namespaces, ' '), array_to_string(save_checkpoints.run_ids, ' '),
+          array_to_string(save_checkpoints.versions, ' '))) ~ pgstate._secret_hint();
   -- below it is asked no more, and long ranges would be copied from function to function
   v_actor.reads := null;
   v_actor.writes := null;
@@ -13578,7 +13667,8 @@ begin
         v_actor, v_row.key, save_checkpoints.names[v_row.last - v_row.count + 1 : v_row.last],
         save_checkpoints.types[v_row.last - v_row.count + 1 : v_row.last], save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last],
         v_row.metadata, save_checkpoints.chunk_types[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk],
-        save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk]);
+        save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk],
+        concat_ws(' ', v_row.id, v_row.ns, v_row.run_id, array_to_string(save_checkpoints.versions[v_row.last - v_row.count + 1 : v_row.last], ' ')));
       if v_guarded.rule is not null then
         v_row.code := 'PS009';
       else
@@ -13686,6 +13776,7 @@ declare
   v_actor pgstate._actor := pgstate._enter(put_writes.agent, put_writes.key);
   v_count int := cardinality(put_writes.idxs);
   v_guarded record;
+  v_more text := concat_ws(' ', put_writes.checkpoint, put_writes.ns, put_writes.task_id, put_writes.task_path);
 begin
   if put_writes.key is null or not pgstate._key_ok(put_writes.key) then
     perform pgstate._bad_key(put_writes.key);
@@ -13700,8 +13791,8 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(v_actor.id);
   end if;
-  if pgstate._suspect_parts(put_writes.channels, put_writes.types, put_writes.data) then
-    v_guarded := pgstate._guarded_parts(v_actor, put_writes.key, put_writes.channels, put_writes.types, put_writes.data, null, null, null);
+  if pgstate._suspect_parts(put_writes.channels, put_writes.types, put_writes.data, null, v_more) then
+    v_guarded := pgstate._guarded_parts(v_actor, put_writes.key, put_writes.channels, put_writes.types, put_writes.data, null, null, null, v_more);
     if v_guarded.rule is not null then
       perform pgstate._raise('PS009', put_writes.key, pgstate._error_text('PS009', put_writes.key) || ': ' || v_guarded.rule);
     end if;
@@ -14007,7 +14098,7 @@ begin
     return row(v_actor.kept ->> 0, v_actor.kept ->> 1, (v_actor.kept ->> 2)::bigint, v_actor.kept ->> 1, null, true)::pgstate.saved;
   end if;
   if (v_actor.readable and v_actor.writable and pgstate._suspect_parts(null, null, null, rollback_thread.metadata)) is true then
-    v_guarded := pgstate._guarded_parts(v_actor, rollback_thread.key, null, '{}', null, rollback_thread.metadata, null, null);
+    v_guarded := pgstate._guarded_parts(v_actor, rollback_thread.key, null, '{}', null, rollback_thread.metadata, null, null, null);
     if v_guarded.rule is not null then
       perform pgstate._raise('PS009', rollback_thread.key, pgstate._error_text('PS009', rollback_thread.key) || ': ' || v_guarded.rule);
     end if;
@@ -14044,7 +14135,7 @@ declare
   v_ranges pgstate.keymultirange;
 begin
   v_ranges := pgstate._page_ranges(v_actor, threads.pattern, threads."limit", threads.after);
-  return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit") t;
+  return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit", v_actor.reads) t;
 end
 $$;
 comment on function pgstate.threads(text, int, text, text) is
@@ -14135,7 +14226,7 @@ begin
   v_version := pgstate._thread_write(p_actor, p_key, p_head, p_head.value - 'cancelling' || jsonb_build_object('status', p_state)
     -- workers look for who waited for this
     || case when v_wakes then '{"wakes": true}'::jsonb else '{}' end
-    || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(convert_from(p_data, 'UTF8'), 2000)) else '{}' end, null, 'run');
+    || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(pgstate._text_of(p_data), 2000)) else '{}' end, null, 'run');
   perform pgstate._close_run(p_key, p_state, p_type, p_data, case when p_actor.quota then p_actor.id end);
   delete from pgstate.claim c where c.key = p_key;
   return v_version;
@@ -14336,6 +14427,7 @@ declare
   v_values jsonb[];
   v_recorded pgstate._step_done[];
   v_versions bigint[];
+  v_lost boolean;
   v_now timestamptz := pgstate._now();
   v_watched boolean;
   v_plain boolean := false;
@@ -14374,10 +14466,11 @@ begin
                      or (octet_length(i.step) between 1 and 512) is not true or (octet_length(i.name) between 1 and 256) is not true
                      or (i.kind in ('step', 'map', 'sleep', 'signal', 'child', 'now', 'undo')) is not true
                      or (i.state in ('done', 'failed')) is not true
-                     or (i.elapsed is null or i.elapsed between 0 and 3e9) is not true then 'PS007' end
+                     or (i.elapsed is null or i.elapsed between 0 and 3e9) is not true
+                     or i.due_at not between '1970-01-01' and '9999-12-01' then 'PS007' end
       from unnest(finish_steps.keys, finish_steps.tokens, finish_steps.steps, finish_steps.names, finish_steps.kinds, finish_steps.positions,
-                  finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed) with ordinality
-           as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, ord)
+                  finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed, finish_steps.due_ats) with ordinality
+           as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, due_at, ord)
      order by i.ord);
   if pgstate._suspect_parts(finish_steps.steps || finish_steps.names, finish_steps.types, finish_steps.data) then
     -- whatever their bounds, as unnest() takes them
@@ -14436,8 +14529,12 @@ begin
       select g.key, h.version - g.total + g.n, v_actor.epoch, 'put', g.new, v_actor.name, session_user, v_now, g.expires_at, h.trust
         from news g join heads h on h.key = g.key order by g.key, g.n
     )
-    select array_agg(h.version - g.total + g.n order by d.ord) into v_versions
+    select array_agg(h.version - g.total + g.n order by d.ord), bool_or(d.status = 'ok' and h.version is null) into v_versions, v_lost
       from unnest(v_recorded) d left join news g on g.ord = d.ord left join heads h on h.key = g.key;
+    if v_lost then
+      -- the right was taken while the lock was waited for
+      perform pgstate._deny();
+    end if;
   end if;
   if finish_steps.wake is not true then
     v_set := set_config('pgstate.wake', v_wake, true);
@@ -14817,7 +14914,7 @@ begin
     raise exception using errcode = 'PS007', message = 'states are waiting, running, done, failed and cancelled';
   end if;
   v_ranges := pgstate._page_ranges(v_actor, runs.pattern, runs."limit", runs.after);
-  return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit") r;
+  return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit", v_actor.reads) r;
 end
 $$;
 comment on function pgstate.runs(text, int, text, text[], text) is
@@ -15236,7 +15333,7 @@ comment on column pgstate.runs.expires_at is 'When it becomes invisible unless i
 -- views/steps.sql
 create or replace view pgstate.steps with (security_invoker = true) as
 select r.key, s.id as step, s.name, s.kind, s.state, s.position, case when s.type = 'json' then pgstate._json_of(s.data) end as result,
-       case s.type when 'error' then pg_catalog.convert_from(s.data, 'UTF8') when 'timeout' then 'no signal in time' end as error,
+       case s.type when 'error' then pgstate._text_of(s.data) when 'timeout' then 'no signal in time' end as error,
        s.attempts, s.started_at, s.finished_at, s.due_at, s.token
   from pgstate.step s join pgstate.run r on r.id = s.run_id join pgstate.entry e on e.key = r.key
  where e.live and (e.expires_at is null or e.expires_at > pgstate._now());
@@ -15413,7 +15510,7 @@ begin
   loop
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
-      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
+      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
@@ -15450,7 +15547,7 @@ begin
   loop
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
-      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
+      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
@@ -15487,7 +15584,7 @@ begin
   loop
     execute pg_catalog.format('revoke all on routine %s from public', v_object.name);
     v_to := case
-      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
+      when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;

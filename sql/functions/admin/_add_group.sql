@@ -6,7 +6,7 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   if p_name is null or p_name !~ '^[A-Za-z0-9._~:@=+,%-]{1,128}$' or p_name in ('.', '..', 'pgstate') then
-    raise exception using errcode = 'PS007', message = format('invalid name of a group %L', left(p_name, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid name of a group %L', pgstate._shown(p_name)),
       hint = 'A name is one key segment of 1 to 128 characters: A-Z a-z 0-9 . _ ~ : @ = + , % -';
   end if;
   insert into pgstate.agent (name, grouping) values (p_name, true) on conflict do nothing;

@@ -10,7 +10,7 @@ begin
   -- who is adding a member, or granting to it, at the same time waits, and then finds no such group
   select a.id into v_id from pgstate.agent a where a.name = p_name and a.grouping for update;
   if v_id is null then
-    raise exception using errcode = 'PS007', message = format('there is no group %L', left(p_name, 80)), hint = 'pgstate.groups() lists them.';
+    raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_name)), hint = 'pgstate.groups() lists them.';
   end if;
   v_members := array(select m.agent_id from pgstate.group_member m where m.group_id = v_id order by 1);
   delete from pgstate.agent a where a.id = v_id;

@@ -10,7 +10,7 @@ begin
   -- a grant to the group at the same time comes before this or after it: see _fold_grants()
   select a.id into v_group from pgstate.agent a where a.name = p_group and a.grouping for no key update;
   if v_group is null then
-    raise exception using errcode = 'PS007', message = format('there is no group %L', left(p_group, 80)), hint = 'create_group(name) makes one.';
+    raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_group)), hint = 'create_group(name) makes one.';
   end if;
   v_id := pgstate._agent_id(p_agent);
   if p_on and exists (select from pgstate.agent a where a.id = v_id and a.root) then

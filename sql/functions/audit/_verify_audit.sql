@@ -19,7 +19,7 @@ begin
   perform pgstate._seal_audit(100000);
   select c.* into v_chain from pgstate.audit_chain c where c.subtree = p_subtree;
   if not found then
-    raise exception using errcode = 'PS007', message = format('there is no chain on %s', left(p_subtree, 80)), hint = 'set_audit_chain(subtree) begins one.';
+    raise exception using errcode = 'PS007', message = format('there is no chain on %s', pgstate._shown(p_subtree)), hint = 'set_audit_chain(subtree) begins one.';
   end if;
   v_no := v_chain.cut_no;
   v_hash := v_chain.cut_hash;

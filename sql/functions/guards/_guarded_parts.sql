@@ -2,7 +2,7 @@
 -- refused. Names are refused and never redacted; chunks too, since they are named by the hash of what was sent. Arrays of any bounds
 -- and dimensions are taken as unnest() takes them.
 create function pgstate._guarded_parts(
-  p_actor pgstate._actor, p_key text, p_names text[], p_types text[], inout data bytea[], inout metadata jsonb, p_chunk_types text[], p_chunk_data bytea[],
+  p_actor pgstate._actor, p_key text, p_names text[], p_types text[], inout data bytea[], inout metadata jsonb, p_chunk_types text[], p_chunk_data bytea[], p_more text,
   out rule text
 ) returns record
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -17,7 +17,7 @@ begin
     return;
   end if;
   rule := coalesce(
-    pgstate._secret_rule(array_to_string(p_names, ' ')),
+    pgstate._secret_rule(concat_ws(' ', array_to_string(p_names, ' '), p_more)),
     (select min((pgstate._guarded_bytes(c.type, c.data)).rule) from unnest(p_chunk_types, p_chunk_data) c (type, data) where c.type in ('json', '+json')));
   v_found := case when rule is null then pgstate._secret_rule(metadata::text) end;
   if v_found is not null and v_mode = 'refuse' then
@@ -39,5 +39,5 @@ begin
   end loop;
 end
 $$;
-comment on function pgstate._guarded_parts(pgstate._actor, text, text[], text[], bytea[], jsonb, text[], bytea[]) is
+comment on function pgstate._guarded_parts(pgstate._actor, text, text[], text[], bytea[], jsonb, text[], bytea[], text) is
   'Internal: names, data and metadata by the guard of their key.';

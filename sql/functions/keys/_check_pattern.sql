@@ -12,7 +12,7 @@ begin
        -- the cost of a regular expression grows with them
        or p_pattern ~ '(?:[*?]+[^*?]*){17}')
   then
-    raise exception using errcode = 'PS002', message = format('invalid pattern %L', left(p_pattern, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid pattern %L', pgstate._shown(p_pattern)),
       hint = 'A pattern is a key with * (within a segment), ? (one character) or ** (a whole segment, any depth), 16 of these characters at most; an empty pattern means everything.';
   end if;
 end

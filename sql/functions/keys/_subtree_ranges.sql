@@ -10,7 +10,7 @@ begin
   if v_subtree = '**' then
     return pgstate._pattern_ranges('**');
   elsif v_subtree is null or not pgstate._key_ok(regexp_replace(v_subtree, E'/\\*\\*$', '')) then
-    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', pgstate._shown(p_subtree)),
       hint = 'Rights are granted on one key, on a subtree such as research/**, or on ** for everything; {agent} may stand for a segment. Other wildcards are for reading.';
   end if;
   return pgstate._pattern_ranges(v_subtree);

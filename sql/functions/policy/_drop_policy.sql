@@ -15,7 +15,7 @@ begin
   foreach v_setting in array v_settings loop
     if coalesce(v_setting, '') <> all (array['reducer', 'ttl', 'keep', 'value_limit', 'schema',
          'max_attempts', 'backoff', 'backoff_limit', 'dead_letter', 'claimed_writes', 'guard', 'trust']) then
-      raise exception using errcode = 'PS007', message = format('unknown setting %L', left(v_setting, 80)),
+      raise exception using errcode = 'PS007', message = format('unknown setting %L', pgstate._shown(v_setting)),
         hint = 'Settings are reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard and trust.';
     elsif p_settings is not null and (case v_setting
             when 'reducer' then v_policy.reducer is null when 'ttl' then v_policy.ttl is null when 'schema' then v_policy.schema is null

@@ -8,7 +8,7 @@ begin
   -- set_policy() may be about to use it
   perform from pgstate.reducer r where r.name = p_name for update;
   if not found then
-    raise exception using errcode = 'PS007', message = format('no reducer %L is registered', left(p_name, 80));
+    raise exception using errcode = 'PS007', message = format('no reducer %L is registered', pgstate._shown(p_name));
   end if;
   v_subtree := (select min(p.subtree) from pgstate.policy p where p.reducer = p_name);
   if v_subtree is not null then

@@ -7,7 +7,7 @@ declare
 begin
   perform pgstate._check_admin(p_actor, '**');
   if p_name is null or p_name !~ '^[a-z][a-z0-9_]{0,62}$' then
-    raise exception using errcode = 'PS007', message = format('invalid name of a reducer %L', left(p_name, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid name of a reducer %L', pgstate._shown(p_name)),
       hint = 'A name is 1 to 63 of a-z, 0-9 and _, and begins with a letter.';
   elsif pgstate._built_in(p_name) then
     raise exception using errcode = 'PS007', message = format('%s is built in and stays what it is', p_name);

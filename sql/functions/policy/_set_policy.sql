@@ -10,7 +10,7 @@ declare
 begin
   perform pgstate._check_admin(p_actor, p_subtree);
   if strpos(p_subtree, '{agent}') > 0 then
-    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', pgstate._shown(p_subtree)),
       hint = 'A policy is about keys, whoever writes them: {agent} has no meaning in it.';
   elsif num_nonnulls(p_reducer, p_ttl, p_keep, p_value_limit, p_schema, p_max_attempts, p_backoff, p_backoff_limit, p_dead_letter, p_claimed_writes, p_guard, p_trust) = 0 then
     raise exception using errcode = 'PS007', message = 'a policy sets something: reducer, ttl, keep, value_limit, schema, max_attempts, backoff, backoff_limit, dead_letter, claimed_writes, guard or trust',
@@ -22,13 +22,15 @@ begin
   end if;
   if p_guard not in ('refuse', 'redact', 'off') then
     raise exception using errcode = 'PS007', message = 'guard is refuse, redact or off';
+  elsif p_guard is distinct from 'off' then
+    perform pgstate._refuse_secrets(p_actor, p_subtree, concat_ws(' ', p_subtree, p_dead_letter, p_schema::text));
   end if;
   if p_max_attempts < 1 then
     raise exception using errcode = 'PS007', message = 'max_attempts is at least 1';
   elsif not (pgstate._span_ok(p_backoff) and pgstate._span_ok(p_backoff_limit)) then
     raise exception using errcode = 'PS007', message = 'backoff and backoff_limit are positive and at most 100 years';
   elsif p_dead_letter is not null and not pgstate._key_ok(p_dead_letter) then
-    raise exception using errcode = 'PS007', message = format('dead_letter is a key, not %L', left(p_dead_letter, 80)),
+    raise exception using errcode = 'PS007', message = format('dead_letter is a key, not %L', pgstate._shown(p_dead_letter)),
       hint = 'tasks/dead for what is to lie below tasks/dead/.';
   elsif p_dead_letter is not null then
     -- it is written there with the rights of whoever gave up, which must not be lent to who may not say what lies there
@@ -38,7 +40,7 @@ begin
     -- drop_reducer() must not take it away meanwhile
     perform from pgstate.reducer r where r.name = p_reducer for key share;
     if not found then
-      raise exception using errcode = 'PS005', message = format('unknown reducer %L', left(p_reducer, 80)),
+      raise exception using errcode = 'PS005', message = format('unknown reducer %L', pgstate._shown(p_reducer)),
         hint = 'Built in are replace, append, add, max, min, union, merge, deep_merge, messages and first; register_reducer(name, function) adds one.';
     end if;
   end if;
@@ -61,7 +63,7 @@ begin
       v_policy.keep_versions := 0;
     end;
     if v_policy.keep_versions = 0 or not pgstate._span_ok(v_policy.keep_age) then
-      raise exception using errcode = 'PS007', message = format('invalid keep %L', left(p_keep, 80)),
+      raise exception using errcode = 'PS007', message = format('invalid keep %L', pgstate._shown(p_keep)),
         hint = 'Keep everything, a number of versions (''100 versions''), or an interval (''30 days'', at most 100 years).';
     end if;
   end if;

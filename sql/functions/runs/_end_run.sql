@@ -10,7 +10,7 @@ begin
   v_version := pgstate._thread_write(p_actor, p_key, p_head, p_head.value - 'cancelling' || jsonb_build_object('status', p_state)
     -- workers look for who waited for this
     || case when v_wakes then '{"wakes": true}'::jsonb else '{}' end
-    || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(convert_from(p_data, 'UTF8'), 2000)) else '{}' end, null, 'run');
+    || case when p_state = 'failed' and p_type = 'error' then jsonb_build_object('error', left(pgstate._text_of(p_data), 2000)) else '{}' end, null, 'run');
   perform pgstate._close_run(p_key, p_state, p_type, p_data, case when p_actor.quota then p_actor.id end);
   delete from pgstate.claim c where c.key = p_key;
   return v_version;

@@ -4,7 +4,7 @@ as $$
 begin
   return query
     select s.id::text, s.name::text, s.kind, s.state, s.position, case when s.type = 'json' then pgstate._json_of(s.data) end,
-           case s.type when 'error' then convert_from(s.data, 'UTF8') when 'timeout' then 'no signal in time' end,
+           case s.type when 'error' then pgstate._text_of(s.data) when 'timeout' then 'no signal in time' end,
            s.attempts, s.started_at, s.finished_at, s.due_at, s.token
       from pgstate.run r join pgstate.entry e on e.key = r.key join pgstate.step s on s.run_id = r.id
      where r.key = p_key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now())

@@ -15,6 +15,7 @@ declare
   v_values jsonb[];
   v_recorded pgstate._step_done[];
   v_versions bigint[];
+  v_lost boolean;
   v_now timestamptz := pgstate._now();
   v_watched boolean;
   v_plain boolean := false;
@@ -53,10 +54,11 @@ begin
                      or (octet_length(i.step) between 1 and 512) is not true or (octet_length(i.name) between 1 and 256) is not true
                      or (i.kind in ('step', 'map', 'sleep', 'signal', 'child', 'now', 'undo')) is not true
                      or (i.state in ('done', 'failed')) is not true
-                     or (i.elapsed is null or i.elapsed between 0 and 3e9) is not true then 'PS007' end
+                     or (i.elapsed is null or i.elapsed between 0 and 3e9) is not true
+                     or i.due_at not between '1970-01-01' and '9999-12-01' then 'PS007' end
       from unnest(finish_steps.keys, finish_steps.tokens, finish_steps.steps, finish_steps.names, finish_steps.kinds, finish_steps.positions,
-                  finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed) with ordinality
-           as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, ord)
+                  finish_steps.mains, finish_steps.states, finish_steps.data, finish_steps.attempts, finish_steps.elapsed, finish_steps.due_ats) with ordinality
+           as i (key, token, step, name, kind, position, main, state, data, attempts, elapsed, due_at, ord)
      order by i.ord);
   if pgstate._suspect_parts(finish_steps.steps || finish_steps.names, finish_steps.types, finish_steps.data) then
     -- whatever their bounds, as unnest() takes them
@@ -115,8 +117,12 @@ begin
       select g.key, h.version - g.total + g.n, v_actor.epoch, 'put', g.new, v_actor.name, session_user, v_now, g.expires_at, h.trust
         from news g join heads h on h.key = g.key order by g.key, g.n
     )
-    select array_agg(h.version - g.total + g.n order by d.ord) into v_versions
+    select array_agg(h.version - g.total + g.n order by d.ord), bool_or(d.status = 'ok' and h.version is null) into v_versions, v_lost
       from unnest(v_recorded) d left join news g on g.ord = d.ord left join heads h on h.key = g.key;
+    if v_lost then
+      -- the right was taken while the lock was waited for
+      perform pgstate._deny();
+    end if;
   end if;
   if finish_steps.wake is not true then
     v_set := set_config('pgstate.wake', v_wake, true);

@@ -11,7 +11,7 @@ begin
     raise exception using errcode = 'PS007', message = 'states are waiting, running, done, failed and cancelled';
   end if;
   v_ranges := pgstate._page_ranges(v_actor, runs.pattern, runs."limit", runs.after);
-  return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit") r;
+  return query select r.* from pgstate._runs(v_ranges, pgstate._pattern_regex(runs.pattern), runs.states, runs."limit", v_actor.reads) r;
 end
 $$;
 comment on function pgstate.runs(text, int, text, text[], text) is

@@ -3,7 +3,7 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_model <> p_index.model then
-    raise exception using errcode = 'PS007', message = format('vector index %s holds vectors of model %s, not of %s', p_index.name, p_index.model, left(p_model, 80)),
+    raise exception using errcode = 'PS007', message = format('vector index %s holds vectors of model %s, not of %s', p_index.name, p_index.model, pgstate._shown(p_model)),
       hint = 'Vectors of two models cannot be compared: create_vectors() makes an index for the other one.';
   elsif coalesce(array_ndims(p_vector), 0) <> 1 or cardinality(p_vector) <> p_index.dims then
     raise exception using errcode = 'PS007', message = format('vector index %s has %s dimensions, the vector has %s', p_index.name, p_index.dims, cardinality(p_vector));

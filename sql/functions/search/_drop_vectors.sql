@@ -8,7 +8,7 @@ begin
   perform pgstate._lock_policies();
   v_id := (select v.id from pgstate.vector_index v where v.name = p_name);
   if v_id is null then
-    raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_name, 80)), hint = 'pgstate.vectors() lists them.';
+    raise exception using errcode = 'PS007', message = format('there is no vector index %L', pgstate._shown(p_name)), hint = 'pgstate.vectors() lists them.';
   elsif exists (select from pgstate.search_rule r where r.vectors = p_name) then
     raise exception using errcode = 'PS007', message = format('vector index %s is in use', p_name),
       hint = 'pgstate.searches() lists what names it: set_search() there without vectors, or drop_search().';

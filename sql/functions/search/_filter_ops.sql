@@ -21,7 +21,7 @@ begin
     elsif v_op.name = '$not' and v_op.type = 'object' and p_depth < 16 then
       v_one := pgstate._filter_ops(p_at, p_steps, v_op.operand, p_depth + 1);
     else
-      raise exception using errcode = 'PS007', message = format('invalid filter: %s with %s', left(v_op.name, 80), left(v_op.operand::text, 80)),
+      raise exception using errcode = 'PS007', message = format('invalid filter: %s with %s', pgstate._shown(v_op.name), pgstate._shown(v_op.operand::text)),
         hint = 'A field takes $eq, $ne, $gt, $gte, $lt, $lte (a number or a string), $in, $nin (an array), $exists (true or false), $contains and $not (operators).';
     end if;
     v_parts := v_parts || case when v_op.name in ('$ne', '$nin', '$not') or v_op.name = '$exists' and v_op.operand = 'false'

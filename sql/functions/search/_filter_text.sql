@@ -10,7 +10,7 @@ declare
   v_size int := 0;
 begin
   if jsonb_typeof(p_filter) is distinct from 'object' or p_depth > 16 then
-    raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(p_filter::text, 80)),
+    raise exception using errcode = 'PS007', message = format('invalid filter: %s', pgstate._shown(p_filter::text)),
       hint = 'A filter is an object of fields and what they are, such as {"status": "open", "tries": {"$gt": 3}}, at most 16 deep.';
   end if;
   for v_field in select f.key as name, f.value as wanted, jsonb_typeof(f.value) as type from jsonb_each(p_filter) f loop
@@ -27,7 +27,7 @@ begin
     elsif v_field.name = '$not' and v_field.type = 'object' then
       v_parts := v_parts || pgstate._filter_not(pgstate._filter_text(v_field.wanted, p_at, p_depth + 1));
     elsif v_field.name like '$_%' then
-      raise exception using errcode = 'PS007', message = format('invalid filter: %s', left(v_field.name, 80)),
+      raise exception using errcode = 'PS007', message = format('invalid filter: %s', pgstate._shown(v_field.name)),
         hint = E'Beside fields a filter has $and, $or (arrays of filters) and $not (a filter); \\$name is a field whose name begins with a dollar.';
     else
       v_steps := pgstate._path_steps(v_field.name);

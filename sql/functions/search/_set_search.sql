@@ -9,13 +9,14 @@ declare
 begin
   perform pgstate._check_admin(p_actor, p_subtree);
   if strpos(p_subtree, '{agent}') > 0 then
-    raise exception using errcode = 'PS002', message = format('invalid subtree %L', left(p_subtree, 80)),
+    raise exception using errcode = 'PS002', message = format('invalid subtree %L', pgstate._shown(p_subtree)),
       hint = 'What is indexed is about keys, whoever writes them: {agent} has no meaning in it.';
   elsif greatest(cardinality(p_fields), cardinality(p_vector_fields)) > 32 or greatest(array_ndims(p_fields), array_ndims(p_vector_fields)) > 1 then
     raise exception using errcode = 'PS007', message = 'fields are 32 at most, in an array of one dimension';
   elsif p_vector_fields is not null and p_vectors is null then
     raise exception using errcode = 'PS007', message = 'vector_fields are for vectors: name a vector index', hint = 'create_vectors(name, dims, model) makes one.';
   end if;
+  perform pgstate._refuse_secrets(p_actor, p_subtree, concat_ws(' ', p_subtree, array_to_string(p_fields, ' '), array_to_string(p_vector_fields, ' ')));
   foreach v_field in array p_fields || p_vector_fields loop
     perform pgstate._path_steps(v_field);
   end loop;
@@ -23,14 +24,14 @@ begin
     perform p_config::regconfig;
   exception when undefined_object or invalid_schema_name or insufficient_privilege or invalid_name or syntax_error or feature_not_supported
     or numeric_value_out_of_range then
-    raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', left(p_config, 80)),
+    raise exception using errcode = 'PS007', message = format('unknown text search configuration %L', pgstate._shown(p_config)),
       hint = 'Those of Postgres go by name (english, german, simple); others need their schema (app.german), which pgstate_owner must be able to use.';
   end;
   perform pgstate._lock_policies();
   if p_vectors is not null then
     perform from pgstate.vector_index v where v.name = p_vectors for key share;
     if not found then
-      raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_vectors, 80)),
+      raise exception using errcode = 'PS007', message = format('there is no vector index %L', pgstate._shown(p_vectors)),
         hint = 'create_vectors(name, dims, model) makes one.';
     end if;
   end if;

@@ -12,6 +12,9 @@ declare
   v_vector real[];
   v_texts int;
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform pgstate._check_rights_seen(p_actor.id);
+  end if;
   for v_key in
     select u.key, min(u.digest) as digest, array_agg(u.chunk order by u.chunk) as chunks, array_agg(u.ord order by u.chunk) as places,
            min(u.digest) = max(u.digest) as one

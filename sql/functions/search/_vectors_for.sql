@@ -9,7 +9,7 @@ begin
   if p_name is not null then
     select v.* into v_index from pgstate.vector_index v where v.name = p_name;
     if v_index.id is null then
-      raise exception using errcode = 'PS007', message = format('there is no vector index %L', left(p_name, 80)), hint = 'pgstate.vectors() lists them.';
+      raise exception using errcode = 'PS007', message = format('there is no vector index %L', pgstate._shown(p_name)), hint = 'pgstate.vectors() lists them.';
     end if;
     return v_index;
   end if;

@@ -11,7 +11,7 @@ begin
   if p_after collate "C" >= left(to_hex(v_ticks), 8) then
     if p_after !~ '^[0-9a-f]{8}-[0-9a-f]{4}-6[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' then
       raise exception using errcode = 'PS007',
-        message = format('the ids of this namespace are the caller''s own: give one above %L', left(p_after, 80));
+        message = format('the ids of this namespace are the caller''s own: give one above %L', pgstate._shown(p_after));
     end if;
     v_ticks := greatest(v_ticks, ('x0' || left(p_after, 8) || substr(p_after, 10, 4) || substr(p_after, 16, 3))::bit(64)::bigint + 1);
   end if;

@@ -10,11 +10,18 @@ declare
   v_id bigint;
   v_now timestamptz := pgstate._now();
 begin
-  loop
+  select t.id into v_id from pgstate.thread t where t.key = p_key for key share skip locked;
+  while v_id is null loop
     select t.id into v_id from pgstate.thread t where t.key = p_key for key share;
+    if (pgstate._reachable('write') @> p_key) is not true then
+      -- the right was taken while the lock was waited for
+      perform pgstate._deny();
+    end if;
     exit when v_id is not null;
     if exists (select from pgstate.entry e where e.key = p_key and e.value is not null and e.kind <> 'thread') then
       perform pgstate._raise('PS040', p_key);
+    elsif pgstate._secret_rule(p_key) is not null and (pgstate._policy_of(p_key)).guard is distinct from 'off' then
+      perform pgstate._raise('PS009', p_key, pgstate._error_text('PS009', p_key) || ': ' || pgstate._secret_rule(p_key));
     end if;
     insert into pgstate.thread (key, collect_at) values (p_key, v_now + interval '1 hour')
         on conflict on constraint thread_key_key do nothing;

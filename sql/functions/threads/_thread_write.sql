@@ -37,7 +37,11 @@ begin
   )
   insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, expires_at, trust)
   select p_key, c.version, p_actor.epoch, 'put', not p_head.live, v_value, p_actor.name, session_user, p_head.at, c.expires_at, v_trust from changed c;
-  return case when found then p_head.version + 1 end;
+  if not found then
+    -- the right was taken while the lock was waited for, and what goes with the entry must not be changed without it
+    perform pgstate._deny();
+  end if;
+  return p_head.version + 1;
 end
 $$;
 comment on function pgstate._thread_write(pgstate._actor, text, pgstate._thread_head, jsonb, interval, pgstate.entry_kind) is 'Internal: writes the entry of a thread or run.';

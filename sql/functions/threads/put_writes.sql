@@ -9,6 +9,7 @@ declare
   v_actor pgstate._actor := pgstate._enter(put_writes.agent, put_writes.key);
   v_count int := cardinality(put_writes.idxs);
   v_guarded record;
+  v_more text := concat_ws(' ', put_writes.checkpoint, put_writes.ns, put_writes.task_id, put_writes.task_path);
 begin
   if put_writes.key is null or not pgstate._key_ok(put_writes.key) then
     perform pgstate._bad_key(put_writes.key);
@@ -23,8 +24,8 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(v_actor.id);
   end if;
-  if pgstate._suspect_parts(put_writes.channels, put_writes.types, put_writes.data) then
-    v_guarded := pgstate._guarded_parts(v_actor, put_writes.key, put_writes.channels, put_writes.types, put_writes.data, null, null, null);
+  if pgstate._suspect_parts(put_writes.channels, put_writes.types, put_writes.data, null, v_more) then
+    v_guarded := pgstate._guarded_parts(v_actor, put_writes.key, put_writes.channels, put_writes.types, put_writes.data, null, null, null, v_more);
     if v_guarded.rule is not null then
       perform pgstate._raise('PS009', put_writes.key, pgstate._error_text('PS009', put_writes.key) || ': ' || v_guarded.rule);
     end if;

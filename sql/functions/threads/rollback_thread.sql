@@ -16,7 +16,7 @@ begin
     return row(v_actor.kept ->> 0, v_actor.kept ->> 1, (v_actor.kept ->> 2)::bigint, v_actor.kept ->> 1, null, true)::pgstate.saved;
   end if;
   if (v_actor.readable and v_actor.writable and pgstate._suspect_parts(null, null, null, rollback_thread.metadata)) is true then
-    v_guarded := pgstate._guarded_parts(v_actor, rollback_thread.key, null, '{}', null, rollback_thread.metadata, null, null);
+    v_guarded := pgstate._guarded_parts(v_actor, rollback_thread.key, null, '{}', null, rollback_thread.metadata, null, null, null);
     if v_guarded.rule is not null then
       perform pgstate._raise('PS009', rollback_thread.key, pgstate._error_text('PS009', rollback_thread.key) || ': ' || v_guarded.rule);
     end if;

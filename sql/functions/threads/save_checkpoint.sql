@@ -19,6 +19,7 @@ declare
   v_tell boolean;
   v_plain boolean;
   v_guarded record;
+  v_more text;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
@@ -38,11 +39,12 @@ begin
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
+  v_more := concat_ws(' ', save_checkpoint.id, save_checkpoint.ns, save_checkpoint.run_id, array_to_string(save_checkpoint.versions, ' '));
   if (v_actor.readable and v_actor.writable
       and pgstate._suspect_parts(save_checkpoint.names, save_checkpoint.types || save_checkpoint.chunk_types,
-                                 save_checkpoint.data || save_checkpoint.chunk_data, save_checkpoint.metadata)) is true then
+                                 save_checkpoint.data || save_checkpoint.chunk_data, save_checkpoint.metadata, v_more)) is true then
     v_guarded := pgstate._guarded_parts(v_actor, save_checkpoint.key, save_checkpoint.names, save_checkpoint.types, save_checkpoint.data,
-                                        save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data);
+                                        save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data, v_more);
     if v_guarded.rule is not null then
       perform pgstate._raise('PS009', save_checkpoint.key, pgstate._error_text('PS009', save_checkpoint.key) || ': ' || v_guarded.rule);
     end if;

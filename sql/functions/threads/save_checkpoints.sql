@@ -86,7 +86,9 @@ begin
      order by i.ord);
   v_suspect := pgstate._suspect_parts(save_checkpoints.names, save_checkpoints.types || save_checkpoints.chunk_types,
                                       save_checkpoints.data || save_checkpoints.chunk_data)
-    or (' ' || array_to_string(save_checkpoints.metadatas, ' ')) ~ pgstate._secret_hint();
+    or (' ' || concat_ws(' ', array_to_string(save_checkpoints.metadatas, ' '), array_to_string(save_checkpoints.ids, ' '),
+          array_to_string(save_checkpoints.namespaces, ' '), array_to_string(save_checkpoints.run_ids, ' '),
+          array_to_string(save_checkpoints.versions, ' '))) ~ pgstate._secret_hint();
   -- below it is asked no more, and long ranges would be copied from function to function
   v_actor.reads := null;
   v_actor.writes := null;
@@ -144,7 +146,8 @@ begin
         v_actor, v_row.key, save_checkpoints.names[v_row.last - v_row.count + 1 : v_row.last],
         save_checkpoints.types[v_row.last - v_row.count + 1 : v_row.last], save_checkpoints.data[v_row.last - v_row.count + 1 : v_row.last],
         v_row.metadata, save_checkpoints.chunk_types[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk],
-        save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk]);
+        save_checkpoints.chunk_data[v_row.last_chunk - v_row.chunks + 1 : v_row.last_chunk],
+        concat_ws(' ', v_row.id, v_row.ns, v_row.run_id, array_to_string(save_checkpoints.versions[v_row.last - v_row.count + 1 : v_row.last], ' ')));
       if v_guarded.rule is not null then
         v_row.code := 'PS009';
       else

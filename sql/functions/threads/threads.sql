@@ -7,7 +7,7 @@ declare
   v_ranges pgstate.keymultirange;
 begin
   v_ranges := pgstate._page_ranges(v_actor, threads.pattern, threads."limit", threads.after);
-  return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit") t;
+  return query select t.* from pgstate._threads(v_ranges, pgstate._pattern_regex(threads.pattern), threads."limit", v_actor.reads) t;
 end
 $$;
 comment on function pgstate.threads(text, int, text, text) is

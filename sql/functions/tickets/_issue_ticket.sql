@@ -21,7 +21,7 @@ begin
   if p_ttl is null or p_ttl not between interval '1 second' and interval '1 day' then
     raise exception using errcode = 'PS007', message = 'a ticket is good for a second to a day';
   elsif not exists (select from pgstate.delegation d where d.login = p_login and d.agent_id = v_id) then
-    raise exception using errcode = 'PS007', message = format('%L may not act for %s', left(p_login, 80), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
+    raise exception using errcode = 'PS007', message = format('%L may not act for %s', pgstate._shown(p_login), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
   end if;
   v_until := extract(epoch from pgstate._now() + p_ttl)::bigint;
   select k.* into v_key from pgstate.ticket_key k where k.retired_at is null order by k.id desc limit 1;

@@ -5,7 +5,7 @@ begin
   perform pgstate._check_admin(p_actor, '**');
   update pgstate.login l set tickets = p_required where l.login = p_login and l.gateway and p_required is not null;
   if not found then
-    raise exception using errcode = 'PS007', message = format('%L is not a gateway', left(p_login, 80)), hint = 'create_gateway(login) makes one.';
+    raise exception using errcode = 'PS007', message = format('%L is not a gateway', pgstate._shown(p_login)), hint = 'create_gateway(login) makes one.';
   elsif p_required and not exists (select from pgstate.ticket_key k where k.retired_at is null) then
     perform pgstate._rotate_ticket_keys(p_actor, interval '0');
   end if;

@@ -9,7 +9,7 @@ declare
   v_added int;
 begin
   with request as materialized (
-    select i.op_id, sha256(convert_to(i.request, 'UTF8')) as hash, i.ord
+    select pgstate._op_name(i.op_id) as op_id, sha256(convert_to(i.request, 'UTF8')) as hash, i.ord
       from unnest(p_op_ids, p_requests) with ordinality as i (op_id, request, ord)
   ), added as (
     insert into pgstate.op (agent_id, op_id, request_hash, at)

@@ -4,9 +4,9 @@ as $$
 begin
   if p_outcome is null then
     -- refused: nothing was done, and a corrected request may use the id
-    delete from pgstate.op o where o.agent_id = p_actor.id and o.op_id = p_op_id;
+    delete from pgstate.op o where o.agent_id = p_actor.id and o.op_id = pgstate._op_name(p_op_id);
   else
-    update pgstate.op o set outcome = p_outcome where o.agent_id = p_actor.id and o.op_id = p_op_id;
+    update pgstate.op o set outcome = p_outcome where o.agent_id = p_actor.id and o.op_id = pgstate._op_name(p_op_id);
   end if;
 end
 $$;

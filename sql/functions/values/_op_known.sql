@@ -8,7 +8,7 @@ begin
                           when o.request_hash = sha256(convert_to(i.request, 'UTF8')) then 'replay'
                           else 'reused' end order by i.ord)
       from unnest(p_op_ids, p_requests, p_states) with ordinality as i (op_id, request, state, ord)
-      left join pgstate.op o on o.agent_id = p_actor.id and o.op_id = i.op_id);
+      left join pgstate.op o on o.agent_id = p_actor.id and o.op_id = pgstate._op_name(i.op_id));
 end
 $$;
 comment on function pgstate._op_known(pgstate._actor, text[], text[], text[]) is 'Internal: tells replays from reused op_ids.';
