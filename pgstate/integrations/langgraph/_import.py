@@ -2,7 +2,7 @@
 nothing needs the types that they are of, and what is read back is compared byte by byte.
 
 It may be stopped and begun again: checkpoints that are there already are passed over, and those that were added there
-meanwhile come along.
+meanwhile come along. What cannot be here (an id that is too long, a secret that the guard refuses) stops nothing else.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import asyncpg
@@ -63,13 +63,15 @@ select checkpoint_id, task_id, task_path, array_agg(idx order by idx) as idxs,
 
 @dataclass
 class Imported:
-    """What was brought over; so many checkpoints and items were `present` already."""
+    """What was brought over; so many checkpoints and items were `present` already. `left` says what was not, or not
+    whole, and why."""
 
     threads: int = 0
     checkpoints: int = 0
     writes: int = 0
     present: int = 0
     items: int = 0
+    left: list[str] = field(default_factory=list)
 
 
 # task, path, idx, channel, what the serializer made of the value
@@ -78,6 +80,21 @@ Write: TypeAlias = tuple[str, str, int, str, tuple[str, bytes]]
 
 class NotTheSame(Exception):
     """What was read back is not what was brought over."""
+
+
+# what is about one thread, and not about all
+_OF_ONE = (
+    NotTheSame,
+    errors.Conflict,
+    errors.InvalidArgument,
+    errors.InvalidKey,
+    errors.InvalidValue,
+    errors.SchemaViolation,
+    errors.SecretRefused,
+    errors.ValueRefused,
+    errors.ValueTooLarge,
+    errors.WrongKind,
+)
 
 
 class Typed(NamedTuple):
@@ -112,7 +129,7 @@ async def import_threads(
     """Brings threads over from the database at the address `source`, all unless some are named, under a prefix, and
     reads them back. `begin` is told how many checkpoints there are, `step` of each that is done.
 
-    Raises NotTheSame, InvalidArgument when there are no checkpoints of LangGraph, AccessDenied, Unreachable.
+    Raises InvalidArgument when there are no checkpoints of LangGraph, AccessDenied, Unreachable.
     """
     connection = await open_connection(source)
     try:
@@ -120,9 +137,15 @@ async def import_threads(
         begin(sum(thread["checkpoints"] for thread in threads))
         importing = _Importing(connection, state, PgStateSaver(state, prefix=prefix), step)
         for thread in threads:
-            await importing.thread(thread["thread_id"])
+            try:
+                await importing.thread(thread["thread_id"])
+            except _OF_ONE as error:
+                importing.done.left.append(f"thread {thread['thread_id']!r}: {error}")
         return importing.done
     except asyncpg.UndefinedTableError as error:
+        if thread_ids is None and await connection.fetchval("select to_regclass('store') is not null"):
+            # the store alone was used
+            return Imported()
         raise errors.InvalidArgument(f"no checkpoints of LangGraph there: {error}") from error
     finally:
         await connection.close()
