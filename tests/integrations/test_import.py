@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,8 +21,9 @@ from langgraph.store.base import GetOp, PutOp
 from langgraph.store.postgres.aio import AsyncPostgresStore
 from langgraph.types import Command
 
+from _pgbouncer import PgBouncer, program
 from client._cli import invoke, on_terminal
-from conftest import INSTALLER
+from conftest import INSTALLER, Database
 from integrations import _graphs
 from integrations._checkpoints import at, id_of, ids, make, put, read
 from pgstate import State, errors
@@ -230,6 +232,33 @@ async def test_items_of_the_store(reference: AsyncPostgresSaver, state: State, d
 def test_without_checkpoints_there(dsn: str) -> None:
     said = invoke("import-langgraph", "--from", dsn, dsn=dsn)
     assert said.code == 2 and "no checkpoints of LangGraph there" in said.err
+
+
+def test_where_there_is_nobody(dsn: str) -> None:
+    said = invoke("import-langgraph", "--from", "postgresql://nobody@127.0.0.1:1/none", dsn=dsn)
+    assert said.code == 6 and "cannot connect to LangGraph's database" in said.err
+
+
+async def test_a_thread_that_is_not_there(reference: AsyncPostgresSaver, saver: PgStateSaver, dsn: str) -> None:
+    await put(reference, at("a"), {"n": 1})
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--thread", "b", "--thread", "a", dsn=dsn)
+    assert said.code == 1 and "thread 'b': there is none" in said.err
+    assert len(await ids(saver, None)) == 1
+
+
+@pytest.mark.skipif(program() is None, reason="no pgbouncer on this machine: apt-get install pgbouncer")
+async def test_from_behind_a_pooler(reference: AsyncPostgresSaver, state: State, database: Database, dsn: str) -> None:
+    for thread in ("a", "b"):
+        await put(reference, at(thread), {"n": 1})
+    bouncer = PgBouncer(database.cluster, (INSTALLER,), "transaction", default_pool_size=2)
+    address = bouncer.dsn(database.name, INSTALLER)
+    try:
+        with psycopg.connect(address) as other:
+            # from the first thread on another client has the server process that the import began with
+            done = await import_threads(address, state, step=lambda _: other.execute("select 1"))
+        assert (done.threads, done.left) == (2, [])
+    finally:
+        bouncer.stop()
 
 
 async def test_agents_import_where_they_may_write(reference: AsyncPostgresSaver, state: State, dsn: str) -> None:

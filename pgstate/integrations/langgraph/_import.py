@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -20,8 +21,10 @@ from pgstate import State, errors
 from pgstate._address import open_connection
 from pgstate._areas._threads import chunks_of, save, writes_of
 from pgstate._calls import threads as calls
+from pgstate._calls._run import translate
 from pgstate._codec import Encoded, decode, encode
 from pgstate._guard import Guard
+from pgstate._source import reach
 from pgstate.integrations.langgraph import _msgpack as msgpack
 from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._saver import PgStateSaver
@@ -131,22 +134,35 @@ async def import_threads(
 
     Raises InvalidArgument when there are no checkpoints of LangGraph, AccessDenied, Unreachable.
     """
-    connection = await open_connection(source)
-    try:
-        threads = await connection.fetch(_THREADS, None if thread_ids is None else list(thread_ids))
+    async with opened(source) as connection:
+        try:
+            threads = await connection.fetch(_THREADS, None if thread_ids is None else list(thread_ids))
+        except asyncpg.UndefinedTableError as error:
+            if thread_ids is None and await connection.fetchval("select to_regclass('store') is not null"):
+                # the store alone was used
+                return Imported()
+            raise errors.InvalidArgument(f"no checkpoints of LangGraph there: {error}") from error
         begin(sum(thread["checkpoints"] for thread in threads))
         importing = _Importing(connection, state, PgStateSaver(state, prefix=prefix), step)
+        left = importing.done.left
+        for absent in sorted({*(thread_ids or ())} - {thread["thread_id"] for thread in threads}):
+            left.append(f"thread {absent!r}: there is none")
         for thread in threads:
             try:
                 await importing.thread(thread["thread_id"])
             except _OF_ONE as error:
-                importing.done.left.append(f"thread {thread['thread_id']!r}: {error}")
+                left.append(f"thread {thread['thread_id']!r}: {error}")
         return importing.done
-    except asyncpg.UndefinedTableError as error:
-        if thread_ids is None and await connection.fetchval("select to_regclass('store') is not null"):
-            # the store alone was used
-            return Imported()
-        raise errors.InvalidArgument(f"no checkpoints of LangGraph there: {error}") from error
+
+
+@asynccontextmanager
+async def opened(source: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """A connection to LangGraph's database, through a pooler too. Raises Unreachable, AccessDenied."""
+    connection = await reach(open_connection(source, statement_cache_size=0), "LangGraph's database")
+    try:
+        yield connection
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise translate(error) from error
     finally:
         await connection.close()
 

@@ -12,8 +12,7 @@ import asyncpg
 from langgraph.store.base import InvalidNamespaceError
 
 from pgstate import State, errors, ops
-from pgstate._address import open_connection
-from pgstate.integrations.langgraph._import import Imported
+from pgstate.integrations.langgraph._import import Imported, opened
 from pgstate.integrations.langgraph._names import Names
 
 _PAGE = 500
@@ -41,8 +40,7 @@ async def import_items(
 ) -> None:
     """Brings items over, under a prefix, and reads them back; counts them in `done`. Without a store there it does
     nothing. Raises AccessDenied, Unreachable."""
-    connection = await open_connection(source)
-    try:
+    async with opened(source) as connection:
         there, expiring = await connection.fetchrow(_THERE)
         if not there:
             return
@@ -53,8 +51,6 @@ async def import_items(
             await _bring(state, Names(prefix), rows, done)
             step(len(rows))
             place = (rows[-1]["prefix"], rows[-1]["key"])
-    finally:
-        await connection.close()
 
 
 async def _bring(state: State, names: Names, rows: list[asyncpg.Record], done: Imported) -> None:
