@@ -23,7 +23,7 @@ from integrations import _graphs
 from integrations._checkpoints import at, ids, put, read
 from integrations.conftest import MakeSaver
 from pgstate import State, errors
-from pgstate.integrations.langgraph import PgStateSaver, PgStateStore
+from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _turns
 
 RUNS = 8
 ADDER = Path(__file__).with_name("_adder.py")
@@ -268,6 +268,29 @@ async def test_a_run_that_goes_on_after_an_error_keeps_its_turn(make_saver: Make
     graph = mending.compile(checkpointer=make_saver(on_conflict="wait"))
     assert await graph.ainvoke({"n": 1}, at("t")) == {"n": 7}
     assert held == {1}
+
+
+async def test_a_deleted_thread_leaves_no_turn(
+    make_saver: MakeSaver, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def keys() -> list[str]:
+        return [entry.key for entry in await state.list("threads/**")]
+
+    saver = make_saver(on_conflict="wait")
+    graph = await begun(saver)
+    await graph.ainvoke({}, at("t"))
+    assert await keys() == ["threads/t", "threads/t/turn"]
+    await saver.adelete_thread("t")
+    assert await keys() == []
+    await graph.aupdate_state(at("u"), {"n": 1})
+    await asyncio.to_thread(saver.prune, ["u"], strategy="delete")
+    assert await keys() == []
+    # a run that goes on keeps it
+    monkeypatch.setattr(_turns, "_FAREWELL", 0.0)
+    await state.put("threads/t/turn", None)
+    await take(state)
+    await saver.adelete_thread("t")
+    assert await keys() == ["threads/t/turn"]
 
 
 async def take(state: State) -> None:

@@ -33,7 +33,9 @@ from pgstate import State, errors
 OnConflict: TypeAlias = Literal["refuse", "wait"] | None
 
 _RUNTIME = "__pregel_runtime"  # of LangGraph: in the configuration of all that a run calls
+_TURN = "turn"
 _FIRST_LOOK = 1.0  # seconds
+_FAREWELL = 1.0  # seconds
 _FARTHEST = 20  # frames, if something is wrapped around the saver
 
 _log = logging.getLogger("pgstate")
@@ -128,6 +130,14 @@ class Turns:
             if run is not None and not run.tells and (INTERRUPT in channels or ERROR in channels):
                 run.end()
 
+    async def forget(self, state: State, key: str) -> None:
+        """After a thread was deleted: removes the key of its turns, unless a run goes on."""
+        if self.how == "wait":
+            with suppress(errors.Conflict, errors.AccessDenied):
+                # a run that has just ended gives its turn back behind the scenes
+                async with state.lock(f"{key}/{_TURN}", lease=self._lease, wait=_FAREWELL) as lock:
+                    await state.complete(lock.key, lock.token)
+
     def _run(self, config: RunnableConfig, key: str) -> _Run | None:
         writer = _writer(config)
         return None if writer is None else self._runs.get(writer, {}).get(key)
@@ -171,7 +181,7 @@ class Turn:
     @classmethod
     async def take(cls, state: State, key: str, lease: float, wait: float) -> Turn:
         """Waits `wait` seconds for the turn. Raises ClaimHeld."""
-        turn = cls(state, f"{key}/turn", lease, wait)
+        turn = cls(state, f"{key}/{_TURN}", lease, wait)
         try:
             await turn._taken
         except BaseException:
