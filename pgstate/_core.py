@@ -105,6 +105,7 @@ class Core:
     ) -> Gatherer:
         """The queue of one kind of an agent's operations, made when it is first asked for."""
         self._check_open()
+        self.check_loop()
         found = self._queues.get((kind, agent, type(agent)))
         if found is None:
             found = self._queues[kind, agent, type(agent)] = Gatherer(
@@ -195,6 +196,7 @@ class Core:
     @contextmanager
     def _under_way(self) -> Iterator[None]:
         self._check_open()
+        self.check_loop()
         self._calls += 1
         try:
             yield
@@ -247,6 +249,14 @@ class Core:
         if self.closed:
             raise errors.Closed("the client was closed")
 
+    def check_loop(self) -> None:
+        """Raises RuntimeError on another event loop, where the caller would wait for ever, and others after it."""
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError(
+                "a state belongs to the event loop that it was connected in: connect in this one too, or use "
+                "pgstate.sync, which works from any thread and loop"
+            )
+
     async def _beat(self) -> None:
         """Expiry versions and points of the feed are written within a second by whichever client is connected; the feed
         reader does it too. Now and then retention takes a step, and the next one soon while it is behind."""
@@ -297,6 +307,7 @@ class Core:
 
     async def close(self) -> None:
         """Finishes what is under way, then closes the connections. Whoever calls it again waits for the same end."""
+        self.check_loop()
         self.closed = self.closed or not self.before_close
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="pgstate-close")

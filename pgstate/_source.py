@@ -59,7 +59,8 @@ def _let_go(opening: asyncio.Task[Connection]) -> None:
         opening.result().terminate()
 
 
-async def _reach(connecting: Awaitable[Any], what: str) -> Any:
+async def reach(connecting: Awaitable[Any], what: str) -> Any:
+    """A connection when it has been made. Raises Unreachable, AccessDenied."""
     try:
         return await connecting
     except (TimeoutError, OSError, ValueError, asyncpg.InterfaceError, asyncpg.PostgresError) as error:
@@ -107,7 +108,7 @@ class AddressSource:
         opening = open_connection(self._dsn, timeout=timeout, **settings)
         apart = asyncio.get_running_loop().create_task(opening, context=Context())
         try:
-            connection: Connection = await _reach(apart, "the server")
+            connection: Connection = await reach(apart, "the server")
         except BaseException:
             # cancelled when it was there already
             apart.add_done_callback(_let_go)
@@ -180,7 +181,7 @@ class PoolSource:
         self._pool = pool
 
     async def take(self, timeout: float | None = None) -> Connection:
-        acquiring = _reach(self._pool.acquire(), "the server through the given pool")
+        acquiring = reach(self._pool.acquire(), "the server through the given pool")
         connection: Connection = await _in_time(acquiring, timeout)
         return connection
 
@@ -216,10 +217,10 @@ class EngineSource:
         self._held: dict[int, AsyncConnection] = {}
 
     async def take(self, timeout: float | None = None) -> Connection:
-        connecting = _reach(self._engine.connect(), "the server through the given engine")
+        connecting = reach(self._engine.connect(), "the server through the given engine")
         held: AsyncConnection = await _in_time(connecting, timeout)
         try:
-            raw = await _reach(held.get_raw_connection(), "the server through the given engine")
+            raw = await reach(held.get_raw_connection(), "the server through the given engine")
         except BaseException:
             await held.close()
             raise

@@ -190,6 +190,7 @@ class Watch:
         return []
 
     async def _join(self) -> None:
+        self._core.check_loop()
         tap = Tap(self._name, self._patterns, _weakly(self._deliver))
         tap.broken = _weakly(self._break)
         tap.begins = not self._begun

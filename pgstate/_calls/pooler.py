@@ -15,6 +15,9 @@ import logging
 import secrets
 from typing import Any
 
+import asyncpg
+
+from pgstate import errors
 from pgstate._calls._run import Connection, transaction
 
 _log = logging.getLogger("pgstate")
@@ -37,10 +40,16 @@ async def keeps_statements(connection: Connection, *, timeout: float) -> bool:
         f"select name from pg_catalog.pg_prepared_statements where statement like '%{secrets.token_hex(8)}%' "
         r"and name like '\_\_asyncpg\_%'"
     )
-    async with transaction(connection, timeout):
-        passed_on = await connection.fetchval(sql)
-        if passed_on is not None:
-            await connection.execute(f'deallocate "{passed_on}"')
+    try:
+        async with transaction(connection, timeout):
+            passed_on = await connection.fetchval(sql)
+            if passed_on is not None:
+                await connection.execute(f'deallocate "{passed_on}"')
+    except errors.DatabaseError as error:
+        # another client has left a statement of that name with the server process
+        if isinstance(error.__cause__, asyncpg.DuplicatePreparedStatementError):
+            return False
+        raise
     return passed_on is None
 
 

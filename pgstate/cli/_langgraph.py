@@ -36,10 +36,11 @@ async def import_langgraph(
     """Brings threads and items of langgraph-checkpoint-postgres over, and reads them back.
 
     They stay where they are. It may be stopped and run again: what is here already is passed over, and what was added
-    there meanwhile comes along. Graphs then go on with PgStateSaver where they were, interrupted ones too.
+    there meanwhile comes along. Graphs then go on with PgStateSaver where they were, interrupted ones too. What cannot
+    be here is named, the rest brought over all the same (exit code 1).
     """
     try:
-        from pgstate.integrations.langgraph._import import Imported, NotTheSame, import_threads
+        from pgstate.integrations.langgraph._import import Imported, import_threads
         from pgstate.integrations.langgraph._import_items import import_items
     except ModuleNotFoundError as error:
         raise cli.fail(FAILED, f"{error}: pip install 'pgstate[langgraph]'") from None
@@ -59,21 +60,20 @@ async def import_langgraph(
     done = Imported()
     async with cli.connect() as state:
         with bar:
-            try:
-                done = await import_threads(
-                    source, state, prefix=prefix, thread_ids=thread or None, **shown("checkpoints")
-                )
-                if not thread:
-                    await import_items(source, state, done, prefix=store_prefix, **shown("items"))
-            except NotTheSame as error:
-                raise cli.fail(FAILED, str(error)) from None
-    row = asdict(done)
+            done = await import_threads(source, state, prefix=prefix, thread_ids=thread or None, **shown("checkpoints"))
+            if not thread:
+                await import_items(source, state, done, prefix=store_prefix, **shown("items"))
+    row = {**asdict(done), "left": len(done.left)}
     cli.out.outcome(
         row,
         [*row],
         f"{done.threads} threads: {done.checkpoints} checkpoints and {done.writes} writes brought over and read back, "
         f"{done.items} items of the store; {done.present} of all were here already",
     )
+    for left in done.left:
+        cli.out.note(left)
+    if done.left:
+        raise cli.fail(FAILED, f"{len(done.left)} of what is there could not be brought over; all else was")
 
 
 def register(app: typer.Typer) -> None:

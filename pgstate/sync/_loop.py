@@ -6,10 +6,13 @@ import asyncio
 import atexit
 import inspect
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
+
+from pgstate import errors
 
 T = TypeVar("T")
 
@@ -32,6 +35,9 @@ class Loop:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What a coroutine returns or raises. An exception in this thread meanwhile (KeyboardInterrupt) cancels it, and
         is raised when it has ended."""
+        if over():
+            work.close()
+            raise errors.Closed("the process is ending")
         if threading.current_thread() is self._thread:
             work.close()
             raise RuntimeError(
@@ -118,6 +124,12 @@ def current() -> Loop:
                 _current = Loop()
                 atexit.register(_current.end)
     return _current
+
+
+def over() -> bool:
+    """The interpreter is ending what is left (generators, objects): the loop's thread does not run any more, who waited
+    for it would wait for ever, and what is open ends with the process."""
+    return sys.is_finalizing()
 
 
 def _forked() -> None:

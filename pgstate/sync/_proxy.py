@@ -71,7 +71,7 @@ def each(items: AsyncIterator[T]) -> Iterator[T]:
                 return
             count = min(2 * count, MOST_AHEAD)
     finally:
-        if (close := getattr(items, "aclose", None)) is not None:
+        if (close := getattr(items, "aclose", None)) is not None and not _loop.over():
             run(close())
 
 
@@ -156,6 +156,8 @@ class Stream(Proxy[A], Generic[A, T]):
 
     def close(self) -> None:
         """Ends it; from another thread too, whose waiting ends then."""
+        if _loop.over():
+            return
         self._run(self._asynchronous.aclose())
 
     @property
@@ -221,8 +223,8 @@ class Block(Generic[H]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._pid != os.getpid():
-            # it is the parent's to give back
+        if self._pid != os.getpid() or _loop.over():
+            # it is the parent's to give back, or too late
             return
         try:
             ended = _loop.current().run(self._leave(error))

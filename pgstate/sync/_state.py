@@ -81,6 +81,8 @@ class State(WithRuns):
 
     def close(self) -> None:
         """Finishes what is under way and closes the connections that this client opened. Idempotent."""
+        if _loop.over():
+            return
         state = self._its
         assert isinstance(state, client.State)
         _loop.current().at_exit.pop(state._core, None)

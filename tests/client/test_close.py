@@ -113,3 +113,29 @@ async def test_callers_that_wait_for_room_are_told_of_the_end(
                 await task
     assert await asyncio.gather(*inside) == [2, 3, 4]
     await end
+
+
+async def test_another_event_loop_is_told_so(state: State) -> None:
+    """It would wait for ever, and what it had queued would keep the state's own loop from ever going on."""
+    cursor = await state.cursor()
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "put": lambda: state.put("k", 1),
+        "get": lambda: state.get("k"),
+        "list": lambda: state.list("**"),
+        "claim": lambda: state.claim("k"),
+        "save": lambda: state.thread("t").save({"n": 1}),
+        "watch": lambda: anext(state.watch("**")),
+        "watch since": lambda: anext(state.watch("**", since=cursor)),
+        "close": state.close,
+    }
+
+    async def told(call: Callable[[], Awaitable[object]]) -> str:
+        with pytest.raises(RuntimeError, match="belongs to the event loop that it was connected in") as raised:
+            async with asyncio.timeout(5):
+                await call()
+        return str(raised.value)
+
+    for call in calls.values():
+        await asyncio.to_thread(lambda call=call: asyncio.run(told(call)))
+    assert await state.put("k", 2) == 1
+    assert await state.list("**")

@@ -236,6 +236,27 @@ async def test_a_pool_whose_statements_have_names(connect: Connect, pgbouncer: M
         await state.close()
 
 
+@pytest.mark.parametrize("way", ["address", "pool"])
+async def test_server_processes_that_hold_statements_of_others(
+    connect: Connect, pgbouncer: Make, database: Database, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Left by an application that does not know of the pooler, under the names that asyncpg counts up in each process."""
+    bouncer = pgbouncer("transaction", default_pool_size=1)
+    dsn = bouncer.dsn(database.name, INSTALLER)
+    monkeypatch.setattr(asyncpg.connection, "_uid", 0)
+    other = await asyncpg.connect(dsn)
+    for n in range(10):
+        await other.fetchval(f"select {n}")
+    await other.close()
+    monkeypatch.setattr(asyncpg.connection, "_uid", 0)
+    if way == "pool":
+        async with asyncpg.create_pool(dsn, min_size=1, max_size=2, max_inactive_connection_lifetime=0) as pool:
+            with pytest.raises(errors.InvalidArgument, match="statement_cache_size=0"):
+                await pgstate.connect(pool=pool)
+    else:
+        await works(await connect(dsn=dsn))
+
+
 async def test_an_agent_of_its_own(
     connect: Connect, pgbouncer: Make, database: Database, make_agent: MakeLogin
 ) -> None:

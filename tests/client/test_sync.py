@@ -459,6 +459,60 @@ def test_what_is_left_open_is_closed_at_the_end(database: Database, sync: pgstat
     assert database.sql("select count(*) from pgstate.feed_point") != [(0,)]
 
 
+_LEFT_TO_THE_INTERPRETER = {
+    "an iteration": "left = state.thread('t').history(); next(left)",
+    "a watch": """
+        def changes():
+            with state.watch("**", initial=True) as watch:
+                yield from watch
+        left = changes(); next(left)
+        """,
+    "a block": """
+        def held():
+            with state.lock("held", lease=30) as lock:
+                yield lock
+        left = held(); next(left)
+        """,
+    "a state": """
+        def opened():
+            with pgstate.sync.connect(sys.argv[1]) as other:
+                yield other
+        left = opened(); next(left)
+        """,
+    "a saver": """
+        import warnings
+        warnings.simplefilter("default")
+        from pgstate.integrations.langgraph import PgStateSaver
+        def opened():
+            with PgStateSaver.from_conn_string(sys.argv[1]) as saver:
+                yield saver
+        left = opened(); next(left)
+        """,
+    "a call": """
+        class Last:
+            def __del__(self):
+                try:
+                    state.put("last", 1)
+                except pgstate.errors.Closed as error:
+                    print(error)
+        left = Last()
+        """,
+}
+
+
+@pytest.mark.parametrize("left", _LEFT_TO_THE_INTERPRETER)
+def test_what_the_interpreter_ends_waits_for_nothing(database: Database, left: str) -> None:
+    done = _script(
+        "import sys, pgstate.sync\n"
+        "state = pgstate.sync.connect(sys.argv[1])\n"
+        "state.thread('t').save({'step': 1})\n"
+        "state.thread('t').save({'step': 2})\n" + textwrap.dedent(_LEFT_TO_THE_INTERPRETER[left]),
+        database.dsn("installer"),
+    )
+    told = "the process is ending\n" if left == "a call" else ""
+    assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
+
+
 async def test_synchronous_work_for_an_asynchronous_state(state: pgstate.State, database: Database) -> None:
     """On the very loop of the state, and in a thread that this loop waits for."""
     await state.put("a/k", 1)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,13 +21,14 @@ from langgraph.store.base import GetOp, PutOp
 from langgraph.store.postgres.aio import AsyncPostgresStore
 from langgraph.types import Command
 
+from _pgbouncer import PgBouncer, program
 from client._cli import invoke, on_terminal
-from conftest import INSTALLER
+from conftest import INSTALLER, Database
 from integrations import _graphs
 from integrations._checkpoints import at, id_of, ids, make, put, read
 from pgstate import State, errors
 from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _msgpack
-from pgstate.integrations.langgraph._import import Imported, NotTheSame, import_threads
+from pgstate.integrations.langgraph._import import Imported, import_threads
 
 Connect = Callable[..., Any]
 
@@ -136,8 +138,47 @@ async def test_what_is_read_back_must_be_the_same(
         "$$ begin new.data := 'spoiled'; return new; end $$; "
         "create trigger spoil before insert on pgstate.chunk for each row execute function public.spoil()"
     )
-    with pytest.raises((NotTheSame, errors.PgStateError)):
-        await import_threads(dsn, state)
+    done = await import_threads(dsn, state)
+    assert done.threads == 0 and len(done.left) == 1 and done.left[0].startswith("thread 't': ")
+
+
+async def test_what_cannot_be_here_stops_nothing_else(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str
+) -> None:
+    secret = "AKIA" + "Q" * 16
+    await put(reference, at("a" * 600), {"n": 1})
+    await put(reference, at("b"), {"n": 2}, metadata={"source": "loop", "step": 1, "parents": {}, "key": secret})
+    await put(reference, at("c"), {"n": 3})
+    await state.put("threads/d", "no thread")
+    await put(reference, at("d"), {"n": 4})
+    await put(reference, at("e"), {"n": 5})
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        values: dict[str, Any] = {"a" * 600: 1, "b": secret, "c": "x" * 1_100_000, "d": "here"}
+        await theirs.abatch([PutOp(("one",), key, {"v": value}) for key, value in values.items()])
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--json", dsn=dsn)
+    counts = {"threads": 2, "checkpoints": 2, "writes": 0, "present": 0, "items": 1, "left": 6}
+    assert (said.code, json.loads(said.out)) == (1, counts), said
+    *left, last = said.err.splitlines()
+    assert [line.split(":")[0] for line in left] == [
+        f"thread '{'a' * 600}'",
+        "thread 'b'",
+        "thread 'd'",
+        f"item '{'a' * 600}' of 'one'",
+        "item store/one/b",
+        "item store/one/c",
+    ]
+    assert last == "error: 6 of what is there could not be brought over; all else was" and secret not in said.err
+    assert await whole(saver, "c") == await whole(reference, "c")
+    assert [item.key for item in await PgStateStore(state).asearch(("one",))] == ["d"]
+
+
+async def test_where_the_store_alone_was_used(state: State, dsn: str) -> None:
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        await theirs.aput(("one",), "k", {"n": 1})
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--json", dsn=dsn)
+    assert (said.code, json.loads(said.out)["items"]) == (0, 1), said
 
 
 async def test_a_chain_that_was_cut_there(
@@ -156,12 +197,12 @@ async def test_by_the_command_line(reference: AsyncPostgresSaver, saver: PgState
         await put(reference, at(thread), {"n": 1})
     said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--thread", "a", "--json", dsn=dsn)
     assert said.code == 0, said
-    assert json.loads(said.out) == {"threads": 1, "checkpoints": 1, "writes": 0, "present": 0, "items": 0}
+    assert json.loads(said.out) == {"threads": 1, "checkpoints": 1, "writes": 0, "present": 0, "items": 0, "left": 0}
     shown = await asyncio.to_thread(on_terminal, "import-langgraph", "--from", dsn, dsn=dsn)
     assert "3 threads: 2 checkpoints and 0 writes brought over and read back, 0 items of the store" in shown
     assert "1 of all were here already" in " ".join(shown.split())
     said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--prefix", "old", dsn=dsn)
-    assert said.out == "3\t3\t0\t0\t0\n"
+    assert said.out == "3\t3\t0\t0\t0\t0\n"
     assert len(await ids(saver, None)) == 3
 
 
@@ -178,7 +219,7 @@ async def test_items_of_the_store(reference: AsyncPostgresSaver, state: State, d
     await mine.aput(("users", "ana"), "key 7", {"mine": True})
     said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--json", dsn=dsn)
     assert said.code == 0, said
-    assert json.loads(said.out) == {"threads": 0, "checkpoints": 0, "writes": 0, "present": 1, "items": 600}
+    assert json.loads(said.out) == {"threads": 0, "checkpoints": 0, "writes": 0, "present": 1, "items": 600, "left": 0}
     found = await mine.abatch([GetOp(("users", "ana"), key) for key in values])
     assert [item.value for item in found] == [{"mine": True} if n == 7 else v for n, v in enumerate(values.values())]
     entry = await state.get("store/other/lives")
@@ -191,6 +232,33 @@ async def test_items_of_the_store(reference: AsyncPostgresSaver, state: State, d
 def test_without_checkpoints_there(dsn: str) -> None:
     said = invoke("import-langgraph", "--from", dsn, dsn=dsn)
     assert said.code == 2 and "no checkpoints of LangGraph there" in said.err
+
+
+def test_where_there_is_nobody(dsn: str) -> None:
+    said = invoke("import-langgraph", "--from", "postgresql://nobody@127.0.0.1:1/none", dsn=dsn)
+    assert said.code == 6 and "cannot connect to LangGraph's database" in said.err
+
+
+async def test_a_thread_that_is_not_there(reference: AsyncPostgresSaver, saver: PgStateSaver, dsn: str) -> None:
+    await put(reference, at("a"), {"n": 1})
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--thread", "b", "--thread", "a", dsn=dsn)
+    assert said.code == 1 and "thread 'b': there is none" in said.err
+    assert len(await ids(saver, None)) == 1
+
+
+@pytest.mark.skipif(program() is None, reason="no pgbouncer on this machine: apt-get install pgbouncer")
+async def test_from_behind_a_pooler(reference: AsyncPostgresSaver, state: State, database: Database, dsn: str) -> None:
+    for thread in ("a", "b"):
+        await put(reference, at(thread), {"n": 1})
+    bouncer = PgBouncer(database.cluster, (INSTALLER,), "transaction", default_pool_size=2)
+    address = bouncer.dsn(database.name, INSTALLER)
+    try:
+        with psycopg.connect(address) as other:
+            # from the first thread on another client has the server process that the import began with
+            done = await import_threads(address, state, step=lambda _: other.execute("select 1"))
+        assert (done.threads, done.left) == (2, [])
+    finally:
+        bouncer.stop()
 
 
 async def test_agents_import_where_they_may_write(reference: AsyncPostgresSaver, state: State, dsn: str) -> None:

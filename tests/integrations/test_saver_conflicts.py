@@ -23,7 +23,7 @@ from integrations import _graphs
 from integrations._checkpoints import at, ids, put, read
 from integrations.conftest import MakeSaver
 from pgstate import State, errors
-from pgstate.integrations.langgraph import PgStateSaver, PgStateStore
+from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _turns
 
 RUNS = 8
 ADDER = Path(__file__).with_name("_adder.py")
@@ -220,6 +220,77 @@ async def test_what_a_run_leaves_behind_does_not_hold_its_turn(dsn: str, way: st
             await run({"topic": "owls", "notes": []})
             notes = (await run(Command(resume="yes")))["notes"]
             assert {"after", "owls"} <= set(notes)
+
+
+async def test_a_run_ends_before_the_timers_that_it_leaves(make_saver: MakeSaver) -> None:
+    """An HTTP client's timeout, say: the loop keeps the timer, and the context it was made in, long after it was
+    cancelled."""
+    reached = asyncio.Event()
+
+    async def ask(count: _graphs.Count) -> dict[str, int]:
+        async with asyncio.timeout(3600):
+            if count["n"] < 0:
+                reached.set()
+                await asyncio.sleep(3600)
+            return {"n": count["n"] + 1}
+
+    asking = StateGraph(_graphs.Count)
+    asking.add_node("ask", ask)
+    asking.add_edge(START, "ask")
+    graph = asking.compile(checkpointer=make_saver(on_conflict="wait"))
+    async with asyncio.timeout(20):
+        for _ in range(3):
+            await graph.ainvoke({"n": 1}, at("t"))
+            async for _ in graph.astream({"n": 1}, at("t")):
+                break
+            run = asyncio.create_task(graph.ainvoke({"n": -1}, at("t")))
+            await reached.wait()
+            reached.clear()
+            run.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await run
+
+
+async def test_a_run_that_goes_on_after_an_error_keeps_its_turn(make_saver: MakeSaver, state: State) -> None:
+    def fail(_: _graphs.Count) -> dict[str, int]:
+        raise ValueError("no")
+
+    async def mend(_: _graphs.Count) -> dict[str, int]:
+        # it would be given back behind the scenes
+        for _ in range(30):
+            held.add(len(await state.claims()))
+        return {"n": 7}
+
+    held: set[int] = set()
+    mending = StateGraph(_graphs.Count)
+    mending.add_node("fail", fail, error_handler=mend)
+    mending.add_edge(START, "fail")
+    graph = mending.compile(checkpointer=make_saver(on_conflict="wait"))
+    assert await graph.ainvoke({"n": 1}, at("t")) == {"n": 7}
+    assert held == {1}
+
+
+async def test_a_deleted_thread_leaves_no_turn(
+    make_saver: MakeSaver, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def keys() -> list[str]:
+        return [entry.key for entry in await state.list("threads/**")]
+
+    saver = make_saver(on_conflict="wait")
+    graph = await begun(saver)
+    await graph.ainvoke({}, at("t"))
+    assert await keys() == ["threads/t", "threads/t/turn"]
+    await saver.adelete_thread("t")
+    assert await keys() == []
+    await graph.aupdate_state(at("u"), {"n": 1})
+    await asyncio.to_thread(saver.prune, ["u"], strategy="delete")
+    assert await keys() == []
+    # a run that goes on keeps it
+    monkeypatch.setattr(_turns, "_FAREWELL", 0.0)
+    await state.put("threads/t/turn", None)
+    await take(state)
+    await saver.adelete_thread("t")
+    assert await keys() == ["threads/t/turn"]
 
 
 async def take(state: State) -> None:

@@ -2,15 +2,16 @@
 nothing needs the types that they are of, and what is read back is compared byte by byte.
 
 It may be stopped and begun again: checkpoints that are there already are passed over, and those that were added there
-meanwhile come along.
+meanwhile come along. What cannot be here (an id that is too long, a secret that the guard refuses) stops nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import asyncpg
@@ -20,8 +21,10 @@ from pgstate import State, errors
 from pgstate._address import open_connection
 from pgstate._areas._threads import chunks_of, save, writes_of
 from pgstate._calls import threads as calls
+from pgstate._calls._run import translate
 from pgstate._codec import Encoded, decode, encode
 from pgstate._guard import Guard
+from pgstate._source import reach
 from pgstate.integrations.langgraph import _msgpack as msgpack
 from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._saver import PgStateSaver
@@ -63,13 +66,15 @@ select checkpoint_id, task_id, task_path, array_agg(idx order by idx) as idxs,
 
 @dataclass
 class Imported:
-    """What was brought over; so many checkpoints and items were `present` already."""
+    """What was brought over; so many checkpoints and items were `present` already. `left` says what was not, or not
+    whole, and why."""
 
     threads: int = 0
     checkpoints: int = 0
     writes: int = 0
     present: int = 0
     items: int = 0
+    left: list[str] = field(default_factory=list)
 
 
 # task, path, idx, channel, what the serializer made of the value
@@ -78,6 +83,21 @@ Write: TypeAlias = tuple[str, str, int, str, tuple[str, bytes]]
 
 class NotTheSame(Exception):
     """What was read back is not what was brought over."""
+
+
+# what is about one thread, and not about all
+_OF_ONE = (
+    NotTheSame,
+    errors.Conflict,
+    errors.InvalidArgument,
+    errors.InvalidKey,
+    errors.InvalidValue,
+    errors.SchemaViolation,
+    errors.SecretRefused,
+    errors.ValueRefused,
+    errors.ValueTooLarge,
+    errors.WrongKind,
+)
 
 
 class Typed(NamedTuple):
@@ -112,18 +132,37 @@ async def import_threads(
     """Brings threads over from the database at the address `source`, all unless some are named, under a prefix, and
     reads them back. `begin` is told how many checkpoints there are, `step` of each that is done.
 
-    Raises NotTheSame, InvalidArgument when there are no checkpoints of LangGraph, AccessDenied, Unreachable.
+    Raises InvalidArgument when there are no checkpoints of LangGraph, AccessDenied, Unreachable.
     """
-    connection = await open_connection(source)
-    try:
-        threads = await connection.fetch(_THREADS, None if thread_ids is None else list(thread_ids))
+    async with opened(source) as connection:
+        try:
+            threads = await connection.fetch(_THREADS, None if thread_ids is None else list(thread_ids))
+        except asyncpg.UndefinedTableError as error:
+            if thread_ids is None and await connection.fetchval("select to_regclass('store') is not null"):
+                # the store alone was used
+                return Imported()
+            raise errors.InvalidArgument(f"no checkpoints of LangGraph there: {error}") from error
         begin(sum(thread["checkpoints"] for thread in threads))
         importing = _Importing(connection, state, PgStateSaver(state, prefix=prefix), step)
+        left = importing.done.left
+        for absent in sorted({*(thread_ids or ())} - {thread["thread_id"] for thread in threads}):
+            left.append(f"thread {absent!r}: there is none")
         for thread in threads:
-            await importing.thread(thread["thread_id"])
+            try:
+                await importing.thread(thread["thread_id"])
+            except _OF_ONE as error:
+                left.append(f"thread {thread['thread_id']!r}: {error}")
         return importing.done
-    except asyncpg.UndefinedTableError as error:
-        raise errors.InvalidArgument(f"no checkpoints of LangGraph there: {error}") from error
+
+
+@asynccontextmanager
+async def opened(source: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """A connection to LangGraph's database, through a pooler too. Raises Unreachable, AccessDenied."""
+    connection = await reach(open_connection(source, statement_cache_size=0), "LangGraph's database")
+    try:
+        yield connection
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise translate(error) from error
     finally:
         await connection.close()
 

@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+from langgraph.store.base import InvalidNamespaceError
 
-from pgstate import State, ops
-from pgstate._address import open_connection
-from pgstate.integrations.langgraph._import import Imported, NotTheSame
+from pgstate import State, errors, ops
+from pgstate.integrations.langgraph._import import Imported, opened
 from pgstate.integrations.langgraph._names import Names
 
 _PAGE = 500
@@ -39,9 +39,8 @@ async def import_items(
     step: Callable[[int], object] = lambda count: None,
 ) -> None:
     """Brings items over, under a prefix, and reads them back; counts them in `done`. Without a store there it does
-    nothing. Raises NotTheSame, InvalidKey for names that are too long here, AccessDenied, Unreachable."""
-    connection = await open_connection(source)
-    try:
+    nothing. Raises AccessDenied, Unreachable."""
+    async with opened(source) as connection:
         there, expiring = await connection.fetchrow(_THERE)
         if not there:
             return
@@ -52,26 +51,31 @@ async def import_items(
             await _bring(state, Names(prefix), rows, done)
             step(len(rows))
             place = (rows[-1]["prefix"], rows[-1]["key"])
-    finally:
-        await connection.close()
 
 
 async def _bring(state: State, names: Names, rows: list[asyncpg.Record], done: Imported) -> None:
     # what was meant by a dot there, is a namespace's next label
-    items = {names.key(row["prefix"].split("."), row["key"]): (json.loads(row["value"]), row["lives"]) for row in rows}
+    items: dict[str, tuple[Any, timedelta | None]] = {}
+    for row in rows:
+        try:
+            items[names.key(row["prefix"].split("."), row["key"])] = (json.loads(row["value"]), row["lives"])
+        except (InvalidNamespaceError, errors.InvalidKey, ValueError) as error:
+            done.left.append(f"item {row['key']!r} of {row['prefix']!r}: {error}")
     results = await state.put_many(
         [ops.put(key, value, expect=0, **_span(lives)) for key, (value, lives) in items.items()]
     )
     brought = [result.key for result in results if result.status == "ok"]
     for result in results:
+        if result.status == "denied":
+            raise errors.AccessDenied(result.message or f"access denied: {result.key}")
         if result.status not in ("ok", "conflict"):
-            raise NotTheSame(f"{result.key} was not brought over: {result.message or result.status}")
+            done.left.append(f"item {result.key}: {result.message or result.status}")
     for key, entry in zip(brought, await state.get_many(brought), strict=True):
         # one may have expired since
         if (entry is None and items[key][1] is None) or (entry is not None and entry.value != items[key][0]):
-            raise NotTheSame(f"item {key} is not what it was")
+            done.left.append(f"item {key}: it is not what it was")
     done.items += len(brought)
-    done.present += len(results) - len(brought)
+    done.present += sum(result.status == "conflict" for result in results)
 
 
 def _span(lives: timedelta | None) -> dict[str, Any]:

@@ -209,11 +209,15 @@ class PgStateSaver(BaseCheckpointSaver[str]):
 
     def delete_thread(self, thread_id: str) -> None:
         """As `adelete_thread`."""
-        self._run(lambda s: self._threads.delete(s, thread_id))
+        self._run(lambda s: self._deleting(s, thread_id))
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Deletes a thread with all its namespaces."""
-        await self._arun(lambda s: self._threads.delete(s, thread_id))
+        await self._arun(lambda s: self._deleting(s, thread_id))
+
+    async def _deleting(self, state: State, thread_id: str) -> None:
+        await self._threads.delete(state, thread_id)
+        await self._turns.forget(state, self._threads.key_of(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """As `adelete_for_runs`."""
@@ -248,7 +252,7 @@ class PgStateSaver(BaseCheckpointSaver[str]):
 
         async def prune(state: State) -> None:
             for thread_id in thread_ids:
-                await (self._threads.prune if strategy == "keep_latest" else self._threads.delete)(state, thread_id)
+                await (self._threads.prune if strategy == "keep_latest" else self._deleting)(state, thread_id)
 
         return prune
 

@@ -5,9 +5,11 @@ A save that does not come after the latest checkpoint is a conflict, unless its 
 purpose (time travel). To wait in place of that, a run takes a turn, before it reads: the lock `turn` under the thread's
 key.
 
-LangGraph does not say when a run ends. But all that a run does it does with one stream writer, which nothing else has
-and which goes when the run is over; a run that ends by an interrupt or an error leaves cycles of references behind, and
-says so in its writes.
+LangGraph does not tell a saver when a run ends. But it reads from within the loop that carries the run, whose stack of
+what to do at the end takes the turn's end too. Where that is not found, there is the run's stream writer, which nothing
+else has and which goes when the run is over: late, where a node has left something behind that keeps the context it was
+made in (the timer of a timeout that was not reached). A run that ends by an interrupt or an error leaves cycles of
+references behind, and says so in its writes.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -30,7 +33,10 @@ from pgstate import State, errors
 OnConflict: TypeAlias = Literal["refuse", "wait"] | None
 
 _RUNTIME = "__pregel_runtime"  # of LangGraph: in the configuration of all that a run calls
+_TURN = "turn"
 _FIRST_LOOK = 1.0  # seconds
+_FAREWELL = 1.0  # seconds
+_FARTHEST = 20  # frames, if something is wrapped around the saver
 
 _log = logging.getLogger("pgstate")
 # what was read outside of a run: (thread's key, the checkpoint that was asked for)
@@ -44,6 +50,13 @@ class _Run:
     # it was pointed at a checkpoint, and has not saved anything behind it yet
     pointed: bool
     turn: Turn | None = None
+    # it tells when it ends
+    tells: bool = False
+
+    def end(self) -> None:
+        """Gives the turn back, from any thread."""
+        if self.turn is not None:
+            self.turn.end()
 
 
 class Turns:
@@ -73,6 +86,9 @@ class Turns:
         if key in runs:
             return None
         runs[key] = run = _Run(asked is not None)
+        if self.how == "wait" and (stack := _stack()) is not None:
+            stack.callback(run.end)
+            run.tells = True
         return run
 
     async def begin(self, state: State, key: str, run: _Run | None, writer: Any) -> None:
@@ -111,12 +127,35 @@ class Turns:
         """After writes were saved: those by which a run says that it ends."""
         if self.how == "wait" and not config["configurable"].get("checkpoint_ns"):
             run = self._run(config, key)
-            if run is not None and run.turn is not None and (INTERRUPT in channels or ERROR in channels):
-                run.turn.end()
+            if run is not None and not run.tells and (INTERRUPT in channels or ERROR in channels):
+                run.end()
+
+    async def forget(self, state: State, key: str) -> None:
+        """After a thread was deleted: removes the key of its turns, unless a run goes on."""
+        if self.how == "wait":
+            with suppress(errors.Conflict, errors.AccessDenied):
+                # a run that has just ended gives its turn back behind the scenes
+                async with state.lock(f"{key}/{_TURN}", lease=self._lease, wait=_FAREWELL) as lock:
+                    await state.complete(lock.key, lock.token)
 
     def _run(self, config: RunnableConfig, key: str) -> _Run | None:
         writer = _writer(config)
         return None if writer is None else self._runs.get(writer, {}).get(key)
+
+
+def _stack() -> ExitStack | AsyncExitStack | None:
+    """What the loop that is beginning by the call under way does when it ends, in whatever way."""
+    frame = sys._getframe(1)
+    for _ in range(_FARTHEST):
+        if frame.f_code.co_name in ("__enter__", "__aenter__"):
+            loop = frame.f_locals.get("self")
+            stack = getattr(loop, "stack", None)
+            if hasattr(loop, "checkpointer") and isinstance(stack, ExitStack | AsyncExitStack):
+                return stack
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
 
 
 def _writer(config: RunnableConfig) -> Any:
@@ -142,7 +181,7 @@ class Turn:
     @classmethod
     async def take(cls, state: State, key: str, lease: float, wait: float) -> Turn:
         """Waits `wait` seconds for the turn. Raises ClaimHeld."""
-        turn = cls(state, f"{key}/turn", lease, wait)
+        turn = cls(state, f"{key}/{_TURN}", lease, wait)
         try:
             await turn._taken
         except BaseException:
