@@ -15333,7 +15333,7 @@ comment on column pgstate.runs.expires_at is 'When it becomes invisible unless i
 -- views/steps.sql
 create or replace view pgstate.steps with (security_invoker = true) as
 select r.key, s.id as step, s.name, s.kind, s.state, s.position, case when s.type = 'json' then pgstate._json_of(s.data) end as result,
-       case s.type when 'error' then pgstate._text_of(s.data) when 'timeout' then 'no signal in time' end as error,
+       case s.type when 'error' then pgstate._text_of(s.data) when 'timeout' then 'no signal in time' end collate "C" as error,
        s.attempts, s.started_at, s.finished_at, s.due_at, s.token
   from pgstate.step s join pgstate.run r on r.id = s.run_id join pgstate.entry e on e.key = r.key
  where e.live and (e.expires_at is null or e.expires_at > pgstate._now());
