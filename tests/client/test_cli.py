@@ -195,6 +195,7 @@ def test_a_terminal_gets_sentences_and_a_pipe_numbers(ok: Callable[..., str], ds
     assert value == "1"
 
 
+@pytest.mark.thorough
 def test_values_cannot_steer_the_terminal(ok: Callable[..., str], dsn: str) -> None:
     evil = "\x1b]0;title\x07 \x9b31m \u202egpj.exe é 日本"
     ok("put", "a", "-", "--text", stdin=evil)
@@ -299,6 +300,7 @@ def test_what_the_terminal_cannot_write_stays_json(
     assert process.returncode == 0
 
 
+@pytest.mark.thorough
 def test_closed_streams(ok: Callable[..., str], dsn: str) -> None:
     def told(redirected: str, *args: str) -> tuple[int, str]:
         process = start(*args, dsn=dsn, redirected=redirected)

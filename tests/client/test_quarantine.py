@@ -126,6 +126,7 @@ async def test_claims_that_it_held_are_told(state: pgstate.State, database: Data
         ]
 
 
+@pytest.mark.thorough
 async def test_a_claim_that_it_keeps_locked_is_told(state: pgstate.State, database: Database) -> None:
     connecting, start = await _under_attack(state, database)
     async with connecting as mallory:

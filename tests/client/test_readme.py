@@ -216,6 +216,7 @@ async def test_transactions_snippet(
     assert await admin.fetchval("select count(*) from pgstate.entries where key like 'tasks/%'") == 0
 
 
+@pytest.mark.thorough
 def test_the_tests_snippet(tmp_path: Path) -> None:
     conftest, test = python("pytest_plugins"), python("pgstate_clock")
     (tmp_path / "conftest.py").write_text(conftest)

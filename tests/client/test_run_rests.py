@@ -47,6 +47,7 @@ def statuses(*wanted: str) -> Callable[[list[pgstate.Entry]], bool]:
     return lambda entries: bool(entries) and {entry.value["status"] for entry in entries} <= {*wanted}
 
 
+@pytest.mark.thorough
 async def test_sleeping_runs_take_no_place(state: State, clock: Clock, slots: list[int]) -> None:
     async def sleeper(run: pgstate.Run, input: Any) -> int:
         await run.step("double", workflow_double, input)

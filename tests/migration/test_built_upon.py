@@ -114,6 +114,7 @@ def test_the_views_of_a_schema_that_people_built_on_equal_those_of_a_new_one(emp
     assert sorted(dump(built, *views).replace(grant, "").split()) == sorted(dump(fresh, *views).split())
 
 
+@pytest.mark.thorough
 def test_a_view_that_was_granted_to_somebody_stays_granted(empty: Callable[[], Database]) -> None:
     database = empty()
     migrate.upgrade_dsn(database.dsn(), "0002")

@@ -194,6 +194,7 @@ def test_every_way_between_two_revisions_leads_to_what_a_new_installation_has(
         assert dump(down) == fresh[before], (after, before)
 
 
+@pytest.mark.thorough
 @pytest.mark.core
 def test_at_once_and_step_by_step_come_to_the_same(empty: Callable[[], Database]) -> None:
     """At once, code is left out that the next revision would clear; what it writes, the last one's writes as well."""

@@ -13,6 +13,7 @@ from migration._catalogue import REVISIONS, dump, psql
 from pgstate import errors, migrate
 
 
+@pytest.mark.thorough
 def test_what_would_be_lost_is_named(empty: Callable[[], Database]) -> None:
     database = empty()
     migrate.upgrade_dsn(database.dsn())
@@ -110,6 +111,7 @@ def test_only_who_installed_sees_what_there_is(database: Database, login_name: C
     assert database.sql("select count(*) from pgstate.agent") == [(2,)]
 
 
+@pytest.mark.thorough
 @pytest.mark.core
 def test_uninstalling_shows_what_there_is_and_leaves_what_is_not_its_own(
     new_cluster: Callable[..., Cluster], cluster: Cluster

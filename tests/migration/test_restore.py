@@ -101,6 +101,7 @@ async def test_back_into_the_same_database(
     await goes_on(database, estate, migrates=migrates)
 
 
+@pytest.mark.thorough
 @pytest.mark.core
 async def test_without_a_superuser(
     database: Database, login_name: Callable[[str], str], new_cluster: Callable[..., Cluster], tmp_path: Path
