@@ -230,4 +230,12 @@ CALLS = [
     _("0006", "rekey_data", part="'step'", places="'{{}}'", fields="'{{}}'", digests="'{{}}'", data="'{{}}'", agent="'admin'"),
     _("0006", "rekey_refs", depth="0", first_block="0", blocks="8", agent="'admin'"),
     _("0006", "rekey_collect", agent="'admin'"),
+    _("0008", "resume_agent", agent="'bob'"),
+    _("0008", "put", key="'trust/7'", value="'7'", expect="null", expect_value="null", ttl="null", op_id="null", token="null", priority="null", not_before="null", agent="'bob'"),
+    _("0008", "quarantine", agent="'bob'", since="null", cursor="'{start}'", rollback="true", force="false", dry_run="true", after="'trust/6'", limit="1"),
+    _("0008", "quarantine", agent="'bob'", since="null", cursor="'{start}'", rollback="true", force="true", dry_run="false", after="null", limit="100"),
+    _("0008", "save_checkpoint", key="'talk/9'", names="array['topic']", types="array['json']", data="array['1'::bytea]", versions="array['1']", chunk_types="null", chunk_data="null", metadata="null", id="'02'", parent="''", ns="''", header="null", whole="true", expect_head="null", guard="null", ttl="null", run_id="null", token="null", lane="null", turn="null", wake="true", lock_timeout="null", may_begin="true", agent="null"),
+    _("0008", "put_writes", key="'talk/9'", checkpoint="'02'", task_id="'t2'", idxs="array[0]", channels="array['said']", types="array['json']", data="array['3'::bytea]", ns="''", task_path="''", replace="false", agent="null"),
+    _("0008", "get_checkpoint", key="'talk/9'", id="'02'", ns="''", agent="null"),
+    _("0008", "sealed_data", part="'pending_write'", first_block="0", blocks="8", current="'k1'", after_place="null", agent="'admin'"),
 ]  # fmt: skip

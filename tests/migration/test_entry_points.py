@@ -22,6 +22,7 @@ SUMS = {
     "0005": "11c0121acd557d987bd37b803bb3cafa4154381fb23e8fa354aa72db1c22ce20",
     "0006": "20effa8ad0cfb44413ca56c5aee34ece45a6d49e07dbea6a890f5eb4ee4e486f",
     "0007": "a20c90d098d3ba3c3b0a40281d9a1eee0ace191521fa43efe0604adba9409904",
+    "0008": "503963399dddf25db60bde96e032d77bd3668f8a38469f66d6e0258f5b43a2bf",
 }
 RELEASED = sorted(SUMS)
 

@@ -1,0 +1,2 @@
+-- From 0008.
+set local role pgstate_owner;
