@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import operator
 from contextlib import AsyncExitStack
@@ -52,6 +53,7 @@ class Task:
 
 _FIELDS = list(Task.__dataclass_fields__)
 _TEXT = "x" * 150
+_TAGS = ["a", "b", "c"]
 
 
 async def measure(server: Server, quick: bool) -> Report:
@@ -71,13 +73,18 @@ async def measure(server: Server, quick: bool) -> Report:
         views = [state.typed(Task, path) for path in paths]
         keys = [[f"{path}/{name}" for name in _FIELDS] for path in paths]
 
+        turn = itertools.count()
+
+        # all fields change but the tags, which a set soon holds: a merge that changes nothing writes nothing
         async def update(number: int) -> None:
+            now = next(turn)
             await views[number % len(views)].update(
-                title=_TEXT, steps=1, best=float(number % 100), tags={"a"}, notes={"step": str(number % 10)}
+                title=f"{now}{_TEXT}", steps=1, best=float(now), tags={_TAGS[now % len(_TAGS)]}, notes={"now": str(now)}
             )
 
         async def upsert(number: int, statement: str = _UPSERT) -> None:
-            values = [_TEXT, 1, float(number % 100), ["a"], {"step": str(number % 10)}]
+            now = next(turn)
+            values = [f"{now}{_TEXT}", 1, float(now), [_TAGS[now % len(_TAGS)]], {"now": str(now)}]
             await pool.execute(statement, keys[number % len(keys)], [json.dumps(value) for value in values])
 
         for number in range(len(paths)):

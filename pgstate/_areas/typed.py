@@ -236,7 +236,20 @@ class TypedState(Generic[T]):
             rows = await values._write_all(
                 self._state,
                 [
-                    (op, self._keys[name], encode(item), None, None, None, None, None, None, reducer, None, None)
+                    (
+                        op,
+                        self._keys[name],
+                        self._text(name, item),
+                        None,
+                        None,
+                        None,
+                        None,
+                        None,
+                        None,
+                        reducer,
+                        None,
+                        None,
+                    )
                     for name, item, reducer in writes
                 ],
             )
@@ -246,6 +259,12 @@ class TypedState(Generic[T]):
             denied = values._denied(error, f"{op} {some(keys)}", "write", recorded=error.__cause__ is None)
             raise denied from error.__cause__
         return {name: row["version"] or 0 for (name, _, _), row in zip(writes, rows, strict=True)}
+
+    def _text(self, name: str, item: Any) -> str:
+        try:
+            return encode(item)
+        except errors.InvalidValue as error:
+            raise errors.InvalidValue(f"not a value of {self._shape.name}.{name}: {error}") from error
 
     async def _apply(
         self, operations: Sequence[_Row], guards: Sequence[_Row], op_id: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 from pydantic_core import PydanticSerializationError
@@ -12,6 +12,7 @@ from pydantic_core import PydanticSerializationError
 from pgstate._json import encode
 from pgstate._shapes._aliases import aliases_are_clear
 from pgstate._shapes._fields import Field, Structure, nested_structure, structure_of
+from pgstate._shapes._plain import is_plain
 from pgstate.errors import InvalidArgument, InvalidValue
 
 
@@ -30,7 +31,9 @@ class Part:
             )
         except pydantic.errors.PydanticUserError as error:
             raise InvalidArgument(f"{self._name}: Pydantic does not take this field: {error}") from error
-        self._by_alias = aliases_are_clear(self._model.__pydantic_core_schema__)
+        schema = self._model.__pydantic_core_schema__
+        self._by_alias = aliases_are_clear(schema)
+        self._is_plain = _is_plain_field(schema)
 
     def parse(self, text: str) -> Any:
         """The value of stored JSON. Raises InvalidValue."""
@@ -49,6 +52,9 @@ class Part:
             made = self._model.model_validate({"value": value}, by_name=True, by_alias=False)
         except pydantic.ValidationError as error:
             raise InvalidValue(f"not a value of {self._name}: {explain(error, skip=1)}") from error
+        if self._is_plain:
+            # what the rest makes sure of is certain, and takes longer
+            return self._dump(made, warnings=False)
         found = self._dump(made)
         # nobody could load the state any more
         try:
@@ -65,9 +71,9 @@ class Part:
     def _read(self, text: str) -> Any:
         return self._model.model_validate_json(f'{{"value":{text}}}', by_name=True, by_alias=self._by_alias).value
 
-    def _dump(self, made: Any) -> Any:
+    def _dump(self, made: Any, warnings: Literal["error", False] = "error") -> Any:
         try:
-            return made.model_dump(mode="json", by_alias=False, round_trip=True, warnings="error")["value"]
+            return made.model_dump(mode="json", by_alias=False, round_trip=True, warnings=warnings)["value"]
         except PydanticSerializationError as error:
             raise InvalidValue(f"not a value of {self._name}: {error}") from error
         except UnicodeDecodeError as error:
@@ -98,6 +104,19 @@ class Part:
             schema["$defs"] = whole["$defs"]
         drop_defaults(schema)
         return schema
+
+
+def _is_plain_field(schema: Any) -> bool:
+    """For the model of a field: it has no settings beside its title, and the field is of a type that JSON has."""
+    fields = schema.get("schema", {}).get("fields", {})
+    return (
+        schema["type"] == "model"
+        and schema.get("config", {}).keys() <= {"title"}
+        and "serialization" not in schema
+        and "value" in fields
+        and fields["value"].keys() <= {"type", "schema", "metadata"}
+        and is_plain(fields["value"]["schema"])
+    )
 
 
 def drop_defaults(node: Any) -> None:
