@@ -8270,62 +8270,54 @@ declare
   v_type text := jsonb_typeof(p_current);
   v_list jsonb;
 begin
-  case p_reducer
-    when 'replace' then
-      return p_operand;
-    when 'first' then
-      return coalesce(p_current, p_operand);
-    when 'add' then
-      if jsonb_typeof(p_operand) <> 'number' or v_type <> 'number' then
-        return null;
-      end if;
-      -- far beyond every float; at 1e131072 numeric overflows
-      if abs(p_operand::numeric) >= 1e400 or abs(p_current::numeric) >= 1e400 then
-        return null;
-      end if;
-      return case when p_current is null then p_operand else to_jsonb(p_current::numeric + p_operand::numeric) end;
-    when 'max', 'min' then
-      if jsonb_typeof(p_operand) not in ('number', 'string') or v_type <> jsonb_typeof(p_operand) then
-        return null;
-      elsif p_current is null then
-        return p_operand;
-      elsif v_type = 'number' then
-        return case when (p_operand::numeric > p_current::numeric) = (p_reducer = 'max') and p_operand <> p_current
-                    then p_operand else p_current end;
-      end if;
-      return case when ((p_operand #>> '{}') collate "C" > (p_current #>> '{}') collate "C") = (p_reducer = 'max')
-                  then p_operand else p_current end;
-    when 'append', 'union', 'messages' then
-      if v_type <> 'array' then
-        return null;
-      end if;
-      v_list := case when jsonb_typeof(p_operand) = 'array' then p_operand else jsonb_build_array(p_operand) end;
-      if p_reducer = 'append' then
-        return coalesce(p_current, '[]') || v_list;
-      elsif p_reducer = 'union' then
-        if jsonb_array_length(v_list) = 1 and jsonb_typeof(v_list -> 0) not in ('object', 'array') then
-          -- the usual case, in a tenth of the time: of such elements containment is equality
-          return case when p_current @> v_list then p_current else coalesce(p_current, '[]') || v_list end;
-        end if;
-        return coalesce(p_current, '[]') || coalesce((
-          select jsonb_agg(n.element order by n.place)
-            from (select e.element, min(e.place) as place
-                    from jsonb_array_elements(v_list) with ordinality as e (element, place) group by e.element) n
-           where p_current is null or not exists (select from jsonb_array_elements(p_current) c where c.value = n.element)), '[]');
-      elsif exists (select from jsonb_array_elements(v_list) e where jsonb_typeof(e.value) <> 'object') then
-        return null;
-      end if;
-      return coalesce(pgstate._merge_messages(coalesce(p_current, '[]'), v_list), '[]');
-    when 'merge', 'deep_merge' then
-      if jsonb_typeof(p_operand) <> 'object' or v_type <> 'object' then
-        return null;
-      elsif p_current is null then
-        return p_operand;
-      end if;
-      return case p_reducer when 'merge' then p_current || p_operand else pgstate._deep_merge(p_current, p_operand, 200) end;
-    else
+  if p_reducer in ('append', 'union', 'messages') then
+    if v_type <> 'array' then
       return null;
-  end case;
+    end if;
+    v_list := case when jsonb_typeof(p_operand) = 'array' then p_operand else jsonb_build_array(p_operand) end;
+    if p_reducer = 'append' then
+      return coalesce(p_current, '[]') || v_list;
+    elsif p_reducer = 'union' then
+      if jsonb_array_length(v_list) = 1 and jsonb_typeof(v_list -> 0) not in ('object', 'array') then
+        -- the usual case, in a tenth of the time: of such elements containment is equality
+        return case when p_current @> v_list then p_current else coalesce(p_current, '[]') || v_list end;
+      end if;
+      return coalesce(p_current, '[]') || coalesce((
+        select jsonb_agg(n.element order by n.place)
+          from (select e.element, min(e.place) as place
+                  from jsonb_array_elements(v_list) with ordinality as e (element, place) group by e.element) n
+         where p_current is null or not exists (select from jsonb_array_elements(p_current) c where c.value = n.element)), '[]');
+    elsif exists (select from jsonb_array_elements(v_list) e where jsonb_typeof(e.value) <> 'object') then
+      return null;
+    end if;
+    return coalesce(pgstate._merge_messages(coalesce(p_current, '[]'), v_list), '[]');
+  end if;
+  -- one expression: each that is reached is initialised anew in every transaction, which takes longer than to evaluate it
+  return case p_reducer
+    when 'replace' then p_operand
+    when 'first' then coalesce(p_current, p_operand)
+    when 'add' then case
+      when jsonb_typeof(p_operand) <> 'number' or v_type <> 'number' then null
+      -- far beyond every float; at 1e131072 numeric overflows
+      when abs(p_operand::numeric) >= 1e400 or abs(p_current::numeric) >= 1e400 then null
+      when p_current is null then p_operand
+      else to_jsonb(p_current::numeric + p_operand::numeric) end
+    when 'merge' then case
+      when jsonb_typeof(p_operand) <> 'object' or v_type <> 'object' then null
+      else coalesce(p_current || p_operand, p_operand) end
+    when 'deep_merge' then case
+      when jsonb_typeof(p_operand) <> 'object' or v_type <> 'object' then null
+      when p_current is null then p_operand
+      else pgstate._deep_merge(p_current, p_operand, 200) end
+    else case
+      when p_reducer is null or p_reducer not in ('max', 'min') or jsonb_typeof(p_operand) not in ('number', 'string') or v_type <> jsonb_typeof(p_operand) then null
+      when p_current is null then p_operand
+      when case v_type
+             when 'number' then (p_operand::numeric > p_current::numeric) = (p_reducer = 'max') and p_operand <> p_current
+             else ((p_operand #>> '{}') collate "C" > (p_current #>> '{}') collate "C") = (p_reducer = 'max') end
+        then p_operand
+      else p_current end
+  end;
 end
 $$;
 comment on function pgstate._reduce(text, jsonb, jsonb) is 'Internal: applies a built-in reducer.';
@@ -8515,9 +8507,7 @@ begin
       select u.*
         from unnest(p_keys, p_values, p_expects, p_ttls, p_priorities, p_not_befores) with ordinality
              as u (key, value, expect, ttl, priority, not_before, ord)
-       -- a key that occurs twice needs its operations decided one after the other
-       where (select count(distinct k collate "C") from unnest(p_keys) k) = cardinality(p_keys)
-         and (select p_actor.writes + '{}') @> u.key and (u.expect is null or u.expect > 0 and (select p_actor.reads + '{}') @> u.key)
+       where (select p_actor.writes + '{}') @> u.key and (u.expect is null or u.expect > 0 and (select p_actor.reads + '{}') @> u.key)
          and pg_column_size(u.value) <= p_actor.value_limit
          and (u.ttl is null or pgstate._span_ok(u.ttl))
          and (u.not_before is null or u.not_before between '1970-01-01' and '9999-12-01')
@@ -8538,6 +8528,7 @@ begin
     )
     select array_agg(case when (select p_actor.reads + '{}') @> u.key then u.version end order by u.ord) into v_versions
       from updated u;
+    -- a key that occurs twice is updated once, and needs its operations decided one after the other
     if cardinality(v_versions) is distinct from cardinality(p_keys)
        or pgstate._now() > v_now + interval '50 ms' + cardinality(p_keys) * interval '0.2 ms' then
       raise exception using errcode = 'PS998';
@@ -8583,13 +8574,11 @@ begin
     with input as materialized (
       select u.*
         from unnest(p_keys, p_operands, p_reducers, p_keys[2:]) with ordinality as u (key, operand, reducer, next_key, ord)
-       where (select count(*) = count(distinct k collate "C") from unnest(p_keys, p_reducers) as o (k, reducer)
-               where reducer <> 'first')
-         and (u.reducer <> 'first' or u.next_key = u.key)
-         and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit and pgstate._built_in(variadic p_reducers)
+       where (u.reducer <> 'first' or u.next_key = u.key)
+         and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit
        order by u.key collate "C"
     ), merged as (
-      select i.ord, e.key, e.version, e.expires_at, e.value,
+      select i.ord, e.key, e.version, e.expires_at, e.value, case when i.reducer <> 'first' then i.key end as merged_key,
              -- those that need no call, which takes 10 us
              case i.reducer when 'replace' then i.operand when 'first' then e.value
                             else pgstate._reduce(i.reducer, e.value, i.operand) end as merged
@@ -8602,7 +8591,9 @@ begin
     )
     select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + (m.merged <> m.value)::int end order by m.ord),
            array_agg(m.key) filter (where m.merged <> m.value), array_agg(m.merged) filter (where m.merged <> m.value),
-           min(m.expires_at), bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
+           min(m.expires_at),
+           -- neither an operand that does not fit nor a reducer that is not built in makes anything
+           bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false)) and count(m.merged_key) = count(distinct m.merged_key)
       into v_versions, v_changed, v_values, v_expires_at, v_fit
       from merged m;
     v_now := pgstate._now();
@@ -9854,24 +9845,25 @@ declare
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
-  if v_count <> coalesce(cardinality(v_ops), 0)
-     or v_count <> any (array[
-          coalesce(cardinality(write_many."values"), v_count), coalesce(cardinality(write_many.expects), v_count),
-          coalesce(cardinality(write_many.expect_values), v_count), coalesce(cardinality(write_many.ttls), v_count),
-          coalesce(cardinality(write_many.tokens), v_count), coalesce(cardinality(write_many.priorities), v_count),
-          coalesce(cardinality(write_many.not_befores), v_count), coalesce(cardinality(write_many.reducers), v_count),
-          coalesce(cardinality(write_many.return_values), v_count), coalesce(cardinality(write_many.op_ids), v_count), coalesce(cardinality(write_many.trusts), v_count),
-          coalesce(cardinality(write_many.sources), v_count)])
+  -- few expressions, here and below: each is initialised anew in every transaction
+  if v_count <> any (array[
+       coalesce(cardinality(v_ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
+       cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
+       cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
+       cardinality(write_many.sources)])
   then
     raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
-  elsif v_count = 0 then
-    return;
-  elsif array_ndims(v_ops) <> 1 or array_lower(v_ops, 1) <> 1 or array_ndims(write_many.keys) <> 1 or array_lower(write_many.keys, 1) <> 1
-        or array_ndims(write_many.op_ids) <> 1 or array_lower(write_many.op_ids, 1) <> 1 then
-    -- rows are counted from 1 below
-    raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
-  elsif write_many."atomic" and write_many.op_ids is not null then
-    raise exception using errcode = 'PS007', message = 'an atomic write has one op_id: use apply()';
+  elsif v_count = 0 or write_many.op_ids is not null
+        or array_ndims(v_ops) <> 1 or array_lower(v_ops, 1) <> 1 or array_ndims(write_many.keys) <> 1 or array_lower(write_many.keys, 1) <> 1 then
+    if v_count = 0 then
+      return;
+    elsif array_ndims(v_ops) <> 1 or array_lower(v_ops, 1) <> 1 or array_ndims(write_many.keys) <> 1 or array_lower(write_many.keys, 1) <> 1
+          or array_ndims(write_many.op_ids) <> 1 or array_lower(write_many.op_ids, 1) <> 1 then
+      -- rows are counted from 1 below
+      raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
+    elsif write_many."atomic" then
+      raise exception using errcode = 'PS007', message = 'an atomic write has one op_id: use apply()';
+    end if;
   end if;
 
   if v_actor.kept is not null then
@@ -9912,18 +9904,18 @@ begin
   if write_many.trusts is not null or write_many.sources is not null then
     v_origins := pgstate._origins(v_actor, write_many.trusts, write_many.sources);
   elsif v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
-     and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true
-     -- together: a regular expression costs as much for one value as for a kilobyte of them
-     and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
-     and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
-    v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
-                                        write_many.priorities, write_many.not_befores);
-  elsif v_states is null and write_many.expects is null and write_many.expect_values is null and write_many.ttls is null
-        and write_many.tokens is null and write_many.priorities is null and write_many.not_befores is null
-        and write_many.return_values is null and 'merge' = all (v_ops)
+        and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
+        -- together: a regular expression costs as much for one value as for a kilobyte of them
         and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
         and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
-    v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
+    if v_ops[1] = 'merge' then
+      if num_nonnulls(write_many.expects, write_many.ttls, write_many.priorities, write_many.not_befores) = 0 then
+        v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
+      end if;
+    elsif not write_many."atomic" and (0 = any (write_many.expects)) is not true then
+      v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
+                                          write_many.priorities, write_many.not_befores);
+    end if;
   elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then
     v_versions := pgstate._complete_existing(v_actor, write_many.keys, write_many.tokens, null, null);
   end if;

@@ -23,13 +23,11 @@ begin
     with input as materialized (
       select u.*
         from unnest(p_keys, p_operands, p_reducers, p_keys[2:]) with ordinality as u (key, operand, reducer, next_key, ord)
-       where (select count(*) = count(distinct k collate "C") from unnest(p_keys, p_reducers) as o (k, reducer)
-               where reducer <> 'first')
-         and (u.reducer <> 'first' or u.next_key = u.key)
-         and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit and pgstate._built_in(variadic p_reducers)
+       where (u.reducer <> 'first' or u.next_key = u.key)
+         and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit
        order by u.key collate "C"
     ), merged as (
-      select i.ord, e.key, e.version, e.expires_at, e.value,
+      select i.ord, e.key, e.version, e.expires_at, e.value, case when i.reducer <> 'first' then i.key end as merged_key,
              -- those that need no call, which takes 10 us
              case i.reducer when 'replace' then i.operand when 'first' then e.value
                             else pgstate._reduce(i.reducer, e.value, i.operand) end as merged
@@ -42,7 +40,9 @@ begin
     )
     select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + (m.merged <> m.value)::int end order by m.ord),
            array_agg(m.key) filter (where m.merged <> m.value), array_agg(m.merged) filter (where m.merged <> m.value),
-           min(m.expires_at), bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
+           min(m.expires_at),
+           -- neither an operand that does not fit nor a reducer that is not built in makes anything
+           bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false)) and count(m.merged_key) = count(distinct m.merged_key)
       into v_versions, v_changed, v_values, v_expires_at, v_fit
       from merged m;
     v_now := pgstate._now();

@@ -29,9 +29,7 @@ begin
       select u.*
         from unnest(p_keys, p_values, p_expects, p_ttls, p_priorities, p_not_befores) with ordinality
              as u (key, value, expect, ttl, priority, not_before, ord)
-       -- a key that occurs twice needs its operations decided one after the other
-       where (select count(distinct k collate "C") from unnest(p_keys) k) = cardinality(p_keys)
-         and (select p_actor.writes + '{}') @> u.key and (u.expect is null or u.expect > 0 and (select p_actor.reads + '{}') @> u.key)
+       where (select p_actor.writes + '{}') @> u.key and (u.expect is null or u.expect > 0 and (select p_actor.reads + '{}') @> u.key)
          and pg_column_size(u.value) <= p_actor.value_limit
          and (u.ttl is null or pgstate._span_ok(u.ttl))
          and (u.not_before is null or u.not_before between '1970-01-01' and '9999-12-01')
@@ -52,6 +50,7 @@ begin
     )
     select array_agg(case when (select p_actor.reads + '{}') @> u.key then u.version end order by u.ord) into v_versions
       from updated u;
+    -- a key that occurs twice is updated once, and needs its operations decided one after the other
     if cardinality(v_versions) is distinct from cardinality(p_keys)
        or pgstate._now() > v_now + interval '50 ms' + cardinality(p_keys) * interval '0.2 ms' then
       raise exception using errcode = 'PS998';

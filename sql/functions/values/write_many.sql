@@ -28,24 +28,25 @@ declare
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
-  if v_count <> coalesce(cardinality(v_ops), 0)
-     or v_count <> any (array[
-          coalesce(cardinality(write_many."values"), v_count), coalesce(cardinality(write_many.expects), v_count),
-          coalesce(cardinality(write_many.expect_values), v_count), coalesce(cardinality(write_many.ttls), v_count),
-          coalesce(cardinality(write_many.tokens), v_count), coalesce(cardinality(write_many.priorities), v_count),
-          coalesce(cardinality(write_many.not_befores), v_count), coalesce(cardinality(write_many.reducers), v_count),
-          coalesce(cardinality(write_many.return_values), v_count), coalesce(cardinality(write_many.op_ids), v_count), coalesce(cardinality(write_many.trusts), v_count),
-          coalesce(cardinality(write_many.sources), v_count)])
+  -- few expressions, here and below: each is initialised anew in every transaction
+  if v_count <> any (array[
+       coalesce(cardinality(v_ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
+       cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
+       cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
+       cardinality(write_many.sources)])
   then
     raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
-  elsif v_count = 0 then
-    return;
-  elsif array_ndims(v_ops) <> 1 or array_lower(v_ops, 1) <> 1 or array_ndims(write_many.keys) <> 1 or array_lower(write_many.keys, 1) <> 1
-        or array_ndims(write_many.op_ids) <> 1 or array_lower(write_many.op_ids, 1) <> 1 then
-    -- rows are counted from 1 below
-    raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
-  elsif write_many."atomic" and write_many.op_ids is not null then
-    raise exception using errcode = 'PS007', message = 'an atomic write has one op_id: use apply()';
+  elsif v_count = 0 or write_many.op_ids is not null
+        or array_ndims(v_ops) <> 1 or array_lower(v_ops, 1) <> 1 or array_ndims(write_many.keys) <> 1 or array_lower(write_many.keys, 1) <> 1 then
+    if v_count = 0 then
+      return;
+    elsif array_ndims(v_ops) <> 1 or array_lower(v_ops, 1) <> 1 or array_ndims(write_many.keys) <> 1 or array_lower(write_many.keys, 1) <> 1
+          or array_ndims(write_many.op_ids) <> 1 or array_lower(write_many.op_ids, 1) <> 1 then
+      -- rows are counted from 1 below
+      raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
+    elsif write_many."atomic" then
+      raise exception using errcode = 'PS007', message = 'an atomic write has one op_id: use apply()';
+    end if;
   end if;
 
   if v_actor.kept is not null then
@@ -86,18 +87,18 @@ begin
   if write_many.trusts is not null or write_many.sources is not null then
     v_origins := pgstate._origins(v_actor, write_many.trusts, write_many.sources);
   elsif v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
-     and not write_many."atomic" and 'put' = all (v_ops) and (0 = any (write_many.expects)) is not true
-     -- together: a regular expression costs as much for one value as for a kilobyte of them
-     and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
-     and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
-    v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
-                                        write_many.priorities, write_many.not_befores);
-  elsif v_states is null and write_many.expects is null and write_many.expect_values is null and write_many.ttls is null
-        and write_many.tokens is null and write_many.priorities is null and write_many.not_befores is null
-        and write_many.return_values is null and 'merge' = all (v_ops)
+        and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
+        -- together: a regular expression costs as much for one value as for a kilobyte of them
         and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
         and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
-    v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
+    if v_ops[1] = 'merge' then
+      if num_nonnulls(write_many.expects, write_many.ttls, write_many.priorities, write_many.not_befores) = 0 then
+        v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
+      end if;
+    elsif not write_many."atomic" and (0 = any (write_many.expects)) is not true then
+      v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
+                                          write_many.priorities, write_many.not_befores);
+    end if;
   elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then
     v_versions := pgstate._complete_existing(v_actor, write_many.keys, write_many.tokens, null, null);
   end if;
