@@ -9833,6 +9833,11 @@ declare
   v_actor pgstate._actor := pgstate._enter_write(write_many.agent, write_many.lane, write_many.turn);
   v_ops text[] := write_many.ops;
   v_count int := coalesce(cardinality(write_many.keys), 0);
+  v_even boolean := (v_count <> any (array[
+    coalesce(cardinality(write_many.ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
+    cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
+    cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
+    cardinality(write_many.sources)])) is not true;
   v_out pgstate.outcome[];
   v_outcome jsonb;
   v_states text[];
@@ -9845,33 +9850,22 @@ declare
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
-  -- few expressions, here and below: each is initialised anew in every transaction
-  if v_count <> any (array[
-       coalesce(cardinality(v_ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
-       cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
-       cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
-       cardinality(write_many.sources)])
-  then
-    raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
-  elsif v_count = 0 or write_many.op_ids is not null
-        or array_ndims(v_ops) <> 1 or array_lower(v_ops, 1) <> 1 or array_ndims(write_many.keys) <> 1 or array_lower(write_many.keys, 1) <> 1 then
-    if v_count = 0 then
+  -- what is unusual is told apart in few expressions, here and below: each is initialised anew in every transaction
+  if (v_even and v_count > 0 and v_actor.kept is null and array_ndims(v_ops) = 1 and array_lower(v_ops, 1) = 1
+      and array_ndims(write_many.keys) = 1 and array_lower(write_many.keys, 1) = 1) is not true then
+    if v_even is not true then
+      raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
+    elsif v_count = 0 then
       return;
-    elsif array_ndims(v_ops) <> 1 or array_lower(v_ops, 1) <> 1 or array_ndims(write_many.keys) <> 1 or array_lower(write_many.keys, 1) <> 1
-          or array_ndims(write_many.op_ids) <> 1 or array_lower(write_many.op_ids, 1) <> 1 then
-      -- rows are counted from 1 below
-      raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
-    elsif write_many."atomic" then
-      raise exception using errcode = 'PS007', message = 'an atomic write has one op_id: use apply()';
+    elsif v_actor.kept is not null then
+      return query
+        select u.* from jsonb_array_elements(v_actor.kept) with ordinality as o (item, ord)
+         cross join lateral pgstate._unpack(o.ord::int, o.item, write_many.keys[o.ord]) u
+         order by u.ord;
+      return;
     end if;
-  end if;
-
-  if v_actor.kept is not null then
-    return query
-      select u.* from jsonb_array_elements(v_actor.kept) with ordinality as o (item, ord)
-       cross join lateral pgstate._unpack(o.ord::int, o.item, write_many.keys[o.ord]) u
-       order by u.ord;
-    return;
+    -- rows are counted from 1 below
+    raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
   end if;
   if write_many.wake is not true or write_many.lock_timeout is not null then
     v_wake := coalesce(current_setting('pgstate.wake', true), '');
@@ -9881,6 +9875,11 @@ begin
   end if;
 
   if write_many.op_ids is not null then
+    if array_ndims(write_many.op_ids) <> 1 or array_lower(write_many.op_ids, 1) <> 1 then
+      raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
+    elsif write_many."atomic" then
+      raise exception using errcode = 'PS007', message = 'an atomic write has one op_id: use apply()';
+    end if;
     v_requests := array(
       select (jsonb_build_array(u.op, u.key, u.value, u.expect, u.expect_value, pgstate._span_told(u.ttl), u.token, u.priority, pgstate._time_told(u.not_before), u.reducer,
                                u.return_value)
@@ -9901,36 +9900,43 @@ begin
     end loop;
   end if;
 
-  if write_many.trusts is not null or write_many.sources is not null then
-    v_origins := pgstate._origins(v_actor, write_many.trusts, write_many.sources);
-  elsif v_states is null and write_many.tokens is null and write_many.expect_values is null and write_many.return_values is null
-        and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
-        -- together: a regular expression costs as much for one value as for a kilobyte of them
-        and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
-        and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
-    if v_ops[1] = 'merge' then
-      if num_nonnulls(write_many.expects, write_many.ttls, write_many.priorities, write_many.not_befores) = 0 then
-        v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
+  if v_states is null
+     and num_nonnulls(write_many.tokens, write_many.expect_values, write_many.return_values, write_many.trusts, write_many.sources) = 0
+     and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
+     -- together: a regular expression costs as much for one value as for a kilobyte of them
+     and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
+     and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
+    if v_ops[1] = 'put' then
+      if not write_many."atomic" and (0 = any (write_many.expects)) is not true then
+        v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
+                                            write_many.priorities, write_many.not_befores);
       end if;
-    elsif not write_many."atomic" and (0 = any (write_many.expects)) is not true then
-      v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
-                                          write_many.priorities, write_many.not_befores);
+    elsif num_nonnulls(write_many.expects, write_many.ttls, write_many.priorities, write_many.not_befores) = 0 then
+      v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
     end if;
+  elsif num_nonnulls(write_many.trusts, write_many.sources) > 0 then
+    v_origins := pgstate._origins(v_actor, write_many.trusts, write_many.sources);
   elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then
     v_versions := pgstate._complete_existing(v_actor, write_many.keys, write_many.tokens, null, null);
   end if;
-  if v_versions is null then
-    v_out := pgstate._write_each(v_actor, v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values,
-                                 write_many.ttls, write_many.tokens, write_many.priorities, write_many.not_befores,
-                                 write_many.reducers, write_many.return_values, write_many."atomic", v_origins);
+  if v_versions is not null then
+    if write_many.lane is not null or write_many.wake is not true then
+      v_watched := pgstate._finish(write_many.lane, write_many.turn, to_jsonb(v_versions),
+                                   case when write_many.wake is not true then write_many.keys end, write_many.wake is null, pgstate._now());
+      v_done := case when write_many.wake is not true then set_config('pgstate.wake', v_wake, true) end;
+    end if;
+    return query
+      select v.ord::int, 'ok', v.version, null::jsonb, null, null, v_watched
+        from unnest(v_versions) with ordinality as v (version, ord);
+    return;
   end if;
+
+  v_out := pgstate._write_each(v_actor, v_ops, write_many.keys, write_many."values", write_many.expects, write_many.expect_values,
+                               write_many.ttls, write_many.tokens, write_many.priorities, write_many.not_befores,
+                               write_many.reducers, write_many.return_values, write_many."atomic", v_origins);
   if write_many.wake is not true then
     v_done := set_config('pgstate.wake', v_wake, true);
-    if v_versions is null then
-      v_written := array(select write_many.keys[o.ord] from unnest(v_out) o where o.status = 'ok');
-    else
-      v_written := write_many.keys;
-    end if;
+    v_written := array(select write_many.keys[o.ord] from unnest(v_out) o where o.status = 'ok');
   end if;
 
   if v_states is not null then
@@ -9956,24 +9962,16 @@ begin
     end loop;
   end if;
 
-  if v_versions is not null then
-    v_outcome := to_jsonb(v_versions);
-  elsif write_many.lane is not null then
+  if write_many.lane is not null then
     v_outcome := (select jsonb_agg(pgstate._pack(o) order by o.ord) from unnest(v_out) o);
   end if;
   if write_many.lane is not null or write_many.wake is not true then
     v_watched := pgstate._finish(write_many.lane, write_many.turn, v_outcome, v_written, write_many.wake is null, pgstate._now());
   end if;
-  if v_versions is null then
-    return query
-      select o.ord, o.status, o.version, o.value, o.code,
-             case when o.code is not null then pgstate._error_text(o.code, write_many.keys[o.ord]) || coalesce(': ' || o.message, '') end, v_watched
-        from unnest(v_out) o;
-  else
-    return query
-      select v.ord::int, 'ok', v.version, null::jsonb, null, null, v_watched
-        from unnest(v_versions) with ordinality as v (version, ord);
-  end if;
+  return query
+    select o.ord, o.status, o.version, o.value, o.code,
+           case when o.code is not null then pgstate._error_text(o.code, write_many.keys[o.ord]) || coalesce(': ' || o.message, '') end, v_watched
+      from unnest(v_out) o;
 end
 $$;
 comment on function pgstate.write_many(text[], text[], jsonb[], bigint[], jsonb[], interval[], bigint[], int[], timestamptz[], text[], boolean[], text[], uuid, bigint, boolean, boolean, text, text, text[], jsonb[]) is
