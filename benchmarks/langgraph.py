@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -26,7 +26,7 @@ from benchmarks._table import Line, Report
 from pgstate.integrations.langgraph import PgStateSaver
 
 _STEPS = 1000
-_END = 50  # steps over which the time at the end is taken
+_END = 50  # steps more, by which the time at the end is taken
 _LEAST = 1 / 50
 _SIZE = """
 select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
@@ -44,12 +44,8 @@ class Grown:
     saver: Saver
     bytes: int = 0
     wal: int = 0
-    steps: list[float] = field(default_factory=list)
+    last: float = 0.0
     listing: float = 0.0
-
-    @property
-    def last(self) -> float:
-        return median(self.steps[-_END:])
 
 
 async def measure(server: Server, quick: bool) -> Report:
@@ -64,6 +60,8 @@ async def measure(server: Server, quick: bool) -> Report:
             await _grow(grown, dsn, steps)
         for grown in (mine, other):
             grown.listing = await _list(grown.saver, steps)
+        turns = asyncio.Lock()
+        await asyncio.gather(*(_continue(grown, steps + _END, turns) for grown in (mine, other, memory)))
         report.lines += _lines(mine, other, memory, steps)
         await server.settle()
         comparisons = _small(ours[0], theirs[0])
@@ -73,7 +71,7 @@ async def measure(server: Server, quick: bool) -> Report:
     report.notes.append(
         f"A graph of one node that adds a message of 1 KiB {steps:,} times in one run, each step saved before the next "
         "(durability sync); tables with indexes and WAL right after, default settings; a step at the end is the median "
-        f"of the last {_END}. The list takes metadata, ids and parents of all of its checkpoints. Small states: three "
+        f"of {_END} more, in turns. The list takes metadata, ids and parents of all checkpoints. Small states: three "
         f"channels, 64 bytes each. {effort}. AsyncPostgresSaver is made by from_conn_string; as it holds a lock around "
         "each call, a pool of connections would not help it."
     )
@@ -90,24 +88,48 @@ async def _savers(stack: AsyncExitStack, server: Server) -> tuple[tuple[Saver, s
 
 
 async def _grow(grown: Grown, dsn: str | None, steps: int) -> None:
-    chance = random.Random(7)
-    marks: list[float] = []
+    size, wal = await _measured(dsn)
+    await _run(grown.saver, steps, _nothing)
+    after, written = await _measured(dsn)
+    grown.bytes, grown.wal = after - size, written - wal
 
-    def add(state: MessagesState) -> dict[str, Any]:
-        marks.append(time.perf_counter())
+
+async def _continue(grown: Grown, steps: int, turns: asyncio.Lock) -> None:
+    """More steps of a thread, in turns with those of others: one at a time, each waits for all others' next one."""
+    spans: list[float] = []
+    began = 0.0
+
+    async def take_turn() -> None:
+        nonlocal began
+        if began:
+            spans.append(time.perf_counter() - began)
+            turns.release()
+        await turns.acquire()
+        began = time.perf_counter()
+
+    await _run(grown.saver, steps, take_turn)
+    turns.release()
+    grown.last = median(spans)
+
+
+async def _run(saver: Saver, steps: int, between: Callable[[], Awaitable[None]]) -> None:
+    chance = random.Random(7)
+
+    async def add(state: MessagesState) -> dict[str, Any]:
+        await between()
         return {"messages": [AIMessage(chance.randbytes(512).hex(), id=str(len(state["messages"])))]}
 
     graph = StateGraph(MessagesState)
     graph.add_node("add", add)
     graph.add_edge(START, "add")
     graph.add_conditional_edges("add", lambda state: "add" if len(state["messages"]) < steps else "__end__")
-    size, wal = await _measured(dsn)
-    await graph.compile(checkpointer=grown.saver).ainvoke(
+    await graph.compile(checkpointer=saver).ainvoke(
         {"messages": []}, {**_at("grown"), "recursion_limit": steps + 10}, durability="sync"
     )
-    after, written = await _measured(dsn)
-    grown.bytes, grown.wal = after - size, written - wal
-    grown.steps = [end - begin for begin, end in itertools.pairwise(marks)]
+
+
+async def _nothing() -> None:
+    pass
 
 
 async def _measured(dsn: str | None) -> tuple[int, int]:
