@@ -662,3 +662,22 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     # one that is larger than all is kept as long as it is the last
     memory.keep((None, "large", ""), _memory.Seen("l", {str(n): root for n in range(9)}))
     assert memory.last((None, "large", "")).id == "l" and not memory.last((None, "t/19", "")).id
+
+
+def test_what_is_remembered_of_lists_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_memory, "_BYTES", 1000)
+    memory, seen = _memory.Memory(), _memory.Seen("1", {})
+    places = [(None, f"t/{number}", "") for number in range(4)]
+    leaves = {"messages": {0: (("json", b"x" * 400), b"hash")}}
+    for place in places[:3]:
+        memory.keep(place, seen, leaves)
+    assert [memory.leaves(place) for place in places] == [{}, leaves, leaves, {}]
+    # the thread that was saved again is the one that stays
+    memory.keep(places[1], seen, leaves)
+    memory.keep(places[3], seen, leaves)
+    assert [memory.leaves(place) for place in places] == [{}, leaves, {}, leaves]
+    memory.forget(places[1])
+    memory.keep(places[3], seen)
+    assert memory._bytes == 0 and not any(memory.leaves(place) for place in places)
+    memory.keep(places[0], seen, {"messages": {0: (("json", b"x" * 2000), b"hash")}})
+    assert memory._bytes == 0 and memory.last(places[0]) == seen

@@ -90,6 +90,37 @@ def test_what_changes_of_a_long_list(count: int) -> None:
     assert len(new(before, middle)) <= 1 + 2 * pages
 
 
+@given(ITEMS, ITEMS, st.booleans())
+def test_what_was_encoded_before_changes_nothing(items: list[Any], others: list[Any], appended: bool) -> None:
+    before = encode({"items": items, "other": others})
+    state = {"items": [*items, *others] if appended else others, "new": items}
+    again = encode(state, passed=before.chunks.keys(), before=before.leaves)
+    assert (again.types, again.data, again.chunks, again.leaves) == (
+        (fresh := encode(state)).types,
+        fresh.data,
+        fresh.chunks,
+        fresh.leaves,
+    )
+
+
+def test_what_was_encoded_before_is_looked_at_again_unless_it_is_there() -> None:
+    """So a secret that has become one since is taken out."""
+    items = [f"{number} a word that is none yet {'x' * 600}" for number in range(3)]
+    before = encode({"items": items})
+
+    class Cleaning:
+        def typed(self, type_: str, data: bytes) -> bytes:
+            return data.replace(b"a word", b"[secret]")
+
+    guard: Any = Cleaning()
+    cleaned = encode({"items": items}, guard=guard, before=before.leaves)
+    assert not cleaned.chunks.keys() & before.chunks.keys()
+    assert back(cleaned)["items"] == [item.replace("a word", "[secret]") for item in items]
+    # nor is the clean form taken for what was given
+    again = encode({"items": items}, guard=guard, passed=cleaned.chunks.keys(), before=cleaned.leaves)
+    assert (again.data, again.chunks) == (cleaned.data, cleaned.chunks)
+
+
 def test_small_elements_share_leaves() -> None:
     items = list(range(10_000))
     encoded = encode({"items": items})

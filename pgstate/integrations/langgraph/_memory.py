@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import Any, TypeAlias
 
+from pgstate._codec import Leaves
+
 _HASHES = 200_000  # some 100 bytes each
+_BYTES = 32 << 20
 
 # an agent, a thread's key, a namespace
 Place: TypeAlias = tuple[str | None, str, str]
@@ -39,6 +42,9 @@ class Memory:
     def __init__(self) -> None:
         self._seen: OrderedDict[Place, Seen] = OrderedDict()
         self._count = 0
+        # of the threads saved last, with the bytes that they hold
+        self._leaves: OrderedDict[Place, tuple[Mapping[str, Leaves], int]] = OrderedDict()
+        self._bytes = 0
         # synchronous callers are served on a loop in another thread
         self._guard = RLock()
 
@@ -46,7 +52,11 @@ class Memory:
         """The checkpoint seen last."""
         return self._seen.get(place) or Seen("", {})
 
-    def keep(self, place: Place, seen: Seen) -> None:
+    def leaves(self, place: Place) -> Mapping[str, Leaves]:
+        """What the lists of that checkpoint were made of, if it was saved here lately."""
+        return self._leaves.get(place, ({}, 0))[0]
+
+    def keep(self, place: Place, seen: Seen, leaves: Mapping[str, Leaves] | None = None) -> None:
         """One that was read or saved."""
         with self._guard:
             self.forget(place)
@@ -54,11 +64,18 @@ class Memory:
             self._count += _size(seen)
             while self._count > _HASHES and len(self._seen) > 1:
                 self.forget(next(iter(self._seen)))
+            if leaves:
+                size = sum(len(data) for parts in leaves.values() for (_, data), _ in parts.values())
+                self._leaves[place] = leaves, size
+                self._bytes += size
+                while self._bytes > _BYTES:
+                    self._bytes -= self._leaves.popitem(last=False)[1][1]
 
     def forget(self, place: Place) -> None:
         """What is known there is so no more."""
         with self._guard:
             self._count -= _size(self._seen.pop(place, None))
+            self._bytes -= self._leaves.pop(place, ({}, 0))[1]
 
 
 def _size(seen: Seen | None) -> int:

@@ -25,7 +25,7 @@ from langgraph.checkpoint.serde.types import TASKS
 from pgstate import State, errors
 from pgstate._areas._threads import save
 from pgstate._calls import threads as calls
-from pgstate._codec import Chunk, Encoded, decode, encode, reached
+from pgstate._codec import Chunk, Encoded, Leaves, decode, encode, reached
 from pgstate._guard import Guard
 from pgstate._keys import check_key
 from pgstate.integrations.langgraph import _records as records
@@ -90,7 +90,9 @@ class Threads:
             }
         )
         for again in (False, True):
-            encoded, roots = _encoded(checkpoint, {} if again else kept, open_, coder, state._core.guard, known)
+            encoded, roots = _encoded(
+                checkpoint, {} if again else kept, open_, coder, state._core.guard, known, self._memory.leaves(place)
+            )
             with state._to(f"save the thread {key}", "read and write"):
                 row = await save(
                     state._core,
@@ -118,7 +120,7 @@ class Threads:
             # where it was, but not what it had
             self._memory.keep(place, Seen(seen.id, {}))
             raise _refused(row, key, parent)
-        self._memory.keep(place, Seen(checkpoint["id"], roots))
+        self._memory.keep(place, Seen(checkpoint["id"], roots), encoded.leaves)
         return self._config(named["thread_id"], ns, checkpoint["id"])
 
     async def put_writes(
@@ -406,19 +408,23 @@ def _encoded(
     serde: SerializerProtocol,
     guard: Guard,
     known: Collection[bytes],
+    before: Mapping[str, Leaves],
 ) -> tuple[Encoded, dict[str, Root]]:
     """What to save of the channels, and what of it to remember. `kept` are roots of channels that are there already;
-    `open_` names channels that have a version and no value. `known`
-    are hashes of what is there."""
+    `open_` names channels that have a version and no value. `known` are hashes of what is there, `before` what lists
+    were made of."""
     encoded, roots = Encoded(), dict[str, Root]()
     for name, value in checkpoint["channel_values"].items():
         root = kept.get(name)
         if root is None:
-            one = encode({name: value}, serde, guard=guard, passed=known)
+            one = encode({name: value}, serde, guard=guard, passed=known, before=before)
             encoded.chunks.update(one.chunks)
+            encoded.leaves.update(one.leaves)
             root = Root(
                 checkpoint["channel_versions"].get(name), str(one.types[0]), one.data[0] or b"", frozenset(one.chunks)
             )
+        elif name in before:
+            encoded.leaves[name] = before[name]
         encoded.add(name, root.type, root.data, None)
         roots[name] = root
     for name in open_:
