@@ -60,6 +60,7 @@ async def measure(server: Server, quick: bool) -> Report:
             await _grow(grown, dsn, steps)
         for grown in (mine, other):
             grown.listing = await _list(grown.saver, steps)
+        await server.settle()
         turns = asyncio.Lock()
         await asyncio.gather(*(_continue(grown, steps + _END, turns) for grown in (mine, other, memory)))
         report.lines += _lines(mine, other, memory, steps)
