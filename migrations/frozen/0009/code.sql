@@ -6272,7 +6272,6 @@ begin
     v_key := null;
   end if;
 
-  -- as the index has it
   -- as the index has it, and whole: who calls may have set a limit to what it finds
   v_forks := array(select t.id from pgstate.thread t where t.bases @> array[p_id] and t.bases <> '{}');
   if v_key is null then
