@@ -163,14 +163,17 @@ class Gatherer:
             # nobody to share with: without the detour over a task
             self._alone = False
             return await self._carry_one(operation)
-        self._waiting += 1
-        self._queue.append(operation)
+        self._enqueue(loop, [operation])
+        return await operation.future
+
+    def _enqueue(self, loop: asyncio.AbstractEventLoop, operations: Sequence[Operation]) -> None:
+        self._waiting += len(operations)
+        self._queue.extend(operations)
         if self._idle and not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._dispatch)
         if self._reaper is None:
             self._reaper = loop.call_later(_REAP, self._reap)
-        return await operation.future
 
     async def submit_all(
         self, operations: Sequence[tuple[str, tuple[Any, ...], int]], timeout: float
@@ -178,7 +181,15 @@ class Gatherer:
         """`submit` for several (key, arguments, size) at once, each with its row or its error."""
         # the first is not to leave without the others
         self._alone = False
-        done = await asyncio.gather(*(self.submit(*o, timeout) for o in operations), return_exceptions=True)
+        if self._closed or self._room or self._given or self._waiting + len(operations) > MAX_QUEUE:
+            done = await asyncio.gather(*(self.submit(*o, timeout) for o in operations), return_exceptions=True)
+        else:
+            # as submit() does, without a task for each, which takes as long as all else that is done for it here
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + timeout
+            queued = [Operation(*o, deadline, loop.create_future()) for o in operations]
+            self._enqueue(loop, queued)
+            done = await asyncio.gather(*(operation.future for operation in queued), return_exceptions=True)
         outcomes: list[Row | Exception] = []
         for outcome in done:
             if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):

@@ -274,6 +274,29 @@ async def test_one_callers_short_patience_is_not_its_neighbours(state: State, lo
         assert await patient == 1
 
 
+async def test_many_at_once_leave_together_and_wait_for_room_apart(
+    state: State, locks: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_gather, "MAX_QUEUE", 6)
+    await state.put("k", 0)
+    async with locks.on("k"):
+        stuck = asyncio.create_task(state.put("k", 1))
+        await locks.waited_for(1)
+        # two of the six places are free for more than will go in at once, behind the first
+        gone = asyncio.create_task(state.put_many([("k", 2), ("gone/1", 1), ("gone/2", 1)]))
+        late = asyncio.create_task(state.with_timeout(0.3).put_many([("k", "late"), ("free/0", 1)]))
+        many = asyncio.create_task(state.put_many([("k", n) for n in range(3, 20)]))
+        with pytest.raises(errors.Timeout):
+            await late
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert not stuck.done() and not many.done()
+    await stuck
+    assert {one.status for one in await many} == {"ok"}
+    assert [value for value in await written(state, "k") if value not in (2, "late")] == [0, 1, *range(3, 20)]
+
+
 async def test_a_locked_key_holds_up_its_own_writes_alone(state: State, locks: Locks, connect: Connect) -> None:
     # more of them than the client has connections: one alone, the others in statements shared with free keys
     keys = [f"locked/{n}" for n in range(12)]
