@@ -101,6 +101,31 @@ async def test_touch_beside_a_writer(root: Caller, database: Database, session: 
     assert entry < timedelta(seconds=30)
 
 
+@pytest.mark.parametrize("meanwhile", ["expired", "revoked"])
+async def test_touch_that_waited_looks_at_what_is_there_then(
+    root: Caller, agent: MakeAgent, clock: Clock, session: Any, meanwhile: str
+) -> None:
+    for key in ("a/1", "a/2"):
+        await root("put", key, 1, ttl=seconds(60))
+    ana = await agent("ana", "read a/**", "write a/**")
+    other = await session()
+    held = other.connection.transaction()
+    await held.start()
+    await other("put", "a/1", 2)
+    touching = asyncio.create_task(ana("touch", ["a/1", "a/2"]))
+    await wait_until_blocked(other.connection, ana.pid)
+    if meanwhile == "expired":
+        await clock.advance(100)
+    else:
+        await root("revoke_access", "ana", "a/**", "write")
+        await clock.advance(30)
+    await held.rollback()
+    assert await touching == 0
+    # nobody has seen it gone who sees it again
+    await clock.advance(40)
+    assert [(await root("get", key))["status"] for key in ("a/1", "a/2")] == ["missing", "missing"]
+
+
 async def spaces(caller: Caller, *arguments: Any, **named: Any) -> list[str]:
     return [row[0] for row in await caller.rows("namespaces", *arguments, **named)]
 

@@ -6006,42 +6006,56 @@ comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], bool
 -- functions/values/_touch.sql
 -- The version row of an entry follows: how long it was to live is what readers of the past go by, and it lived on. Nothing of the
 -- past becomes otherwise: a moment before is one at which the entry was there already. As the owner, who alone may.
-create function pgstate._touch(p_actor pgstate._actor, p_keys text[]) returns int
+--
+-- The entries are locked first, in key order. Who may, what has expired and what it is now is decided after that: what was
+-- waited for may have changed it, and what somebody has seen expire does not come back.
+create function pgstate._touch(p_agent text, p_keys text[]) returns int
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-  v_now timestamptz := pgstate._now();
+  v_actor pgstate._actor := pgstate._enter(p_agent);
+  v_keys text[];
+  v_now timestamptz;
   v_count int;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
-    perform pgstate._check_rights_seen(p_actor.id);
+    perform pgstate._check_rights_seen(v_actor.id);
   end if;
   with input as materialized (
-    select distinct u.key from unnest(p_keys) as u (key) where (select p_actor.reads + '{}') @> u.key and (select p_actor.writes + '{}') @> u.key
+    select distinct u.key from unnest(p_keys) as u (key) where (select v_actor.reads + '{}') @> u.key and (select v_actor.writes + '{}') @> u.key
   ), locked as materialized (
-    select e.key, e.version
+    select e.key
       from (select i.key from input i order by i.key collate "C") i
       join pgstate.entry e on e.key = i.key
-     where e.value is not null and e.expires_at > v_now
+     where e.value is not null and e.expires_at is not null
      for update of e
-  ), lasting as materialized (
-    select l.key, l.version, coalesce((v.meta ->> 'ttl')::interval, v.expires_at - v.at) as ttl
-      from locked l join pgstate.version v on v.key = l.key and v.version = l.version
-     where v.expires_at > v.at
+  )
+  select array_agg(l.key) into v_keys from locked l;
+  if v_keys is null then
+    return 0;
+  end if;
+  v_actor := pgstate._enter(p_agent);
+  v_now := pgstate._now();
+  with lasting as materialized (
+    select e.key, e.version, coalesce((v.meta ->> 'ttl')::interval, v.expires_at - v.at) as ttl
+      from unnest(v_keys) as u (key)
+      join pgstate.entry e on e.key = u.key and e.value is not null and e.expires_at > v_now
+      join pgstate.version v on v.key = e.key and v.version = e.version and v.expires_at > v.at
+     where (select v_actor.reads + '{}') @> u.key and (select v_actor.writes + '{}') @> u.key
   ), recorded as (
     update pgstate.version v
        set expires_at = v_now + l.ttl, meta = coalesce(v.meta, '{}') || jsonb_build_object('ttl', l.ttl)
       from lasting l where v.key = l.key and v.version = l.version
   ), kept as (
-    update pgstate.entry e set expires_at = v_now + l.ttl from lasting l where e.key = l.key and e.version = l.version returning e.key
+    update pgstate.entry e set expires_at = v_now + l.ttl from lasting l where e.key = l.key returning e.key
   )
   select count(*) into v_count from kept;
   return v_count;
 end
 $$;
-comment on function pgstate._touch(pgstate._actor, text[]) is 'Internal: touch().';
+comment on function pgstate._touch(text, text[]) is 'Internal: touch().';
 
 -- functions/values/_namespaces.sql
 -- The index on parents is jumped through, from each to the next, however many entries each has. Only parents of keys that the
@@ -9737,7 +9751,7 @@ create function pgstate.touch(keys text[], agent text default null) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return pgstate._touch(pgstate._enter(touch.agent), touch.keys);
+  return pgstate._touch(touch.agent, touch.keys);
 end
 $$;
 comment on function pgstate.touch(text[], text) is

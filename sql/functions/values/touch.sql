@@ -2,7 +2,7 @@ create function pgstate.touch(keys text[], agent text default null) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return pgstate._touch(pgstate._enter(touch.agent), touch.keys);
+  return pgstate._touch(touch.agent, touch.keys);
 end
 $$;
 comment on function pgstate.touch(text[], text) is
