@@ -13416,35 +13416,39 @@ declare
   v_out pgstate.saved;
   v_count int := cardinality(save_checkpoint.names);
   v_wake text;
-  v_tell boolean;
   v_plain boolean;
   v_guarded record;
-  v_more text;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
-  if v_actor.kept is not null then
-    return row('ok', v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, v_actor.kept ->> 2, null, true)::pgstate.saved;
-  elsif (v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data),
-                              coalesce(cardinality(save_checkpoint.versions), v_count)])) is not true
-     or array_position(save_checkpoint.names, null) is not null
-     or cardinality(save_checkpoint.chunk_types) is distinct from cardinality(save_checkpoint.chunk_data)
-     or array_position(save_checkpoint.chunk_types, null) is not null or array_position(save_checkpoint.chunk_data, null) is not null then
+  -- what is unusual is told apart in few expressions, here and below: each is initialised anew in every transaction
+  if (v_actor.kept is null
+      and v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data), coalesce(cardinality(save_checkpoint.versions), v_count)])
+      and array_position(save_checkpoint.names, null) is null
+      and cardinality(save_checkpoint.chunk_types) is not distinct from cardinality(save_checkpoint.chunk_data)
+      and array_position(save_checkpoint.chunk_types, null) is null and array_position(save_checkpoint.chunk_data, null) is null
+      and octet_length(save_checkpoint.ns) <= 1900 and coalesce(octet_length(save_checkpoint.id), 1) between 1 and 256
+      and coalesce(octet_length(save_checkpoint.parent), 0) <= 256) is not true then
+    if v_actor.kept is not null then
+      return row('ok', v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, v_actor.kept ->> 2, null, true)::pgstate.saved;
+    elsif save_checkpoint.ns is null or octet_length(save_checkpoint.ns) > 1900
+       or octet_length(save_checkpoint.id) not between 1 and 256 or octet_length(save_checkpoint.parent) > 256 then
+      raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace at most 1900';
+    end if;
     raise exception using errcode = 'PS007', message = 'names, types, data and versions must be of equal length, and so must chunk_types and chunk_data';
-  elsif save_checkpoint.ns is null or octet_length(save_checkpoint.ns) > 1900
-     or octet_length(save_checkpoint.id) not between 1 and 256 or octet_length(save_checkpoint.parent) > 256 then
-    raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace at most 1900';
   end if;
   if save_checkpoint.lock_timeout is not null then
     -- not before: a statement that is sent again must wait for the first to end
     v_done := set_config('lock_timeout', save_checkpoint.lock_timeout, true);
   end if;
-  v_more := concat_ws(' ', save_checkpoint.id, save_checkpoint.ns, save_checkpoint.run_id, array_to_string(save_checkpoint.versions, ' '));
   if (v_actor.readable and v_actor.writable
-      and pgstate._suspect_parts(save_checkpoint.names, save_checkpoint.types || save_checkpoint.chunk_types,
-                                 save_checkpoint.data || save_checkpoint.chunk_data, save_checkpoint.metadata, v_more)) is true then
-    v_guarded := pgstate._guarded_parts(v_actor, save_checkpoint.key, save_checkpoint.names, save_checkpoint.types, save_checkpoint.data,
-                                        save_checkpoint.metadata, save_checkpoint.chunk_types, save_checkpoint.chunk_data, v_more);
+      and pgstate._suspect_parts(
+        save_checkpoint.names, save_checkpoint.types || save_checkpoint.chunk_types, save_checkpoint.data || save_checkpoint.chunk_data, save_checkpoint.metadata,
+        concat_ws(' ', save_checkpoint.id, save_checkpoint.ns, save_checkpoint.run_id, array_to_string(save_checkpoint.versions, ' ')))) is true then
+    v_guarded := pgstate._guarded_parts(
+      v_actor, save_checkpoint.key, save_checkpoint.names, save_checkpoint.types, save_checkpoint.data, save_checkpoint.metadata, save_checkpoint.chunk_types,
+      save_checkpoint.chunk_data,
+      concat_ws(' ', save_checkpoint.id, save_checkpoint.ns, save_checkpoint.run_id, array_to_string(save_checkpoint.versions, ' ')));
     if v_guarded.rule is not null then
       perform pgstate._raise('PS009', save_checkpoint.key, pgstate._error_text('PS009', save_checkpoint.key) || ': ' || v_guarded.rule);
     end if;
@@ -13470,13 +13474,9 @@ begin
     v_head := row(null, v_stored.version, v_stored.value, true, v_stored.at)::pgstate._thread_head;
   end if;
   v_out := row(coalesce(v_head.status, v_stored.status, 'ok'), v_stored.id, null, v_stored.head, v_stored.missing, null)::pgstate.saved;
-  if v_out.status = 'ok' and v_stored.added is null then
-    v_out.version := v_head.version;
-  elsif v_out.status = 'ok' then
-    if save_checkpoint.wake is not true then
-      v_wake := coalesce(current_setting('pgstate.wake', true), '');
-      v_done := set_config('pgstate.wake', 'off', true);
-    end if;
+  if v_out.status = 'ok' and v_stored.added is not null then
+    v_wake := coalesce(current_setting('pgstate.wake', true), '');
+    v_done := set_config('pgstate.wake', case when save_checkpoint.wake then v_wake else 'off' end, true);
     if v_plain and save_checkpoint.ttl is null and not v_head.value ? 'ttl' and not (v_actor.policies and pgstate._has_rules(array[save_checkpoint.key])) then
       -- as _thread_write() does where nothing is said of times; the policies bind what was locked by the owner
       with changed as (
@@ -13501,15 +13501,14 @@ begin
         'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
         'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes), save_checkpoint.ttl);
     end if;
-    v_tell := v_stored.watching and save_checkpoint.wake is not true;
-    if save_checkpoint.lane is not null or v_tell then
+    if save_checkpoint.lane is not null or (v_stored.watching and save_checkpoint.wake is not true) then
       v_out.watched := pgstate._finish(save_checkpoint.lane, save_checkpoint.turn, jsonb_build_array(v_out.id, v_out.version, v_out.head),
-                                       case when v_tell then array[save_checkpoint.key] end,
+                                       case when v_stored.watching and save_checkpoint.wake is not true then array[save_checkpoint.key] end,
                                        save_checkpoint.wake is null, v_head.at);
     end if;
-    if save_checkpoint.wake is not true then
-      v_done := set_config('pgstate.wake', v_wake, true);
-    end if;
+    v_done := set_config('pgstate.wake', v_wake, true);
+  elsif v_out.status = 'ok' then
+    v_out.version := v_head.version;
   elsif v_out.status = 'large' then
     perform pgstate._raise('PS004', save_checkpoint.key, pgstate._save_error('PS004', save_checkpoint.key));
   else
