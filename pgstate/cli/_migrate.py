@@ -71,6 +71,9 @@ async def migrate_(
         return
     if not (downgrade or plan.steps) and plan.current is not None and plan.target < plan.current:
         raise cli.fail(USAGE, f"the schema is at {plan.current}, after {plan.target}: --downgrade goes back")
+    if downgrade and plan.target != "base" and plan.target > (plan.current or ""):
+        at = f"the schema is at {plan.current}" if plan.current else "pgstate is not installed"
+        raise cli.fail(USAGE, f"{at}, before {plan.target}: without --downgrade it goes there")
     _show_plan(cli, plan, dry_run=dry_run)
     if dry_run:
         return

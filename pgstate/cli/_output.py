@@ -139,7 +139,7 @@ class Output:
             cells = [Text(_shown(row[name]), style=_STYLES.get(name, "")) for name in shown]
             self.console().print(Text("  ").join(cells), no_wrap=True, overflow="ellipsis")
         else:
-            print("\t".join(_plain(row[name]) for name in shown), flush=flush)
+            print("\t".join(_one_line(_plain(row[name])) for name in shown), flush=flush)
 
     def outcome(self, row: Row, shown: Sequence[str], said: str) -> None:
         """The outcome of one action: a sentence on a terminal, else a row."""
@@ -246,6 +246,14 @@ def _plain(value: Any) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
+def _one_line(text: str) -> str:
+    """A cell keeps to its column and line: others wrote the text, and could make it look like rows of their own."""
+    return text.translate(_BREAKS)
+
+
+_BREAKS = {point: json.dumps(chr(point))[1:-1] for point in range(32)}
+
+
 def _iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
@@ -255,7 +263,7 @@ def _shown(value: Any) -> str:
         return ago(value)
     if isinstance(value, bool):
         return "yes" if value else ""
-    text = _plain(value)
+    text = _one_line(_plain(value))
     return visible(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")
 
 
