@@ -178,9 +178,10 @@ class Connecting:
         listen_dsn = self._listen_dsn
         if source is None:
             dsn = self._dsn
-            if not dsn and (dsn := os.environ.get("PGSTATE_DSN")):
+            # an address that was given and is empty is a variable that nobody set: no reason for a server of its own
+            if dsn is None and (dsn := os.environ.get("PGSTATE_DSN") or None):
                 listen_dsn = listen_dsn or os.environ.get("PGSTATE_LISTEN_DSN")
-            if not dsn:
+            if dsn is None:
                 dsn = embedded = await _embedded_address()
             source = AddressSource(dsn, size=self._size, connect_timeout=self._timeout)
         try:

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from pgstate import migrate
-from pgstate._address import driver_address
 from pgstate.cli._command import Cli, command
 from pgstate.cli._exit import FAILED, USAGE
 
@@ -64,7 +63,7 @@ async def migrate_(
         return
     if downgrade and to == "head":
         raise cli.fail(USAGE, "--downgrade goes back to a revision: name it with --to (base removes pgstate)")
-    address = await _address(cli)
+    address = await cli.address()
     plan = await asyncio.to_thread(migrate.plan_dsn, address, to, down=downgrade)
     if check:
         _show_check(cli, plan)
@@ -81,14 +80,6 @@ async def migrate_(
     more = {"data_loss": data_loss} if downgrade else {"create_roles": create_roles}
     done = await asyncio.to_thread(partial(run, address, to, **options, **more))  # type: ignore[arg-type]
     _show_done(cli, plan, done)
-
-
-async def _address(cli: Cli) -> str:
-    if cli.dsn is not None:
-        return driver_address(cli.dsn)
-    from pgstate import embedded
-
-    return (await embedded.ensure()).dsn
 
 
 def _show_check(cli: Cli, plan: migrate.Plan) -> None:
@@ -144,7 +135,7 @@ async def uninstall(
 
     Logins that were made for agents stay, and its roles where another database of the cluster uses them.
     """
-    address = await _address(cli)
+    address = await cli.address()
     found = await asyncio.to_thread(migrate.inventory_dsn, address)
     if yes:
         remove = partial(migrate.uninstall_dsn, create_schema=not keep_schema, lock_timeout=lock_timeout)

@@ -56,6 +56,9 @@ from pgstate.cli._input import duration, moment
         (2, ("ls", "--dsn", "postgresql://host:port/name")),
         (2, ("migrate", "--dsn", "mysql://host/name")),
         (2, ("migrate", "--revision", "none")),
+        # a variable that nobody set, as in --dsn "$DATABASE_URL"
+        (2, ("get", "a", "--dsn", "")),
+        (2, ("--dsn", "", "migrate")),
     ],
 )
 def test_exit_codes(dsn: str, code: int, args: Sequence[str]) -> None:
@@ -222,6 +225,9 @@ def test_the_embedded_server_goes_up_and_down_and_says_what_it_is_for(home: Path
     assert (second.out, second.err) == ("2\n", "")
     assert invoke("down", "--json").out == json.dumps({"home": str(home), "stopped": True}) + "\n"
     assert invoke("down").out == "false\n"
+    checked = invoke("migrate", "--check")
+    assert (checked.code, checked.out) == (0, f"the schema is at {migrate.HEAD}\n") and "development" in checked.err
+    invoke("down")
     up = invoke("up")
     assert up.out.startswith("postgresql://")
     assert "development" in up.err
