@@ -104,9 +104,12 @@ class Output:
         heads = {name: name.removesuffix("_at").replace("_", " ") for name in shown}
         texts = {name: [_shown(row[name]) for row in rows] for name in shown}
         widths = {name: max(cell_len(text) for text in [heads[name], *texts[name]]) for name in shown}
+        if _excess(widths, console.width) > 0:
+            # what says nothing leaves its room to the others
+            widths = {name: width for name, width in widths.items() if any(texts[name])} or widths
         _fit(widths, console.width)
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-        for name in shown:
+        for name in widths:
             table.add_column(
                 heads[name],
                 justify="right" if name in _RIGHT else "left",
@@ -117,7 +120,7 @@ class Output:
                 width=widths[name],
             )
         for index in range(len(rows)):
-            table.add_row(*(Text(texts[name][index]) for name in shown))
+            table.add_row(*(Text(texts[name][index]) for name in widths))
         console.print(table)
 
     def line(self, row: Row, shown: Sequence[str], *, flush: bool = True) -> None:
@@ -267,10 +270,13 @@ def _shown(value: Any) -> str:
     return visible(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")
 
 
+def _excess(widths: dict[str, int], room: int) -> int:
+    return sum(widths.values()) + _GAP * (len(widths) - 1) - room
+
+
 def _fit(widths: dict[str, int], room: int) -> None:
     """Narrows columns until all have room: what is long first, then the widest; a key not below a quarter."""
-    excess = sum(widths.values()) + _GAP * (len(widths) - 1) - room
-    for _ in range(excess):
+    for _ in range(_excess(widths, room)):
         name = max(widths, key=lambda name: _may_lose(name, widths[name], room))
         widths[name] = max(widths[name] - 1, 1)
 

@@ -187,12 +187,21 @@ def test_tables_on_a_terminal_shorten_values_and_keep_keys(ok: Callable[..., str
     assert max(map(len, (head, first, second))) <= 100
 
 
+def test_what_says_nothing_leaves_its_room_to_the_rest(ok: Callable[..., str], dsn: str) -> None:
+    ok("policy", "set", "a/**", "--keep", "100 versions")
+    head, _, row = on_terminal("policy", dsn=dsn).splitlines()
+    assert (head.split(), row.split()) == (["subtree", "keep"], ["a/**", "100", "versions"])
+
+
 def test_a_terminal_gets_sentences_and_a_pipe_numbers(ok: Callable[..., str], dsn: str) -> None:
     assert on_terminal("put", "a", "1", dsn=dsn) == "a is at version 1\n"
     assert on_terminal("put", "a", "1", "--json", dsn=dsn) == '{"key": "a", "version": 2}\n'
     head, value = on_terminal("get", "a", dsn=dsn).splitlines()
     assert head.startswith("a  version 2 · by admin · ")
     assert value == "1"
+    # what is copied from there is JSON still
+    ok("put", "a", json.dumps({"text": "word " * 50}))
+    assert json.loads(on_terminal("get", "a", dsn=dsn).partition("\n")[2]) == {"text": "word " * 50}
 
 
 @pytest.mark.thorough

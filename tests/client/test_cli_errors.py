@@ -22,7 +22,7 @@ import pytest
 
 from client._cli import ROOT, invoke, lines
 from conftest import INSTALLER, Database
-from pgstate import embedded, errors, migrate
+from pgstate import _address, embedded, errors, migrate
 from pgstate.cli import _exit
 from pgstate.cli._input import duration, moment
 
@@ -203,6 +203,9 @@ def test_migrate_prints_the_sql() -> None:
 def test_status_tells_who_you_are(dsn: str) -> None:
     (status,) = lines(invoke("status", "--json", dsn=dsn).out)
     assert (status["revision"], status["agent"], status["login"]) == (migrate.HEAD, "admin", INSTALLER)
+    said = invoke("status", dsn=f"{dsn}&password=pa55word&sslmode=prefer").out
+    (address,) = re.findall(r"address +(.+)", said)
+    assert address == _address.without_passwords(dsn) + "&sslmode=prefer" and "pa55word" not in said
 
 
 @pytest.fixture
