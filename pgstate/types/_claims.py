@@ -29,6 +29,9 @@ class Claim:
             raise self._value
         return self._value
 
+    def __repr__(self) -> str:
+        return f"Claim(key={self.key!r}, token={self.token}, version={self.version}, value={self._value!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class HeldClaim:
