@@ -75,6 +75,11 @@ def test_what_is_no_json_is_refused_with_the_way_out(pg: Callable[..., Result], 
     assert pg("get", "a").code == 3
 
 
+def test_merging_without_a_reducer_says_that_none_was_given(pg: Callable[..., Result]) -> None:
+    result = pg("merge", "a", "1")
+    assert result.code == 2 and "or none given where no policy sets one" in result.err
+
+
 def test_stdin_that_is_no_text_is_refused(pg: Callable[..., Result]) -> None:
     result = pg("put", "a", "-", stdin=b"\xff\xfe")
     assert result.code == 2
