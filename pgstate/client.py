@@ -163,6 +163,16 @@ class Connecting:
     def __await__(self) -> Generator[Any, None, State]:
         return self._open().__await__()
 
+    if not TYPE_CHECKING:  # which sees it before
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(
+                f"no {name} before it is connected: state = await pgstate.connect(…), or async with "
+                "pgstate.connect(…) as state; code without an event loop has pgstate.sync.connect(…)",
+                name=name,
+                obj=self,
+            )
+
     async def __aenter__(self) -> State:
         self._state = await self._open()
         return self._state

@@ -170,6 +170,9 @@ def ready() -> None:
     """Makes the streams of this process fit for what may be printed. What an encoding does not have is written as JSON
     writes it, so that values stay JSON; a stream that was closed before the start takes what it is given."""
     codecs.register_error("pgstate", _escaped)
+    if not os.environ.get("COLUMNS", "1").strip("0"):
+        # said by programs that do not know it: Rich would print nothing at all, the help neither
+        del os.environ["COLUMNS"]
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

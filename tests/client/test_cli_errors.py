@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from client._cli import ROOT, invoke, lines
+from client._cli import PROGRAM, ROOT, invoke, lines
 from conftest import INSTALLER, Database
 from pgstate import _address, embedded, errors, migrate
 from pgstate.cli import _exit
@@ -260,6 +260,13 @@ def test_help_breaks_its_lines_where_the_terminal_does() -> None:
             told = [line.strip() for line in paragraph.strip().splitlines()]
             for line, following in itertools.pairwise(told):
                 assert len(line) + 1 + len(following.split()[0]) > 78, (name, line)
+
+
+def test_a_width_of_nothing_is_none(dsn: str) -> None:
+    for columns in ("0", ""):
+        environment = {**os.environ, "PGSTATE_DSN": dsn, "PYTHONPATH": str(ROOT), "COLUMNS": columns}
+        said = subprocess.run([*PROGRAM, "--help"], env=environment, capture_output=True, text=True, check=True).stdout
+        assert "Usage: pgstate" in said
 
 
 def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
