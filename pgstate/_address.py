@@ -122,6 +122,11 @@ def written(parameters: Parameters) -> str:
     return f"postgresql://{login}{place}/{database}" + (f"?{query}" if query else "")
 
 
+def without_passwords(dsn: str) -> str:
+    """An address for people and logs. Raises InvalidArgument."""
+    return written({name: value for name, value in read(dsn).items() if name not in ("password", "sslpassword")})
+
+
 def _parse(dsn: str) -> Parameters:
     scheme, separator, rest = dsn.partition("://")
     if separator and "=" not in scheme:

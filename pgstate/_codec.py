@@ -143,12 +143,16 @@ def encode(
     encoded = Encoded(guard=guard, passed=passed, before=before or {})
     told: Mapping[str, str] = versions or {}
     for name, value in state.items():
-        if type(value) is list and len(value) > 1:
-            type_, data = _list(name, value, serializer, encoded)
-        else:
-            type_, data = serializer.dumps_typed(value)
-            if len(data) > _INLINE:
-                type_, data = "@", encoded.chunk(type_, data)
+        try:
+            if type(value) is list and len(value) > 1:
+                type_, data = _list(name, value, serializer, encoded)
+            else:
+                type_, data = serializer.dumps_typed(value)
+                if len(data) > _INLINE:
+                    type_, data = "@", encoded.chunk(type_, data)
+        except Exception as error:
+            error.add_note(f"channel {name!s:.80}")
+            raise
         if guard is not None and type_[0] not in "@#":
             data = guard.typed(type_, data)
         encoded.add(name, type_, data, told.get(name))

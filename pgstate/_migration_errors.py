@@ -60,6 +60,11 @@ def told(error: BaseException, *, down: bool) -> errors.PgStateError | None:
         "migrating takes a role with CREATEROLE (or --no-create-roles, after an administrator ran what --roles-sql "
         "prints), and CREATE on the database (or --no-create-schema, when there is the schema)"
     )
+    if down:
+        needs = (
+            "going back takes what installing took; a schema that somebody else made is left there by "
+            "--no-create-schema (--keep-schema of pgstate uninstall)"
+        )
     if "ADMIN option" in str(getattr(error, "detail", None) or error):
         needs = (
             "another role installed pgstate in this cluster and made its roles; that one, or a superuser, must grant "

@@ -163,6 +163,16 @@ class Connecting:
     def __await__(self) -> Generator[Any, None, State]:
         return self._open().__await__()
 
+    if not TYPE_CHECKING:  # which sees it before
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(
+                f"no {name} before it is connected: state = await pgstate.connect(…), or async with "
+                "pgstate.connect(…) as state; code without an event loop has pgstate.sync.connect(…)",
+                name=name,
+                obj=self,
+            )
+
     async def __aenter__(self) -> State:
         self._state = await self._open()
         return self._state
@@ -178,9 +188,10 @@ class Connecting:
         listen_dsn = self._listen_dsn
         if source is None:
             dsn = self._dsn
-            if not dsn and (dsn := os.environ.get("PGSTATE_DSN")):
+            # an address that was given and is empty is a variable that nobody set: no reason for a server of its own
+            if dsn is None and (dsn := os.environ.get("PGSTATE_DSN") or None):
                 listen_dsn = listen_dsn or os.environ.get("PGSTATE_LISTEN_DSN")
-            if not dsn:
+            if dsn is None:
                 dsn = embedded = await _embedded_address()
             source = AddressSource(dsn, size=self._size, connect_timeout=self._timeout)
         try:

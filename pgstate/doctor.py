@@ -203,6 +203,11 @@ _CHECKS: Sequence[_Check] = (
         "Keep a client connected, or run pgstate maintain from a schedule.", as_owner=True,
     ),
 )  # fmt: skip
+# to_regclass raises for who may not look into the schema
+_MISSING = """
+select case when has_schema_privilege(to_regnamespace('pgstate')::oid, 'usage') then to_regclass('pgstate.install') is null
+            else to_regnamespace('pgstate') is null end
+"""
 _SEES_OTHERS = "select pg_has_role(session_user, 'pg_read_all_stats', 'USAGE') or (select rolsuper from pg_roles where rolname = session_user)"
 
 
@@ -211,7 +216,7 @@ async def examine(dsn: str, listen_dsn: str | None = None, *, long: float = 300.
     Unreachable, and SchemaMissing without pgstate."""
     connection = await _connect(dsn)
     try:
-        if await connection.fetchval("select to_regclass('pgstate.install') is null"):
+        if await connection.fetchval(_MISSING):
             raise errors.SchemaMissing("this database has no pgstate: pgstate migrate installs it")
         found = [finding for check in _CHECKS for finding in await _run(connection, check, long)]
         found += await _wake_ups(connection, dsn, listen_dsn)
@@ -281,7 +286,9 @@ async def _connect(dsn: str) -> asyncpg.Connection:
     try:
         return await asyncpg.connect(driver_address(dsn), statement_cache_size=0, timeout=_PATIENCE)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-        raise errors.Unreachable(f"{type(error).__name__}: {error}") from error
+        raise errors.Unreachable(
+            f"cannot connect to the server: {str(error) or type(error).__name__}. Is the address right and the server up?"
+        ) from error
 
 
 def _unseen(check: str, why: str) -> Finding:

@@ -70,7 +70,8 @@ class Area:
         if info is None:
             who = "this login's agent" if self._agent is None else f"agent {self._agent}"
             takes = "" if needs is None else f", which takes {needs}"
-            return errors.AccessDenied(f"{error} Asked: {who} to {what}{takes}")
+            # a refused row has the sentence alone, what was raised its hint too
+            return errors.AccessDenied(f"{str(error).removesuffix('.')}. Asked: {who} to {what}{takes}")
         name = self._agent or info.agent
         if name is None or sqlstate_of(error) != "PS010":
             # a gateway that names nobody, or a login that may not even ask: it says so itself

@@ -55,7 +55,8 @@ class Credentials(Area):
         await self._change_credential(access.allow_credential, agent, name, purpose)
 
     async def disallow_credential(self, agent: str, name: str, purpose: str) -> None:
-        """Takes back exactly what `allow_credential` gave. Raises as it does."""
+        """Takes back exactly what `allow_credential` gave. Raises as it does, and InvalidArgument where there is no
+        such thing."""
         await self._change_credential(access.disallow_credential, agent, name, purpose)
 
     async def credentials(self) -> list[CredentialGrant]:

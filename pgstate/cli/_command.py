@@ -20,6 +20,7 @@ import typer
 
 import pgstate
 from pgstate import errors
+from pgstate._address import driver_address
 from pgstate.cli._exit import INTERRUPTED, OK, USAGE, code_of, sentence
 from pgstate.cli._output import Json, Output
 
@@ -64,7 +65,7 @@ class Common:
     def or_else(self, before: Common) -> Common:
         """These, and what was given before the command's name where nothing was given after it."""
         return Common(
-            self.dsn or before.dsn,
+            before.dsn if self.dsn is None else self.dsn,
             self.agent or before.agent,
             self.json or before.json,
             self.csv or before.csv,
@@ -83,7 +84,7 @@ class Cli:
     @property
     def dsn(self) -> str | None:
         """The address given by option or environment; None means the embedded server."""
-        return self.common.dsn or os.environ.get("PGSTATE_DSN") or None
+        return os.environ.get("PGSTATE_DSN") or None if self.common.dsn is None else self.common.dsn
 
     @contextlib.asynccontextmanager
     async def connect(self, **options: Any) -> AsyncIterator[pgstate.State]:
@@ -93,8 +94,24 @@ class Cli:
             self.common.dsn, listen_dsn=self.common.listen_dsn, agent=self.common.agent, **options
         ) as state:
             if not found:
-                self.out.note(f"started an embedded PostgreSQL in {embedded_home()}, which is for development only")
+                self.note_started()
             yield state
+
+    async def address(self) -> str:
+        """As a driver takes it, for what connects by itself; starting the embedded server is not done silently."""
+        if self.dsn is not None:
+            return driver_address(self.dsn)
+        from pgstate import embedded
+
+        found = _embedded_runs()
+        dsn = (await embedded.ensure()).dsn
+        if not found:
+            self.note_started()
+        return dsn
+
+    def note_started(self) -> None:
+        """Says that there is a server now that was not there before."""
+        self.out.note(f"started an embedded PostgreSQL in {embedded_home()}, which is for development only")
 
     def fail(self, code: int, message: str | None = None) -> typer.Exit:
         """To be raised: ends the command with this exit code, and a sentence on stderr."""

@@ -9,7 +9,6 @@ import typer
 
 from pgstate.cli._command import Cli, command
 from pgstate.cli._exit import FAILED
-from pgstate.cli._migrate import _address
 
 _MARKS = {"problem": "!", "note": "-", "unseen": "?"}
 
@@ -21,7 +20,7 @@ async def doctor(cli: Cli) -> None:
     """
     from pgstate.doctor import examine
 
-    found = await examine(await _address(cli), cli.common.listen_dsn)
+    found = await examine(await cli.address(), cli.common.listen_dsn)
     for (mark, remedy), alike in groupby(found, lambda finding: (_MARKS[finding.level], finding.remedy)):
         for finding in alike:
             if cli.out.for_programs:

@@ -102,7 +102,8 @@ def _show(cli: Cli, entry: Entry[Any]) -> None:
     console.print(Text.assemble((entry.key, "bold cyan"), "  ", (" · ".join(facts), "dim")))
     from rich.highlighter import JSONHighlighter
 
-    console.print(JSONHighlighter()(visible(indented(Json.of(entry).value))))
+    # lines that Rich breaks are lines to who copies them
+    console.print(JSONHighlighter()(visible(indented(Json.of(entry).value))), soft_wrap=True)
 
 
 async def put(

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from pgstate import migrate
-from pgstate._address import driver_address
 from pgstate.cli._command import Cli, command
 from pgstate.cli._exit import FAILED, USAGE
 
@@ -64,13 +63,16 @@ async def migrate_(
         return
     if downgrade and to == "head":
         raise cli.fail(USAGE, "--downgrade goes back to a revision: name it with --to (base removes pgstate)")
-    address = await _address(cli)
+    address = await cli.address()
     plan = await asyncio.to_thread(migrate.plan_dsn, address, to, down=downgrade)
     if check:
         _show_check(cli, plan)
         return
     if not (downgrade or plan.steps) and plan.current is not None and plan.target < plan.current:
         raise cli.fail(USAGE, f"the schema is at {plan.current}, after {plan.target}: --downgrade goes back")
+    if downgrade and plan.target != "base" and plan.target > (plan.current or ""):
+        at = f"the schema is at {plan.current}" if plan.current else "pgstate is not installed"
+        raise cli.fail(USAGE, f"{at}, before {plan.target}: without --downgrade it goes there")
     _show_plan(cli, plan, dry_run=dry_run)
     if dry_run:
         return
@@ -78,14 +80,6 @@ async def migrate_(
     more = {"data_loss": data_loss} if downgrade else {"create_roles": create_roles}
     done = await asyncio.to_thread(partial(run, address, to, **options, **more))  # type: ignore[arg-type]
     _show_done(cli, plan, done)
-
-
-async def _address(cli: Cli) -> str:
-    if cli.dsn is not None:
-        return driver_address(cli.dsn)
-    from pgstate import embedded
-
-    return (await embedded.ensure()).dsn
 
 
 def _show_check(cli: Cli, plan: migrate.Plan) -> None:
@@ -141,7 +135,7 @@ async def uninstall(
 
     Logins that were made for agents stay, and its roles where another database of the cluster uses them.
     """
-    address = await _address(cli)
+    address = await cli.address()
     found = await asyncio.to_thread(migrate.inventory_dsn, address)
     if yes:
         remove = partial(migrate.uninstall_dsn, create_schema=not keep_schema, lock_timeout=lock_timeout)

@@ -104,9 +104,12 @@ class Output:
         heads = {name: name.removesuffix("_at").replace("_", " ") for name in shown}
         texts = {name: [_shown(row[name]) for row in rows] for name in shown}
         widths = {name: max(cell_len(text) for text in [heads[name], *texts[name]]) for name in shown}
+        if _excess(widths, console.width) > 0:
+            # what says nothing leaves its room to the others
+            widths = {name: width for name, width in widths.items() if any(texts[name])} or widths
         _fit(widths, console.width)
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-        for name in shown:
+        for name in widths:
             table.add_column(
                 heads[name],
                 justify="right" if name in _RIGHT else "left",
@@ -117,7 +120,7 @@ class Output:
                 width=widths[name],
             )
         for index in range(len(rows)):
-            table.add_row(*(Text(texts[name][index]) for name in shown))
+            table.add_row(*(Text(texts[name][index]) for name in widths))
         console.print(table)
 
     def line(self, row: Row, shown: Sequence[str], *, flush: bool = True) -> None:
@@ -139,7 +142,7 @@ class Output:
             cells = [Text(_shown(row[name]), style=_STYLES.get(name, "")) for name in shown]
             self.console().print(Text("  ").join(cells), no_wrap=True, overflow="ellipsis")
         else:
-            print("\t".join(_plain(row[name]) for name in shown), flush=flush)
+            print("\t".join(_one_line(_plain(row[name])) for name in shown), flush=flush)
 
     def outcome(self, row: Row, shown: Sequence[str], said: str) -> None:
         """The outcome of one action: a sentence on a terminal, else a row."""
@@ -167,6 +170,9 @@ def ready() -> None:
     """Makes the streams of this process fit for what may be printed. What an encoding does not have is written as JSON
     writes it, so that values stay JSON; a stream that was closed before the start takes what it is given."""
     codecs.register_error("pgstate", _escaped)
+    if not os.environ.get("COLUMNS", "1").strip("0"):
+        # said by programs that do not know it: Rich would print nothing at all, the help neither
+        del os.environ["COLUMNS"]
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -246,6 +252,14 @@ def _plain(value: Any) -> str:
     return ",".join(value) if isinstance(value, list) else str(value)
 
 
+def _one_line(text: str) -> str:
+    """A cell keeps to its column and line: others wrote the text, and could make it look like rows of their own."""
+    return text.translate(_BREAKS)
+
+
+_BREAKS = {point: json.dumps(chr(point))[1:-1] for point in range(32)}
+
+
 def _iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
@@ -255,14 +269,17 @@ def _shown(value: Any) -> str:
         return ago(value)
     if isinstance(value, bool):
         return "yes" if value else ""
-    text = _plain(value)
+    text = _one_line(_plain(value))
     return visible(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")
+
+
+def _excess(widths: dict[str, int], room: int) -> int:
+    return sum(widths.values()) + _GAP * (len(widths) - 1) - room
 
 
 def _fit(widths: dict[str, int], room: int) -> None:
     """Narrows columns until all have room: what is long first, then the widest; a key not below a quarter."""
-    excess = sum(widths.values()) + _GAP * (len(widths) - 1) - room
-    for _ in range(excess):
+    for _ in range(_excess(widths, room)):
         name = max(widths, key=lambda name: _may_lose(name, widths[name], room))
         widths[name] = max(widths[name] - 1, 1)
 

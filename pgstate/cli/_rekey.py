@@ -84,7 +84,7 @@ def _keys(cli: Cli, path: Path | None, current: str | None, scope: str) -> Keys:
         try:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise cli.fail(USAGE, f"{path} cannot be read: {error.__class__.__name__}") from None
+            raise cli.fail(USAGE, f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     else:
         text = os.environ.get(_VARIABLE, "")
         if not text:

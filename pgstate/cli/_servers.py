@@ -9,6 +9,7 @@ import typer
 
 import pgstate
 from pgstate import errors, migrate
+from pgstate._address import without_passwords
 from pgstate.cli._command import Cli, command, embedded_home
 from pgstate.cli._exit import FAILED, MISSING, USAGE
 
@@ -56,9 +57,10 @@ async def status(cli: Cli) -> None:
 
     Exit code 3 if it is the embedded one and not running.
     """
-    facts: dict[str, Any] = {"server": "given by address"}
     dsn = cli.dsn
-    if dsn is None:
+    if dsn is not None:
+        facts: dict[str, Any] = {"server": "given by address", "address": without_passwords(dsn)}
+    else:
         from pgstate import embedded
 
         running = embedded.status()

@@ -554,7 +554,8 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         self._run(self._its.allow_credential(agent, name, purpose))
 
     def disallow_credential(self, agent: str, name: str, purpose: str) -> None:
-        """Takes back exactly what `allow_credential` gave. Raises as it does."""
+        """Takes back exactly what `allow_credential` gave. Raises as it does, and InvalidArgument where there is no
+        such thing."""
         self._run(self._its.disallow_credential(agent, name, purpose))
 
     def credentials(self) -> builtins.list[CredentialGrant]:

@@ -90,9 +90,8 @@ def test_what_an_address_says(home: Path, dsn: str, meaning: dict[str, str]) -> 
 async def test_what_is_no_address_or_asks_too_much(dsn: str) -> None:
     with pytest.raises(errors.InvalidArgument):
         driver_address(dsn)
-    if dsn:
-        with pytest.raises(errors.InvalidArgument):
-            await pgstate.connect(dsn)
+    with pytest.raises(errors.InvalidArgument):
+        await pgstate.connect(dsn)
 
 
 async def test_sockets(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -351,7 +351,7 @@ async def test_agents_behind_one_login(
     async with app.transaction():
         await alice.put("alice/x", 1)
         await bob.put("bob/x", 1)
-        with pytest.raises(errors.AccessDenied, match="agent alice to put bob/x"):
+        with pytest.raises(errors.AccessDenied, match="denied. Asked: agent alice to put bob/x"):
             await alice.put("bob/x", 2)
         assert await alice.me() == "alice"
         with pytest.raises(errors.AccessDenied, match="gateway"):

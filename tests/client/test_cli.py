@@ -75,6 +75,11 @@ def test_what_is_no_json_is_refused_with_the_way_out(pg: Callable[..., Result], 
     assert pg("get", "a").code == 3
 
 
+def test_merging_without_a_reducer_says_that_none_was_given(pg: Callable[..., Result]) -> None:
+    result = pg("merge", "a", "1")
+    assert result.code == 2 and "or none given where no policy sets one" in result.err
+
+
 def test_stdin_that_is_no_text_is_refused(pg: Callable[..., Result]) -> None:
     result = pg("put", "a", "-", stdin=b"\xff\xfe")
     assert result.code == 2
@@ -187,12 +192,21 @@ def test_tables_on_a_terminal_shorten_values_and_keep_keys(ok: Callable[..., str
     assert max(map(len, (head, first, second))) <= 100
 
 
+def test_what_says_nothing_leaves_its_room_to_the_rest(ok: Callable[..., str], dsn: str) -> None:
+    ok("policy", "set", "a/**", "--keep", "100 versions")
+    head, _, row = on_terminal("policy", dsn=dsn).splitlines()
+    assert (head.split(), row.split()) == (["subtree", "keep"], ["a/**", "100", "versions"])
+
+
 def test_a_terminal_gets_sentences_and_a_pipe_numbers(ok: Callable[..., str], dsn: str) -> None:
     assert on_terminal("put", "a", "1", dsn=dsn) == "a is at version 1\n"
     assert on_terminal("put", "a", "1", "--json", dsn=dsn) == '{"key": "a", "version": 2}\n'
     head, value = on_terminal("get", "a", dsn=dsn).splitlines()
     assert head.startswith("a  version 2 · by admin · ")
     assert value == "1"
+    # what is copied from there is JSON still
+    ok("put", "a", json.dumps({"text": "word " * 50}))
+    assert json.loads(on_terminal("get", "a", dsn=dsn).partition("\n")[2]) == {"text": "word " * 50}
 
 
 @pytest.mark.thorough

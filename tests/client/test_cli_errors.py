@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from client._cli import ROOT, invoke, lines
+from client._cli import PROGRAM, ROOT, invoke, lines
 from conftest import INSTALLER, Database
-from pgstate import embedded, errors, migrate
+from pgstate import _address, embedded, errors, migrate
 from pgstate.cli import _exit
 from pgstate.cli._input import duration, moment
 
@@ -56,6 +56,9 @@ from pgstate.cli._input import duration, moment
         (2, ("ls", "--dsn", "postgresql://host:port/name")),
         (2, ("migrate", "--dsn", "mysql://host/name")),
         (2, ("migrate", "--revision", "none")),
+        # a variable that nobody set, as in --dsn "$DATABASE_URL"
+        (2, ("get", "a", "--dsn", "")),
+        (2, ("--dsn", "", "migrate")),
     ],
 )
 def test_exit_codes(dsn: str, code: int, args: Sequence[str]) -> None:
@@ -200,6 +203,9 @@ def test_migrate_prints_the_sql() -> None:
 def test_status_tells_who_you_are(dsn: str) -> None:
     (status,) = lines(invoke("status", "--json", dsn=dsn).out)
     assert (status["revision"], status["agent"], status["login"]) == (migrate.HEAD, "admin", INSTALLER)
+    said = invoke("status", dsn=f"{dsn}&password=pa55word&sslmode=prefer").out
+    (address,) = re.findall(r"address +(.+)", said)
+    assert address == _address.without_passwords(dsn) + "&sslmode=prefer" and "pa55word" not in said
 
 
 @pytest.fixture
@@ -222,6 +228,9 @@ def test_the_embedded_server_goes_up_and_down_and_says_what_it_is_for(home: Path
     assert (second.out, second.err) == ("2\n", "")
     assert invoke("down", "--json").out == json.dumps({"home": str(home), "stopped": True}) + "\n"
     assert invoke("down").out == "false\n"
+    checked = invoke("migrate", "--check")
+    assert (checked.code, checked.out) == (0, f"the schema is at {migrate.HEAD}\n") and "development" in checked.err
+    invoke("down")
     up = invoke("up")
     assert up.out.startswith("postgresql://")
     assert "development" in up.err
@@ -251,6 +260,13 @@ def test_help_breaks_its_lines_where_the_terminal_does() -> None:
             told = [line.strip() for line in paragraph.strip().splitlines()]
             for line, following in itertools.pairwise(told):
                 assert len(line) + 1 + len(following.split()[0]) > 78, (name, line)
+
+
+def test_a_width_of_nothing_is_none(dsn: str) -> None:
+    for columns in ("0", ""):
+        environment = {**os.environ, "PGSTATE_DSN": dsn, "PYTHONPATH": str(ROOT), "COLUMNS": columns}
+        said = subprocess.run([*PROGRAM, "--help"], env=environment, capture_output=True, text=True, check=True).stdout
+        assert "Usage: pgstate" in said
 
 
 def test_help_lists_every_command_and_imports_nothing_heavy() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -92,6 +94,18 @@ def test_work_from_beginning_to_end(ok: Callable[..., str], pg: Callable[..., Re
         ("tasks/2", "admin", "admin"), ("tasks/1", None, "admin"),
     ]  # fmt: skip
     assert ok("claims", "--log").splitlines()[0].split("\t")[:3] == ["tasks/2", "admin", "admin"]
+
+
+def test_what_others_wrote_makes_no_rows(ok: Callable[..., str], dsn: str) -> None:
+    ok("put", "tasks/1", "1")
+    error = 'Traceback:\n  "a" \\ b\ntasks/2\tclaimed'
+    ok("fail", "tasks/1", _claim(ok, "tasks/1"), error, "--retry-in", "0")
+    shown = r'Traceback:\n  "a" \ b\ntasks/2\tclaimed'
+    assert [line.split("\t")[-1] for line in ok("tasks").splitlines()] == [shown]
+    assert len(on_terminal("tasks", dsn=dsn).splitlines()) == 3
+    assert json.loads(ok("tasks", "--json"))["error"] == error
+    (row,) = csv.DictReader(io.StringIO(ok("tasks", "--csv"), newline=""))
+    assert row["error"] == error
 
 
 async def test_force_needs_admin(state: State, pg: Callable[..., Result]) -> None:

@@ -30,6 +30,12 @@ async def works(state: State) -> None:
     assert [entry.version for entry in await state.list("k")] == [version]
 
 
+def test_a_state_that_nobody_awaited_says_so(dsn: str) -> None:
+    connecting: Any = pgstate.connect(dsn)
+    with pytest.raises(AttributeError, match=r"no get before it is connected: state = await pgstate.connect\(…\)"):
+        connecting.get("k")
+
+
 async def test_connections_keep_nothing_of_who_opened_them(dsn: str) -> None:
     class Large:
         pass

@@ -65,6 +65,8 @@ async def test_who_may_have_what_for_what(state: State, make_agent: MakeLogin, c
         ("alice", "*", "mail"),
         ("alice", "db", "report"),
     ]
+    with pytest.raises(errors.InvalidArgument, match="alice has no credential db for reprot"):
+        await state.disallow_credential("alice", "db", "reprot")
     await state.disallow_credential("alice", "db", "report")
     with pytest.raises(errors.AccessDenied):
         await alice.resolve("$CRED{db}", purpose="report")

@@ -46,6 +46,15 @@ async def test_an_agent_sees_what_the_catalogue_shows(database: Database, login_
     assert unseen == {"trust", "long transactions", "restored", "feed", "retention"}
 
 
+async def test_a_login_that_pgstate_does_not_know_sees_the_server(
+    database: Database, login_name: Callable[[str], str]
+) -> None:
+    login = login_name("nobody")
+    database.sql(f"create role {login} login")
+    unseen = {name for name, (first, *_) in (await found(database, login)).items() if first.level == "unseen"}
+    assert unseen >= {"trust", "long transactions", "restored"}
+
+
 @pytest.mark.core
 async def test_old_minors_and_open_doors(database: Database) -> None:
     seen = await found(database)
@@ -166,7 +175,7 @@ async def test_addresses_for_listening(database: Database) -> None:
     ):
         (finding,) = (await found(database, listen_dsn=wrong))["listener"]
         assert word in finding.what
-    with pytest.raises(errors.Unreachable):
+    with pytest.raises(errors.Unreachable, match="cannot connect to the server: .*Is the address right"):
         await examine(database.dsn(SUPERUSER).replace("port=", "port=1"))
 
 

@@ -198,6 +198,9 @@ async def test_objects_and_other_serializers(state: State) -> None:
     for wrong in ([1], 1, Counted, {1: 2}, {"a": object()}):
         with pytest.raises(errors.InvalidValue):
             await thread.save(wrong)
+    with pytest.raises(errors.InvalidValue) as caught:
+        await thread.save({"n": 1, "plan": [object(), 2]})
+    assert caught.value.__notes__ == ["channel plan"]
     pickled = state.thread("t/2", serializer=Pickled())
     await pickled.save({"set": {1, 2}, "many": [{n} for n in range(300)]})
     found = await pickled.latest()

@@ -84,6 +84,14 @@ def test_a_loss_is_an_error_and_a_sentence(database: Database) -> None:
     assert database.sql("select value from pgstate.entries") == [(1,)]
 
 
+def test_back_is_not_forth(empty: Callable[[], Database]) -> None:
+    done = invoke("migrate", "--downgrade", "--to", "0002", dsn=empty().dsn())
+    assert (done.code, done.err) == (
+        2,
+        "error: pgstate is not installed, before 0002: without --downgrade it goes there\n",
+    )
+
+
 @pytest.mark.thorough
 def test_scripts_from_one_revision_to_another(empty: Callable[[], Database]) -> None:
     database = empty()

@@ -125,6 +125,12 @@ def test_what_is_missing_is_said(plain: Database) -> None:
     ):
         migrate.upgrade_dsn(address, **OTHERS)
     assert plain.sql("select count(*) from pg_class where relnamespace = 'pgstate'::regnamespace") == [(0,)]
+    psql(plain, migrate.roles_sql("app"), SUPERUSER)
+    migrate.upgrade_dsn(address, **OTHERS)
+    with pytest.raises(
+        errors.AccessDenied, match="permission denied for database.*--no-create-schema .--keep-schema of"
+    ):
+        migrate.uninstall_dsn(address)
 
 
 def test_a_name_of_a_login_is_only_a_name(plain: Database) -> None:

@@ -1150,6 +1150,11 @@ begin
     values (v_id, p_name, p_purpose, v_actor.name, pgstate._now()) on conflict do nothing;
   else
     delete from pgstate.credential_grant g where g.agent_id = v_id and g.name = p_name and g.purpose = p_purpose;
+    if not found then
+      -- a misspelt purpose must not pass for a credential taken away
+      raise exception using errcode = 'PS007', message = format('%s has no credential %s for %s', p_agent, p_name, pgstate._shown(p_purpose)),
+        hint = 'Take back exactly what was allowed: pgstate.credentials() lists it.';
+    end if;
   end if;
   perform pgstate._audit(v_actor, case when p_on then 'allow_credential' else 'disallow_credential' end, null,
                          jsonb_build_object('agent', p_agent, 'name', p_name, 'purpose', p_purpose));
@@ -8158,7 +8163,7 @@ begin
     when 'PS001' then format('invalid key %L: 1 to 512 bytes, segments of A-Z a-z 0-9 . _ ~ : @ = + , %% - joined by /, none empty, . or ..; quote other text with pgstate.key()', pgstate._shown(p_key))
     when 'PS003' then 'no value: pass JSON (the JSON null is ''null''), or delete the key'
     when 'PS004' then 'the value is over value_limit (explain_policy(key) shows that of a key, pgstate.info() the installation''s): store it in parts or elsewhere'
-    when 'PS005' then 'unknown reducer: use replace, append, add, max, min, union, merge, deep_merge, messages or first, or none where a policy sets one'
+    when 'PS005' then 'unknown reducer, or none given where no policy sets one: use replace, append, add, max, min, union, merge, deep_merge, messages or first'
     when 'PS006' then 'the operand does not fit the current value: add takes numbers, max and min numbers or strings, append, union and messages lists, merge and deep_merge objects'
     when 'PS007' then 'invalid argument: expect is 0 or a version, ttl is positive and at most 100 years, not_before lies between 1970 and 9999, complete needs a token, an op_id has 1 to 256 bytes'
     when 'PS008' then 'the value does not fit the JSON Schema that holds for this key: explain_policy(key) shows it'

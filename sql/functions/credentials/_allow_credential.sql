@@ -14,6 +14,11 @@ begin
     values (v_id, p_name, p_purpose, v_actor.name, pgstate._now()) on conflict do nothing;
   else
     delete from pgstate.credential_grant g where g.agent_id = v_id and g.name = p_name and g.purpose = p_purpose;
+    if not found then
+      -- a misspelt purpose must not pass for a credential taken away
+      raise exception using errcode = 'PS007', message = format('%s has no credential %s for %s', p_agent, p_name, pgstate._shown(p_purpose)),
+        hint = 'Take back exactly what was allowed: pgstate.credentials() lists it.';
+    end if;
   end if;
   perform pgstate._audit(v_actor, case when p_on then 'allow_credential' else 'disallow_credential' end, null,
                          jsonb_build_object('agent', p_agent, 'name', p_name, 'purpose', p_purpose));
