@@ -115,12 +115,6 @@ async def test_the_wait_has_an_end(state: State) -> None:
     assert await state.claim_next("tasks/*", wait=0) is not None
 
 
-async def test_a_claim_shows_what_it_is_of(state: State) -> None:
-    await state.put("tasks/1", {"n": 1})
-    claim = await state.claim_next("tasks/*")
-    assert claim is not None and repr(claim).startswith("Claim(key='tasks/1', value={'n': 1}, version=1, token=")
-
-
 async def test_a_cancelled_wait_takes_nothing_with_it(state: State) -> None:
     first, second = await waiting_for(state, "tasks/*", 2)
     first.cancel()
