@@ -35,6 +35,8 @@ from pgstate.types import Row
 
 _SENDS_BELOW = 4  # the format since which a checkpoint holds what was sent
 _FIRST_PAGE, _PAGE = 20, 200
+# in the namespace of a call of a subgraph, before the id of its task; one that keeps its state between calls has none
+_CALL = ":"
 
 
 class Threads:
@@ -52,6 +54,9 @@ class Threads:
         return self.key_of(config["configurable"]["thread_id"])
 
     def key_of(self, thread_id: Any) -> str:
+        if thread_id is None:
+            # a session that has none yet would share the thread "None" with all others
+            raise errors.InvalidKey("thread_id is None: each thread has an id of its own")
         return _key_of(self._prefix, str(thread_id))
 
     def _thread_id(self, key: str) -> str:
@@ -331,8 +336,23 @@ class Threads:
     async def delete(self, state: State, thread_id: Any) -> None:
         await state.thread(self.key_of(thread_id)).delete()
 
-    async def prune(self, state: State, thread_id: Any) -> None:
-        await state.thread(self.key_of(thread_id)).prune(everywhere=True)
+    async def prune(self, state: State, serde: SerializerProtocol, thread_id: Any) -> None:
+        thread = state.thread(self.key_of(thread_id))
+        await thread.prune(everywhere=True)
+        # what a subgraph did in a call is reached by the checkpoint that it was called from alone
+        spaces: dict[str, list[CheckpointTuple]] = {}
+        async for found in self.listed(state, serde, {"configurable": {"thread_id": thread_id}}, None, None, None):
+            spaces.setdefault(found.config["configurable"]["checkpoint_ns"], []).append(found)
+        latest = _id_of(spaces[""][0]) if "" in spaces else ""
+        # a call under way may be saved before what it was called from, whose id is a later one then
+        over = [
+            found
+            for ns, there in spaces.items()
+            if _CALL in ns and _root_of(there[0], latest) < latest
+            for found in there
+        ]
+        if over:
+            await thread._prune(1, None, None, [_id_of(found) for found in over])
 
     async def delete_runs(self, state: State, run_ids: Sequence[str]) -> None:
         await state.delete_runs([name for run_id in run_ids for name in (str(run_id), records.digest(str(run_id)))])
@@ -461,6 +481,17 @@ def _add_sends(checkpoint: dict[str, Any], sends: Sequence[PendingWrite]) -> Non
         versions = checkpoint["channel_versions"]
         checkpoint["channel_values"][TASKS] = [value for _, _, value in sends]
         checkpoint["channel_versions"] = {**versions, TASKS: max(versions.values()) if versions else 1}
+
+
+def _id_of(found: CheckpointTuple) -> str:
+    return str(found.config["configurable"]["checkpoint_id"])
+
+
+def _root_of(found: CheckpointTuple, default: str) -> str:
+    """The checkpoint of the graph itself that a call of a subgraph came from."""
+    parents: Any = found.metadata.get("parents")
+    root = parents.get("") if isinstance(parents, Mapping) else None
+    return root if isinstance(root, str) else default
 
 
 def _refused(row: Row, key: str, parent: str) -> errors.Conflict:
