@@ -339,20 +339,29 @@ class Threads:
     async def prune(self, state: State, serde: SerializerProtocol, thread_id: Any) -> None:
         thread = state.thread(self.key_of(thread_id))
         await thread.prune(everywhere=True)
-        # what a subgraph did in a call is reached by the checkpoint that it was called from alone
-        spaces: dict[str, list[CheckpointTuple]] = {}
-        async for found in self.listed(state, serde, {"configurable": {"thread_id": thread_id}}, None, None, None):
-            spaces.setdefault(found.config["configurable"]["checkpoint_ns"], []).append(found)
-        latest = _id_of(spaces[""][0]) if "" in spaces else ""
-        # a call under way may be saved before what it was called from, whose id is a later one then
-        over = [
-            found
-            for ns, there in spaces.items()
-            if _CALL in ns and _root_of(there[0], latest) < latest
-            for found in there
-        ]
-        if over:
-            await thread._prune(1, None, None, [_id_of(found) for found in over])
+        if over := await self._over(state, _sealing(state, serde), state._key(self.key_of(thread_id))):
+            await thread._prune(1, None, None, over)
+
+    async def _over(self, state: State, serde: SerializerProtocol, key: str) -> list[str]:
+        """What calls of subgraphs have left in a thread that was pruned: only the checkpoint that a call came from
+        leads there, and it went."""
+        spaces: dict[str, list[str]] = {}
+        roots: dict[str, str] = {}
+        place = _Place(None)
+        while True:
+            page = await self._page(state, key, None, place, _PAGE, None, False)
+            for row in page:
+                ns, id_ = row["ns"], row["id"]
+                if _CALL in ns and ns not in spaces:
+                    parents = records.restore(serde, id_, row["header"], row["metadata"])[1].get("parents")
+                    roots[ns] = str(parents.get("") or "") if isinstance(parents, Mapping) else ""
+                spaces.setdefault(ns, []).append(id_)
+            if len(page) < _PAGE:
+                break
+            place = _Place(page[-1]["id"], page[-1]["key"], page[-1]["ns"])
+        # one under way may be saved before what it came from, whose id is a later one then
+        latest = spaces[""][0] if "" in spaces else ""
+        return [id_ for ns, root in roots.items() if root and root < latest for id_ in spaces[ns]]
 
     async def delete_runs(self, state: State, run_ids: Sequence[str]) -> None:
         await state.delete_runs([name for run_id in run_ids for name in (str(run_id), records.digest(str(run_id)))])
@@ -481,17 +490,6 @@ def _add_sends(checkpoint: dict[str, Any], sends: Sequence[PendingWrite]) -> Non
         versions = checkpoint["channel_versions"]
         checkpoint["channel_values"][TASKS] = [value for _, _, value in sends]
         checkpoint["channel_versions"] = {**versions, TASKS: max(versions.values()) if versions else 1}
-
-
-def _id_of(found: CheckpointTuple) -> str:
-    return str(found.config["configurable"]["checkpoint_id"])
-
-
-def _root_of(found: CheckpointTuple, default: str) -> str:
-    """The checkpoint of the graph itself that a call of a subgraph came from."""
-    parents: Any = found.metadata.get("parents")
-    root = parents.get("") if isinstance(parents, Mapping) else None
-    return root if isinstance(root, str) else default
 
 
 def _refused(row: Row, key: str, parent: str) -> errors.Conflict:
