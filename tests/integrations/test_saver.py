@@ -90,6 +90,20 @@ async def test_lists_that_change(saver: PgStateSaver, change: str) -> None:
     assert (await read(saver, first)).checkpoint["channel_values"] == {"items": before}
 
 
+async def test_a_fork_has_what_its_parent_has(saver: PgStateSaver, reference: AsyncPostgresSaver) -> None:
+    """Also where LangGraph looks what is the latest before it saves one, and a node changes values in place."""
+    each: BaseCheckpointSaver[Any]
+    for each in (saver, reference):
+        first = await put(each, at("t"), {"l": [["one"]]}, {"l": "1"})
+        await put(each, first, {"l": [["two"]]}, {"l": "2"})
+        read_before = (await read(each, first)).checkpoint["channel_values"]
+        looked: Any = {"configurable": {**at("t")["configurable"], "checkpoint_id": None}}
+        await each.aget_tuple(looked)
+        read_before["l"][0].append("by the node")
+        fork = await put(each, first, read_before, {"l": "1"}, new={})
+        assert (await read(each, fork)).checkpoint["channel_values"] == {"l": [["one"]]}
+
+
 async def test_a_channel_saved_again_at_its_version(saver: PgStateSaver) -> None:
     """Versions are LangGraph's: each checkpoint has the values that were put with it."""
     first = await put(saver, at("t"), {"a": "one", "b": [1]})

@@ -31,6 +31,7 @@ from pgstate._keys import check_key
 from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._memory import Memory, Place, Root, Seen
 from pgstate.integrations.langgraph._names import segment_of, text_of
+from pgstate.integrations.langgraph._turns import looks
 from pgstate.types import Row
 
 _SENDS_BELOW = 4  # the format since which a checkpoint holds what was sent
@@ -182,8 +183,10 @@ class Threads:
         chunks = _chunks(row)
         around, metadata = records.restore(serde, row["id"], row["header"], row["metadata"])
         checkpoint = {**around, "channel_values": decode(row["names"], row["types"], row["data"], chunks, coder)}
-        seen = Seen(row["id"], _roots(row, around["channel_versions"], chunks))
-        self._memory.keep((state._agent, state._key(key), ns), seen)
+        place = state._agent, state._key(key), ns
+        # what the next save is to come after was read before
+        if not (looks(config) and self._memory.last(place).id):
+            self._memory.keep(place, Seen(row["id"], _roots(row, around["channel_versions"], chunks)))
         if checkpoint["v"] < _SENDS_BELOW and row["parent"]:
             parent = await self._row(state, key, row["parent"], ns)
             _add_sends(checkpoint, [write for write in _writes(parent, coder) if write[1] == TASKS])
