@@ -47,7 +47,8 @@ class Serializer(Protocol):
     """Turns values into typed bytes and back. LangGraph's serializers are of this form."""
 
     def dumps_typed(self, obj: Any, /) -> tuple[str, bytes]:
-        """The name of a form and the bytes. Names begin with neither @ nor # nor +."""
+        """The name of a form and the bytes, which may be a bytearray that is the value itself and changes later. Names
+        begin with neither @ nor # nor +."""
 
     def loads_typed(self, data: tuple[str, bytes], /) -> Any:
         """The value."""
@@ -111,6 +112,8 @@ class Encoded:
 
     def chunk(self, type_: str, data: bytes) -> bytes:
         """Its hash, which the server computes too."""
+        if type(data) is not bytes:
+            data = bytes(data)
         digest = hashlib.sha256(type_.encode() + b"\0" + data).digest()[:_HASH]
         if self.guard is not None and digest not in self.passed and not type_.startswith("#"):
             clean = self.guard.typed(type_, data)
@@ -150,6 +153,8 @@ def encode(
                 type_, data = serializer.dumps_typed(value)
                 if len(data) > _INLINE:
                     type_, data = "@", encoded.chunk(type_, data)
+                elif type(data) is not bytes:
+                    data = bytes(data)
         except Exception as error:
             error.add_note(f"channel {name!s:.80}")
             raise

@@ -299,11 +299,13 @@ class Thread(Area):
         """Removes all but the newest `keep` checkpoints of the namespace, or of each namespace with `everywhere`, and
         returns how many went. Raises InvalidArgument, ClaimHeld, StaleToken, WrongKind, AccessDenied (takes read and
         write)."""
-        ns = None if everywhere else self._ns
+        return await self._prune(keep, None if everywhere else self._ns, token, None)
+
+    async def _prune(self, keep: int, ns: str | None, token: int | None, ids: list[str] | None) -> int:
         with self._to(f"prune {self._full}", "read and write", self._full):
             row = await self._core.call_once(
                 lambda c, lane, left: threads.prune_thread(
-                    c, self._full, keep, ns, token, lane.id, lane.turn, self._agent, timeout=left
+                    c, self._full, keep, ns, token, lane.id, lane.turn, self._agent, ids, timeout=left
                 ),
                 self._agent,
                 self._timeout,

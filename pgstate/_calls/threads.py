@@ -210,11 +210,12 @@ async def prune_thread(
     lane: UUID | None,
     turn: int | None,
     agent: str | None,
+    ids: list[str] | None,
     *,
     timeout: float,
 ) -> Row:
-    sql = "select status, removed from pgstate.prune_thread($1, $2, $3, $4, $5, $6, $7)"
-    return await fetch_row(connection, sql, key, keep, ns, token, lane, turn, agent, timeout=timeout)
+    sql = "select status, removed from pgstate.prune_thread($1, $2, $3, $4, $5, $6, $7, $8)"
+    return await fetch_row(connection, sql, key, keep, ns, token, lane, turn, agent, ids, timeout=timeout)
 
 
 async def delete_runs(

@@ -13,6 +13,8 @@ from typing import Any
 import asyncpg
 import pytest
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.checkpoint.base.id import uuid6
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.base import CipherProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -86,6 +88,20 @@ async def test_lists_that_change(saver: PgStateSaver, change: str) -> None:
     second = await put(saver, first, {"items": after}, {"items": 2})
     assert (await read(saver, second)).checkpoint["channel_values"] == {"items": after}
     assert (await read(saver, first)).checkpoint["channel_values"] == {"items": before}
+
+
+async def test_a_fork_has_what_its_parent_has(saver: PgStateSaver, reference: AsyncPostgresSaver) -> None:
+    """Also where LangGraph looks what is the latest before it saves one, and a node changes values in place."""
+    each: BaseCheckpointSaver[Any]
+    for each in (saver, reference):
+        first = await put(each, at("t"), {"l": [["one"]]}, {"l": "1"})
+        await put(each, first, {"l": [["two"]]}, {"l": "2"})
+        read_before = (await read(each, first)).checkpoint["channel_values"]
+        looked: Any = {"configurable": {**at("t")["configurable"], "checkpoint_id": None}}
+        await each.aget_tuple(looked)
+        read_before["l"][0].append("by the node")
+        fork = await put(each, first, read_before, {"l": "1"}, new={})
+        assert (await read(each, fork)).checkpoint["channel_values"] == {"l": [["one"]]}
 
 
 async def test_a_channel_saved_again_at_its_version(saver: PgStateSaver) -> None:
@@ -244,6 +260,20 @@ async def test_a_thread_id_that_does_not_fit_is_told_so(saver: PgStateSaver, thr
         await put(saver, at(thread), {"n": 1})
 
 
+@pytest.mark.parametrize("method", ["aget_tuple", "adelete_thread", "aput", "alist", "acopy_thread"])
+async def test_none_is_no_thread(saver: PgStateSaver, method: str) -> None:
+    """Sessions without an id would share the thread "None"."""
+    with pytest.raises(errors.InvalidKey, match="thread_id is None"):
+        if method == "aput":
+            await put(saver, at(None), {"n": 1})  # type: ignore[arg-type]
+        elif method == "alist":
+            await ids(saver, at(None))  # type: ignore[arg-type]
+        elif method == "acopy_thread":
+            await saver.acopy_thread("t", None)  # type: ignore[arg-type]
+        else:
+            await getattr(saver, method)(at(None) if method == "aget_tuple" else None)  # type: ignore[arg-type]
+
+
 async def test_a_thread_is_an_entry(saver: PgStateSaver, state: State) -> None:
     await put(saver, at("my thread"), {"n": 1})
     (entry,) = await state.list("threads/**")
@@ -298,6 +328,31 @@ async def test_prune_keeps_the_latest_whole(saver: PgStateSaver, size: Callable[
     assert found.parent_config is None
     assert (await read(saver, child)).checkpoint["channel_values"] == {"x": 1}
     assert id_of(await put(saver, config, {"l": [9]}, {"l": 9})) == (await ids(saver, at("t")))[0]
+
+
+async def test_prune_takes_calls_of_subgraphs_along(
+    saver: PgStateSaver, encrypted: PgStateSaver, reference: AsyncPostgresSaver
+) -> None:
+    """Those by checkpoints that go, as with LangGraph's saver: else a thread keeps what is left of one for each turn."""
+    each: BaseCheckpointSaver[Any]
+    for thread, each in ("t", saver), ("u", encrypted), ("v", reference):
+        root = await put(each, at(thread), {"n": 1})
+        over = await put(each, at(thread, ns="sub:1f0"), {"n": 2})
+        await put(each, over, {"n": 3}, parents={"": id_of(root)})
+        await put(each, at(thread, ns="sub:1f0|inner:2"), {"n": 4}, parents={"": id_of(root), "sub:1f0": id_of(over)})
+        # its state outlives each call
+        lasting = await put(each, at(thread, ns="sub"), {"n": 5}, parents={"": id_of(root)})
+        latest = await put(each, root, {"n": 6})
+        going_on = await put(each, at(thread, ns="sub:1f1"), {"n": 7}, parents={"": id_of(latest)})
+        # the run saves behind the scenes what it is called from
+        early = await put(each, at(thread, ns="sub:1f2"), {"n": 8}, parents={"": str(uuid6(clock_seq=-2))})
+        await each.aprune([thread, "none"])
+        left = [id_of(config) for config in (early, going_on, latest, lasting)]
+        assert await ids(each, {"configurable": {"thread_id": thread}}) == left
+        assert (await read(each, at(thread, ns="sub:1f1"))).checkpoint["channel_values"] == {"n": 7}
+        await put(each, latest, {"n": 10})
+        await each.aprune([thread])
+        assert await ids(each, at(thread, ns="sub:1f1")) == []
 
 
 @pytest.mark.parametrize(

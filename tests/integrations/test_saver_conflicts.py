@@ -88,6 +88,14 @@ async def test_waited_for(make_saver: MakeSaver) -> None:
     assert (await graph.aget_state(at("t"))).values == {"n": 1 + RUNS}
 
 
+async def test_none_as_a_checkpoint_is_the_latest(make_saver: MakeSaver) -> None:
+    saver = make_saver(on_conflict="wait")
+    graph = await begun(saver)
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_id": None}}
+    await asyncio.gather(*(graph.ainvoke({}, config) for _ in range(RUNS)))
+    assert (await graph.aget_state(at("t"))).values == {"n": 1 + RUNS}
+
+
 async def test_waited_for_by_clients(make_saver: MakeSaver, dsn: str) -> None:
     graph = await begun(make_saver(on_conflict="wait"))
 

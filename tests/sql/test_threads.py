@@ -382,6 +382,13 @@ async def test_prune_keeps_the_newest_of_each_namespace(root: Caller, inside: Ca
     assert (await root("get", "t/1"))["version"] == 9
     assert dict(await root("prune_thread", "t/1", 1, "sub")) == {"status": "ok", "removed": 1}
     assert (await root("prune_thread", "t/none"))["status"] == "missing"
+    # of a namespace the newest too
+    gone = [*await ids(root, "t/1", ns="sub"), "none"]
+    assert dict(await root("prune_thread", "t/1", 2, None, None, None, None, None, gone)) == {
+        "status": "ok",
+        "removed": 1,
+    }
+    assert (await ids(root, "t/1", ns="sub"), len(await ids(root, "t/1", ns=""))) == ([], 2)
     # it goes on, though the parent is gone
     await saved(root, "t/1", {"n": 9}, parent=old)
     assert await load(root, "t/1") == {"n": 9}

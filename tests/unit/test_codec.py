@@ -121,6 +121,31 @@ def test_what_was_encoded_before_is_looked_at_again_unless_it_is_there() -> None
     assert (again.data, again.chunks) == (cleaned.data, cleaned.chunks)
 
 
+class AsTheyAre:
+    """As LangGraph's serializer has it of bytearrays: what it returns is the value itself."""
+
+    def dumps_typed(self, obj: Any, /) -> tuple[str, Any]:
+        return "bytearray", obj
+
+    def loads_typed(self, data: tuple[str, bytes], /) -> Any:
+        return bytearray(data[1])
+
+
+@pytest.mark.parametrize("length", [50, 600])
+def test_what_changes_in_place(length: int) -> None:
+    """What was encoded stays as it was, and what is now is encoded anew."""
+    items = [bytearray(b"x" * length) for _ in range(9)]
+    state: dict[str, Any] = {"items": items, "one": items[4]}
+    before = encode(state, AsTheyAre())
+    was = back(before, AsTheyAre())
+    items[4][:5] = b"hello"
+    assert back(before, AsTheyAre()) == was != state
+    again = encode(state, AsTheyAre(), passed=before.chunks.keys(), before=before.leaves)
+    assert back(again, AsTheyAre()) == state
+    fresh = encode(state, AsTheyAre())
+    assert (again.data, again.chunks) == (fresh.data, fresh.chunks)
+
+
 def test_small_elements_share_leaves() -> None:
     items = list(range(10_000))
     encoded = encode({"items": items})

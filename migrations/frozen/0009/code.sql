@@ -6390,11 +6390,11 @@ $$;
 comment on function pgstate._drop_thread(text) is 'Internal: removes a thread whose entry was deleted.';
 
 -- functions/threads/_remove_checkpoints.sql
--- Removes checkpoints of a thread whose entry the caller has locked, and the writes after them, but not what those that stay
--- cannot be read without. What the thread does not need any more is collected. Returns how many went, and what its entry says
+-- Removes checkpoints of a thread whose entry the caller has locked (all but p_keep of each namespace and p_ids, or those of
+-- runs), and the writes after them, but not what those that stay cannot be read without. What the thread does not need any more is collected. Returns how many went, and what its entry says
 -- from then on (null when none went). The oldest that a number leaves has no parent from then on; where runs went, those that
 -- came after them still name what they came after.
-create function pgstate._remove_checkpoints(p_key text, p_ns text, p_keep int, p_run_ids text[]) returns pgstate._removed
+create function pgstate._remove_checkpoints(p_key text, p_ns text, p_keep int, p_run_ids text[], p_ids text[] default null) returns pgstate._removed
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
@@ -6405,7 +6405,7 @@ begin
     select c.ns, c.id
       from (select x.ns, x.id, x.run_id, row_number() over (partition by x.ns order by x.id desc) as place
               from pgstate.checkpoint x where x.thread_id = v_id and (p_ns is null or x.ns = p_ns)) c
-     where case when p_run_ids is null then c.place > p_keep else c.run_id = any (p_run_ids) end
+     where case when p_run_ids is null then c.place > p_keep or c.id = any (p_ids) else c.run_id = any (p_run_ids) end
   ), needed (ns, id, wanted) as (
     select c.ns, c.parent, pgstate._wanted_channels(c.names, c.types, c.names)
       from pgstate.checkpoint c
@@ -6438,7 +6438,7 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
+comment on function pgstate._remove_checkpoints(text, text, int, text[], text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
 
 -- functions/threads/_store_checkpoint.sql
 -- Stores a checkpoint of a thread whose entry the caller has locked, unless it may not be. Without a time (p_now) the caller
@@ -13967,7 +13967,7 @@ comment on function pgstate.delete_thread(text, bigint, uuid, bigint, text) is
 -- functions/threads/prune_thread.sql
 create function pgstate.prune_thread(
   key text, keep int default 1, ns text default null, token bigint default null, lane uuid default null, turn bigint default null,
-  agent text default null
+  agent text default null, ids text[] default null
 ) returns pgstate.pruned
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -13986,7 +13986,7 @@ begin
   v_head := pgstate._thread_lock(v_actor, prune_thread.key, prune_thread.token, false);
   v_out.status := coalesce(v_head.status, 'ok');
   if v_head.status is null then
-    v_removed := pgstate._remove_checkpoints(prune_thread.key, prune_thread.ns, prune_thread.keep, null);
+    v_removed := pgstate._remove_checkpoints(prune_thread.key, prune_thread.ns, prune_thread.keep, null, prune_thread.ids);
     v_out.removed := v_removed.removed;
     if v_removed.value is not null then
       perform pgstate._thread_write(v_actor, prune_thread.key, v_head, v_removed.value, null);
@@ -13998,8 +13998,8 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate.prune_thread(text, int, text, bigint, uuid, bigint, text) is
-  'Removes the checkpoints of a thread but the newest keep of each namespace (or of ns alone), those that they cannot be read without, and what is left of no checkpoint. Status ok with the number removed, missing, held or stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+comment on function pgstate.prune_thread(text, int, text, bigint, uuid, bigint, text, text[]) is
+  'Removes the checkpoints of a thread but the newest keep of each namespace (or of ns alone), those that they cannot be read without, and what is left of no checkpoint. ids: these go too, though they are the newest. Status ok with the number removed, missing, held or stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
 
 -- functions/threads/delete_runs.sql
 create function pgstate.delete_runs(run_ids text[], lane uuid default null, turn bigint default null, agent text default null) returns pgstate.pruned

@@ -240,8 +240,8 @@ class PgStateSaver(BaseCheckpointSaver[str]):
         self._run(self._pruning(thread_ids, strategy))
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Keeps only the latest checkpoint of each namespace, and before it what its DeltaChannels are made of; or,
-        with the strategy "delete", nothing."""
+        """Keeps only the latest checkpoint of each namespace, and before it what its DeltaChannels are made of, but
+        nothing of calls of subgraphs by checkpoints that go; or, with the strategy "delete", nothing."""
         await self._arun(self._pruning(thread_ids, strategy))
 
     def _pruning(self, thread_ids: Sequence[str], strategy: str) -> Callable[[State], Coroutine[Any, Any, None]]:
@@ -252,7 +252,10 @@ class PgStateSaver(BaseCheckpointSaver[str]):
 
         async def prune(state: State) -> None:
             for thread_id in thread_ids:
-                await (self._threads.prune if strategy == "keep_latest" else self._deleting)(state, thread_id)
+                if strategy == "delete":
+                    await self._deleting(state, thread_id)
+                else:
+                    await self._threads.prune(state, self.serde, thread_id)
 
         return prune
 

@@ -31,10 +31,13 @@ from pgstate._keys import check_key
 from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._memory import Memory, Place, Root, Seen
 from pgstate.integrations.langgraph._names import segment_of, text_of
+from pgstate.integrations.langgraph._turns import looks
 from pgstate.types import Row
 
 _SENDS_BELOW = 4  # the format since which a checkpoint holds what was sent
 _FIRST_PAGE, _PAGE = 20, 200
+# in the namespace of a call of a subgraph, before the id of its task; one that keeps its state between calls has none
+_CALL = ":"
 
 
 class Threads:
@@ -52,6 +55,9 @@ class Threads:
         return self.key_of(config["configurable"]["thread_id"])
 
     def key_of(self, thread_id: Any) -> str:
+        if thread_id is None:
+            # a session that has none yet would share the thread "None" with all others
+            raise errors.InvalidKey("thread_id is None: each thread has an id of its own")
         return _key_of(self._prefix, str(thread_id))
 
     def _thread_id(self, key: str) -> str:
@@ -177,8 +183,10 @@ class Threads:
         chunks = _chunks(row)
         around, metadata = records.restore(serde, row["id"], row["header"], row["metadata"])
         checkpoint = {**around, "channel_values": decode(row["names"], row["types"], row["data"], chunks, coder)}
-        seen = Seen(row["id"], _roots(row, around["channel_versions"], chunks))
-        self._memory.keep((state._agent, state._key(key), ns), seen)
+        place = state._agent, state._key(key), ns
+        # what the next save is to come after was read before
+        if not (looks(config) and self._memory.last(place).id):
+            self._memory.keep(place, Seen(row["id"], _roots(row, around["channel_versions"], chunks)))
         if checkpoint["v"] < _SENDS_BELOW and row["parent"]:
             parent = await self._row(state, key, row["parent"], ns)
             _add_sends(checkpoint, [write for write in _writes(parent, coder) if write[1] == TASKS])
@@ -331,8 +339,32 @@ class Threads:
     async def delete(self, state: State, thread_id: Any) -> None:
         await state.thread(self.key_of(thread_id)).delete()
 
-    async def prune(self, state: State, thread_id: Any) -> None:
-        await state.thread(self.key_of(thread_id)).prune(everywhere=True)
+    async def prune(self, state: State, serde: SerializerProtocol, thread_id: Any) -> None:
+        thread = state.thread(self.key_of(thread_id))
+        await thread.prune(everywhere=True)
+        if over := await self._over(state, _sealing(state, serde), state._key(self.key_of(thread_id))):
+            await thread._prune(1, None, None, over)
+
+    async def _over(self, state: State, serde: SerializerProtocol, key: str) -> list[str]:
+        """What calls of subgraphs have left in a thread that was pruned: only the checkpoint that a call came from
+        leads there, and it went."""
+        spaces: dict[str, list[str]] = {}
+        roots: dict[str, str] = {}
+        place = _Place(None)
+        while True:
+            page = await self._page(state, key, None, place, _PAGE, None, False)
+            for row in page:
+                ns, id_ = row["ns"], row["id"]
+                if _CALL in ns and ns not in spaces:
+                    parents = records.restore(serde, id_, row["header"], row["metadata"])[1].get("parents")
+                    roots[ns] = str(parents.get("") or "") if isinstance(parents, Mapping) else ""
+                spaces.setdefault(ns, []).append(id_)
+            if len(page) < _PAGE:
+                break
+            place = _Place(page[-1]["id"], page[-1]["key"], page[-1]["ns"])
+        # one under way may be saved before what it came from, whose id is a later one then
+        latest = spaces[""][0] if "" in spaces else ""
+        return [id_ for ns, root in roots.items() if root and root < latest for id_ in spaces[ns]]
 
     async def delete_runs(self, state: State, run_ids: Sequence[str]) -> None:
         await state.delete_runs([name for run_id in run_ids for name in (str(run_id), records.digest(str(run_id)))])

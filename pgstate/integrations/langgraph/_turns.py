@@ -74,13 +74,11 @@ class Turns:
         """Before a read of a thread, in the caller's own context. Returns the run if it has just begun."""
         if self.how is None or config["configurable"].get("checkpoint_ns"):
             return None
-        named = config["configurable"]
-        if "checkpoint_id" in named and named["checkpoint_id"] is None:
-            return None  # LangGraph only looks whether what it has read is still the latest
-        asked = named.get("checkpoint_id")
+        asked = config["configurable"].get("checkpoint_id")
         writer = _writer(config)
         if writer is None:
-            _read.set((key, asked))
+            if not looks(config):
+                _read.set((key, asked))
             return None
         runs = self._runs.setdefault(writer, {})
         if key in runs:
@@ -141,6 +139,13 @@ class Turns:
     def _run(self, config: RunnableConfig, key: str) -> _Run | None:
         writer = _writer(config)
         return None if writer is None else self._runs.get(writer, {}).get(key)
+
+
+def looks(config: RunnableConfig) -> bool:
+    """Does LangGraph only look whether what it has read is still the latest? Or somebody has said that there is no
+    checkpoint to begin at."""
+    named = config["configurable"]
+    return "checkpoint_id" in named and named["checkpoint_id"] is None and not named.get("checkpoint_ns")
 
 
 def _stack() -> ExitStack | AsyncExitStack | None:

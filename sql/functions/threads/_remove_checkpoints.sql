@@ -1,8 +1,8 @@
--- Removes checkpoints of a thread whose entry the caller has locked, and the writes after them, but not what those that stay
--- cannot be read without. What the thread does not need any more is collected. Returns how many went, and what its entry says
+-- Removes checkpoints of a thread whose entry the caller has locked (all but p_keep of each namespace and p_ids, or those of
+-- runs), and the writes after them, but not what those that stay cannot be read without. What the thread does not need any more is collected. Returns how many went, and what its entry says
 -- from then on (null when none went). The oldest that a number leaves has no parent from then on; where runs went, those that
 -- came after them still name what they came after.
-create function pgstate._remove_checkpoints(p_key text, p_ns text, p_keep int, p_run_ids text[]) returns pgstate._removed
+create function pgstate._remove_checkpoints(p_key text, p_ns text, p_keep int, p_run_ids text[], p_ids text[] default null) returns pgstate._removed
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 declare
@@ -13,7 +13,7 @@ begin
     select c.ns, c.id
       from (select x.ns, x.id, x.run_id, row_number() over (partition by x.ns order by x.id desc) as place
               from pgstate.checkpoint x where x.thread_id = v_id and (p_ns is null or x.ns = p_ns)) c
-     where case when p_run_ids is null then c.place > p_keep else c.run_id = any (p_run_ids) end
+     where case when p_run_ids is null then c.place > p_keep or c.id = any (p_ids) else c.run_id = any (p_run_ids) end
   ), needed (ns, id, wanted) as (
     select c.ns, c.parent, pgstate._wanted_channels(c.names, c.types, c.names)
       from pgstate.checkpoint c
@@ -46,4 +46,4 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._remove_checkpoints(text, text, int, text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';
+comment on function pgstate._remove_checkpoints(text, text, int, text[], text[]) is 'Internal: removes checkpoints but the newest of each namespace, or those of runs.';

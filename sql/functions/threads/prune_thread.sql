@@ -1,6 +1,6 @@
 create function pgstate.prune_thread(
   key text, keep int default 1, ns text default null, token bigint default null, lane uuid default null, turn bigint default null,
-  agent text default null
+  agent text default null, ids text[] default null
 ) returns pgstate.pruned
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -19,7 +19,7 @@ begin
   v_head := pgstate._thread_lock(v_actor, prune_thread.key, prune_thread.token, false);
   v_out.status := coalesce(v_head.status, 'ok');
   if v_head.status is null then
-    v_removed := pgstate._remove_checkpoints(prune_thread.key, prune_thread.ns, prune_thread.keep, null);
+    v_removed := pgstate._remove_checkpoints(prune_thread.key, prune_thread.ns, prune_thread.keep, null, prune_thread.ids);
     v_out.removed := v_removed.removed;
     if v_removed.value is not null then
       perform pgstate._thread_write(v_actor, prune_thread.key, v_head, v_removed.value, null);
@@ -31,5 +31,5 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate.prune_thread(text, int, text, bigint, uuid, bigint, text) is
-  'Removes the checkpoints of a thread but the newest keep of each namespace (or of ns alone), those that they cannot be read without, and what is left of no checkpoint. Status ok with the number removed, missing, held or stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
+comment on function pgstate.prune_thread(text, int, text, bigint, uuid, bigint, text, text[]) is
+  'Removes the checkpoints of a thread but the newest keep of each namespace (or of ns alone), those that they cannot be read without, and what is left of no checkpoint. ids: these go too, though they are the newest. Status ok with the number removed, missing, held or stale. Needs read and write. PS001 PS007 PS010 PS031 PS040.';
