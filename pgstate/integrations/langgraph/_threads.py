@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -16,7 +14,6 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointTuple,
     DeltaChannelHistory,
-    PendingWrite,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
@@ -25,17 +22,17 @@ from langgraph.checkpoint.serde.types import TASKS
 from pgstate import State, errors
 from pgstate._areas._threads import save
 from pgstate._calls import threads as calls
-from pgstate._codec import Chunk, Encoded, Leaves, decode, encode, reached
+from pgstate._codec import Encoded, Leaves, decode, encode
 from pgstate._guard import Guard
 from pgstate._keys import check_key
 from pgstate.integrations.langgraph import _records as records
+from pgstate.integrations.langgraph._listing import Listing
 from pgstate.integrations.langgraph._memory import Memory, Place, Root, Seen
 from pgstate.integrations.langgraph._names import segment_of, text_of
+from pgstate.integrations.langgraph._rows import SENDS_BELOW, add_sends, chunks_in, roots_in, sealing, writes_in
 from pgstate.integrations.langgraph._turns import looks
 from pgstate.types import Row
 
-_SENDS_BELOW = 4  # the format since which a checkpoint holds what was sent
-_FIRST_PAGE, _PAGE = 20, 200
 # in the namespace of a call of a subgraph, before the id of its task; one that keeps its state between calls has none
 _CALL = ":"
 
@@ -75,7 +72,7 @@ class Threads:
         new_versions: ChannelVersions,
         expected: str | None,
     ) -> RunnableConfig:
-        serde, named = _sealing(state, serde), config["configurable"]
+        serde, named = sealing(state, serde), config["configurable"]
         key, ns, parent = self.key(config), named.get("checkpoint_ns") or "", named.get("checkpoint_id") or ""
         versions, place = checkpoint["channel_versions"], (state._agent, state._key(key), ns)
         if (detection := state._core.guard.detection) is not None:
@@ -140,7 +137,7 @@ class Threads:
     ) -> None:
         if not writes:
             return
-        serde, named, key = _sealing(state, serde), config["configurable"], self.key(config)
+        serde, named, key = sealing(state, serde), config["configurable"], self.key(config)
         if (detection := state._core.guard.detection) is not None:
             for _, value in writes:
                 await detection.written(state._key(key), value)
@@ -172,7 +169,7 @@ class Threads:
     # reading
 
     async def get(self, state: State, serde: SerializerProtocol, config: RunnableConfig) -> CheckpointTuple | None:
-        serde, named, key = _sealing(state, serde), config["configurable"], self.key(config)
+        serde, named, key = sealing(state, serde), config["configurable"], self.key(config)
         ns, id_ = named.get("checkpoint_ns") or "", named.get("checkpoint_id") or None
         row = await self._row(state, key, id_, ns)
         if row["status"] != "ok":
@@ -180,22 +177,22 @@ class Threads:
                 self._memory.forget((state._agent, state._key(key), ns))
             return None
         coder = self._coder(serde)
-        chunks = _chunks(row)
+        chunks = chunks_in(row)
         around, metadata = records.restore(serde, row["id"], row["header"], row["metadata"])
         checkpoint = {**around, "channel_values": decode(row["names"], row["types"], row["data"], chunks, coder)}
         place = state._agent, state._key(key), ns
         # what the next save is to come after was read before
         if not (looks(config) and self._memory.last(place).id):
-            self._memory.keep(place, Seen(row["id"], _roots(row, around["channel_versions"], chunks)))
-        if checkpoint["v"] < _SENDS_BELOW and row["parent"]:
+            self._memory.keep(place, Seen(row["id"], roots_in(row, around["channel_versions"], chunks)))
+        if checkpoint["v"] < SENDS_BELOW and row["parent"]:
             parent = await self._row(state, key, row["parent"], ns)
-            _add_sends(checkpoint, [write for write in _writes(parent, coder) if write[1] == TASKS])
+            add_sends(checkpoint, [write for write in writes_in(parent, coder) if write[1] == TASKS])
         return CheckpointTuple(
             self._config(named["thread_id"], ns, row["id"]),
             checkpoint,  # type: ignore[arg-type]
             metadata,  # type: ignore[arg-type]
             self._config(named["thread_id"], ns, row["parent"]) if row["parent"] else None,
-            _writes(row, coder),
+            writes_in(row, coder),
         )
 
     async def _row(self, state: State, key: str, id_: str | None, ns: str) -> Row:
@@ -215,103 +212,32 @@ class Threads:
         limit: int | None,
     ) -> AsyncIterator[CheckpointTuple]:
         named: Mapping[str, Any] = config["configurable"] if config else {}
-        asked, ns = named.get("checkpoint_id") or None, named.get("checkpoint_ns")
-        serde = _sealing(state, serde)
-        encrypted = records.encrypts(serde)
-        place = _Place(before["configurable"].get("checkpoint_id") if before else None)
-        if asked is not None and (place.id is None or place.id > asked):
-            place = _Place(asked + "\x01")  # begins with the one that is asked for
-        pattern = state._key(self.key(config)) if config else state._pattern(f"{self._prefix}/*")
-        left, size = limit, _FIRST_PAGE
-        while left is None or left > 0:
-            if left is not None and not (filter and encrypted):
-                size = min(size, left)
-            page = await self._page(state, pattern, ns, place, size, filter, encrypted)
-            found = [_Found(row, *records.restore(serde, row["id"], row["header"], row["metadata"])) for row in page]
-            # what the database could not read, or not all of
-            found = [one for one in found if not filter or records.contains(one.metadata, filter)]
-            found = [one for one in found if asked in (None, one.row["id"])][:left]
-            parts = await self._parts(state, found)
-            for one in found:
+        listing = Listing(
+            state,
+            sealing(state, serde),
+            state._key(self.key(config)) if config else state._pattern(f"{self._prefix}/*"),
+            named.get("checkpoint_ns"),
+            before=before["configurable"].get("checkpoint_id") if before else None,
+            asked=named.get("checkpoint_id") or None,
+            filter=filter,
+            limit=limit,
+        )
+        while not listing.over:
+            for one in await listing.next():
                 thread_id = named["thread_id"] if config else self._thread_id(one.row["key"])
                 yield records.Listed.of(
                     self._config(thread_id, one.row["ns"], one.row["id"]),
                     one.metadata,
                     self._config(thread_id, one.row["ns"], one.row["parent"]) if one.row["parent"] else None,
-                    partial(self._load, one, parts[one.row["key"], one.row["ns"]], serde),
+                    one.load,
                 )
-            if len(page) < size or (asked is not None and page[-1]["id"] < asked):
-                return
-            left = None if left is None else left - len(found)
-            place, size = _Place(page[-1]["id"], page[-1]["key"], page[-1]["ns"]), _PAGE
-
-    async def _parts(self, state: State, found: Sequence[_Found]) -> dict[tuple[str, str], _Parts]:
-        """What these hold, for each thread and namespace among them."""
-        ids: dict[tuple[str, str], list[str]] = {}
-        for one in found:
-            wanted = ids.setdefault((one.row["key"], one.row["ns"]), [])
-            wanted.append(one.row["id"])
-            if one.sends_from:
-                wanted.append(one.sends_from)
-        fetched = await asyncio.gather(*(self._parts_of(state, *place, wanted) for place, wanted in ids.items()))
-        return dict(zip(ids, fetched, strict=True))
-
-    async def _parts_of(self, state: State, key: str, ns: str, ids: list[str]) -> _Parts:
-        row = await state._core.call(
-            lambda c, left: calls.checkpoint_parts(c, key, ids, ns, state._agent, timeout=left), state._timeout
-        )
-        writes: dict[str, list[tuple[str, str, str, bytes]]] = {}
-        for id_, *write in zip(
-            *(row[f"write_{name}"] or () for name in ("checkpoints", "task_ids", "channels", "types", "data")),
-            strict=True,
-        ):
-            writes.setdefault(id_, []).append(tuple(write))
-        return _Parts(_chunks(row), writes)
-
-    def _load(self, found: _Found, parts: _Parts, serde: SerializerProtocol) -> tuple[Checkpoint, list[PendingWrite]]:
-        row = found.row
-        values = decode(row["names"], row["types"], row["data"], parts.chunks, serde)
-        checkpoint: dict[str, Any] = {**found.around, "channel_values": values}
-        if found.sends_from:
-            _add_sends(checkpoint, [w for w in parts.written(found.sends_from, serde) if w[1] == TASKS])
-        return cast(Checkpoint, checkpoint), parts.written(row["id"], serde)
-
-    async def _page(
-        self,
-        state: State,
-        pattern: str,
-        ns: str | None,
-        place: _Place,
-        size: int,
-        filter: dict[str, Any] | None,
-        encrypted: bool,
-    ) -> Sequence[Row]:
-        # with encryption, checkpoints of before that have their runs in plain words: all are looked at
-        run_id = (filter or {}).get("run_id") if not encrypted else None
-        with state._to(f"list the threads {pattern}", "read"):
-            return await state._core.call(
-                lambda c, left: calls.checkpoints(
-                    c,
-                    pattern,
-                    ns,
-                    place.id,
-                    size,
-                    records.filter_text(filter) if filter and not encrypted else None,
-                    records.searchable_run(run_id),
-                    state._agent,
-                    place.key,
-                    place.ns,
-                    timeout=left,
-                ),
-                state._timeout,
-            )
 
     async def delta_history(
         self, state: State, serde: SerializerProtocol, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         if not channels:
             return {}
-        serde, named, key = _sealing(state, serde), config["configurable"], self.key(config)
+        serde, named, key = sealing(state, serde), config["configurable"], self.key(config)
         with state._to(f"read the thread {key}", "read"):
             row = await state._core.call(
                 lambda c, left: calls.channel_history(
@@ -327,9 +253,11 @@ class Threads:
             )
         coder = self._coder(serde)
         found: dict[str, DeltaChannelHistory] = {channel: {"writes": []} for channel in channels}
-        for write in _writes(row, coder):
+        for write in writes_in(row, coder):
             found[write[1]]["writes"].append(write)
-        seeds = decode(row["seed_channels"] or [], row["seed_types"] or [], row["seed_data"] or [], _chunks(row), coder)
+        seeds = decode(
+            row["seed_channels"] or [], row["seed_types"] or [], row["seed_data"] or [], chunks_in(row), coder
+        )
         for channel, seed in seeds.items():
             found[channel]["seed"] = seed
         return found
@@ -342,7 +270,7 @@ class Threads:
     async def prune(self, state: State, serde: SerializerProtocol, thread_id: Any) -> None:
         thread = state.thread(self.key_of(thread_id))
         await thread.prune(everywhere=True)
-        if over := await self._over(state, _sealing(state, serde), state._key(self.key_of(thread_id))):
+        if over := await self._over(state, sealing(state, serde), state._key(self.key_of(thread_id))):
             await thread._prune(1, None, None, over)
 
     async def _over(self, state: State, serde: SerializerProtocol, key: str) -> list[str]:
@@ -350,18 +278,14 @@ class Threads:
         leads there, and it went."""
         spaces: dict[str, list[str]] = {}
         roots: dict[str, str] = {}
-        place = _Place(None)
-        while True:
-            page = await self._page(state, key, None, place, _PAGE, None, False)
-            for row in page:
+        listing = Listing(state, serde, key)
+        while not listing.over:
+            for row in await listing.rows():
                 ns, id_ = row["ns"], row["id"]
                 if _CALL in ns and ns not in spaces:
                     parents = records.restore(serde, id_, row["header"], row["metadata"])[1].get("parents")
                     roots[ns] = str(parents.get("") or "") if isinstance(parents, Mapping) else ""
                 spaces.setdefault(ns, []).append(id_)
-            if len(page) < _PAGE:
-                break
-            place = _Place(page[-1]["id"], page[-1]["key"], page[-1]["ns"])
         # one under way may be saved before what it came from, whose id is a later one then
         latest = spaces[""][0] if "" in spaces else ""
         return [id_ for ns, root in roots.items() if root and root < latest for id_ in spaces[ns]]
@@ -398,41 +322,6 @@ def _key_of(prefix: str, thread_id: str) -> str:
         raise errors.InvalidKey(f"a thread's id is quoted, behind {prefix}/, and does not fit there: {error}") from None
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Behind which checkpoint a page begins."""
-
-    id: str | None
-    key: str | None = None
-    ns: str | None = None
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A checkpoint of a list: the row without what its chunks hold, and what its header says."""
-
-    row: Row
-    around: dict[str, Any]
-    metadata: dict[str, Any]
-
-    @property
-    def sends_from(self) -> str | None:
-        """The checkpoint whose writes hold what was sent to this one, in old formats."""
-        parent: str | None = self.row["parent"]
-        return parent if self.around["v"] < _SENDS_BELOW else None
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The chunks of several checkpoints, and the writes after each."""
-
-    chunks: Mapping[bytes, tuple[str, bytes]]
-    writes: Mapping[str, list[tuple[str, str, str, bytes]]]
-
-    def written(self, id_: str, serde: SerializerProtocol) -> list[PendingWrite]:
-        return [(task, name, serde.loads_typed((type_, data))) for task, name, type_, data in self.writes.get(id_, ())]
-
-
 def _encoded(
     checkpoint: Checkpoint,
     kept: Mapping[str, Root],
@@ -462,37 +351,6 @@ def _encoded(
     for name in open_:
         encoded.add(name, None, None, None)
     return encoded, roots
-
-
-def _roots(row: Row, versions: Mapping[str, Any], chunks: Mapping[bytes, Chunk]) -> dict[str, Root]:
-    return {
-        name: Root(versions.get(name), type_, data, frozenset(reached(type_, data, chunks)))
-        for name, type_, data in zip(row["names"], row["types"], row["data"], strict=True)
-        if type_ is not None
-    }
-
-
-def _chunks(row: Row) -> dict[bytes, tuple[str, bytes]]:
-    pairs = zip(row["chunk_types"] or (), row["chunk_data"] or (), strict=True)
-    return dict(zip(row["chunk_hashes"] or (), pairs, strict=True))
-
-
-def _sealing(state: State, serde: SerializerProtocol) -> SerializerProtocol:
-    """With the client's encryption, if it has any. Of one origin for all threads: a saver copies and lists them."""
-    return cast(SerializerProtocol, state._core.guard.sealed(serde, "langgraph"))
-
-
-def _writes(row: Row, serde: SerializerProtocol) -> list[PendingWrite]:
-    columns = (row[f"write_{name}"] or () for name in ("task_ids", "channels", "types", "data"))
-    return [(task, name, serde.loads_typed((type_, data))) for task, name, type_, data in zip(*columns, strict=True)]
-
-
-def _add_sends(checkpoint: dict[str, Any], sends: Sequence[PendingWrite]) -> None:
-    """What the parent's tasks sent is a channel of its own since format 4."""
-    if sends:
-        versions = checkpoint["channel_versions"]
-        checkpoint["channel_values"][TASKS] = [value for _, _, value in sends]
-        checkpoint["channel_versions"] = {**versions, TASKS: max(versions.values()) if versions else 1}
 
 
 def _refused(row: Row, key: str, parent: str) -> errors.Conflict:

@@ -75,7 +75,7 @@ class Turns:
         if self.how is None or config["configurable"].get("checkpoint_ns"):
             return None
         asked = config["configurable"].get("checkpoint_id")
-        writer = _writer(config)
+        writer = writer_of(config)
         if writer is None:
             if not looks(config):
                 _read.set((key, asked))
@@ -137,7 +137,7 @@ class Turns:
                     await state.complete(lock.key, lock.token)
 
     def _run(self, config: RunnableConfig, key: str) -> _Run | None:
-        writer = _writer(config)
+        writer = writer_of(config)
         return None if writer is None else self._runs.get(writer, {}).get(key)
 
 
@@ -163,13 +163,9 @@ def _stack() -> ExitStack | AsyncExitStack | None:
     return None
 
 
-def _writer(config: RunnableConfig) -> Any:
+def writer_of(config: RunnableConfig) -> Any:
     """What stands for the run that a call is of; None for a call outside of any."""
     return getattr(config["configurable"].get(_RUNTIME), "stream_writer", None)
-
-
-def writer_of(config: RunnableConfig) -> Any:
-    return _writer(config)
 
 
 class Turn:
