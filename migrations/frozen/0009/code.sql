@@ -9916,7 +9916,7 @@ begin
     end if;
   elsif num_nonnulls(write_many.trusts, write_many.sources) > 0 then
     v_origins := pgstate._origins(v_actor, write_many.trusts, write_many.sources);
-  elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then
+  elsif v_states is null and num_nonnulls(write_many.expects, write_many.expect_values) = 0 and not write_many."atomic" and 'complete' = all (v_ops) then
     v_versions := pgstate._complete_existing(v_actor, write_many.keys, write_many.tokens, null, null);
   end if;
   if v_versions is not null then
@@ -10053,7 +10053,8 @@ begin
         from changed c;
       v_version := case when found then v_version + 1 end;
     end if;
-  elsif write_one.op = 'complete' and write_one.token is not null and write_one.expect is null and write_one.return_value is null
+  elsif write_one.op = 'complete' and write_one.token is not null and write_one.expect is null and write_one.expect_value is null
+        and write_one.return_value is null
         and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable and v_actor.readable then
     -- likewise: the claim is ended in the statement that asks whether it is the caller's
     select e.version into v_version
