@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from _cases import first_of
-from _sync import wait_until_blocked
 from concurrency._open import BOTH, Begin, Start
 from conftest import Clock, Database
 from sql._caller import Caller, MakeAgent, refused, seconds
@@ -171,22 +170,23 @@ async def test_a_rollback_waits_and_then_takes_what_came_along(
 async def test_what_a_rollback_takes_along_later_makes_nobody_wait_in_a_circle(
     root: Caller, session: MakeAgent, begin: Begin, blocked: Start
 ) -> None:
-    await root.rows("put_many", ["a/1", "a/2"], [1, 2])
+    keys = ["a/1", "a/2", "a/3"]
+    await root.rows("put_many", keys, [1, 2, 3])
     cursor = await root("cursor")
-    await root("put", "a/2", 20)
+    await root.rows("put_many", keys[1:], [20, 30])
     first, second, back = await begin(), await begin(), await session()
-    for key in ("a/1", "a/2"):
-        await first.caller("merge", key, 1, "add")
-    next_in_line = await blocked(second.caller, second.caller("merge", "a/1", 1, "add"))
-    waiting = await blocked(back, rollback(back, "a/**", cursor=cursor))
+    await first.caller("merge", "a/3", 1, "add")
+    rolling = await blocked(back, rollback(back, "a/**", cursor=cursor))
+    await root("put", "a/1", 10)
+    await second.caller("merge", "a/1", 1, "add")
+    merging = await blocked(second.caller, second.caller("merge", "a/2", 1, "add"))
     await first.end()
-    await next_in_line
-    # it has lost the race for a/2, and waits for a/1 as well now
-    await wait_until_blocked(root.connection, back.pid)
-    assert (await second.caller("merge", "a/2", 1, "add"))["version"] == 4
+    # the rollback has lost the race for a/3, and wants a/1 as well now
+    assert (await merging)["version"] == 3
     await second.end()
-    assert [row[:5] for row in await waiting] == [("a/1", "ok", "put", 4, 3), ("a/2", "ok", "put", 5, 4)]
-    assert await values(root) == {"a/1": 1, "a/2": 2}
+    done = [row[:5] for row in await rolling]
+    assert done == [("a/1", "ok", "put", 4, 3), ("a/2", "ok", "put", 4, 3), ("a/3", "ok", "put", 4, 3)]
+    assert await values(root) == {"a/1": 1, "a/2": 2, "a/3": 3}
 
 
 @BOTH

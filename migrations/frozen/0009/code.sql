@@ -11502,6 +11502,9 @@ comment on function pgstate._storable(pgstate._actor, text, jsonb) is 'Internal:
 -- plan was made for. If one has changed meanwhile, all locks are given back, those keys are locked again, so that they hold
 -- still, and the plan is made anew. A key that comes along then is locked together with the others too: after them, it would
 -- be out of order, and whoever writes several keys could wait in a circle with this. At last it is taken as it comes.
+--
+-- Locked here, not by write_many() alone: who waits for a lock that was taken in a block within the block that gives it back
+-- goes on waiting, for the end of the transaction.
 create function pgstate._undo(
   p_actor pgstate._actor, p_agent text, p_ranges pgstate.keymultirange, p_regex text, p_version bigint, p_moment pgstate._moment, p_writer text,
   p_force boolean, p_dry_run boolean, p_single boolean, p_wake boolean
@@ -11543,8 +11546,11 @@ begin
       end if;
       exit when p_dry_run or v_failed or v_a.keys is null;
       v_keys := v_a.keys;
-      if v_locked is not null and v_try < 10 and exists (select k from unnest(v_keys) k except select k from unnest(v_locked) k) then
-        raise exception using errcode = 'PS999';
+      if exists (select k from unnest(v_keys) k except select k from unnest(v_locked) k) then
+        if v_locked is not null and v_try < 10 then
+          raise exception using errcode = 'PS999';
+        end if;
+        perform from pgstate.entry e where e.key = any (v_keys) order by e.key for update;
       end if;
       v_outcome := (
         select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
