@@ -242,3 +242,20 @@ async def test_priority_then_age_under_64_workers(root: Caller, session: MakeAge
     assert sum(map(len, each)) == len(tokens) == 1000
     for mine in each:
         assert mine == sorted(mine)
+
+
+async def test_completions_make_their_places_in_order(
+    root: Caller, session: MakeAgent, begin: Begin, blocked: Start
+) -> None:
+    keys, places = ["t/1", "t/2", "t/3"], ["d/3", "d/2", "d/1"]
+    await root.rows("put_many", keys, [1, 2, 3])
+    tokens = [(await root("claim", key, seconds(60)))["token"] for key in keys]
+    maker, worker, writer = await begin(), await session(), await session()
+    await maker.caller("put", "d/2", 0)
+    completing = await blocked(
+        worker, worker.rows("complete_many", keys, tokens, move_tos=places, op_ids=["a", "b", "c"])
+    )
+    writing = await blocked(writer, writer.rows("put_many", ["d/1", "d/3"], [4, 5]))
+    await maker.end()
+    assert [row["status"] for row in await completing] == ["ok"] * 3
+    assert [row["version"] for row in await writing] == [2, 2]

@@ -167,6 +167,28 @@ async def test_a_rollback_waits_and_then_takes_what_came_along(
     assert await values(root) == {"a/1": 1, "a/2": 2}
 
 
+async def test_what_a_rollback_takes_along_later_makes_nobody_wait_in_a_circle(
+    root: Caller, session: MakeAgent, begin: Begin, blocked: Start
+) -> None:
+    keys = ["a/1", "a/2", "a/3"]
+    await root.rows("put_many", keys, [1, 2, 3])
+    cursor = await root("cursor")
+    await root.rows("put_many", keys[1:], [20, 30])
+    first, second, back = await begin(), await begin(), await session()
+    await first.caller("merge", "a/3", 1, "add")
+    rolling = await blocked(back, rollback(back, "a/**", cursor=cursor))
+    await root("put", "a/1", 10)
+    await second.caller("merge", "a/1", 1, "add")
+    merging = await blocked(second.caller, second.caller("merge", "a/2", 1, "add"))
+    await first.end()
+    # the rollback has lost the race for a/3, and wants a/1 as well now
+    assert (await merging)["version"] == 3
+    await second.end()
+    done = [row[:5] for row in await rolling]
+    assert done == [("a/1", "ok", "put", 4, 3), ("a/2", "ok", "put", 4, 3), ("a/3", "ok", "put", 4, 3)]
+    assert await values(root) == {"a/1": 1, "a/2": 2, "a/3": 3}
+
+
 @BOTH
 async def test_a_claim_taken_meanwhile_holds(
     root: Caller, session: MakeAgent, begin: Begin, blocked: Start, commits: bool

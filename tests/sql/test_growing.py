@@ -240,6 +240,10 @@ async def test_the_limit_holds_for_what_grows(root: Caller, database: Database) 
     assert database.sql("select pg_column_size(value) from pgstate.entry where key = 'c'")[0][0] in range(2001, 6000)
     await root.refuses("PS004", f"merge('c', '[\"{'x' * 2000}\"]', 'append')")
     assert (await root("merge", "c", ["x"], "append"))[0] == "ok"
+    # also when it was merged whole, and stayed as it was
+    await root("put", "d", [BIG * 3])
+    await root("merge", "d", 1, "first", ttl=seconds(60))
+    await root.refuses("PS004", f"merge('d', '[\"{'x' * 2000}\"]', 'append')")
     # operands may count more than what they come to
     await root("put", "o", {"big": "x" * 5000})
     for number in range(10):

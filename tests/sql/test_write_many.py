@@ -100,6 +100,18 @@ async def test_set_based_forms_of_each_write(root: Caller) -> None:
         assert await root.rows(function, *arguments) == []
 
 
+async def test_a_completion_compares_the_value_that_it_expects(root: Caller) -> None:
+    await root.rows("put_many", ["a", "b"], [1, 2])
+    tokens = [(await root("claim", key, seconds(30)))["token"] for key in ("a", "b")]
+    many = {"expect_values": ["other", 2], "tokens": tokens}
+    assert _plain(await root.rows("write_many", ["complete"] * 2, ["a", "b"], **many)) == [
+        (1, "conflict", 1, 1, None),
+        (2, "ok", 2, None, None),
+    ]
+    assert (await root("write_one", "complete", "a", expect_value=2, token=tokens[0]))["status"] == "conflict"
+    assert (await root("write_one", "complete", "a", expect_value=1, token=tokens[0]))["status"] == "ok"
+
+
 async def test_arrays_of_unequal_length_are_refused(root: Caller) -> None:
     await root.refuses(
         "PS007",

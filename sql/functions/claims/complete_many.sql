@@ -69,7 +69,8 @@ begin
       select u.*, pgstate._claimant_fault(v_actor, u.key) as code
         from unnest(complete_many.keys, complete_many.tokens, complete_many.results, complete_many.move_tos, complete_many.op_ids) with ordinality
              as u (key, token, result, move_to, op_id, ord)
-       order by u.key collate "C", u.ord
+       -- places that are missing are locked by making them
+       order by first_value(u.move_to) over (partition by u.key order by u.ord) collate "C" nulls first, u.key collate "C", u.ord
     loop
       continue when v_states[v_row.ord] = 'replay';
       if v_states[v_row.ord] <> 'new' then

@@ -4,7 +4,9 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 declare
   v_rules pgstate._policy;
-  v_value jsonb := p_value;
+  -- out of its compressed form, in which it may be any size: an array holds none
+  v_plain jsonb := (array[p_value])[1];
+  v_value jsonb := v_plain;
 begin
   if p_actor.policies then
     v_rules := pgstate._policy_of(p_key);
@@ -16,7 +18,7 @@ begin
     end if;
     v_value := pgstate._redact(p_value::text)::jsonb;
   end if;
-  if pg_column_size(p_value) > p_actor.value_limit or pg_column_size(v_value) > v_rules.value_limit
+  if pg_column_size(v_plain) > p_actor.value_limit or pg_column_size(v_value) > v_rules.value_limit
      or pgstate._schema_error(v_rules.schema, v_value) is not null then
     return null;
   end if;

@@ -366,7 +366,8 @@ begin
           v_full_version := v_version;
           v_tail_count := 0;
           v_tail_bytes := 0;
-          v_full_bytes := pg_column_size(v_new);
+          -- as it is when a merge has left it as it was: compressed
+          v_full_bytes := pg_column_size((array[v_new])[1]);
           v_full_type := jsonb_typeof(v_new);
         end if;
       end if;

@@ -99,7 +99,7 @@ begin
     end if;
   elsif num_nonnulls(write_many.trusts, write_many.sources) > 0 then
     v_origins := pgstate._origins(v_actor, write_many.trusts, write_many.sources);
-  elsif v_states is null and write_many.expects is null and not write_many."atomic" and 'complete' = all (v_ops) then
+  elsif v_states is null and num_nonnulls(write_many.expects, write_many.expect_values) = 0 and not write_many."atomic" and 'complete' = all (v_ops) then
     v_versions := pgstate._complete_existing(v_actor, write_many.keys, write_many.tokens, null, null);
   end if;
   if v_versions is not null then

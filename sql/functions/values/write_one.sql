@@ -73,7 +73,8 @@ begin
         from changed c;
       v_version := case when found then v_version + 1 end;
     end if;
-  elsif write_one.op = 'complete' and write_one.token is not null and write_one.expect is null and write_one.return_value is null
+  elsif write_one.op = 'complete' and write_one.token is not null and write_one.expect is null and write_one.expect_value is null
+        and write_one.return_value is null
         and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable and v_actor.readable then
     -- likewise: the claim is ended in the statement that asks whether it is the caller's
     select e.version into v_version
