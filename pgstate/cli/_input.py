@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any, NoReturn, TypeAlias
 
 import typer
@@ -70,7 +71,7 @@ def json_value(text: str, *, literally: bool | None = None, what: str = "VALUE")
     if literally:
         return text
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, parse_float=_float)
     except ValueError as error:
         shown = text if len(text) <= 40 else text[:39] + "…"
         advice = "" if literally is None else "; to write it as a string, add --text"
@@ -81,6 +82,15 @@ def json_value(text: str, *, literally: bool | None = None, what: str = "VALUE")
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} has no JSON form")
+
+
+def _float(text: str) -> float:
+    """Python's floats have 15 to 17 digits, the database all that there are: what would not come there as it was typed
+    is refused."""
+    number = float(text)
+    if Decimal(repr(number)) != Decimal(text):
+        raise InvalidValue(f"{text} would become {number!r}: write such a number by SQL (pgstate.put()), or as a string")
+    return number
 
 
 def words(seconds: float) -> str:

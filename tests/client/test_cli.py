@@ -75,6 +75,15 @@ def test_what_is_no_json_is_refused_with_the_way_out(pg: Callable[..., Result], 
     assert pg("get", "a").code == 3
 
 
+@pytest.mark.one_database
+def test_numbers_come_there_as_they_were_typed(pg: Callable[..., Result]) -> None:
+    for number in ("0.1", "1.10", "1e22", "-2.5E-3", "5e-324", "12345678901234567890", "[1.5, 1e308]"):
+        assert pg("put", "a", number).code == 0, number
+    for number in ("12345678901234567890.123456789", "[0.1000000000000000055511151231257827]", "1e400", "1e-400"):
+        result = pg("put", "a", number)
+        assert result.code == 2 and "would become" in result.err and "SQL" in result.err, number
+
+
 def test_merging_without_a_reducer_says_that_none_was_given(pg: Callable[..., Result]) -> None:
     result = pg("merge", "a", "1")
     assert result.code == 2 and "or none given where no policy sets one" in result.err
