@@ -89,7 +89,7 @@ def _float(text: str) -> float:
     is refused."""
     number = float(text)
     if Decimal(repr(number)) != Decimal(text):
-        raise InvalidValue(f"{text} would become {number!r}: write such a number by SQL (pgstate.put()), or as a string")
+        raise InvalidValue(f"{text} would become {number!r}: write it by SQL (pgstate.put()), or as a string")
     return number
 
 
