@@ -26,7 +26,7 @@ from benchmarks._table import Line, Report
 from pgstate.integrations.langgraph import PgStateSaver
 
 _STEPS = 1000
-_END = 50  # steps more, by which the time at the end is taken
+_END = 50  # further steps, by which the time at the end is taken
 _LEAST = 1 / 50
 _SIZE = """
 select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint

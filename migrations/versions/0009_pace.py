@@ -1,4 +1,4 @@
-"""Writes and checkpoints take the database less time.
+"""Writes and lists of the past take less time; what has waited for a lock decides anew, and locks in order.
 
 No table that grows is rewritten.
 """

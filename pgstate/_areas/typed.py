@@ -232,27 +232,12 @@ class TypedState(Generic[T]):
 
     async def _write(self, op: str, writes: Sequence[_Write]) -> dict[str, int]:
         values = self._values
+        sent = [
+            (op, self._keys[name], self._text(name, item), None, None, None, None, None, None, reducer, None, None)
+            for name, item, reducer in writes
+        ]
         try:
-            rows = await values._write_all(
-                self._state,
-                [
-                    (
-                        op,
-                        self._keys[name],
-                        self._text(name, item),
-                        None,
-                        None,
-                        None,
-                        None,
-                        None,
-                        None,
-                        reducer,
-                        None,
-                        None,
-                    )
-                    for name, item, reducer in writes
-                ],
-            )
+            rows = await values._write_all(self._state, sent)
         except errors.AccessDenied as error:
             # the database has recorded it
             keys = list(dict.fromkeys(self._keys[name] for name, *_ in writes))

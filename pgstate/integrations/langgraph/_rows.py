@@ -18,6 +18,7 @@ SENDS_BELOW = 4  # the format since which a checkpoint holds what was sent
 
 
 def roots_in(row: Row, versions: Mapping[str, Any], chunks: Mapping[bytes, Chunk]) -> dict[str, Root]:
+    """What a checkpoint's root has of each channel."""
     return {
         name: Root(versions.get(name), type_, data, frozenset(reached(type_, data, chunks)))
         for name, type_, data in zip(row["names"], row["types"], row["data"], strict=True)
@@ -25,7 +26,8 @@ def roots_in(row: Row, versions: Mapping[str, Any], chunks: Mapping[bytes, Chunk
     }
 
 
-def chunks_in(row: Row) -> dict[bytes, tuple[str, bytes]]:
+def chunks_in(row: Row) -> dict[bytes, Chunk]:
+    """The chunks that come with it, by their hashes."""
     pairs = zip(row["chunk_types"] or (), row["chunk_data"] or (), strict=True)
     return dict(zip(row["chunk_hashes"] or (), pairs, strict=True))
 
@@ -36,6 +38,7 @@ def sealing(state: State, serde: SerializerProtocol) -> SerializerProtocol:
 
 
 def writes_in(row: Row, serde: SerializerProtocol) -> list[PendingWrite]:
+    """The writes that follow it."""
     columns = (row[f"write_{name}"] or () for name in ("task_ids", "channels", "types", "data"))
     return [(task, name, serde.loads_typed((type_, data))) for task, name, type_, data in zip(*columns, strict=True)]
 
