@@ -238,4 +238,8 @@ CALLS = [
     _("0008", "put_writes", key="'talk/9'", checkpoint="'02'", task_id="'t2'", idxs="array[0]", channels="array['said']", types="array['json']", data="array['3'::bytea]", ns="''", task_path="''", replace="false", agent="null"),
     _("0008", "get_checkpoint", key="'talk/9'", id="'02'", ns="''", agent="null"),
     _("0008", "sealed_data", part="'pending_write'", first_block="0", blocks="8", current="'k1'", after_place="null", agent="'admin'"),
+    _("0009", "touch", keys="array['trust/2', 'trust/none']", agent="'admin'"),
+    _("0009", "prune_thread", key="'talk/9'", keep="1", ns="''", token="null", lane="null", turn="null", agent="null", ids="array['02']"),
+    _("0009", "list_as_of", pattern="'trust/*'", limit="9", after="null", cursor="'{start}'", at="null", bookmark="true", agent="'admin'"),
+    _("0009", "rollback", pattern="'trust/*'", version="null", cursor="'{start}'", at="null", writer="'admin'", force="true", dry_run="true", op_id="null", lane="null", turn="null", wake="true", agent="null"),
 ]  # fmt: skip

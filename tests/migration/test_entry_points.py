@@ -23,6 +23,7 @@ SUMS = {
     "0006": "20effa8ad0cfb44413ca56c5aee34ece45a6d49e07dbea6a890f5eb4ee4e486f",
     "0007": "a20c90d098d3ba3c3b0a40281d9a1eee0ace191521fa43efe0604adba9409904",
     "0008": "503963399dddf25db60bde96e032d77bd3668f8a38469f66d6e0258f5b43a2bf",
+    "0009": "5dce6b154c1febfd4c4d9bec5fa2e7c63a178c50471afd88fd44a5b778e31f5b",
 }
 RELEASED = sorted(SUMS)
 

@@ -1,0 +1,2 @@
+-- From 0009.
+set local role pgstate_owner;
