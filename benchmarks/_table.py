@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import asyncpg
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks._measure import Comparison, median
 
@@ -54,16 +55,17 @@ class Report:
 
     def print(self) -> None:
         """Prints it."""
-        console = Console()
+        # without markup: notes say `pip install -e '.[benchmarks]'`
+        console = Console(markup=False)
         if not console.is_terminal or console.width < _WIDTH:
-            console = Console(width=_WIDTH)
+            console = Console(markup=False, width=_WIDTH)
         table = Table(title=self.title, caption="\n".join(self.notes), caption_justify="left", title_justify="left")
         table.add_column("")
         for heading in (self.measured, self.peer, "ratio, median (min to max)", "wanted"):
             table.add_column(heading, justify="right")
         table.add_column("met")
         for line in self.lines:
-            met = "" if line.met is None else "[green]yes[/]" if line.met else "[bold red]no[/]"
+            met = Text() if line.met is None else Text("yes", "green") if line.met else Text("no", "bold red")
             table.add_row(line.name, line.measured, line.peer, line.ratio, line.wanted, met)
         console.print()
         console.print(table)
