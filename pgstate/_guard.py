@@ -15,7 +15,7 @@ from pgstate.encryption import SEALED, Keys, Sealing
 from pgstate.errors import InvalidArgument, SecretRefused
 
 # (name, purpose) to the credential; also a coroutine function
-Resolver: TypeAlias = Callable[[str, str], str | Awaitable[str] | None]
+Resolver: TypeAlias = Callable[[str, str], str | Awaitable[str | None] | None]
 
 # A shorter one would be found everywhere.
 _SHORTEST = 6

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from pgstate import errors
 from pgstate._areas import _telemetry
@@ -32,17 +32,42 @@ T = TypeVar("T")
 class Steps(HeldRun):
     """step, map."""
 
+    # two of each: type checkers find no T in `Callable[..., Awaitable[T] | T]`
+    @overload
     async def step(
         self,
         name: str,
-        function: Callable[..., Awaitable[T] | T],
+        function: Callable[..., Awaitable[T]],
         *args: Any,
         retry: Retry | None = None,
         timeout: Seconds | None = None,
         undo: Callable[[Any], Any] | None = None,
         as_: Any = None,
         **kwargs: Any,
-    ) -> T:
+    ) -> T: ...
+    @overload
+    async def step(
+        self,
+        name: str,
+        function: Callable[..., T],
+        *args: Any,
+        retry: Retry | None = None,
+        timeout: Seconds | None = None,
+        undo: Callable[[Any], Any] | None = None,
+        as_: Any = None,
+        **kwargs: Any,
+    ) -> T: ...
+    async def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *args: Any,
+        retry: Retry | None = None,
+        timeout: Seconds | None = None,
+        undo: Callable[[Any], Any] | None = None,
+        as_: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Calls a function, once in the run's life, and returns what it returned; later from the record.
 
         A plain function is called in a thread. One with a parameter `ctx` gets a `Context`, whose `state` writes in the
@@ -54,19 +79,43 @@ class Steps(HeldRun):
         InvalidValue, Timeout, Unreachable.
         """
         place = self._place(name)
-        return await self._step(place, "step", function, args, kwargs, retry, timeout, undo, as_)  # type: ignore[no-any-return]
+        return await self._step(place, "step", function, args, kwargs, retry, timeout, undo, as_)
 
+    @overload
     async def map(
         self,
         name: str,
-        function: Callable[..., Awaitable[T] | T],
+        function: Callable[..., Awaitable[T]],
         items: Iterable[Any],
         *,
         concurrency: int = 8,
         retry: Retry | None = None,
         timeout: Seconds | None = None,
         as_: Any = None,
-    ) -> list[T]:
+    ) -> list[T]: ...
+    @overload
+    async def map(
+        self,
+        name: str,
+        function: Callable[..., T],
+        items: Iterable[Any],
+        *,
+        concurrency: int = 8,
+        retry: Retry | None = None,
+        timeout: Seconds | None = None,
+        as_: Any = None,
+    ) -> list[T]: ...
+    async def map(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        items: Iterable[Any],
+        *,
+        concurrency: int = 8,
+        retry: Retry | None = None,
+        timeout: Seconds | None = None,
+        as_: Any = None,
+    ) -> Any:
         """`step` for each item, `concurrency` at once; each element is recorded by itself. The first that fails for
         good ends it, when those under way have ended. Raises as `step`."""
         if concurrency < 1:
@@ -76,7 +125,7 @@ class Steps(HeldRun):
         results: list[Any] = [None] * len(each)
         if not each:
             # a place in the order, all the same
-            return await self._step(place, "map", _nothing, (), {}, None, None, None, None)  # type: ignore[no-any-return]
+            return await self._step(place, "map", _nothing, (), {}, None, None, None, None)
         todo = iter(range(len(each)))
         failed: list[BaseException] = []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from pgstate._areas._records import Values
 from pgstate._areas._retry import Retry
@@ -30,7 +30,7 @@ class Workflow(Generic[P, R]):
     report.start(state, "research/42", topic)` leaves it to workers; `report.run_sync(...)` is for code without an event
     loop."""
 
-    def __init__(self, function: Callable[P, Awaitable[R] | R], name: str, version: str | None, lease: Seconds) -> None:
+    def __init__(self, function: Callable[P, Any], name: str, version: str | None, lease: Seconds) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self.name = name
@@ -78,21 +78,51 @@ class Workflow(Generic[P, R]):
         return dict(bound.arguments)
 
 
+class _MakesWorkflow(Protocol):
+    # two, here and below: type checkers find no R in `Callable[P, Awaitable[R] | R]`
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> Workflow[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Workflow[P, R]: ...
+
+
+@overload
+def workflow(function: Callable[P, Awaitable[R]], /) -> Workflow[P, R]: ...
+@overload
+def workflow(function: Callable[P, R], /) -> Workflow[P, R]: ...
+@overload
+def workflow(*, name: str | None = None, version: str | None = None, lease: Seconds = 30.0) -> _MakesWorkflow: ...
+
+
 def workflow(
-    *, name: str | None = None, version: str | None = None, lease: Seconds = 30.0
-) -> Callable[[Callable[P, Awaitable[R] | R]], Workflow[P, R]]:
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    lease: Seconds = 30.0,
+) -> Any:
     """Makes a `Workflow` of a coroutine function. Its arguments are recorded, by name, so they are JSON or what
     Pydantic makes JSON of; in it, functions made by `@pgstate.step` are steps, and `pgstate.current_run()` has the
     rest."""
 
-    def make(function: Callable[P, Awaitable[R] | R]) -> Workflow[P, R]:
+    def make(function: Callable[..., Any]) -> Workflow[..., Any]:
         return Workflow(function, name or function.__name__, version, lease)
 
-    return make
+    return make if function is None else make(function)
+
+
+class _MakesStep(Protocol):
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
 
 
 @overload
-def step(function: Callable[P, Awaitable[R]], /) -> Callable[P, Awaitable[R]]: ...
+def step(function: Callable[P, Awaitable[R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+@overload
+def step(function: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
 @overload
 def step(
     *,
@@ -100,7 +130,7 @@ def step(
     retry: Retry | None = None,
     timeout: Seconds | None = None,
     undo: Callable[[Any], Any] | None = None,
-) -> Callable[[Callable[P, Awaitable[R] | R]], Callable[P, Awaitable[R]]]: ...
+) -> _MakesStep: ...
 
 
 def step(

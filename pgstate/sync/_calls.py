@@ -1541,17 +1541,43 @@ class Run(RunProxy):
         `step`."""
         return self._run(self._its.child(workflow, input, name=name, key=key, as_=as_))
 
+    @overload
     def step(
         self,
         name: str,
-        function: Callable[..., Awaitable[T] | T],
+        function: Callable[..., Awaitable[T]],
         *args: Any,
         retry: Retry | None = None,
         timeout: Seconds | None = None,
         undo: Callable[[Any], Any] | None = None,
         as_: Any = None,
         **kwargs: Any,
-    ) -> T:
+    ) -> T: ...
+
+    @overload
+    def step(
+        self,
+        name: str,
+        function: Callable[..., T],
+        *args: Any,
+        retry: Retry | None = None,
+        timeout: Seconds | None = None,
+        undo: Callable[[Any], Any] | None = None,
+        as_: Any = None,
+        **kwargs: Any,
+    ) -> T: ...
+
+    def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *args: Any,
+        retry: Retry | None = None,
+        timeout: Seconds | None = None,
+        undo: Callable[[Any], Any] | None = None,
+        as_: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Calls a function, once in the run's life, and returns what it returned; later from the record.
 
         A plain function is called in a thread. One with a parameter `ctx` gets a `Context`, whose `state` writes
@@ -1561,8 +1587,9 @@ class Run(RunProxy):
 
         Raises StepFailed when all attempts have failed (recorded), StepMismatch, RunCancelled, RunTimeout,
         LeaseLost, InvalidValue, Timeout, Unreachable."""
+        its: Any = self._its
         return self._run(
-            self._its.step(
+            its.step(
                 name,
                 self._called(function),
                 *args,
@@ -1574,23 +1601,48 @@ class Run(RunProxy):
             )
         )
 
+    @overload
     def map(
         self,
         name: str,
-        function: Callable[..., Awaitable[T] | T],
+        function: Callable[..., Awaitable[T]],
         items: Iterable[Any],
         *,
         concurrency: int = 8,
         retry: Retry | None = None,
         timeout: Seconds | None = None,
         as_: Any = None,
-    ) -> builtins.list[T]:
+    ) -> builtins.list[T]: ...
+
+    @overload
+    def map(
+        self,
+        name: str,
+        function: Callable[..., T],
+        items: Iterable[Any],
+        *,
+        concurrency: int = 8,
+        retry: Retry | None = None,
+        timeout: Seconds | None = None,
+        as_: Any = None,
+    ) -> builtins.list[T]: ...
+
+    def map(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        items: Iterable[Any],
+        *,
+        concurrency: int = 8,
+        retry: Retry | None = None,
+        timeout: Seconds | None = None,
+        as_: Any = None,
+    ) -> Any:
         """`step` for each item, `concurrency` at once; each element is recorded by itself. The first that fails for
         good ends it, when those under way have ended. Raises as `step`."""
+        its: Any = self._its
         return self._run(
-            self._its.map(
-                name, self._called(function), items, concurrency=concurrency, retry=retry, timeout=timeout, as_=as_
-            )
+            its.map(name, self._called(function), items, concurrency=concurrency, retry=retry, timeout=timeout, as_=as_)
         )
 
     @property

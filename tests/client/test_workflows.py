@@ -58,6 +58,15 @@ async def test_a_worker_takes_it(state: State) -> None:
     assert await working == 1
 
 
+async def test_a_workflow_may_have_no_options(state: State) -> None:
+    @pgstate.workflow
+    async def brief(topic: str) -> str:
+        return (await plan(topic))[0]
+
+    assert brief.name == "brief"
+    assert await brief(state, "r/5", "owls") == "owls-0"
+
+
 async def test_outside_of_a_run_steps_are_calls() -> None:
     assert await plan("x") == ["x-0", "x-1"]
     with pytest.raises(LookupError):

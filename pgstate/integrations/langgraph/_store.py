@@ -142,15 +142,16 @@ class PgStateStore(BaseStore):
         asked = list(ops)
         return await run_async(self._opening.state, lambda state: self._batch(state, asked))
 
-    def get(self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None) -> Item | None:
+    def get(self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None) -> StoredItem | None:
         """As `aget`."""
-        return cast(Item | None, self.batch([GetOp(namespace, str(key), self._refresh(refresh_ttl))])[0])
+        return cast(StoredItem | None, self.batch([GetOp(namespace, str(key), self._refresh(refresh_ttl))])[0])
 
-    async def aget(self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None) -> Item | None:
-        """The item (a StoredItem), None if there is none or it has expired."""
-        return cast(Item | None, (await self.abatch([GetOp(namespace, str(key), self._refresh(refresh_ttl))]))[0])
+    async def aget(self, namespace: tuple[str, ...], key: str, *, refresh_ttl: bool | None = None) -> StoredItem | None:
+        """The item, None if there is none or it has expired."""
+        return cast(StoredItem | None, (await self.abatch([GetOp(namespace, str(key), self._refresh(refresh_ttl))]))[0])
 
-    def search(
+    # a list of another type to a type checker, which lets a caller put what else there is into it
+    def search(  # type: ignore[override]
         self,
         namespace_prefix: tuple[str, ...],
         /,
@@ -160,12 +161,12 @@ class PgStateStore(BaseStore):
         limit: int = 10,
         offset: int = 0,
         refresh_ttl: bool | None = None,
-    ) -> list[SearchItem]:
+    ) -> list[StoredSearchItem]:
         """As `asearch`."""
         op = SearchOp(namespace_prefix, filter, limit, offset, query, self._refresh(refresh_ttl))
-        return cast(list[SearchItem], self.batch([op])[0])
+        return cast(list[StoredSearchItem], self.batch([op])[0])
 
-    async def asearch(
+    async def asearch(  # type: ignore[override]
         self,
         namespace_prefix: tuple[str, ...],
         /,
@@ -175,11 +176,10 @@ class PgStateStore(BaseStore):
         limit: int = 10,
         offset: int = 0,
         refresh_ttl: bool | None = None,
-    ) -> list[SearchItem]:
-        """Items (StoredSearchItem) in a namespace and those below it: the nearest to a query first, or those written
-        last."""
+    ) -> list[StoredSearchItem]:
+        """Items in a namespace and those below it: the nearest to a query first, or those written last."""
         op = SearchOp(namespace_prefix, filter, limit, offset, query, self._refresh(refresh_ttl))
-        return cast(list[SearchItem], (await self.abatch([op]))[0])
+        return cast(list[StoredSearchItem], (await self.abatch([op]))[0])
 
     def put(
         self,
