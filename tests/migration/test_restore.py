@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from _cases import first_of
@@ -101,6 +102,30 @@ async def test_back_into_the_same_database(
     await goes_on(database, estate, migrates=migrates)
 
 
+def test_the_same_dump_twice_into_the_same_database(database: Database, tmp_path: Path) -> None:
+    """As a copy for rehearsals is refreshed: what the first copy has come to is undone, and its cursors are refused."""
+    database.sql("select pgstate.put('k', '1')", INSTALLER)
+    dump = str(tmp_path / "dump")
+    database.cluster.program("pg_dump", "--format=custom", "--file", dump, "--dbname", database.dsn(SUPERUSER))
+    cursors = []
+    for number in (2, 3):
+        options = ("--clean", "--if-exists", "--exit-on-error", "--dbname", database.dsn(SUPERUSER))
+        database.cluster.program("pg_restore", *options, dump)
+        # at another time than the one before: epochs are told apart by the second
+        second = "select extract(epoch from clock_timestamp())::int"
+        began = database.sql(second)
+        while database.sql(second) == began:
+            pass
+        database.sql(f"select pgstate.put('k', '{number}')", INSTALLER)
+        cursors += database.sql("select pgstate.cursor()", INSTALLER)[0]
+        for cursor in cursors[:-1]:
+            for read in (f"changes('{cursor}')", f"list_as_of(cursor => '{cursor}')"):
+                with pytest.raises(psycopg.Error, match="belongs to another history") as caught:
+                    database.sql(f"select pgstate.{read}", INSTALLER)
+                assert caught.value.sqlstate == "PS021"
+    assert database.sql(f"select count(*) from pgstate.changes('{cursors[-1]}')", INSTALLER) == [(1,)]
+
+
 @pytest.mark.thorough
 @pytest.mark.core
 async def test_without_a_superuser(
@@ -146,7 +171,7 @@ def test_the_commands_in_the_readme(database: Database, new_cluster: Callable[..
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     restored = Database(other, "app")
-    assert restored.sql("select (pgstate.get('k')).value, epoch from pgstate.info()", INSTALLER) == [(1, 2)]
+    assert restored.sql("select (pgstate.get('k')).value, epoch > 1 from pgstate.info()", INSTALLER) == [(1, True)]
 
 
 @pytest.fixture

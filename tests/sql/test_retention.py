@@ -393,7 +393,7 @@ async def test_a_restored_database_begins_anew(root: Caller, settle: Settle, ins
         "update pgstate.version set xid = '9000000000'; update pgstate.mark set ended_below = '9000000000'"
     )
     await root("maintain")
-    assert await inside.fetchval("select epoch from pgstate.install") == 2
+    assert await inside.fetchval("select epoch from pgstate.install") > 1
     assert await inside.fetchval("select horizon_epoch from pgstate.install") == 1
     cursor = await root("cursor")
     await write(root, "a/x", 3)
