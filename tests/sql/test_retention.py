@@ -200,6 +200,18 @@ async def test_what_stands_in_tables_of_its_own_outlives_versions(root: Caller, 
     assert [await load(root, "thread", id) for id in line] == [{"n": n, "text": LONG} for n in range(4)]
 
 
+@pytest.mark.core
+async def test_versions_go_where_all_tables_are_published(root: Caller, settle: Settle, inside: Caller) -> None:
+    """As for change data capture, or an upgrade by logical replication."""
+    await inside.execute("create publication everything for all tables")
+    await root("set_policy", "a/**", keep="1")
+    await write(root, "a/x", 3)
+    await root("put", "a/gone", 1)
+    await root("delete", "a/gone")
+    await root("put", "b", 1)
+    assert await settle() == 4
+
+
 # -- cursors
 
 
