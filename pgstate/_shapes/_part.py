@@ -15,6 +15,9 @@ from pgstate._shapes._fields import Field, Structure, nested_structure, structur
 from pgstate._shapes._plain import is_plain
 from pgstate.errors import InvalidArgument, InvalidValue
 
+# how Pydantic serializes SecretStr, SecretBytes, and Secret of anything
+_MASKING = ("_serialize_secret_field", "_serialize_secret")
+
 
 class Part:
     """A field by itself."""
@@ -34,12 +37,13 @@ class Part:
         schema = self._model.__pydantic_core_schema__
         self._by_alias = aliases_are_clear(schema)
         self._is_plain = _is_plain_field(schema)
+        self._masks = _masks(schema)
 
     def parse(self, text: str) -> Any:
         """The value of stored JSON. Raises InvalidValue."""
         try:
             return self._read(text)
-        except pydantic.ValidationError as error:
+        except Exception as error:
             raise InvalidValue(f"the stored value of {self._name} is invalid: {explain(error, skip=1)}") from error
 
     def dump(self, value: Any) -> Any:
@@ -50,7 +54,7 @@ class Part:
         """Any value that the field's type takes, as JSON types. Raises InvalidValue."""
         try:
             made = self._model.model_validate({"value": value}, by_name=True, by_alias=False)
-        except pydantic.ValidationError as error:
+        except Exception as error:
             raise InvalidValue(f"not a value of {self._name}: {explain(error, skip=1)}") from error
         if self._is_plain:
             # what the rest makes sure of is certain, and takes longer
@@ -61,7 +65,7 @@ class Part:
             self._read(encode(found))
         except InvalidValue as error:
             raise InvalidValue(f"not a value of {self._name}: {error}") from error
-        except pydantic.ValidationError as error:
+        except Exception as error:
             raise InvalidValue(
                 f"not a value of {self._name}: its JSON is not read back as one ({explain(error, skip=1)}): give the "
                 "type a serializer and a validator that agree"
@@ -73,7 +77,7 @@ class Part:
 
     def _dump(self, made: Any, warnings: Literal["error", False] = "error") -> Any:
         try:
-            return made.model_dump(mode="json", by_alias=False, round_trip=True, warnings=warnings)["value"]
+            found = made.model_dump(mode="json", by_alias=False, round_trip=True, warnings=warnings)["value"]
         except PydanticSerializationError as error:
             raise InvalidValue(f"not a value of {self._name}: {error}") from error
         except UnicodeDecodeError as error:
@@ -81,6 +85,18 @@ class Part:
                 f"not a value of {self._name}: bytes are UTF-8 text in JSON ({error}), unless the model's config has "
                 "ser_json_bytes and val_json_bytes of 'base64'"
             ) from error
+        if self._masks and not self._comes_back(found, made.value):
+            raise InvalidValue(
+                f"not a value of {self._name}: Pydantic dumps a secret as asterisks, and it would be lost: give the "
+                "field a serializer, or keep the secret elsewhere and its name here"
+            )
+        return found
+
+    def _comes_back(self, found: Any, value: Any) -> bool:
+        try:
+            return bool(self._read(encode(found)) == value)
+        except pydantic.ValidationError:
+            return False
 
     def take_some(self, value: Any, *, deep: bool) -> Any:
         """As `take`; a document for a nested model or the like may leave fields out."""
@@ -119,6 +135,15 @@ def _is_plain_field(schema: Any) -> bool:
     )
 
 
+def _masks(node: Any) -> bool:
+    """A SecretStr or the like is somewhere in a core schema."""
+    if isinstance(node, Mapping):
+        if getattr(node.get("function"), "__name__", "") in _MASKING:
+            return True
+        return any(_masks(inner) for inner in node.values())
+    return isinstance(node, list | tuple) and any(_masks(inner) for inner in node)
+
+
 def drop_defaults(node: Any) -> None:
     """Takes those out of a schema that are no JSON, such as an infinity: they say nothing about what is valid."""
     if isinstance(node, dict):
@@ -141,8 +166,11 @@ def parts_of(type_: Any) -> dict[str, Part]:
     return {field.name: Part(structure, field) for field in structure.fields}
 
 
-def explain(error: pydantic.ValidationError, *, skip: int = 0) -> str:
-    """What Pydantic found, in a line."""
+def explain(error: Exception, *, skip: int = 0) -> str:
+    """What Pydantic found, in a line; or how a validator failed at what it was not written for, which Pydantic lets
+    through."""
+    if not isinstance(error, pydantic.ValidationError):
+        return f"{type(error).__name__}: {error}"
     found = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         place = ".".join(str(step) for step in item["loc"][skip:])
