@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
 import pydantic
+from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticSerializationError
 
 from pgstate._json import encode
@@ -37,7 +38,11 @@ class Part:
         schema = self._model.__pydantic_core_schema__
         self._by_alias = aliases_are_clear(schema)
         self._is_plain = _is_plain_field(schema)
-        self._masks = _masks(schema)
+        serializers = list(_serializers(schema))
+        self._masks = any(getattr(function, "__name__", "") in _MASKING for function in serializers)
+        self._has_own_form = any(
+            not str(getattr(function, "__module__", "")).startswith("pydantic") for function in serializers
+        )
 
     def parse(self, text: str) -> Any:
         """The value of stored JSON. Raises InvalidValue."""
@@ -113,11 +118,19 @@ class Part:
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of the field's stored values."""
-        whole = self._model.model_json_schema(by_alias=False)
-        schema: dict[str, Any] = whole["properties"]["value"]
-        schema.pop("title", None)
-        if "$defs" in whole:
-            schema["$defs"] = whole["$defs"]
+        # a serializer may dump what others would not write
+        modes: list[Literal["validation", "serialization"]] = ["validation"]
+        if self._has_own_form:
+            modes.append("serialization")
+        refs, whole = models_json_schema([(self._model, mode) for mode in modes], by_alias=False)
+        definitions = whole["$defs"]
+        names = dict.fromkeys(refs[self._model, mode]["$ref"].rpartition("/")[2] for mode in modes)
+        forms = [definitions.pop(name)["properties"]["value"] for name in names]
+        for form in forms:
+            form.pop("title", None)
+        schema: dict[str, Any] = forms[0] if len(forms) == 1 else {"anyOf": forms}
+        if definitions:
+            schema["$defs"] = definitions
         drop_defaults(schema)
         return schema
 
@@ -135,13 +148,17 @@ def _is_plain_field(schema: Any) -> bool:
     )
 
 
-def _masks(node: Any) -> bool:
-    """A SecretStr or the like is somewhere in a core schema."""
+def _serializers(node: Any) -> Iterator[Any]:
+    """The functions in a core schema that dump values."""
     if isinstance(node, Mapping):
-        if getattr(node.get("function"), "__name__", "") in _MASKING:
-            return True
-        return any(_masks(inner) for inner in node.values())
-    return isinstance(node, list | tuple) and any(_masks(inner) for inner in node)
+        serialization = node.get("serialization")
+        if isinstance(serialization, Mapping) and "function" in serialization:
+            yield serialization["function"]
+        for inner in node.values():
+            yield from _serializers(inner)
+    elif isinstance(node, list | tuple):
+        for inner in node:
+            yield from _serializers(inner)
 
 
 def drop_defaults(node: Any) -> None:

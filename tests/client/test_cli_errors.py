@@ -118,7 +118,8 @@ def test_a_database_without_pgstate_is_told_apart(database: Database) -> None:
         assert "pgstate migrate" in result.err
         assert "run pgstate migrate" in invoke("status", dsn=empty.dsn()).out
         assert (
-            invoke("migrate", dsn=empty.dsn()).out == "applied 0001, 0002, 0003, 0004, 0005, 0006, 0007, 0008, 0009, 0010\n"
+            invoke("migrate", dsn=empty.dsn()).out
+            == "applied 0001, 0002, 0003, 0004, 0005, 0006, 0007, 0008, 0009, 0010\n"
         )
         again = lines(invoke("migrate", "--json", dsn=empty.dsn()).out)
         assert again == [{"applied": [], "revision": migrate.HEAD}]
