@@ -88,6 +88,19 @@ async def test_what_was_current_within_the_time_kept_is_kept(root: Caller, settl
     assert await settle(hours=1000) == 0
 
 
+async def test_a_year_is_no_shorter_for_a_policy_of_360_days(root: Caller, settle: Settle) -> None:
+    """PostgreSQL takes the two for equal: retention follows the feed once for both."""
+    await root("set_policy", "a/**", keep="360 days")
+    await root("set_policy", "b/**", keep="1 year")
+    await write(root, "a/x", 2)
+    await write(root, "b/x", 2)
+    await settle()
+    await settle(hours=363 * 24)
+    assert await versions(root, "b/x") == [2, 1]
+    assert await settle(hours=5 * 24) > 0
+    assert (await versions(root, "a/x"), await versions(root, "b/x")) == ([2], [2])
+
+
 @pytest.mark.core
 async def test_the_nearest_policy_decides_what_is_kept(root: Caller, settle: Settle) -> None:
     await root("set_policy", "**", keep="1 version")

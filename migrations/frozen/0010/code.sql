@@ -2111,7 +2111,9 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
-  v_before timestamptz := pgstate._now() - p_sweep.delay;
+  v_now timestamptz := pgstate._now();
+  -- ages that are equal as intervals (a year and 360 days) share a sweep, and are not equally long
+  v_before timestamptz := least(v_now - p_sweep.delay, (select min(v_now - p.keep_age) from pgstate.policy p where p.keep_age = p_sweep.delay));
   v_row record;
   v_last record;
   v_keys text[] := '{}';
