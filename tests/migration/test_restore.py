@@ -22,7 +22,7 @@ from _server import SUPERUSER, Cluster
 from conftest import INSTALLER, Database, clone, prepare
 from migration._catalogue import REVISIONS
 from migration._estate import fill, goes_on
-from pgstate import _postmaster, errors, migrate
+from pgstate import _postmaster, doctor, errors, migrate
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 Restore = Callable[[Database, Database, Path], None]
@@ -68,6 +68,21 @@ async def test_into_another_cluster(
     restored = Database(other, other.create_database(owner=INSTALLER))
     restore(database, restored, tmp_path)
     await goes_on(restored, estate, migrates=restore is not _parallel)
+
+
+async def test_without_the_roles(database: Database, new_cluster: Callable[..., Cluster]) -> None:
+    """Who let pg_restore go on over a thousand errors is told what it takes."""
+    other = new_cluster(database.cluster.major)
+    restored = Database(other, other.create_database())
+    text = database.cluster.program("pg_dump", "--dbname", database.dsn(SUPERUSER))
+    other.program(
+        "psql", "--no-psqlrc", "--quiet", "--output=/dev/null", "--dbname", restored.dsn(SUPERUSER), stdin=text
+    )
+    said = r"pgstate_owner.* does not exist: .*restored where its roles were not.* \(pg_dumpall --roles-only\)"
+    with pytest.raises(errors.SchemaError, match=said):
+        await migrate.upgrade_async(restored.dsn(SUPERUSER))
+    with pytest.raises(errors.SchemaError, match=said):
+        await doctor.examine(restored.dsn(SUPERUSER))
 
 
 @pytest.mark.core
