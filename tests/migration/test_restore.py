@@ -117,6 +117,21 @@ async def test_back_into_the_same_database(
     await goes_on(database, estate, migrates=migrates)
 
 
+def test_tokens_from_after_the_dump_never_write(database: Database, tmp_path: Path) -> None:
+    """The sequence of tokens has gone back too, and a worker of before may still be there."""
+    database.sql("select pgstate.put('t', '1')", INSTALLER)
+    dump = str(tmp_path / "dump")
+    database.cluster.program("pg_dump", "--format=custom", "--file", dump, "--dbname", database.dsn(SUPERUSER))
+    claim = "select token from pgstate.claim('t', '1 hour')"
+    ((stale,),) = database.sql(claim, INSTALLER)
+    options = ("--clean", "--if-exists", "--exit-on-error", "--dbname", database.dsn(SUPERUSER))
+    database.cluster.program("pg_restore", *options, dump)
+    ((token,),) = database.sql(claim, INSTALLER)
+    assert token > stale
+    assert database.sql(f"select status from pgstate.put('t', '2', token => {stale})", INSTALLER) == [("stale",)]
+    assert database.sql(f"select status from pgstate.put('t', '3', token => {token})", INSTALLER) == [("ok",)]
+
+
 def test_the_same_dump_twice_into_the_same_database(database: Database, tmp_path: Path) -> None:
     """As a copy for rehearsals is refreshed: what the first copy has come to is undone, and its cursors are refused."""
     database.sql("select pgstate.put('k', '1')", INSTALLER)
