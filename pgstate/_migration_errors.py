@@ -11,6 +11,11 @@ from pgstate import errors
 
 # Of the lines in which an error tells where it came from: a function that is not pgstate's.
 _FOREIGN = re.compile(r"function (?!inline_code_block|pgstate\.)[^\n]*\(\)")
+_ROLE = re.compile(r'role "pgstate_(owner|api|agent|reader)" does not exist')
+NO_ROLES = (
+    "the schema pgstate was restored where its roles were not, and lacks what names them: bring the roles along "
+    "(pg_dumpall --roles-only), and restore again into an empty database"
+)
 # What a server says, or does not say, when it throws somebody out.
 _LOST = (asyncpg.OperatorInterventionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
@@ -43,6 +48,8 @@ def told(error: BaseException, *, down: bool) -> errors.PgStateError | None:
         )
     if code == "55P03":
         return errors.SchemaBusy(said)
+    if code in ("42704", "22023") and _ROLE.search(message):
+        return errors.SchemaError(f"{message}: {NO_ROLES}")
     if code == "55000" and down:
         return errors.DataLoss(said)
     if code != "42501":

@@ -16,6 +16,7 @@ import asyncpg
 from pgstate import errors
 from pgstate._address import driver_address
 from pgstate._calls import pooler
+from pgstate._migration_errors import NO_ROLES
 
 Level = Literal["problem", "note", "unseen"]
 
@@ -213,11 +214,13 @@ _SEES_OTHERS = "select pg_has_role(session_user, 'pg_read_all_stats', 'USAGE') o
 
 async def examine(dsn: str, listen_dsn: str | None = None, *, long: float = 300.0) -> list[Finding]:
     """Everything that was found, problems first; `long` is from how many seconds on a transaction is called long. Raises
-    Unreachable, and SchemaMissing without pgstate."""
+    Unreachable, SchemaMissing without pgstate, and SchemaError without its roles."""
     connection = await _connect(dsn)
     try:
         if await connection.fetchval(_MISSING):
             raise errors.SchemaMissing("this database has no pgstate: pgstate migrate installs it")
+        if not await connection.fetchval("select to_regrole('pgstate_owner') is not null"):
+            raise errors.SchemaError(f'role "pgstate_owner" does not exist: {NO_ROLES}')
         found = [finding for check in _CHECKS for finding in await _run(connection, check, long)]
         found += await _wake_ups(connection, dsn, listen_dsn)
     finally:

@@ -1,6 +1,6 @@
-"""Mends of functions.
+"""Mends of functions; versions can be removed where all tables are published.
 
-Code only: no table, view or index changes.
+Code, and the replica identity of one table: no table is rewritten, no view or index changes.
 """
 
 from __future__ import annotations

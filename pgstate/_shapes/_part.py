@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
 import pydantic
+from pydantic.json_schema import models_json_schema
 from pydantic_core import PydanticSerializationError
 
 from pgstate._json import encode
@@ -14,6 +15,9 @@ from pgstate._shapes._aliases import aliases_are_clear
 from pgstate._shapes._fields import Field, Structure, nested_structure, structure_of
 from pgstate._shapes._plain import is_plain
 from pgstate.errors import InvalidArgument, InvalidValue
+
+# how Pydantic serializes SecretStr, SecretBytes, and Secret of anything
+_MASKING = ("_serialize_secret_field", "_serialize_secret")
 
 
 class Part:
@@ -34,12 +38,17 @@ class Part:
         schema = self._model.__pydantic_core_schema__
         self._by_alias = aliases_are_clear(schema)
         self._is_plain = _is_plain_field(schema)
+        serializers = list(_serializers(schema))
+        self._masks = any(getattr(function, "__name__", "") in _MASKING for function in serializers)
+        self._has_own_form = any(
+            not str(getattr(function, "__module__", "")).startswith("pydantic") for function in serializers
+        )
 
     def parse(self, text: str) -> Any:
         """The value of stored JSON. Raises InvalidValue."""
         try:
             return self._read(text)
-        except pydantic.ValidationError as error:
+        except Exception as error:
             raise InvalidValue(f"the stored value of {self._name} is invalid: {explain(error, skip=1)}") from error
 
     def dump(self, value: Any) -> Any:
@@ -50,7 +59,7 @@ class Part:
         """Any value that the field's type takes, as JSON types. Raises InvalidValue."""
         try:
             made = self._model.model_validate({"value": value}, by_name=True, by_alias=False)
-        except pydantic.ValidationError as error:
+        except Exception as error:
             raise InvalidValue(f"not a value of {self._name}: {explain(error, skip=1)}") from error
         if self._is_plain:
             # what the rest makes sure of is certain, and takes longer
@@ -61,7 +70,7 @@ class Part:
             self._read(encode(found))
         except InvalidValue as error:
             raise InvalidValue(f"not a value of {self._name}: {error}") from error
-        except pydantic.ValidationError as error:
+        except Exception as error:
             raise InvalidValue(
                 f"not a value of {self._name}: its JSON is not read back as one ({explain(error, skip=1)}): give the "
                 "type a serializer and a validator that agree"
@@ -73,7 +82,7 @@ class Part:
 
     def _dump(self, made: Any, warnings: Literal["error", False] = "error") -> Any:
         try:
-            return made.model_dump(mode="json", by_alias=False, round_trip=True, warnings=warnings)["value"]
+            found = made.model_dump(mode="json", by_alias=False, round_trip=True, warnings=warnings)["value"]
         except PydanticSerializationError as error:
             raise InvalidValue(f"not a value of {self._name}: {error}") from error
         except UnicodeDecodeError as error:
@@ -81,6 +90,18 @@ class Part:
                 f"not a value of {self._name}: bytes are UTF-8 text in JSON ({error}), unless the model's config has "
                 "ser_json_bytes and val_json_bytes of 'base64'"
             ) from error
+        if self._masks and not self._comes_back(found, made.value):
+            raise InvalidValue(
+                f"not a value of {self._name}: Pydantic dumps a secret as asterisks, and it would be lost: give the "
+                "field a serializer, or keep the secret elsewhere and its name here"
+            )
+        return found
+
+    def _comes_back(self, found: Any, value: Any) -> bool:
+        try:
+            return bool(self._read(encode(found)) == value)
+        except pydantic.ValidationError:
+            return False
 
     def take_some(self, value: Any, *, deep: bool) -> Any:
         """As `take`; a document for a nested model or the like may leave fields out."""
@@ -97,11 +118,19 @@ class Part:
 
     def schema(self) -> dict[str, Any]:
         """JSON schema of the field's stored values."""
-        whole = self._model.model_json_schema(by_alias=False)
-        schema: dict[str, Any] = whole["properties"]["value"]
-        schema.pop("title", None)
-        if "$defs" in whole:
-            schema["$defs"] = whole["$defs"]
+        # a serializer may dump what others would not write
+        modes: list[Literal["validation", "serialization"]] = ["validation"]
+        if self._has_own_form:
+            modes.append("serialization")
+        refs, whole = models_json_schema([(self._model, mode) for mode in modes], by_alias=False)
+        definitions = whole["$defs"]
+        names = dict.fromkeys(refs[self._model, mode]["$ref"].rpartition("/")[2] for mode in modes)
+        forms = [definitions.pop(name)["properties"]["value"] for name in names]
+        for form in forms:
+            form.pop("title", None)
+        schema: dict[str, Any] = forms[0] if len(forms) == 1 else {"anyOf": forms}
+        if definitions:
+            schema["$defs"] = definitions
         drop_defaults(schema)
         return schema
 
@@ -117,6 +146,19 @@ def _is_plain_field(schema: Any) -> bool:
         and fields["value"].keys() <= {"type", "schema", "metadata"}
         and is_plain(fields["value"]["schema"])
     )
+
+
+def _serializers(node: Any) -> Iterator[Any]:
+    """The functions in a core schema that dump values."""
+    if isinstance(node, Mapping):
+        serialization = node.get("serialization")
+        if isinstance(serialization, Mapping) and "function" in serialization:
+            yield serialization["function"]
+        for inner in node.values():
+            yield from _serializers(inner)
+    elif isinstance(node, list | tuple):
+        for inner in node:
+            yield from _serializers(inner)
 
 
 def drop_defaults(node: Any) -> None:
@@ -141,8 +183,11 @@ def parts_of(type_: Any) -> dict[str, Part]:
     return {field.name: Part(structure, field) for field in structure.fields}
 
 
-def explain(error: pydantic.ValidationError, *, skip: int = 0) -> str:
-    """What Pydantic found, in a line."""
+def explain(error: Exception, *, skip: int = 0) -> str:
+    """What Pydantic found, in a line; or how a validator failed at what it was not written for, which Pydantic lets
+    through."""
+    if not isinstance(error, pydantic.ValidationError):
+        return f"{type(error).__name__}: {error}"
     found = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         place = ".".join(str(step) for step in item["loc"][skip:])

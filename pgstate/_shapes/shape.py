@@ -132,11 +132,10 @@ class Shape(Generic[T]):
         document = ",".join(f"{encode(name)}:{text}" for name, text in texts.items())
         try:
             return self._adapter.validate_json(f"{{{document}}}", by_name=True, by_alias=self._by_alias)
-        except pydantic.ValidationError as error:
-            missing = [
-                str(item["loc"][0]) for item in error.errors() if item["type"] == "missing" and len(item["loc"]) == 1
-            ]
-            if len(missing) == error.error_count():
+        except Exception as error:
+            found = error.errors() if isinstance(error, pydantic.ValidationError) else []
+            missing = [str(item["loc"][0]) for item in found if item["type"] == "missing" and len(item["loc"]) == 1]
+            if missing and len(missing) == len(found):
                 raise InvalidValue(f"not a whole {self.name} yet: nothing stored for {', '.join(missing)}") from error
             raise InvalidValue(f"not a valid {self.name}: {explain(error)}") from error
 
@@ -148,7 +147,7 @@ class Shape(Generic[T]):
                 self.slot(name)
         try:
             valid: Any = self._adapter.validate_python(value, by_name=True, by_alias=self._by_alias)
-        except pydantic.ValidationError as error:
+        except Exception as error:
             raise InvalidValue(f"not a valid {self.name}: {explain(error)}") from error
         if extra := getattr(valid, "__pydantic_extra__", None):
             self.slot(next(iter(extra)))

@@ -77,7 +77,10 @@ async def get(
     async with cli.connect() as state:
         entry = await state.get(key, as_of=as_of, min_trust=min_trust)
     if entry is None:
-        missing = f"{key} does not exist" if as_of is None else f"{key} did not exist then"
+        if isinstance(as_of, int):
+            missing = f"{key} has no value at version {as_of}; pgstate history shows the versions that are kept"
+        else:
+            missing = f"{key} does not exist" if as_of is None else f"{key} did not exist then"
         raise cli.fail(MISSING, missing if min_trust is None else f"{missing}, or is trusted less")
     value = Json.of(entry).value
     if text and isinstance(value, str) and not cli.out.for_programs:

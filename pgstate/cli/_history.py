@@ -47,15 +47,17 @@ async def history(
         cli.out.table(rows, (*_VERSIONS, "trust") if unusual else _VERSIONS)
         return
     for index, row in enumerate(rows):
+        version = versions[index]
         older = versions[index + 1] if index + 1 < len(versions) else None
-        lines = list(_diff(versions[index], older))
+        # against nothing it would look as if this one had brought all of it
+        known = older is not None or version.created
+        diff_text = "".join(line + "\n" for line in _diff(version, older)) if known else None
         if cli.out.for_programs:
-            cli.out.line({**row, "diff": "".join(line + "\n" for line in lines)}, ())
+            cli.out.line({**row, "diff": diff_text}, ())
         else:
-            version = versions[index]
             said = f"version {version.version}  {version.op} by {version.writer}"
             cli.out.say(f"{said}, {ago(version.at) if cli.out.on_terminal else version.at.isoformat()}")
-            cli.out.say("".join(line + "\n" for line in lines))
+            cli.out.say(f"(version {version.version - 1} is no longer kept)\n" if diff_text is None else diff_text)
 
 
 def _version_row(version: Version) -> dict[str, Any]:

@@ -22,6 +22,8 @@ create table pgstate.version (
   trust pgstate.trust not null default 'agent'
 );
 create unique index version_key_idx on pgstate.version (key, version);
+-- without one, retention could remove nothing where somebody publishes all tables
+alter table pgstate.version replica identity using index version_key_idx;
 -- seq rides along, so that the last row of a transaction and the first of a window are found without a scan
 create index version_feed_idx on pgstate.version (epoch, xid, seq);
 create index version_seq_idx on pgstate.version (seq);

@@ -335,3 +335,20 @@ def test_history_shows_what_changed(pg: Callable[..., Result], database: Databas
     assert "diff" in pg("--csv", "history", "k", "--diff").out.splitlines()[0]
     assert "+++ version 2" in on_terminal("history", "k", "--diff", dsn=database.dsn())
     assert json.loads(json.dumps(rows[2])) == rows[2]
+
+
+def test_a_past_that_is_no_longer_kept(pg: Callable[..., Result], database: Database) -> None:
+    for number in range(3):
+        pg("put", "k", str(number))
+    pg("policy", "set", "k", "--keep", "2 versions")
+    pg("maintain")
+    database.sql("update pgstate.mark set at = at - interval '2 h'")
+    pg("put", "beat", "1")
+    assert pg("maintain").out == "ok\t1\n"
+    # what came before is unknown, and not nothing
+    assert pg("history", "k", "--diff").out.endswith("\n(version 1 is no longer kept)\n\n")
+    rows = {row["version"]: row["diff"] for row in lines(pg("--json", "history", "k", "--diff").out)}
+    assert rows == {3: "--- version 2\n+++ version 3\n@@ -1 +1 @@\n-1\n+2\n", 2: None}
+    gone = pg("get", "k", "--as-of", "1")
+    told = "error: k has no value at version 1; pgstate history shows the versions that are kept\n"
+    assert (gone.code, gone.err) == (3, told)

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import operator
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import asyncpg
 import pytest
-from pydantic import Field
+from pydantic import BaseModel, Field, PlainSerializer, field_serializer
 
 from client._typed import Research
 from client.conftest import Connect
 from pgstate import State, errors, ops
 
 PATH = "research/task-7"
+
+
+class Step(BaseModel):
+    took: timedelta
+
+    @field_serializer("took")
+    def _seconds(self, took: timedelta) -> float:
+        return took.total_seconds()
+
+
+class Timed(BaseModel):
+    at: Annotated[datetime, PlainSerializer(datetime.timestamp, return_type=float)]
+    steps: Annotated[list[Step], operator.add] = Field(default_factory=list)
 
 
 async def test_other_clients_are_held_to_the_type(state: State, admin: asyncpg.Connection) -> None:
@@ -45,6 +59,21 @@ async def test_other_clients_are_held_to_the_type(state: State, admin: asyncpg.C
     await view.define()
     assert await view.update(best=2.5, tags={"a"}, steps=1)
     assert (await view.load()) == Research("owls", ["hunt", "fly", "x"], 9, 2.5, {"a"})
+
+
+async def test_what_serializers_make_fits_too(state: State) -> None:
+    view = state.typed(Timed, "t")
+    await view.define()
+    made = Timed(at=datetime(2026, 1, 2, tzinfo=UTC), steps=[Step(took=timedelta(seconds=3))])
+    await view.set(made)
+    await view.update(steps=Step(took=timedelta(seconds=4)))
+    loaded = await view.load()
+    assert loaded is not None
+    assert (loaded.at, [step.took.total_seconds() for step in loaded.steps]) == (made.at, [3.0, 4.0])
+    assert [entry.value for entry in await state.list("t/*")] == [1767312000.0, [{"took": 3.0}, {"took": 4.0}]]
+    for key, value in (("at", []), ("steps", [{"took": []}])):
+        with pytest.raises(errors.SchemaViolation):
+            await state.put(f"t/{key}", value)
 
 
 async def test_a_schema_that_the_database_cannot_check(state: State) -> None:

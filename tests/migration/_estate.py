@@ -225,7 +225,7 @@ async def _begins(database: Database, estate: Estate, root: Caller, inside: Call
     else:
         async with sessions(database, INSTALLER) as (other,):
             await other("put", "first", 1)
-    assert (await root("info"))["epoch"] == epoch + 1
+    assert (await root("info"))["epoch"] > epoch
 
 
 async def _feed(database: Database, estate: Estate, root: Caller) -> None:

@@ -240,7 +240,7 @@ async def test_cursors_of_another_history_are_refused(root: Caller, database: Da
     await root.refuses("PS022", "cursor()", "list()", f"changes('{cursor}')")
     fresh = await session()
     assert await fresh("put", "k", 2) == ("ok", 2, None)
-    assert (await root("info"))["epoch"] == int(epoch) + 1
+    assert (await root("info"))["epoch"] > int(epoch)
     for caller in (root, fresh):
         with refused("PS021"):
             await caller("changes", cursor)

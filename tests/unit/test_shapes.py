@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import enum
+import json
 import math
 import operator
 import sys
@@ -410,6 +411,48 @@ _GIVEN: list[Any] = [
     *[None, True, 0, -1, 1.5, 2**63, 10**4299, 10**4301, math.inf, math.nan, 1e308, 5e-324, -0.0, Decimal("1.5")],
     *["", "a", "1", "ß", "\ud800", "\0", b"a", b"\xff", Tone.low, Level.one, datetime(2030, 1, 2), object(), 1j],
 ]
+
+
+class Credentials(pydantic.BaseModel):
+    password: pydantic.SecretStr = pydantic.SecretStr("")
+    pins: dict[str, pydantic.Secret[int]] = pydantic.Field(default_factory=dict)
+    told: Annotated[pydantic.SecretStr, pydantic.PlainSerializer(lambda secret: secret.get_secret_value())]
+
+
+def test_secrets_are_not_replaced_by_asterisks() -> None:
+    shape = shape_of(Credentials)
+    assert shape.slot("told").operand("word") == "word"
+    assert shape.slot("password").operand("") == ""
+    for name, value in (("password", "word"), ("pins", {"a": 1})):
+        with pytest.raises(errors.InvalidValue, match=f"{name}: Pydantic dumps a secret as asterisks"):
+            shape.slot(name).operand(value)
+        with pytest.raises(errors.InvalidValue, match=f"{name}: Pydantic dumps a secret as asterisks"):
+            shape.dump(Credentials(told="x", **{name: value}))  # type: ignore[arg-type]
+
+
+class Fragile(pydantic.BaseModel):
+    person: dict[str, Any]
+
+    @pydantic.field_validator("person")
+    @classmethod
+    def _named(cls, person: dict[str, Any]) -> dict[str, Any]:
+        return {**person, "name": person["name"].strip()}
+
+
+@pytest.mark.parametrize(("person", "said"), [({}, "KeyError: 'name'"), ({"name": 5}, "AttributeError: ")])
+def test_validators_that_fail_at_what_they_were_not_written_for(person: Any, said: str) -> None:
+    """Pydantic lets other errors than ValueError through."""
+    shape = shape_of(Fragile)
+    text = json.dumps(person)
+    for call in (
+        lambda: shape.slot("person").operand(person),
+        lambda: shape.slot("person").part.parse(text),
+        lambda: shape.load({"person": text}),
+        lambda: shape.dump({"person": person}),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(errors.InvalidValue, match=said) as caught:
+            call()
+        assert not isinstance(caught.value.__cause__, pydantic.ValidationError)
 
 
 def test_what_json_has_itself_is_taken_as_everything_else() -> None:

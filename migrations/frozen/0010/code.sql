@@ -376,14 +376,25 @@ comment on function pgstate._restored() is 'Internal: has the database been rest
 -- After a restore the rows of before are old: a new epoch begins. Another cluster or database has another identity; in the
 -- same one the table of installations is a new one. What retention had removed by then is gone still, so the horizon stays.
 -- Checked once per session: pg_control_system() reads a file.
+--
+-- The same dump may be restored here again: with the next number its epoch would be that of the life before, whose cursors
+-- would be answered. So it is at least the seconds since the middle of 2025 (nine digits until 2057), whatever the clock of tests says.
+-- Tokens of claims go on from there too: who was given one after the dump may still be at work, and it must not be given again.
 create function pgstate._settle_identity() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_identity text := pgstate._identity();
+  v_epoch int;
 begin
-  update pgstate.install i set identity = v_identity, table_oid = i.tableoid, epoch = i.epoch + 1
-   where i.identity <> v_identity or i.table_oid is distinct from i.tableoid;
+  update pgstate.install i
+     set identity = v_identity, table_oid = i.tableoid,
+         epoch = greatest(i.epoch + 1, (extract(epoch from clock_timestamp()) - 1750000000)::int)
+   where i.identity <> v_identity or i.table_oid is distinct from i.tableoid
+  returning i.epoch into v_epoch;
+  if v_epoch * 1000000::bigint > coalesce(pg_sequence_last_value('pgstate.claim_token_seq'::regclass), 0) then
+    perform setval('pgstate.claim_token_seq', v_epoch * 1000000::bigint);
+  end if;
   perform set_config('pgstate.identity', v_identity, false);
 end
 $$;
@@ -2106,7 +2117,9 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
-  v_before timestamptz := pgstate._now() - p_sweep.delay;
+  v_now timestamptz := pgstate._now();
+  -- ages that are equal as intervals (a year and 360 days) share a sweep, and are not equally long
+  v_before timestamptz := least(v_now - p_sweep.delay, (select min(v_now - p.keep_age) from pgstate.policy p where p.keep_age = p_sweep.delay));
   v_row record;
   v_last record;
   v_keys text[] := '{}';
@@ -2156,12 +2169,15 @@ begin
   ), cut as materialized (
     select d.key, pgstate._cut_version(d.key, d.version, p_epoch, p_xmin, p_top) as version from due d where d.version > 1
   ), gone as (
-    delete from pgstate.version v using cut c where v.key = c.key and v.version < c.version returning v.key, v.epoch, v.xid
+    delete from pgstate.version v using cut c where v.key = c.key and v.version < c.version
+    returning v.key, v.epoch, v.xid, c.version as stays
   ), touched as (
     select g.epoch, g.xid from gone g
     union all
-    select v.epoch, v.xid from cut c join pgstate.version v on v.key = c.key and v.version = c.version
-     where exists (select from gone g where g.key = c.key)
+    -- each by itself: a join of what is estimated as a few rows compares all of them with all
+    select w.epoch, w.xid
+      from (select distinct g.key, g.stays from gone g) k
+      cross join lateral (select v.epoch, v.xid from pgstate.version v where v.key = k.key and v.version = k.stays offset 0) w
   )
   select g.removed, t.epoch, t.xid into v_top
     from (select count(*) as removed from gone) g

@@ -7,7 +7,9 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_sort = off
 as $$
 declare
-  v_before timestamptz := pgstate._now() - p_sweep.delay;
+  v_now timestamptz := pgstate._now();
+  -- ages that are equal as intervals (a year and 360 days) share a sweep, and are not equally long
+  v_before timestamptz := least(v_now - p_sweep.delay, (select min(v_now - p.keep_age) from pgstate.policy p where p.keep_age = p_sweep.delay));
   v_row record;
   v_last record;
   v_keys text[] := '{}';
@@ -57,12 +59,15 @@ begin
   ), cut as materialized (
     select d.key, pgstate._cut_version(d.key, d.version, p_epoch, p_xmin, p_top) as version from due d where d.version > 1
   ), gone as (
-    delete from pgstate.version v using cut c where v.key = c.key and v.version < c.version returning v.key, v.epoch, v.xid
+    delete from pgstate.version v using cut c where v.key = c.key and v.version < c.version
+    returning v.key, v.epoch, v.xid, c.version as stays
   ), touched as (
     select g.epoch, g.xid from gone g
     union all
-    select v.epoch, v.xid from cut c join pgstate.version v on v.key = c.key and v.version = c.version
-     where exists (select from gone g where g.key = c.key)
+    -- each by itself: a join of what is estimated as a few rows compares all of them with all
+    select w.epoch, w.xid
+      from (select distinct g.key, g.stays from gone g) k
+      cross join lateral (select v.epoch, v.xid from pgstate.version v where v.key = k.key and v.version = k.stays offset 0) w
   )
   select g.removed, t.epoch, t.xid into v_top
     from (select count(*) as removed from gone) g
