@@ -236,10 +236,12 @@ async def test_a_model_that_fails_or_makes_something_else(make_store: MakeStore,
     with pytest.raises(Down):
         await keys(store, "aaa")
     assert await store.aget(NS, "k") is None
-    for wrong in ([[1.0] * 31], [], [[1.0] * 32] * 2):
+    for wrong in ([[1.0] * 31], [], [[1.0] * 32] * 2, None, 5, [None], [0.5]):
         made[0] = wrong
         with pytest.raises(errors.InvalidArgument, match="32 dimensions"):
             await store.aput(NS, "k", {"text": "aaa"})
+        with pytest.raises(errors.InvalidArgument, match="32 dimensions"):
+            await keys(store, "aaa")
     made[0] = [[float("nan")] * 32]
     with pytest.raises(errors.InvalidArgument, match="finite"):
         await store.aput(NS, "k", {"text": "aaa"})
@@ -247,6 +249,13 @@ async def test_a_model_that_fails_or_makes_something_else(make_store: MakeStore,
     made[0] = [[0.5] * 32]
     await store.aput(NS, "k", {"text": "aaa"})
     assert await keys(store, "aaa") == ["k"]
+
+
+async def test_any_prefix_names_an_index(make_store: MakeStore, state: State) -> None:
+    store = await make_store(prefix="größe/2")
+    await store.aput(NS, "k", {"text": "aaa"})
+    assert await keys(store, "aaa") == ["k"]
+    assert [index.name for index in await state.vectors()] == ["gr__e_2"]
 
 
 async def test_without_setup_it_says_what_is_missing(pgvector: None, state: State, model: Letters) -> None:
