@@ -276,6 +276,18 @@ async def test_an_index_for_another_model_is_refused(make_store: MakeStore, stat
         await other.aput(NS, "k", {"text": "aaa"})
 
 
+async def test_who_goes_by_the_index_of_before_is_told(make_store: MakeStore) -> None:
+    """Another index takes the place of the first, with no vectors yet."""
+    first = await make_store(name="one")
+    await first.aput(NS, "k", {"text": "aaa"})
+    second = await make_store(name="two", distance_type="l2")
+    with pytest.raises(errors.InvalidArgument, match="vector index one"):
+        await keys(first, "aaa")
+    assert await keys(second, "aaa") == []
+    await second.aput(NS, "k", {"text": "aaa"})
+    assert await keys(second, "aaa") == ["k"]
+
+
 @pytest.mark.parametrize(
     "config",
     [{"kind": "diskann"}, {"vector_type": "bit"}, {"kind": "hnsw", "lists": 3}],
@@ -321,6 +333,10 @@ async def test_agents_find_their_own(two: tuple[PgStateStore, PgStateStore], sta
         await theirs.aput(NS, "k", {"text": "x"})
     with pytest.raises(errors.AccessDenied):
         await theirs.alist_namespaces()
+    await state.grant_access("one", "agents/two/**", "write")
+    with pytest.raises(errors.AccessDenied, match="takes read and write"):
+        await theirs.aput(NS, "k", {"text": "x"})
+    await theirs.aput(NS, "k", {"text": "x"}, index=False)
 
 
 async def test_synchronous_search(store: PgStateStore, model: Letters) -> None:
