@@ -107,10 +107,12 @@ class Writing(Reading):
         error = outcome_error(row["code"], row["message"])
         raise self._write_denied(error, args) if isinstance(error, errors.AccessDenied) else error
 
-    def _write_denied(self, error: errors.AccessDenied, args: _items.Write) -> errors.AccessDenied:
+    def _write_denied(
+        self, error: errors.AccessDenied, args: _items.Write, *, reads: bool = False
+    ) -> errors.AccessDenied:
         op, key, _, expect, compare, _, token, _, _, _, return_value, _, *origin = args
         compares = expect is not None or compare is not None or token is not None or return_value
-        needs = "read and write" if compares else "write"
+        needs = "read and write" if compares or reads else "write"
         needs += ", and read on its sources" if origin else ""
         # a row that was refused is recorded by the statement that refused it
         return self._denied(error, f"{op} {key}", needs, key, recorded=error.__cause__ is None)

@@ -265,7 +265,7 @@ class Search(Values):
                     raise row
                 rows.append(self._written(row, args))
             except errors.AccessDenied as error:
-                failed = failed or self._write_denied(error, args)
+                failed = failed or self._write_denied(error, args, reads=embedded)
             except errors.PgStateError as error:
                 failed = failed or error
         if failed is not None:

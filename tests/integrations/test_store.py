@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -217,6 +218,29 @@ async def test_more_than_one_statement_may_return(store: PgStateStore, monkeypat
     await store.abatch([PutOp(NS, str(n), {"n": n}) for n in range(8)])
     assert len({item.key for item in await store.asearch(NS, limit=100)}) == 8
     assert len(await store.asearch(NS, limit=7)) == 7
+
+
+async def test_more_namespaces_than_one_statement_may_return(
+    store: PgStateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pgstate.integrations.langgraph import _store
+
+    await store.abatch([PutOp(("a", str(n), "b"), "k", {"n": n}) for n in range(8)])
+    # the database has a limit of its own
+    assert len(await store.alist_namespaces(limit=1_000_000)) == 8
+    monkeypatch.setattr(_store, "_NAMESPACES", 3)
+    every = [("a", str(n)) for n in range(8)]
+    assert await store.alist_namespaces(limit=100, max_depth=2) == every
+    assert await store.alist_namespaces(limit=5, offset=2, max_depth=2) == every[2:7]
+
+
+@pytest.mark.filterwarnings("error")
+async def test_a_batch_that_is_refused_reads_nothing(store: PgStateStore, state: State) -> None:
+    before = state.stats.statements
+    with pytest.raises(InvalidNamespaceError):
+        await store.abatch([GetOp(NS, "k"), SearchOp(NS), PutOp(("",), "k", {})])
+    gc.collect()
+    assert state.stats.statements == before
 
 
 async def test_namespaces(store: PgStateStore) -> None:

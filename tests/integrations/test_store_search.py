@@ -236,10 +236,12 @@ async def test_a_model_that_fails_or_makes_something_else(make_store: MakeStore,
     with pytest.raises(Down):
         await keys(store, "aaa")
     assert await store.aget(NS, "k") is None
-    for wrong in ([[1.0] * 31], [], [[1.0] * 32] * 2):
+    for wrong in ([[1.0] * 31], [], [[1.0] * 32] * 2, None, 5, [None], [0.5]):
         made[0] = wrong
         with pytest.raises(errors.InvalidArgument, match="32 dimensions"):
             await store.aput(NS, "k", {"text": "aaa"})
+        with pytest.raises(errors.InvalidArgument, match="32 dimensions"):
+            await keys(store, "aaa")
     made[0] = [[float("nan")] * 32]
     with pytest.raises(errors.InvalidArgument, match="finite"):
         await store.aput(NS, "k", {"text": "aaa"})
@@ -247,6 +249,13 @@ async def test_a_model_that_fails_or_makes_something_else(make_store: MakeStore,
     made[0] = [[0.5] * 32]
     await store.aput(NS, "k", {"text": "aaa"})
     assert await keys(store, "aaa") == ["k"]
+
+
+async def test_any_prefix_names_an_index(make_store: MakeStore, state: State) -> None:
+    store = await make_store(prefix="größe/2")
+    await store.aput(NS, "k", {"text": "aaa"})
+    assert await keys(store, "aaa") == ["k"]
+    assert [index.name for index in await state.vectors()] == ["gr__e_2"]
 
 
 async def test_without_setup_it_says_what_is_missing(pgvector: None, state: State, model: Letters) -> None:
@@ -265,6 +274,18 @@ async def test_an_index_for_another_model_is_refused(make_store: MakeStore, stat
     other = PgStateStore(state, index={"dims": 32, "embed": model, "model": "letters-2"})
     with pytest.raises(errors.InvalidArgument, match="letters-1"):
         await other.aput(NS, "k", {"text": "aaa"})
+
+
+async def test_who_goes_by_the_index_of_before_is_told(make_store: MakeStore) -> None:
+    """Another index takes the place of the first, with no vectors yet."""
+    first = await make_store(name="one")
+    await first.aput(NS, "k", {"text": "aaa"})
+    second = await make_store(name="two", distance_type="l2")
+    with pytest.raises(errors.InvalidArgument, match="vector index one"):
+        await keys(first, "aaa")
+    assert await keys(second, "aaa") == []
+    await second.aput(NS, "k", {"text": "aaa"})
+    assert await keys(second, "aaa") == ["k"]
 
 
 @pytest.mark.parametrize(
@@ -312,6 +333,10 @@ async def test_agents_find_their_own(two: tuple[PgStateStore, PgStateStore], sta
         await theirs.aput(NS, "k", {"text": "x"})
     with pytest.raises(errors.AccessDenied):
         await theirs.alist_namespaces()
+    await state.grant_access("one", "agents/two/**", "write")
+    with pytest.raises(errors.AccessDenied, match="takes read and write"):
+        await theirs.aput(NS, "k", {"text": "x"})
+    await theirs.aput(NS, "k", {"text": "x"}, index=False)
 
 
 async def test_synchronous_search(store: PgStateStore, model: Letters) -> None:

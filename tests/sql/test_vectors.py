@@ -411,6 +411,54 @@ async def test_pages_go_on_beyond_what_the_index_searches_at_once(
     assert len(found) == len(set(found)) == 5500
 
 
+async def test_what_is_found_nearer_later_ends_no_pages(many: MakeVectors, root: Caller, inside: Caller) -> None:
+    """A wider search of the graph finds more; so does any search after a write."""
+    await many({"k/some": 200})
+    await inside.execute("alter table pgstate.embedding set (autovacuum_enabled = off)")
+    await inside.execute("update pg_class set reltuples = 2000 where relname = 'embedding_1_idx'")
+    query = [0.5, 0.5, 0.5, 0.5]
+    first = await root.rows("search", "k/*/**", limit=10, vector=query)
+    near = {f"k/near/{n}": [query] for n in range(30)}
+    await root.rows("put_many", list(near), list(near))
+    assert set((await embed(root, near)).values()) == {"ok"}
+    rest: list[str] = []
+    after = first[-1]["after"]
+    while page := await root.rows("search", "k/*/**", limit=10, vector=query, after=after):
+        assert len(page) == 10
+        rest += [row["key"] for row in page]
+        after = page[-1]["after"]
+    assert sorted([*(row["key"] for row in first), *rest]) == sorted(await by_hand(inside, query, "k/some/%"))
+
+
+@pytest.mark.usefixtures("pgvector")
+@pytest.mark.parametrize("type_", ["vector", "halfvec"])
+@pytest.mark.parametrize("distance", ["cosine", "l2", "inner_product"])
+async def test_vectors_that_have_no_distance_are_refused(root: Caller, distance: str, type_: str) -> None:
+    """One too short for its squares would be the nearest to everything; beyond the longest a distance is no number."""
+    await root("create_vectors", "v", 2, "toy", distance, "hnsw", type_)
+    await root("set_search", "k/**", vectors="v", vector_fields=[])
+    short, tiny, long, huge = {
+        "vector": ("1e-16", "1e-30", "1e16", "1e20"),
+        "halfvec": ("1e-4", "1e-9", "65504", "65505"),
+    }[type_]
+    put = "write_embedded(array['put'], array['k/%s'], array['1']::jsonb[], owners => '{1}', vectors => array[[0,-%s]]::real[], model => 'toy')"
+    wrong = [huge, tiny] if distance == "cosine" else [huge]
+    await root.refuses("PS007", *(put % ("wrong", number) for number in wrong))
+    await root.refuses("PS007", *(f"search('k/**', vector => array[0,{number}]::real[])" for number in wrong))
+    for key, number in (("short", short), ("long", long)):
+        assert await root.fetchval(f"select status from pgstate.{put % (key, number)}") == "ok"
+        assert await root.fetchval(f"select status from pgstate.{put % ('plain', 1)}") == "ok"
+    for vector in ("1,0.5", f"{long},{long}", f"{short},0"):
+        rows = await root.fetch(f"select * from pgstate.search('k/**', vector => '{{{vector}}}', \"limit\" => 1)")
+        while len(rows) < 3:
+            more = await root.fetch(
+                f"select * from pgstate.search('k/**', vector => '{{{vector}}}', after => $1)", rows[-1]["after"]
+            )
+            assert more
+            rows += more
+        assert all(math.isfinite(row["score"]) for row in rows)
+
+
 async def buffers(caller: Caller) -> int:
     """What a search by vector touches."""
     call = "explain (analyze, buffers, format json) select * from pgstate.search('k/**', vector => '{0.2,0.9,0.4,0.5}')"

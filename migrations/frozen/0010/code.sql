@@ -5565,6 +5565,10 @@ comment on function pgstate._vector_schema() is 'Internal: the schema of pgvecto
 create function pgstate._check_vector(p_index pgstate.vector_index, p_model text, p_vector real[]) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
+declare
+  -- beyond these a square, or the sum of some, is no number that pgvector can hold, and the distance not one that can be compared
+  v_most real := case p_index.type when 'halfvec' then 65504 else 1e16 end;
+  v_least real := case p_index.type when 'halfvec' then 1e-7 else 1e-18 end;
 begin
   if p_model <> p_index.model then
     raise exception using errcode = 'PS007', message = format('vector index %s holds vectors of model %s, not of %s', p_index.name, p_index.model, pgstate._shown(p_model)),
@@ -5573,8 +5577,10 @@ begin
     raise exception using errcode = 'PS007', message = format('vector index %s has %s dimensions, the vector has %s', p_index.name, p_index.dims, cardinality(p_vector));
   elsif array_position(p_vector, null) is not null or p_vector && array['NaN', 'Infinity', '-Infinity']::real[] then
     raise exception using errcode = 'PS007', message = 'a vector holds finite numbers';
-  elsif p_index.distance = 'cosine' and 0 = all (p_vector) then
-    raise exception using errcode = 'PS007', message = 'a vector of zeros has no direction, which cosine distance compares';
+  elsif v_most < any (p_vector) or - v_most > any (p_vector) then
+    raise exception using errcode = 'PS007', message = format('numbers of a %s are at most %s', p_index.type, v_most);
+  elsif p_index.distance = 'cosine' and v_least > all (p_vector) and - v_least < all (p_vector) then
+    raise exception using errcode = 'PS007', message = 'a vector of zeros, or nearly, has no direction, which cosine distance compares';
   end if;
 end
 $$;
@@ -5705,6 +5711,10 @@ begin
     select v.* into v_index from pgstate.vector_index v where v.name = p_name;
     if v_index.id is null then
       raise exception using errcode = 'PS007', message = format('there is no vector index %L', pgstate._shown(p_name)), hint = 'pgstate.vectors() lists them.';
+    elsif not isempty(p_ranges) and not exists (select from pgstate.search_rule r where r.vectors = p_name and p_ranges && r.ranges) then
+      -- its vectors go with the rule: what was found by it yesterday would be nothing, and nobody told
+      raise exception using errcode = 'PS007', message = format('nothing where the pattern reaches is found by vector index %s', p_name),
+        hint = 'pgstate.searches() lists what is; set_search(subtree, vectors => name) changes it.';
     end if;
     return v_index;
   end if;
@@ -5728,10 +5738,11 @@ comment on function pgstate._vectors_for(pgstate.keymultirange, text, text) is '
 --
 -- How widely the graph is searched grows with it, since a larger one has more places to be caught in: of the nearest 10 among
 -- 100,000 the library's 40 found 0.94, 190 found 0.996 in a fifth more time; among 10,000 40 find all. Who has set more for the session, the
--- role or the database gets that. Of the lists of ivfflat the square root is looked at, as its authors advise.
+-- role or the database gets that. What a wider search finds in addition may lie before the place that a page goes on behind: so what
+-- counts is how many are behind it. Of the lists of ivfflat the square root is looked at, as its authors advise.
 create function pgstate._nearest_indexed(
   p_index pgstate.vector_index, p_schema text, p_ranges pgstate.keymultirange, p_reads pgstate.keymultirange, p_regex text, p_path jsonpath,
-  p_vector real[], p_depth int
+  p_vector real[], p_depth int, p_score float8, p_key text, p_seen int
 ) returns table (key text, distance float8)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -5744,6 +5755,8 @@ declare
   v_distances float8[];
   v_count bigint;
   v_live bigint;
+  v_behind text[];
+  v_wanted int := case when p_score is null then p_depth else p_depth - p_seen end;
   v_limit int := p_depth;
   v_now timestamptz := pgstate._now();
   v_rows real := (select c.reltuples from pg_class c where c.oid = to_regclass(format('pgstate.embedding_%s_idx', p_index.id)));
@@ -5785,26 +5798,34 @@ begin
   for v_try in 1 .. 3 loop
     execute v_sql into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, v_now, p_path, v_limit;
     -- of an entry with several vectors the nearest counts
-    v_live := (select count(*) from pgstate.entry e where e.key = any (v_keys) and e.live and (e.expires_at is null or e.expires_at > v_now));
-    exit when v_live >= p_depth or v_count < v_limit;
+    if p_score is not null then
+      v_behind := array(
+        select n.key from (select u.key, min(u.distance) as distance from unnest(v_keys, v_distances) as u (key, distance) group by u.key) n
+         cross join lateral (select case p_index.distance when 'cosine' then 1 - n.distance else - n.distance end as score) x
+         where x.score < p_score or x.score = p_score and n.key > p_key);
+    end if;
+    v_live := (select count(*) from pgstate.entry e
+                where e.key = any (coalesce(v_behind, v_keys)) and e.live and (e.expires_at is null or e.expires_at > v_now));
+    exit when v_live >= v_wanted or v_count < v_limit;
     v_limit := v_limit * 4;
   end loop;
   v_done := set_config(p_index.method || '.iterative_scan', v_settings[1], true)
          || set_config(case p_index.method when 'hnsw' then 'hnsw.ef_search' else 'ivfflat.probes' end, v_settings[2], true);
   return query
     select n.key, min(n.distance) from unnest(v_keys, v_distances) as n (key, distance)
-     where v_live >= p_depth group by n.key;
+     where v_live >= v_wanted group by n.key;
 end
 $$;
-comment on function pgstate._nearest_indexed(pgstate.vector_index, text, pgstate.keymultirange, pgstate.keymultirange, text, jsonpath, real[], int) is
+comment on function pgstate._nearest_indexed(pgstate.vector_index, text, pgstate.keymultirange, pgstate.keymultirange, text, jsonpath, real[], int, float8, text, int) is
   'Internal: the nearest entries by the vector index; nothing when it may not be used or is not enough.';
 
 -- functions/search/_nearest.sql
 -- Entries by the distance of their nearest vector: at least p_depth of them if there are that many, and no more than it takes
--- unless p_all. A small range is compared vector by vector, which is exact and misses nothing beside larger ones; a large one by
+-- unless p_all; of those behind p_score and p_key p_depth less p_seen, which lie before. A small range is compared vector by vector, which is exact and misses nothing beside larger ones; a large one by
 -- the index where that may be used.
 create function pgstate._nearest(
-  p_index pgstate.vector_index, p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_vector real[], p_depth int, p_all boolean
+  p_index pgstate.vector_index, p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_vector real[], p_depth int, p_all boolean,
+  p_score float8, p_key text, p_seen int
 ) returns table (key text, distance float8)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -5825,7 +5846,7 @@ begin
      and not exists (select from pgstate.embedding m where m.key < v_lows[1]) and not exists (select from pgstate.embedding m where m.key >= v_highs[1])
      or exists (select from unnest(v_lows, v_highs) as s (low, high) join pgstate.embedding m on m.key >= s.low and m.key < s.high offset 1999)
   then
-    return query select n.* from pgstate._nearest_indexed(p_index, v_schema, p_ranges * v_reads, v_reads, p_regex, p_path, p_vector, p_depth) n;
+    return query select n.* from pgstate._nearest_indexed(p_index, v_schema, p_ranges * v_reads, v_reads, p_regex, p_path, p_vector, p_depth, p_score, p_key, p_seen) n;
     if found then
       return;
     end if;
@@ -5849,7 +5870,7 @@ begin
   return query select n.key, n.distance from unnest(v_keys, v_distances) as n (key, distance);
 end
 $$;
-comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int, boolean) is 'Internal: entries by the distance of their vectors.';
+comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int, boolean, float8, text, int) is 'Internal: entries by the distance of their vectors.';
 
 -- functions/search/_newest.sql
 -- Which entries in some ranges were written last. All of them have to be looked at, so by the pages of the table rather than in
@@ -12308,7 +12329,8 @@ begin
       union all
       select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex) w where p_mode <> 'vector'
     ), near as (
-      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_offset + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int, p_mode <> 'vector' or p_after is not null) n
+      select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_offset + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int, p_mode <> 'vector' or p_after is not null,
+                                                       case p_mode when 'vector' then v_score end, v_key, v_seen::int) n
        where p_mode <> 'text' and n.distance is not null
     ), ranked as (
       select w.key, w.version, w.rank::float8 as score, w.rank, null::float8 as distance from worded w where p_mode = 'text'

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import IndexConfig, ensure_embeddings, get_text_at_path, tokenize_path
+from langgraph.store.base.embed import EmbeddingsLambda
 
 from pgstate import State, errors
 
@@ -55,7 +56,8 @@ class Index:
         self._options = {_OPTIONS[name]: value for name, value in ann.items()}
         self._dims = config["dims"]
         self._distance = config.get("distance_type", "cosine")
-        self.name = config.get("name") or re.sub(r"^(?![a-z])", "v", re.sub(r"\W", "_", prefix.lower()))[:63]
+        plain = re.sub(r"\W", "_", prefix.lower(), flags=re.ASCII)
+        self.name = config.get("name") or re.sub(r"^(?![a-z])", "v", plain)[:63]
         self._embeddings = ensure_embeddings(config.get("embed"))
         self.model = config.get("model") or _model_of(config.get("embed")) or "unnamed"
         self._fields = self._paths(config.get("fields") or ["$"])
@@ -110,12 +112,7 @@ class Index:
     async def _embed(self, waiting: _Waiting) -> None:
         try:
             distinct = list(dict.fromkeys(text for texts, _ in waiting for text in texts))
-            vectors = await self._embeddings.aembed_documents(distinct)
-            if len(vectors) != len(distinct) or any(len(vector) != self._dims for vector in vectors):
-                raise errors.InvalidArgument(
-                    f"the embedding function was given {len(distinct)} texts, and has to return a vector of "
-                    f"{self._dims} dimensions for each"
-                )
+            vectors = self._checked(await self._embeddings.aembed_documents(distinct), len(distinct))
             by_text = dict(zip(distinct, vectors, strict=True))
         except Exception as error:
             for _, made in waiting:
@@ -126,9 +123,26 @@ class Index:
                 if not made.done():
                     made.set_result([by_text[text] for text in texts])
 
+    def _checked(self, made: Any, count: int) -> Vectors:
+        try:
+            vectors = [list(vector) for vector in made]
+        except TypeError:
+            vectors = []
+        if len(vectors) != count or any(len(vector) != self._dims for vector in vectors):
+            raise errors.InvalidArgument(
+                f"the embedding function was given {count} texts, and has to return a vector of "
+                f"{self._dims} dimensions for each"
+            )
+        return vectors
+
     async def embed_query(self, query: str) -> list[float]:
-        """The vector of what is searched for."""
-        return list(await self._embeddings.aembed_query(query))
+        """The vector of what is searched for. Raises InvalidArgument as `embed` does."""
+        if isinstance(self._embeddings, EmbeddingsLambda):
+            # asked for one, LangGraph's wrapper of a function takes the first of whatever that returns
+            made: Any = await self._embeddings.aembed_documents([query])
+        else:
+            made = [await self._embeddings.aembed_query(query)]
+        return self._checked(made, 1)[0]
 
 
 def _model_of(embed: Any) -> str | None:

@@ -35,7 +35,7 @@ from pgstate.sync._bridge import AnyState
 from pgstate.types import told
 
 # results of one statement
-_PAGE = 10_000
+_PAGE, _NAMESPACES = 10_000, 100_000
 
 
 class StoredItem(Item):
@@ -264,9 +264,10 @@ class PgStateStore(BaseStore):
     async def _batch(self, state: State, asked: Sequence[Op]) -> list[Result]:
         results: list[Result] = [None] * len(asked)
         gets = [(place, op) for place, op in enumerate(asked) if isinstance(op, GetOp)]
+        # first, for what it refuses: a coroutine that nobody awaits warns
+        writes = {self._names.key(op.namespace, op.key): op for op in asked if isinstance(op, PutOp)}
         reads: list[Any] = [self._get(state, [op for _, op in gets])] if gets else []
         places: list[int | None] = [None] if gets else []
-        writes: dict[str, PutOp] = {}
         for place, op in enumerate(asked):
             if isinstance(op, SearchOp):
                 reads.append(self._search(state, op))
@@ -274,8 +275,6 @@ class PgStateStore(BaseStore):
             elif isinstance(op, ListNamespacesOp):
                 reads.append(self._list_namespaces(state, op))
                 places.append(place)
-            elif isinstance(op, PutOp):
-                writes[self._names.key(op.namespace, op.key)] = op
         done = [await reads[0]] if len(reads) == 1 else await asyncio.gather(*reads)
         for at, result in zip(places, done, strict=True):
             if at is None:
@@ -313,16 +312,20 @@ class PgStateStore(BaseStore):
         return [StoredSearchItem(**self._known(one), score=one.score if scored else None) for one in found]
 
     async def _list_namespaces(self, state: State, op: ListNamespacesOp) -> list[tuple[str, ...]]:
-        if op.limit <= 0:
-            return []
         patterns = [self._names.pattern(condition) for condition in op.match_conditions or ()]
-        found = await state.namespaces(
-            f"{self._names.prefix}/*/**",
-            matching=[pattern for pattern in patterns if pattern is not None],
-            depth=None if op.max_depth is None else op.max_depth + self._names.prefix.count("/") + 1,
-            limit=op.limit,
-            offset=op.offset,
-        )
+        found: list[str] = []
+        while (left := op.limit - len(found)) > 0:
+            count = min(left, _NAMESPACES)
+            page = await state.namespaces(
+                f"{self._names.prefix}/*/**",
+                matching=[pattern for pattern in patterns if pattern is not None],
+                depth=None if op.max_depth is None else op.max_depth + self._names.prefix.count("/") + 1,
+                limit=count,
+                offset=op.offset + len(found),
+            )
+            found += page
+            if len(page) < count:
+                break
         return [self._names.namespace(key) for key in found]
 
     async def _write(self, state: State, puts: Sequence[PutOp], expect: int | None) -> None:

@@ -1,8 +1,9 @@
 -- Entries by the distance of their nearest vector: at least p_depth of them if there are that many, and no more than it takes
--- unless p_all. A small range is compared vector by vector, which is exact and misses nothing beside larger ones; a large one by
+-- unless p_all; of those behind p_score and p_key p_depth less p_seen, which lie before. A small range is compared vector by vector, which is exact and misses nothing beside larger ones; a large one by
 -- the index where that may be used.
 create function pgstate._nearest(
-  p_index pgstate.vector_index, p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_vector real[], p_depth int, p_all boolean
+  p_index pgstate.vector_index, p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_vector real[], p_depth int, p_all boolean,
+  p_score float8, p_key text, p_seen int
 ) returns table (key text, distance float8)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -23,7 +24,7 @@ begin
      and not exists (select from pgstate.embedding m where m.key < v_lows[1]) and not exists (select from pgstate.embedding m where m.key >= v_highs[1])
      or exists (select from unnest(v_lows, v_highs) as s (low, high) join pgstate.embedding m on m.key >= s.low and m.key < s.high offset 1999)
   then
-    return query select n.* from pgstate._nearest_indexed(p_index, v_schema, p_ranges * v_reads, v_reads, p_regex, p_path, p_vector, p_depth) n;
+    return query select n.* from pgstate._nearest_indexed(p_index, v_schema, p_ranges * v_reads, v_reads, p_regex, p_path, p_vector, p_depth, p_score, p_key, p_seen) n;
     if found then
       return;
     end if;
@@ -47,4 +48,4 @@ begin
   return query select n.key, n.distance from unnest(v_keys, v_distances) as n (key, distance);
 end
 $$;
-comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int, boolean) is 'Internal: entries by the distance of their vectors.';
+comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int, boolean, float8, text, int) is 'Internal: entries by the distance of their vectors.';

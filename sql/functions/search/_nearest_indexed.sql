@@ -4,10 +4,11 @@
 --
 -- How widely the graph is searched grows with it, since a larger one has more places to be caught in: of the nearest 10 among
 -- 100,000 the library's 40 found 0.94, 190 found 0.996 in a fifth more time; among 10,000 40 find all. Who has set more for the session, the
--- role or the database gets that. Of the lists of ivfflat the square root is looked at, as its authors advise.
+-- role or the database gets that. What a wider search finds in addition may lie before the place that a page goes on behind: so what
+-- counts is how many are behind it. Of the lists of ivfflat the square root is looked at, as its authors advise.
 create function pgstate._nearest_indexed(
   p_index pgstate.vector_index, p_schema text, p_ranges pgstate.keymultirange, p_reads pgstate.keymultirange, p_regex text, p_path jsonpath,
-  p_vector real[], p_depth int
+  p_vector real[], p_depth int, p_score float8, p_key text, p_seen int
 ) returns table (key text, distance float8)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -20,6 +21,8 @@ declare
   v_distances float8[];
   v_count bigint;
   v_live bigint;
+  v_behind text[];
+  v_wanted int := case when p_score is null then p_depth else p_depth - p_seen end;
   v_limit int := p_depth;
   v_now timestamptz := pgstate._now();
   v_rows real := (select c.reltuples from pg_class c where c.oid = to_regclass(format('pgstate.embedding_%s_idx', p_index.id)));
@@ -61,16 +64,23 @@ begin
   for v_try in 1 .. 3 loop
     execute v_sql into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, v_now, p_path, v_limit;
     -- of an entry with several vectors the nearest counts
-    v_live := (select count(*) from pgstate.entry e where e.key = any (v_keys) and e.live and (e.expires_at is null or e.expires_at > v_now));
-    exit when v_live >= p_depth or v_count < v_limit;
+    if p_score is not null then
+      v_behind := array(
+        select n.key from (select u.key, min(u.distance) as distance from unnest(v_keys, v_distances) as u (key, distance) group by u.key) n
+         cross join lateral (select case p_index.distance when 'cosine' then 1 - n.distance else - n.distance end as score) x
+         where x.score < p_score or x.score = p_score and n.key > p_key);
+    end if;
+    v_live := (select count(*) from pgstate.entry e
+                where e.key = any (coalesce(v_behind, v_keys)) and e.live and (e.expires_at is null or e.expires_at > v_now));
+    exit when v_live >= v_wanted or v_count < v_limit;
     v_limit := v_limit * 4;
   end loop;
   v_done := set_config(p_index.method || '.iterative_scan', v_settings[1], true)
          || set_config(case p_index.method when 'hnsw' then 'hnsw.ef_search' else 'ivfflat.probes' end, v_settings[2], true);
   return query
     select n.key, min(n.distance) from unnest(v_keys, v_distances) as n (key, distance)
-     where v_live >= p_depth group by n.key;
+     where v_live >= v_wanted group by n.key;
 end
 $$;
-comment on function pgstate._nearest_indexed(pgstate.vector_index, text, pgstate.keymultirange, pgstate.keymultirange, text, jsonpath, real[], int) is
+comment on function pgstate._nearest_indexed(pgstate.vector_index, text, pgstate.keymultirange, pgstate.keymultirange, text, jsonpath, real[], int, float8, text, int) is
   'Internal: the nearest entries by the vector index; nothing when it may not be used or is not enough.';

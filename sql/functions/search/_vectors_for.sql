@@ -10,6 +10,10 @@ begin
     select v.* into v_index from pgstate.vector_index v where v.name = p_name;
     if v_index.id is null then
       raise exception using errcode = 'PS007', message = format('there is no vector index %L', pgstate._shown(p_name)), hint = 'pgstate.vectors() lists them.';
+    elsif not isempty(p_ranges) and not exists (select from pgstate.search_rule r where r.vectors = p_name and p_ranges && r.ranges) then
+      -- its vectors go with the rule: what was found by it yesterday would be nothing, and nobody told
+      raise exception using errcode = 'PS007', message = format('nothing where the pattern reaches is found by vector index %s', p_name),
+        hint = 'pgstate.searches() lists what is; set_search(subtree, vectors => name) changes it.';
     end if;
     return v_index;
   end if;
