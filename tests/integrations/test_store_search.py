@@ -136,10 +136,20 @@ async def test_paging_goes_to_the_end(store: PgStateStore) -> None:
 
 
 @pytest.mark.parametrize("kind", first_of(INDEXES))
-async def test_a_small_namespace_beside_a_large_one(make_store: MakeStore, database: Database, kind: str) -> None:
+async def test_a_small_namespace_beside_a_large_one(
+    make_store: MakeStore, state: State, database: Database, kind: str
+) -> None:
     """Where an index is followed and filtered afterwards, the large one takes all the places."""
     store = await make_store(fields=["text"], ann_index_config={"kind": kind})
-    await store.abatch([PutOp(("large",), str(n), {"text": "aaaa" + "b" * (n % 9)}) for n in range(2300)])
+    while (await state.maintain()).more:
+        pass
+    assert database.sql("select count(*) from pgstate.search_build") == [(0,)], "until then vectors are compared"
+
+    # each another vector: a graph of hnsw is in pieces where many are equal
+    def text(n: int) -> str:
+        return "aaaa" + "".join(letter * (n // 9**place % 9) for place, letter in enumerate("bcde"))
+
+    await store.abatch([PutOp(("large",), str(n), {"text": text(n)}) for n in range(2300)])
     await store.abatch([PutOp(("small",), str(n), {"text": "zzz" + "y" * n}) for n in range(5)])
     database.sql("analyze pgstate.embedding")
     assert sorted(await keys(store, "aaaa", "small")) == ["0", "1", "2", "3", "4"]

@@ -467,6 +467,25 @@ async def buffers(caller: Caller) -> int:
     return int(top["Plan"]["Shared Hit Blocks"] + top["Plan"]["Shared Read Blocks"])
 
 
+async def test_a_rule_that_changes_elsewhere_slows_nobody_down(many: MakeVectors, root: Caller, inside: Caller) -> None:
+    await many({"k/some": 500})
+    await inside.execute("alter table pgstate.embedding set (autovacuum_enabled = off)")
+    await inside.execute("update pg_class set reltuples = 2000 where relname = 'embedding_1_idx'")
+
+    async def scans() -> int:
+        for _ in range(2):
+            await nearest(root, [0.2, 0.9, 0.4, 0.5], "k/*/**")
+        await root.fetchval("select pg_stat_force_next_flush()")
+        return int(
+            await inside.fetchval("select idx_scan from pg_stat_all_indexes where indexrelname = 'embedding_1_idx'")
+        )
+
+    before = await scans()
+    await root("set_search", "elsewhere/**")
+    assert await inside.fetchval("select count(*) from pgstate.search_build") == 1
+    assert await scans() == before + 2
+
+
 @pytest.mark.thorough
 async def test_a_larger_graph_is_searched_more_widely(many: MakeVectors, root: Caller, inside: Caller) -> None:
     await many({"k/large": 4000})

@@ -30,8 +30,11 @@ declare
 begin
   if p_index.method = 'exact' or v_rows is null
      or (select string_to_array(substring(x.extversion from E'^\\d+\\.\\d+'), '.')::int[] < array[0, 8] from pg_extension x where x.extname = 'vector')
-     or exists (select from pgstate.search_build)
-     or not p_reads @> (select range_agg(r.ranges) from pgstate.search_rule r where r.vectors = p_index.name)
+     -- where a rule has changed there may be vectors that none tells of any more
+     or not p_reads @> (
+       select coalesce(range_agg(h.ranges), '{(,)}')
+         from (select r.ranges from pgstate.search_rule r where r.vectors = p_index.name
+               union all select pgstate._pattern_ranges(b.subtree) from pgstate.search_build b) h)
   then
     return;
   end if;
