@@ -1,6 +1,6 @@
-"""Mends of functions; versions can be removed where all tables are published.
+"""Fencing tokens are given once, after a restore or promotion too; retention works where all tables are published.
 
-Code, and the replica identity of one table: no table is rewritten, no view or index changes.
+Functions, one replica identity, one column in a table of one row: no table is rewritten, no index changes.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ class InstallRow(Model):
     horizon_epoch: Mapped[int | None]
     table_oid: Mapped[int | None] = mapped_column(OID)
     audit_keep: Mapped[timedelta | None]
+    timeline: Mapped[str | None]
 
 
 class EntryRow(Keyed, Model):

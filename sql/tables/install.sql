@@ -13,6 +13,7 @@ create table pgstate.install (
   horizon_epoch int,
   table_oid oid,
   audit_keep interval,
+  timeline text,
   constraint install_pkey primary key (singleton),
   constraint install_one_row check (singleton),
   constraint install_value_limit_range check (value_limit between 1024 and 268435456),
@@ -29,5 +30,6 @@ comment on column pgstate.install.horizon is 'The highest transaction id that re
 comment on column pgstate.install.horizon_epoch is 'Epoch of horizon.';
 comment on column pgstate.install.table_oid is 'What the oid of this table was: in one that was dropped and restored in place it is another.';
 comment on column pgstate.install.audit_keep is 'How long the audit trail is kept; null for ever. Set by set_audit().';
+comment on column pgstate.install.timeline is 'Timeline of the write-ahead log that tokens of claims were given on.';
 comment on column pgstate.install.singleton is 'Always true: there is one row.';
 comment on column pgstate.install.installed_at is 'When pgstate was installed here.';

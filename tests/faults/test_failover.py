@@ -114,6 +114,9 @@ async def test_promoted_in_the_middle(doomed: Database, standby: Standby, way: P
         # every increment was acknowledged once, and is there once: the one that was under way, too
         assert sorted(load.acknowledged) == list(range(1, len(load.acknowledged) + 1))
         assert [int(row.value) for row in log if row.key == "sum"] == sorted(load.acknowledged)
+        # tokens go on above any that a standby may not have heard of: they count from the seconds since 2025, in millionths
+        ((token,),) = new.sql("select last_value from pgstate.claim_token_seq")
+        assert token > 10**12
         # what watches were told before they ended is what happened, from its beginning
         for followed in following:
             received = await followed

@@ -132,6 +132,25 @@ def test_tokens_from_after_the_dump_never_write(database: Database, tmp_path: Pa
     assert database.sql(f"select status from pgstate.put('t', '3', token => {token})", INSTALLER) == [("ok",)]
 
 
+def test_tokens_from_before_a_promotion_never_write(database: Database) -> None:
+    """Of a standby that had not heard of the last ones: the sequence there is behind."""
+    database.sql("select pgstate.put('t', '1')", INSTALLER)
+    claim = "select token from pgstate.claim('t', '1 hour')"
+    ((stale,),) = database.sql(claim, INSTALLER)
+    database.sql("delete from pgstate.claim; select setval('pgstate.claim_token_seq', 1, false)")
+    database.sql("update pgstate.install set timeline = '00000000'")
+    ((before,),) = database.sql("select epoch from pgstate.install")
+    # who reads first does not keep its later writes from looking
+    with psycopg.connect(database.dsn(INSTALLER), autocommit=True) as connection:
+        connection.execute("select pgstate.cursor()")
+        ((token,),) = connection.execute(claim).fetchall()
+    assert token > stale
+    assert database.sql(f"select status from pgstate.put('t', '2', token => {stale})", INSTALLER) == [("stale",)]
+    assert database.sql("select epoch, timeline > '00000000' from pgstate.install") == [(before, True)]
+    # once
+    assert database.sql("select nextval('pgstate.claim_token_seq')") == [(token + 1,)]
+
+
 def test_the_same_dump_twice_into_the_same_database(database: Database, tmp_path: Path) -> None:
     """As a copy for rehearsals is refreshed: what the first copy has come to is undone, and its cursors are refused."""
     database.sql("select pgstate.put('k', '1')", INSTALLER)

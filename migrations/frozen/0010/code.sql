@@ -372,6 +372,17 @@ end
 $$;
 comment on function pgstate._restored() is 'Internal: has the database been restored in place, and not written to since?';
 
+-- functions/access/_timeline.sql
+-- The control file lags after a promotion, the name of the current log segment does not.
+create function pgstate._timeline() returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+end
+$$;
+comment on function pgstate._timeline() is 'Internal: rises with each promotion of a standby.';
+
 -- functions/access/_settle_identity.sql
 -- After a restore the rows of before are old: a new epoch begins. Another cluster or database has another identity; in the
 -- same one the table of installations is a new one. What retention had removed by then is gone still, so the horizon stays.
@@ -379,26 +390,39 @@ comment on function pgstate._restored() is 'Internal: has the database been rest
 --
 -- The same dump may be restored here again: with the next number its epoch would be that of the life before, whose cursors
 -- would be answered. So it is at least the seconds since the middle of 2025 (nine digits until 2057), whatever the clock of tests says.
--- Tokens of claims go on from there too: who was given one after the dump may still be at work, and it must not be given again.
+--
+-- Tokens of claims go on from a millionth of a second of that clock: who was given one after the dump may still be at work, and
+-- it must not be given again. Nor one that was given by a server whose standby was promoted before it knew: the timeline tells.
+-- (Not a new epoch: transactions prepared before the promotion may yet commit, and belong to the one that they began in.)
 create function pgstate._settle_identity() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_identity text := pgstate._identity();
-  v_epoch int;
+  v_clock bigint := extract(epoch from clock_timestamp()) - 1750000000;
 begin
   update pgstate.install i
-     set identity = v_identity, table_oid = i.tableoid,
-         epoch = greatest(i.epoch + 1, (extract(epoch from clock_timestamp()) - 1750000000)::int)
-   where i.identity <> v_identity or i.table_oid is distinct from i.tableoid
-  returning i.epoch into v_epoch;
-  if v_epoch * 1000000::bigint > coalesce(pg_sequence_last_value('pgstate.claim_token_seq'::regclass), 0) then
-    perform setval('pgstate.claim_token_seq', v_epoch * 1000000::bigint);
+     set identity = v_identity, table_oid = i.tableoid, timeline = pgstate._timeline(),
+         epoch = case when i.identity <> v_identity or i.table_oid is distinct from i.tableoid then greatest(i.epoch + 1, v_clock::int) else i.epoch end
+   where i.identity <> v_identity or i.table_oid is distinct from i.tableoid or i.timeline is distinct from pgstate._timeline();
+  if found and v_clock * 1000000 > coalesce(pg_sequence_last_value('pgstate.claim_token_seq'::regclass), 0) then
+    perform setval('pgstate.claim_token_seq', v_clock * 1000000);
   end if;
   perform set_config('pgstate.identity', v_identity, false);
 end
 $$;
-comment on function pgstate._settle_identity() is 'Internal: begins a new epoch when this database was restored.';
+comment on function pgstate._settle_identity() is 'Internal: begins a new epoch when this database was restored, and new tokens then and after a promotion.';
+
+-- functions/access/_settled.sql
+-- May the session take for known where it is, so that its writes need not look? As the owner: the feed's functions read no such table.
+create function pgstate._settled() returns boolean
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  return (select i.identity = pgstate._identity() and i.table_oid = i.tableoid and not pg_is_in_recovery() and i.timeline = pgstate._timeline() from pgstate.install i);
+end
+$$;
+comment on function pgstate._settled() is 'Internal: has _settle_identity() nothing to do?';
 
 -- functions/access/_reachable_now.sql
 create function pgstate._reachable_now(p_right text) returns pgstate.keymultirange
@@ -2492,9 +2516,11 @@ begin
       raise exception using errcode = 'PS022', message = 'this database was restored and nothing has been written since',
         hint = 'The first write, or pgstate migrate, begins a new epoch; then list again and go on from a new cursor.';
     end if;
-    perform set_config('pgstate.identity', v_identity, false);
+    if pgstate._settled() then
+      perform set_config('pgstate.identity', v_identity, false);
+    end if;
   end if;
-  -- the control file lags after a promotion, the name of the current log segment does not
+  -- as _timeline(), which takes longer
   return v_identity || '.' || p_actor.epoch || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
 end
 $$;
@@ -2936,7 +2962,9 @@ begin
       -- restored and not written to since: transaction ids mean nothing here yet
       return;
     end if;
-    perform set_config('pgstate.identity', v_identity, false);
+    if pgstate._settled() then
+      perform set_config('pgstate.identity', v_identity, false);
+    end if;
   end if;
   select p.* into v_last from pgstate.feed_point p order by p.at desc limit 1;
   if exists (
@@ -15145,7 +15173,7 @@ set local role pgstate_owner;
 
 -- functions/admin/_register.sql
 -- Run as the owner. The role that installs is agent admin with all rights, so that a quick start works.
-insert into pgstate.install (identity, table_oid) values (pgstate._identity(), 'pgstate.install'::regclass) on conflict do nothing;
+insert into pgstate.install (identity, table_oid, timeline) values (pgstate._identity(), 'pgstate.install'::regclass, pgstate._timeline()) on conflict do nothing;
 insert into pgstate.sweep (delay) values ('0') on conflict do nothing;
 insert into pgstate.thinning (older, every)
 select t.* from (values (interval '1 day', interval '1 minute'), ('30 days', '1 hour')) t where not exists (select from pgstate.thinning);

@@ -5,3 +5,4 @@ set local role pgstate_owner;
 grant usage on type pgstate.harden_step to public;
 
 alter table pgstate.version replica identity default;
+alter table pgstate.install drop column timeline;

@@ -1,5 +1,5 @@
 -- Run as the owner. The role that installs is agent admin with all rights, so that a quick start works.
-insert into pgstate.install (identity, table_oid) values (pgstate._identity(), 'pgstate.install'::regclass) on conflict do nothing;
+insert into pgstate.install (identity, table_oid, timeline) values (pgstate._identity(), 'pgstate.install'::regclass, pgstate._timeline()) on conflict do nothing;
 insert into pgstate.sweep (delay) values ('0') on conflict do nothing;
 insert into pgstate.thinning (older, every)
 select t.* from (values (interval '1 day', interval '1 minute'), ('30 days', '1 hour')) t where not exists (select from pgstate.thinning);

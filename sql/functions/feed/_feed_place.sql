@@ -17,9 +17,11 @@ begin
       raise exception using errcode = 'PS022', message = 'this database was restored and nothing has been written since',
         hint = 'The first write, or pgstate migrate, begins a new epoch; then list again and go on from a new cursor.';
     end if;
-    perform set_config('pgstate.identity', v_identity, false);
+    if pgstate._settled() then
+      perform set_config('pgstate.identity', v_identity, false);
+    end if;
   end if;
-  -- the control file lags after a promotion, the name of the current log segment does not
+  -- as _timeline(), which takes longer
   return v_identity || '.' || p_actor.epoch || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
 end
 $$;

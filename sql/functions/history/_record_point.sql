@@ -19,7 +19,9 @@ begin
       -- restored and not written to since: transaction ids mean nothing here yet
       return;
     end if;
-    perform set_config('pgstate.identity', v_identity, false);
+    if pgstate._settled() then
+      perform set_config('pgstate.identity', v_identity, false);
+    end if;
   end if;
   select p.* into v_last from pgstate.feed_point p order by p.at desc limit 1;
   if exists (
