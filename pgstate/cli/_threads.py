@@ -76,12 +76,17 @@ async def history(
     ] = None,
     ns: NamespaceOption = "",
 ) -> None:
-    """Lists the checkpoints of a thread, newest first."""
+    """Lists the checkpoints of a thread, newest first.
+
+    Exit code 3 if it has none.
+    """
     fits = None if where is None else json_value(where, what="--where")
     if fits is not None and not isinstance(fits, dict):
         raise cli.fail(USAGE, '--where takes an object, such as {"step": 3}')
     async with cli.connect() as state:
         points = [point async for point in state.thread(key, namespace=ns).history(limit, before=before, where=fits)]
+    if not points and before is None and fits is None:
+        raise cli.fail(MISSING, f"{key} has no checkpoints" + (f" of namespace {ns}" if ns else ""))
     rows = [
         {
             "id": point.id,

@@ -76,5 +76,8 @@ def test_changing(pg: Callable[..., Result], line: list[str]) -> None:
 def test_wrong_use(pg: Callable[..., Result], line: list[str]) -> None:
     assert pg("thread", "history", "research/t-1", "--where", "[1]").code == 2
     assert pg("thread", "history", "research/t-1", "--where", "x").code == 2
+    nothing = pg("thread", "history", "research/none")
+    assert (nothing.code, nothing.err) == (3, "error: research/none has no checkpoints\n")
+    assert pg("thread", "history", "research/t-1", "--where", '{"step": 99}').code == 0
     assert pg("thread", "prune", "research/t-1", "--keep", "0").code == 2
     assert "rollback" in pg("thread").out
