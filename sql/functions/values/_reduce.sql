@@ -16,8 +16,7 @@ begin
       return coalesce(p_current, '[]') || v_list;
     elsif p_reducer = 'union' then
       if jsonb_array_length(v_list) = 1 and jsonb_typeof(v_list -> 0) not in ('object', 'array') then
-        -- the usual case, in a tenth of the time: of such elements containment is equality
-        return case when p_current @> v_list then p_current else coalesce(p_current, '[]') || v_list end;
+        return pgstate._reduce_plain('union', coalesce(p_current, '[]'), v_list);
       end if;
       return coalesce(p_current, '[]') || coalesce((
         select jsonb_agg(n.element order by n.place)
@@ -29,32 +28,11 @@ begin
     end if;
     return coalesce(pgstate._merge_messages(coalesce(p_current, '[]'), v_list), '[]');
   end if;
-  -- one expression: each that is reached is initialised anew in every transaction, which takes longer than to evaluate it
-  return case p_reducer
-    when 'replace' then p_operand
-    when 'first' then coalesce(p_current, p_operand)
-    when 'add' then case
-      when jsonb_typeof(p_operand) <> 'number' or v_type <> 'number' then null
-      -- far beyond every float; at 1e131072 numeric overflows
-      when abs(p_operand::numeric) >= 1e400 or abs(p_current::numeric) >= 1e400 then null
-      when p_current is null then p_operand
-      else to_jsonb(p_current::numeric + p_operand::numeric) end
-    when 'merge' then case
-      when jsonb_typeof(p_operand) <> 'object' or v_type <> 'object' then null
-      else coalesce(p_current || p_operand, p_operand) end
-    when 'deep_merge' then case
-      when jsonb_typeof(p_operand) <> 'object' or v_type <> 'object' then null
-      when p_current is null then p_operand
-      else pgstate._deep_merge(p_current, p_operand, 200) end
-    else case
-      when p_reducer is null or p_reducer not in ('max', 'min') or jsonb_typeof(p_operand) not in ('number', 'string') or v_type <> jsonb_typeof(p_operand) then null
-      when p_current is null then p_operand
-      when case v_type
-             when 'number' then (p_operand::numeric > p_current::numeric) = (p_reducer = 'max') and p_operand <> p_current
-             else ((p_operand #>> '{}') collate "C" > (p_current #>> '{}') collate "C") = (p_reducer = 'max') end
-        then p_operand
-      else p_current end
-  end;
+  if p_reducer = 'deep_merge' then
+    return case when jsonb_typeof(p_operand) = 'object' and (p_current is null or v_type = 'object')
+                then case when p_current is null then p_operand else pgstate._deep_merge(p_current, p_operand, 200) end end;
+  end if;
+  return pgstate._reduce_plain(p_reducer, p_current, p_operand);
 end
 $$;
 comment on function pgstate._reduce(text, jsonb, jsonb) is 'Internal: applies a built-in reducer.';
