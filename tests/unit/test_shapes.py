@@ -413,17 +413,23 @@ _GIVEN: list[Any] = [
 ]
 
 
+_KNOWN = {"word": pydantic.SecretStr("word")}
+
+
 class Credentials(pydantic.BaseModel):
     password: pydantic.SecretStr = pydantic.SecretStr("")
     pins: dict[str, pydantic.Secret[int]] = pydantic.Field(default_factory=dict)
     told: Annotated[pydantic.SecretStr, pydantic.PlainSerializer(lambda secret: secret.get_secret_value())]
+    known: Annotated[pydantic.SecretStr, pydantic.AfterValidator(lambda secret: _KNOWN[secret.get_secret_value()])] = (
+        pydantic.SecretStr("")
+    )
 
 
 def test_secrets_are_not_replaced_by_asterisks() -> None:
     shape = shape_of(Credentials)
     assert shape.slot("told").operand("word") == "word"
     assert shape.slot("password").operand("") == ""
-    for name, value in (("password", "word"), ("pins", {"a": 1})):
+    for name, value in (("password", "word"), ("pins", {"a": 1}), ("known", "word")):
         with pytest.raises(errors.InvalidValue, match=f"{name}: Pydantic dumps a secret as asterisks"):
             shape.slot(name).operand(value)
         with pytest.raises(errors.InvalidValue, match=f"{name}: Pydantic dumps a secret as asterisks"):
