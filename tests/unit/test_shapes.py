@@ -436,6 +436,30 @@ def test_secrets_are_not_replaced_by_asterisks() -> None:
             shape.dump(Credentials(told="x", **{name: value}))  # type: ignore[arg-type]
 
 
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    secret: pydantic.SecretStr
+
+
+class Account(pydantic.BaseModel):
+    token: pydantic.SecretStr | None = None
+    seen: Any = None
+
+
+class Accounts(pydantic.BaseModel):
+    first: Account
+
+
+def test_without_a_secret_nothing_is_lost() -> None:
+    """A tuple comes back as a list."""
+    slot = shape_of(Accounts).slot("first")
+    assert slot.operand(Account(seen=(1, 2))) == {"token": None, "seen": [1, 2]}
+    with pytest.raises(errors.InvalidValue, match="first: Pydantic dumps a secret as asterisks"):
+        slot.operand(Account(token=pydantic.SecretStr("word"), seen=(1, 2)))
+    with pytest.raises(errors.InvalidValue, match="first: Pydantic dumps a secret as asterisks"):
+        slot.operand(Account(seen=Slotted(pydantic.SecretStr("word"))))
+
+
 class Fragile(pydantic.BaseModel):
     person: dict[str, Any]
 
