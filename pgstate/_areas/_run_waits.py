@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from pgstate import errors
 from pgstate._areas._base import seconds
@@ -16,6 +16,8 @@ from pgstate._areas._run_steps import Steps
 from pgstate._areas._stir import LOOK_AGAIN, Stirred
 from pgstate._calls import runs
 from pgstate.types import Seconds
+
+T = TypeVar("T")
 
 # Seconds. What waits for less is not set down; and so long tasks of the run may do what is not known of.
 _SHORT = 1.0
@@ -107,6 +109,11 @@ class Waits(Steps):
                 await asyncio.sleep(left)
         self._check_going_on()
 
+    # unions and annotated types are no type[T]
+    @overload
+    async def wait_signal(self, name: str, *, timeout: Seconds | None = ..., as_: type[T]) -> T: ...
+    @overload
+    async def wait_signal(self, name: str, *, timeout: Seconds | None = ..., as_: Any = ...) -> Any: ...
     async def wait_signal(self, name: str, *, timeout: Seconds | None = None, as_: Any = None) -> Any:
         """Waits for `state.runs.signal(key, name, payload)` and returns the payload. A signal that came before counts;
         each is taken by one wait. `timeout` is in seconds from when the run first came here. Raises SignalTimeout
@@ -139,6 +146,14 @@ class Waits(Steps):
                 with self._wait(due):
                     await stirred.wait(LOOK_AGAIN if due is None else (due - self._now()).total_seconds() + 0.001)
 
+    @overload
+    async def child(
+        self, workflow: str, input: Any = ..., *, name: str | None = ..., key: str | None = ..., as_: type[T]
+    ) -> T: ...
+    @overload
+    async def child(
+        self, workflow: str, input: Any = ..., *, name: str | None = ..., key: str | None = ..., as_: Any = ...
+    ) -> Any: ...
     async def child(
         self, workflow: str, input: Any = None, *, name: str | None = None, key: str | None = None, as_: Any = None
     ) -> Any:

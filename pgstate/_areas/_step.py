@@ -12,6 +12,7 @@ from pgstate._links import Statements
 
 if TYPE_CHECKING:
     from pgstate._areas._run import Run
+    from pgstate.client import BoundState
 
 
 class Transaction:
@@ -74,7 +75,7 @@ class Context:
         self.idempotency_key = idempotency_key
         """The same in every attempt of this step, by whichever worker: for services that take one."""
         self._transaction: Transaction | None = None
-        self._state: Any = None
+        self._state: BoundState | None = None
 
     @property
     def cancelled(self) -> bool:
@@ -82,7 +83,7 @@ class Context:
         return self.run.cancelled
 
     @property
-    def state(self) -> Any:
+    def state(self) -> BoundState:
         """The state, in one transaction with the record of the step: both, or neither. It begins with the first call,
         and keeps its locks until the step ends: do what takes long before it."""
         if self._state is None:

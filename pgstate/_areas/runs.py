@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from signal import SIGTERM
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, overload
 
 from pgstate import errors
 from pgstate._areas._base import Area, seconds
@@ -29,6 +29,7 @@ from pgstate.types import Row, RunInfo, Seconds, StepInfo
 if TYPE_CHECKING:
     from pgstate._areas.claims import Claims
 
+T = TypeVar("T")
 _BOTH = "read and write"
 # a method of Runs is called list
 Columns: TypeAlias = list[Sequence[Any] | None]
@@ -160,6 +161,11 @@ class Runs(Area):
             )
         return [StepInfo(**{**row, "result": decode_told(row["result"])}) for row in rows]
 
+    # unions and annotated types are no type[T]
+    @overload
+    async def result(self, key: str, *, wait: Seconds | None = ..., as_: type[T]) -> T: ...
+    @overload
+    async def result(self, key: str, *, wait: Seconds | None = ..., as_: Any = ...) -> Any: ...
     async def result(self, key: str, *, wait: Seconds | None = None, as_: Any = None) -> Any:
         """What a run has returned; waits up to `wait` seconds for its end. Raises Timeout if it has not ended by then,
         RunMissing, RunCancelled, StepFailed with the error that it failed with, InvalidKey, AccessDenied."""

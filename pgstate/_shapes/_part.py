@@ -90,7 +90,8 @@ class Part:
                 f"not a value of {self._name}: bytes are UTF-8 text in JSON ({error}), unless the model's config has "
                 "ser_json_bytes and val_json_bytes of 'base64'"
             ) from error
-        if self._masks and not self._comes_back(found, made.value):
+        # not all that is no secret comes back as its equal
+        if self._masks and _holds_secret(made.value) and not self._comes_back(found, made.value):
             raise InvalidValue(
                 f"not a value of {self._name}: Pydantic dumps a secret as asterisks, and it would be lost: give the "
                 "field a serializer, or keep the secret elsewhere and its name here"
@@ -100,7 +101,7 @@ class Part:
     def _comes_back(self, found: Any, value: Any) -> bool:
         try:
             return bool(self._read(encode(found)) == value)
-        except pydantic.ValidationError:
+        except Exception:
             return False
 
     def take_some(self, value: Any, *, deep: bool) -> Any:
@@ -146,6 +147,22 @@ def _is_plain_field(schema: Any) -> bool:
         and fields["value"].keys() <= {"type", "schema", "metadata"}
         and is_plain(fields["value"]["schema"])
     )
+
+
+def _holds_secret(value: Any) -> bool:
+    """Whether there may be a secret in a value, other than an empty one, which is dumped as it is."""
+    if value is None or isinstance(value, str | bytes | int | float):
+        return False
+    if isinstance(value, pydantic.SecretStr | pydantic.SecretBytes):
+        return bool(value.get_secret_value())
+    if isinstance(value, Mapping):
+        return any(map(_holds_secret, (*value, *value.values())))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_holds_secret, value))
+    if isinstance(value, pydantic.BaseModel):
+        return any(_holds_secret(inner) for _, inner in value)
+    # what cannot be looked into
+    return True
 
 
 def _serializers(node: Any) -> Iterator[Any]:

@@ -987,6 +987,11 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         self, key: str, *, as_: type[T], as_of: AsOf | None = ..., min_trust: str | None = ...
     ) -> Entry[T] | None: ...
 
+    @overload
+    def get(
+        self, key: str, *, as_: Any, as_of: AsOf | None = ..., min_trust: str | None = ...
+    ) -> Entry[Any] | None: ...
+
     def get(self, key: str, *, as_: Any = None, as_of: AsOf | None = None, min_trust: str | None = None) -> Any:
         """The entry, None if there is none. With `as_`, `value` is an object of that type, validated by Pydantic.
 
@@ -1428,10 +1433,17 @@ class RunsCalls(Proxy[runs.Runs]):
         """The steps of a run, in the order of its code; none if there is no run. Raises InvalidKey, AccessDenied."""
         return self._run(self._its.steps(key))
 
+    @overload
+    def result(self, key: str, *, wait: Seconds | None = ..., as_: type[T]) -> T: ...
+
+    @overload
+    def result(self, key: str, *, wait: Seconds | None = ..., as_: Any = ...) -> Any: ...
+
     def result(self, key: str, *, wait: Seconds | None = None, as_: Any = None) -> Any:
         """What a run has returned; waits up to `wait` seconds for its end. Raises Timeout if it has not ended by
         then, RunMissing, RunCancelled, StepFailed with the error that it failed with, InvalidKey, AccessDenied."""
-        return self._run(self._its.result(key, wait=wait, as_=as_))
+        its: Any = self._its
+        return self._run(its.result(key, wait=wait, as_=as_))
 
     def signal(self, key: str, name: str, payload: Any = None) -> None:
         """Sends a signal to a run, which keeps it until a `wait_signal` of that name takes it, once, whatever dies
@@ -1527,11 +1539,28 @@ class Run(RunProxy):
         """Waits until `duration` after the first time that it was called, whatever dies meanwhile. Raises as `step`."""
         self._run(self._its.sleep(duration, name))
 
+    @overload
+    def wait_signal(self, name: str, *, timeout: Seconds | None = ..., as_: type[T]) -> T: ...
+
+    @overload
+    def wait_signal(self, name: str, *, timeout: Seconds | None = ..., as_: Any = ...) -> Any: ...
+
     def wait_signal(self, name: str, *, timeout: Seconds | None = None, as_: Any = None) -> Any:
         """Waits for `state.runs.signal(key, name, payload)` and returns the payload. A signal that came before
         counts; each is taken by one wait. `timeout` is in seconds from when the run first came here. Raises
         SignalTimeout (recorded), and as `step`."""
-        return self._run(self._its.wait_signal(name, timeout=timeout, as_=as_))
+        its: Any = self._its
+        return self._run(its.wait_signal(name, timeout=timeout, as_=as_))
+
+    @overload
+    def child(
+        self, workflow: str, input: Any = ..., *, name: str | None = ..., key: str | None = ..., as_: type[T]
+    ) -> T: ...
+
+    @overload
+    def child(
+        self, workflow: str, input: Any = ..., *, name: str | None = ..., key: str | None = ..., as_: Any = ...
+    ) -> Any: ...
 
     def child(
         self, workflow: str, input: Any = None, *, name: str | None = None, key: str | None = None, as_: Any = None
@@ -1539,7 +1568,8 @@ class Run(RunProxy):
         """Starts a run of another workflow, which a worker takes, and returns its result when it has ended. It is
         under `key`, else `<this run's key>/<name>`. Raises StepFailed when it failed or was cancelled, and as
         `step`."""
-        return self._run(self._its.child(workflow, input, name=name, key=key, as_=as_))
+        its: Any = self._its
+        return self._run(its.child(workflow, input, name=name, key=key, as_=as_))
 
     @overload
     def step(

@@ -413,21 +413,51 @@ _GIVEN: list[Any] = [
 ]
 
 
+_KNOWN = {"word": pydantic.SecretStr("word")}
+
+
 class Credentials(pydantic.BaseModel):
     password: pydantic.SecretStr = pydantic.SecretStr("")
     pins: dict[str, pydantic.Secret[int]] = pydantic.Field(default_factory=dict)
     told: Annotated[pydantic.SecretStr, pydantic.PlainSerializer(lambda secret: secret.get_secret_value())]
+    known: Annotated[pydantic.SecretStr, pydantic.AfterValidator(lambda secret: _KNOWN[secret.get_secret_value()])] = (
+        pydantic.SecretStr("")
+    )
 
 
 def test_secrets_are_not_replaced_by_asterisks() -> None:
     shape = shape_of(Credentials)
     assert shape.slot("told").operand("word") == "word"
     assert shape.slot("password").operand("") == ""
-    for name, value in (("password", "word"), ("pins", {"a": 1})):
+    for name, value in (("password", "word"), ("pins", {"a": 1}), ("known", "word")):
         with pytest.raises(errors.InvalidValue, match=f"{name}: Pydantic dumps a secret as asterisks"):
             shape.slot(name).operand(value)
         with pytest.raises(errors.InvalidValue, match=f"{name}: Pydantic dumps a secret as asterisks"):
             shape.dump(Credentials(told="x", **{name: value}))  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    secret: pydantic.SecretStr
+
+
+class Account(pydantic.BaseModel):
+    token: pydantic.SecretStr | None = None
+    seen: Any = None
+
+
+class Accounts(pydantic.BaseModel):
+    first: Account
+
+
+def test_without_a_secret_nothing_is_lost() -> None:
+    """A tuple comes back as a list."""
+    slot = shape_of(Accounts).slot("first")
+    assert slot.operand(Account(seen=(1, 2))) == {"token": None, "seen": [1, 2]}
+    with pytest.raises(errors.InvalidValue, match="first: Pydantic dumps a secret as asterisks"):
+        slot.operand(Account(token=pydantic.SecretStr("word"), seen=(1, 2)))
+    with pytest.raises(errors.InvalidValue, match="first: Pydantic dumps a secret as asterisks"):
+        slot.operand(Account(seen=Slotted(pydantic.SecretStr("word"))))
 
 
 class Fragile(pydantic.BaseModel):

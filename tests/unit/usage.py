@@ -29,6 +29,10 @@ async def find(url: str) -> int | None:
 async def tell() -> None: ...
 
 
+async def note(url: str, ctx: pgstate.Context) -> int:
+    return assert_type(await ctx.state.put("notes/1", url), int)
+
+
 def count(url: str) -> int:
     return len(url)
 
@@ -75,6 +79,8 @@ async def application() -> None:
         assert_type(await state.put("a", 1), int)
         assert_type(await state.get("a"), pgstate.Entry[Any] | None)
         assert_type(await state.get("a", as_=Research), pgstate.Entry[Research] | None)
+        assert_type(await state.get("a", as_=int | None), pgstate.Entry[Any] | None)
+        assert_type(await state.get("a", as_=Annotated[int, "of many"]), pgstate.Entry[Any] | None)
 
         claim = await state.claim_next("tasks/*", wait=60)
         if claim is not None:
@@ -88,11 +94,18 @@ async def application() -> None:
             assert_type(await run.step("tell", tell), None)
             assert_type(await run.step("count", count, "u"), int)
             assert_type(await run.step("later", lambda: fetch("u")), list[str])
+            assert_type(await run.step("note", note, "u"), int)
+            assert_type(await run.wait_signal("go"), Any)
+            assert_type(await run.wait_signal("go", timeout=1, as_=Research), Research)
+            assert_type(await run.child("plain", name="c", as_=list[int]), list[int])
             assert_type(await run.map("fetches", fetch, ["u"]), list[list[str]])
             assert_type(await run.map("counts", count, ["u"], concurrency=2), list[int])
         assert_type(await flow(state, "jobs/2", 1, loud=True), str)
         assert_type(await plain_flow(state, "jobs/3", 1), str)
         assert_type(await flow.start(state, "jobs/4", 1), bool)
+        assert_type(await state.runs.result("jobs/4", wait=9), Any)
+        assert_type(await state.runs.result("jobs/4", as_=Research), Research)
+        assert_type(await state.runs.result("jobs/4", as_=Research | None), Any)
         await state.runs.worker([flow, plain_flow])
 
         view = state.typed(Research, "research/1")
@@ -114,6 +127,8 @@ def script() -> None:
         with state.run("jobs/1") as run:
             assert_type(run.step("count", count, "u"), int)
             assert_type(run.map("counts", count, ["u"]), list[int])
+            assert_type(run.wait_signal("go", as_=Research), Research)
+        assert_type(state.runs.result("jobs/1", as_=Research), Research)
         assert_type(state.typed(Research, "research/1").load(), Research | None)
         with state.watch("a/**") as changes:
             for change in changes:

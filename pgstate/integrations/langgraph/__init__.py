@@ -34,4 +34,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        module = import_module(f"{__name__}.{_HOMES[name]}")
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] not in ("langgraph", "langchain_core"):
+            raise
+        raise ModuleNotFoundError(
+            f"{name} needs: pip install 'pgstate[langgraph]' ({error})", name=error.name
+        ) from error
+    return getattr(module, name)
