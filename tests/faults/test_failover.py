@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+import psycopg
 import pytest
 
 import pgstate
@@ -205,3 +206,11 @@ async def test_a_hot_standby_serves_reads_and_no_feed(doomed: Database, standby:
             for write in (reader.put("k", 2), reader.claim("k"), reader.claim_next("*")):
                 with pytest.raises(errors.DatabaseError, match="read-only"):
                     await write
+
+
+def test_a_standby_is_read_only_to_sql_too(doomed: Database, standby: Standby) -> None:
+    """With the code that every client takes for that, whatever the statement looks at first."""
+    there = Database(standby, doomed.name)
+    for call in ("pgstate.put('k', '1')", "pgstate.merge('k', '1', 'add')", "pgstate.claim('k', '1 s')"):
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            there.sql(f"select {call}", INSTALLER)

@@ -373,12 +373,13 @@ $$;
 comment on function pgstate._restored() is 'Internal: has the database been restored in place, and not written to since?';
 
 -- functions/access/_timeline.sql
--- The control file lags after a promotion, the name of the current log segment does not.
+-- The control file lags after a promotion, the name of the current log segment does not. Null on a standby, where that cannot be asked
+-- for: statements are planned with this, and what they write is refused as anywhere else there.
 create function pgstate._timeline() returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8);
+  return case when not pg_is_in_recovery() then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end;
 end
 $$;
 comment on function pgstate._timeline() is 'Internal: rises with each promotion of a standby.';
@@ -419,7 +420,7 @@ create function pgstate._settled() returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select i.identity = pgstate._identity() and i.table_oid = i.tableoid and not pg_is_in_recovery() and i.timeline = pgstate._timeline() from pgstate.install i);
+  return (select i.identity = pgstate._identity() and i.table_oid = i.tableoid and i.timeline = pgstate._timeline() from pgstate.install i);
 end
 $$;
 comment on function pgstate._settled() is 'Internal: has _settle_identity() nothing to do?';
