@@ -132,7 +132,8 @@ def test_tokens_from_after_the_dump_never_write(database: Database, tmp_path: Pa
     assert database.sql(f"select status from pgstate.put('t', '3', token => {token})", INSTALLER) == [("ok",)]
 
 
-def test_tokens_from_before_a_promotion_never_write(database: Database) -> None:
+@pytest.mark.parametrize("first", ["cursor()", "expire()"])
+def test_tokens_from_before_a_promotion_never_write(database: Database, first: str) -> None:
     """Of a standby that had not heard of the last ones: the sequence there is behind."""
     database.sql("select pgstate.put('t', '1')", INSTALLER)
     claim = "select token from pgstate.claim('t', '1 hour')"
@@ -142,7 +143,7 @@ def test_tokens_from_before_a_promotion_never_write(database: Database) -> None:
     ((before,),) = database.sql("select epoch from pgstate.install")
     # who reads first does not keep its later writes from looking
     with psycopg.connect(database.dsn(INSTALLER), autocommit=True) as connection:
-        connection.execute("select pgstate.cursor()")
+        connection.execute(f"select pgstate.{first}")
         ((token,),) = connection.execute(claim).fetchall()
     assert token > stale
     assert database.sql(f"select status from pgstate.put('t', '2', token => {stale})", INSTALLER) == [("stale",)]

@@ -5,8 +5,8 @@
 -- The same dump may be restored here again: with the next number its epoch would be that of the life before, whose cursors
 -- would be answered. So it is at least the seconds since the middle of 2025 (nine digits until 2057), whatever the clock of tests says.
 --
--- Tokens of claims go on from a millionth of a second of that clock: who was given one after the dump may still be at work, and
--- it must not be given again. Nor one that was given by a server whose standby was promoted before it knew: the timeline tells.
+-- Tokens of claims go on from that clock in microseconds: who was given one after the dump may still be at work, and it must not
+-- be given again. Nor one that was given by a server whose standby was promoted before it knew: the timeline tells.
 -- (Not a new epoch: transactions prepared before the promotion may yet commit, and belong to the one that they began in.)
 create function pgstate._settle_identity() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan

@@ -17,7 +17,7 @@ begin
       raise exception using errcode = 'PS022', message = 'this database was restored and nothing has been written since',
         hint = 'The first write, or pgstate migrate, begins a new epoch; then list again and go on from a new cursor.';
     end if;
-    if pgstate._settled() then
+    if not pgstate._promoted() then
       perform set_config('pgstate.identity', v_identity, false);
     end if;
   end if;

@@ -19,7 +19,7 @@ begin
       -- restored and not written to since: transaction ids mean nothing here yet
       return;
     end if;
-    if pgstate._settled() then
+    if not pgstate._promoted() then
       perform set_config('pgstate.identity', v_identity, false);
     end if;
   end if;

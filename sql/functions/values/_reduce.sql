@@ -29,8 +29,10 @@ begin
     return coalesce(pgstate._merge_messages(coalesce(p_current, '[]'), v_list), '[]');
   end if;
   if p_reducer = 'deep_merge' then
-    return case when jsonb_typeof(p_operand) = 'object' and (p_current is null or v_type = 'object')
-                then case when p_current is null then p_operand else pgstate._deep_merge(p_current, p_operand, 200) end end;
+    return case
+      when jsonb_typeof(p_operand) <> 'object' or v_type <> 'object' then null
+      when p_current is null then p_operand
+      else pgstate._deep_merge(p_current, p_operand, 200) end;
   end if;
   return pgstate._reduce_plain(p_reducer, p_current, p_operand);
 end
