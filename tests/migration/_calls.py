@@ -242,4 +242,9 @@ CALLS = [
     _("0009", "prune_thread", key="'talk/9'", keep="1", ns="''", token="null", lane="null", turn="null", agent="null", ids="array['02']"),
     _("0009", "list_as_of", pattern="'trust/*'", limit="9", after="null", cursor="'{start}'", at="null", bookmark="true", agent="'admin'"),
     _("0009", "rollback", pattern="'trust/*'", version="null", cursor="'{start}'", at="null", writer="'admin'", force="true", dry_run="true", op_id="null", lane="null", turn="null", wake="true", agent="null"),
+    _("0010", "set_policy", subtree="'trust/all'", reducer="'deep_merge'", ttl="null", keep="'1 year'", value_limit="null", schema="null", agent="'admin'"),
+    _("0010", "merge", key="'trust/all'", operand="'{{\"a\": {{\"b\": 1}}, \"c\": null}}'", reducer="null", ttl="null", op_id="null", token="null", return_value="true", agent="'admin'"),
+    _("0010", "merge", key="'trust/all'", operand="'{{\"a\": {{\"d\": [2]}}}}'", reducer="null", ttl="null", op_id="null", token="null", return_value="true", agent="'admin'"),
+    _("0010", "search", pattern="'trust/**'", query="null", filter="'{{\"a.b\": 1}}'", limit="5", after="null", mode="null", vector="null", vectors="null", model="null", agent="'admin'", offset="0", order="'newest'"),
+    _("0010", "search", pattern="'docs/**'", query="null", filter="'{{\"n\": 2}}'", limit="5", after="null", mode="null", vector="null", vectors="null", model="null", agent="'admin'", offset="0", order="'newest'"),
 ]  # fmt: skip

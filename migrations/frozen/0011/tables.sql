@@ -1,0 +1,2 @@
+-- From 0010.
+set local role pgstate_owner;
