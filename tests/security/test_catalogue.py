@@ -184,9 +184,11 @@ def test_no_function_goes_by_the_session_s_time_zone(database: Database) -> None
 @pytest.mark.one_database
 @pytest.mark.every_version
 def test_definers_plan_once(database: Database) -> None:
-    """A generic plan that looks dearer than the custom ones is passed over: planned anew by every call, for 100 us."""
+    """A generic plan that looks dearer than the custom ones is passed over: planned anew by every call, for 100 us.
+
+    No variable stands in a query of _reachable(): there are no custom plans for those, and a setting costs it a tenth."""
     for function in _functions(database):
-        if function["definer"] and function["volatile"] != "i":
+        if function["definer"] and function["volatile"] != "i" and function["name"] != "_reachable":
             assert "plan_cache_mode=force_generic_plan" in function["config"], function["shown"]
 
 

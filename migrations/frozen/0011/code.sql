@@ -197,11 +197,14 @@ begin
   select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
          i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
          case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
-    from pgstate._acting who join pgstate.agent a on a.id = who.agent_id join pgstate.reach r on r.agent_id = a.id
-    cross join pgstate.install i
-   where r.folded_until is null;
+    from pgstate.login l cross join pgstate.install i
+    -- a gateway that names its agent: as in _reachable()
+    cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
+    cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+    cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
+   where l.login = session_user and l.gateway and not l.tickets;
   if v_actor.id is null then
-    -- nobody, or somebody with a ticket, or one of its grants is to end or has
+    -- nobody, or somebody with a ticket or for whom the login that installed acts, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
@@ -264,6 +267,7 @@ as $$
 declare
   v_actor pgstate._actor;
   v_done text;
+  v_named boolean;
 begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
   if p_lane is null then
@@ -285,8 +289,26 @@ begin
        and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
        and l.folded_until is null;
   end if;
+  if v_actor.id is null then
+    -- a gateway that names its agent: as in _reachable()
+    select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
+           case when i.table_oid = i.tableoid then i.identity end, r.reads @> p_key, r.writes @> p_key,
+           p_lane is null or n.agent_id = a.id and p_turn > n.turn, null, i.policies, null, r.quota, r.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+      cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
+      cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+      cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
+      left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
+     where l.login = session_user and l.gateway and not l.tickets;
+    v_named := v_actor.id is not null;
+  end if;
+  if v_named then
+    if concat(current_setting('pgstate.call_agent', true), '/', current_setting('pgstate.call_agents', true)) <> concat(p_agent, '/') then
+      v_done := set_config('pgstate.call_agent', coalesce(p_agent, ''), true) || set_config('pgstate.call_agents', '', true);
+    end if;
+  end if;
   if v_actor.lane_ready is not true
-     or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
+     or v_named is not true and concat(current_setting('pgstate.call_agent', true), current_setting('pgstate.call_agents', true)) <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
     if v_actor.lane_ready is not true then
       v_actor.identity := null;
@@ -441,23 +463,52 @@ comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as 
 -- What policies compare keys with: the acting agent's reach with one right, as it is stored. One call per statement and policy,
 -- which wrap it in a scalar subquery.
 -- pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens reading to all the agents it names.
--- Few expressions and one relation in the usual case: a write calls this four times, and each expression is initialised
--- anew in every transaction (the policies' own subqueries, in place of this function, cost more: the executor sets them up
--- whether or not they are reached). Nobody, and agents with a grant that is to end, take the long way.
+-- A write calls this five times. Setting up a query costs more than running it, by the functions, operators and casts in it: so
+-- there is one for each right, and the two usual cases, a login's own agent and a gateway's, are asked for in full here. (The
+-- policies' own subqueries, in place of this function, cost more: the executor sets them up whether or not they are reached.)
+-- No variable stands in one, so that plans are generic without a setting, which each call would pay for.
+-- Nobody, tickets, the login that installed, and agents with a grant that is to end take the long way.
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_ranges pgstate.keymultirange;
 begin
-  if coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
-     || coalesce(current_setting('pgstate.agent', true), '') = '' then
+  if concat(current_setting('pgstate.call_agents', true), current_setting('pgstate.call_agent', true), current_setting('pgstate.agent', true)) = '' then
     -- nobody is named, so the login's own agent acts: the short form of _acting
-    select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end into v_ranges
-      from pgstate.login l where l.login = session_user::text and l.folded_until is null;
+    if p_right = 'touch' then
+      select l.touches into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
+    elsif p_right = 'write' then
+      select l.writes into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
+    else
+      select l.reads into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
+    end if;
   elsif coalesce(current_setting('pgstate.call_agents', true), '') = '' then
-    select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end into v_ranges
-      from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id where r.folded_until is null;
+    if p_right = 'touch' then
+      select r.touches into v_ranges
+        from pgstate.login l
+        cross join lateral (select x.id from pgstate.agent x
+                             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
+        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        cross join lateral (select x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
+       where l.login = session_user and l.gateway and not l.tickets;
+    elsif p_right = 'write' then
+      select r.writes into v_ranges
+        from pgstate.login l
+        cross join lateral (select x.id from pgstate.agent x
+                             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
+        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        cross join lateral (select x.writes from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
+       where l.login = session_user and l.gateway and not l.tickets;
+    else
+      select r.reads into v_ranges
+        from pgstate.login l
+        cross join lateral (select x.id from pgstate.agent x
+                             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
+        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        cross join lateral (select x.reads from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
+       where l.login = session_user and l.gateway and not l.tickets;
+    end if;
   elsif p_right = 'write' then
     return '{}';
   else
@@ -8661,7 +8712,8 @@ comment on function pgstate._put_existing(pgstate._actor, text[], jsonb[], bigin
 -- as typed states send it, for a field that is not stored: with one that is, it changes nothing.
 --
 -- The entries are locked first, in key order (see there); what the reducers make of them is computed from the rows as
--- locked. The second statement has a snapshot and a time from after the waiting.
+-- locked. The second statement has a time from after the waiting, and claims are looked at in one that began when all was locked.
+-- Subqueries, no WITH: the executor sets up less.
 create function pgstate._merge_existing(p_actor pgstate._actor, p_keys text[], p_operands jsonb[], p_reducers text[])
 returns bigint[]
 language plpgsql volatile security definer
@@ -8671,57 +8723,67 @@ as $$
 declare
   v_versions bigint[];
   v_changed text[];
+  v_same text[];
   v_values jsonb[];
   v_expires_at timestamptz;
   v_fit boolean;
+  v_count int;
   v_now timestamptz;
 begin
   begin
-    with input as materialized (
-      select u.*
-        from unnest(p_keys, p_operands, p_reducers, p_keys[2:]) with ordinality as u (key, operand, reducer, next_key, ord)
-       where (u.reducer <> 'first' or u.next_key = u.key)
-         and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit
-       order by u.key collate "C"
-    ), merged as (
-      select i.ord, e.key, e.version, e.expires_at, e.value, case when i.reducer <> 'first' then i.key end as merged_key,
-             coalesce(pgstate._reduce_plain(i.reducer, e.value, i.operand), pgstate._reduce(i.reducer, e.value, i.operand)) as merged
-        from input i
-        cross join lateral (
-          select x.key, x.version, x.expires_at, x.value from pgstate.entry x
-           where x.key = i.key and x.value is not null and x.kind = 'value' and x.full_version is null and pg_column_size(x.value) <= 2000
-             for no key update
-        ) e
-    )
-    select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + (m.merged <> m.value)::int end order by m.ord),
-           array_agg(m.key) filter (where m.merged <> m.value), array_agg(m.merged) filter (where m.merged <> m.value),
-           min(m.expires_at),
+    select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + m.changed::int end order by m.ord),
+           array_agg(m.key) filter (where m.changed), array_agg(m.merged) filter (where m.changed),
+           array_agg(m.merged_key) filter (where not m.changed), min(m.expires_at),
            -- neither an operand that does not fit nor a reducer that is not built in makes anything
-           bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false)) and count(m.merged_key) = count(distinct m.merged_key)
-      into v_versions, v_changed, v_values, v_expires_at, v_fit
-      from merged m;
+           bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
+      into v_versions, v_changed, v_values, v_same, v_expires_at, v_fit
+      from (
+        select r.*, r.merged <> r.value as changed
+          from (
+            select i.ord, e.key, e.version, e.expires_at, e.value, case when i.reducer <> 'first' then i.key end as merged_key,
+                   coalesce(pgstate._reduce_plain(i.reducer, e.value, i.operand), pgstate._reduce(i.reducer, e.value, i.operand)) as merged
+              from (
+                select u.*
+                  from unnest(p_keys, p_operands, p_reducers, p_keys[2:]) with ordinality as u (key, operand, reducer, next_key, ord)
+                 where (u.reducer <> 'first' or u.next_key = u.key)
+                   and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit
+                 order by u.key collate "C"
+                offset 0
+              ) i
+              cross join lateral (
+                select x.key, x.version, x.expires_at, x.value from pgstate.entry x
+                 where x.key = i.key and x.value is not null and x.kind = 'value' and x.full_version is null and pg_column_size(x.value) <= 2000
+                   for no key update
+              ) e
+            offset 0
+          ) r
+        offset 0
+      ) m;
     v_now := pgstate._now();
-    if not v_fit or cardinality(v_versions) is distinct from cardinality(p_keys) or v_expires_at <= v_now then
+    -- a key that is merged twice and changed needs its operations decided one after the other
+    if not v_fit or cardinality(v_versions) is distinct from cardinality(p_keys) or v_expires_at <= v_now or v_changed && v_same then
       raise exception using errcode = 'PS998';
     end if;
     if current_setting('transaction_isolation') <> 'read committed' then
       perform pgstate._check_claims_seen(p_keys);
     end if;
-    with held as materialized (
-      select from pgstate.claim c where c.key = any (p_keys) and c.lease_until > v_now limit 1
-    ), changed as (
-      update pgstate.entry e
-         set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now, trust = least(e.trust, p_actor.trust)
-        from unnest(v_changed, v_values) as n (key, value)
-       where e.key = n.key and not exists (select from held)
-      returning e.key, e.version, n.value, e.expires_at, e.trust
-    ), recorded as (
-      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
-      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at, c.trust from changed c
-    )
-    select not exists (select from held) into v_fit;
-    if not v_fit then
+    if exists (select from pgstate.claim c where c.key = any (p_keys) and c.lease_until > v_now) then
       raise exception using errcode = 'PS998';
+    end if;
+    if v_changed is not null then
+      with changed as (
+        update pgstate.entry e
+           set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now, trust = least(e.trust, p_actor.trust)
+          from unnest(v_changed, v_values) as n (key, value)
+         where e.key = n.key
+        returning e.key, e.version, n.value, e.expires_at, e.trust
+      )
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
+      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at, c.trust from changed c;
+      get diagnostics v_count = row_count;
+      if v_count <> cardinality(v_changed) then
+        raise exception using errcode = 'PS998';
+      end if;
     end if;
   exception when sqlstate 'PS998' then
     return null;
@@ -9938,11 +10000,10 @@ declare
   v_actor pgstate._actor := pgstate._enter_write(write_many.agent, write_many.lane, write_many.turn);
   v_ops text[] := write_many.ops;
   v_count int := coalesce(cardinality(write_many.keys), 0);
-  v_even boolean := (v_count <> any (array[
-    coalesce(cardinality(write_many.ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
-    cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
-    cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
-    cardinality(write_many.sources)])) is not true;
+  -- few functions where little is given, here and below: the executor sets up each, called or not
+  v_more int := num_nonnulls(write_many.expects, write_many.expect_values, write_many.ttls, write_many.tokens, write_many.priorities,
+                             write_many.not_befores, write_many.return_values, write_many.op_ids, write_many.trusts, write_many.sources);
+  v_even boolean;
   v_out pgstate.outcome[];
   v_outcome jsonb;
   v_states text[];
@@ -9955,6 +10016,17 @@ declare
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
+  if v_more = 0 then
+    v_even := v_count = cardinality(write_many.ops) and v_count = cardinality(write_many."values")
+              and (write_many.reducers is null or v_count = cardinality(write_many.reducers));
+  end if;
+  if v_even is not true then
+    v_even := (v_count <> any (array[
+      coalesce(cardinality(write_many.ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
+      cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
+      cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
+      cardinality(write_many.sources)])) is not true;
+  end if;
   -- what is unusual is told apart in few expressions, here and below: each is initialised anew in every transaction
   if (v_even and v_count > 0 and v_actor.kept is null and array_ndims(v_ops) = 1 and array_lower(v_ops, 1) = 1
       and array_ndims(write_many.keys) = 1 and array_lower(write_many.keys, 1) = 1) is not true then
@@ -10006,7 +10078,7 @@ begin
   end if;
 
   if v_states is null
-     and num_nonnulls(write_many.tokens, write_many.expect_values, write_many.return_values, write_many.trusts, write_many.sources) = 0
+     and (v_more = 0 or num_nonnulls(write_many.tokens, write_many.expect_values, write_many.return_values, write_many.trusts, write_many.sources) = 0)
      and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
      -- together: a regular expression costs as much for one value as for a kilobyte of them
      and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
@@ -10016,7 +10088,7 @@ begin
         v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                             write_many.priorities, write_many.not_befores);
       end if;
-    elsif num_nonnulls(write_many.expects, write_many.ttls, write_many.priorities, write_many.not_befores) = 0 then
+    elsif v_more = 0 or num_nonnulls(write_many.expects, write_many.ttls, write_many.priorities, write_many.not_befores) = 0 then
       v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
     end if;
   elsif num_nonnulls(write_many.trusts, write_many.sources) > 0 then

@@ -9,6 +9,7 @@ as $$
 declare
   v_actor pgstate._actor;
   v_done text;
+  v_named boolean;
 begin
   -- the login's own agent and a lane that goes on as it should, in one query: as in _enter() and _lane_begin()
   if p_lane is null then
@@ -30,8 +31,26 @@ begin
        and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
        and l.folded_until is null;
   end if;
+  if v_actor.id is null then
+    -- a gateway that names its agent: as in _reachable()
+    select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
+           case when i.table_oid = i.tableoid then i.identity end, r.reads @> p_key, r.writes @> p_key,
+           p_lane is null or n.agent_id = a.id and p_turn > n.turn, null, i.policies, null, r.quota, r.trust into v_actor
+      from pgstate.login l cross join pgstate.install i
+      cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
+      cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+      cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
+      left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
+     where l.login = session_user and l.gateway and not l.tickets;
+    v_named := v_actor.id is not null;
+  end if;
+  if v_named then
+    if concat(current_setting('pgstate.call_agent', true), '/', current_setting('pgstate.call_agents', true)) <> concat(p_agent, '/') then
+      v_done := set_config('pgstate.call_agent', coalesce(p_agent, ''), true) || set_config('pgstate.call_agents', '', true);
+    end if;
+  end if;
   if v_actor.lane_ready is not true
-     or coalesce(current_setting('pgstate.call_agent', true), '') || coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
+     or v_named is not true and concat(current_setting('pgstate.call_agent', true), current_setting('pgstate.call_agents', true)) <> '' then
     v_actor := pgstate._enter(p_agent, p_key);
     if v_actor.lane_ready is not true then
       v_actor.identity := null;

@@ -1,23 +1,52 @@
 -- What policies compare keys with: the acting agent's reach with one right, as it is stored. One call per statement and policy,
 -- which wrap it in a scalar subquery.
 -- pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens reading to all the agents it names.
--- Few expressions and one relation in the usual case: a write calls this four times, and each expression is initialised
--- anew in every transaction (the policies' own subqueries, in place of this function, cost more: the executor sets them up
--- whether or not they are reached). Nobody, and agents with a grant that is to end, take the long way.
+-- A write calls this five times. Setting up a query costs more than running it, by the functions, operators and casts in it: so
+-- there is one for each right, and the two usual cases, a login's own agent and a gateway's, are asked for in full here. (The
+-- policies' own subqueries, in place of this function, cost more: the executor sets them up whether or not they are reached.)
+-- No variable stands in one, so that plans are generic without a setting, which each call would pay for.
+-- Nobody, tickets, the login that installed, and agents with a grant that is to end take the long way.
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_ranges pgstate.keymultirange;
 begin
-  if coalesce(current_setting('pgstate.call_agents', true), '') || coalesce(current_setting('pgstate.call_agent', true), '')
-     || coalesce(current_setting('pgstate.agent', true), '') = '' then
+  if concat(current_setting('pgstate.call_agents', true), current_setting('pgstate.call_agent', true), current_setting('pgstate.agent', true)) = '' then
     -- nobody is named, so the login's own agent acts: the short form of _acting
-    select case p_right when 'touch' then l.touches when 'write' then l.writes when 'read' then l.reads end into v_ranges
-      from pgstate.login l where l.login = session_user::text and l.folded_until is null;
+    if p_right = 'touch' then
+      select l.touches into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
+    elsif p_right = 'write' then
+      select l.writes into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
+    else
+      select l.reads into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
+    end if;
   elsif coalesce(current_setting('pgstate.call_agents', true), '') = '' then
-    select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end into v_ranges
-      from pgstate._acting a join pgstate.reach r on r.agent_id = a.agent_id where r.folded_until is null;
+    if p_right = 'touch' then
+      select r.touches into v_ranges
+        from pgstate.login l
+        cross join lateral (select x.id from pgstate.agent x
+                             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
+        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        cross join lateral (select x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
+       where l.login = session_user and l.gateway and not l.tickets;
+    elsif p_right = 'write' then
+      select r.writes into v_ranges
+        from pgstate.login l
+        cross join lateral (select x.id from pgstate.agent x
+                             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
+        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        cross join lateral (select x.writes from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
+       where l.login = session_user and l.gateway and not l.tickets;
+    else
+      select r.reads into v_ranges
+        from pgstate.login l
+        cross join lateral (select x.id from pgstate.agent x
+                             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
+        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        cross join lateral (select x.reads from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
+       where l.login = session_user and l.gateway and not l.tickets;
+    end if;
   elsif p_right = 'write' then
     return '{}';
   else

@@ -4,7 +4,8 @@
 -- as typed states send it, for a field that is not stored: with one that is, it changes nothing.
 --
 -- The entries are locked first, in key order (see there); what the reducers make of them is computed from the rows as
--- locked. The second statement has a snapshot and a time from after the waiting.
+-- locked. The second statement has a time from after the waiting, and claims are looked at in one that began when all was locked.
+-- Subqueries, no WITH: the executor sets up less.
 create function pgstate._merge_existing(p_actor pgstate._actor, p_keys text[], p_operands jsonb[], p_reducers text[])
 returns bigint[]
 language plpgsql volatile security definer
@@ -14,57 +15,67 @@ as $$
 declare
   v_versions bigint[];
   v_changed text[];
+  v_same text[];
   v_values jsonb[];
   v_expires_at timestamptz;
   v_fit boolean;
+  v_count int;
   v_now timestamptz;
 begin
   begin
-    with input as materialized (
-      select u.*
-        from unnest(p_keys, p_operands, p_reducers, p_keys[2:]) with ordinality as u (key, operand, reducer, next_key, ord)
-       where (u.reducer <> 'first' or u.next_key = u.key)
-         and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit
-       order by u.key collate "C"
-    ), merged as (
-      select i.ord, e.key, e.version, e.expires_at, e.value, case when i.reducer <> 'first' then i.key end as merged_key,
-             coalesce(pgstate._reduce_plain(i.reducer, e.value, i.operand), pgstate._reduce(i.reducer, e.value, i.operand)) as merged
-        from input i
-        cross join lateral (
-          select x.key, x.version, x.expires_at, x.value from pgstate.entry x
-           where x.key = i.key and x.value is not null and x.kind = 'value' and x.full_version is null and pg_column_size(x.value) <= 2000
-             for no key update
-        ) e
-    )
-    select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + (m.merged <> m.value)::int end order by m.ord),
-           array_agg(m.key) filter (where m.merged <> m.value), array_agg(m.merged) filter (where m.merged <> m.value),
-           min(m.expires_at),
+    select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + m.changed::int end order by m.ord),
+           array_agg(m.key) filter (where m.changed), array_agg(m.merged) filter (where m.changed),
+           array_agg(m.merged_key) filter (where not m.changed), min(m.expires_at),
            -- neither an operand that does not fit nor a reducer that is not built in makes anything
-           bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false)) and count(m.merged_key) = count(distinct m.merged_key)
-      into v_versions, v_changed, v_values, v_expires_at, v_fit
-      from merged m;
+           bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
+      into v_versions, v_changed, v_values, v_same, v_expires_at, v_fit
+      from (
+        select r.*, r.merged <> r.value as changed
+          from (
+            select i.ord, e.key, e.version, e.expires_at, e.value, case when i.reducer <> 'first' then i.key end as merged_key,
+                   coalesce(pgstate._reduce_plain(i.reducer, e.value, i.operand), pgstate._reduce(i.reducer, e.value, i.operand)) as merged
+              from (
+                select u.*
+                  from unnest(p_keys, p_operands, p_reducers, p_keys[2:]) with ordinality as u (key, operand, reducer, next_key, ord)
+                 where (u.reducer <> 'first' or u.next_key = u.key)
+                   and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit
+                 order by u.key collate "C"
+                offset 0
+              ) i
+              cross join lateral (
+                select x.key, x.version, x.expires_at, x.value from pgstate.entry x
+                 where x.key = i.key and x.value is not null and x.kind = 'value' and x.full_version is null and pg_column_size(x.value) <= 2000
+                   for no key update
+              ) e
+            offset 0
+          ) r
+        offset 0
+      ) m;
     v_now := pgstate._now();
-    if not v_fit or cardinality(v_versions) is distinct from cardinality(p_keys) or v_expires_at <= v_now then
+    -- a key that is merged twice and changed needs its operations decided one after the other
+    if not v_fit or cardinality(v_versions) is distinct from cardinality(p_keys) or v_expires_at <= v_now or v_changed && v_same then
       raise exception using errcode = 'PS998';
     end if;
     if current_setting('transaction_isolation') <> 'read committed' then
       perform pgstate._check_claims_seen(p_keys);
     end if;
-    with held as materialized (
-      select from pgstate.claim c where c.key = any (p_keys) and c.lease_until > v_now limit 1
-    ), changed as (
-      update pgstate.entry e
-         set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now, trust = least(e.trust, p_actor.trust)
-        from unnest(v_changed, v_values) as n (key, value)
-       where e.key = n.key and not exists (select from held)
-      returning e.key, e.version, n.value, e.expires_at, e.trust
-    ), recorded as (
-      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
-      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at, c.trust from changed c
-    )
-    select not exists (select from held) into v_fit;
-    if not v_fit then
+    if exists (select from pgstate.claim c where c.key = any (p_keys) and c.lease_until > v_now) then
       raise exception using errcode = 'PS998';
+    end if;
+    if v_changed is not null then
+      with changed as (
+        update pgstate.entry e
+           set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now, trust = least(e.trust, p_actor.trust)
+          from unnest(v_changed, v_values) as n (key, value)
+         where e.key = n.key
+        returning e.key, e.version, n.value, e.expires_at, e.trust
+      )
+      insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
+      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at, c.trust from changed c;
+      get diagnostics v_count = row_count;
+      if v_count <> cardinality(v_changed) then
+        raise exception using errcode = 'PS998';
+      end if;
     end if;
   exception when sqlstate 'PS998' then
     return null;

@@ -16,11 +16,10 @@ declare
   v_actor pgstate._actor := pgstate._enter_write(write_many.agent, write_many.lane, write_many.turn);
   v_ops text[] := write_many.ops;
   v_count int := coalesce(cardinality(write_many.keys), 0);
-  v_even boolean := (v_count <> any (array[
-    coalesce(cardinality(write_many.ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
-    cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
-    cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
-    cardinality(write_many.sources)])) is not true;
+  -- few functions where little is given, here and below: the executor sets up each, called or not
+  v_more int := num_nonnulls(write_many.expects, write_many.expect_values, write_many.ttls, write_many.tokens, write_many.priorities,
+                             write_many.not_befores, write_many.return_values, write_many.op_ids, write_many.trusts, write_many.sources);
+  v_even boolean;
   v_out pgstate.outcome[];
   v_outcome jsonb;
   v_states text[];
@@ -33,6 +32,17 @@ declare
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
+  if v_more = 0 then
+    v_even := v_count = cardinality(write_many.ops) and v_count = cardinality(write_many."values")
+              and (write_many.reducers is null or v_count = cardinality(write_many.reducers));
+  end if;
+  if v_even is not true then
+    v_even := (v_count <> any (array[
+      coalesce(cardinality(write_many.ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
+      cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
+      cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
+      cardinality(write_many.sources)])) is not true;
+  end if;
   -- what is unusual is told apart in few expressions, here and below: each is initialised anew in every transaction
   if (v_even and v_count > 0 and v_actor.kept is null and array_ndims(v_ops) = 1 and array_lower(v_ops, 1) = 1
       and array_ndims(write_many.keys) = 1 and array_lower(write_many.keys, 1) = 1) is not true then
@@ -84,7 +94,7 @@ begin
   end if;
 
   if v_states is null
-     and num_nonnulls(write_many.tokens, write_many.expect_values, write_many.return_values, write_many.trusts, write_many.sources) = 0
+     and (v_more = 0 or num_nonnulls(write_many.tokens, write_many.expect_values, write_many.return_values, write_many.trusts, write_many.sources) = 0)
      and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
      -- together: a regular expression costs as much for one value as for a kilobyte of them
      and (' ' || array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', '')) !~ pgstate._secret_hint()
@@ -94,7 +104,7 @@ begin
         v_versions := pgstate._put_existing(v_actor, write_many.keys, write_many."values", write_many.expects, write_many.ttls,
                                             write_many.priorities, write_many.not_befores);
       end if;
-    elsif num_nonnulls(write_many.expects, write_many.ttls, write_many.priorities, write_many.not_befores) = 0 then
+    elsif v_more = 0 or num_nonnulls(write_many.expects, write_many.ttls, write_many.priorities, write_many.not_befores) = 0 then
       v_versions := pgstate._merge_existing(v_actor, write_many.keys, write_many."values", write_many.reducers);
     end if;
   elsif num_nonnulls(write_many.trusts, write_many.sources) > 0 then
