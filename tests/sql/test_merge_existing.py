@@ -89,3 +89,20 @@ async def test_short_and_long_way_agree(root: Caller, agent: MakeAgent, clock: A
         short, long = [await root.fetch(query, pattern) for pattern in ("s/%", "l/%")]
         assert [tuple(row) for row in short] == [tuple(row) for row in long]
         assert len(short) > 15
+
+
+@pytest.mark.parametrize(
+    ("operands", "versions"), [((9, 3), (2, 2)), ((3, 9), (1, 2)), ((3, 4), (1, 1)), ((8, 9), (2, 3))]
+)
+async def test_a_key_may_occur_twice_and_change_once(
+    root: Caller, operands: tuple[int, int], versions: tuple[int, int]
+) -> None:
+    await root("put", "s/most", 5)
+    await root("put", "s/other", 1)
+    rows = await root.fetch(
+        "select * from pgstate.write_many(array_fill('merge'::text, array[3]), $1, $2::text[]::jsonb[], reducers => array['max', 'add', 'max'])",
+        ["s/most", "s/other", "s/most"],
+        [str(operands[0]), "1", str(operands[1])],
+    )
+    assert [row["version"] for row in rows] == [versions[0], 2, versions[1]]
+    assert (await root("get", "s/most"))["value"] == max(5, *operands)

@@ -18,7 +18,7 @@ begin
            case when p_key is null then l.writes end, case when i.table_oid = i.tableoid then i.identity end, l.reads @> p_key, l.writes @> p_key,
            true, null, i.policies, null, l.quota, l.trust into v_actor
       from pgstate.login l cross join pgstate.install i
-     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+     where l.login = session_user and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
        and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
        and l.folded_until is null;
   else
@@ -27,7 +27,7 @@ begin
            n.agent_id = l.agent_id and p_turn > n.turn, null, i.policies, null, l.quota, l.trust into v_actor
       from pgstate.login l cross join pgstate.install i
       left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
-     where l.login = session_user::text and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
+     where l.login = session_user and l.agent_id is not null and coalesce(p_agent, '') in ('', l.agent_name)
        and (not (l.gateway or l.root) or coalesce(current_setting('pgstate.agent', true), '') = '')
        and l.folded_until is null;
   end if;

@@ -34,6 +34,13 @@ begin
       when p_current is null then p_operand
       else pgstate._deep_merge(p_current, p_operand, 200) end;
   end if;
+  if p_current is null then
+    return case
+      when p_reducer in ('replace', 'first') or p_reducer = 'merge' and jsonb_typeof(p_operand) = 'object'
+        or p_reducer in ('max', 'min') and jsonb_typeof(p_operand) in ('number', 'string') then p_operand
+      -- as in _reduce_plain()
+      when p_reducer = 'add' and jsonb_typeof(p_operand) = 'number' then case when abs(p_operand::numeric) < 1e400 then p_operand end end;
+  end if;
   return pgstate._reduce_plain(p_reducer, p_current, p_operand);
 end
 $$;
