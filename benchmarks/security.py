@@ -88,8 +88,8 @@ $all$;
 """
 
 _NOTHING_IS_SECRET = r"""
-create or replace function pgstate._secret_hint() returns text language plpgsql immutable parallel safe as
-$$ begin return '^\x01'; end $$
+create or replace function pgstate._may_be_secret(p_text text) returns boolean language sql immutable parallel safe as
+$$ select false $$
 """
 
 

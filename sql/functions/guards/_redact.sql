@@ -6,7 +6,7 @@ declare
   v_rule text[];
   v_text text := p_text;
 begin
-  if (' ' || p_text) ~ pgstate._secret_hint() then
+  if pgstate._may_be_secret(p_text) then
     foreach v_rule slice 1 in array pgstate._secret_patterns() loop
       if pgstate._has_needle(v_text, v_rule[3]) then
         v_text := regexp_replace(v_text, v_rule[2], '[redacted:' || v_rule[1] || ']', 'g');

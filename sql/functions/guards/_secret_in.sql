@@ -3,7 +3,7 @@ create function pgstate._secret_in(p_actor pgstate._actor, p_key text, p_text te
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  if (' ' || p_text) ~ pgstate._secret_hint() and pgstate._guard_of(p_actor, p_key) <> 'off' then
+  if pgstate._may_be_secret(p_text) and pgstate._guard_of(p_actor, p_key) <> 'off' then
     return pgstate._secret_rule(p_text);
   end if;
   return null;

@@ -5,7 +5,7 @@ as $$
 declare
   v_rule text[];
 begin
-  if (' ' || p_text) ~ pgstate._secret_hint() then
+  if pgstate._may_be_secret(p_text) then
     foreach v_rule slice 1 in array pgstate._secret_patterns() loop
       if pgstate._has_needle(p_text, v_rule[3]) and p_text ~ v_rule[2] then
         return v_rule[1];

@@ -11,7 +11,7 @@ begin
   if p_actor.policies then
     v_rules := pgstate._policy_of(p_key);
   end if;
-  if v_rules.guard is distinct from 'off' and (' ' || p_key || ' ' || p_value::text) ~ pgstate._secret_hint()
+  if v_rules.guard is distinct from 'off' and pgstate._may_be_secret(p_key || ' ' || p_value::text)
      and pgstate._secret_rule(p_key || ' ' || p_value::text) is not null then
     if v_rules.guard is distinct from 'redact' or pgstate._secret_rule(p_key) is not null then
       return null;

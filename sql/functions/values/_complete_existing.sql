@@ -40,7 +40,7 @@ begin
                order by e.key for update of e) x;
       if cardinality(v_values) is distinct from v_count
          -- what was there may have been written where no guard was
-         or (' ' || array_to_string(p_move_tos, ' ') || ' ' || v_texts) ~ pgstate._secret_hint() then
+         or pgstate._may_be_secret(array_to_string(p_move_tos, ' ') || ' ' || v_texts) then
         raise exception using errcode = 'PS998';
       end if;
     end if;

@@ -72,7 +72,7 @@ declare
   v_floor bigint;
   v_denied text[];
   v_done text;
-  v_suspect boolean := (' ' || array_to_string(p_keys, ' ') || ' ' || coalesce(array_to_string(p_values, ' '), '')) ~ pgstate._secret_hint();
+  v_suspect boolean := pgstate._may_be_secret(array_to_string(p_keys, ' ') || ' ' || coalesce(array_to_string(p_values, ' '), ''));
   v_secret text;
 begin
   select array_agg(row(
