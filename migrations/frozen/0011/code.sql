@@ -13461,12 +13461,11 @@ declare
   v_rules pgstate._policy;
 begin
   if v_ttl is not null then
-    if v_ttl <> interval '0' then
-      if not pgstate._span_ok(v_ttl) then
-        perform pgstate._raise('PS007', p_key);
-      end if;
-      v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
+    if v_ttl <> interval '0' and not pgstate._span_ok(v_ttl) then
+      perform pgstate._raise('PS007', p_key);
     end if;
+    -- 0 too, or the next change would go by the policy
+    v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
   elsif p_head.value ? 'ttl' then
     v_ttl := make_interval(secs => (p_head.value ->> 'ttl')::float8);
     v_value := v_value || jsonb_build_object('ttl', p_head.value -> 'ttl');
@@ -13823,9 +13822,9 @@ begin
         'checkpoint', v_stored.id, 'ns', coalesce(v_row.ns, ''),
         'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
         'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes);
-      if v_ttl <> interval '0' then
+      if v_ttl is not null then
         v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
-      elsif v_ttl is null and v_head.value ? 'ttl' then
+      elsif v_head.value ? 'ttl' then
         v_ttl := make_interval(secs => (v_head.value ->> 'ttl')::float8);
         v_value := v_value || jsonb_build_object('ttl', v_head.value -> 'ttl');
       end if;

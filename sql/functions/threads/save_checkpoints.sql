@@ -186,9 +186,9 @@ begin
         'checkpoint', v_stored.id, 'ns', coalesce(v_row.ns, ''),
         'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
         'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes);
-      if v_ttl <> interval '0' then
+      if v_ttl is not null then
         v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
-      elsif v_ttl is null and v_head.value ? 'ttl' then
+      elsif v_head.value ? 'ttl' then
         v_ttl := make_interval(secs => (v_head.value ->> 'ttl')::float8);
         v_value := v_value || jsonb_build_object('ttl', v_head.value -> 'ttl');
       end if;
