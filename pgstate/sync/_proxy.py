@@ -62,17 +62,19 @@ class Proxy(Generic[A]):
 def each(items: AsyncIterator[T]) -> Iterator[T]:
     """What an asynchronous iterator yields on the loop; it is ended when this is. Each way there and back takes time:
     so after the first some are read ahead, more and more."""
-    run, count = _loop.current().run, 1
+    loop, count = _loop.current(), 1
     try:
         while True:
-            found, more = run(some(items, count))
+            found, more = loop.run(some(items, count))
             yield from found
             if not more:
                 return
             count = min(2 * count, MOST_AHEAD)
     finally:
-        if (close := getattr(items, "aclose", None)) is not None and not _loop.over():
-            run(close())
+        if loop.left:
+            _loop.leave_alone(items)
+        elif (close := getattr(items, "aclose", None)) is not None and loop.may_wait():
+            loop.run(close())
 
 
 async def some(items: AsyncIterator[T], count: int) -> tuple[list[T], bool]:

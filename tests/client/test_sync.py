@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 import queue
@@ -111,6 +112,13 @@ def test_a_function_of_the_caller_may_call_it_too(sync: pgstate.sync.State) -> N
     with pytest.raises(SystemExit) as caught:
         sync.update("k", leave)
     assert caught.value.code == 3
+
+    async def leave_the_loop(value: Any) -> Any:
+        raise SystemExit(4)
+
+    with pytest.raises(SystemExit) as caught:
+        sync.update("k", leave_the_loop)
+    assert caught.value.code == 4
     assert sync.get("k").value == 5
 
 
@@ -133,6 +141,59 @@ def test_an_interrupt_cancels_what_is_waited_for(sync: pgstate.sync.State) -> No
         gone.set()
     assert sync.get("k") is None
     assert sync.update("k", lambda value: "again").value == "again"
+
+
+@pytest.mark.parametrize("reached", [False, True])
+def test_an_interrupt_before_the_waiting(
+    sync: pgstate.sync.State, monkeypatch: pytest.MonkeyPatch, reached: bool
+) -> None:
+    sync.put("before", 1)
+    loop = _loop.current()._loop
+    plain = loop.call_soon_threadsafe
+
+    def interrupted(*args: Any) -> Any:
+        monkeypatch.undo()
+        if reached:
+            plain(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+    with pytest.raises(KeyboardInterrupt), sync.lock("held", lease=30):
+        pass
+    with sync.lock("held", lease=30):
+        pass
+    thread = sync.thread("t")
+    thread.save({})
+    history = thread.history()
+    monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(history)
+
+
+def test_what_is_collected_on_the_loop_waits_for_nothing(
+    sync: pgstate.sync.State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    async def items() -> Any:
+        try:
+            yield 1
+            yield 2
+        finally:
+            ended.set()
+
+    async def collect(value: Any) -> Any:
+        gc.collect()
+
+    around: list[Any] = [_bridge.each_sync(sync, lambda _: items())]
+    around.append(around)
+    assert next(around[0]) == 1
+    del around
+    sync.update("k", collect)
+    assert ended.wait(30)
+    assert told == []
 
 
 def test_claimed_work(sync: pgstate.sync.State) -> None:
@@ -379,6 +440,10 @@ _FORKING = """
     state = pgstate.sync.connect(sys.argv[1])
     view = state.namespace("a")
     view.put("from", "parent")
+    for number in range(3):
+        view.thread("t").save({"n": number})
+    history, other = view.thread("t").history(), view.thread("t").history()
+    next(history), next(other)
     changes = state.watch("a/*")
     changes.__enter__()
     with state.lock("held", lease=30) as lock:
@@ -393,6 +458,13 @@ _FORKING = """
                     pass
                 else:
                     os._exit(3)
+                other.close()
+                try:
+                    next(history)
+                except pgstate.errors.Closed:
+                    pass
+                else:
+                    os._exit(6)
                 try:
                     lock.token
                 except pgstate.errors.Closed:
@@ -411,6 +483,7 @@ _FORKING = """
             state.put("held", 1, token=lock.token)
             assert view.put("from", "parent again") > 0
             assert next(changes).value == "parent again"
+            assert len([*history, *other]) == 4
     if child:
         print("whole")
 """
