@@ -41,9 +41,9 @@ class Loop:
             with suppress(SystemExit, KeyboardInterrupt):
                 self._loop.run_forever()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What a coroutine returns or raises. An exception in this thread meanwhile (KeyboardInterrupt) cancels it, and
-        is raised when it has ended."""
+    def run(self, work: Coroutine[Any, Any, T], *, whole: bool = False) -> T:
+        """What a coroutine returns or raises. An exception in this thread meanwhile (KeyboardInterrupt) cancels it,
+        unless `whole` says that it gives something back, and is raised when it has ended."""
         if over() or self.left:
             work.close()
             raise errors.Closed(
@@ -64,11 +64,13 @@ class Loop:
 
         def stop() -> None:
             # called behind start, if that was reached
-            if task:
-                task[0].cancel()
-            else:
+            if not task and whole:
+                start()
+            elif not task:
                 work.close()
                 done.set_exception(asyncio.CancelledError())
+            elif not whole:
+                task[0].cancel()
 
         try:
             self._loop.call_soon_threadsafe(start)

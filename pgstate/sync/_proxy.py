@@ -74,7 +74,7 @@ def each(items: AsyncIterator[T]) -> Iterator[T]:
         if loop.left:
             _loop.leave_alone(items)
         elif (close := getattr(items, "aclose", None)) is not None and loop.may_wait():
-            loop.run(close())
+            loop.run(close(), whole=True)
 
 
 async def some(items: AsyncIterator[T], count: int) -> tuple[list[T], bool]:
@@ -160,7 +160,8 @@ class Stream(Proxy[A], Generic[A, T]):
         """Ends it; from another thread too, whose waiting ends then."""
         if _loop.over():
             return
-        self._run(self._asynchronous.aclose())
+        work = self._asynchronous.aclose()
+        _loop.current().run(work, whole=True)
 
     @property
     def cursor(self) -> str | None:
@@ -192,7 +193,7 @@ class Block(Generic[H]):
         except BaseException:
             # interrupted when it had been entered
             if self._task is not None and not self._task.done():
-                _loop.current().run(self._leave(asyncio.CancelledError()))
+                _loop.current().run(self._leave(asyncio.CancelledError()), whole=True)
             raise
 
     async def _enter(self) -> Any:
@@ -229,7 +230,7 @@ class Block(Generic[H]):
             # it is the parent's to give back, or too late
             return
         try:
-            ended = _loop.current().run(self._leave(error))
+            ended = _loop.current().run(self._leave(error), whole=True)
         finally:
             if error is not None:
                 error.__traceback__ = traceback

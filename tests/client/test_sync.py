@@ -13,7 +13,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import add
@@ -143,29 +143,37 @@ def test_an_interrupt_cancels_what_is_waited_for(sync: pgstate.sync.State) -> No
     assert sync.update("k", lambda value: "again").value == "again"
 
 
-@pytest.mark.parametrize("reached", [False, True])
-def test_an_interrupt_before_the_waiting(
-    sync: pgstate.sync.State, monkeypatch: pytest.MonkeyPatch, reached: bool
-) -> None:
-    sync.put("before", 1)
+@pytest.mark.parametrize("when", ["before", "behind", "as it begins"])
+def test_an_interrupt_before_the_waiting(sync: pgstate.sync.State, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     loop = _loop.current()._loop
     plain = loop.call_soon_threadsafe
 
-    def interrupted(*args: Any) -> Any:
-        monkeypatch.undo()
-        if reached:
-            plain(*args)
-        raise KeyboardInterrupt
+    def interrupt_next_call() -> None:
+        def interrupted(start: Callable[[], None]) -> None:
+            def told_with_it(stop: Callable[[], None]) -> None:
+                monkeypatch.undo()
+                plain(lambda: [call() for call in (start, stop)])
 
-    monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+            monkeypatch.undo()
+            if when == "behind":
+                plain(start)
+            elif when == "as it begins":
+                monkeypatch.setattr(loop, "call_soon_threadsafe", told_with_it)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+
+    interrupt_next_call()
     with pytest.raises(KeyboardInterrupt), sync.lock("held", lease=30):
         pass
+    with pytest.raises(KeyboardInterrupt), sync.lock("held", lease=30):
+        interrupt_next_call()
     with sync.lock("held", lease=30):
         pass
     thread = sync.thread("t")
     thread.save({})
     history = thread.history()
-    monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+    interrupt_next_call()
     with pytest.raises(KeyboardInterrupt):
         next(history)
 
