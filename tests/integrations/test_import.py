@@ -15,11 +15,11 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.serde.types import TASKS
+from langgraph.checkpoint.serde.types import RESUME, TASKS
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.store.base import GetOp, PutOp
 from langgraph.store.postgres.aio import AsyncPostgresStore
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 
 from _pgbouncer import PgBouncer, program
 from client._cli import invoke, on_terminal
@@ -124,6 +124,48 @@ async def test_begun_again(saver: PgStateSaver, reference: AsyncPostgresSaver, s
     await reference.aput_writes(configs[-1], [("m", "later still")], "another")
     done = await import_threads(dsn, state)
     assert (done.present, done.checkpoints) == (121, 0)
+    assert await whole(saver, "t") == await whole(reference, "t")
+
+
+async def test_questions_that_were_answered_there_meanwhile(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str
+) -> None:
+    """All of one node, and so after one checkpoint, of which the writes are replaced."""
+
+    def ask(found: MessagesState) -> Any:
+        return {"messages": [HumanMessage("".join(interrupt(f"question {n}") for n in range(4)), id="all")]}
+
+    chat = StateGraph(MessagesState)
+    chat.add_node("ask", ask)
+    chat.add_edge(START, "ask")
+    theirs, mine = (chat.compile(checkpointer=on) for on in (reference, saver))
+    await theirs.ainvoke({"messages": []}, at("t"))
+    for answer in "ab":
+        await import_threads(dsn, state)
+        await theirs.ainvoke(Command(resume=answer), at("t"))
+    assert (await import_threads(dsn, state)).left == []
+    assert await whole(saver, "t") == await whole(reference, "t")
+    # what was answered here since is not asked again, though it was not there
+    await mine.ainvoke(Command(resume="c"), at("t"))
+    await import_threads(dsn, state)
+    assert (await mine.aget_state(at("t"))).tasks[0].interrupts[0].value == "question 3"
+    said = await mine.ainvoke(Command(resume="d"), at("t"))
+    assert [message.content for message in said["messages"]] == ["abcd"]
+
+
+async def test_answers_that_came_while_it_was_stopped(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: Any) -> None:
+        raise KeyError
+
+    config = await put(reference, at("t"), {"n": 1})
+    await reference.aput_writes(config, [(RESUME, ["a"])], "task")
+    with monkeypatch.context() as patch, pytest.raises(KeyError):
+        patch.setattr(_import._Importing, "_checkpoints", killed)
+        await import_threads(dsn, state)
+    await reference.aput_writes(config, [(RESUME, ["a", "b"])], "task")
+    assert (await import_threads(dsn, state)).left == []
     assert await whole(saver, "t") == await whole(reference, "t")
 
 

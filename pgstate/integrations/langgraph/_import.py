@@ -15,9 +15,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias, cast
+from uuid import UUID
 
 import asyncpg
-from langgraph.checkpoint.base import Checkpoint
+from langgraph.checkpoint.base import WRITES_IDX_MAP, Checkpoint
+from langgraph.checkpoint.serde.types import RESUME
 
 from pgstate import State, errors
 from pgstate._address import open_connection
@@ -27,14 +29,15 @@ from pgstate._calls._run import translate
 from pgstate._codec import Encoded, decode, encode
 from pgstate._guard import Guard
 from pgstate._source import reach
-from pgstate.integrations.langgraph import _msgpack as msgpack
 from pgstate.integrations.langgraph import _records as records
+from pgstate.integrations.langgraph._msgpack import array, elements
 from pgstate.integrations.langgraph._saver import PgStateSaver
 from pgstate.types import Row
 
 _BATCH = 20  # checkpoints, each with all that it holds
 _MOST = 32 << 20  # bytes of a batch of several: what is saved and read back takes seconds
 _PAGE = 1000
+_NO_TASK = str(UUID(int=0))  # whose answer is not a list of them
 
 _THREADS = """
 select thread_id, count(*) as checkpoints from checkpoints where $1::text[] is null or thread_id = any ($1)
@@ -140,7 +143,7 @@ class _AsItIs:
     """The serializer of values that are serialized already."""
 
     def dumps_typed(self, value: Any) -> tuple[str, bytes]:
-        return ("msgpack", msgpack.array([part.data for part in value])) if isinstance(value, list) else tuple(value)
+        return ("msgpack", array([part.data for part in value])) if isinstance(value, list) else tuple(value)
 
     def loads_typed(self, typed: tuple[str, bytes]) -> Any:
         return Typed(*typed)
@@ -216,6 +219,21 @@ def _in_order(parents: Mapping[str, str | None]) -> dict[str, str]:
     return order
 
 
+def _later(here: Sequence[Write], there: Sequence[Write]) -> bool:
+    """Do writes after a checkpoint come from a later attempt at its tasks than those here? It has more of them, or more
+    answers to the questions of one."""
+    ours, theirs = ({(task, idx): typed for task, _, idx, _, typed in writes} for writes in (here, there))
+    if ours.keys() != theirs.keys():
+        return ours.keys() < theirs.keys()
+    answers = [place for place in ours if place[1] == WRITES_IDX_MAP[RESUME] and place[0] != _NO_TASK]
+    return any(_count(ours[place]) < _count(theirs[place]) for place in answers)
+
+
+def _count(typed: tuple[str, bytes]) -> int:
+    type_, data = typed
+    return len(elements(data) or ()) if type_ == "msgpack" else 0
+
+
 def _number(channel: str, value: Any) -> Any:
     """A value that stood in JSON, where a large float became an integer."""
     if type(value) is not int or -(2**63) <= value < 2**64:
@@ -264,7 +282,9 @@ class _Importing:
         self._step(len(present))
         if there:
             # the latest may have been gone on from since
-            await self._writes(thread_id, key, ns, [max(there)])
+            latest = max(there)
+            found = await self._call(calls.get_checkpoints, key, [latest], ns)
+            await self._writes(thread_id, key, ns, [latest], [write for row in found for write in writes_of(row)])
         sent: set[bytes] = set()
         async for batch in self._batches(thread_id, ns, missing):
             # first, so that no checkpoint is taken for done without them
@@ -298,17 +318,24 @@ class _Importing:
                 return found
             before = rows[-1]["id"]
 
-    async def _writes(self, thread_id: str, key: str, ns: str, ids: Sequence[str]) -> dict[str, list[Write]]:
+    async def _writes(
+        self, thread_id: str, key: str, ns: str, ids: Sequence[str], here: Sequence[Write] | None = None
+    ) -> dict[str, list[Write]]:
+        """Brings writes over. Those that took the place of others there do so here; where it may have been gone on from
+        `here` too, if it was there alone."""
         written: dict[str, list[Write]] = {}
-        for task in await self._source.fetch(self._writes_of, thread_id, ns, ids):
-            columns = (task["idxs"], task["channels"], task["types"], task["blobs"])
-            place = (key, task["checkpoint_id"], task["task_id"], *columns, ns, task["task_path"], False)
+        tasks = await self._source.fetch(self._writes_of, thread_id, ns, ids)
+        for task in tasks:
+            rows = zip(task["idxs"], task["channels"], task["types"], task["blobs"], strict=True)
+            written.setdefault(task["checkpoint_id"], []).extend(
+                (task["task_id"], task["task_path"], idx, channel, (type_, blob)) for idx, channel, type_, blob in rows
+            )
+        later = here is None or any(_later(here, there) for there in written.values())
+        for task in tasks:
+            columns = task["idxs"], task["channels"], task["types"], task["blobs"]
+            place = (key, task["checkpoint_id"], task["task_id"], *columns, ns, task["task_path"], later)
             await self._call(calls.put_writes, *place)
             self.done.writes += len(task["idxs"])
-            written.setdefault(task["checkpoint_id"], []).extend(
-                (task["task_id"], task["task_path"], idx, channel, (type_, blob))
-                for idx, channel, type_, blob in zip(*columns, strict=True)
-            )
         return written
 
     async def _checkpoints(
@@ -402,7 +429,7 @@ class _Importing:
             **{n: Typed(*self._saver.serde.dumps_typed(_number(n, v))) for n, v in inline.items()},
             **blobs,
         }.items():
-            parts = msgpack.elements(typed.data) if typed.type == "msgpack" else None
+            parts = elements(typed.data) if typed.type == "msgpack" else None
             found[name] = typed if parts is None else [Typed("msgpack", part) for part in parts]
         return found
 
