@@ -174,8 +174,8 @@ begin
         v_row.header, coalesce(v_row.whole, true), v_row.metadata, v_row.run_id, v_row.expect_head,
         case when v_row.guarded is not null then coalesce(save_checkpoints.guards[v_row.last_guard - v_row.guarded + 1 : v_row.last_guard], '{}') end);
       v_status := coalesce(v_stored.status, 'ok');
-      if v_status = 'large' then
-        v_row.code := 'PS004';
+      if v_status in ('large', 'unnamed') then
+        v_row.code := case v_status when 'large' then 'PS004' else 'PS007' end;
         v_status := 'invalid';
       end if;
     end if;
