@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -205,11 +206,14 @@ async def test_numbers_beyond_64_bits(
     """In the columns of JSON there a large float is an integer."""
     await put(reference, at("integer"), {"n": 2**100})
     await put(reference, at("metadata"), {"n": 1}, score=[0.5, 2**100])
+    # nor is what the database itself refuses, for what is not foreseen
+    await put(reference, at("run"), {"n": 1}, run_id=secrets.token_hex(4000))
     await put(reference, at("t"), {"n": 1e300, "m": -1e19, "o": 2**64 - 1})
     done = await import_threads(dsn, state)
     assert done.checkpoints == 1 and [line.partition(":")[0] for line in done.left] == [
         "thread 'integer'",
         "thread 'metadata'",
+        "thread 'run'",
     ]
     assert (await read(saver, at("t"))).checkpoint["channel_values"] == {"n": 1e300, "m": -1e19, "o": 2**64 - 1}
 

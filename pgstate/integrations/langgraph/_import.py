@@ -121,6 +121,7 @@ class NotTheSame(Exception):
 _OF_ONE = (
     NotTheSame,
     errors.Conflict,
+    errors.DatabaseError,
     errors.InvalidArgument,
     errors.InvalidKey,
     errors.InvalidValue,
