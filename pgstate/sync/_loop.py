@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from pgstate import _in_thread as in_thread
 from pgstate import errors
 
 T = TypeVar("T")
@@ -96,7 +97,7 @@ class Loop:
 
         def call() -> T:
             try:
-                return function(*args)
+                return in_thread.call(function, *args)
             except Exception:
                 raise
             except BaseException as error:

@@ -113,6 +113,9 @@ def test_a_function_of_the_caller_may_call_it_too(sync: pgstate.sync.State) -> N
         sync.update("k", leave)
     assert caught.value.code == 3
 
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        sync.update("k", lambda value: next(iter(())))
+
     async def leave_the_loop(value: Any) -> Any:
         raise SystemExit(4)
 
