@@ -92,12 +92,12 @@ class Loop:
         """What a coroutine returns or raises, to a caller on another loop."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
+    async def in_thread(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """What a function of the application's returns, called in a thread, where it may wait, for pgstate.sync too."""
 
         def call() -> T:
             try:
-                return in_thread.call(function, *args)
+                return in_thread.call(function, *args, **kwargs)
             except Exception:
                 raise
             except BaseException as error:

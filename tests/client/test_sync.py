@@ -367,6 +367,26 @@ def test_work(sync: pgstate.sync.State, told_by: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (SystemExit(3), "the handler's thread was left by SystemExit(3)"),
+        (StopIteration(), "handle raised StopIteration"),
+    ],
+)
+def test_work_that_is_left_has_failed(sync: pgstate.sync.State, error: BaseException, told: str) -> None:
+    sync.put("tasks/1", 1)
+    stop = threading.Event()
+
+    def handle(task: pgstate.sync.Task) -> Any:
+        stop.set()
+        raise error
+
+    handle.__qualname__ = "handle"
+    assert sync.work("tasks/*", handle, stop=stop) == 0
+    assert [task.error for task in sync.tasks("tasks/*")] == [f"RuntimeError: {told}"]
+
+
 def test_work_that_is_refused_ends(sync: pgstate.sync.State) -> None:
     with pytest.raises(errors.InvalidPattern):
         sync.work("a b", print)

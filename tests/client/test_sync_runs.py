@@ -147,7 +147,7 @@ def test_failures_retries_and_undoing(sync: State) -> None:
         run.on_failure("tell", done.append, "told")
         run.step("b", _fail, "no owls")
     # which no future takes
-    with pytest.raises(errors.StepFailed, match="raised StopIteration"), sync.run("t") as run:
+    with pytest.raises(errors.StepFailed, match="next raised StopIteration"), sync.run("t") as run:
         run.step("a", next, iter(()))
     assert done == ["a", "told", "-a"]
     with pytest.raises(ValueError, match="plain"), sync.run("s"):
