@@ -42,9 +42,10 @@ class Loop:
             with suppress(SystemExit, KeyboardInterrupt):
                 self._loop.run_forever()
 
-    def run(self, work: Coroutine[Any, Any, T], *, whole: bool = False) -> T:
+    def run(self, work: Coroutine[Any, Any, T], *, whole: bool = False, keep: Callable[[T], object] | None = None) -> T:
         """What a coroutine returns or raises. An exception in this thread meanwhile (KeyboardInterrupt) cancels it,
-        unless `whole` says that it gives something back, and is raised when it has ended."""
+        unless `whole` says that it gives something back, and is raised when it has ended; `keep` gets what it has
+        returned all the same."""
         if over() or self.left:
             work.close()
             raise errors.Closed(
@@ -81,7 +82,8 @@ class Loop:
         except BaseException:
             if not done.done():
                 self._loop.call_soon_threadsafe(stop)
-                done.exception()
+            if done.exception() is None and keep is not None:
+                keep(done.result())
             raise
 
     def may_wait(self) -> bool:

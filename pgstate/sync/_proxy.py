@@ -6,6 +6,7 @@ import asyncio
 import copy
 import os
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -125,6 +126,12 @@ class Stream(Proxy[A], Generic[A, T]):
 
     _can_be_remade = False
 
+    def __init__(self, make: Callable[[], A]) -> None:
+        super().__init__(make)
+        # what came as the waiting for it was interrupted, and where it had come before that
+        self._kept: deque[T | _End] = deque()
+        self._before: str | None = None
+
     def __enter__(self) -> Self:
         self._run(self._asynchronous.__aenter__())
         return self
@@ -139,10 +146,7 @@ class Stream(Proxy[A], Generic[A, T]):
         return self
 
     def __next__(self) -> T:
-        item: T | _End = self._run(_next(self._asynchronous))
-        if isinstance(item, _End):
-            raise StopIteration
-        return item
+        return self._take(_next(self._asynchronous))
 
     def next(self, timeout: float | None = None) -> T:
         """What comes next, within `timeout` seconds. Raises TimeoutError, and StopIteration after `close`."""
@@ -151,7 +155,15 @@ class Stream(Proxy[A], Generic[A, T]):
             async with asyncio.timeout(timeout):
                 return await _next(self._asynchronous)
 
-        item = self._run(wait())
+        return self._take(wait())
+
+    def _take(self, work: Coroutine[Any, Any, T | _End]) -> T:
+        if self._kept:
+            work.close()
+            item = self._kept.popleft()
+        else:
+            self._before = self._asynchronous.cursor
+            item = _loop.current().run(work, keep=self._kept.append)
         if isinstance(item, _End):
             raise StopIteration
         return item
@@ -166,7 +178,7 @@ class Stream(Proxy[A], Generic[A, T]):
     @property
     def cursor(self) -> str | None:
         """Where it has come in the change feed."""
-        cursor: str | None = self._asynchronous.cursor
+        cursor: str | None = self._before if self._kept else self._asynchronous.cursor
         return cursor
 
     @property

@@ -14,7 +14,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import add
 from typing import Annotated, Any
@@ -179,6 +179,29 @@ def test_an_interrupt_before_the_waiting(sync: pgstate.sync.State, monkeypatch: 
     interrupt_next_call()
     with pytest.raises(KeyboardInterrupt):
         next(history)
+
+
+def test_what_comes_with_an_interrupt_is_not_lost(sync: pgstate.sync.State, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            found = super().result(timeout)
+            if _loop.Future is Interrupted:
+                monkeypatch.undo()
+                raise KeyboardInterrupt
+            return found
+
+    with sync.watch("k/*") as changes:
+        for number in range(3):
+            sync.put("k/1", number)
+        for number, wait in enumerate((lambda: next(changes), lambda: changes.next(timeout=30))):
+            assert next(changes).value == number
+            before = changes.cursor
+            monkeypatch.setattr(_loop, "Future", Interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                wait()
+            assert changes.cursor == before
+        assert next(changes).value == 2
+        assert changes.cursor != before
 
 
 def test_what_is_collected_on_the_loop_waits_for_nothing(
