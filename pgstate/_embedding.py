@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any, TypeAlias
 
 from pgstate import errors
 from pgstate._calls import search
+from pgstate._in_thread import in_thread
 from pgstate._source import Source, using
 from pgstate.types import Row
 
@@ -43,7 +43,7 @@ class Embedding:
             if inspect.iscoroutinefunction(self.function):
                 made = await self.function(part)
             else:
-                made = await asyncio.to_thread(self.function, part)
+                made = await in_thread(self.function, part)
                 if inspect.isawaitable(made):
                     made = await made
             try:

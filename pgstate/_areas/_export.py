@@ -15,6 +15,7 @@ from pgstate._areas._watch import Watch
 from pgstate._areas.claims import Claims
 from pgstate._areas.feed import Feed
 from pgstate._calls import access
+from pgstate._in_thread import in_thread
 from pgstate._keys import check_key
 from pgstate.types import Change, Seconds
 
@@ -105,7 +106,7 @@ class _Place:
         self._flush = flush
 
     async def store(self, cursor: str) -> None:
-        if self._flush is not None and await asyncio.to_thread(self._flush) is False:
+        if self._flush is not None and await in_thread(self._flush) is False:
             return
         self._version = await self._state.put(self.key, {_CURSOR: cursor}, expect=self._version, token=self._token)
         self.cursor = None

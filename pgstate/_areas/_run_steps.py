@@ -20,6 +20,7 @@ from pgstate._areas._run_held import NOT_ITS_FAULT, HeldRun
 from pgstate._areas._step import Context, Transaction
 from pgstate._calls import runs
 from pgstate._calls._run import outcome_error
+from pgstate._in_thread import in_thread
 from pgstate.types import Row, Seconds
 
 if TYPE_CHECKING:
@@ -326,7 +327,7 @@ class Steps(HeldRun):
 async def _call(function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     if iscoroutinefunction(function):
         return await function(*args, **kwargs)
-    value = await asyncio.to_thread(function, *args, **kwargs)
+    value = await in_thread(function, *args, **kwargs)
     # a callable object, a partial, a lambda that makes a coroutine
     return await value if isawaitable(value) else value
 

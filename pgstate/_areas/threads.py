@@ -264,6 +264,9 @@ class Thread(Area):
             raise self._refused(row["status"], None, f"{self.key} has no checkpoint {id or 'at all'}")
         if not history:
             fork._last = row["id"]
+        # what it reaches there it need not be sent
+        known = _threads.Known.of(self._core)
+        known.set((self._agent, target, self._ns), known.get((self._agent, self._full, self._ns)))
         return fork
 
     async def rollback(self, id: str, *, metadata: Mapping[str, Any] | None = None, token: int | None = None) -> str:

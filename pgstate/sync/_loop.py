@@ -10,8 +10,10 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
+from pgstate import _in_thread as in_thread
 from pgstate import errors
 
 T = TypeVar("T")
@@ -27,17 +29,28 @@ class Loop:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="pgstate-call")
-        self._thread = threading.Thread(target=self._loop.run_forever, name="pgstate-sync", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="pgstate-sync", daemon=True)
         self._thread.start()
         # what is to be ended with the process
         self.at_exit: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
+        # in a process that was forked from this one's
+        self.left = False
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What a coroutine returns or raises. An exception in this thread meanwhile (KeyboardInterrupt) cancels it, and
-        is raised when it has ended."""
-        if over():
+    def _serve(self) -> None:
+        while True:
+            # a task that SystemExit or KeyboardInterrupt ends lets it out of the loop as well, which others wait for
+            with suppress(SystemExit, KeyboardInterrupt):
+                self._loop.run_forever()
+
+    def run(self, work: Coroutine[Any, Any, T], *, whole: bool = False, keep: Callable[[T], object] | None = None) -> T:
+        """What a coroutine returns or raises. An exception in this thread meanwhile (KeyboardInterrupt) cancels it,
+        unless `whole` says that it gives something back, and is raised when it has ended; `keep` gets what it has
+        returned all the same."""
+        if over() or self.left:
             work.close()
-            raise errors.Closed("the process is ending")
+            raise errors.Closed(
+                "this belongs to the process that this one was forked from" if self.left else "the process is ending"
+            )
         if threading.current_thread() is self._thread:
             work.close()
             raise RuntimeError(
@@ -51,28 +64,42 @@ class Loop:
             task.append(self._loop.create_task(work))
             task[0].add_done_callback(lambda ended: _pass_on(ended, done))
 
-        self._loop.call_soon_threadsafe(start)
+        def stop() -> None:
+            # called behind start, if that was reached
+            if not task and whole:
+                start()
+            elif not task:
+                work.close()
+                done.set_exception(asyncio.CancelledError())
+            elif not whole:
+                task[0].cancel()
+
         try:
+            self._loop.call_soon_threadsafe(start)
             return done.result()
         except Passed as passed:
             raise passed.error from None
         except BaseException:
             if not done.done():
-                # called behind start
-                self._loop.call_soon_threadsafe(lambda: task[0].cancel())
-                done.exception()
+                self._loop.call_soon_threadsafe(stop)
+            if done.exception() is None and keep is not None:
+                keep(done.result())
             raise
+
+    def may_wait(self) -> bool:
+        """May the caller wait for it? The garbage collector calls from any thread, after a fork, at the end."""
+        return not (over() or self.left or threading.current_thread() is self._thread)
 
     async def awaited(self, work: Coroutine[Any, Any, T]) -> T:
         """What a coroutine returns or raises, to a caller on another loop."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
+    async def in_thread(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """What a function of the application's returns, called in a thread, where it may wait, for pgstate.sync too."""
 
         def call() -> T:
             try:
-                return function(*args)
+                return in_thread.call(function, *args, **kwargs)
             except Exception:
                 raise
             except BaseException as error:
@@ -135,6 +162,7 @@ def over() -> bool:
 def _forked() -> None:
     global _current, _guard
     if _current is not None:
+        _current.left = True
         _left_alone.append(_current)
         atexit.unregister(_current.end)
     _current, _guard = None, threading.Lock()

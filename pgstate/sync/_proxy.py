@@ -6,6 +6,7 @@ import asyncio
 import copy
 import os
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -62,17 +63,19 @@ class Proxy(Generic[A]):
 def each(items: AsyncIterator[T]) -> Iterator[T]:
     """What an asynchronous iterator yields on the loop; it is ended when this is. Each way there and back takes time:
     so after the first some are read ahead, more and more."""
-    run, count = _loop.current().run, 1
+    loop, count = _loop.current(), 1
     try:
         while True:
-            found, more = run(some(items, count))
+            found, more = loop.run(some(items, count))
             yield from found
             if not more:
                 return
             count = min(2 * count, MOST_AHEAD)
     finally:
-        if (close := getattr(items, "aclose", None)) is not None and not _loop.over():
-            run(close())
+        if loop.left:
+            _loop.leave_alone(items)
+        elif (close := getattr(items, "aclose", None)) is not None and loop.may_wait():
+            loop.run(close(), whole=True)
 
 
 async def some(items: AsyncIterator[T], count: int) -> tuple[list[T], bool]:
@@ -123,6 +126,12 @@ class Stream(Proxy[A], Generic[A, T]):
 
     _can_be_remade = False
 
+    def __init__(self, make: Callable[[], A]) -> None:
+        super().__init__(make)
+        # what came as the waiting for it was interrupted, and where it had come before that
+        self._kept: deque[T | _End] = deque()
+        self._before: str | None = None
+
     def __enter__(self) -> Self:
         self._run(self._asynchronous.__aenter__())
         return self
@@ -137,10 +146,7 @@ class Stream(Proxy[A], Generic[A, T]):
         return self
 
     def __next__(self) -> T:
-        item: T | _End = self._run(_next(self._asynchronous))
-        if isinstance(item, _End):
-            raise StopIteration
-        return item
+        return self._take(_next(self._asynchronous))
 
     def next(self, timeout: float | None = None) -> T:
         """What comes next, within `timeout` seconds. Raises TimeoutError, and StopIteration after `close`."""
@@ -149,7 +155,15 @@ class Stream(Proxy[A], Generic[A, T]):
             async with asyncio.timeout(timeout):
                 return await _next(self._asynchronous)
 
-        item = self._run(wait())
+        return self._take(wait())
+
+    def _take(self, work: Coroutine[Any, Any, T | _End]) -> T:
+        if self._kept:
+            work.close()
+            item = self._kept.popleft()
+        else:
+            self._before = self._asynchronous.cursor
+            item = _loop.current().run(work, keep=self._kept.append)
         if isinstance(item, _End):
             raise StopIteration
         return item
@@ -158,12 +172,13 @@ class Stream(Proxy[A], Generic[A, T]):
         """Ends it; from another thread too, whose waiting ends then."""
         if _loop.over():
             return
-        self._run(self._asynchronous.aclose())
+        work = self._asynchronous.aclose()
+        _loop.current().run(work, whole=True)
 
     @property
     def cursor(self) -> str | None:
         """Where it has come in the change feed."""
-        cursor: str | None = self._asynchronous.cursor
+        cursor: str | None = self._before if self._kept else self._asynchronous.cursor
         return cursor
 
     @property
@@ -190,7 +205,7 @@ class Block(Generic[H]):
         except BaseException:
             # interrupted when it had been entered
             if self._task is not None and not self._task.done():
-                _loop.current().run(self._leave(asyncio.CancelledError()))
+                _loop.current().run(self._leave(asyncio.CancelledError()), whole=True)
             raise
 
     async def _enter(self) -> Any:
@@ -227,7 +242,7 @@ class Block(Generic[H]):
             # it is the parent's to give back, or too late
             return
         try:
-            ended = _loop.current().run(self._leave(error))
+            ended = _loop.current().run(self._leave(error), whole=True)
         finally:
             if error is not None:
                 error.__traceback__ = traceback

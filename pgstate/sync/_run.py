@@ -132,7 +132,7 @@ class RunProxy(Proxy[_run.Run]):
             if isinstance(kwargs.get("ctx"), _step.Context):
                 kwargs["ctx"] = Context(kwargs["ctx"], self)
             try:
-                return await _loop.current().in_thread(functools.partial(function, *args, **kwargs))
+                return await _loop.current().in_thread(function, *args, **kwargs)
             except _loop.Passed as passed:
                 raise Left(passed.error) from None
 

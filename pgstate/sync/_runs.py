@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from pgstate import _in_thread as in_thread
 from pgstate._areas import _run
 from pgstate.sync import _loop
 from pgstate.sync._calls import Run, RunsCalls
@@ -62,7 +63,7 @@ def _handler(function: Handler) -> Callable[[_run.Run, Any], Any]:
 
         def call() -> Any:
             line.thread = threading.get_ident()
-            return function(Run(line), input)
+            return in_thread.call(function, Run(line), input)
 
         try:
             return await line.ends(asyncio.ensure_future(_loop.current().in_thread(call)))

@@ -54,7 +54,11 @@ class State(WithRuns):
         """
 
         async def handle(task: _held.Task) -> Any:
-            return await _loop.current().in_thread(lambda: handler(Task(lambda: task)))
+            try:
+                return await _loop.current().in_thread(handler, Task(lambda: task))
+            except _loop.Passed as passed:
+                # SystemExit, say, would end the loop
+                raise RuntimeError(f"the handler's thread was left by {passed.error!r}") from passed.error
 
         async def work(told: asyncio.Event) -> int:
             return await self._its.work(

@@ -219,6 +219,12 @@ async def test_retries_and_what_a_step_failed_with(state: State) -> None:
     ]
 
 
+async def test_a_function_in_a_thread_that_raises_what_no_future_takes(state: State) -> None:
+    with pytest.raises(errors.StepFailed, match="RuntimeError: next raised StopIteration"):
+        async with state.run("r") as run:
+            await run.step("a", next, iter(()))
+
+
 async def test_a_step_writes_with_its_record(state: State) -> None:
     async def save(value: int, ctx: pgstate.Context) -> int:
         await ctx.state.put("results/r", value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 import queue
@@ -12,8 +13,8 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import add
 from typing import Annotated, Any
@@ -111,6 +112,16 @@ def test_a_function_of_the_caller_may_call_it_too(sync: pgstate.sync.State) -> N
     with pytest.raises(SystemExit) as caught:
         sync.update("k", leave)
     assert caught.value.code == 3
+
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        sync.update("k", lambda value: next(iter(())))
+
+    async def leave_the_loop(value: Any) -> Any:
+        raise SystemExit(4)
+
+    with pytest.raises(SystemExit) as caught:
+        sync.update("k", leave_the_loop)
+    assert caught.value.code == 4
     assert sync.get("k").value == 5
 
 
@@ -133,6 +144,90 @@ def test_an_interrupt_cancels_what_is_waited_for(sync: pgstate.sync.State) -> No
         gone.set()
     assert sync.get("k") is None
     assert sync.update("k", lambda value: "again").value == "again"
+
+
+@pytest.mark.parametrize("when", ["before", "behind", "as it begins"])
+def test_an_interrupt_before_the_waiting(sync: pgstate.sync.State, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    loop = _loop.current()._loop
+    plain = loop.call_soon_threadsafe
+
+    def interrupt_next_call() -> None:
+        def interrupted(start: Callable[[], None]) -> None:
+            def told_with_it(stop: Callable[[], None]) -> None:
+                monkeypatch.undo()
+                plain(lambda: [call() for call in (start, stop)])
+
+            monkeypatch.undo()
+            if when == "behind":
+                plain(start)
+            elif when == "as it begins":
+                monkeypatch.setattr(loop, "call_soon_threadsafe", told_with_it)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+
+    interrupt_next_call()
+    with pytest.raises(KeyboardInterrupt), sync.lock("held", lease=30):
+        pass
+    with pytest.raises(KeyboardInterrupt), sync.lock("held", lease=30):
+        interrupt_next_call()
+    with sync.lock("held", lease=30):
+        pass
+    thread = sync.thread("t")
+    thread.save({})
+    history = thread.history()
+    interrupt_next_call()
+    with pytest.raises(KeyboardInterrupt):
+        next(history)
+
+
+def test_what_comes_with_an_interrupt_is_not_lost(sync: pgstate.sync.State, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            found = super().result(timeout)
+            if _loop.Future is Interrupted:
+                monkeypatch.undo()
+                raise KeyboardInterrupt
+            return found
+
+    with sync.watch("k/*") as changes:
+        for number in range(3):
+            sync.put("k/1", number)
+        for number, wait in enumerate((lambda: next(changes), lambda: changes.next(timeout=30))):
+            assert next(changes).value == number
+            before = changes.cursor
+            monkeypatch.setattr(_loop, "Future", Interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                wait()
+            assert changes.cursor == before
+        assert next(changes).value == 2
+        assert changes.cursor != before
+
+
+def test_what_is_collected_on_the_loop_waits_for_nothing(
+    sync: pgstate.sync.State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    async def items() -> Any:
+        try:
+            yield 1
+            yield 2
+        finally:
+            ended.set()
+
+    async def collect(value: Any) -> Any:
+        gc.collect()
+
+    around: list[Any] = [_bridge.each_sync(sync, lambda _: items())]
+    around.append(around)
+    assert next(around[0]) == 1
+    del around
+    sync.update("k", collect)
+    assert ended.wait(30)
+    assert told == []
 
 
 def test_claimed_work(sync: pgstate.sync.State) -> None:
@@ -295,6 +390,26 @@ def test_work(sync: pgstate.sync.State, told_by: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (SystemExit(3), "the handler's thread was left by SystemExit(3)"),
+        (StopIteration(), "handle raised StopIteration"),
+    ],
+)
+def test_work_that_is_left_has_failed(sync: pgstate.sync.State, error: BaseException, told: str) -> None:
+    sync.put("tasks/1", 1)
+    stop = threading.Event()
+
+    def handle(task: pgstate.sync.Task) -> Any:
+        stop.set()
+        raise error
+
+    handle.__qualname__ = "handle"
+    assert sync.work("tasks/*", handle, stop=stop) == 0
+    assert [task.error for task in sync.tasks("tasks/*")] == [f"RuntimeError: {told}"]
+
+
 def test_work_that_is_refused_ends(sync: pgstate.sync.State) -> None:
     with pytest.raises(errors.InvalidPattern):
         sync.work("a b", print)
@@ -379,6 +494,10 @@ _FORKING = """
     state = pgstate.sync.connect(sys.argv[1])
     view = state.namespace("a")
     view.put("from", "parent")
+    for number in range(3):
+        view.thread("t").save({"n": number})
+    history, other = view.thread("t").history(), view.thread("t").history()
+    next(history), next(other)
     changes = state.watch("a/*")
     changes.__enter__()
     with state.lock("held", lease=30) as lock:
@@ -393,6 +512,13 @@ _FORKING = """
                     pass
                 else:
                     os._exit(3)
+                other.close()
+                try:
+                    next(history)
+                except pgstate.errors.Closed:
+                    pass
+                else:
+                    os._exit(6)
                 try:
                     lock.token
                 except pgstate.errors.Closed:
@@ -411,6 +537,7 @@ _FORKING = """
             state.put("held", 1, token=lock.token)
             assert view.put("from", "parent again") > 0
             assert next(changes).value == "parent again"
+            assert len([*history, *other]) == 4
     if child:
         print("whole")
 """

@@ -146,6 +146,9 @@ def test_failures_retries_and_undoing(sync: State) -> None:
         run.step("a", book, "a", retry=Retry(attempts=2, backoff=0), undo=lambda what: done.append(f"-{what}"))
         run.on_failure("tell", done.append, "told")
         run.step("b", _fail, "no owls")
+    # which no future takes
+    with pytest.raises(errors.StepFailed, match="next raised StopIteration"), sync.run("t") as run:
+        run.step("a", next, iter(()))
     assert done == ["a", "told", "-a"]
     with pytest.raises(ValueError, match="plain"), sync.run("s"):
         raise ValueError("plain")

@@ -132,6 +132,21 @@ async def test_fork_rollback_prune(state: State) -> None:
     assert await state.delete_runs(["none"]) == 0
 
 
+@pytest.mark.parametrize("history", [False, True])
+async def test_a_fork_goes_on_without_what_is_there_already(state: State, history: bool) -> None:
+    thread, items = state.thread("t/1"), [f"{n} " * 200 for n in range(200)]
+    first = await thread.save({"items": items[:150], "text": "x" * 500})
+    await thread.save({"items": items})
+    for number, (id, known) in enumerate(((first, 150), (None, 200))):
+        fork = await thread.fork(id, f"t/fork-{number}", history=history)
+        await fork.save({"items": [*items[: 200 if history else known], "new"]})
+        (info,) = await state.threads(fork.key)
+        # the copied roots, and a leaf, a page and a root
+        assert info.bytes < 10_000
+        found = await fork.latest()
+        assert found is not None and found.state["items"][-2:] == [items[(200 if history else known) - 1], "new"]
+
+
 async def test_nested_agents_have_namespaces(state: State) -> None:
     thread = state.thread("t/1")
     await thread.save({"who": "outer"})

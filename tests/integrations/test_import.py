@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -15,11 +16,11 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.serde.types import TASKS
+from langgraph.checkpoint.serde.types import RESUME, TASKS
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.store.base import GetOp, PutOp
 from langgraph.store.postgres.aio import AsyncPostgresStore
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 
 from _pgbouncer import PgBouncer, program
 from client._cli import invoke, on_terminal
@@ -27,7 +28,7 @@ from conftest import INSTALLER, Database
 from integrations import _graphs
 from integrations._checkpoints import at, id_of, ids, make, put, read
 from pgstate import State, errors
-from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _msgpack
+from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _import, _import_items, _msgpack
 from pgstate.integrations.langgraph._import import Imported, import_threads
 
 Connect = Callable[..., Any]
@@ -127,6 +128,48 @@ async def test_begun_again(saver: PgStateSaver, reference: AsyncPostgresSaver, s
     assert await whole(saver, "t") == await whole(reference, "t")
 
 
+async def test_questions_that_were_answered_there_meanwhile(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str
+) -> None:
+    """All of one node, and so after one checkpoint, of which the writes are replaced."""
+
+    def ask(found: MessagesState) -> Any:
+        return {"messages": [HumanMessage("".join(interrupt(f"question {n}") for n in range(4)), id="all")]}
+
+    chat = StateGraph(MessagesState)
+    chat.add_node("ask", ask)
+    chat.add_edge(START, "ask")
+    theirs, mine = (chat.compile(checkpointer=on) for on in (reference, saver))
+    await theirs.ainvoke({"messages": []}, at("t"))
+    for answer in "ab":
+        await import_threads(dsn, state)
+        await theirs.ainvoke(Command(resume=answer), at("t"))
+    assert (await import_threads(dsn, state)).left == []
+    assert await whole(saver, "t") == await whole(reference, "t")
+    # what was answered here since is not asked again, though it was not there
+    await mine.ainvoke(Command(resume="c"), at("t"))
+    await import_threads(dsn, state)
+    assert (await mine.aget_state(at("t"))).tasks[0].interrupts[0].value == "question 3"
+    said = await mine.ainvoke(Command(resume="d"), at("t"))
+    assert [message.content for message in said["messages"]] == ["abcd"]
+
+
+async def test_answers_that_came_while_it_was_stopped(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: Any) -> None:
+        raise KeyError
+
+    config = await put(reference, at("t"), {"n": 1})
+    await reference.aput_writes(config, [(RESUME, ["a"])], "task")
+    with monkeypatch.context() as patch, pytest.raises(KeyError):
+        patch.setattr(_import._Importing, "_checkpoints", killed)
+        await import_threads(dsn, state)
+    await reference.aput_writes(config, [(RESUME, ["a", "b"])], "task")
+    assert (await import_threads(dsn, state)).left == []
+    assert await whole(saver, "t") == await whole(reference, "t")
+
+
 async def test_what_is_read_back_must_be_the_same(
     reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect
 ) -> None:
@@ -138,8 +181,80 @@ async def test_what_is_read_back_must_be_the_same(
         "$$ begin new.data := 'spoiled'; return new; end $$; "
         "create trigger spoil before insert on pgstate.chunk for each row execute function public.spoil()"
     )
+    for _ in range(2):
+        # nor does it pass for done when asked again
+        done = await import_threads(dsn, state)
+        assert (done.threads, len(done.left)) == (0, 1) and done.left[0].startswith("thread 't': ")
+
+
+async def test_one_made_where_the_clock_was_behind(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str
+) -> None:
+    """It comes after a checkpoint with a higher id."""
+    low, *rest, high = (make({"n": n}) for n in range(4))
+    config = await reference.aput(at("t"), high, {"source": "loop"}, {"n": 1})
+    for checkpoint in (low, *rest):
+        config = await reference.aput(config, checkpoint, {"source": "loop"}, {"n": 1})
+    assert await import_threads(dsn, state) == Imported(1, 4)
+    assert await whole(saver, "t") == await whole(reference, "t")
+    assert (await import_threads(dsn, state)).present == 4
+
+
+async def test_numbers_beyond_64_bits(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str
+) -> None:
+    """In the columns of JSON there a large float is an integer."""
+    await put(reference, at("integer"), {"n": 2**100})
+    await put(reference, at("metadata"), {"n": 1}, score=[0.5, 2**100])
+    # nor is what the database itself refuses, for what is not foreseen
+    await put(reference, at("run"), {"n": 1}, run_id=secrets.token_hex(4000))
+    await put(reference, at("t"), {"n": 1e300, "m": -1e19, "o": 2**64 - 1})
     done = await import_threads(dsn, state)
-    assert done.threads == 0 and len(done.left) == 1 and done.left[0].startswith("thread 't': ")
+    assert done.checkpoints == 1 and [line.partition(":")[0] for line in done.left] == [
+        "thread 'integer'",
+        "thread 'metadata'",
+        "thread 'run'",
+    ]
+    assert (await read(saver, at("t"))).checkpoint["channel_values"] == {"n": 1e300, "m": -1e19, "o": 2**64 - 1}
+
+
+async def test_large_ones_go_by_themselves(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_import, "_MOST", 5000)
+    monkeypatch.setattr(_import_items, "_MOST", 5000)
+    config = at("t")
+    for number, size in enumerate((10, 6000, 10, 10, 3000, 10)):
+        config = await put(reference, config, {"l": f"{number}" * size}, {"l": number})
+    await reference.aput_writes(config, [("l", "x" * 4000)], "task")
+    steps: list[int] = []
+    assert (await import_threads(dsn, state, step=steps.append)).checkpoints == 6
+    assert steps == [0, 1, 1, 3, 1]
+    assert await whole(saver, "t") == await whole(reference, "t")
+    assert (await import_threads(dsn, state)).present == 6
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        sizes = dict(enumerate((3000, 3000, 10, 6000)))
+        await theirs.abatch([PutOp(("a",), str(n), {"v": "x" * size}) for n, size in sizes.items()])
+    steps.clear()
+    done = Imported()
+    await _import_items.import_items(dsn, state, done, step=steps.append)
+    assert (steps, done.items) == ([1, 2, 1], 4)
+
+
+async def test_tables_of_former_versions(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect
+) -> None:
+    config = await put(reference, at("t"), {"n": 1, "l": [1, 2]})
+    await reference.aput_writes(config, [("n", 2)], "task")
+    there = await whole(reference, "t")
+    installer = await connect_as(INSTALLER)
+    await installer.execute("alter table checkpoint_writes drop column task_path")
+    assert await import_threads(dsn, state) == Imported(1, 1, 1)
+    assert await whole(saver, "t") == there
+    # those of savers that keep the latest only; items are brought over all the same
+    await installer.execute("alter table checkpoints drop column checkpoint_id")
+    assert len((await import_threads(dsn, state)).left) == 1
 
 
 async def test_what_cannot_be_here_stops_nothing_else(

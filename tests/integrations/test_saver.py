@@ -27,7 +27,8 @@ from conftest import INSTALLER, Database
 from integrations._checkpoints import at, id_of, ids, make, put, read
 from integrations.conftest import MakeSaver
 from pgstate import State, errors
-from pgstate.integrations.langgraph import PgStateSaver, _memory
+from pgstate._calls import threads as calls
+from pgstate.integrations.langgraph import PgStateSaver, _listing, _memory
 from pgstate.integrations.langgraph._records import contains
 
 # what a saver keeps of a thread, read through its interface
@@ -671,6 +672,29 @@ async def test_a_save_whose_reply_was_lost_is_done_once(database: Database, stat
             assert [version.value["checkpoints"] for version in history] == [3, 2, 1]
     finally:
         await proxy.stop()
+
+
+async def test_a_list_of_large_checkpoints_reads_few_at_a_time(
+    saver: PgStateSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_listing, "_MOST", 5000)
+    config, made = at("t"), []
+    for number in range(7):
+        config = await put(saver, config, {"l": f"{number}" * 2000}, {"l": number})
+        made.append(id_of(config))
+    read_at_once: list[int] = []
+    plain = calls.checkpoint_parts
+
+    async def spy(connection: Any, key: str, ids: list[str], *args: Any, **named: Any) -> Any:
+        read_at_once.append(len(ids))
+        return await plain(connection, key, ids, *args, **named)
+
+    monkeypatch.setattr(calls, "checkpoint_parts", spy)
+    found = [t async for t in saver.alist(at("t"))]
+    assert [t.checkpoint["channel_values"]["l"][0] for t in found] == list("6543210")
+    assert read_at_once == [2, 2, 2, 1]
+    assert await ids(saver, at("t"), limit=3) == made[:3:-1]
+    assert await ids(saver, at("t"), limit=4, before=at("t", made[5])) == made[4:0:-1]
 
 
 async def test_what_is_listed_is_loaded_when_it_is_looked_at(saver: PgStateSaver) -> None:

@@ -300,6 +300,13 @@ async def test_a_run_that_expires_is_gone_and_collected(root: Caller, clock: Clo
     assert await root.fetchval("select count(*) from pgstate.steps") == 0
 
 
+async def test_a_run_that_is_to_stay_whatever_the_policy_says(root: Caller) -> None:
+    await root("set_policy", "r", ttl=timedelta(seconds=10))
+    run = await root("start_run", "r", LEASE, ttl=timedelta(0))
+    await finish(root, ("r", run["token"], "a", 1, 1))
+    assert (await root("get", "r"))["expires_at"] is None
+
+
 async def asleep(root: Caller, key: str, **how: Any) -> Any:
     """Takes a run and sets it down: who takes it next."""
     rows = await root.rows("take_runs", ["w"], 1000, LEASE)

@@ -39,6 +39,19 @@ async def save_all(caller: Caller, *saves: Save, chunks: bool = True, **shared: 
     )
 
 
+async def test_one_without_an_id_where_ids_are_the_callers_own(root: Caller) -> None:
+    await saved(root, "t/own", {"n": 1}, id="~")
+    rows = await save_all(root, ("t/1", {"n": 1}, {}), ("t/own", {"n": 2}, {}), ("t/2", {"n": 1}, {}))
+    assert [(row["status"], row["code"]) for row in rows] == [("ok", None), ("invalid", "PS007"), ("ok", None)]
+    assert "is to be given" in rows[1]["message"] and rows[1]["id"] is None
+    with refused("PS007"):
+        await root("rollback_thread", "t/own", "~")
+    # the end of time
+    await saved(root, "t/last", {"n": 1}, id="ffffffff-ffff-6fff-bfff-ffffffffffff")
+    with refused("PS007"):
+        await saved(root, "t/last", {"n": 2})
+
+
 async def test_one_refusal_among_many(root: Caller, agent: MakeAgent, clock: Clock) -> None:
     alice = await agent("alice", "read t/**", "write t/**", "read r/**", "write w/**")
     claimed, base = await saved(root, "t/claimed", {"n": 1}), await saved(root, "t/8", {"n": 1})

@@ -577,6 +577,26 @@ async def test_the_policy_of_its_prefix(root: Caller, clock: Clock, inside: Call
     assert await load(root, "t/1") is None
 
 
+async def test_one_that_is_to_stay_whatever_the_policy_says(root: Caller) -> None:
+    await root("set_policy", "t/**", ttl=seconds(60))
+
+    async def ends(key: str) -> bool:
+        return (await root("get", key))["expires_at"] is not None
+
+    first = await saved(root, "t/1", {"n": 0}, ttl=timedelta(0))
+    assert await ends("t/1") is False
+    await saved(root, "t/1", {"n": 1})
+    assert await ends("t/1") is False
+    await root("rollback_thread", "t/1", first)
+    await root("prune_thread", "t/1")
+    assert await ends("t/1") is False
+    await root("fork_thread", "t/1", "t/2", ttl=timedelta(0))
+    await saved(root, "t/2", {"n": 2})
+    assert await ends("t/2") is False
+    await root("fork_thread", "t/1", "t/3")
+    assert await ends("t/3") is True
+
+
 async def test_the_claim_of_a_thread(root: Caller, agent: MakeAgent) -> None:
     id = await saved(root, "t/1", {"n": 1})
     alice = await agent("alice", "read t/**", "write t/**")

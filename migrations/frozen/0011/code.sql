@@ -6316,7 +6316,7 @@ comment on function pgstate._refs(text[], bytea[]) is 'Internal: the chunks that
 
 -- functions/threads/_checkpoint_id.sql
 -- An id for a checkpoint whose caller has none: a UUID of version 6 (RFC 9562), whose text is in the order of time, above
--- the one given, though clocks may go back.
+-- the one given, though clocks may go back. Null where that is none of these, and no time can be told to lie above it.
 create function pgstate._checkpoint_id(p_after text) returns text
 language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -6327,10 +6327,12 @@ declare
 begin
   if p_after collate "C" >= left(to_hex(v_ticks), 8) then
     if p_after !~ '^[0-9a-f]{8}-[0-9a-f]{4}-6[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' then
-      raise exception using errcode = 'PS007',
-        message = format('the ids of this namespace are the caller''s own: give one above %L', pgstate._shown(p_after));
+      return null;
     end if;
     v_ticks := greatest(v_ticks, ('x0' || left(p_after, 8) || substr(p_after, 10, 4) || substr(p_after, 16, 3))::bit(64)::bigint + 1);
+    if v_ticks >> 60 > 0 then
+      return null;
+    end if;
   end if;
   v_hex := lpad(to_hex(v_ticks), 15, '0');
   return left(v_hex, 8) || '-' || substr(v_hex, 9, 4) || '-6' || right(v_hex, 3) || right(gen_random_uuid()::text, 18);
@@ -6684,6 +6686,10 @@ begin
     return v_out;
   end if;
   v_out.id := coalesce(p_id, pgstate._checkpoint_id(v_thread.head));
+  if v_out.id is null then
+    v_out.status := 'unnamed';
+    return v_out;
+  end if;
 
   if p_chunk_data is not null then
     if v_thread.bases <> '{}' then
@@ -7188,11 +7194,15 @@ as $$
 declare
   v_id bigint := (select t.id from pgstate.thread t where t.key = p_key);
   v_head text := (select c.id from pgstate.checkpoint c where c.thread_id = v_id and c.ns = p_ns order by c.id desc limit 1);
+  v_new text := pgstate._checkpoint_id(v_head);
   v_out pgstate._stored;
 begin
+  if v_new is null then
+    perform pgstate._raise('PS007', p_key, pgstate._save_error('PS007', p_key));
+  end if;
   insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
                                   writer, via, agent_id)
-  select c.thread_id, c.ns, pgstate._checkpoint_id(v_head), case when c.whole then c.id else c.parent end, c.names, c.versions, c.types,
+  select c.thread_id, c.ns, v_new, case when c.whole then c.id else c.parent end, c.names, c.versions, c.types,
          c.data, c.header, c.whole, coalesce(p_metadata, jsonb_build_object('source', 'rollback', 'checkpoint', c.id)),
          p_metadata ->> 'run_id', b.bytes, p_now, p_actor.name, session_user, case when p_actor.quota then p_actor.id end
     from pgstate.checkpoint c
@@ -13547,12 +13557,11 @@ declare
   v_rules pgstate._policy;
 begin
   if v_ttl is not null then
-    if v_ttl <> interval '0' then
-      if not pgstate._span_ok(v_ttl) then
-        perform pgstate._raise('PS007', p_key);
-      end if;
-      v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
+    if v_ttl <> interval '0' and not pgstate._span_ok(v_ttl) then
+      perform pgstate._raise('PS007', p_key);
     end if;
+    -- 0 too, or the next change would go by the policy
+    v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
   elsif p_head.value ? 'ttl' then
     v_ttl := make_interval(secs => (p_head.value ->> 'ttl')::float8);
     v_value := v_value || jsonb_build_object('ttl', p_head.value -> 'ttl');
@@ -13590,7 +13599,7 @@ as $$
 begin
   return case p_code
     when 'PS004' then format('the checkpoint of %s is larger than %s MB, the most that one may have: keep large parts elsewhere, and in it where they are', p_key, pgstate._checkpoint_limit() >> 20)
-    when 'PS007' then 'an id has 1 to 256 bytes, a namespace at most 1900, a ttl is positive and at most 100 years, or 0'
+    when 'PS007' then 'an id has 1 to 256 bytes and is to be given, above the latest, where those of the namespace are the callers'' own; a namespace has at most 1900, a ttl is positive and at most 100 years, or 0'
     else pgstate._error_text(p_code, p_key)
   end;
 end
@@ -13711,6 +13720,8 @@ begin
     v_out.version := v_head.version;
   elsif v_out.status = 'large' then
     perform pgstate._raise('PS004', save_checkpoint.key, pgstate._save_error('PS004', save_checkpoint.key));
+  elsif v_out.status = 'unnamed' then
+    perform pgstate._raise('PS007', save_checkpoint.key, pgstate._save_error('PS007', save_checkpoint.key));
   else
     v_out.id := null;
   end if;
@@ -13897,8 +13908,8 @@ begin
         v_row.header, coalesce(v_row.whole, true), v_row.metadata, v_row.run_id, v_row.expect_head,
         case when v_row.guarded is not null then coalesce(save_checkpoints.guards[v_row.last_guard - v_row.guarded + 1 : v_row.last_guard], '{}') end);
       v_status := coalesce(v_stored.status, 'ok');
-      if v_status = 'large' then
-        v_row.code := 'PS004';
+      if v_status in ('large', 'unnamed') then
+        v_row.code := case v_status when 'large' then 'PS004' else 'PS007' end;
         v_status := 'invalid';
       end if;
     end if;
@@ -13909,9 +13920,9 @@ begin
         'checkpoint', v_stored.id, 'ns', coalesce(v_row.ns, ''),
         'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
         'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes);
-      if v_ttl <> interval '0' then
+      if v_ttl is not null then
         v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
-      elsif v_ttl is null and v_head.value ? 'ttl' then
+      elsif v_head.value ? 'ttl' then
         v_ttl := make_interval(secs => (v_head.value ->> 'ttl')::float8);
         v_value := v_value || jsonb_build_object('ttl', v_head.value -> 'ttl');
       end if;

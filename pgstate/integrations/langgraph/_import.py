@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias, cast
+from uuid import UUID
 
 import asyncpg
-from langgraph.checkpoint.base import Checkpoint
+from langgraph.checkpoint.base import WRITES_IDX_MAP, Checkpoint
+from langgraph.checkpoint.serde.types import RESUME
 
 from pgstate import State, errors
 from pgstate._address import open_connection
@@ -25,21 +29,47 @@ from pgstate._calls._run import translate
 from pgstate._codec import Encoded, decode, encode
 from pgstate._guard import Guard
 from pgstate._source import reach
-from pgstate.integrations.langgraph import _msgpack as msgpack
 from pgstate.integrations.langgraph import _records as records
+from pgstate.integrations.langgraph._msgpack import array, elements
 from pgstate.integrations.langgraph._saver import PgStateSaver
 from pgstate.types import Row
 
 _BATCH = 20  # checkpoints, each with all that it holds
+_MOST = 32 << 20  # bytes of a batch of several: what is saved and read back takes seconds
 _PAGE = 1000
+_NO_TASK = str(UUID(int=0))  # whose answer is not a list of them
 
 _THREADS = """
 select thread_id, count(*) as checkpoints from checkpoints where $1::text[] is null or thread_id = any ($1)
  group by 1 order by 1
 """
+# what former versions do not have: task_path, of writes; what those that keep the latest only do not have: ids
+_THERE = """
+select exists (select from pg_attribute where attrelid = to_regclass('checkpoint_writes') and attname = 'task_path'),
+       exists (select from pg_attribute where attrelid = to_regclass('checkpoints') and attname = 'checkpoint'),
+       exists (select from pg_attribute where attrelid = to_regclass('checkpoints') and attname = 'checkpoint_id')
+"""
 _IDS = """
-select checkpoint_ns, array_agg(checkpoint_id order by checkpoint_id) as ids from checkpoints where thread_id = $1
+select checkpoint_ns, array_agg(checkpoint_id order by checkpoint_id) as ids,
+       array_agg(parent_checkpoint_id order by checkpoint_id) as parents
+  from checkpoints where thread_id = $1
  group by 1 order by 1
+"""
+_SIZES = """
+select c.checkpoint_id,
+       octet_length(c.checkpoint::text) + octet_length(c.metadata::text)
+       + coalesce((
+           select sum(octet_length(b.blob))
+             from jsonb_each_text(c.checkpoint -> 'channel_versions') v
+             join checkpoint_blobs b on b.thread_id = c.thread_id and b.checkpoint_ns = c.checkpoint_ns
+                                    and b.channel = v.key and b.version = v.value), 0)
+       + coalesce((
+           select sum(octet_length(w.blob))
+             from checkpoint_writes w
+            where w.thread_id = c.thread_id and w.checkpoint_ns = c.checkpoint_ns
+              and w.checkpoint_id = c.checkpoint_id), 0) as size
+  from checkpoints c
+ where c.thread_id = $1 and c.checkpoint_ns = $2 and c.checkpoint_id = any ($3)
 """
 _CHECKPOINTS = """
 select c.checkpoint_id, c.parent_checkpoint_id, c.checkpoint::text as checkpoint, c.metadata::text as metadata,
@@ -52,10 +82,10 @@ select c.checkpoint_id, c.parent_checkpoint_id, c.checkpoint::text as checkpoint
                              and b.channel = v.key and b.version = v.value
      where b.type <> 'empty') b
  where c.thread_id = $1 and c.checkpoint_ns = $2 and c.checkpoint_id = any ($3)
- order by c.checkpoint_id
+ order by array_position($3, c.checkpoint_id)
 """
 _WRITES = """
-select checkpoint_id, task_id, task_path, array_agg(idx order by idx) as idxs,
+select checkpoint_id, task_id, {path} as task_path, array_agg(idx order by idx) as idxs,
        array_agg(channel order by idx) as channels, array_agg(type order by idx) as types,
        array_agg(blob order by idx) as blobs
   from checkpoint_writes
@@ -79,6 +109,8 @@ class Imported:
 
 # task, path, idx, channel, what the serializer made of the value
 Write: TypeAlias = tuple[str, str, int, str, tuple[str, bytes]]
+# values of channels; what is around them, and metadata
+Told: TypeAlias = tuple[Mapping[str, Any], tuple[dict[str, Any], dict[str, Any]]]
 
 
 class NotTheSame(Exception):
@@ -89,6 +121,7 @@ class NotTheSame(Exception):
 _OF_ONE = (
     NotTheSame,
     errors.Conflict,
+    errors.DatabaseError,
     errors.InvalidArgument,
     errors.InvalidKey,
     errors.InvalidValue,
@@ -111,7 +144,7 @@ class _AsItIs:
     """The serializer of values that are serialized already."""
 
     def dumps_typed(self, value: Any) -> tuple[str, bytes]:
-        return ("msgpack", msgpack.array([part.data for part in value])) if isinstance(value, list) else tuple(value)
+        return ("msgpack", array([part.data for part in value])) if isinstance(value, list) else tuple(value)
 
     def loads_typed(self, typed: tuple[str, bytes]) -> Any:
         return Typed(*typed)
@@ -135,6 +168,9 @@ async def import_threads(
     Raises InvalidArgument when there are no checkpoints of LangGraph, AccessDenied, Unreachable.
     """
     async with opened(source) as connection:
+        paths, there, named = await connection.fetchrow(_THERE)
+        if there and not named:
+            return Imported(left=["checkpoints: a shallow saver, which keeps the latest only, is not read"])
         try:
             threads = await connection.fetch(_THREADS, None if thread_ids is None else list(thread_ids))
         except asyncpg.UndefinedTableError as error:
@@ -143,7 +179,7 @@ async def import_threads(
                 return Imported()
             raise errors.InvalidArgument(f"no checkpoints of LangGraph there: {error}") from error
         begin(sum(thread["checkpoints"] for thread in threads))
-        importing = _Importing(connection, state, PgStateSaver(state, prefix=prefix), step)
+        importing = _Importing(connection, state, PgStateSaver(state, prefix=prefix), step, paths)
         left = importing.done.left
         for absent in sorted({*(thread_ids or ())} - {thread["thread_id"] for thread in threads}):
             left.append(f"thread {absent!r}: there is none")
@@ -167,39 +203,111 @@ async def opened(source: str) -> AsyncIterator[asyncpg.Connection[Any]]:
         await connection.close()
 
 
+def _in_order(parents: Mapping[str, str | None]) -> dict[str, str]:
+    """The parents of checkpoints, which are in the order of their ids, but none before its parent: one that was made
+    where the clock was behind is lower. Without a parent that is there it has none: it is not to be gone on from what
+    was deleted."""
+    order: dict[str, str] = {}
+    for id_ in parents:
+        line: dict[str, None] = {}
+        above: str | None = id_
+        while above is not None and above in parents and above not in order and above not in line:
+            line[above] = None
+            above = parents[above]
+        for one in reversed(line):
+            parent = parents[one]
+            order[one] = parent if parent is not None and parent in order else ""
+    return order
+
+
+def _later(here: Sequence[Write], there: Sequence[Write]) -> bool:
+    """Do writes after a checkpoint come from a later attempt at its tasks than those here? It has more of them, or more
+    answers to the questions of one."""
+    ours, theirs = ({(task, idx): typed for task, _, idx, _, typed in writes} for writes in (here, there))
+    if ours.keys() != theirs.keys():
+        return ours.keys() < theirs.keys()
+    answers = [place for place in ours if place[1] == WRITES_IDX_MAP[RESUME] and place[0] != _NO_TASK]
+    return any(_count(ours[place]) < _count(theirs[place]) for place in answers)
+
+
+def _count(typed: tuple[str, bytes]) -> int:
+    type_, data = typed
+    return len(elements(data) or ()) if type_ == "msgpack" else 0
+
+
+def _number(channel: str, value: Any) -> Any:
+    """A value that stood in JSON, where a large float became an integer."""
+    if type(value) is not int or -(2**63) <= value < 2**64:
+        return value
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if math.isinf(number) or Decimal(repr(number)) != value:
+        raise errors.InvalidValue(f"channel {channel!r:.80}: LangGraph's serializer has no integers beyond 64 bits")
+    return number
+
+
 class _Importing:
     def __init__(
-        self, source: asyncpg.Connection[Any], state: State, saver: PgStateSaver, step: Callable[[int], object]
+        self,
+        source: asyncpg.Connection[Any],
+        state: State,
+        saver: PgStateSaver,
+        step: Callable[[int], object],
+        paths: bool,
     ) -> None:
         self._source = source
         self._state = state
         self._saver = saver
         self._step = step
+        self._writes_of = _WRITES.format(path="task_path" if paths else "''")
         self.done = Imported()
 
     async def thread(self, thread_id: str) -> None:
         key = self._state._key(self._saver.key(thread_id))
         for space in await self._source.fetch(_IDS, thread_id):
-            await self._space(thread_id, key, space["checkpoint_ns"], space["ids"])
+            parents = _in_order(dict(zip(space["ids"], space["parents"], strict=True)))
+            await self._space(thread_id, key, space["checkpoint_ns"], parents)
         self.done.threads += 1
 
-    async def _space(self, thread_id: str, key: str, ns: str, ids: Sequence[str]) -> None:
+    async def _space(self, thread_id: str, key: str, ns: str, parents: Mapping[str, str]) -> None:
         there = await self._there(key, ns)
-        missing = [id_ for id_ in ids if id_ not in there]
-        self.done.present += len(ids) - len(missing)
-        self._step(len(ids) - len(missing))
+        present = [id_ for id_ in parents if id_ in there]
+        missing = [id_ for id_ in parents if id_ not in there]
+        # whoever was stopped may not have read them back, or have found them to be others
+        async for batch in self._batches(thread_id, ns, present[-_BATCH:]):
+            rows = await self._source.fetch(_CHECKPOINTS, thread_id, ns, batch)
+            await self._verify(key, ns, {row["checkpoint_id"]: self._told(row) for row in rows})
+        self.done.present += len(present)
+        self._step(len(present))
         if there:
             # the latest may have been gone on from since
-            await self._writes(thread_id, key, ns, [max(there)])
+            latest = max(there)
+            found = await self._call(calls.get_checkpoints, key, [latest], ns)
+            await self._writes(thread_id, key, ns, [latest], [write for row in found for write in writes_of(row)])
         sent: set[bytes] = set()
-        for start in range(0, len(missing), _BATCH):
-            batch = missing[start : start + _BATCH]
+        async for batch in self._batches(thread_id, ns, missing):
             # first, so that no checkpoint is taken for done without them
             writes = await self._writes(thread_id, key, ns, batch)
             rows = await self._source.fetch(_CHECKPOINTS, thread_id, ns, batch)
-            await self._checkpoints(key, ns, rows, set(ids), writes, sent)
+            await self._checkpoints(key, ns, rows, parents, writes, sent)
             self.done.checkpoints += len(rows)
             self._step(len(rows))
+
+    async def _batches(self, thread_id: str, ns: str, ids: Sequence[str]) -> AsyncIterator[Sequence[str]]:
+        for start in range(0, len(ids), _BATCH):
+            batch: list[str] = []
+            total = 0
+            some = ids[start : start + _BATCH]
+            sizes = {row["checkpoint_id"]: row["size"] for row in await self._source.fetch(_SIZES, thread_id, ns, some)}
+            for id_ in some:
+                total += sizes.get(id_, 0)
+                if batch and total > _MOST:
+                    yield batch
+                    batch, total = [], sizes.get(id_, 0)
+                batch.append(id_)
+            yield batch
 
     async def _there(self, key: str, ns: str) -> set[str]:
         found: set[str] = set()
@@ -211,17 +319,24 @@ class _Importing:
                 return found
             before = rows[-1]["id"]
 
-    async def _writes(self, thread_id: str, key: str, ns: str, ids: Sequence[str]) -> dict[str, list[Write]]:
+    async def _writes(
+        self, thread_id: str, key: str, ns: str, ids: Sequence[str], here: Sequence[Write] | None = None
+    ) -> dict[str, list[Write]]:
+        """Brings writes over. Those that took the place of others there do so here; where it may have been gone on from
+        `here` too, if it was there alone."""
         written: dict[str, list[Write]] = {}
-        for task in await self._source.fetch(_WRITES, thread_id, ns, ids):
-            columns = (task["idxs"], task["channels"], task["types"], task["blobs"])
-            place = (key, task["checkpoint_id"], task["task_id"], *columns, ns, task["task_path"], False)
+        tasks = await self._source.fetch(self._writes_of, thread_id, ns, ids)
+        for task in tasks:
+            rows = zip(task["idxs"], task["channels"], task["types"], task["blobs"], strict=True)
+            written.setdefault(task["checkpoint_id"], []).extend(
+                (task["task_id"], task["task_path"], idx, channel, (type_, blob)) for idx, channel, type_, blob in rows
+            )
+        later = here is None or any(_later(here, there) for there in written.values())
+        for task in tasks:
+            columns = task["idxs"], task["channels"], task["types"], task["blobs"]
+            place = (key, task["checkpoint_id"], task["task_id"], *columns, ns, task["task_path"], later)
             await self._call(calls.put_writes, *place)
             self.done.writes += len(task["idxs"])
-            written.setdefault(task["checkpoint_id"], []).extend(
-                (task["task_id"], task["task_path"], idx, channel, (type_, blob))
-                for idx, channel, type_, blob in zip(*columns, strict=True)
-            )
         return written
 
     async def _checkpoints(
@@ -229,46 +344,58 @@ class _Importing:
         key: str,
         ns: str,
         rows: Sequence[Row],
-        ids: set[str],
+        parents: Mapping[str, str],
         writes: Mapping[str, list[Write]],
         sent: set[bytes],
     ) -> None:
         """Brings checkpoints over, which share statements in the order that they come in, and reads them back. What
         earlier ones have `sent` is not sent again, unless the database says that it is missing."""
-        saves, told = [], []
+        saves, told = [], {}
         encoded = Encoded()
         for row in rows:
-            around = json.loads(row["checkpoint"])
-            values = self._values(row, around.pop("channel_values", None) or {})
-            checkpoint = cast(Checkpoint, {**around, "id": row["checkpoint_id"], "channel_values": values})
-            metadata = json.loads(row["metadata"])
+            id_ = row["checkpoint_id"]
+            told[id_] = values, (around, metadata) = self._told(row)
+            checkpoint = cast(Checkpoint, {**around, "id": id_, "channel_values": values})
             encoded = encode(values, _AS_IT_IS)
-            saves.append(self._save(key, ns, row, checkpoint, metadata, encoded, ids, frozenset(sent)))
+            saves.append(self._save(key, ns, id_, parents[id_], checkpoint, metadata, encoded, frozenset(sent)))
             sent |= encoded.chunks.keys()
-            around = {name: value for name, value in around.items() if name != "id"}
-            told.append((values, (around, metadata), writes.get(row["checkpoint_id"], [])))
         await asyncio.gather(*saves)
         # enough: the next is most like the last
         sent.intersection_update(encoded.chunks)
-        names = [row["checkpoint_id"] for row in rows]
-        found = {row["id"]: row for row in await self._call(calls.get_checkpoints, key, names, ns)}
-        for name, known in zip(names, told, strict=True):
-            self._compare(key, name, found.get(name), *known)
+        await self._verify(key, ns, told, writes)
+
+    def _told(self, row: Row) -> Told:
+        around = json.loads(row["checkpoint"])
+        values = self._values(row, around.pop("channel_values", None) or {})
+        around.pop("id", None)
+        return values, (around, json.loads(row["metadata"]))
+
+    async def _verify(
+        self, key: str, ns: str, told: Mapping[str, Told], writes: Mapping[str, list[Write]] | None = None
+    ) -> None:
+        """Reads checkpoints back. Without `writes` these are not compared: there may be more here by now."""
+        rows = await self._call(calls.get_checkpoints, key, [*told], ns)
+        found = {row["id"]: row for row in rows}
+        for id_, known in told.items():
+            self._compare(key, id_, found.get(id_), *known, None if writes is None else writes.get(id_, []))
 
     async def _save(
         self,
         key: str,
         ns: str,
-        row: Row,
+        id_: str,
+        parent: str,
         checkpoint: Checkpoint,
         metadata: dict[str, Any],
         encoded: Encoded,
-        ids: set[str],
         sent: frozenset[bytes],
     ) -> None:
         serde = self._saver.serde
         # as it is, secrets included: what is there afterwards is compared with what was
-        outside = records.surround(serde, checkpoint, metadata, Guard("off"), encrypted=records.encrypts(serde))
+        try:
+            outside = records.surround(serde, checkpoint, metadata, Guard("off"), encrypted=records.encrypts(serde))
+        except (TypeError, ValueError) as error:
+            raise errors.InvalidValue(f"metadata of checkpoint {id_}: {error}") from error
         open_ = records.incomplete(checkpoint, metadata)
         for name in open_:
             encoded.add(name, None, None, None)
@@ -280,9 +407,8 @@ class _Importing:
             metadata=outside.metadata,
             timeout=self._state._timeout,
             ns=ns,
-            id=row["checkpoint_id"],
-            # one that was deleted there is not to be gone on from
-            parent=row["parent_checkpoint_id"] if row["parent_checkpoint_id"] in ids else "",
+            id=id_,
+            parent=parent,
             header=outside.header,
             whole=not open_,
             run_id=outside.run_id,
@@ -301,10 +427,10 @@ class _Importing:
         found: dict[str, Any] = {}
         # where there is a blob, a marker stands for it
         for name, typed in {
-            **{n: Typed(*self._saver.serde.dumps_typed(v)) for n, v in inline.items()},
+            **{n: Typed(*self._saver.serde.dumps_typed(_number(n, v))) for n, v in inline.items()},
             **blobs,
         }.items():
-            parts = msgpack.elements(typed.data) if typed.type == "msgpack" else None
+            parts = elements(typed.data) if typed.type == "msgpack" else None
             found[name] = typed if parts is None else [Typed("msgpack", part) for part in parts]
         return found
 
@@ -315,7 +441,7 @@ class _Importing:
         found: Row | None,
         values: Mapping[str, Any],
         told: tuple[Any, Any],
-        writes: list[Write],
+        writes: list[Write] | None,
     ) -> None:
         """Is what was read back what was brought over?"""
         if found is None or found["status"] != "ok":
@@ -327,7 +453,7 @@ class _Importing:
             {name: _AS_IT_IS.dumps_typed(value) for name, value in values.items()}
             != {name: _AS_IT_IS.dumps_typed(value) for name, value in back.items()}
             or (around, metadata) != told
-            or sorted(writes_of(found)) != sorted(writes)
+            or (writes is not None and sorted(writes_of(found)) != sorted(writes))
         ):
             raise NotTheSame(f"checkpoint {id_} of {key} is not what it was")
 

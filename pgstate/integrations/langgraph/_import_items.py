@@ -4,7 +4,7 @@ here already stays as it is, and vectors are made anew, by the store's own funct
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from pgstate.integrations.langgraph._import import Imported, opened
 from pgstate.integrations.langgraph._names import Names
 
 _PAGE = 500
+_MOST = 8 << 20  # characters of values that are written and read back at once
 _THERE = """
 select exists (select from pg_attribute where attrelid = to_regclass('store') and attname = 'prefix'),
        exists (select from pg_attribute where attrelid = to_regclass('store') and attname = 'expires_at')
@@ -48,12 +49,25 @@ async def import_items(
         sql = _ITEMS.format(left="expires_at - now()" if expiring else "null::interval")
         place = ("", "")
         while rows := await connection.fetch(sql, *place, _PAGE):
-            await _bring(state, Names(prefix), rows, done)
-            step(len(rows))
+            for some in _parts(rows):
+                await _bring(state, Names(prefix), some, done)
+                step(len(some))
             place = (rows[-1]["prefix"], rows[-1]["key"])
 
 
-async def _bring(state: State, names: Names, rows: list[asyncpg.Record], done: Imported) -> None:
+def _parts(rows: Sequence[asyncpg.Record]) -> Iterator[Sequence[asyncpg.Record]]:
+    part: list[asyncpg.Record] = []
+    size = 0
+    for row in rows:
+        size += len(row["value"])
+        if part and size > _MOST:
+            yield part
+            part, size = [], len(row["value"])
+        part.append(row)
+    yield part
+
+
+async def _bring(state: State, names: Names, rows: Sequence[asyncpg.Record], done: Imported) -> None:
     # what was meant by a dot there, is a namespace's next label
     items: dict[str, tuple[Any, timedelta | None]] = {}
     for row in rows:

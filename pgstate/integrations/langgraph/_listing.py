@@ -19,6 +19,7 @@ from pgstate.integrations.langgraph._rows import SENDS_BELOW, add_sends, chunks_
 from pgstate.types import Row
 
 _FIRST_PAGE, _PAGE = 20, 200
+_MOST = 32 << 20  # bytes of what the checkpoints of a page hold, of several
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Listing:
         serde, filter, asked = self._serde, self._filter, self._asked
         if self._left is not None and not (filter and self._encrypted):
             self._size = min(self._size, self._left)
-        page = await self.rows()
+        page = self._fitting(await self.rows())
         headers = [_Header(row, *records.restore(serde, row["id"], row["header"], row["metadata"])) for row in page]
         # what the database could not read, or not all of
         headers = [one for one in headers if not filter or records.contains(one.metadata, filter)]
@@ -123,6 +124,17 @@ class Listing:
             self.over = self.over or self._left <= 0
         parts = await self._all_parts(headers)
         return [Found(one, parts[one.row["key"], one.row["ns"]], serde) for one in headers]
+
+    def _fitting(self, page: Sequence[Row]) -> Sequence[Row]:
+        """As much of a page as can be read at once, though the checkpoints are large; the next begins behind it."""
+        size = 0
+        for number, row in enumerate(page):
+            size += row["size"]
+            if number and size > _MOST:
+                last = page[number - 1]
+                self._place, self.over = (last["id"], last["key"], last["ns"]), False
+                return page[:number]
+        return page
 
     async def rows(self) -> Sequence[Row]:
         """The next page as the database has it, without what the checkpoints hold."""

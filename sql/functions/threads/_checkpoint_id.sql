@@ -1,5 +1,5 @@
 -- An id for a checkpoint whose caller has none: a UUID of version 6 (RFC 9562), whose text is in the order of time, above
--- the one given, though clocks may go back.
+-- the one given, though clocks may go back. Null where that is none of these, and no time can be told to lie above it.
 create function pgstate._checkpoint_id(p_after text) returns text
 language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -10,10 +10,12 @@ declare
 begin
   if p_after collate "C" >= left(to_hex(v_ticks), 8) then
     if p_after !~ '^[0-9a-f]{8}-[0-9a-f]{4}-6[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' then
-      raise exception using errcode = 'PS007',
-        message = format('the ids of this namespace are the caller''s own: give one above %L', pgstate._shown(p_after));
+      return null;
     end if;
     v_ticks := greatest(v_ticks, ('x0' || left(p_after, 8) || substr(p_after, 10, 4) || substr(p_after, 16, 3))::bit(64)::bigint + 1);
+    if v_ticks >> 60 > 0 then
+      return null;
+    end if;
   end if;
   v_hex := lpad(to_hex(v_ticks), 15, '0');
   return left(v_hex, 8) || '-' || substr(v_hex, 9, 4) || '-6' || right(v_hex, 3) || right(gen_random_uuid()::text, 18);

@@ -7,11 +7,15 @@ as $$
 declare
   v_id bigint := (select t.id from pgstate.thread t where t.key = p_key);
   v_head text := (select c.id from pgstate.checkpoint c where c.thread_id = v_id and c.ns = p_ns order by c.id desc limit 1);
+  v_new text := pgstate._checkpoint_id(v_head);
   v_out pgstate._stored;
 begin
+  if v_new is null then
+    perform pgstate._raise('PS007', p_key, pgstate._save_error('PS007', p_key));
+  end if;
   insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, header, whole, metadata, run_id, size, created_at,
                                   writer, via, agent_id)
-  select c.thread_id, c.ns, pgstate._checkpoint_id(v_head), case when c.whole then c.id else c.parent end, c.names, c.versions, c.types,
+  select c.thread_id, c.ns, v_new, case when c.whole then c.id else c.parent end, c.names, c.versions, c.types,
          c.data, c.header, c.whole, coalesce(p_metadata, jsonb_build_object('source', 'rollback', 'checkpoint', c.id)),
          p_metadata ->> 'run_id', b.bytes, p_now, p_actor.name, session_user, case when p_actor.quota then p_actor.id end
     from pgstate.checkpoint c

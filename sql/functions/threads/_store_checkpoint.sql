@@ -100,6 +100,10 @@ begin
     return v_out;
   end if;
   v_out.id := coalesce(p_id, pgstate._checkpoint_id(v_thread.head));
+  if v_out.id is null then
+    v_out.status := 'unnamed';
+    return v_out;
+  end if;
 
   if p_chunk_data is not null then
     if v_thread.bases <> '{}' then

@@ -11,12 +11,11 @@ declare
   v_rules pgstate._policy;
 begin
   if v_ttl is not null then
-    if v_ttl <> interval '0' then
-      if not pgstate._span_ok(v_ttl) then
-        perform pgstate._raise('PS007', p_key);
-      end if;
-      v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
+    if v_ttl <> interval '0' and not pgstate._span_ok(v_ttl) then
+      perform pgstate._raise('PS007', p_key);
     end if;
+    -- 0 too, or the next change would go by the policy
+    v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
   elsif p_head.value ? 'ttl' then
     v_ttl := make_interval(secs => (p_head.value ->> 'ttl')::float8);
     v_value := v_value || jsonb_build_object('ttl', p_head.value -> 'ttl');

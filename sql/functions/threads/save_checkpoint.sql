@@ -111,6 +111,8 @@ begin
     v_out.version := v_head.version;
   elsif v_out.status = 'large' then
     perform pgstate._raise('PS004', save_checkpoint.key, pgstate._save_error('PS004', save_checkpoint.key));
+  elsif v_out.status = 'unnamed' then
+    perform pgstate._raise('PS007', save_checkpoint.key, pgstate._save_error('PS007', save_checkpoint.key));
   else
     v_out.id := null;
   end if;

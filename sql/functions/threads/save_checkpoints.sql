@@ -174,8 +174,8 @@ begin
         v_row.header, coalesce(v_row.whole, true), v_row.metadata, v_row.run_id, v_row.expect_head,
         case when v_row.guarded is not null then coalesce(save_checkpoints.guards[v_row.last_guard - v_row.guarded + 1 : v_row.last_guard], '{}') end);
       v_status := coalesce(v_stored.status, 'ok');
-      if v_status = 'large' then
-        v_row.code := 'PS004';
+      if v_status in ('large', 'unnamed') then
+        v_row.code := case v_status when 'large' then 'PS004' else 'PS007' end;
         v_status := 'invalid';
       end if;
     end if;
@@ -186,9 +186,9 @@ begin
         'checkpoint', v_stored.id, 'ns', coalesce(v_row.ns, ''),
         'checkpoints', coalesce((v_head.value -> 'checkpoints')::bigint, 0) + v_stored.added,
         'bytes', coalesce((v_head.value -> 'bytes')::bigint, 0) + v_stored.bytes);
-      if v_ttl <> interval '0' then
+      if v_ttl is not null then
         v_value := v_value || jsonb_build_object('ttl', extract(epoch from v_ttl));
-      elsif v_ttl is null and v_head.value ? 'ttl' then
+      elsif v_head.value ? 'ttl' then
         v_ttl := make_interval(secs => (v_head.value ->> 'ttl')::float8);
         v_value := v_value || jsonb_build_object('ttl', v_head.value -> 'ttl');
       end if;
