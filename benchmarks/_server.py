@@ -51,6 +51,19 @@ class Database:
             await connection.close()
         return Actor(self.dsn, name) if login is None else Actor(_address(self.dsn, login=login), None)
 
+    async def gateway(self, agent: str) -> Actor:
+        """Makes a login that acts for an agent; on a server that is not our own the administrator does."""
+        if not self.own:
+            return Actor(self.dsn, agent)
+        login = f"gateway_{urlsplit(self.dsn).path.strip('/')}"
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            await connection.execute("select pgstate.create_gateway($1)", login)
+            await connection.execute("select pgstate.delegate($1, $2)", login, agent)
+        finally:
+            await connection.close()
+        return Actor(_address(self.dsn, login=login), agent)
+
 
 @dataclass(frozen=True)
 class Server:

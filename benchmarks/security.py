@@ -112,6 +112,8 @@ async def measure(server: Server, quick: bool) -> Report:
                 ours = await _caller(stack, await database.agent(f"agent{grants}", [*areas, "wide/**"]))
                 comparisons += _comparisons(f"{grants} grants, {agents:,} agents", grants, ours, peer)
                 hidden = (f"{grants} grants, {agents:,} agents", ours)
+            gateway = await _caller(stack, await database.gateway("agent10"))
+            comparisons += _comparisons(f"a gateway, 10 grants, {agents:,} agents", 10, gateway, peer, None)[:2]
         await server.settle()
         await compare(comparisons, effort)
         for comparison in comparisons:
@@ -131,7 +133,9 @@ async def measure(server: Server, quick: bool) -> Report:
     return report
 
 
-def _comparisons(about: str, grants: int, ours: Fetch, peer: Fetch) -> list[Comparison]:
+def _comparisons(
+    about: str, grants: int, ours: Fetch, peer: Fetch, wanted: float | None = round(1 / _AT_MOST, 2)
+) -> list[Comparison]:
     granted = [key for key in _KEYS if key.rpartition("/")[0] in AREAS[: grants - 1]]
 
     def beside(name: str, statement: str, arguments: Callable[[int], object]) -> Comparison:
@@ -140,7 +144,7 @@ def _comparisons(about: str, grants: int, ours: Fetch, peer: Fetch) -> list[Comp
             lambda n: ours(statement, arguments(n)),
             lambda n: peer(statement, arguments(n)),
             1,
-            round(1 / _AT_MOST, 2),
+            wanted,
         )
 
     found = [
