@@ -13,9 +13,10 @@ from typing import Any
 
 import asyncpg
 import pytest
+from langgraph.errors import EmptyInputError
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgstate
@@ -188,6 +189,33 @@ async def test_a_turn_ends_however_the_run_does(make_saver: MakeSaver) -> None:
                 await run
             del run
             gc.collect()
+
+
+async def test_a_run_that_fails_where_it_begins_does_not_hold_its_turn(make_saver: MakeSaver) -> None:
+    """However long its error is kept."""
+
+    def ask(count: _graphs.Count) -> dict[str, int]:
+        return {} if count["n"] else {"n": interrupt("how many?")}
+
+    asking = StateGraph(_graphs.Count)
+    for name in ("one", "two"):
+        asking.add_node(name, ask)
+        asking.add_edge(START, name)
+    graph = asking.compile(checkpointer=make_saver(on_conflict="wait", wait=5))
+    for way in ("async", "sync"):
+
+        async def run(asked: Any, way: str = way) -> Any:
+            return await (
+                graph.ainvoke(asked, at(way)) if way == "async" else asyncio.to_thread(graph.invoke, asked, at(way))
+            )
+
+        with pytest.raises(EmptyInputError) as kept:
+            await run(None)
+        await run({"n": 0})
+        with pytest.raises(RuntimeError, match="multiple pending interrupts") as kept_too:
+            await run(Command(resume=1))
+        assert await run({"n": 1}) == {"n": 1}
+        del kept, kept_too
 
 
 @pytest.mark.parametrize("way", ["address", "pool", "engine", "sync"])

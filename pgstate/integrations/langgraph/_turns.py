@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 from weakref import WeakKeyDictionary, finalize
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
 
@@ -84,9 +85,11 @@ class Turns:
         if key in runs:
             return None
         runs[key] = run = _Run(asked is not None)
-        if self.how == "wait" and (stack := _stack()) is not None:
-            stack.callback(run.end)
+        if self.how == "wait" and (loop := _loop()) is not None:
+            loop.stack.callback(run.end)
             run.tells = True
+            if (manager := getattr(loop, "manager", None)) is not None:
+                manager.handlers = [*manager.handlers, _Failed(run)]
         return run
 
     async def begin(self, state: State, key: str, run: _Run | None, writer: Any) -> None:
@@ -148,15 +151,28 @@ def looks(config: RunnableConfig) -> bool:
     return "checkpoint_id" in named and named["checkpoint_id"] is None and not named.get("checkpoint_ns")
 
 
-def _stack() -> ExitStack | AsyncExitStack | None:
-    """What the loop that is beginning by the call under way does when it ends, in whatever way."""
+class _Failed(BaseCallbackHandler):
+    """Ends the turn of a run that fails while it begins: its loop has nothing to end then, and its frames live as long
+    as the error does."""
+
+    run_inline = True
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+
+    def on_chain_error(self, error: BaseException, **_: Any) -> None:
+        self._run.end()
+
+
+def _loop() -> Any:
+    """LangGraph's loop that is beginning by the call under way; its `stack` is what it does when it ends, in whatever
+    way."""
     frame = sys._getframe(1)
     for _ in range(_FARTHEST):
         if frame.f_code.co_name in ("__enter__", "__aenter__"):
             loop = frame.f_locals.get("self")
-            stack = getattr(loop, "stack", None)
-            if hasattr(loop, "checkpointer") and isinstance(stack, ExitStack | AsyncExitStack):
-                return stack
+            if hasattr(loop, "checkpointer") and isinstance(getattr(loop, "stack", None), ExitStack | AsyncExitStack):
+                return loop
         if frame.f_back is None:
             break
         frame = frame.f_back
