@@ -461,6 +461,21 @@ async def test_by_an_address(database: Database, dsn: str) -> None:
     assert await asyncio.to_thread(synchronous) == {"n": 1}
 
 
+async def test_what_it_takes_to_expire_with_the_reference_has_no_effect(dsn: str) -> None:
+    async with PgStateStore.from_conn_string(dsn, ttl={"default_ttl": 5}) as store:
+        await (await store.start_ttl_sweeper())
+        assert await store.sweep_ttl() == 0
+        assert await store.stop_ttl_sweeper(timeout=1)
+
+    def synchronous() -> None:
+        with PgStateStore.from_conn_string(dsn, ttl={"default_ttl": 5}) as store:
+            store.start_ttl_sweeper(sweep_interval_minutes=1).result(timeout=1)
+            assert store.sweep_ttl() == 0
+            assert store.stop_ttl_sweeper()
+
+    await asyncio.to_thread(synchronous)
+
+
 async def test_stores_with_prefixes_of_their_own(state: State) -> None:
     one, two = PgStateStore(state, prefix="memory/ana"), PgStateStore(state, prefix="memory/a")
     await one.aput(NS, "k", {"n": 1})
