@@ -30,7 +30,7 @@ from pgstate.integrations.langgraph._listing import Listing
 from pgstate.integrations.langgraph._memory import Memory, Place, Root, Seen
 from pgstate.integrations.langgraph._names import segment_of, text_of
 from pgstate.integrations.langgraph._rows import SENDS_BELOW, add_sends, chunks_in, roots_in, sealing, writes_in
-from pgstate.integrations.langgraph._turns import looks
+from pgstate.integrations.langgraph._turns import looks, thread_of_run
 from pgstate.types import Row
 
 # in the namespace of a call of a subgraph, before the id of its task; one that keeps its state between calls has none
@@ -112,8 +112,14 @@ class Threads:
                     expect_head=expected,
                     run_id=outside.run_id,
                     # LangGraph starts subgraphs in a run whose thread was deleted: that must not bring it back. (They
-                    # may be saved before the run itself has been, which then has seen nothing of the thread.)
-                    may_begin=not (ns and metadata.get("parents") and self._memory.last(self._root(state, key)).id),
+                    # may be saved before the run itself has been, which then has seen nothing of the thread. Or the
+                    # run is on another thread, and a node calls a graph on this one with its own configuration.)
+                    may_begin=not (
+                        ns
+                        and metadata.get("parents")
+                        and thread_of_run(config) in (None, str(named["thread_id"]))
+                        and self._memory.last(self._root(state, key)).id
+                    ),
                     have=() if again else known,
                 )
             if row["status"] != "incomplete":

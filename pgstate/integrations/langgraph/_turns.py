@@ -184,6 +184,13 @@ def writer_of(config: RunnableConfig) -> Any:
     return getattr(config["configurable"].get(_RUNTIME), "stream_writer", None)
 
 
+def thread_of_run(config: RunnableConfig) -> str | None:
+    """The thread of the task that a call of a nested graph is made in; None if that is not told."""
+    info = getattr(config["configurable"].get(_RUNTIME), "execution_info", None)
+    thread = getattr(info, "thread_id", None)
+    return None if thread is None else str(thread)
+
+
 class Turn:
     """A turn on a thread, held until its end by a task of the state's own loop."""
 
