@@ -93,8 +93,9 @@ class Threads:
             }
         )
         for again in (False, True):
+            taken = {} if again else kept
             encoded, roots = _encoded(
-                checkpoint, {} if again else kept, open_, coder, state._core.guard, known, self._memory.leaves(place)
+                checkpoint, taken, open_, coder, state._core.guard, known, self._memory.leaves(place)
             )
             with state._to(f"save the thread {key}", "read and write"):
                 row = await save(
@@ -108,7 +109,7 @@ class Threads:
                     id=checkpoint["id"],
                     parent=parent,
                     header=outside.header,
-                    whole=not open_,
+                    whole=taken.keys() >= set(open_),
                     expect_head=expected,
                     run_id=outside.run_id,
                     # LangGraph starts subgraphs in a run whose thread was deleted: that must not bring it back. (They
@@ -338,8 +339,8 @@ def _encoded(
     before: Mapping[str, Leaves],
 ) -> tuple[Encoded, dict[str, Root]]:
     """What to save of the channels, and what of it to remember. `kept` are roots of channels that are there already;
-    `open_` names channels that have a version and no value. `known` are hashes of what is there, `before` what lists
-    were made of."""
+    `open_` names channels that have a version and no value: of those that nobody has written since their snapshot, that
+    stays. `known` are hashes of what is there, `before` what lists were made of."""
     encoded, roots = Encoded(), dict[str, Root]()
     for name, value in checkpoint["channel_values"].items():
         root = kept.get(name)
@@ -355,7 +356,11 @@ def _encoded(
         encoded.add(name, root.type, root.data, None)
         roots[name] = root
     for name in open_:
-        encoded.add(name, None, None, None)
+        if (root := kept.get(name)) is not None:
+            encoded.add(name, root.type, root.data, None)
+            roots[name] = root
+        else:
+            encoded.add(name, None, None, None)
     return encoded, roots
 
 
