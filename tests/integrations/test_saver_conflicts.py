@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from langchain_core.runnables import RunnableConfig
 from langgraph.errors import EmptyInputError
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
@@ -304,6 +305,31 @@ async def test_a_run_that_goes_on_after_an_error_keeps_its_turn(make_saver: Make
     graph = mending.compile(checkpointer=make_saver(on_conflict="wait"))
     assert await graph.ainvoke({"n": 1}, at("t")) == {"n": 7}
     assert held == {1}
+
+
+@pytest.mark.parametrize("call", ["aget_state", "aupdate_state"])
+async def test_a_node_that_looks_at_another_thread_takes_no_turn_there(make_saver: MakeSaver, call: str) -> None:
+    """With its own configuration, that is: in it is the run."""
+    looked, ended = asyncio.Event(), asyncio.Event()
+    saver = make_saver(on_conflict="wait", wait=5)
+    other = _graphs.add_one().compile(checkpointer=saver)
+
+    async def look(_: Any, config: RunnableConfig) -> dict[str, int]:
+        named = {**config["configurable"], "thread_id": "other", "checkpoint_ns": ""}
+        await getattr(other, call)({"configurable": named}, *([{"n": 3}] if call == "aupdate_state" else []))
+        looked.set()
+        await ended.wait()
+        return {}
+
+    looking = StateGraph(_graphs.Count)
+    looking.add_node("look", look)
+    looking.add_edge(START, "look")
+    await other.ainvoke({"n": 1}, at("other"))
+    run = asyncio.create_task(looking.compile(checkpointer=saver).ainvoke({"n": 0}, at("t")))
+    await looked.wait()
+    assert await other.ainvoke({"n": 7}, at("other")) == {"n": 8}
+    ended.set()
+    await run
 
 
 async def test_a_deleted_thread_leaves_no_turn(

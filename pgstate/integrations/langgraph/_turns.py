@@ -34,6 +34,7 @@ from pgstate import State, errors
 OnConflict: TypeAlias = Literal["refuse", "wait"] | None
 
 _RUNTIME = "__pregel_runtime"  # of LangGraph: in the configuration of all that a run calls
+_TASK = "__pregel_task_id"  # likewise, of what a node calls
 _TURN = "turn"
 _FIRST_LOOK = 1.0  # seconds
 _FAREWELL = 1.0  # seconds
@@ -77,15 +78,16 @@ class Turns:
             return None
         asked = config["configurable"].get("checkpoint_id")
         writer = writer_of(config)
-        if writer is None:
+        if writer is not None and key in self._runs.get(writer, {}):
+            return None
+        loop = None if writer is None else _loop()
+        # a node may look at another thread with its own configuration, which is no run there
+        if writer is None or (loop is None and _TASK in config["configurable"]):
             if not looks(config):
                 _read.set((key, asked))
             return None
-        runs = self._runs.setdefault(writer, {})
-        if key in runs:
-            return None
-        runs[key] = run = _Run(asked is not None)
-        if self.how == "wait" and (loop := _loop()) is not None:
+        self._runs.setdefault(writer, {})[key] = run = _Run(asked is not None)
+        if self.how == "wait" and loop is not None:
             loop.stack.callback(run.end)
             run.tells = True
             if (manager := getattr(loop, "manager", None)) is not None:
