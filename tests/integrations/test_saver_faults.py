@@ -267,15 +267,17 @@ async def test_subgraphs_do_not_bring_it_back(saver: PgStateSaver, dsn: str, dur
     assert await ids(saver, None) == []
 
 
-async def test_a_node_begins_another_thread_that_was_deleted(saver: PgStateSaver) -> None:
-    """By a graph that it calls with its own configuration: the deleted thread is not that of the run."""
+@pytest.mark.parametrize("more", [{}, {"checkpoint_ns": ""}], ids=["nested", "not nested"])
+async def test_a_node_begins_another_thread_that_was_deleted(saver: PgStateSaver, more: dict[str, str]) -> None:
+    """By a graph that it calls with its own configuration: neither the deleted thread nor the checkpoint that is named
+    there is that of the run."""
     inner = StateGraph(Lines)
     inner.add_node("inner", lambda _: {"lines": ["inner"]})
     inner.add_edge(START, "inner")
     helper = inner.compile(checkpointer=saver)
 
     async def call(_: Any, config: RunnableConfig) -> Any:
-        named = {**config["configurable"], "thread_id": "other"}
+        named = {**config["configurable"], "thread_id": "other", **more}
         return await helper.ainvoke({"lines": [], "rules": ""}, {"configurable": named})
 
     graph = StateGraph(Lines)
@@ -283,8 +285,8 @@ async def test_a_node_begins_another_thread_that_was_deleted(saver: PgStateSaver
     graph.add_edge(START, "call")
     await helper.ainvoke({"lines": [], "rules": ""}, at("other"))
     await saver.adelete_thread("other")
-    await graph.compile(checkpointer=saver).ainvoke({"lines": [], "rules": ""}, at("t"))
-    assert len(await ids(saver, {"configurable": {"thread_id": "other"}})) > 0
+    assert (await graph.compile(checkpointer=saver).ainvoke({"lines": [], "rules": ""}, at("t")))["lines"] == ["inner"]
+    assert len(await ids(saver, {"configurable": {"thread_id": "other"}})) == 3
 
 
 # 10: a list without limit reads everything first

@@ -75,6 +75,9 @@ class Threads:
         serde, named = sealing(state, serde), config["configurable"]
         key, ns, parent = self.key(config), named.get("checkpoint_ns") or "", named.get("checkpoint_id") or ""
         versions, place = checkpoint["channel_versions"], (state._agent, state._key(key), ns)
+        elsewhere = thread_of_run(config) not in (None, str(named["thread_id"]))
+        if elsewhere and parent == (named.get("checkpoint_map") or {}).get(ns):
+            parent = ""  # which is of the run's own thread
         if (detection := state._core.guard.detection) is not None:
             for name in new_versions.keys() & checkpoint["channel_values"].keys():
                 await detection.written(state._key(key), checkpoint["channel_values"][name])
@@ -118,7 +121,7 @@ class Threads:
                     may_begin=not (
                         ns
                         and metadata.get("parents")
-                        and thread_of_run(config) in (None, str(named["thread_id"]))
+                        and not elsewhere
                         and self._memory.last(self._root(state, key)).id
                     ),
                     have=() if again else known,
