@@ -407,6 +407,31 @@ async def test_delta_histories_are_those_of_the_interface(saver: PgStateSaver) -
     assert [w[2] for w in last["log"]["writes"]] == [["1 early"], ["1 late"], ["2 early"], ["2 late"]]
 
 
+async def test_a_delta_channel_stays_whole_until_it_is_written(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, dsn: str
+) -> None:
+    """As with the reference, which finds a channel by its version: nobody walks back to the snapshot for it."""
+    async with pgstate.connect(dsn) as other:
+        for first_saver, next_saver in ((reference, reference), (saver, saver), (saver, PgStateSaver(other))):
+            await first_saver.adelete_thread("t")
+            counters: Any = {"counters_since_delta_snapshot": {"log": (0, 1)}}
+            versions = {"log": "1.5"}
+            config = await put(first_saver, at("t"), {"log": _DeltaSnapshot(["a"])}, versions)
+            await first_saver.aput_writes(config, [("log", ["of another branch"])], "task")
+            for number in range(2, 4):
+                await read(next_saver, config)
+                new = {"n": f"{number}.5"}
+                config = await put(next_saver, config, {"n": number}, {**versions, **new}, new=new, **counters)
+            found = (await read(next_saver, config)).checkpoint["channel_values"]
+            assert found == {"log": _DeltaSnapshot(["a"]), "n": 3}
+            new = {"log": "4.5"}
+            written = await put(next_saver, config, {"n": 3}, {"n": "3.5", **new}, new=new, **counters)
+            assert (await read(next_saver, written)).checkpoint["channel_values"] == {"n": 3}
+            await saver.aprune(["t"], strategy="keep_latest")
+            found = await next_saver.aget_delta_channel_history(config=written, channels=["log"])
+            assert found == {"log": {"writes": [], "seed": _DeltaSnapshot(["a"])}}
+
+
 async def test_a_delta_history_is_one_statement(saver: PgStateSaver, state: State) -> None:
     made = await chain(saver, "t")
     before = state.stats.statements

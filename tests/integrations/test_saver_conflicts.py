@@ -13,9 +13,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import EmptyInputError
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgstate
@@ -190,6 +192,33 @@ async def test_a_turn_ends_however_the_run_does(make_saver: MakeSaver) -> None:
             gc.collect()
 
 
+async def test_a_run_that_fails_where_it_begins_does_not_hold_its_turn(make_saver: MakeSaver) -> None:
+    """However long its error is kept."""
+
+    def ask(count: _graphs.Count) -> dict[str, int]:
+        return {} if count["n"] else {"n": interrupt("how many?")}
+
+    asking = StateGraph(_graphs.Count)
+    for name in ("one", "two"):
+        asking.add_node(name, ask)
+        asking.add_edge(START, name)
+    graph = asking.compile(checkpointer=make_saver(on_conflict="wait", wait=5))
+    for way in ("async", "sync"):
+
+        async def run(asked: Any, way: str = way) -> Any:
+            return await (
+                graph.ainvoke(asked, at(way)) if way == "async" else asyncio.to_thread(graph.invoke, asked, at(way))
+            )
+
+        with pytest.raises(EmptyInputError) as kept:
+            await run(None)
+        await run({"n": 0})
+        with pytest.raises(RuntimeError, match="multiple pending interrupts") as kept_too:
+            await run(Command(resume=1))
+        assert await run({"n": 1}) == {"n": 1}
+        del kept, kept_too
+
+
 @pytest.mark.parametrize("way", ["address", "pool", "engine", "sync"])
 async def test_what_a_run_leaves_behind_does_not_hold_its_turn(dsn: str, way: str) -> None:
     """Connections that a node opens, statements that it prepares: by a graph within, and a store."""
@@ -276,6 +305,31 @@ async def test_a_run_that_goes_on_after_an_error_keeps_its_turn(make_saver: Make
     graph = mending.compile(checkpointer=make_saver(on_conflict="wait"))
     assert await graph.ainvoke({"n": 1}, at("t")) == {"n": 7}
     assert held == {1}
+
+
+@pytest.mark.parametrize("call", ["aget_state", "aupdate_state"])
+async def test_a_node_that_looks_at_another_thread_takes_no_turn_there(make_saver: MakeSaver, call: str) -> None:
+    """With its own configuration, that is: in it is the run."""
+    looked, ended = asyncio.Event(), asyncio.Event()
+    saver = make_saver(on_conflict="wait", wait=5)
+    other = _graphs.add_one().compile(checkpointer=saver)
+
+    async def look(_: Any, config: RunnableConfig) -> dict[str, int]:
+        named = {**config["configurable"], "thread_id": "other", "checkpoint_ns": ""}
+        await getattr(other, call)({"configurable": named}, *([{"n": 3}] if call == "aupdate_state" else []))
+        looked.set()
+        await ended.wait()
+        return {}
+
+    looking = StateGraph(_graphs.Count)
+    looking.add_node("look", look)
+    looking.add_edge(START, "look")
+    await other.ainvoke({"n": 1}, at("other"))
+    run = asyncio.create_task(looking.compile(checkpointer=saver).ainvoke({"n": 0}, at("t")))
+    await looked.wait()
+    assert await other.ainvoke({"n": 7}, at("other")) == {"n": 8}
+    ended.set()
+    await run
 
 
 async def test_a_deleted_thread_leaves_no_turn(

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
 
 import pytest
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
 
 import pgstate
@@ -264,6 +265,28 @@ async def test_subgraphs_do_not_bring_it_back(saver: PgStateSaver, dsn: str, dur
     with pytest.raises(errors.PgStateError, match="deleted"):
         await run
     assert await ids(saver, None) == []
+
+
+@pytest.mark.parametrize("more", [{}, {"checkpoint_ns": ""}], ids=["nested", "not nested"])
+async def test_a_node_begins_another_thread_that_was_deleted(saver: PgStateSaver, more: dict[str, str]) -> None:
+    """By a graph that it calls with its own configuration: neither the deleted thread nor the checkpoint that is named
+    there is that of the run."""
+    inner = StateGraph(Lines)
+    inner.add_node("inner", lambda _: {"lines": ["inner"]})
+    inner.add_edge(START, "inner")
+    helper = inner.compile(checkpointer=saver)
+
+    async def call(_: Any, config: RunnableConfig) -> Any:
+        named = {**config["configurable"], "thread_id": "other", **more}
+        return await helper.ainvoke({"lines": [], "rules": ""}, {"configurable": named})
+
+    graph = StateGraph(Lines)
+    graph.add_node("call", call)
+    graph.add_edge(START, "call")
+    await helper.ainvoke({"lines": [], "rules": ""}, at("other"))
+    await saver.adelete_thread("other")
+    assert (await graph.compile(checkpointer=saver).ainvoke({"lines": [], "rules": ""}, at("t")))["lines"] == ["inner"]
+    assert len(await ids(saver, {"configurable": {"thread_id": "other"}})) == 3
 
 
 # 10: a list without limit reads everything first

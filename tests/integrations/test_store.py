@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pickle
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 import asyncpg
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
 from langgraph.store.base import (
     GetOp,
     InvalidNamespaceError,
@@ -18,17 +21,24 @@ from langgraph.store.base import (
     ListNamespacesOp,
     MatchCondition,
     PutOp,
+    SearchItem,
     SearchOp,
 )
+from langgraph.store.memory import InMemoryStore
 from langgraph.store.postgres.aio import AsyncPostgresStore
 
 import pgstate
 import pgstate.sync
 from conftest import Clock, Database
+from integrations._checkpoints import at
 from pgstate import State, errors
-from pgstate.integrations.langgraph import PgStateStore, StoredItem, StoredSearchItem
+from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, StoredItem, StoredSearchItem
 
 NS = ("users", "ana")
+
+
+class Held(TypedDict):
+    held: list[Any]
 
 
 @pytest.fixture
@@ -461,6 +471,21 @@ async def test_by_an_address(database: Database, dsn: str) -> None:
     assert await asyncio.to_thread(synchronous) == {"n": 1}
 
 
+async def test_what_it_takes_to_expire_with_the_reference_has_no_effect(dsn: str) -> None:
+    async with PgStateStore.from_conn_string(dsn, ttl={"default_ttl": 5}) as store:
+        await (await store.start_ttl_sweeper())
+        assert await store.sweep_ttl() == 0
+        assert await store.stop_ttl_sweeper(timeout=1)
+
+    def synchronous() -> None:
+        with PgStateStore.from_conn_string(dsn, ttl={"default_ttl": 5}) as store:
+            store.start_ttl_sweeper(sweep_interval_minutes=1).result(timeout=1)
+            assert store.sweep_ttl() == 0
+            assert store.stop_ttl_sweeper()
+
+    await asyncio.to_thread(synchronous)
+
+
 async def test_stores_with_prefixes_of_their_own(state: State) -> None:
     one, two = PgStateStore(state, prefix="memory/ana"), PgStateStore(state, prefix="memory/a")
     await one.aput(NS, "k", {"n": 1})
@@ -519,3 +544,23 @@ async def test_in_a_graph(store: PgStateStore, run_graph: Callable[[PgStateStore
     graph = run_graph(store)
     assert await graph.ainvoke({"word": "owl"}) == {"word": "owl"}
     assert graph.invoke({"word": "bat"}) == {"word": "bat,owl"}
+
+
+async def test_items_in_the_state_of_a_graph(store: PgStateStore, state: State) -> None:
+    """They come back from its checkpoints as they were, as the reference's do, whichever saver keeps those."""
+    theirs = InMemoryStore()
+    theirs.put(NS, "k", {"n": 1})
+    await store.aput(NS, "k", {"n": 1})
+    await store.aput(NS, "k", {"n": 2})
+    held = [await store.aget(NS, "k"), *await store.asearch(NS), theirs.get(NS, "k"), *theirs.search(NS)]
+    builder = StateGraph(Held)
+    builder.add_node("stay", lambda _: {})
+    builder.add_edge(START, "stay")
+    for saver in (PgStateSaver(state), InMemorySaver()):
+        graph = builder.compile(checkpointer=saver)
+        await graph.ainvoke({"held": held}, at("t"))
+        found = (await graph.aget_state(at("t"))).values["held"]
+        assert list(map(type, found)) == [StoredItem, StoredSearchItem, Item, SearchItem]
+        assert found == held
+        assert [item.version for item in found[:2]] == [2, 2]
+    assert pickle.loads(pickle.dumps(held)) == held

@@ -29,6 +29,12 @@ from pgstate.sync._bridge import each_async, each_sync
 
 T = TypeVar("T")
 _STRATEGIES = ("keep_latest", "delete")
+# items of stores in a graph's state; LangGraph itself makes Item only
+_ITEMS = (
+    ("langgraph.store.base", "SearchItem"),
+    ("pgstate.integrations.langgraph", "StoredItem"),
+    ("pgstate.integrations.langgraph", "StoredSearchItem"),
+)
 
 
 class PgStateSaver(BaseCheckpointSaver[str]):
@@ -64,7 +70,7 @@ class PgStateSaver(BaseCheckpointSaver[str]):
         lease: float = 30.0,
         wait: float = 60.0,
     ) -> None:
-        super().__init__(serde=serde or JsonPlusSerializer(allowed_msgpack_modules=tuple(allow) or None))
+        super().__init__(serde=serde or JsonPlusSerializer(allowed_msgpack_modules=(*_ITEMS, *allow)))
         self._opening: Opening[PgStateSaver] = Opening.of(state)
         self._threads = Threads(prefix)
         self._turns = Turns(on_conflict, lease, wait)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
@@ -42,20 +43,30 @@ class StoredItem(Item):
     """An item, and the version that it is at: for `put(..., expect=item.version)`."""
 
     __slots__ = ("version",)
+    __module__ = "pgstate.integrations.langgraph"  # as checkpoints name it that have one in their state
 
     def __init__(self, version: int, **known: Any) -> None:
         super().__init__(**known)
         self.version = version
+
+    def dict(self) -> dict[str, Any]:
+        """What it is made of: a checkpoint has this."""
+        return {**super().dict(), "version": self.version}
 
 
 class StoredSearchItem(SearchItem):
     """A search result, and the version that it is at."""
 
     __slots__ = ("version",)
+    __module__ = "pgstate.integrations.langgraph"  # as checkpoints name it that have one in their state
 
     def __init__(self, version: int, **known: Any) -> None:
         super().__init__(**known)
         self.version = version
+
+    def dict(self) -> dict[str, Any]:
+        """What it is made of: a checkpoint has this."""
+        return {**super().dict(), "version": self.version}
 
 
 class PgStateStore(BaseStore):
@@ -128,6 +139,26 @@ class PgStateStore(BaseStore):
     async def _prepare(self, state: State) -> None:
         if self._index is not None:
             await self._index.prepare(state, f"{self._names.prefix}/**")
+
+    # what PostgresStore has besides, for those who come from there
+
+    def sweep_ttl(self) -> Any:
+        """0, as nothing that has expired is left to be swept. To be awaited as `setup` is."""
+        return self._at_once(int)
+
+    def start_ttl_sweeper(self, sweep_interval_minutes: int | None = None) -> Any:
+        """Has no effect: a Future, or when awaited a Task, that is done at once."""
+        return self._at_once(_done if self._opening._synchronous else _done_task)
+
+    def stop_ttl_sweeper(self, timeout: float | None = None) -> Any:
+        """True. To be awaited as `setup` is."""
+        return self._at_once(lambda: True)
+
+    def _at_once(self, make: Callable[[], Any]) -> Any:
+        async def later() -> Any:
+            return make()
+
+        return make() if self._opening._synchronous else later()
 
     # LangGraph's interface: all of it is a batch, and its own checks refuse dots
 
@@ -395,6 +426,16 @@ class PgStateStore(BaseStore):
 def _conditions(prefix: NamespacePath | None, suffix: NamespacePath | None) -> tuple[MatchCondition, ...]:
     given: list[tuple[Literal["prefix", "suffix"], NamespacePath | None]] = [("prefix", prefix), ("suffix", suffix)]
     return tuple(MatchCondition(kind, path) for kind, path in given if path)
+
+
+def _done() -> Future[None]:
+    done: Future[None] = Future()
+    done.set_result(None)
+    return done
+
+
+def _done_task() -> asyncio.Task[None]:
+    return asyncio.create_task(asyncio.sleep(0))
 
 
 def _span(minutes: float | None) -> timedelta | None:

@@ -30,7 +30,7 @@ from pgstate.integrations.langgraph._listing import Listing
 from pgstate.integrations.langgraph._memory import Memory, Place, Root, Seen
 from pgstate.integrations.langgraph._names import segment_of, text_of
 from pgstate.integrations.langgraph._rows import SENDS_BELOW, add_sends, chunks_in, roots_in, sealing, writes_in
-from pgstate.integrations.langgraph._turns import looks
+from pgstate.integrations.langgraph._turns import looks, thread_of_run
 from pgstate.types import Row
 
 # in the namespace of a call of a subgraph, before the id of its task; one that keeps its state between calls has none
@@ -75,6 +75,9 @@ class Threads:
         serde, named = sealing(state, serde), config["configurable"]
         key, ns, parent = self.key(config), named.get("checkpoint_ns") or "", named.get("checkpoint_id") or ""
         versions, place = checkpoint["channel_versions"], (state._agent, state._key(key), ns)
+        elsewhere = thread_of_run(config) not in (None, str(named["thread_id"]))
+        if elsewhere and parent == (named.get("checkpoint_map") or {}).get(ns):
+            parent = ""  # which is of the run's own thread
         if (detection := state._core.guard.detection) is not None:
             for name in new_versions.keys() & checkpoint["channel_values"].keys():
                 await detection.written(state._key(key), checkpoint["channel_values"][name])
@@ -93,8 +96,9 @@ class Threads:
             }
         )
         for again in (False, True):
+            taken = {} if again else kept
             encoded, roots = _encoded(
-                checkpoint, {} if again else kept, open_, coder, state._core.guard, known, self._memory.leaves(place)
+                checkpoint, taken, open_, coder, state._core.guard, known, self._memory.leaves(place)
             )
             with state._to(f"save the thread {key}", "read and write"):
                 row = await save(
@@ -108,12 +112,18 @@ class Threads:
                     id=checkpoint["id"],
                     parent=parent,
                     header=outside.header,
-                    whole=not open_,
+                    whole=taken.keys() >= set(open_),
                     expect_head=expected,
                     run_id=outside.run_id,
                     # LangGraph starts subgraphs in a run whose thread was deleted: that must not bring it back. (They
-                    # may be saved before the run itself has been, which then has seen nothing of the thread.)
-                    may_begin=not (ns and metadata.get("parents") and self._memory.last(self._root(state, key)).id),
+                    # may be saved before the run itself has been, which then has seen nothing of the thread. Or the
+                    # run is on another thread, and a node calls a graph on this one with its own configuration.)
+                    may_begin=not (
+                        ns
+                        and metadata.get("parents")
+                        and not elsewhere
+                        and self._memory.last(self._root(state, key)).id
+                    ),
                     have=() if again else known,
                 )
             if row["status"] != "incomplete":
@@ -332,8 +342,8 @@ def _encoded(
     before: Mapping[str, Leaves],
 ) -> tuple[Encoded, dict[str, Root]]:
     """What to save of the channels, and what of it to remember. `kept` are roots of channels that are there already;
-    `open_` names channels that have a version and no value. `known` are hashes of what is there, `before` what lists
-    were made of."""
+    `open_` names channels that have a version and no value: of those that nobody has written since their snapshot, that
+    stays. `known` are hashes of what is there, `before` what lists were made of."""
     encoded, roots = Encoded(), dict[str, Root]()
     for name, value in checkpoint["channel_values"].items():
         root = kept.get(name)
@@ -349,7 +359,11 @@ def _encoded(
         encoded.add(name, root.type, root.data, None)
         roots[name] = root
     for name in open_:
-        encoded.add(name, None, None, None)
+        if (root := kept.get(name)) is not None:
+            encoded.add(name, root.type, root.data, None)
+            roots[name] = root
+        else:
+            encoded.add(name, None, None, None)
     return encoded, roots
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 from weakref import WeakKeyDictionary, finalize
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
 
@@ -33,6 +34,7 @@ from pgstate import State, errors
 OnConflict: TypeAlias = Literal["refuse", "wait"] | None
 
 _RUNTIME = "__pregel_runtime"  # of LangGraph: in the configuration of all that a run calls
+_TASK = "__pregel_task_id"  # likewise, of what a node calls
 _TURN = "turn"
 _FIRST_LOOK = 1.0  # seconds
 _FAREWELL = 1.0  # seconds
@@ -76,17 +78,20 @@ class Turns:
             return None
         asked = config["configurable"].get("checkpoint_id")
         writer = writer_of(config)
-        if writer is None:
+        if writer is not None and key in self._runs.get(writer, {}):
+            return None
+        loop = None if writer is None else _loop()
+        # a node may look at another thread with its own configuration, which is no run there
+        if writer is None or (loop is None and _TASK in config["configurable"]):
             if not looks(config):
                 _read.set((key, asked))
             return None
-        runs = self._runs.setdefault(writer, {})
-        if key in runs:
-            return None
-        runs[key] = run = _Run(asked is not None)
-        if self.how == "wait" and (stack := _stack()) is not None:
-            stack.callback(run.end)
+        self._runs.setdefault(writer, {})[key] = run = _Run(asked is not None)
+        if self.how == "wait" and loop is not None:
+            loop.stack.callback(run.end)
             run.tells = True
+            if (manager := getattr(loop, "manager", None)) is not None:
+                manager.handlers = [*manager.handlers, _Failed(run)]
         return run
 
     async def begin(self, state: State, key: str, run: _Run | None, writer: Any) -> None:
@@ -148,15 +153,28 @@ def looks(config: RunnableConfig) -> bool:
     return "checkpoint_id" in named and named["checkpoint_id"] is None and not named.get("checkpoint_ns")
 
 
-def _stack() -> ExitStack | AsyncExitStack | None:
-    """What the loop that is beginning by the call under way does when it ends, in whatever way."""
+class _Failed(BaseCallbackHandler):
+    """Ends the turn of a run that fails while it begins: its loop has nothing to end then, and its frames live as long
+    as the error does."""
+
+    run_inline = True
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+
+    def on_chain_error(self, error: BaseException, **_: Any) -> None:
+        self._run.end()
+
+
+def _loop() -> Any:
+    """LangGraph's loop that is beginning by the call under way; its `stack` is what it does when it ends, in whatever
+    way."""
     frame = sys._getframe(1)
     for _ in range(_FARTHEST):
         if frame.f_code.co_name in ("__enter__", "__aenter__"):
             loop = frame.f_locals.get("self")
-            stack = getattr(loop, "stack", None)
-            if hasattr(loop, "checkpointer") and isinstance(stack, ExitStack | AsyncExitStack):
-                return stack
+            if hasattr(loop, "checkpointer") and isinstance(getattr(loop, "stack", None), ExitStack | AsyncExitStack):
+                return loop
         if frame.f_back is None:
             break
         frame = frame.f_back
@@ -166,6 +184,13 @@ def _stack() -> ExitStack | AsyncExitStack | None:
 def writer_of(config: RunnableConfig) -> Any:
     """What stands for the run that a call is of; None for a call outside of any."""
     return getattr(config["configurable"].get(_RUNTIME), "stream_writer", None)
+
+
+def thread_of_run(config: RunnableConfig) -> str | None:
+    """The thread of the task that a call of a nested graph is made in; None if that is not told."""
+    info = getattr(config["configurable"].get(_RUNTIME), "execution_info", None)
+    thread = getattr(info, "thread_id", None)
+    return None if thread is None else str(thread)
 
 
 class Turn:
