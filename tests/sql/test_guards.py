@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from _cases import first_of
 from _secrets import HARMLESS, MORE, SECRETS
 from _server import SUPERUSER
 from conftest import Database
-from pgstate import _secrets
+from pgstate import _paths, _secrets
 from sql._caller import Caller, MakeAgent, refused, seconds
 
 KEY = SECRETS["anthropic_api_key"]
@@ -46,6 +49,14 @@ async def test_the_database_and_python_agree(inside: Caller) -> None:
     assert [(row["rule"], row["redacted"]) for row in rows] == [
         (_secrets.rule_of(t), _secrets.redact(t)) for t in texts
     ]
+
+
+@given(st.data())
+def test_whatever_a_rule_finds_passes_the_quick_tests(data: st.DataObject) -> None:
+    (shape,) = re.findall(r"return '(.*)';", _paths.sql("functions/guards/_secret_shape.sql").read_text("utf-8"))
+    rule = data.draw(st.sampled_from(_secrets.rules()))
+    found = data.draw(st.from_regex(rule.body, fullmatch=True))
+    assert re.search(shape, found) and _secrets.hint().search(f" {found}"), rule.name
 
 
 def test_each_rule_finds_its_secret_whole() -> None:
