@@ -1185,13 +1185,18 @@ comment on function pgstate._guarded_data(pgstate._actor, text, text, bytea, boo
 -- functions/guards/_suspect_parts.sql
 -- Quick, before anything is looked at closely: of what comes in parts the names (more: those that are in no array), the metadata, and the
 -- JSON. In an array's binary form the length of an element stands before it, and may look like a letter: JSON begins with none, messages of
--- errors are looked at in any case. What is escaped may be anything, see _guarded_bytes(). In SQL, so that it is inlined.
+-- errors are looked at in any case. What is escaped may be anything, see _guarded_bytes(). The simpler expression first, as in
+-- _may_be_secret(). Its callers pin the search_path.
 create function pgstate._suspect_parts(p_names text[], p_types text[], p_data bytea[], p_metadata jsonb default null, p_more text default null) returns boolean
-language sql stable
+language plpgsql stable
 as $$
-  select (' ' || coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '') || coalesce(' ' || p_more, '')
-          || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end) ~ (pgstate._secret_hint() || E'|\\\\[/u]')
-      or coalesce('error' = any (p_types), false)
+declare
+  v_text text := coalesce(array_to_string(p_names, ' '), '') || ' ' || coalesce(p_metadata::text, '') || coalesce(' ' || p_more, '')
+                 || case when p_types && array['json', '+json'] then encode(array_send(p_data), 'escape') else '' end;
+begin
+  return v_text ~ (pgstate._secret_shape() || E'|\\\\[/u]') and (' ' || v_text) ~ (pgstate._secret_hint() || E'|\\\\[/u]')
+         or coalesce('error' = any (p_types), false);
+end
 $$;
 comment on function pgstate._suspect_parts(text[], text[], bytea[], jsonb, text) is 'Internal: may there be a secret in names, metadata, or the JSON of serialized data?';
 
@@ -6743,15 +6748,19 @@ begin
                                        created_at, writer, via, agent_id)
   values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
           coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, v_now, p_actor.name, session_user, v_payer)
-      on conflict on constraint checkpoint_pkey do update
-     set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
-         header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
-         size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via,
-         agent_id = excluded.agent_id
-   where (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
-         is distinct from (excluded.parent, excluded.names, excluded.versions, excluded.types, excluded.data, excluded.header,
-                           excluded.whole, excluded.metadata, excluded.run_id)
-  returning (c.xmax = 0)::int into v_out.added;
+      on conflict on constraint checkpoint_pkey do nothing;
+  if found then
+    v_out.added := 1;
+  else
+    update pgstate.checkpoint c
+       set parent = v_parent, names = p_names, versions = p_versions, types = p_types, data = p_data, header = p_header, whole = p_whole,
+           metadata = p_metadata, run_id = coalesce(p_run_id, p_metadata ->> 'run_id'), size = c.size + v_out.bytes, created_at = v_now,
+           writer = p_actor.name, via = session_user, agent_id = v_payer
+     where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_out.id
+       and (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
+           is distinct from (v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata, coalesce(p_run_id, p_metadata ->> 'run_id'))
+    returning 0 into v_out.added;
+  end if;
   if v_thread.begun is not true then
     update pgstate.thread t set begun_at = v_now, collect_at = null where t.id = v_thread.id;
   end if;

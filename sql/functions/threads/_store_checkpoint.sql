@@ -157,15 +157,19 @@ begin
                                        created_at, writer, via, agent_id)
   values (v_thread.id, p_ns, v_out.id, v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata,
           coalesce(p_run_id, p_metadata ->> 'run_id'), v_out.bytes, v_now, p_actor.name, session_user, v_payer)
-      on conflict on constraint checkpoint_pkey do update
-     set parent = excluded.parent, names = excluded.names, versions = excluded.versions, types = excluded.types, data = excluded.data,
-         header = excluded.header, whole = excluded.whole, metadata = excluded.metadata, run_id = excluded.run_id,
-         size = c.size + excluded.size, created_at = excluded.created_at, writer = excluded.writer, via = excluded.via,
-         agent_id = excluded.agent_id
-   where (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
-         is distinct from (excluded.parent, excluded.names, excluded.versions, excluded.types, excluded.data, excluded.header,
-                           excluded.whole, excluded.metadata, excluded.run_id)
-  returning (c.xmax = 0)::int into v_out.added;
+      on conflict on constraint checkpoint_pkey do nothing;
+  if found then
+    v_out.added := 1;
+  else
+    update pgstate.checkpoint c
+       set parent = v_parent, names = p_names, versions = p_versions, types = p_types, data = p_data, header = p_header, whole = p_whole,
+           metadata = p_metadata, run_id = coalesce(p_run_id, p_metadata ->> 'run_id'), size = c.size + v_out.bytes, created_at = v_now,
+           writer = p_actor.name, via = session_user, agent_id = v_payer
+     where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_out.id
+       and (c.parent, c.names, c.versions, c.types, c.data, c.header, c.whole, c.metadata, c.run_id)
+           is distinct from (v_parent, p_names, p_versions, p_types, p_data, p_header, p_whole, p_metadata, coalesce(p_run_id, p_metadata ->> 'run_id'))
+    returning 0 into v_out.added;
+  end if;
   if v_thread.begun is not true then
     update pgstate.thread t set begun_at = v_now, collect_at = null where t.id = v_thread.id;
   end if;
