@@ -208,7 +208,8 @@ begin
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
-      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
+      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id 
+      cross join lateral (select * from pgstate._reach x where x.agent_id = a.id offset 0) r
       cross join pgstate.install i;
   end if;
   if v_actor.id is null or v_actor.name <> split_part(nullif(p_agent, ''), '/', 1) then
@@ -454,7 +455,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   return (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-            from pgstate._acting_any a join pgstate._reach r on r.agent_id = a.agent_id);
+            from pgstate._acting_any a cross join lateral (select * from pgstate._reach x where x.agent_id = a.agent_id offset 0) r);
 end
 $$;
 comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as of now.';
@@ -2714,7 +2715,7 @@ create function pgstate._reads_of(p_agent text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select r.reads + '{}' from pgstate.agent a join pgstate._reach r on r.agent_id = a.id
+  return (select r.reads + '{}' from pgstate.agent a cross join lateral (select * from pgstate._reach x where x.agent_id = a.id offset 0) r
            where a.name = p_agent and a.id = any (pgstate._acting_ids()));
 end
 $$;
@@ -2754,7 +2755,7 @@ begin
   select coalesce(range_agg(u), '{}') into v_ranges
     from unnest(p_agents, p_patterns) s (name, pattern)
     join pgstate.agent a on a.name = split_part(s.name, '/', 1) and a.id = any (v_ids)
-    join pgstate._reach r on r.agent_id = a.id
+    cross join lateral (select * from pgstate._reach x where x.agent_id = a.id offset 0) r
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
   if (select count(*) from unnest(v_ranges)) > 256 then
     -- woken for more than is watched, and less is looked through in every write: what may be read is looked at there
@@ -3765,11 +3766,12 @@ comment on function pgstate._folded(int) is 'Internal: what an agent reaches now
 -- What agents reach now. The cache of the grants is looked at until the next of them ends; from then on the grants
 -- themselves are, until somebody folds them anew. Calls do not do that: it takes a lock on the agent's row, which it could keep
 -- in an open transaction, and hold up its own revocation with.
+-- Asked for one agent at a time, by its number or in a lateral subquery: a join with it reads all agents' rows.
 create or replace view pgstate._reach as
 select r.agent_id, r.reads, r.writes, r.admins, r.touches, r.folded_until, r.quota, r.trust
   from pgstate.reach r where r.folded_until is null or r.folded_until > pgstate._now()
 union all
-select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until, r.quota, r.trust
+select r.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until, r.quota, r.trust
   from pgstate.reach r cross join lateral pgstate._folded(r.agent_id) f where r.folded_until <= pgstate._now();
 comment on view pgstate._reach is 'Internal: the reach of agents, as of now.';
 comment on column pgstate._reach.agent_id is 'Whose it is.';

@@ -24,7 +24,8 @@ begin
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
-      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
+      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id 
+      cross join lateral (select * from pgstate._reach x where x.agent_id = a.id offset 0) r
       cross join pgstate.install i;
   end if;
   if v_actor.id is null or v_actor.name <> split_part(nullif(p_agent, ''), '/', 1) then
