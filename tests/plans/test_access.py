@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from _server import SUPERUSER
+from conftest import Database
 from sql._caller import Caller, MakeAgent, seconds
 
 OTHERS = 2_000
@@ -59,3 +60,27 @@ async def test_cost_does_not_grow_with_agents(
                 await fresh("subscribe", [name or own[caller]], [""])
                 await fresh.rows("changes_for", await fresh("cursor", **named), [name or own[caller]], [""])
                 assert dict(await fresh.fetch(_SCANS))["reach"] == 0, (login, name, setting)
+
+
+async def test_who_takes_the_long_way(root: Caller, agent: MakeAgent, gateway: MakeAgent, database: Database) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    through = await gateway("alice")
+    await root("put", "a/1", 1)
+    database.sql(
+        "create or replace function pgstate._reachable_now(p_right text) returns pgstate.keymultirange "
+        "language plpgsql stable as $$ begin raise exception 'the long way'; end $$"
+    )
+    for caller, name, setting in [
+        (alice, None, ""),
+        (alice, "alice", "alice"),
+        (alice, None, "alice"),
+        (through, "alice", ""),
+        (through, None, "alice"),
+        (root, None, ""),
+        (root, "alice", ""),
+        (root, None, "alice"),
+    ]:
+        await caller.execute("select set_config('pgstate.agent', $1, false)", setting)
+        assert (await caller("get", "a/1", agent=name))["value"] == 1
+        await caller("put", "a/1", 1, agent=name)
+        await caller("merge", "a/1", 1, "max", agent=name)

@@ -198,13 +198,13 @@ begin
          i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
          case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
     from pgstate.login l cross join pgstate.install i
-    -- a gateway that names its agent: as in _reachable()
+    -- as in _reachable()
     cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
-    cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+    left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
     cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-   where l.login = session_user and l.gateway and not l.tickets;
+   where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root);
   if v_actor.id is null then
-    -- nobody, or somebody with a ticket or for whom the login that installed acts, or one of its grants is to end or has
+    -- nobody, or somebody with a ticket, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
@@ -291,16 +291,16 @@ begin
        and l.folded_until is null;
   end if;
   if v_actor.id is null then
-    -- a gateway that names its agent: as in _reachable()
+    -- a gateway, or the login that installed, names its agent: as in _reachable()
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            case when i.table_oid = i.tableoid then i.identity end, r.reads @> p_key, r.writes @> p_key,
            p_lane is null or n.agent_id = a.id and p_turn > n.turn, null, i.policies, null, r.quota, r.trust into v_actor
       from pgstate.login l cross join pgstate.install i
       cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
-      cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+      left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
       cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
       left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
-     where l.login = session_user and l.gateway and not l.tickets;
+     where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root);
     v_named := v_actor.id is not null;
   end if;
   if v_named then
@@ -465,10 +465,10 @@ comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as 
 -- which wrap it in a scalar subquery.
 -- pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens reading to all the agents it names.
 -- A write calls this five times. Setting up a query costs more than running it, by the functions, operators and casts in it: so
--- there is one for each right, and the two usual cases, a login's own agent and a gateway's, are asked for in full here. (The
+-- there is one for each right, and the two usual cases, a login's own agent and one that is named, are asked for in full here: as in _acting_any. (The
 -- policies' own subqueries, in place of this function, cost more: the executor sets them up whether or not they are reached.)
 -- No variable stands in one, so that plans are generic without a setting, which each call would pay for.
--- Nobody, tickets, the login that installed, and agents with a grant that is to end take the long way.
+-- Nobody, tickets, agents with a grant that is to end, and those of plain logins that name somebody else take the long way.
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -476,7 +476,7 @@ declare
   v_ranges pgstate.keymultirange;
 begin
   if concat(current_setting('pgstate.call_agents', true), current_setting('pgstate.call_agent', true), current_setting('pgstate.agent', true)) = '' then
-    -- nobody is named, so the login's own agent acts: the short form of _acting
+    -- nobody is named, so the login's own agent acts: the short form of _acting_any
     if p_right = 'touch' then
       select l.touches into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
     elsif p_right = 'write' then
@@ -490,25 +490,25 @@ begin
         from pgstate.login l
         cross join lateral (select x.id from pgstate.agent x
                              where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
-        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
         cross join lateral (select x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-       where l.login = session_user and l.gateway and not l.tickets;
+       where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root or a.id = l.agent_id);
     elsif p_right = 'write' then
       select r.writes into v_ranges
         from pgstate.login l
         cross join lateral (select x.id from pgstate.agent x
                              where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
-        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
         cross join lateral (select x.writes from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-       where l.login = session_user and l.gateway and not l.tickets;
+       where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root or a.id = l.agent_id);
     else
       select r.reads into v_ranges
         from pgstate.login l
         cross join lateral (select x.id from pgstate.agent x
                              where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
-        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
         cross join lateral (select x.reads from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-       where l.login = session_user and l.gateway and not l.tickets;
+       where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root or a.id = l.agent_id);
     end if;
   elsif p_right = 'write' then
     return '{}';
