@@ -921,7 +921,7 @@ comment on function pgstate._label_patterns() is 'Internal: labels and the regul
 -- a test has both agree. So only what a regular expression means alike in Postgres and in Python's re: explicit classes,
 -- lookaround, no \s or \w, no lazy quantifiers, alternatives of which only one can fit. They are matched against JSON texts
 -- too, where a line break is \n: hence (?<=\\[nrt]) beside each boundary; no match begins or ends inside an escape.
--- No rule goes by entropy: that would flag every UUID and digest. What contains a match contains one of _secret_hint(), and
+-- No rule goes by entropy: that would flag every UUID and digest. What contains a match contains one of _secret_shape(), one of _secret_hint(), and
 -- one of the needles that stand behind its rule, divided by |: a rule is tried where one of them is. (Lookbehind makes a regular expression
 -- slow: 80 ms for each rule and megabyte, where looking for all needles takes 15. Text like base64 has the hint of something everywhere.)
 create function pgstate._secret_patterns() returns text[]
@@ -950,7 +950,7 @@ $$;
 comment on function pgstate._secret_patterns() is 'Internal: rules for what is taken for a secret, each a name, a regular expression, and needles of which every match contains one.';
 
 -- functions/guards/_secret_hint.sql
--- Tried first: what has none of this holds no secret of _secret_patterns(). One regular expression of few states, since the
+-- Tried on what has something of _secret_shape(): what has none of this holds no secret of _secret_patterns(). One regular expression of few states, since the
 -- server builds its automaton anew for each value (literals in full took 11 us for each, this takes 4, and 4 for each
 -- kilobyte). sk- not after a letter, but n, r and t, which may end an escape: else every task-1 would be looked at closely.
 create function pgstate._secret_hint() returns text
@@ -972,7 +972,7 @@ begin
   return '[_-][A-Za-z0-9_-]{16}|A[KSI][Iz]|yJ|E K|y=|@';
 end
 $$;
-comment on function pgstate._secret_shape() is 'Internal: a quicker test than _secret_hint(), which less passes.';
+comment on function pgstate._secret_shape() is 'Internal: a quicker test before _secret_hint(): what has none of this holds no secret.';
 
 -- functions/guards/_may_be_secret.sql
 -- In SQL, so that it is inlined.
