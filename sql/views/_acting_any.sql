@@ -1,5 +1,8 @@
--- Which agent acts, as _acting, also where it is named by a ticket. That is looked at each time: a setting can be forged, also
--- between a function and the policies under it. Nobody acts as one that is suspended: the short ways miss it, by folded_until.
+-- Which agent acts: decided by session_user, which no SET, SET ROLE or SECURITY DEFINER changes. The settings only choose
+-- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed. A ticket is looked
+-- at each time: a setting can be forged, also between a function and the policies under it. Nobody acts as one that is suspended:
+-- the short ways miss it, by folded_until.
+-- A view, so that the rule stands once, but for the short ways of _reachable() and the functions that begin a call; the owner's functions alone read it.
 create or replace view pgstate._acting_any as
 select a.id as agent_id
   from (

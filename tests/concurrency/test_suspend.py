@@ -267,3 +267,32 @@ async def test_a_statement_that_was_let_in_and_has_written_nothing_yet_is_told(
     async with alice.transaction():
         await alice.fetchval("select count(*) from pg_class")
         assert await root.rows("suspend_agent", "alice") == [], "nor who does other things"
+
+
+@BOTH
+async def test_a_merge_that_waited_meanwhile_is_refused(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, begin: Begin, blocked: Start, commits: bool
+) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    through = await gateway("alice")
+    login = await through.fetchval("select session_user::text")
+    for caller, lose, restore in [
+        (alice, ("suspend_agent", "alice"), ("resume_agent", "alice")),
+        (through, ("undelegate", login, "alice"), ("delegate", login, "alice")),
+    ]:
+        for keys in (["a/1"], ["a/1", "a/2"]):
+            await root.rows("put_many", ["a/1", "a/2"], [1, 1])
+            holder = await begin()
+            await holder.caller("put", "a/1", 5)
+            count = len(keys)
+            call = caller.rows(
+                "write_many", ["merge"] * count, keys, [2] * count, reducers=["add"] * count, agent="alice"
+            )
+            waiting = await blocked(caller, call)
+            await root.rows(*lose)
+            await holder.end(commits)
+            with pytest.raises(asyncpg.PostgresError) as caught:
+                await waiting
+            assert caught.value.sqlstate in ("PS010", "42501")
+            assert [(await root("get", key))["value"] for key in ("a/1", "a/2")] == [5 if commits else 1, 1]
+            await root.rows(*restore)

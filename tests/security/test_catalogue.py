@@ -275,7 +275,7 @@ _OTHERS = (
     "agent", "former_agent", "login", "delegation", "access_grant", "reach", "op", "lane", "watcher", "install", "feed_point",
     "thinning", "claim_log", "audit", "audit_chain", "audit_link", "audit_pending", "denied_count", "group_member", "quota", "usage", "_reach", "_acting_any", "ticket_key",
     "policy", "reducer", "mark", "sweep", "review", "search_rule", "search_build", "search_doc",
-    "vector_index", "embedding", "embedding_wanted", "_acting",
+    "vector_index", "embedding", "embedding_wanted",
     "thread", "checkpoint", "chunk", "pending_write",
 )  # fmt: skip
 

@@ -436,7 +436,7 @@ async def test_a_reader_selects_what_its_pattern_covers(
         "select from pgstate.agent",
         "select from pgstate.access_grant",
         "select from pgstate.op",
-        "select from pgstate._acting",
+        "select from pgstate._acting_any",
     ):
         with refused("42501"):
             await reader.execute(statement)

@@ -170,6 +170,24 @@ async def test_keys_are_refused_whatever_they_hold(root: Caller, database: Datab
     assert KEY not in await _everything(database)
 
 
+async def test_a_key_of_before_is_refused_however_it_is_written(root: Caller) -> None:
+    await root("set_policy", "a/**", guard="off")
+    for name in ("a/plain", f"a/{KEY}"):
+        await root("put", name, 1)
+    await root("drop_policy", "a/**")
+    for function, arguments in (("put", (f"a/{KEY}", 2)), ("merge", (f"a/{KEY}", 2, "add"))):
+        with refused("PS009"):
+            await root(function, *arguments)
+    for op in ("put", "merge"):
+        rows = await root.fetch(
+            "select code from pgstate.write_many(array_fill($1::text, array[2]), $2, array['2', '2']::jsonb[], "
+            "reducers => array_fill('add'::text, array[2])) order by ord",
+            op,
+            ["a/plain", f"a/{KEY}"],
+        )
+        assert [row["code"] for row in rows] == [None, "PS009"]
+
+
 @pytest.mark.core
 async def test_the_nearest_policy_decides_the_mode(root: Caller) -> None:
     await root("set_policy", "a/**", guard="redact")

@@ -37,28 +37,12 @@ end
 $$;
 comment on function pgstate._ticket_agent(text) is 'Internal: the agent that a ticket names, null if it is not good for this login now.';
 
--- views/_acting.sql
--- Which agent acts: decided by session_user, which no SET, SET ROLE or SECURITY DEFINER changes. The settings only choose
--- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed. Names alone, and
--- not for a gateway that takes none: where nobody is found, _acting_any looks for a ticket, which would cost all others 5 us.
--- A view, so that the rule stands once and is planned into the lookups of every policy; the owner's functions alone read it.
-create or replace view pgstate._acting as
-select case when n.name is null or not (l.gateway or l.root) then l.agent_id
-            when l.root then (select a.id from pgstate.agent a where a.name = n.name)
-            else (select d.agent_id from pgstate.agent a join pgstate.delegation d on d.agent_id = a.id
-                   where a.name = n.name and d.login = l.login)
-       end as agent_id
-  from pgstate.login l
-  cross join lateral (
-    select coalesce(nullif(pg_catalog.current_setting('pgstate.call_agent', true), ''),
-                    nullif(pg_catalog.current_setting('pgstate.agent', true), '')) as name) n
- where l.login = session_user::text and not l.tickets;
-comment on view pgstate._acting is 'Internal: the acting agent, by name.';
-comment on column pgstate._acting.agent_id is 'Its number; null if this login may not act for whom it names.';
-
 -- views/_acting_any.sql
--- Which agent acts, as _acting, also where it is named by a ticket. That is looked at each time: a setting can be forged, also
--- between a function and the policies under it. Nobody acts as one that is suspended: the short ways miss it, by folded_until.
+-- Which agent acts: decided by session_user, which no SET, SET ROLE or SECURITY DEFINER changes. The settings only choose
+-- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed. A ticket is looked
+-- at each time: a setting can be forged, also between a function and the policies under it. Nobody acts as one that is suspended:
+-- the short ways miss it, by folded_until.
+-- A view, so that the rule stands once, but for the short ways of _reachable() and the functions that begin a call; the owner's functions alone read it.
 create or replace view pgstate._acting_any as
 select a.id as agent_id
   from (
@@ -198,17 +182,18 @@ begin
          i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
          case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
     from pgstate.login l cross join pgstate.install i
-    -- a gateway that names its agent: as in _reachable()
+    -- as in _reachable()
     cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
-    cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+    left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
     cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-   where l.login = session_user and l.gateway and not l.tickets;
+   where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root);
   if v_actor.id is null then
-    -- nobody, or somebody with a ticket or for whom the login that installed acts, or one of its grants is to end or has
+    -- nobody, or somebody with a ticket, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
-      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
+      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id
+      cross join lateral (select * from pgstate._reach x where x.agent_id = a.id offset 0) r
       cross join pgstate.install i;
   end if;
   if v_actor.id is null or v_actor.name <> split_part(nullif(p_agent, ''), '/', 1) then
@@ -290,16 +275,16 @@ begin
        and l.folded_until is null;
   end if;
   if v_actor.id is null then
-    -- a gateway that names its agent: as in _reachable()
+    -- a gateway, or the login that installed, names its agent: as in _reachable()
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            case when i.table_oid = i.tableoid then i.identity end, r.reads @> p_key, r.writes @> p_key,
            p_lane is null or n.agent_id = a.id and p_turn > n.turn, null, i.policies, null, r.quota, r.trust into v_actor
       from pgstate.login l cross join pgstate.install i
       cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
-      cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+      left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
       cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
       left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
-     where l.login = session_user and l.gateway and not l.tickets;
+     where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root);
     v_named := v_actor.id is not null;
   end if;
   if v_named then
@@ -454,7 +439,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   return (select case p_right when 'touch' then r.touches when 'write' then r.writes when 'read' then r.reads end + '{}'
-            from pgstate._acting_any a join pgstate._reach r on r.agent_id = a.agent_id);
+            from pgstate._acting_any a cross join lateral (select * from pgstate._reach x where x.agent_id = a.agent_id offset 0) r);
 end
 $$;
 comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as of now.';
@@ -464,10 +449,10 @@ comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as 
 -- which wrap it in a scalar subquery.
 -- pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens reading to all the agents it names.
 -- A write calls this five times. Setting up a query costs more than running it, by the functions, operators and casts in it: so
--- there is one for each right, and the two usual cases, a login's own agent and a gateway's, are asked for in full here. (The
+-- there is one for each right, and the two usual cases, a login's own agent and one that is named, are asked for in full here: as in _acting_any. (The
 -- policies' own subqueries, in place of this function, cost more: the executor sets them up whether or not they are reached.)
 -- No variable stands in one, so that plans are generic without a setting, which each call would pay for.
--- Nobody, tickets, the login that installed, and agents with a grant that is to end take the long way.
+-- Nobody, tickets, agents with a grant that is to end, and those of plain logins that name somebody else take the long way.
 create function pgstate._reachable(p_right text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -475,12 +460,12 @@ declare
   v_ranges pgstate.keymultirange;
 begin
   if concat(current_setting('pgstate.call_agents', true), current_setting('pgstate.call_agent', true), current_setting('pgstate.agent', true)) = '' then
-    -- nobody is named, so the login's own agent acts: the short form of _acting
+    -- nobody is named, so the login's own agent acts: the short form of _acting_any
     if p_right = 'touch' then
       select l.touches into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
     elsif p_right = 'write' then
       select l.writes into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
-    else
+    elsif p_right = 'read' then
       select l.reads into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
     end if;
   elsif coalesce(current_setting('pgstate.call_agents', true), '') = '' then
@@ -489,25 +474,25 @@ begin
         from pgstate.login l
         cross join lateral (select x.id from pgstate.agent x
                              where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
-        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
         cross join lateral (select x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-       where l.login = session_user and l.gateway and not l.tickets;
+       where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root or a.id = l.agent_id);
     elsif p_right = 'write' then
       select r.writes into v_ranges
         from pgstate.login l
         cross join lateral (select x.id from pgstate.agent x
                              where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
-        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
         cross join lateral (select x.writes from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-       where l.login = session_user and l.gateway and not l.tickets;
-    else
+       where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root or a.id = l.agent_id);
+    elsif p_right = 'read' then
       select r.reads into v_ranges
         from pgstate.login l
         cross join lateral (select x.id from pgstate.agent x
                              where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
-        cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+        left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
         cross join lateral (select x.reads from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-       where l.login = session_user and l.gateway and not l.tickets;
+       where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root or a.id = l.agent_id);
     end if;
   elsif p_right = 'write' then
     return '{}';
@@ -936,7 +921,7 @@ comment on function pgstate._label_patterns() is 'Internal: labels and the regul
 -- a test has both agree. So only what a regular expression means alike in Postgres and in Python's re: explicit classes,
 -- lookaround, no \s or \w, no lazy quantifiers, alternatives of which only one can fit. They are matched against JSON texts
 -- too, where a line break is \n: hence (?<=\\[nrt]) beside each boundary; no match begins or ends inside an escape.
--- No rule goes by entropy: that would flag every UUID and digest. What contains a match contains one of _secret_hint(), and
+-- No rule goes by entropy: that would flag every UUID and digest. What contains a match contains one of _secret_shape(), one of _secret_hint(), and
 -- one of the needles that stand behind its rule, divided by |: a rule is tried where one of them is. (Lookbehind makes a regular expression
 -- slow: 80 ms for each rule and megabyte, where looking for all needles takes 15. Text like base64 has the hint of something everywhere.)
 create function pgstate._secret_patterns() returns text[]
@@ -965,7 +950,7 @@ $$;
 comment on function pgstate._secret_patterns() is 'Internal: rules for what is taken for a secret, each a name, a regular expression, and needles of which every match contains one.';
 
 -- functions/guards/_secret_hint.sql
--- Tried first: what has none of this holds no secret of _secret_patterns(). One regular expression of few states, since the
+-- Tried on what has something of _secret_shape(): what has none of this holds no secret of _secret_patterns(). One regular expression of few states, since the
 -- server builds its automaton anew for each value (literals in full took 11 us for each, this takes 4, and 4 for each
 -- kilobyte). sk- not after a letter, but n, r and t, which may end an escape: else every task-1 would be looked at closely.
 create function pgstate._secret_hint() returns text
@@ -987,7 +972,7 @@ begin
   return '(?:[g-z]-|_)[A-Za-z0-9_-]{16}|xox|A[KSI][Iz]|yJ|E K|y=|@';
 end
 $$;
-comment on function pgstate._secret_shape() is 'Internal: a quicker test than _secret_hint(), which less passes.';
+comment on function pgstate._secret_shape() is 'Internal: a quicker test before _secret_hint(): what has none of this holds no secret.';
 
 -- functions/guards/_may_be_secret.sql
 -- In SQL, so that it is inlined.
@@ -2719,7 +2704,7 @@ create function pgstate._reads_of(p_agent text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select r.reads + '{}' from pgstate.agent a join pgstate._reach r on r.agent_id = a.id
+  return (select r.reads + '{}' from pgstate.agent a cross join lateral (select * from pgstate._reach x where x.agent_id = a.id offset 0) r
            where a.name = p_agent and a.id = any (pgstate._acting_ids()));
 end
 $$;
@@ -2759,7 +2744,7 @@ begin
   select coalesce(range_agg(u), '{}') into v_ranges
     from unnest(p_agents, p_patterns) s (name, pattern)
     join pgstate.agent a on a.name = split_part(s.name, '/', 1) and a.id = any (v_ids)
-    join pgstate._reach r on r.agent_id = a.id
+    cross join lateral (select * from pgstate._reach x where x.agent_id = a.id offset 0) r
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
   if (select count(*) from unnest(v_ranges)) > 256 then
     -- woken for more than is watched, and less is looked through in every write: what may be read is looked at there
@@ -3770,11 +3755,12 @@ comment on function pgstate._folded(int) is 'Internal: what an agent reaches now
 -- What agents reach now. The cache of the grants is looked at until the next of them ends; from then on the grants
 -- themselves are, until somebody folds them anew. Calls do not do that: it takes a lock on the agent's row, which it could keep
 -- in an open transaction, and hold up its own revocation with.
+-- Asked for one agent at a time, by its number or in a lateral subquery: a join with it reads all agents' rows.
 create or replace view pgstate._reach as
 select r.agent_id, r.reads, r.writes, r.admins, r.touches, r.folded_until, r.quota, r.trust
   from pgstate.reach r where r.folded_until is null or r.folded_until > pgstate._now()
 union all
-select f.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until, r.quota, r.trust
+select r.agent_id, f.reads, f.writes, f.admins, f.touches, f.folded_until, r.quota, r.trust
   from pgstate.reach r cross join lateral pgstate._folded(r.agent_id) f where r.folded_until <= pgstate._now();
 comment on view pgstate._reach is 'Internal: the reach of agents, as of now.';
 comment on column pgstate._reach.agent_id is 'Whose it is.';
@@ -10113,8 +10099,8 @@ begin
   if v_states is null
      and (v_more = 0 or num_nonnulls(write_many.tokens, write_many.expect_values, write_many.return_values, write_many.trusts, write_many.sources) = 0)
      and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
-     -- together: a regular expression costs as much for one value as for a kilobyte of them; the keys are there, or are looked at later
-     and not pgstate._may_be_secret(array_to_string(write_many."values", ' ', ''))
+     -- together: a regular expression costs as much for one value as for a kilobyte of them
+     and not pgstate._may_be_secret(array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', ''))
      and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     if v_ops[1] = 'put' then
       if not write_many."atomic" and (0 = any (write_many.expects)) is not true then
@@ -10227,7 +10213,7 @@ begin
   if write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
      and write_one.return_value is null and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable
      and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
-     and not pgstate._may_be_secret(write_one.value::text)
+     and not pgstate._may_be_secret(write_one.key || ' ' || write_one.value::text)
      and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
      and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
      and not (v_actor.policies and pgstate._has_rules(array[write_one.key])) then
@@ -10239,7 +10225,7 @@ begin
          and (write_one.expect is null or e.version = write_one.expect) for no key update;
     end if;
     if v_version is null then
-      if coalesce(write_one.expect, 0) = 0 and pgstate._key_ok(write_one.key) and not pgstate._may_be_secret(write_one.key) then
+      if coalesce(write_one.expect, 0) = 0 and pgstate._key_ok(write_one.key) then
         v_now := pgstate._now();
         v_version := pgstate._put_new(v_actor, write_one.key, write_one.value, write_one.ttl, write_one.priority, write_one.not_before,
                                       v_now);

@@ -14,17 +14,18 @@ begin
          i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
          case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
     from pgstate.login l cross join pgstate.install i
-    -- a gateway that names its agent: as in _reachable()
+    -- as in _reachable()
     cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
-    cross join lateral (select from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d
+    left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
     cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-   where l.login = session_user and l.gateway and not l.tickets;
+   where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root);
   if v_actor.id is null then
-    -- nobody, or somebody with a ticket or for whom the login that installed acts, or one of its grants is to end or has
+    -- nobody, or somebody with a ticket, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
-      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id join pgstate._reach r on r.agent_id = a.id
+      from pgstate._acting_any who join pgstate.agent a on a.id = who.agent_id
+      cross join lateral (select * from pgstate._reach x where x.agent_id = a.id offset 0) r
       cross join pgstate.install i;
   end if;
   if v_actor.id is null or v_actor.name <> split_part(nullif(p_agent, ''), '/', 1) then

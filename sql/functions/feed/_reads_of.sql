@@ -3,7 +3,7 @@ create function pgstate._reads_of(p_agent text) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return (select r.reads + '{}' from pgstate.agent a join pgstate._reach r on r.agent_id = a.id
+  return (select r.reads + '{}' from pgstate.agent a cross join lateral (select * from pgstate._reach x where x.agent_id = a.id offset 0) r
            where a.name = p_agent and a.id = any (pgstate._acting_ids()));
 end
 $$;

@@ -11,7 +11,7 @@ begin
   select coalesce(range_agg(u), '{}') into v_ranges
     from unnest(p_agents, p_patterns) s (name, pattern)
     join pgstate.agent a on a.name = split_part(s.name, '/', 1) and a.id = any (v_ids)
-    join pgstate._reach r on r.agent_id = a.id
+    cross join lateral (select * from pgstate._reach x where x.agent_id = a.id offset 0) r
     cross join lateral unnest(pgstate._patterns_ranges(array[s.pattern]) * r.reads) u;
   if (select count(*) from unnest(v_ranges)) > 256 then
     -- woken for more than is watched, and less is looked through in every write: what may be read is looked at there

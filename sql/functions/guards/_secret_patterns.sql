@@ -2,7 +2,7 @@
 -- a test has both agree. So only what a regular expression means alike in Postgres and in Python's re: explicit classes,
 -- lookaround, no \s or \w, no lazy quantifiers, alternatives of which only one can fit. They are matched against JSON texts
 -- too, where a line break is \n: hence (?<=\\[nrt]) beside each boundary; no match begins or ends inside an escape.
--- No rule goes by entropy: that would flag every UUID and digest. What contains a match contains one of _secret_hint(), and
+-- No rule goes by entropy: that would flag every UUID and digest. What contains a match contains one of _secret_shape(), one of _secret_hint(), and
 -- one of the needles that stand behind its rule, divided by |: a rule is tried where one of them is. (Lookbehind makes a regular expression
 -- slow: 80 ms for each rule and megabyte, where looking for all needles takes 15. Text like base64 has the hint of something everywhere.)
 create function pgstate._secret_patterns() returns text[]

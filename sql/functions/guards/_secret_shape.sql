@@ -7,4 +7,4 @@ begin
   return '(?:[g-z]-|_)[A-Za-z0-9_-]{16}|xox|A[KSI][Iz]|yJ|E K|y=|@';
 end
 $$;
-comment on function pgstate._secret_shape() is 'Internal: a quicker test than _secret_hint(), which less passes.';
+comment on function pgstate._secret_shape() is 'Internal: a quicker test before _secret_hint(): what has none of this holds no secret.';

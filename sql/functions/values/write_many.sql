@@ -96,8 +96,8 @@ begin
   if v_states is null
      and (v_more = 0 or num_nonnulls(write_many.tokens, write_many.expect_values, write_many.return_values, write_many.trusts, write_many.sources) = 0)
      and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
-     -- together: a regular expression costs as much for one value as for a kilobyte of them; the keys are there, or are looked at later
-     and not pgstate._may_be_secret(array_to_string(write_many."values", ' ', ''))
+     -- together: a regular expression costs as much for one value as for a kilobyte of them
+     and not pgstate._may_be_secret(array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', ''))
      and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     if v_ops[1] = 'put' then
       if not write_many."atomic" and (0 = any (write_many.expects)) is not true then

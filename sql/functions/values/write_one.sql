@@ -37,7 +37,7 @@ begin
   if write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
      and write_one.return_value is null and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable
      and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
-     and not pgstate._may_be_secret(write_one.value::text)
+     and not pgstate._may_be_secret(write_one.key || ' ' || write_one.value::text)
      and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
      and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
      and not (v_actor.policies and pgstate._has_rules(array[write_one.key])) then
@@ -49,7 +49,7 @@ begin
          and (write_one.expect is null or e.version = write_one.expect) for no key update;
     end if;
     if v_version is null then
-      if coalesce(write_one.expect, 0) = 0 and pgstate._key_ok(write_one.key) and not pgstate._may_be_secret(write_one.key) then
+      if coalesce(write_one.expect, 0) = 0 and pgstate._key_ok(write_one.key) then
         v_now := pgstate._now();
         v_version := pgstate._put_new(v_actor, write_one.key, write_one.value, write_one.ttl, write_one.priority, write_one.not_before,
                                       v_now);
