@@ -1,6 +1,6 @@
 """A write asks for less, and what else was found.
 
-Functions only: no table is rewritten, no index changes.
+Functions and views: no table is touched, no index changes.
 """
 
 from __future__ import annotations
