@@ -28,7 +28,7 @@ from conftest import INSTALLER, Database
 from integrations import _graphs
 from integrations._checkpoints import at, id_of, ids, make, put, read
 from pgstate import State, errors
-from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _import, _import_items, _msgpack
+from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _import, _import_items, _import_source, _msgpack
 from pgstate.integrations.langgraph._import import Imported, import_threads
 
 Connect = Callable[..., Any]
@@ -221,7 +221,7 @@ async def test_numbers_beyond_64_bits(
 async def test_large_ones_go_by_themselves(
     saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_import, "_MOST", 5000)
+    monkeypatch.setattr(_import_source, "_MOST", 5000)
     monkeypatch.setattr(_import_items, "_MOST", 5000)
     config = at("t")
     for number, size in enumerate((10, 6000, 10, 10, 3000, 10)):

@@ -10,88 +10,28 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
-import asyncpg
 from langgraph.checkpoint.base import WRITES_IDX_MAP, Checkpoint
 from langgraph.checkpoint.serde.types import RESUME
 
 from pgstate import State, errors
-from pgstate._address import open_connection
 from pgstate._areas._threads import chunks_of, save, writes_of
 from pgstate._calls import threads as calls
-from pgstate._calls._run import translate
 from pgstate._codec import Encoded, decode, encode
 from pgstate._guard import Guard
-from pgstate._source import reach
 from pgstate.integrations.langgraph import _records as records
+from pgstate.integrations.langgraph._import_source import BATCH, Threads, opened
 from pgstate.integrations.langgraph._msgpack import array, elements
 from pgstate.integrations.langgraph._saver import PgStateSaver
 from pgstate.types import Row
 
-_BATCH = 20  # checkpoints, each with all that it holds
-_MOST = 32 << 20  # bytes of a batch of several: what is saved and read back takes seconds
 _PAGE = 1000
 _NO_TASK = str(UUID(int=0))  # whose answer is not a list of them
-
-_THREADS = """
-select thread_id, count(*) as checkpoints from checkpoints where $1::text[] is null or thread_id = any ($1)
- group by 1 order by 1
-"""
-# what former versions do not have: task_path, of writes; what those that keep the latest only do not have: ids
-_THERE = """
-select exists (select from pg_attribute where attrelid = to_regclass('checkpoint_writes') and attname = 'task_path'),
-       exists (select from pg_attribute where attrelid = to_regclass('checkpoints') and attname = 'checkpoint'),
-       exists (select from pg_attribute where attrelid = to_regclass('checkpoints') and attname = 'checkpoint_id')
-"""
-_IDS = """
-select checkpoint_ns, array_agg(checkpoint_id order by checkpoint_id) as ids,
-       array_agg(parent_checkpoint_id order by checkpoint_id) as parents
-  from checkpoints where thread_id = $1
- group by 1 order by 1
-"""
-_SIZES = """
-select c.checkpoint_id,
-       octet_length(c.checkpoint::text) + octet_length(c.metadata::text)
-       + coalesce((
-           select sum(octet_length(b.blob))
-             from jsonb_each_text(c.checkpoint -> 'channel_versions') v
-             join checkpoint_blobs b on b.thread_id = c.thread_id and b.checkpoint_ns = c.checkpoint_ns
-                                    and b.channel = v.key and b.version = v.value), 0)
-       + coalesce((
-           select sum(octet_length(w.blob))
-             from checkpoint_writes w
-            where w.thread_id = c.thread_id and w.checkpoint_ns = c.checkpoint_ns
-              and w.checkpoint_id = c.checkpoint_id), 0) as size
-  from checkpoints c
- where c.thread_id = $1 and c.checkpoint_ns = $2 and c.checkpoint_id = any ($3)
-"""
-_CHECKPOINTS = """
-select c.checkpoint_id, c.parent_checkpoint_id, c.checkpoint::text as checkpoint, c.metadata::text as metadata,
-       b.channels, b.types, b.blobs
-  from checkpoints c
-  cross join lateral (
-    select array_agg(b.channel) as channels, array_agg(b.type) as types, array_agg(b.blob) as blobs
-      from jsonb_each_text(c.checkpoint -> 'channel_versions') v
-      join checkpoint_blobs b on b.thread_id = c.thread_id and b.checkpoint_ns = c.checkpoint_ns
-                             and b.channel = v.key and b.version = v.value
-     where b.type <> 'empty') b
- where c.thread_id = $1 and c.checkpoint_ns = $2 and c.checkpoint_id = any ($3)
- order by array_position($3, c.checkpoint_id)
-"""
-_WRITES = """
-select checkpoint_id, task_id, {path} as task_path, array_agg(idx order by idx) as idxs,
-       array_agg(channel order by idx) as channels, array_agg(type order by idx) as types,
-       array_agg(blob order by idx) as blobs
-  from checkpoint_writes
- where thread_id = $1 and checkpoint_ns = $2 and checkpoint_id = any ($3)
- group by 1, 2, 3
-"""
 
 
 @dataclass
@@ -168,18 +108,12 @@ async def import_threads(
     Raises InvalidArgument when there are no checkpoints of LangGraph, AccessDenied, Unreachable.
     """
     async with opened(source) as connection:
-        paths, there, named = await connection.fetchrow(_THERE)
-        if there and not named:
+        there = Threads(connection)
+        threads = await there.all(thread_ids)
+        if threads is None:
             return Imported(left=["checkpoints: a shallow saver, which keeps the latest only, is not read"])
-        try:
-            threads = await connection.fetch(_THREADS, None if thread_ids is None else list(thread_ids))
-        except asyncpg.UndefinedTableError as error:
-            if thread_ids is None and await connection.fetchval("select to_regclass('store') is not null"):
-                # the store alone was used
-                return Imported()
-            raise errors.InvalidArgument(f"no checkpoints of LangGraph there: {error}") from error
         begin(sum(thread["checkpoints"] for thread in threads))
-        importing = _Importing(connection, state, PgStateSaver(state, prefix=prefix), step, paths)
+        importing = _Importing(there, state, PgStateSaver(state, prefix=prefix), step)
         left = importing.done.left
         for absent in sorted({*(thread_ids or ())} - {thread["thread_id"] for thread in threads}):
             left.append(f"thread {absent!r}: there is none")
@@ -189,35 +123,6 @@ async def import_threads(
             except _OF_ONE as error:
                 left.append(f"thread {thread['thread_id']!r}: {error}")
         return importing.done
-
-
-@asynccontextmanager
-async def opened(source: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A connection to LangGraph's database, through a pooler too. Raises Unreachable, AccessDenied."""
-    connection = await reach(open_connection(source, statement_cache_size=0), "LangGraph's database")
-    try:
-        yield connection
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise translate(error) from error
-    finally:
-        await connection.close()
-
-
-def _in_order(parents: Mapping[str, str | None]) -> dict[str, str]:
-    """The parents of checkpoints, which are in the order of their ids, but none before its parent: one that was made
-    where the clock was behind is lower. Without a parent that is there it has none: it is not to be gone on from what
-    was deleted."""
-    order: dict[str, str] = {}
-    for id_ in parents:
-        line: dict[str, None] = {}
-        above: str | None = id_
-        while above is not None and above in parents and above not in order and above not in line:
-            line[above] = None
-            above = parents[above]
-        for one in reversed(line):
-            parent = parents[one]
-            order[one] = parent if parent is not None and parent in order else ""
-    return order
 
 
 def _later(here: Sequence[Write], there: Sequence[Write]) -> bool:
@@ -251,24 +156,21 @@ def _number(channel: str, value: Any) -> Any:
 class _Importing:
     def __init__(
         self,
-        source: asyncpg.Connection[Any],
+        source: Threads,
         state: State,
         saver: PgStateSaver,
         step: Callable[[int], object],
-        paths: bool,
     ) -> None:
         self._source = source
         self._state = state
         self._saver = saver
         self._step = step
-        self._writes_of = _WRITES.format(path="task_path" if paths else "''")
         self.done = Imported()
 
     async def thread(self, thread_id: str) -> None:
         key = self._state._key(self._saver.key(thread_id))
-        for space in await self._source.fetch(_IDS, thread_id):
-            parents = _in_order(dict(zip(space["ids"], space["parents"], strict=True)))
-            await self._space(thread_id, key, space["checkpoint_ns"], parents)
+        for ns, parents in (await self._source.spaces(thread_id)).items():
+            await self._space(thread_id, key, ns, parents)
         self.done.threads += 1
 
     async def _space(self, thread_id: str, key: str, ns: str, parents: Mapping[str, str]) -> None:
@@ -276,8 +178,8 @@ class _Importing:
         present = [id_ for id_ in parents if id_ in there]
         missing = [id_ for id_ in parents if id_ not in there]
         # whoever was stopped may not have read them back, or have found them to be others
-        async for batch in self._batches(thread_id, ns, present[-_BATCH:]):
-            rows = await self._source.fetch(_CHECKPOINTS, thread_id, ns, batch)
+        async for batch in self._source.batches(thread_id, ns, present[-BATCH:]):
+            rows = await self._source.checkpoints(thread_id, ns, batch)
             await self._verify(key, ns, {row["checkpoint_id"]: self._told(row) for row in rows})
         self.done.present += len(present)
         self._step(len(present))
@@ -287,27 +189,13 @@ class _Importing:
             found = await self._call(calls.get_checkpoints, key, [latest], ns)
             await self._writes(thread_id, key, ns, [latest], [write for row in found for write in writes_of(row)])
         sent: set[bytes] = set()
-        async for batch in self._batches(thread_id, ns, missing):
+        async for batch in self._source.batches(thread_id, ns, missing):
             # first, so that no checkpoint is taken for done without them
             writes = await self._writes(thread_id, key, ns, batch)
-            rows = await self._source.fetch(_CHECKPOINTS, thread_id, ns, batch)
+            rows = await self._source.checkpoints(thread_id, ns, batch)
             await self._checkpoints(key, ns, rows, parents, writes, sent)
             self.done.checkpoints += len(rows)
             self._step(len(rows))
-
-    async def _batches(self, thread_id: str, ns: str, ids: Sequence[str]) -> AsyncIterator[Sequence[str]]:
-        for start in range(0, len(ids), _BATCH):
-            batch: list[str] = []
-            total = 0
-            some = ids[start : start + _BATCH]
-            sizes = {row["checkpoint_id"]: row["size"] for row in await self._source.fetch(_SIZES, thread_id, ns, some)}
-            for id_ in some:
-                total += sizes.get(id_, 0)
-                if batch and total > _MOST:
-                    yield batch
-                    batch, total = [], sizes.get(id_, 0)
-                batch.append(id_)
-            yield batch
 
     async def _there(self, key: str, ns: str) -> set[str]:
         found: set[str] = set()
@@ -325,7 +213,7 @@ class _Importing:
         """Brings writes over. Those that took the place of others there do so here; where it may have been gone on from
         `here` too, if it was there alone."""
         written: dict[str, list[Write]] = {}
-        tasks = await self._source.fetch(self._writes_of, thread_id, ns, ids)
+        tasks = await self._source.writes(thread_id, ns, ids)
         for task in tasks:
             rows = zip(task["idxs"], task["channels"], task["types"], task["blobs"], strict=True)
             written.setdefault(task["checkpoint_id"], []).extend(

@@ -12,7 +12,8 @@ import asyncpg
 from langgraph.store.base import InvalidNamespaceError
 
 from pgstate import State, errors, ops
-from pgstate.integrations.langgraph._import import Imported, opened
+from pgstate.integrations.langgraph._import import Imported
+from pgstate.integrations.langgraph._import_source import opened
 from pgstate.integrations.langgraph._names import Names
 
 _PAGE = 500
