@@ -247,4 +247,9 @@ CALLS = [
     _("0010", "merge", key="'trust/all'", operand="'{{\"a\": {{\"d\": [2]}}}}'", reducer="null", ttl="null", op_id="null", token="null", return_value="true", agent="'admin'"),
     _("0010", "search", pattern="'trust/**'", query="null", filter="'{{\"a.b\": 1}}'", limit="5", after="null", mode="null", vector="null", vectors="null", model="null", agent="'admin'", offset="0", order="'newest'"),
     _("0010", "search", pattern="'docs/**'", query="null", filter="'{{\"n\": 2}}'", limit="5", after="null", mode="null", vector="null", vectors="null", model="null", agent="'admin'", offset="0", order="'newest'"),
+    _("0011", "merge_many", keys="array['trust/all', 'trust/sum', 'trust/all']", operands="array['{{\"e\": 1}}', '2', '{{\"f\": 2}}']::jsonb[]", reducers="array[null, 'add', null]", tokens="null", op_ids="null", return_value="true", agent="'admin'"),
+    _("0011", "save_checkpoint", key="'talk/9'", names="array['topic']", types="array['json']", data="array['2'::bytea]", versions="array['2']", chunk_types="null", chunk_data="null", metadata="null", id="'03'", parent="'02'", ns="''", header="null", whole="true", expect_head="null", guard="null", ttl="'0 s'", run_id="null", token="null", lane="null", turn="null", wake="true", lock_timeout="null", may_begin="false", agent="'admin'"),
+    _("0011", "merge", key="'trust/set'", operand="'[1, 2, 1]'", reducer="'union'", ttl="null", op_id="null", token="null", return_value="true", agent="'admin'"),
+    _("0011", "merge", key="'trust/set'", operand="'[2, 3]'", reducer="'union'", ttl="null", op_id="null", token="null", return_value="true", agent="'admin'"),
+    _("0011", "merge", key="'trust/max'", operand="'3'", reducer="'max'", ttl="null", op_id="null", token="null", return_value="true", agent="null"),
 ]  # fmt: skip

@@ -1,0 +1,2 @@
+-- From 0011.
+set local role pgstate_owner;
