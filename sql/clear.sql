@@ -1,7 +1,7 @@
 -- Run by every revision after the first, before it changes tables, and again when it is undone: removes what code.sql makes
 -- anew (functions, triggers, policies, views, and the grants on tables), whatever the revision before made of it. By
 -- catalogue, so that nothing is left over of a function that is gone or has other parameters by now. Triggers that run
--- others' functions, and policies that use none of these, are somebody else's and stay. So does a view that something of
+-- others' functions, and policies that use none of these and no internal view, are somebody else's and stay. So does a view that something of
 -- theirs stands on, or that they granted to somebody, as an empty one with its columns until code.sql replaces it; what
 -- they built upon a function is not taken along: the run fails and names it.
 do $clear$
@@ -20,7 +20,11 @@ begin
      where c.relnamespace = 'pgstate'::pg_catalog.regnamespace and exists (
        select from pg_catalog.pg_depend d join pg_catalog.pg_proc f on f.oid = d.refobjid
         where d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid
-          and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and f.pronamespace = c.relnamespace)
+          and d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and f.pronamespace = c.relnamespace
+       union all
+       select from pg_catalog.pg_depend d join pg_catalog.pg_class v on v.oid = d.refobjid
+        where d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid
+          and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and v.relnamespace = c.relnamespace and v.relkind = 'v' and v.relname ~ '^_')
     union all
     select pg_catalog.format('revoke all on %s %s from pgstate_api, pgstate_agent, pgstate_reader',
                              case c.relkind when 'S' then 'sequence' else 'table' end, c.oid::pg_catalog.regclass)

@@ -1,6 +1,6 @@
 """Small writes ask for less again, and what else was found.
 
-Functions and views: no table is touched, no index changes.
+Functions and views; a check constraint of the table entry goes, no index changes.
 """
 
 from __future__ import annotations

@@ -62,7 +62,6 @@ class EntryRow(Keyed, Model):
     __tablename__ = "entry"
     __table_args__ = (
         PrimaryKeyConstraint("key", name="entry_pkey"),
-        CheckConstraint("live = (value is not null) and version >= 0", name="entry_live_has_value"),
         Index("entry_task_idx", "parent", text("priority desc"), "created_at", "key", postgresql_where=text("live")),
         Index("entry_not_before_idx", "parent", "not_before", postgresql_where=text("live and not_before is not null")),
         Index("entry_expires_idx", "expires_at", postgresql_where=text("live and expires_at is not null")),

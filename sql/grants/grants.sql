@@ -1,6 +1,6 @@
 -- Agents execute the agent-facing functions and touch no table; pgstate_api reaches the tables that policies guard; readers
 -- select. Nothing is PUBLIC's.
-grant select on pgstate.entry, pgstate.version, pgstate.claim to pgstate_api;
+grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate._acting_reach to pgstate_api;
 grant insert on pgstate.entry, pgstate.claim to pgstate_api;
 -- not the key: the policies on updates rely on that
 grant update (kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,

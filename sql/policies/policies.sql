@@ -1,8 +1,8 @@
 -- The second wall: under the functions, which check first, policies bind pgstate_api itself. They compare the key with
--- the acting agent's cached ranges; the scalar subquery is computed once per statement, and the union with '{}' in it detoasts
--- them there: a stored datum would be detoasted for every row, and one that the function had detoasted be copied three times.
--- Each such subquery costs about 10 us, so nothing that is inserted is RETURNING what is known (it is checked once more), and equal expressions of the SELECT and UPDATE policies of a table are folded into one: so an UPDATE sees what a
--- SELECT sees, its new row must be writable, and the key, which alone says what is writable, cannot be updated.
+-- the acting agent's cached ranges; the scalar subquery is computed once per statement. Each costs about 8 us, so nothing that
+-- is inserted is RETURNING what is known (it is checked once more), and equal expressions of the SELECT and UPDATE policies of
+-- a table are folded into one: so an UPDATE sees what a SELECT sees, its new row must be writable, and the key, which alone
+-- says what is writable, cannot be updated. For readers, a union with '{}' detoasts what the function returns once.
 alter table pgstate.install enable row level security;
 alter table pgstate.agent enable row level security;
 alter table pgstate.login enable row level security;
@@ -23,25 +23,25 @@ alter table pgstate.sweep enable row level security;
 alter table pgstate.review enable row level security;
 alter table pgstate.thinning enable row level security;
 
-create policy entry_see on pgstate.entry for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
-create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy entry_see on pgstate.entry for select to pgstate_api using ((select r.touches from pgstate._acting_reach r) @> key);
+create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select r.writes from pgstate._acting_reach r) @> key);
 create policy entry_change on pgstate.entry for update to pgstate_api
-  using ((select pgstate._reachable('touch') + '{}') @> key) with check ((select pgstate._reachable('write') + '{}') @> key);
+  using ((select r.touches from pgstate._acting_reach r) @> key) with check ((select r.writes from pgstate._acting_reach r) @> key);
 create policy entry_read on pgstate.entry for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
-create policy version_see on pgstate.version for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
-create policy version_add on pgstate.version for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy version_see on pgstate.version for select to pgstate_api using ((select r.touches from pgstate._acting_reach r) @> key);
+create policy version_add on pgstate.version for insert to pgstate_api with check ((select r.writes from pgstate._acting_reach r) @> key);
 create policy version_read on pgstate.version for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
-create policy claim_see on pgstate.claim for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
-create policy claim_take on pgstate.claim for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy claim_see on pgstate.claim for select to pgstate_api using ((select r.touches from pgstate._acting_reach r) @> key);
+create policy claim_take on pgstate.claim for insert to pgstate_api with check ((select r.writes from pgstate._acting_reach r) @> key);
 create policy claim_change on pgstate.claim for update to pgstate_api
-  using ((select pgstate._reachable('touch') + '{}') @> key) with check ((select pgstate._reachable('write') + '{}') @> key);
-create policy claim_end on pgstate.claim for delete to pgstate_api using ((select pgstate._reachable('write') + '{}') @> key);
+  using ((select r.touches from pgstate._acting_reach r) @> key) with check ((select r.writes from pgstate._acting_reach r) @> key);
+create policy claim_end on pgstate.claim for delete to pgstate_api using ((select r.writes from pgstate._acting_reach r) @> key);
 create policy claim_read on pgstate.claim for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
 -- The functions reach the tables of threads and runs as their owner, having asked for the key; readers see what belongs to keys they read.
--- Each policy names a function of ours, by which clear.sql knows it.
+-- Each policy names a function of ours, or an internal view, by which clear.sql knows it.
 create policy thread_read on pgstate.thread for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 create policy checkpoint_read on pgstate.checkpoint for select to pgstate_reader using (thread_id in (select t.id from pgstate.thread t where (select pgstate._reachable('read') + '{}') @> t.key));
 create policy run_read on pgstate.run for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);

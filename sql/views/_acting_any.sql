@@ -2,7 +2,7 @@
 -- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed. A ticket is looked
 -- at each time: a setting can be forged, also between a function and the policies under it. Nobody acts as one that is suspended:
 -- the short ways miss it, by folded_until.
--- A view, so that the rule stands once, but for the short ways of _reachable() and the functions that begin a call; the owner's functions alone read it.
+-- A view, so that the rule stands once, but for the short ways of _reachable_through() and the functions that begin a call; the owner's functions alone read it.
 create or replace view pgstate._acting_any as
 select a.id as agent_id
   from (

@@ -93,15 +93,17 @@ async def test_sessions_that_claim_the_next_get_different_ones(
     assert (await third("claim_next", pattern, seconds(60)))["status"] == "missing"
 
 
-# As the original for an agent that reaches everything, except that a session may have it wait: after the statement that
-# asks has taken its snapshot, and before it looks at a row.
+# What policies compare keys with, for an agent that reaches everything, except that a session may have it wait: after the
+# statement that asks has taken its snapshot, and before it looks at a row.
 _STALL = """
-create or replace function pgstate._reachable(p_right text) returns pgstate.keymultirange
+create function pgstate._stalled() returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$ begin
   if current_setting('test.stall', true) = 'on' then perform pg_advisory_xact_lock_shared(1); end if;
   return '{(,)}';
-end $$
+end $$;
+create or replace view pgstate._acting_reach as
+select pgstate._stalled() as reads, pgstate._stalled() as writes, pgstate._stalled() as touches
 """
 
 

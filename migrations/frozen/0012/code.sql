@@ -42,7 +42,7 @@ comment on function pgstate._ticket_agent(text) is 'Internal: the agent that a t
 -- among the agents that this login may act for: a gateway's delegated ones, or any for the role that installed. A ticket is looked
 -- at each time: a setting can be forged, also between a function and the policies under it. Nobody acts as one that is suspended:
 -- the short ways miss it, by folded_until.
--- A view, so that the rule stands once, but for the short ways of _reachable() and the functions that begin a call; the owner's functions alone read it.
+-- A view, so that the rule stands once, but for the short ways of _reachable_through() and the functions that begin a call; the owner's functions alone read it.
 create or replace view pgstate._acting_any as
 select a.id as agent_id
   from (
@@ -147,7 +147,7 @@ declare
   v_actor pgstate._actor;
   v_done text;
 begin
-  -- the login's own agent, named or not: as in _reachable()
+  -- the login's own agent, named or not: as in _reachable_through()
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, case when p_writes then l.writes @> p_key end, i.table_oid = i.tableoid, null, i.policies,
          case when i.horizon_epoch = i.epoch then i.horizon end, l.quota, l.trust into v_actor
@@ -182,7 +182,7 @@ begin
          i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
          case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
     from pgstate.login l cross join pgstate.install i
-    -- as in _reachable()
+    -- as in _reachable_through()
     cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
     left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
     cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
@@ -275,7 +275,7 @@ begin
        and l.folded_until is null;
   end if;
   if v_actor.id is null then
-    -- a gateway, or the login that installed, names its agent: as in _reachable()
+    -- a gateway, or the login that installed, names its agent: as in _reachable_through()
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            case when i.table_oid = i.tableoid then i.identity end, r.reads @> p_key, r.writes @> p_key,
            p_lane is null or n.agent_id = a.id and p_turn > n.turn, null, i.policies, null, r.quota, r.trust into v_actor
@@ -444,65 +444,83 @@ end
 $$;
 comment on function pgstate._reachable_now(text) is 'Internal: _reachable(), as of now.';
 
--- functions/access/_reachable.sql
--- What policies compare keys with: the acting agent's reach with one right, as it is stored. One call per statement and policy,
--- which wrap it in a scalar subquery.
--- pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens reading to all the agents it names.
+-- functions/access/_reachable_through.sql
+-- The reach of whom a login acts for that is not simply its own agent: a gateway, the login that installed, or one whose agent
+-- has a grant that is to end, or is suspended. pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens
+-- reading to all the agents it names.
 -- A write calls this five times. Setting up a query costs more than running it, by the functions, operators and casts in it: so
--- there is one for each right, and the two usual cases, a login's own agent and one that is named, are asked for in full here: as in _acting_any. (The
--- policies' own subqueries, in place of this function, cost more: the executor sets them up whether or not they are reached.)
+-- the usual cases are asked for in full here, as in _acting_any, and what is known of the login is handed over.
 -- No variable stands in one, so that plans are generic without a setting, which each call would pay for.
--- Nobody, tickets, agents with a grant that is to end, and those of plain logins that name somebody else take the long way.
-create function pgstate._reachable(p_right text) returns pgstate.keymultirange
+-- Nobody, tickets, agents with a grant that is to end, and those that this login may not act for take the long way.
+create function pgstate._reachable_through(p_right text, p_login pgstate.login) returns pgstate.keymultirange
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_ranges pgstate.keymultirange;
+  v_reads pgstate.keymultirange;
+  v_writes pgstate.keymultirange;
+  v_touches pgstate.keymultirange;
 begin
-  if concat(current_setting('pgstate.call_agents', true), current_setting('pgstate.call_agent', true), current_setting('pgstate.agent', true)) = '' then
-    -- nobody is named, so the login's own agent acts: the short form of _acting_any
-    if p_right = 'touch' then
-      select l.touches into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
-    elsif p_right = 'write' then
-      select l.writes into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
-    elsif p_right = 'read' then
-      select l.reads into v_ranges from pgstate.login l where l.login = session_user and l.folded_until is null;
+  if coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
+    if p_right = 'write' then
+      return '{}';
     end if;
-  elsif coalesce(current_setting('pgstate.call_agents', true), '') = '' then
-    if p_right = 'touch' then
-      select r.touches into v_ranges
-        from pgstate.login l
-        cross join lateral (select x.id from pgstate.agent x
-                             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
-        left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
-        cross join lateral (select x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-       where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root or a.id = l.agent_id);
-    elsif p_right = 'write' then
-      select r.writes into v_ranges
-        from pgstate.login l
-        cross join lateral (select x.id from pgstate.agent x
-                             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
-        left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
-        cross join lateral (select x.writes from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-       where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root or a.id = l.agent_id);
-    elsif p_right = 'read' then
-      select r.reads into v_ranges
-        from pgstate.login l
-        cross join lateral (select x.id from pgstate.agent x
-                             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
-        left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
-        cross join lateral (select x.reads from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-       where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root or a.id = l.agent_id);
-    end if;
-  elsif p_right = 'write' then
-    return '{}';
-  else
     return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
+  elsif p_login.gateway and not p_login.tickets then
+    select r.reads, r.writes, r.touches into v_reads, v_writes, v_touches
+      from (select x.id from pgstate.agent x
+             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
+      cross join lateral (select from pgstate.delegation x where x.login = session_user and x.agent_id = a.id offset 0) d
+      cross join lateral (select x.reads, x.writes, x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r;
+  elsif p_login.root and concat(current_setting('pgstate.call_agent', true), current_setting('pgstate.agent', true)) <> '' then
+    select r.reads, r.writes, r.touches into v_reads, v_writes, v_touches
+      from (select x.id from pgstate.agent x
+             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
+      cross join lateral (select x.reads, x.writes, x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r;
+  elsif p_login.root and p_login.folded_until is null then
+    v_reads := p_login.reads;
+    v_writes := p_login.writes;
+    v_touches := p_login.touches;
   end if;
-  if v_ranges is not null then
-    return v_ranges;
+  if v_touches is null then
+    return pgstate._reachable_now(p_right);
+  elsif p_right = 'touch' then
+    return v_touches;
+  elsif p_right = 'write' then
+    return v_writes;
   end if;
-  return pgstate._reachable_now(p_right);
+  return v_reads;
+end
+$$;
+comment on function pgstate._reachable_through(text, pgstate.login) is 'Internal: the reach of whom a login acts for that is not simply its own agent.';
+
+-- views/_acting_reach.sql
+-- What policies compare keys with: the acting agent's reach, as it is stored with a login that has an agent of its own. Whom a
+-- gateway acts for takes a call, which is not made for others: it cost a put a twelfth. A view, so that the rule stands once, and
+-- pgstate_api need not see the table.
+-- The union with '{}' detoasts: a stored datum would be detoasted for every row.
+create or replace view pgstate._acting_reach as
+select case when l.root or l.gateway or l.folded_until is not null then pgstate._reachable_through('read', l) else l.reads end + '{}' as reads,
+       case when l.root or l.gateway or l.folded_until is not null then pgstate._reachable_through('write', l) else l.writes end + '{}' as writes,
+       case when l.root or l.gateway or l.folded_until is not null then pgstate._reachable_through('touch', l) else l.touches end + '{}' as touches
+  from pgstate.login l
+ where l.login = session_user::text;
+comment on view pgstate._acting_reach is 'Internal: what the acting agent may read, write, or touch (either).';
+comment on column pgstate._acting_reach.reads is 'Ranges of keys, as in the table reach; null if this login may not act for whom it names.';
+comment on column pgstate._acting_reach.writes is 'Likewise.';
+comment on column pgstate._acting_reach.touches is 'Either.';
+
+-- functions/access/_reachable.sql
+-- What the acting agent reaches with one right, for functions, and for the policies of readers.
+create function pgstate._reachable(p_right text) returns pgstate.keymultirange
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if p_right = 'touch' then
+    return (select a.touches from pgstate._acting_reach a);
+  elsif p_right = 'write' then
+    return (select a.writes from pgstate._acting_reach a);
+  end if;
+  return (select a.reads from pgstate._acting_reach a);
 end
 $$;
 comment on function pgstate._reachable(text) is 'Internal: what the acting agent may read, write, or touch (either).';
@@ -15380,10 +15398,10 @@ create trigger audit_link_kept_whole before truncate on pgstate.audit_link for e
 
 -- policies/policies.sql
 -- The second wall: under the functions, which check first, policies bind pgstate_api itself. They compare the key with
--- the acting agent's cached ranges; the scalar subquery is computed once per statement, and the union with '{}' in it detoasts
--- them there: a stored datum would be detoasted for every row, and one that the function had detoasted be copied three times.
--- Each such subquery costs about 10 us, so nothing that is inserted is RETURNING what is known (it is checked once more), and equal expressions of the SELECT and UPDATE policies of a table are folded into one: so an UPDATE sees what a
--- SELECT sees, its new row must be writable, and the key, which alone says what is writable, cannot be updated.
+-- the acting agent's cached ranges; the scalar subquery is computed once per statement. Each costs about 8 us, so nothing that
+-- is inserted is RETURNING what is known (it is checked once more), and equal expressions of the SELECT and UPDATE policies of
+-- a table are folded into one: so an UPDATE sees what a SELECT sees, its new row must be writable, and the key, which alone
+-- says what is writable, cannot be updated. For readers, a union with '{}' detoasts what the function returns once.
 alter table pgstate.install enable row level security;
 alter table pgstate.agent enable row level security;
 alter table pgstate.login enable row level security;
@@ -15404,25 +15422,25 @@ alter table pgstate.sweep enable row level security;
 alter table pgstate.review enable row level security;
 alter table pgstate.thinning enable row level security;
 
-create policy entry_see on pgstate.entry for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
-create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy entry_see on pgstate.entry for select to pgstate_api using ((select r.touches from pgstate._acting_reach r) @> key);
+create policy entry_add on pgstate.entry for insert to pgstate_api with check ((select r.writes from pgstate._acting_reach r) @> key);
 create policy entry_change on pgstate.entry for update to pgstate_api
-  using ((select pgstate._reachable('touch') + '{}') @> key) with check ((select pgstate._reachable('write') + '{}') @> key);
+  using ((select r.touches from pgstate._acting_reach r) @> key) with check ((select r.writes from pgstate._acting_reach r) @> key);
 create policy entry_read on pgstate.entry for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
-create policy version_see on pgstate.version for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
-create policy version_add on pgstate.version for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy version_see on pgstate.version for select to pgstate_api using ((select r.touches from pgstate._acting_reach r) @> key);
+create policy version_add on pgstate.version for insert to pgstate_api with check ((select r.writes from pgstate._acting_reach r) @> key);
 create policy version_read on pgstate.version for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
-create policy claim_see on pgstate.claim for select to pgstate_api using ((select pgstate._reachable('touch') + '{}') @> key);
-create policy claim_take on pgstate.claim for insert to pgstate_api with check ((select pgstate._reachable('write') + '{}') @> key);
+create policy claim_see on pgstate.claim for select to pgstate_api using ((select r.touches from pgstate._acting_reach r) @> key);
+create policy claim_take on pgstate.claim for insert to pgstate_api with check ((select r.writes from pgstate._acting_reach r) @> key);
 create policy claim_change on pgstate.claim for update to pgstate_api
-  using ((select pgstate._reachable('touch') + '{}') @> key) with check ((select pgstate._reachable('write') + '{}') @> key);
-create policy claim_end on pgstate.claim for delete to pgstate_api using ((select pgstate._reachable('write') + '{}') @> key);
+  using ((select r.touches from pgstate._acting_reach r) @> key) with check ((select r.writes from pgstate._acting_reach r) @> key);
+create policy claim_end on pgstate.claim for delete to pgstate_api using ((select r.writes from pgstate._acting_reach r) @> key);
 create policy claim_read on pgstate.claim for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 
 -- The functions reach the tables of threads and runs as their owner, having asked for the key; readers see what belongs to keys they read.
--- Each policy names a function of ours, by which clear.sql knows it.
+-- Each policy names a function of ours, or an internal view, by which clear.sql knows it.
 create policy thread_read on pgstate.thread for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
 create policy checkpoint_read on pgstate.checkpoint for select to pgstate_reader using (thread_id in (select t.id from pgstate.thread t where (select pgstate._reachable('read') + '{}') @> t.key));
 create policy run_read on pgstate.run for select to pgstate_reader using ((select pgstate._reachable('read') + '{}') @> key);
@@ -15687,7 +15705,7 @@ comment on column pgstate.policies.trust is 'The most that what is written there
 -- grants/grants.sql
 -- Agents execute the agent-facing functions and touch no table; pgstate_api reaches the tables that policies guard; readers
 -- select. Nothing is PUBLIC's.
-grant select on pgstate.entry, pgstate.version, pgstate.claim to pgstate_api;
+grant select on pgstate.entry, pgstate.version, pgstate.claim, pgstate._acting_reach to pgstate_api;
 grant insert on pgstate.entry, pgstate.claim to pgstate_api;
 -- not the key: the policies on updates rely on that
 grant update (kind, version, live, value, writer, via, created_at, updated_at, expires_at, priority, not_before,

@@ -14,7 +14,7 @@ begin
          i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
          case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
     from pgstate.login l cross join pgstate.install i
-    -- as in _reachable()
+    -- as in _reachable_through()
     cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
     left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
     cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r

@@ -32,7 +32,7 @@ begin
        and l.folded_until is null;
   end if;
   if v_actor.id is null then
-    -- a gateway, or the login that installed, names its agent: as in _reachable()
+    -- a gateway, or the login that installed, names its agent: as in _reachable_through()
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            case when i.table_oid = i.tableoid then i.identity end, r.reads @> p_key, r.writes @> p_key,
            p_lane is null or n.agent_id = a.id and p_turn > n.turn, null, i.policies, null, r.quota, r.trust into v_actor

@@ -1,0 +1,47 @@
+-- The reach of whom a login acts for that is not simply its own agent: a gateway, the login that installed, or one whose agent
+-- has a grant that is to end, or is suspended. pgstate.call_agents (set by _enter_for() for the feed reads of a process) widens
+-- reading to all the agents it names.
+-- A write calls this five times. Setting up a query costs more than running it, by the functions, operators and casts in it: so
+-- the usual cases are asked for in full here, as in _acting_any, and what is known of the login is handed over.
+-- No variable stands in one, so that plans are generic without a setting, which each call would pay for.
+-- Nobody, tickets, agents with a grant that is to end, and those that this login may not act for take the long way.
+create function pgstate._reachable_through(p_right text, p_login pgstate.login) returns pgstate.keymultirange
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_reads pgstate.keymultirange;
+  v_writes pgstate.keymultirange;
+  v_touches pgstate.keymultirange;
+begin
+  if coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
+    if p_right = 'write' then
+      return '{}';
+    end if;
+    return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
+  elsif p_login.gateway and not p_login.tickets then
+    select r.reads, r.writes, r.touches into v_reads, v_writes, v_touches
+      from (select x.id from pgstate.agent x
+             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
+      cross join lateral (select from pgstate.delegation x where x.login = session_user and x.agent_id = a.id offset 0) d
+      cross join lateral (select x.reads, x.writes, x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r;
+  elsif p_login.root and concat(current_setting('pgstate.call_agent', true), current_setting('pgstate.agent', true)) <> '' then
+    select r.reads, r.writes, r.touches into v_reads, v_writes, v_touches
+      from (select x.id from pgstate.agent x
+             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
+      cross join lateral (select x.reads, x.writes, x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r;
+  elsif p_login.root and p_login.folded_until is null then
+    v_reads := p_login.reads;
+    v_writes := p_login.writes;
+    v_touches := p_login.touches;
+  end if;
+  if v_touches is null then
+    return pgstate._reachable_now(p_right);
+  elsif p_right = 'touch' then
+    return v_touches;
+  elsif p_right = 'write' then
+    return v_writes;
+  end if;
+  return v_reads;
+end
+$$;
+comment on function pgstate._reachable_through(text, pgstate.login) is 'Internal: the reach of whom a login acts for that is not simply its own agent.';
