@@ -6688,8 +6688,10 @@ begin
     end if;
   end if;
   -- of an array's binary form, 20 bytes and 4 an element are not its elements'. (Adding them up is a query: 15 us)
-  v_out.bytes := coalesce(octet_length(p_header), 0) + greatest(octet_length(array_send(p_data)) - 20 - 4 * cardinality(p_data), 0)
-    + coalesce(greatest(octet_length(array_send(p_chunk_data)) - 20 - 4 * cardinality(p_chunk_data), 0), 0);
+  v_out.bytes := coalesce(octet_length(p_header), 0) + greatest(octet_length(array_send(p_data)) - 20 - 4 * cardinality(p_data), 0);
+  if p_chunk_data is not null then
+    v_out.bytes := v_out.bytes + greatest(octet_length(array_send(p_chunk_data)) - 20 - 4 * cardinality(p_chunk_data), 0);
+  end if;
   if v_out.bytes > pgstate._checkpoint_limit() then
     v_out.status := 'large';
     return v_out;
@@ -8458,10 +8460,9 @@ as $$
     when 'union array array' then case
       when jsonb_array_length(p_operand) = 1 and jsonb_typeof(p_operand -> 0) not in ('object', 'array') then case
         when p_current @> p_operand then p_current else p_current || p_operand end end
-    when 'max number number' then case when p_operand::numeric > p_current::numeric then p_operand else p_current end
-    when 'min number number' then case when p_operand::numeric < p_current::numeric then p_operand else p_current end
-    when 'max string string' then case when (p_operand #>> '{}') collate "C" > (p_current #>> '{}') collate "C" then p_operand else p_current end
-    when 'min string string' then case when (p_operand #>> '{}') collate "C" < (p_current #>> '{}') collate "C" then p_operand else p_current end
+    -- strings would be compared by the database's collation
+    when 'max number number' then case when p_operand > p_current then p_operand else p_current end
+    when 'min number number' then case when p_operand < p_current then p_operand else p_current end
     else case when p_current is not null then case p_reducer when 'replace' then p_operand when 'first' then p_current end end
   end
 $$;
@@ -8510,6 +8511,13 @@ begin
         or p_reducer in ('max', 'min') and jsonb_typeof(p_operand) in ('number', 'string') then p_operand
       -- as in _reduce_plain()
       when p_reducer = 'add' and jsonb_typeof(p_operand) = 'number' then case when abs(p_operand::numeric) < 1e400 then p_operand end end;
+  end if;
+  if p_reducer in ('max', 'min') and v_type = 'string' then
+    return case
+      when jsonb_typeof(p_operand) <> 'string' then null
+      when (p_operand #>> '{}') collate "C" > (p_current #>> '{}') collate "C" then case p_reducer when 'max' then p_operand else p_current end
+      when p_operand <> p_current then case p_reducer when 'max' then p_current else p_operand end
+      else p_current end;
   end if;
   return pgstate._reduce_plain(p_reducer, p_current, p_operand);
 end
@@ -8714,10 +8722,10 @@ begin
         from input i
        where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > v_now)
          and (i.expect is null or e.version = i.expect)
-      returning i.ord, e.key, e.version, i.value, e.expires_at
+      returning i.ord, e.key, e.version, i.value, e.via, e.expires_at
     ), recorded as (
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
-      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, v_now, u.expires_at, p_actor.trust
+      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, u.via, v_now, u.expires_at, p_actor.trust
         from updated u
     )
     select array_agg(case when (select p_actor.reads + '{}') @> u.key then u.version end order by u.ord) into v_versions
@@ -8749,8 +8757,9 @@ comment on function pgstate._put_existing(pgstate._actor, text[], jsonb[], bigin
 -- as typed states send it, for a field that is not stored: with one that is, it changes nothing.
 --
 -- The entries are locked first, in key order (see there); what the reducers make of them is computed from the rows as
--- locked. The second statement has a time from after the waiting, and claims are looked at in one that began when all was locked.
--- Subqueries, no WITH: the executor sets up less.
+-- locked. The last statement has a time from after the waiting, and claims are looked at in one that began when all was locked.
+-- Subqueries, no WITH, and as few aggregates as will do: the executor sets up less. The ranges are variables: as fields of the actor
+-- they would be copied for each row.
 create function pgstate._merge_existing(p_actor pgstate._actor, p_keys text[], p_operands jsonb[], p_reducers text[])
 returns bigint[]
 language plpgsql volatile security definer
@@ -8758,22 +8767,20 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
+  v_writes pgstate.keymultirange := p_actor.writes;
+  v_limit int := least(2000, p_actor.value_limit);
   v_versions bigint[];
   v_changed text[];
   v_same text[];
   v_values jsonb[];
-  v_expires_at timestamptz;
-  v_fit boolean;
   v_count int;
   v_now timestamptz;
 begin
   begin
-    select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + m.changed::int end order by m.ord),
+    select array_agg(case when m.changed then m.version + 1 else m.version end order by m.ord),
            array_agg(m.key) filter (where m.changed), array_agg(m.merged) filter (where m.changed),
-           array_agg(m.merged_key) filter (where not m.changed), min(m.expires_at),
-           -- neither an operand that does not fit nor a reducer that is not built in makes anything
-           bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
-      into v_versions, v_changed, v_values, v_same, v_expires_at, v_fit
+           array_agg(m.merged_key) filter (where not m.changed)
+      into v_versions, v_changed, v_values, v_same
       from (
         select r.*, r.merged <> r.value as changed
           from (
@@ -8783,7 +8790,7 @@ begin
                 select u.*
                   from unnest(p_keys, p_operands, p_reducers, p_keys[2:]) with ordinality as u (key, operand, reducer, next_key, ord)
                  where (u.reducer <> 'first' or u.next_key = u.key)
-                   and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit
+                   and v_writes @> u.key and pg_column_size(u.operand) <= p_actor.value_limit
                  order by u.key collate "C"
                 offset 0
               ) i
@@ -8794,11 +8801,13 @@ begin
               ) e
             offset 0
           ) r
+         -- neither an operand that does not fit nor a reducer that is not built in makes anything
+         where pg_column_size(r.merged) <= v_limit and (r.expires_at is null or r.expires_at > pgstate._now())
         offset 0
       ) m;
     v_now := pgstate._now();
-    -- a key that is merged twice and changed needs its operations decided one after the other
-    if not v_fit or cardinality(v_versions) is distinct from cardinality(p_keys) or v_expires_at <= v_now or v_changed && v_same then
+    -- what is not as above is missing; a key that is merged twice and changed needs its operations decided one after the other
+    if cardinality(v_versions) is distinct from cardinality(p_keys) or v_changed && v_same then
       raise exception using errcode = 'PS998';
     end if;
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -8812,11 +8821,12 @@ begin
         update pgstate.entry e
            set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now, trust = least(e.trust, p_actor.trust)
           from unnest(v_changed, v_values) as n (key, value)
-         where e.key = n.key
-        returning e.key, e.version, n.value, e.expires_at, e.trust
+         -- the first of them may have expired while the last was waited for
+         where e.key = n.key and (e.expires_at is null or e.expires_at > v_now)
+        returning e.key, e.version, n.value, e.via, e.expires_at, e.trust
       )
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
-      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at, c.trust from changed c;
+      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, c.via, v_now, c.expires_at, c.trust from changed c;
       get diagnostics v_count = row_count;
       if v_count <> cardinality(v_changed) then
         raise exception using errcode = 'PS998';
@@ -8825,6 +8835,10 @@ begin
   exception when sqlstate 'PS998' then
     return null;
   end;
+  if not v_writes <@ p_actor.reads then
+    v_versions := array(
+      select case when p_actor.reads @> u.key then u.version end from unnest(p_keys, v_versions) with ordinality as u (key, version, ord) order by u.ord);
+  end if;
   return v_versions;
 end
 $$;
@@ -10040,7 +10054,7 @@ declare
   -- few functions where little is given, here and below: the executor sets up each, called or not
   v_more int := num_nonnulls(write_many.expects, write_many.expect_values, write_many.ttls, write_many.tokens, write_many.priorities,
                              write_many.not_befores, write_many.return_values, write_many.op_ids, write_many.trusts, write_many.sources);
-  v_even boolean;
+  v_plain boolean;
   v_out pgstate.outcome[];
   v_outcome jsonb;
   v_states text[];
@@ -10054,20 +10068,17 @@ declare
   v_done text;
 begin
   if v_more = 0 then
-    v_even := v_count = cardinality(write_many.ops) and v_count = cardinality(write_many."values")
-              and (write_many.reducers is null or v_count = cardinality(write_many.reducers));
-  end if;
-  if v_even is not true then
-    v_even := (v_count <> any (array[
-      coalesce(cardinality(write_many.ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
-      cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
-      cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
-      cardinality(write_many.sources)])) is not true;
+    v_plain := concat('[1:', v_count, ']') = all (array[array_dims(v_ops), array_dims(write_many.keys), array_dims(write_many."values"),
+                                                        coalesce(array_dims(write_many.reducers), array_dims(v_ops))]);
   end if;
   -- what is unusual is told apart in few expressions, here and below: each is initialised anew in every transaction
-  if (v_even and v_count > 0 and v_actor.kept is null and array_ndims(v_ops) = 1 and array_lower(v_ops, 1) = 1
-      and array_ndims(write_many.keys) = 1 and array_lower(write_many.keys, 1) = 1) is not true then
-    if v_even is not true then
+  if v_plain is not true or v_actor.kept is not null then
+    v_plain := v_more = 0 or num_nonnulls(write_many.tokens, write_many.expect_values, write_many.return_values, write_many.trusts, write_many.sources) = 0;
+    if v_count <> any (array[
+         coalesce(cardinality(write_many.ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
+         cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
+         cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
+         cardinality(write_many.sources)]) then
       raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
     elsif v_count = 0 then
       return;
@@ -10077,9 +10088,10 @@ begin
          cross join lateral pgstate._unpack(o.ord::int, o.item, write_many.keys[o.ord]) u
          order by u.ord;
       return;
+    elsif array_ndims(v_ops) <> 1 or array_lower(v_ops, 1) <> 1 or array_ndims(write_many.keys) <> 1 or array_lower(write_many.keys, 1) <> 1 then
+      -- rows are counted from 1 below
+      raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
     end if;
-    -- rows are counted from 1 below
-    raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
   end if;
   if write_many.wake is not true or write_many.lock_timeout is not null then
     v_wake := coalesce(current_setting('pgstate.wake', true), '');
@@ -10114,11 +10126,9 @@ begin
     end loop;
   end if;
 
-  if v_states is null
-     and (v_more = 0 or num_nonnulls(write_many.tokens, write_many.expect_values, write_many.return_values, write_many.trusts, write_many.sources) = 0)
-     and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
+  if v_plain and v_states is null and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
      -- together: a regular expression costs as much for one value as for a kilobyte of them
-     and not pgstate._may_be_secret(array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', ''))
+     and not pgstate._may_be_secret(concat(array_to_string(write_many.keys, ' ', ''), ' ', array_to_string(write_many."values", ' ', '')))
      and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     if v_ops[1] = 'put' then
       if not write_many."atomic" and (0 = any (write_many.expects)) is not true then
@@ -10213,6 +10223,7 @@ as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(write_one.agent, write_one.lane, write_one.turn, write_one.key);
   v_version bigint;
+  v_plain boolean;
   v_now timestamptz;
   v_out pgstate.outcome;
   v_wake text;
@@ -10228,13 +10239,16 @@ begin
     v_done := set_config('lock_timeout', coalesce(write_one.lock_timeout, current_setting('lock_timeout')), true)
            || set_config('pgstate.wake', case when write_one.wake then v_wake else 'off' end, true);
   end if;
-  if write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
-     and write_one.return_value is null and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable
-     and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
-     and not pgstate._may_be_secret(write_one.key || ' ' || write_one.value::text)
-     and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
-     and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
-     and not (v_actor.policies and pgstate._has_rules(array[write_one.key])) then
+  v_plain := write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
+    and write_one.return_value is null and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable
+    and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
+    and not pgstate._may_be_secret(concat(write_one.key, ' ', write_one.value));
+  -- what few give is told apart in expressions of its own, here and below: each is initialised anew in every transaction
+  if v_plain and (write_one.ttl is not null or write_one.not_before is not null or v_actor.policies) then
+    v_plain := pgstate._span_ok(write_one.ttl) and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
+      and not (v_actor.policies and pgstate._has_rules(array[write_one.key]));
+  end if;
+  if v_plain then
     -- lives are told by the value: see _put_existing()
     if write_one.expect is distinct from 0 then
       select e.version into v_version
@@ -10260,10 +10274,10 @@ begin
                not_before = coalesce(write_one.not_before, e.not_before), full_version = null
          where e.key = write_one.key and (e.expires_at is null or e.expires_at > v_now)
            and not exists (select from pgstate.claim c where c.key = write_one.key and c.lease_until > v_now)
-        returning e.version, e.expires_at
+        returning e.version, e.via, e.expires_at
       )
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
-      select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at, v_actor.trust
+      select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, c.via, v_now, c.expires_at, v_actor.trust
         from changed c;
       v_version := case when found then v_version + 1 end;
     end if;
@@ -13638,25 +13652,30 @@ declare
   v_out pgstate.saved;
   v_count int := cardinality(save_checkpoint.names);
   v_wake text;
+  v_fit boolean;
   v_plain boolean;
   v_guarded record;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
+  if v_actor.kept is not null then
+    return row('ok', v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, v_actor.kept ->> 2, null, true)::pgstate.saved;
+  end if;
   -- what is unusual is told apart in few expressions, here and below: each is initialised anew in every transaction
-  if (v_actor.kept is null
-      and v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data), coalesce(cardinality(save_checkpoint.versions), v_count)])
-      and array_position(save_checkpoint.names, null) is null
-      and cardinality(save_checkpoint.chunk_types) is not distinct from cardinality(save_checkpoint.chunk_data)
-      and array_position(save_checkpoint.chunk_types, null) is null and array_position(save_checkpoint.chunk_data, null) is null
-      and octet_length(save_checkpoint.ns) <= 1900 and coalesce(octet_length(save_checkpoint.id), 1) between 1 and 256
-      and coalesce(octet_length(save_checkpoint.parent), 0) <= 256) is not true then
-    if v_actor.kept is not null then
-      return row('ok', v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, v_actor.kept ->> 2, null, true)::pgstate.saved;
-    elsif save_checkpoint.ns is null or octet_length(save_checkpoint.ns) > 1900
-       or octet_length(save_checkpoint.id) not between 1 and 256 or octet_length(save_checkpoint.parent) > 256 then
+  v_fit := v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data), coalesce(cardinality(save_checkpoint.versions), v_count)])
+    and array_position(save_checkpoint.names, null) is null;
+  if v_fit and (save_checkpoint.chunk_types is not null or save_checkpoint.chunk_data is not null) then
+    v_fit := cardinality(save_checkpoint.chunk_types) = cardinality(save_checkpoint.chunk_data)
+      and array_position(save_checkpoint.chunk_types, null) is null and array_position(save_checkpoint.chunk_data, null) is null;
+  end if;
+  if (octet_length(concat(save_checkpoint.id, save_checkpoint.parent, save_checkpoint.ns)) <= 256 and save_checkpoint.id <> ''
+      and save_checkpoint.ns is not null) is not true then
+    if (octet_length(save_checkpoint.ns) <= 1900 and coalesce(octet_length(save_checkpoint.id), 1) between 1 and 256
+        and coalesce(octet_length(save_checkpoint.parent), 0) <= 256) is not true then
       raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace at most 1900';
     end if;
+  end if;
+  if v_fit is not true then
     raise exception using errcode = 'PS007', message = 'names, types, data and versions must be of equal length, and so must chunk_types and chunk_data';
   end if;
   if save_checkpoint.lock_timeout is not null then
@@ -13709,10 +13728,10 @@ begin
                  'checkpoints', coalesce((e.value -> 'checkpoints')::bigint, 0) + v_stored.added,
                  'bytes', coalesce((e.value -> 'bytes')::bigint, 0) + v_stored.bytes)
          where e.key = save_checkpoint.key
-        returning e.version, e.value
+        returning e.version, e.value, e.via
       )
       insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
-      select save_checkpoint.key, c.version, v_actor.epoch, 'put', false, c.value, v_actor.name, session_user, v_head.at, v_actor.trust from changed c;
+      select save_checkpoint.key, c.version, v_actor.epoch, 'put', false, c.value, v_actor.name, c.via, v_head.at, v_actor.trust from changed c;
       if not found then
         perform pgstate._deny();
       end if;

@@ -93,8 +93,10 @@ begin
     end if;
   end if;
   -- of an array's binary form, 20 bytes and 4 an element are not its elements'. (Adding them up is a query: 15 us)
-  v_out.bytes := coalesce(octet_length(p_header), 0) + greatest(octet_length(array_send(p_data)) - 20 - 4 * cardinality(p_data), 0)
-    + coalesce(greatest(octet_length(array_send(p_chunk_data)) - 20 - 4 * cardinality(p_chunk_data), 0), 0);
+  v_out.bytes := coalesce(octet_length(p_header), 0) + greatest(octet_length(array_send(p_data)) - 20 - 4 * cardinality(p_data), 0);
+  if p_chunk_data is not null then
+    v_out.bytes := v_out.bytes + greatest(octet_length(array_send(p_chunk_data)) - 20 - 4 * cardinality(p_chunk_data), 0);
+  end if;
   if v_out.bytes > pgstate._checkpoint_limit() then
     v_out.status := 'large';
     return v_out;

@@ -16,25 +16,30 @@ declare
   v_out pgstate.saved;
   v_count int := cardinality(save_checkpoint.names);
   v_wake text;
+  v_fit boolean;
   v_plain boolean;
   v_guarded record;
   -- assigning is an expression, PERFORM is a query: 5 us
   v_done text;
 begin
+  if v_actor.kept is not null then
+    return row('ok', v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, v_actor.kept ->> 2, null, true)::pgstate.saved;
+  end if;
   -- what is unusual is told apart in few expressions, here and below: each is initialised anew in every transaction
-  if (v_actor.kept is null
-      and v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data), coalesce(cardinality(save_checkpoint.versions), v_count)])
-      and array_position(save_checkpoint.names, null) is null
-      and cardinality(save_checkpoint.chunk_types) is not distinct from cardinality(save_checkpoint.chunk_data)
-      and array_position(save_checkpoint.chunk_types, null) is null and array_position(save_checkpoint.chunk_data, null) is null
-      and octet_length(save_checkpoint.ns) <= 1900 and coalesce(octet_length(save_checkpoint.id), 1) between 1 and 256
-      and coalesce(octet_length(save_checkpoint.parent), 0) <= 256) is not true then
-    if v_actor.kept is not null then
-      return row('ok', v_actor.kept ->> 0, (v_actor.kept ->> 1)::bigint, v_actor.kept ->> 2, null, true)::pgstate.saved;
-    elsif save_checkpoint.ns is null or octet_length(save_checkpoint.ns) > 1900
-       or octet_length(save_checkpoint.id) not between 1 and 256 or octet_length(save_checkpoint.parent) > 256 then
+  v_fit := v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data), coalesce(cardinality(save_checkpoint.versions), v_count)])
+    and array_position(save_checkpoint.names, null) is null;
+  if v_fit and (save_checkpoint.chunk_types is not null or save_checkpoint.chunk_data is not null) then
+    v_fit := cardinality(save_checkpoint.chunk_types) = cardinality(save_checkpoint.chunk_data)
+      and array_position(save_checkpoint.chunk_types, null) is null and array_position(save_checkpoint.chunk_data, null) is null;
+  end if;
+  if (octet_length(concat(save_checkpoint.id, save_checkpoint.parent, save_checkpoint.ns)) <= 256 and save_checkpoint.id <> ''
+      and save_checkpoint.ns is not null) is not true then
+    if (octet_length(save_checkpoint.ns) <= 1900 and coalesce(octet_length(save_checkpoint.id), 1) between 1 and 256
+        and coalesce(octet_length(save_checkpoint.parent), 0) <= 256) is not true then
       raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace at most 1900';
     end if;
+  end if;
+  if v_fit is not true then
     raise exception using errcode = 'PS007', message = 'names, types, data and versions must be of equal length, and so must chunk_types and chunk_data';
   end if;
   if save_checkpoint.lock_timeout is not null then
@@ -87,10 +92,10 @@ begin
                  'checkpoints', coalesce((e.value -> 'checkpoints')::bigint, 0) + v_stored.added,
                  'bytes', coalesce((e.value -> 'bytes')::bigint, 0) + v_stored.bytes)
          where e.key = save_checkpoint.key
-        returning e.version, e.value
+        returning e.version, e.value, e.via
       )
       insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
-      select save_checkpoint.key, c.version, v_actor.epoch, 'put', false, c.value, v_actor.name, session_user, v_head.at, v_actor.trust from changed c;
+      select save_checkpoint.key, c.version, v_actor.epoch, 'put', false, c.value, v_actor.name, c.via, v_head.at, v_actor.trust from changed c;
       if not found then
         perform pgstate._deny();
       end if;

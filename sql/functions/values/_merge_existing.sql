@@ -4,8 +4,9 @@
 -- as typed states send it, for a field that is not stored: with one that is, it changes nothing.
 --
 -- The entries are locked first, in key order (see there); what the reducers make of them is computed from the rows as
--- locked. The second statement has a time from after the waiting, and claims are looked at in one that began when all was locked.
--- Subqueries, no WITH: the executor sets up less.
+-- locked. The last statement has a time from after the waiting, and claims are looked at in one that began when all was locked.
+-- Subqueries, no WITH, and as few aggregates as will do: the executor sets up less. The ranges are variables: as fields of the actor
+-- they would be copied for each row.
 create function pgstate._merge_existing(p_actor pgstate._actor, p_keys text[], p_operands jsonb[], p_reducers text[])
 returns bigint[]
 language plpgsql volatile security definer
@@ -13,22 +14,20 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
+  v_writes pgstate.keymultirange := p_actor.writes;
+  v_limit int := least(2000, p_actor.value_limit);
   v_versions bigint[];
   v_changed text[];
   v_same text[];
   v_values jsonb[];
-  v_expires_at timestamptz;
-  v_fit boolean;
   v_count int;
   v_now timestamptz;
 begin
   begin
-    select array_agg(case when (select p_actor.reads + '{}') @> m.key then m.version + m.changed::int end order by m.ord),
+    select array_agg(case when m.changed then m.version + 1 else m.version end order by m.ord),
            array_agg(m.key) filter (where m.changed), array_agg(m.merged) filter (where m.changed),
-           array_agg(m.merged_key) filter (where not m.changed), min(m.expires_at),
-           -- neither an operand that does not fit nor a reducer that is not built in makes anything
-           bool_and(coalesce(pg_column_size(m.merged) <= least(2000, p_actor.value_limit), false))
-      into v_versions, v_changed, v_values, v_same, v_expires_at, v_fit
+           array_agg(m.merged_key) filter (where not m.changed)
+      into v_versions, v_changed, v_values, v_same
       from (
         select r.*, r.merged <> r.value as changed
           from (
@@ -38,7 +37,7 @@ begin
                 select u.*
                   from unnest(p_keys, p_operands, p_reducers, p_keys[2:]) with ordinality as u (key, operand, reducer, next_key, ord)
                  where (u.reducer <> 'first' or u.next_key = u.key)
-                   and (select p_actor.writes + '{}') @> u.key and pg_column_size(u.operand) <= p_actor.value_limit
+                   and v_writes @> u.key and pg_column_size(u.operand) <= p_actor.value_limit
                  order by u.key collate "C"
                 offset 0
               ) i
@@ -49,11 +48,13 @@ begin
               ) e
             offset 0
           ) r
+         -- neither an operand that does not fit nor a reducer that is not built in makes anything
+         where pg_column_size(r.merged) <= v_limit and (r.expires_at is null or r.expires_at > pgstate._now())
         offset 0
       ) m;
     v_now := pgstate._now();
-    -- a key that is merged twice and changed needs its operations decided one after the other
-    if not v_fit or cardinality(v_versions) is distinct from cardinality(p_keys) or v_expires_at <= v_now or v_changed && v_same then
+    -- what is not as above is missing; a key that is merged twice and changed needs its operations decided one after the other
+    if cardinality(v_versions) is distinct from cardinality(p_keys) or v_changed && v_same then
       raise exception using errcode = 'PS998';
     end if;
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -67,11 +68,12 @@ begin
         update pgstate.entry e
            set version = e.version + 1, value = n.value, writer = p_actor.name, via = session_user, updated_at = v_now, trust = least(e.trust, p_actor.trust)
           from unnest(v_changed, v_values) as n (key, value)
-         where e.key = n.key
-        returning e.key, e.version, n.value, e.expires_at, e.trust
+         -- the first of them may have expired while the last was waited for
+         where e.key = n.key and (e.expires_at is null or e.expires_at > v_now)
+        returning e.key, e.version, n.value, e.via, e.expires_at, e.trust
       )
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
-      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, session_user, v_now, c.expires_at, c.trust from changed c;
+      select c.key, c.version, p_actor.epoch, 'merge', c.value, p_actor.name, c.via, v_now, c.expires_at, c.trust from changed c;
       get diagnostics v_count = row_count;
       if v_count <> cardinality(v_changed) then
         raise exception using errcode = 'PS998';
@@ -80,6 +82,10 @@ begin
   exception when sqlstate 'PS998' then
     return null;
   end;
+  if not v_writes <@ p_actor.reads then
+    v_versions := array(
+      select case when p_actor.reads @> u.key then u.version end from unnest(p_keys, v_versions) with ordinality as u (key, version, ord) order by u.ord);
+  end if;
   return v_versions;
 end
 $$;

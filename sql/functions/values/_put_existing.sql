@@ -42,10 +42,10 @@ begin
         from input i
        where e.key = i.key and e.value is not null and e.kind = 'value' and (e.expires_at is null or e.expires_at > v_now)
          and (i.expect is null or e.version = i.expect)
-      returning i.ord, e.key, e.version, i.value, e.expires_at
+      returning i.ord, e.key, e.version, i.value, e.via, e.expires_at
     ), recorded as (
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
-      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, session_user, v_now, u.expires_at, p_actor.trust
+      select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, u.via, v_now, u.expires_at, p_actor.trust
         from updated u
     )
     select array_agg(case when (select p_actor.reads + '{}') @> u.key then u.version end order by u.ord) into v_versions

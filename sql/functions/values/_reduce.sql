@@ -41,6 +41,13 @@ begin
       -- as in _reduce_plain()
       when p_reducer = 'add' and jsonb_typeof(p_operand) = 'number' then case when abs(p_operand::numeric) < 1e400 then p_operand end end;
   end if;
+  if p_reducer in ('max', 'min') and v_type = 'string' then
+    return case
+      when jsonb_typeof(p_operand) <> 'string' then null
+      when (p_operand #>> '{}') collate "C" > (p_current #>> '{}') collate "C" then case p_reducer when 'max' then p_operand else p_current end
+      when p_operand <> p_current then case p_reducer when 'max' then p_current else p_operand end
+      else p_current end;
+  end if;
   return pgstate._reduce_plain(p_reducer, p_current, p_operand);
 end
 $$;

@@ -13,10 +13,9 @@ as $$
     when 'union array array' then case
       when jsonb_array_length(p_operand) = 1 and jsonb_typeof(p_operand -> 0) not in ('object', 'array') then case
         when p_current @> p_operand then p_current else p_current || p_operand end end
-    when 'max number number' then case when p_operand::numeric > p_current::numeric then p_operand else p_current end
-    when 'min number number' then case when p_operand::numeric < p_current::numeric then p_operand else p_current end
-    when 'max string string' then case when (p_operand #>> '{}') collate "C" > (p_current #>> '{}') collate "C" then p_operand else p_current end
-    when 'min string string' then case when (p_operand #>> '{}') collate "C" < (p_current #>> '{}') collate "C" then p_operand else p_current end
+    -- strings would be compared by the database's collation
+    when 'max number number' then case when p_operand > p_current then p_operand else p_current end
+    when 'min number number' then case when p_operand < p_current then p_operand else p_current end
     else case when p_current is not null then case p_reducer when 'replace' then p_operand when 'first' then p_current end end
   end
 $$;

@@ -19,7 +19,7 @@ declare
   -- few functions where little is given, here and below: the executor sets up each, called or not
   v_more int := num_nonnulls(write_many.expects, write_many.expect_values, write_many.ttls, write_many.tokens, write_many.priorities,
                              write_many.not_befores, write_many.return_values, write_many.op_ids, write_many.trusts, write_many.sources);
-  v_even boolean;
+  v_plain boolean;
   v_out pgstate.outcome[];
   v_outcome jsonb;
   v_states text[];
@@ -33,20 +33,17 @@ declare
   v_done text;
 begin
   if v_more = 0 then
-    v_even := v_count = cardinality(write_many.ops) and v_count = cardinality(write_many."values")
-              and (write_many.reducers is null or v_count = cardinality(write_many.reducers));
-  end if;
-  if v_even is not true then
-    v_even := (v_count <> any (array[
-      coalesce(cardinality(write_many.ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
-      cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
-      cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
-      cardinality(write_many.sources)])) is not true;
+    v_plain := concat('[1:', v_count, ']') = all (array[array_dims(v_ops), array_dims(write_many.keys), array_dims(write_many."values"),
+                                                        coalesce(array_dims(write_many.reducers), array_dims(v_ops))]);
   end if;
   -- what is unusual is told apart in few expressions, here and below: each is initialised anew in every transaction
-  if (v_even and v_count > 0 and v_actor.kept is null and array_ndims(v_ops) = 1 and array_lower(v_ops, 1) = 1
-      and array_ndims(write_many.keys) = 1 and array_lower(write_many.keys, 1) = 1) is not true then
-    if v_even is not true then
+  if v_plain is not true or v_actor.kept is not null then
+    v_plain := v_more = 0 or num_nonnulls(write_many.tokens, write_many.expect_values, write_many.return_values, write_many.trusts, write_many.sources) = 0;
+    if v_count <> any (array[
+         coalesce(cardinality(write_many.ops), 0), cardinality(write_many."values"), cardinality(write_many.expects), cardinality(write_many.expect_values),
+         cardinality(write_many.ttls), cardinality(write_many.tokens), cardinality(write_many.priorities), cardinality(write_many.not_befores),
+         cardinality(write_many.reducers), cardinality(write_many.return_values), cardinality(write_many.op_ids), cardinality(write_many.trusts),
+         cardinality(write_many.sources)]) then
       raise exception using errcode = 'PS007', message = 'the arrays must be of equal length, or null';
     elsif v_count = 0 then
       return;
@@ -56,9 +53,10 @@ begin
          cross join lateral pgstate._unpack(o.ord::int, o.item, write_many.keys[o.ord]) u
          order by u.ord;
       return;
+    elsif array_ndims(v_ops) <> 1 or array_lower(v_ops, 1) <> 1 or array_ndims(write_many.keys) <> 1 or array_lower(write_many.keys, 1) <> 1 then
+      -- rows are counted from 1 below
+      raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
     end if;
-    -- rows are counted from 1 below
-    raise exception using errcode = 'PS007', message = 'the arrays must have one dimension and begin at 1';
   end if;
   if write_many.wake is not true or write_many.lock_timeout is not null then
     v_wake := coalesce(current_setting('pgstate.wake', true), '');
@@ -93,11 +91,9 @@ begin
     end loop;
   end if;
 
-  if v_states is null
-     and (v_more = 0 or num_nonnulls(write_many.tokens, write_many.expect_values, write_many.return_values, write_many.trusts, write_many.sources) = 0)
-     and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
+  if v_plain and v_states is null and v_ops[1] in ('put', 'merge') and v_ops[1] = all (v_ops)
      -- together: a regular expression costs as much for one value as for a kilobyte of them
-     and not pgstate._may_be_secret(array_to_string(write_many.keys, ' ', '') || ' ' || array_to_string(write_many."values", ' ', ''))
+     and not pgstate._may_be_secret(concat(array_to_string(write_many.keys, ' ', ''), ' ', array_to_string(write_many."values", ' ', '')))
      and not (v_actor.policies and pgstate._has_rules(write_many.keys)) then
     if v_ops[1] = 'put' then
       if not write_many."atomic" and (0 = any (write_many.expects)) is not true then

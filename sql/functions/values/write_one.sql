@@ -19,6 +19,7 @@ as $$
 declare
   v_actor pgstate._actor := pgstate._enter_write(write_one.agent, write_one.lane, write_one.turn, write_one.key);
   v_version bigint;
+  v_plain boolean;
   v_now timestamptz;
   v_out pgstate.outcome;
   v_wake text;
@@ -34,13 +35,16 @@ begin
     v_done := set_config('lock_timeout', coalesce(write_one.lock_timeout, current_setting('lock_timeout')), true)
            || set_config('pgstate.wake', case when write_one.wake then v_wake else 'off' end, true);
   end if;
-  if write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
-     and write_one.return_value is null and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable
-     and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
-     and not pgstate._may_be_secret(write_one.key || ' ' || write_one.value::text)
-     and (write_one.ttl is null or pgstate._span_ok(write_one.ttl))
-     and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
-     and not (v_actor.policies and pgstate._has_rules(array[write_one.key])) then
+  v_plain := write_one.op = 'put' and write_one.expect_value is null and write_one.token is null
+    and write_one.return_value is null and write_one.op_id is null and write_one.trust is null and write_one.sources is null and v_actor.writable
+    and (write_one.expect is null or v_actor.readable) and pg_column_size(write_one.value) <= v_actor.value_limit
+    and not pgstate._may_be_secret(concat(write_one.key, ' ', write_one.value));
+  -- what few give is told apart in expressions of its own, here and below: each is initialised anew in every transaction
+  if v_plain and (write_one.ttl is not null or write_one.not_before is not null or v_actor.policies) then
+    v_plain := pgstate._span_ok(write_one.ttl) and (write_one.not_before is null or write_one.not_before between '1970-01-01' and '9999-12-01')
+      and not (v_actor.policies and pgstate._has_rules(array[write_one.key]));
+  end if;
+  if v_plain then
     -- lives are told by the value: see _put_existing()
     if write_one.expect is distinct from 0 then
       select e.version into v_version
@@ -66,10 +70,10 @@ begin
                not_before = coalesce(write_one.not_before, e.not_before), full_version = null
          where e.key = write_one.key and (e.expires_at is null or e.expires_at > v_now)
            and not exists (select from pgstate.claim c where c.key = write_one.key and c.lease_until > v_now)
-        returning e.version, e.expires_at
+        returning e.version, e.via, e.expires_at
       )
       insert into pgstate.version (key, version, epoch, op, value, writer, via, at, expires_at, trust)
-      select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, session_user, v_now, c.expires_at, v_actor.trust
+      select write_one.key, c.version, v_actor.epoch, 'put', write_one.value, v_actor.name, c.via, v_now, c.expires_at, v_actor.trust
         from changed c;
       v_version := case when found then v_version + 1 end;
     end if;
