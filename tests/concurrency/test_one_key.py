@@ -136,6 +136,24 @@ async def test_what_expires_during_a_wait_has_expired(
 
 
 @pytest.mark.core
+@pytest.mark.parametrize("end", ["j", "k"])
+async def test_what_expires_while_another_key_is_waited_for_is_not_merged_into(
+    root: Caller, session: MakeAgent, begin: Begin, blocked: Start, clock: Clock, end: str
+) -> None:
+    """Keys are locked in order, so `j` is, and is looked at, before `k` is waited for."""
+    await root.rows("put_many", ["j", "k"], [5, 5], ttls=[seconds(10) if key == end else None for key in ("j", "k")])
+    first, second = await begin(), await session()
+    await first.caller("claim", "k", seconds(99))
+    waiting = await blocked(second, second.rows("write_many", ["merge"] * 2, ["j", "k"], [1, 1], reducers=["add"] * 2))
+    await clock.advance(11)
+    await first.end(False)
+    assert [row["status"] for row in await waiting] == ["ok", "ok"]
+    for key in ("j", "k"):
+        assert (await root("get", key))["value"] == (1 if key == end else 6)
+    assert [op for _, op, _ in await _history(root, end)] == ["put", "expire", "merge"]
+
+
+@pytest.mark.core
 async def test_under_repeatable_read_a_lost_race_is_an_error(root: Caller, session: MakeAgent) -> None:
     other = await session()
     await root("put", "k", 0)
