@@ -460,7 +460,16 @@ declare
   v_writes pgstate.keymultirange;
   v_touches pgstate.keymultirange;
 begin
-  if coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
+  if p_login.root and p_login.folded_until is null and concat(current_setting('pgstate.call_agents', true), current_setting('pgstate.call_agent', true),
+                                                              current_setting('pgstate.agent', true)) = '' then
+    -- nobody is named, so the login's own agent acts
+    if p_right = 'touch' then
+      return p_login.touches;
+    elsif p_right = 'write' then
+      return p_login.writes;
+    end if;
+    return p_login.reads;
+  elsif coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     if p_right = 'write' then
       return '{}';
     end if;
@@ -471,15 +480,11 @@ begin
              where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
       cross join lateral (select from pgstate.delegation x where x.login = session_user and x.agent_id = a.id offset 0) d
       cross join lateral (select x.reads, x.writes, x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r;
-  elsif p_login.root and concat(current_setting('pgstate.call_agent', true), current_setting('pgstate.agent', true)) <> '' then
+  elsif p_login.root then
     select r.reads, r.writes, r.touches into v_reads, v_writes, v_touches
       from (select x.id from pgstate.agent x
              where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
       cross join lateral (select x.reads, x.writes, x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r;
-  elsif p_login.root and p_login.folded_until is null then
-    v_reads := p_login.reads;
-    v_writes := p_login.writes;
-    v_touches := p_login.touches;
   end if;
   if v_touches is null then
     return pgstate._reachable_now(p_right);
