@@ -23,7 +23,7 @@ FITS: list[dict[str, Any]] = [
     {"dotted\\.name": 1}, {"\\$cash": 2}, {"big": 10**30}, {"big": {"$gt": 10**29}}, {"text": '"\\\n\u2028'}, {"true": True},
     {"$or": [{"a": 1}, {"b.c": "x"}]}, {"$and": [{"a": 5}, {"s": "x"}]}, {"$not": {"none": 1}}, {"$not": {"$not": {"a": 5}}},
     {"a": {"$not": {"$gt": 9}}}, {"none": {"$not": {"$exists": True}}}, {"$": {"$contains": {"a": 5}}}, {"$or": [{"none": 1}, {"a": 5}]},
-    {"b.d[*]": {"$not": {"$in": [7]}}}, {"items[*]": {"n": 1}},
+    {"b.d[*]": {"$not": {"$in": [7]}}}, {"items[*]": {"n": 1}}, {"t": {"$contains": "x"}}, {"b.d": {"$contains": 2.0}}, {"s": {"$contains": "x"}},
 ]  # fmt: skip
 FAILS: list[dict[str, Any]] = [
     {"a": "5"}, {"a": 6}, {"a": True}, {"a": None}, {"a": [5]}, {"a": {"$ne": 5}}, {"a": {"$gt": "4"}}, {"s": {"$gt": 0}}, {"a": {"$in": []}},
@@ -32,6 +32,7 @@ FAILS: list[dict[str, Any]] = [
     {"items[*].m": 3}, {"a[*]": 5}, {"a[0]": 5}, {"a.b": 5}, {"dotted.name": 1}, {"true": 1}, {"true": {"$gt": 0}}, {"z": False}, {"t": {"$gt": 0}},
     {"$or": [{"a": 1}, {"s": "y"}]}, {"$and": [{"a": 5}, {"s": "y"}]}, {"$not": {"a": 5}}, {"a": {"$exists": False}}, {"z": {"$exists": False}},
     {"a": {"$not": {"$gt": 4}}}, {"a": {"$gt": 4, "$lt": 5}}, {"A": 5}, {"items[*]": {"n": 2}}, {"s": {"$contains": "y"}},
+    {"t": {"$contains": "z"}}, {"b.d": {"$contains": "2"}}, {"b": {"$contains": {"d": 2}}}, {"items": {"$contains": {"n": 1}}}, {"t": {"$contains": [["x"]]}},
 ]  # fmt: skip
 
 
