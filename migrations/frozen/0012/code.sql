@@ -1293,7 +1293,7 @@ comment on function pgstate._credentials(pgstate._actor) is 'Internal: what of t
 
 -- functions/policy/_keep_text.sql
 create function pgstate._keep_text(p_versions int, p_age interval, p_everything boolean) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp set intervalstyle = postgres
 as $$
 begin
   return case when p_everything then 'everything'
@@ -1960,7 +1960,7 @@ comment on function pgstate._policies(pgstate._actor) is 'Internal: policies tha
 
 -- functions/policy/_explain_policy.sql
 create function pgstate._explain_policy(p_actor pgstate._actor, p_key text) returns setof pgstate.policy_setting
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set intervalstyle = postgres
 as $$
 declare
   v_subtrees text[] := pgstate._subtrees_of(p_key);
