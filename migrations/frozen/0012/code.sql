@@ -12335,8 +12335,9 @@ comment on function pgstate._filter_text(jsonb, text, int) is 'Internal: a filte
 
 -- functions/search/_filter_path.sql
 -- A filter becomes a jsonpath once, and a value is then looked at in C: in plpgsql it would be the cost of a search.
+-- Whoever calls matches() calls it.
 create function pgstate._filter_path(p_filter jsonb) returns jsonpath
-language plpgsql immutable set search_path = pg_catalog, pg_temp
+language plpgsql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_path text;
@@ -12529,14 +12530,12 @@ comment on function pgstate._found_ranked(text, pgstate._search_part[], pgstate.
   'Internal: search() by words, vectors, or both.';
 
 -- functions/search/matches.sql
+-- Of the caller's, and no more than an expression in which each argument stands once: the planner puts that in the place of
+-- the call, and makes the path of a filter that does not change once instead of for each row, which was all of the cost.
 create function pgstate.matches(value jsonb, filter jsonb) returns boolean
-language plpgsql immutable security definer set search_path = pg_catalog, pg_temp
+language sql immutable
 as $$
-declare
-  v_path jsonpath := pgstate._filter_path(matches.filter);
-begin
-  return matches.value is not null and (v_path is null or coalesce(matches.value @@ v_path, false));
-end
+  select coalesce(matches.value operator(pg_catalog.@@) coalesce(pgstate._filter_path(matches.filter), '1 == 1'::pg_catalog.jsonpath), false)
 $$;
 comment on function pgstate.matches(jsonb, jsonb) is
   'Does a value fit a filter, as search() has them? {"status": "open", "author.name": "ana", "tries": {"$gt": 3, "$lte": 9}, "$or": [{"tags[*]": "x"}, {"due": {"$exists": false}}]}. Fields are paths: names joined by dots, [0] or [*] (any element) behind; \. is a dot within a name, $ the value itself. A field is equal to a value or fits operators: $eq $ne $gt $gte $lt $lte $in $nin $exists $contains (as @>) $not; filters combine by $and $or $not. Values of different types are never equal, less or greater, what is not there neither; $ne, $nin and $not are the opposites. Numbers compare as numbers, strings by code point. An object without operators asks for the fields it has. PS007.';
@@ -15725,6 +15724,7 @@ begin
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname = '_filter_path' then 'pgstate_agent, pgstate_api, pgstate_owner'  -- matches() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
@@ -15762,6 +15762,7 @@ begin
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname = '_filter_path' then 'pgstate_agent, pgstate_api, pgstate_owner'  -- matches() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
@@ -15799,6 +15800,7 @@ begin
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname = '_filter_path' then 'pgstate_agent, pgstate_api, pgstate_owner'  -- matches() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
