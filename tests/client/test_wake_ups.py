@@ -12,7 +12,7 @@ import pytest
 from _server import SUPERUSER
 from _sync import wait_until_blocked
 from client._watching import GUARD, attached
-from client.conftest import Connect
+from client.conftest import Connect, MakeLogin
 from conftest import Database
 from pgstate import State, _hub
 
@@ -148,3 +148,27 @@ async def test_a_feed_that_answers_late_is_asked_again(
     async with asyncio.timeout(GUARD):
         assert (await waiting).value == 1
     await watch.aclose()
+
+
+async def test_sessions_that_only_read_watch_by_asking(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    state: State,
+    make_agent: MakeLogin,
+    connect: Connect,
+    database: Database,
+) -> None:
+    login = await make_agent("alice", "read k/**", login=True)
+    name = database.sql("select current_database()")[0][0]
+    database.sql(f'alter role {login} in database "{name}" set default_transaction_read_only = on')
+    monkeypatch.setattr(_hub, "_POLL", 0.05)
+    reader = await connect(login)
+    with caplog.at_level("WARNING", "pgstate"):
+        async with asyncio.timeout(GUARD), reader.watch("k/*", initial=True) as changes:
+            await state.put("k/1", 1)
+            assert (await anext(changes)).value == 1
+            await state.put("k/1", 2)
+            assert (await anext(changes)).value == 2
+    assert [record.message for record in caplog.records] == [
+        "watches ask once a second: sessions are read-only here (default_transaction_read_only)"
+    ]
