@@ -273,6 +273,11 @@ async def test_a_registered_reducer_is_applied(root: Caller, own: Caller) -> Non
     for name in ("fails", "nothing", "none", None):
         assert await _reduced(own, name, 1, 2) is None
     assert (await explained(root, "a/x"))["reducer"] == ("nothing", "a/**")
+    # callers choose no code: whoever names one that is registered is told how it is used
+    await root("set_policy", "a/**", reducer="longest")
+    assert (await root("merge", "a/x", "ab"))["status"] == "ok"
+    said = await root.refuses("PS005", """merge('a/x', '"abc"', 'longest')""")
+    assert "where a policy names it" in str(said)
 
 
 @pytest.mark.core
