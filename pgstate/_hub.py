@@ -18,7 +18,7 @@ import asyncpg
 
 from pgstate import errors
 from pgstate._calls import feed
-from pgstate._calls._run import Connection, translate
+from pgstate._calls._run import Connection, ReadOnly, translate
 from pgstate._keys import matcher
 from pgstate._source import Source, using
 from pgstate.types import Row, Stats
@@ -104,6 +104,7 @@ class Hub:
         self._position: str | None = None
         self._closed = False
         self._outage = Outage("the feed reader")
+        self._told_read_only = False
 
     @property
     def reading(self) -> bool:
@@ -208,6 +209,8 @@ class _Reader:
         self._registered_at = 0.0
         self._settle_until = 0.0
         self._settle_at = 0
+        # sessions only read, by a setting or on a standby: until when it is not tried again to register, or to expire
+        self._only_reads_until = 0.0
 
     def _heard(self, *_: Any) -> None:
         self._hub._stats.wakeups_received += 1
@@ -271,8 +274,12 @@ class _Reader:
         joining = list(hub._joining)
         wanted = _wanted([*hub._taps, *joining])
         # without ears: nobody needs to send what is not heard
-        if hub._source.hears and (wanted != self._registered or loop.time() - self._registered_at > _REGISTER):
-            await self._register(wanted)
+        hears = hub._source.hears and not self._only_reads()
+        if hears and (wanted != self._registered or loop.time() - self._registered_at > _REGISTER):
+            try:
+                await self._register(wanted)
+            except ReadOnly:
+                self._refused()
         settled = False
         if self._settle_until > 0:
             # asked before the reading, which then sees what ended until now
@@ -313,6 +320,15 @@ class _Reader:
         self._registered = wanted
         self._registered_at = asyncio.get_running_loop().time()
 
+    def _only_reads(self) -> bool:
+        return asyncio.get_running_loop().time() < self._only_reads_until
+
+    def _refused(self) -> None:
+        self._only_reads_until = asyncio.get_running_loop().time() + _REGISTER
+        if not self._hub._told_read_only:
+            self._hub._told_read_only = True
+            _log.warning("watches ask once a second: sessions only read (default_transaction_read_only, a standby)")
+
     async def _read(self, wanted: tuple[list[str], list[str]], *, expire: bool) -> int:
         hub = self._hub
         if hub._position is None:
@@ -321,9 +337,20 @@ class _Reader:
         more = True
         read = 0
         while more:
-            *rows, bookmark = await feed.changes_for(
-                self._connection, hub._position, *wanted, _PAGE, expire, timeout=self._timeout
-            )
+            try:
+                *rows, bookmark = await feed.changes_for(
+                    self._connection,
+                    hub._position,
+                    *wanted,
+                    _PAGE,
+                    expire and not self._only_reads(),
+                    timeout=self._timeout,
+                )
+            except ReadOnly:
+                if not expire or self._only_reads():
+                    raise
+                self._refused()
+                continue
             expire = False
             hub._stats.changes += len(rows)
             read += len(rows)

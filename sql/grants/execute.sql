@@ -14,6 +14,7 @@ begin
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname = '_filter_path' then 'pgstate_agent, pgstate_api, pgstate_owner'  -- matches() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);

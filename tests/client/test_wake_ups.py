@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,9 +13,11 @@ import pytest
 from _server import SUPERUSER
 from _sync import wait_until_blocked
 from client._watching import GUARD, attached
-from client.conftest import Connect
+from client.conftest import Connect, MakeLogin
 from conftest import Database
 from pgstate import State, _hub
+from pgstate._calls import feed
+from pgstate._calls._run import ReadOnly
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
 
@@ -148,3 +151,56 @@ async def test_a_feed_that_answers_late_is_asked_again(
     async with asyncio.timeout(GUARD):
         assert (await waiting).value == 1
     await watch.aclose()
+
+
+async def test_sessions_that_only_read_watch_by_asking(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    state: State,
+    make_agent: MakeLogin,
+    connect: Connect,
+    database: Database,
+) -> None:
+    login = await make_agent("alice", "read k/**", login=True)
+    name = database.sql("select current_database()")[0][0]
+    database.sql(f'alter role {login} in database "{name}" set default_transaction_read_only = on')
+    monkeypatch.setattr(_hub, "_POLL", 0.05)
+    reader = await connect(login)
+    with caplog.at_level("WARNING", "pgstate"):
+        async with asyncio.timeout(GUARD), reader.watch("k/*", initial=True) as changes:
+            await state.put("k/1", 1)
+            assert (await anext(changes)).value == 1
+            await state.put("k/1", 2)
+            assert (await anext(changes)).value == 2
+    assert [record.message for record in caplog.records] == [
+        "watches ask once a second: sessions only read (default_transaction_read_only, a standby)"
+    ]
+    assert database.sql("select from pgstate.watcher") == []
+
+
+@pytest.mark.core
+async def test_sessions_that_write_again_are_woken_again(
+    monkeypatch: pytest.MonkeyPatch, make_agent: MakeLogin, connect: Connect, database: Database
+) -> None:
+    """As those of a standby do that was promoted under them."""
+    login = await make_agent("alice", "read k/**", login=True)
+    monkeypatch.setattr(_hub, "_POLL", 0.05)
+    monkeypatch.setattr(_hub, "_REGISTER", 0.05)
+    subscribe = feed.subscribe
+    asked, registered = 0, asyncio.Event()
+
+    async def subscribe_or_not(*args: Any, **options: Any) -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise ReadOnly("cannot execute INSERT in a read-only transaction", "25006")
+        channel = await subscribe(*args, **options)
+        registered.set()
+        return channel
+
+    monkeypatch.setattr(feed, "subscribe", subscribe_or_not)
+    reader = await connect(login)
+    async with asyncio.timeout(GUARD), reader.watch("k/*") as changes:
+        waiting = asyncio.ensure_future(anext(changes))
+        await registered.wait()
+        waiting.cancel()

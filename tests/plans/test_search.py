@@ -7,6 +7,7 @@ import json
 import pytest
 
 from _server import SUPERUSER
+from conftest import Database
 from sql._caller import Caller, MakeAgent
 from sql.test_search import build
 
@@ -91,3 +92,20 @@ async def test_the_latest_of_a_subtree_in_a_table_that_is_small(root: Caller, se
         await superuser.execute("vacuum analyze")
         touched.append(await _buffers(root, "search('k/small/**', \"order\" => 'newest')"))
     assert touched[1] < touched[0] * RATIO + MARGIN, f"buffers among 200 and 2,000 entries: {touched}"
+
+
+@pytest.mark.core
+async def test_only_what_a_filter_lets_pass_is_taken_apart_into_words(
+    root: Caller, session: MakeAgent, database: Database
+) -> None:
+    names = [f"k/{n:02}" for n in range(40)]
+    await root.rows("put_many", names, [{"text": "owl", "n": n} for n in range(40)])
+    database.sql(f"alter database {database.name} set track_functions = 'all'")
+    counted = await session()
+    taken = "select coalesce(sum(calls), 0) from pg_stat_xact_user_functions where funcname = '_words'"
+    for call, count in (("'owl'", 40), ("""'owl', filter => '{"n": {"$lt": 3}}'""", 3)):
+        async with counted.transaction():
+            before = await counted.fetchval(taken)
+            found = await counted.fetch(f"""select key from pgstate.search('k/**', {call}, "limit" => 100)""")
+            assert [row["key"] for row in found] == names[:count]
+            assert await counted.fetchval(taken) - before == count

@@ -18,8 +18,8 @@ from sql._caller import Caller, MakeAgent, refused, seconds
 ROLES = ("pgstate_owner", "pgstate_api", "pgstate_agent", "pgstate_reader")
 # What create_agent() and its like call, which run as their caller to make roles; these check admin themselves.
 OWNERS_FOR_AGENTS = {"_add_agent", "_add_gateway", "_harden_plan", "_set_login"}
-# Agents may execute nothing else that starts with _; this one runs as its caller.
-INTERNAL_FOR_AGENTS = OWNERS_FOR_AGENTS | {"_ensure_login"}
+# Agents may execute nothing else that starts with _: one runs as its caller, the other computes for matches(), which does.
+INTERNAL_FOR_AGENTS = OWNERS_FOR_AGENTS | {"_ensure_login", "_filter_path"}
 FEED = {"cursor", "changes", "changes_for", "list", "get_as_of", "list_as_of", "_rollback_plan"}
 IN_SCHEMA = "relnamespace = 'pgstate'::regnamespace"
 RELATIONS = f"pg_class where {IN_SCHEMA} and relkind in ('r', 'p', 'v', 'm')"
@@ -124,6 +124,7 @@ def test_functions_for_agents_are_bound_by_the_policies(database: Database) -> N
         "create_gateway",
         "create_reader",
         "harden",
+        "matches",
         "set_login",
         "write_and_wake",
     }
@@ -138,7 +139,7 @@ def test_functions_for_agents_ask_who_acts(database: Database) -> None:
     sources = {f["name"]: f["source"] for f in _functions(database)}
     asking = {name for name, source in sources.items() if asks.search(source)}
     assert {"get", "write_many", "_grant", "_delegate", "_add_agent", "_add_gateway", "_drop_agent"} <= asking
-    # key(), labels() and matches() compute, unsubscribe() reaches the login's own channels and wake_lane() those who watch what its lane wrote,
+    # key(), labels(), matches() and its _filter_path() compute, unsubscribe() reaches the login's own channels and wake_lane() those who watch what its lane wrote,
     # _ensure_login() has the caller's rights
     for f in _functions(database):
         if f["agents"] and f["name"] not in asking | {
@@ -148,6 +149,7 @@ def test_functions_for_agents_ask_who_acts(database: Database) -> None:
             "unsubscribe",
             "wake_lane",
             "_ensure_login",
+            "_filter_path",
         }:
             assert asking & set(re.findall(r"pgstate\.([a-z_]+)\(", f["source"])), f["shown"]
             assert not re.search(r"\bpgstate\.(entry|version|claim)\b", f["source"]), f["shown"]

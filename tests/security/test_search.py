@@ -128,7 +128,7 @@ async def test_what_is_inside_is_not_for_agents(mallory: Caller, victim: Caller,
     await victim("set_search", "**")
     for call in (
         "_index_keys(array['hid/001'])", "_search_plan(null, null)", "_text_matches(null, 'zebra')", "_nearest(null, null, null, null, null, 1, false, null, null, 0)",
-        "_build_search(1)", "_follow_writes()", "_set_vectors(null, null, null, null, null, null)", "_filter_path('{}')", "_scoped(null, 'x', 'x', 'x')",
+        "_build_search(1)", "_follow_writes()", "_set_vectors(null, null, null, null, null, null)", "_filter_text('{}', '$', 0)", "_scoped(null, 'x', 'x', 'x')",
     ):  # fmt: skip
         with refused("42501"):
             await mallory.execute(f"select pgstate.{call}")

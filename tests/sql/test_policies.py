@@ -61,6 +61,17 @@ async def test_the_nearest_subtree_decides_each_setting_by_itself(root: Caller, 
     ]  # fmt: skip
 
 
+async def test_what_is_told_of_a_policy_does_not_depend_on_the_session(root: Caller) -> None:
+    await root("set_policy", "a/**", ttl=seconds(90), keep="1 mon 2 days", backoff=seconds(2))
+    for style in ("postgres", "postgres_verbose", "sql_standard", "iso_8601"):
+        await root.execute(f"set intervalstyle = {style}")
+        told = await explained(root, "a/b")
+        assert [told[name][0] for name in ("ttl", "keep", "backoff", "backoff_limit")] == [
+            "00:01:30", "1 mon 2 days", "00:00:02", "00:05:00",
+        ]  # fmt: skip
+        assert [row["keep"] for row in await root.rows("policies")] == ["1 mon 2 days"]
+
+
 @pytest.mark.core
 async def test_a_nearer_policy_can_take_a_setting_back(root: Caller, inside: Caller) -> None:
     await root("set_policy", "**", ttl=seconds(60), keep="1 version", schema=False, value_limit=100, reducer="add")
@@ -262,6 +273,11 @@ async def test_a_registered_reducer_is_applied(root: Caller, own: Caller) -> Non
     for name in ("fails", "nothing", "none", None):
         assert await _reduced(own, name, 1, 2) is None
     assert (await explained(root, "a/x"))["reducer"] == ("nothing", "a/**")
+    # callers choose no code: whoever names one that is registered is told how it is used
+    await root("set_policy", "a/**", reducer="longest")
+    assert (await root("merge", "a/x", "ab"))["status"] == "ok"
+    said = await root.refuses("PS005", """merge('a/x', '"abc"', 'longest')""")
+    assert "where a policy names it" in str(said)
 
 
 @pytest.mark.core

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from conftest import Database
-from sql._caller import NULL, Caller
+from sql._caller import NULL, Caller, MakeAgent
 
 VALUE: dict[str, Any] = {
     "a": 5, "s": "x", "b": {"c": "x", "d": [1, 2]}, "t": ["x", "y"], "items": [{"n": 1}, {"m": 2, "o": [3]}], "z": None,
@@ -23,7 +24,7 @@ FITS: list[dict[str, Any]] = [
     {"dotted\\.name": 1}, {"\\$cash": 2}, {"big": 10**30}, {"big": {"$gt": 10**29}}, {"text": '"\\\n\u2028'}, {"true": True},
     {"$or": [{"a": 1}, {"b.c": "x"}]}, {"$and": [{"a": 5}, {"s": "x"}]}, {"$not": {"none": 1}}, {"$not": {"$not": {"a": 5}}},
     {"a": {"$not": {"$gt": 9}}}, {"none": {"$not": {"$exists": True}}}, {"$": {"$contains": {"a": 5}}}, {"$or": [{"none": 1}, {"a": 5}]},
-    {"b.d[*]": {"$not": {"$in": [7]}}}, {"items[*]": {"n": 1}},
+    {"b.d[*]": {"$not": {"$in": [7]}}}, {"items[*]": {"n": 1}}, {"t": {"$contains": "x"}}, {"b.d": {"$contains": 2.0}}, {"s": {"$contains": "x"}},
 ]  # fmt: skip
 FAILS: list[dict[str, Any]] = [
     {"a": "5"}, {"a": 6}, {"a": True}, {"a": None}, {"a": [5]}, {"a": {"$ne": 5}}, {"a": {"$gt": "4"}}, {"s": {"$gt": 0}}, {"a": {"$in": []}},
@@ -32,6 +33,7 @@ FAILS: list[dict[str, Any]] = [
     {"items[*].m": 3}, {"a[*]": 5}, {"a[0]": 5}, {"a.b": 5}, {"dotted.name": 1}, {"true": 1}, {"true": {"$gt": 0}}, {"z": False}, {"t": {"$gt": 0}},
     {"$or": [{"a": 1}, {"s": "y"}]}, {"$and": [{"a": 5}, {"s": "y"}]}, {"$not": {"a": 5}}, {"a": {"$exists": False}}, {"z": {"$exists": False}},
     {"a": {"$not": {"$gt": 4}}}, {"a": {"$gt": 4, "$lt": 5}}, {"A": 5}, {"items[*]": {"n": 2}}, {"s": {"$contains": "y"}},
+    {"t": {"$contains": "z"}}, {"b.d": {"$contains": "2"}}, {"b": {"$contains": {"d": 2}}}, {"items": {"$contains": {"n": 1}}}, {"t": {"$contains": [["x"]]}},
 ]  # fmt: skip
 
 
@@ -94,3 +96,25 @@ async def test_what_is_no_filter_is_refused(root: Caller) -> None:
         """matches('1', jsonb_build_object('a', repeat('x', 70000)))""",
     )  # fmt: skip
     assert any("$foo" in words for words in said)
+
+
+@pytest.mark.core
+async def test_a_filter_is_read_once_and_not_for_each_row(
+    root: Caller, session: MakeAgent, login_name: Callable[[str], str]
+) -> None:
+    reader = login_name("reader")
+    await root("create_reader", reader, "in/**")
+    for n in range(3):
+        await root("put", f"in/{n}", {"n": n})
+        await root("put", f"out/{n}", {"n": n})
+    query = """select key from pgstate.entries where pgstate.matches(value, '{"n": {"$gte": 1}}') order by key"""
+    # whatever the session finds first by its names
+    caller = await session(reader)
+    await caller.execute("create function pg_temp.no(jsonb, jsonpath) returns boolean return false")
+    await caller.execute("create operator pg_temp.@@ (function = pg_temp.no, leftarg = jsonb, rightarg = jsonpath)")
+    await caller.execute("set search_path = pg_temp, pgstate, pg_catalog")
+    for one, found in ((root, ["in/1", "in/2", "out/1", "out/2"]), (caller, ["in/1", "in/2"])):
+        assert [row["key"] for row in await one.fetch(query)] == found
+        plan = " ".join(row[0] for row in await one.fetch(f"explain {query}"))
+        assert """'strict exists ($."n"?(@ >= 1))'::jsonpath""" in plan
+        assert "matches" not in plan

@@ -1316,7 +1316,7 @@ comment on function pgstate._credentials(pgstate._actor) is 'Internal: what of t
 
 -- functions/policy/_keep_text.sql
 create function pgstate._keep_text(p_versions int, p_age interval, p_everything boolean) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp set intervalstyle = postgres
 as $$
 begin
   return case when p_everything then 'everything'
@@ -1983,7 +1983,7 @@ comment on function pgstate._policies(pgstate._actor) is 'Internal: policies tha
 
 -- functions/policy/_explain_policy.sql
 create function pgstate._explain_policy(p_actor pgstate._actor, p_key text) returns setof pgstate.policy_setting
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set intervalstyle = postgres
 as $$
 declare
   v_subtrees text[] := pgstate._subtrees_of(p_key);
@@ -8334,7 +8334,7 @@ begin
     when 'PS001' then format('invalid key %L: 1 to 512 bytes, segments of A-Z a-z 0-9 . _ ~ : @ = + , %% - joined by /, none empty, . or ..; quote other text with pgstate.key()', pgstate._shown(p_key))
     when 'PS003' then 'no value: pass JSON (the JSON null is ''null''), or delete the key'
     when 'PS004' then 'the value is over value_limit (explain_policy(key) shows that of a key, pgstate.info() the installation''s): store it in parts or elsewhere'
-    when 'PS005' then 'unknown reducer, or none given where no policy sets one: use replace, append, add, max, min, union, merge, deep_merge, messages or first'
+    when 'PS005' then 'unknown reducer, or none given where no policy sets one: use replace, append, add, max, min, union, merge, deep_merge, messages or first; a registered one is applied where a policy names it, by merges that name none'
     when 'PS006' then 'the operand does not fit the current value: add takes numbers, max and min numbers or strings, append, union and messages lists, merge and deep_merge objects'
     when 'PS007' then 'invalid argument: expect is 0 or a version, ttl is positive and at most 100 years, not_before lies between 1970 and 9999, complete needs a token, an op_id has 1 to 256 bytes'
     when 'PS008' then 'the value does not fit the JSON Schema that holds for this key: explain_policy(key) shows it'
@@ -12294,7 +12294,12 @@ declare
 begin
   for v_op in select o.key as name, o.value as operand, jsonb_typeof(o.value) as type from jsonb_each(p_ops) o loop
     if v_op.name in ('$eq', '$ne', '$contains') then
-      v_one := pgstate._filter_field(p_at, p_steps, pgstate._filter_value(v_op.operand, v_op.name = '$contains'));
+      v_one := pgstate._filter_value(v_op.operand, v_op.name = '$contains');
+      if v_op.name = '$contains' and v_op.type not in ('array', 'object') then
+        -- @> has an array contain a scalar that is one of its elements, at the top only
+        v_one := format('(%s || @.type() == "array" && exists(@[*] ? (%s)))', v_one, v_one);
+      end if;
+      v_one := pgstate._filter_field(p_at, p_steps, v_one);
     elsif v_op.name in ('$gt', '$gte', '$lt', '$lte') and v_op.type in ('number', 'string') then
       v_one := pgstate._filter_field(p_at, p_steps, '@ ' || case v_op.name when '$gt' then '>' when '$gte' then '>=' when '$lt' then '<' else '<=' end
                                                        || ' ' || v_op.operand::text);
@@ -12367,8 +12372,9 @@ comment on function pgstate._filter_text(jsonb, text, int) is 'Internal: a filte
 
 -- functions/search/_filter_path.sql
 -- A filter becomes a jsonpath once, and a value is then looked at in C: in plpgsql it would be the cost of a search.
+-- Whoever calls matches() calls it.
 create function pgstate._filter_path(p_filter jsonb) returns jsonpath
-language plpgsql immutable set search_path = pg_catalog, pg_temp
+language plpgsql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_path text;
@@ -12405,8 +12411,9 @@ $$;
 comment on function pgstate._filter_scalars(jsonb) is 'Internal: what all values that fit a filter contain.';
 
 -- functions/search/_value_matches.sql
--- As _text_matches(), for keys of which nothing is indexed (yet): by their values.
-create function pgstate._value_matches(p_parts pgstate._search_part[], p_query text, p_regex text)
+-- As _text_matches(), for keys of which nothing is indexed (yet): by their values. To take a value apart into words costs fifty
+-- times what a filter does, so that comes first.
+create function pgstate._value_matches(p_parts pgstate._search_part[], p_query text, p_regex text, p_path jsonpath)
 returns table (key text, version bigint, rank real)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
@@ -12422,15 +12429,19 @@ begin
         select x.* from pgstate.entry x
          where x.key >= p.low and x.key < p.high and x.live and (x.expires_at is null or x.expires_at > v_now) and (p_regex is null or x.key ~ p_regex)
         offset 0) e
+      cross join lateral (
+        select h.value
+          from (select case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end as value offset 0) h
+         where p_path is null or h.value @@ p_path
+        offset 0) f
       left join lateral (select r.* from pgstate._rule_of(e.key) r where p.ruled) r on true
       cross join lateral (
-        select pgstate._words(coalesce(r.config, 'english'), coalesce(r.fields, array['$']),
-                              case when e.full_version < e.version then pgstate._grown(e.key, e.value, e.full_version, e.version) else e.value end) as words,
+        select pgstate._words(coalesce(r.config, 'english'), coalesce(r.fields, array['$']), f.value) as words,
                websearch_to_tsquery(pgstate._config(coalesce(r.config, 'english')), p_query) as query offset 0) w
      where p.how = 'fly' and w.words @@ w.query;
 end
 $$;
-comment on function pgstate._value_matches(pgstate._search_part[], text, text) is 'Internal: keys whose values match a query.';
+comment on function pgstate._value_matches(pgstate._search_part[], text, text, jsonpath) is 'Internal: keys whose values match a query and fit a filter.';
 
 -- functions/search/_found_listed.sql
 -- Without a query: entries that fit a filter, in key order, as list(), or those first that were written last.
@@ -12504,7 +12515,7 @@ begin
     with worded as (
       select w.key, w.version, w.rank from pgstate._text_matches(p_parts, p_query) w where p_mode <> 'vector'
       union all
-      select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex) w where p_mode <> 'vector'
+      select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex, p_path) w where p_mode <> 'vector'
     ), near as (
       select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_offset + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int, p_mode <> 'vector' or p_after is not null,
                                                        case p_mode when 'vector' then v_score end, v_key, v_seen::int) n
@@ -12561,14 +12572,12 @@ comment on function pgstate._found_ranked(text, pgstate._search_part[], pgstate.
   'Internal: search() by words, vectors, or both.';
 
 -- functions/search/matches.sql
+-- Of the caller's, and no more than an expression in which each argument stands once: the planner puts that in the place of
+-- the call, and makes the path of a filter that does not change once instead of for each row, which was all of the cost.
 create function pgstate.matches(value jsonb, filter jsonb) returns boolean
-language plpgsql immutable security definer set search_path = pg_catalog, pg_temp
+language sql immutable
 as $$
-declare
-  v_path jsonpath := pgstate._filter_path(matches.filter);
-begin
-  return matches.value is not null and (v_path is null or coalesce(matches.value @@ v_path, false));
-end
+  select coalesce(matches.value operator(pg_catalog.@@) coalesce(pgstate._filter_path(matches.filter), '1 == 1'::pg_catalog.jsonpath), false)
 $$;
 comment on function pgstate.matches(jsonb, jsonb) is
   'Does a value fit a filter, as search() has them? {"status": "open", "author.name": "ana", "tries": {"$gt": 3, "$lte": 9}, "$or": [{"tags[*]": "x"}, {"due": {"$exists": false}}]}. Fields are paths: names joined by dots, [0] or [*] (any element) behind; \. is a dot within a name, $ the value itself. A field is equal to a value or fits operators: $eq $ne $gt $gte $lt $lte $in $nin $exists $contains (as @>) $not; filters combine by $and $or $not. Values of different types are never equal, less or greater, what is not there neither; $ne, $nin and $not are the opposites. Numbers compare as numbers, strings by code point. An object without operators asks for the fields it has. PS007.';
@@ -15762,6 +15771,7 @@ begin
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname = '_filter_path' then 'pgstate_agent, pgstate_api, pgstate_owner'  -- matches() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
@@ -15799,6 +15809,7 @@ begin
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname = '_filter_path' then 'pgstate_agent, pgstate_api, pgstate_owner'  -- matches() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);
@@ -15836,6 +15847,7 @@ begin
     v_to := case
       when v_object.proname in ('_now', '_reachable', '_grown', '_value_at', '_json_of', '_text_of') then 'pgstate_api, pgstate_reader'  -- views and policies of readers
       when v_object.proname in ('_add_agent', '_add_gateway', '_set_login', '_ensure_login', '_harden_plan') then 'pgstate_api, pgstate_agent'  -- create_agent() runs as its caller
+      when v_object.proname = '_filter_path' then 'pgstate_agent, pgstate_api, pgstate_owner'  -- matches() runs as its caller
       when v_object.proname like '\_%' then 'pgstate_api, pgstate_owner'
       else 'pgstate_agent, pgstate_api, pgstate_owner' end;
     execute pg_catalog.format('grant execute on routine %s to %s', v_object.name, v_to);

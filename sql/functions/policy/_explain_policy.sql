@@ -1,5 +1,5 @@
 create function pgstate._explain_policy(p_actor pgstate._actor, p_key text) returns setof pgstate.policy_setting
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set intervalstyle = postgres
 as $$
 declare
   v_subtrees text[] := pgstate._subtrees_of(p_key);

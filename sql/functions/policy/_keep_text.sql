@@ -1,5 +1,5 @@
 create function pgstate._keep_text(p_versions int, p_age interval, p_everything boolean) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp set intervalstyle = postgres
 as $$
 begin
   return case when p_everything then 'everything'

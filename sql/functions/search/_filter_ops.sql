@@ -9,7 +9,12 @@ declare
 begin
   for v_op in select o.key as name, o.value as operand, jsonb_typeof(o.value) as type from jsonb_each(p_ops) o loop
     if v_op.name in ('$eq', '$ne', '$contains') then
-      v_one := pgstate._filter_field(p_at, p_steps, pgstate._filter_value(v_op.operand, v_op.name = '$contains'));
+      v_one := pgstate._filter_value(v_op.operand, v_op.name = '$contains');
+      if v_op.name = '$contains' and v_op.type not in ('array', 'object') then
+        -- @> has an array contain a scalar that is one of its elements, at the top only
+        v_one := format('(%s || @.type() == "array" && exists(@[*] ? (%s)))', v_one, v_one);
+      end if;
+      v_one := pgstate._filter_field(p_at, p_steps, v_one);
     elsif v_op.name in ('$gt', '$gte', '$lt', '$lte') and v_op.type in ('number', 'string') then
       v_one := pgstate._filter_field(p_at, p_steps, '@ ' || case v_op.name when '$gt' then '>' when '$gte' then '>=' when '$lt' then '<' else '<=' end
                                                        || ' ' || v_op.operand::text);

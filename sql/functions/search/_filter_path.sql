@@ -1,6 +1,7 @@
 -- A filter becomes a jsonpath once, and a value is then looked at in C: in plpgsql it would be the cost of a search.
+-- Whoever calls matches() calls it.
 create function pgstate._filter_path(p_filter jsonb) returns jsonpath
-language plpgsql immutable set search_path = pg_catalog, pg_temp
+language plpgsql immutable security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_path text;

@@ -20,7 +20,7 @@ begin
     with worded as (
       select w.key, w.version, w.rank from pgstate._text_matches(p_parts, p_query) w where p_mode <> 'vector'
       union all
-      select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex) w where p_mode <> 'vector'
+      select w.key, w.version, w.rank from pgstate._value_matches(p_parts, p_query, p_regex, p_path) w where p_mode <> 'vector'
     ), near as (
       select n.key, n.distance from pgstate._nearest(p_index, p_ranges, p_regex, p_path, p_vector, (v_seen + p_offset + p_limit + case p_mode when 'hybrid' then 200 else 0 end)::int, p_mode <> 'vector' or p_after is not null,
                                                        case p_mode when 'vector' then v_score end, v_key, v_seen::int) n
