@@ -1,6 +1,7 @@
 -- Ends a run. Default privileges may have opened the version table. After a restore elsewhere the change feed must begin a new
--- epoch (_settle_identity), whether or not there was anything to migrate. What is there now is the first past that can be named
--- by a time (_record_point, from revision 0002 on). At revision "base" nothing remains.
+-- epoch (_settle_identity), whether or not there was anything to migrate, and what logical replication has brought since may be
+-- ahead of its sequences. What is there now is the first past that can be named by a time (_record_point, from revision 0002
+-- on). At revision "base" nothing remains.
 reset role;
 do $closing$
 declare
@@ -15,6 +16,9 @@ begin
     and pg_catalog.pg_has_role(current_user, 'pgstate_owner', 'MEMBER') then
     set local role pgstate_owner;
     perform pgstate._settle_identity();
+    if pg_catalog.to_regprocedure('pgstate._settle_sequences()') is not null then
+      perform pgstate._settle_sequences();
+    end if;
     if pg_catalog.to_regprocedure('pgstate._record_point()') is not null then
       perform pgstate._record_point();
     end if;

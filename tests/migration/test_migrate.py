@@ -408,6 +408,8 @@ def test_settings_of_the_database_do_not_get_in_the_way(empty: Callable[[], Data
         # far less than a migration takes, and enough for this test's own query
         "statement_timeout = '25ms'",
         "check_function_bodies = off",
+        "idle_in_transaction_session_timeout = '200ms'",
+        *["transaction_timeout = '200ms'"] * (database.cluster.major >= 17),
     ):
         database.sql(f'alter database "{database.name}" set {setting}')
     database.sql(f"alter default privileges for role {INSTALLER} grant all on tables to public")
@@ -417,6 +419,13 @@ def test_settings_of_the_database_do_not_get_in_the_way(empty: Callable[[], Data
         "select count(*) from pg_class c, aclexplode(c.relacl) a where a.grantee = 0 and relname = 'alembic_version'"
     )
     assert database.sql(public) == plain.sql(public) == [(0,)]
+
+
+def test_a_database_that_is_read_only_is_told_so(empty: Callable[[], Database]) -> None:
+    database = empty()
+    database.sql(f'alter database "{database.name}" set default_transaction_read_only = on')
+    with pytest.raises(errors.SchemaError, match="CREATE SCHEMA in a read-only transaction: this is a standby.* or default_transaction_read_only is on"):  # fmt: skip
+        migrate.upgrade_dsn(database.dsn())
 
 
 def test_a_role_without_the_rights_is_told_what_it_needs(cluster: Cluster, empty: Callable[[], Database]) -> None:
