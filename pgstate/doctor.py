@@ -197,6 +197,19 @@ _CHECKS: Sequence[_Check] = (
         "Turn autovacuum on.",
     ),
     _Check(
+        "logins", "problem",
+        # a login that pgstate knows is a name, which outlives the role
+        "select 'there is no role ' || l.login || ': whoever makes one of that name acts as ' || coalesce('agent ' || a.name, 'a gateway')"
+        "  from pgstate.login l left join pgstate.agent a on a.id = l.agent_id where not exists (select from pg_roles r where r.rolname = l.login)"
+        " union all"
+        " select 'the login ' || l.login || ' acts as agent admin, and for any agent, though the schema is that of ' || n.nspowner::regrole"
+        "  from pgstate.login l join pg_roles r on r.rolname = l.login join pg_namespace n on n.nspname = 'pgstate'"
+        " where l.root and r.oid <> n.nspowner and not r.rolsuper"
+        " order by 1",
+        "Make the role if it is missing (pg_dumpall --roles-only), or take the login away: drop_agent(), drop_gateway(), set_login(agent, null); of an administrator who is none any more, set role pgstate_owner; delete from pgstate.login where login = '…'.",
+        as_owner=True,
+    ),
+    _Check(
         "data", "problem",
         "select 'the schema is here without what was in its tables: nobody is let in' where not exists (select from pgstate.install)",
         "Restore its data too (pg_dump --data-only), or drop schema pgstate cascade and run pgstate migrate.", as_owner=True,

@@ -44,7 +44,7 @@ async def test_an_agent_sees_what_the_catalogue_shows(database: Database, login_
     database.sql(f"select pgstate.create_agent('alice', '{login}')", INSTALLER)
     seen = await found(database, login)
     unseen = {name for name, (first, *_) in seen.items() if first.level == "unseen"}
-    assert unseen == {"trust", "long transactions", "data", "restored", "sequences", "feed", "retention"}
+    assert unseen == {"trust", "long transactions", "logins", "data", "restored", "sequences", "feed", "retention"}
 
 
 async def test_a_login_that_pgstate_does_not_know_sees_the_server(
@@ -80,6 +80,7 @@ _STATEMENTS = {
     "bloat": "insert into pgstate.mark select now() - n * interval '1 s', 1, '1' from generate_series(1, 10001) n; delete from pgstate.mark;"
              " select pg_stat_force_next_flush()",
     "restored": "update pgstate.install set table_oid = 1",
+    "logins": "update pgstate.login set login = 'nobody at all' where login = '{login}'",
     "data": "truncate pgstate.install",
     "sequences": "select pgstate.put('a', '1'); alter sequence pgstate.version_seq restart",
     "feed": "select pgstate.put('a', '1'); delete from pgstate.feed_point; update pgstate.version set at = now() - interval '1 hour'",

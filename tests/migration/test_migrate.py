@@ -16,11 +16,11 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from _server import Cluster
+from _server import SUPERUSER, Cluster
 from _sync import wait_until_blocked
 from conftest import INSTALLER, Database
 from migration._catalogue import REVISIONS, dump, psql
-from pgstate import _migration_sql, _paths, errors, migrate
+from pgstate import _migration_sql, _paths, doctor, errors, migrate
 
 ROOT = Path(__file__).resolve().parents[2]
 MIGRATE = "import sys; from pgstate import migrate; print(*migrate.upgrade_dsn(sys.argv[1]))"
@@ -272,6 +272,38 @@ def test_only_who_installed_changes_the_revision(empty: Callable[[], Database], 
     with pytest.raises(errors.AccessDenied, match=f"installed here by the role {INSTALLER}"):
         migrate.upgrade_dsn(database.dsn(other))
     assert migrate.current_dsn(database.dsn()) == REVISIONS[0]
+
+
+def test_who_installed_may_be_renamed(empty: Callable[[], Database], cluster: Cluster) -> None:
+    """What pgstate knows is the name: who owns the schema is the administrator again when it has migrated, with nothing to
+    do, too."""
+    database = empty()
+    before, after = (f"{database.name}_{name}" for name in ("before", "after"))
+    database.logins += [before, after]
+    cluster.sql(
+        f"create role {before} login createrole; grant create on database {database.name} to {before};"
+        f"grant pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to {before} with admin option"
+    )
+    migrate.upgrade_dsn(database.dsn(before))
+    database.sql("select pgstate.put('k', '1')", before)
+    cluster.sql(f"alter role {before} rename to {after}")
+    with pytest.raises(psycopg.Error, match="access denied"):
+        database.sql("select pgstate.put('k', '2')", after)
+    (finding,) = [found for found in asyncio.run(doctor.examine(database.dsn(after))) if found.check == "logins"]
+    assert f"no role {before}: whoever makes one of that name acts as agent admin" in finding.what
+    assert migrate.upgrade_dsn(database.dsn(after)) == []
+    assert database.sql("select version, agent from pgstate.put('k', '2'), pgstate.info()", after) == [(2, "admin")]
+    cluster.sql(f"create role {before} login")
+    (finding,) = [found for found in asyncio.run(doctor.examine(database.dsn(after))) if found.check == "logins"]
+    assert (
+        f"the login {before} acts as agent admin, and for any agent, though the schema is that of {after}"
+        in finding.what
+    )
+    database.sql(f"set role pgstate_owner; delete from pgstate.login where login = '{before}'", after)
+    assert "logins" not in {found.check for found in asyncio.run(doctor.examine(database.dsn(after)))}
+    # others who migrate are not
+    migrate.upgrade_dsn(database.dsn(SUPERUSER))
+    assert database.sql("select login from pgstate.login") == [(after,)]
 
 
 async def _migrate_in_processes(addresses: list[str]) -> list[tuple[int | None, str]]:
