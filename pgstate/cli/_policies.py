@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Annotated, TypeAlias
 
 import typer
@@ -11,6 +13,9 @@ from pgstate.cli._input import KeyArgument, duration, json_value
 from pgstate.cli._output import Json
 
 _PANEL = "Policies"
+# how long another may be at maintenance, and how often to look, in seconds
+_PATIENCE = 10.0
+_PAUSE = 0.1
 _SHOWN = ("subtree", "reducer", "ttl", "keep", "value_limit", "schema", "max_attempts", "dead_letter", "guard", "trust")
 
 SubtreeArgument: TypeAlias = Annotated[
@@ -148,14 +153,21 @@ async def maintain(cli: Cli) -> None:
     """
     removed: int | None = 0
     async with cli.connect() as state:
+        given_up = time.monotonic() + _PATIENCE
         while True:
             done = await state.maintain()
-            removed = None if removed is None or done.removed is None else removed + done.removed
+            if done.status == "busy" and time.monotonic() < given_up:
+                # it may be a client's little, and there is more
+                await asyncio.sleep(_PAUSE)
+                continue
+            if done.status == "ok":
+                removed = None if removed is None or done.removed is None else removed + done.removed
+                given_up = time.monotonic() + _PATIENCE
             if not done.more:
                 break
-    said = "another client is at it" if done.status == "busy" else "done"
-    if done.status == "ok" and removed is not None:
-        said = f"removed {removed} versions"
+    said = "done" if removed is None else f"removed {removed} versions"
+    if done.status == "busy":
+        said = f"another client is at it{f': {said} before' if removed else ''}"
     cli.out.outcome({"status": done.status, "removed": removed}, ("status", "removed"), said)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -14,8 +15,9 @@ from pydantic import BaseModel
 
 from client._cli import Result, invoke, lines
 from client.conftest import Connect
-from conftest import SUPERUSER, Clock
+from conftest import SUPERUSER, Clock, Database
 from pgstate import Maintained, Policy, PolicySetting, State, _core, errors
+from pgstate.cli import _policies
 
 
 class Finding(BaseModel):
@@ -228,3 +230,34 @@ async def test_maintain_in_the_shell(
         await admin.execute("select pgstate.set_policy('b', keep => '1')")
         assert await asyncio.to_thread(ok, "maintain") == "busy\t\n"
     assert await asyncio.to_thread(ok, "maintain") == "ok\t0\n"
+
+
+async def test_the_shell_goes_on_when_a_client_has_had_its_turn(
+    database: Database, clock: Clock, connect_as: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # no client of this process is connected, which would have turns of its own
+    other = await connect_as()
+    await other.execute("select pgstate.set_policy('k', keep => '1 version')")
+    for _ in range(3):
+        await other.execute("select pgstate.put('k', '1')")
+    await other.execute("select pgstate.maintain()")
+    await clock.advance(7200)
+    turn = other.transaction()
+    await turn.start()
+    await other.execute("select pgstate.maintain(1)")
+    paused = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def pause(_: float) -> None:
+        loop.call_soon_threadsafe(paused.set)
+
+    monkeypatch.setattr(_policies, "asyncio", SimpleNamespace(sleep=pause))
+    running = asyncio.create_task(asyncio.to_thread(invoke, "maintain", dsn=database.dsn()))
+    await asyncio.wait([asyncio.create_task(paused.wait()), running], return_when=asyncio.FIRST_COMPLETED)
+    await turn.rollback()
+    assert (await running).out == "ok\t2\n"
+    # who is at it for long is left to it
+    monkeypatch.setattr(_policies, "_PATIENCE", 0.0)
+    async with other.transaction():
+        await other.execute("select pgstate.maintain(1)")
+        assert (await asyncio.to_thread(invoke, "maintain", dsn=database.dsn())).out == "busy\t0\n"
