@@ -8,7 +8,7 @@ begin
     select pg_catalog.json_object_agg(s.name, pg_catalog.current_setting(s.name))::text
       from pg_catalog.unnest(array['search_path', 'statement_timeout', 'lock_timeout', 'transaction_timeout',
         'idle_in_transaction_session_timeout', 'client_min_messages', 'standard_conforming_strings', 'check_function_bodies',
-        'role']) s(name)
+        'row_security', 'quote_all_identifiers', 'plpgsql.extra_errors', 'role']) s(name)
      where pg_catalog.current_setting(s.name, true) is not null), true);
   if pg_catalog.current_setting('transaction_timeout', true) is not null then
     perform pg_catalog.set_config('transaction_timeout', '0', true);
@@ -23,6 +23,9 @@ set local idle_in_transaction_session_timeout = 0;
 set local client_min_messages = warning;
 set local standard_conforming_strings = on;
 set local check_function_bodies = on;
+set local row_security = on;
+set local quote_all_identifiers = off;
+set local plpgsql.extra_errors = 'none';
 do $opening$
 declare
   v_owner text;

@@ -152,6 +152,7 @@ async def maintain(cli: Cli) -> None:
     Connected clients do it by themselves, a little every ten seconds.
     """
     removed: int | None = 0
+    ran = False
     async with cli.connect() as state:
         given_up = time.monotonic() + _PATIENCE
         while True:
@@ -161,13 +162,15 @@ async def maintain(cli: Cli) -> None:
                 await asyncio.sleep(_PAUSE)
                 continue
             if done.status == "ok":
+                ran = True
                 removed = None if removed is None or done.removed is None else removed + done.removed
                 given_up = time.monotonic() + _PATIENCE
             if not done.more:
                 break
     said = "done" if removed is None else f"removed {removed} versions"
     if done.status == "busy":
-        said = f"another client is at it{f': {said} before' if removed else ''}"
+        removed = removed if ran else None
+        said = f"another client is at it{f': {said} before' if ran else ''}"
     cli.out.outcome({"status": done.status, "removed": removed}, ("status", "removed"), said)
 
 

@@ -440,6 +440,9 @@ def test_settings_of_the_database_do_not_get_in_the_way(empty: Callable[[], Data
         # far less than a migration takes, and enough for this test's own query
         "statement_timeout = '25ms'",
         "check_function_bodies = off",
+        "row_security = off",
+        "quote_all_identifiers = on",
+        "plpgsql.extra_errors = 'all'",
         "idle_in_transaction_session_timeout = '200ms'",
         *["transaction_timeout = '200ms'"] * (database.cluster.major >= 17),
     ):
