@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from pgstate import _core, errors
 from pgstate.cli._command import Cli, command, group
 from pgstate.cli._input import KeyArgument, duration, json_value
 from pgstate.cli._output import Json
@@ -155,8 +156,15 @@ async def maintain(cli: Cli) -> None:
     ran = False
     async with cli.connect() as state:
         given_up = time.monotonic() + _PATIENCE
+        step = _core.STEP
         while True:
-            done = await state.maintain()
+            try:
+                done = await state.maintain(step)
+            except errors.PgStateError as error:
+                if (smaller := _core.smaller_step(step, error)) is None:
+                    raise
+                step = smaller
+                continue
             if done.status == "busy" and time.monotonic() < given_up:
                 # it may be a client's little, and there is more
                 await asyncio.sleep(_PAUSE)

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from client._cli import Result, invoke, lines
 from client.conftest import Connect
 from conftest import SUPERUSER, Clock, Database
-from pgstate import Maintained, Policy, PolicySetting, State, _core, errors
+from pgstate import Maintained, Policy, PolicySetting, State, _core, errors, ops
 from pgstate.cli import _policies
 
 
@@ -142,7 +142,8 @@ async def test_any_connected_client_maintains(
     assert (await state.maintain()).status == "ok"
     # not before: a mark that the client's own step makes among the writes would be the only one for this moment
     monkeypatch.setattr(_core, "_PULSE", 0.01)
-    monkeypatch.setattr(_core, "_STEP", 2)
+    monkeypatch.setattr(_core, "STEP", 2)
+    monkeypatch.setattr(state._core, "_step", 2)
     await clock.advance(7200)
     async with state.watch("b/**") as changes:
         if watches:
@@ -266,3 +267,27 @@ async def test_the_shell_goes_on_when_a_client_has_had_its_turn(
     async with other.transaction():
         await other.execute("select pgstate.maintain(1)")
         assert (await asyncio.to_thread(invoke, "maintain", dsn=database.dsn())).out == "busy\t\n"
+
+
+async def test_steps_that_take_longer_than_a_statement_may_become_smaller(
+    state: State, database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where its login has a statement_timeout, or the disk is slow: of neither anything would go, each time."""
+    await state.set_policy("k", keep=1)
+    for _ in range(4):
+        await state.put_many([ops.put("k", n) for n in range(100)])
+    await state.maintain()
+    await clock.advance(7200)
+    database.sql(
+        "create function slow() returns trigger language plpgsql as $$begin"
+        "  if (select count(*) from gone) > 120 then raise 'too slow' using errcode = 'query_canceled'; end if; return null; end$$;"
+        "create trigger slow after delete on pgstate.version referencing old table as gone for each statement execute function slow()"
+    )
+    caplog.set_level("INFO", "pgstate")
+    for _ in range(3):
+        assert await state._core._maintain()
+    assert [record.getMessage() for record in caplog.records].count("no retention: too slow") == 2
+    left = "select count(*) from pgstate.version where key = 'k'"
+    assert database.sql(left) < [(400,)]
+    assert (await asyncio.to_thread(invoke, "maintain", dsn=database.dsn())).code == 0
+    assert database.sql(left) == [(1,)]
