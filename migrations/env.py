@@ -31,7 +31,14 @@ def _run(*checks: str) -> None:
 
 def _online(connection: Connection) -> None:
     context.configure(connection=connection, version_table_schema=_alembic.SCHEMA)
-    _run()
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        # `alembic current` and others that only look
+        with context.begin_transaction():
+            context.run_migrations()
+    else:
+        _run()
 
 
 async def _standalone() -> None:

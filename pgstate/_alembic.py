@@ -63,6 +63,10 @@ _REFUSALS = (
     asyncpg.TooManyConnectionsError,
 )
 _ATTEMPTS = 20
+# to_regclass raises for who may not look into the schema
+_HAS_TABLES = (
+    "select exists (select from pg_class where relname = 'install' and relnamespace = to_regnamespace('pgstate'))"
+)
 # The next revision's tables drop policies that are made here.
 _CODE_NEEDED = ("0004",)
 
@@ -379,6 +383,8 @@ async def current(dsn: str) -> str | None:
         if await opened.fetchval("select pg_catalog.to_regclass('pgstate.alembic_version') is null"):
             return None
         revision: str | None = await opened.fetchval("select version_num from pgstate.alembic_version")
+        if revision is None and await opened.fetchval(_HAS_TABLES):
+            raise errors.SchemaError(refusals.NO_DATA)
         return revision
     except asyncpg.InsufficientPrivilegeError as error:
         raise errors.AccessDenied(

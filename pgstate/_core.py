@@ -31,9 +31,17 @@ READ_LANES = 2
 _PULSE = 1.0
 _LAST_PULSE = 1.0  # seconds that closing may wait for it
 _MAINTAIN = 10  # pulses
-_STEP = 5000
+# versions that a step of retention looks at; and the fewest, where that takes longer than a statement may
+STEP = 5000
+_LEAST_STEP = 50
 _EMBED = 256  # entries
 _REPORTS = 10  # denials that the audit trail is told at once; then one a second
+
+
+def smaller_step(step: int, error: errors.PgStateError) -> int | None:
+    """How much to try instead, where a step of retention took too long (a slow disk, a role's statement_timeout)."""
+    late = isinstance(error, errors.Timeout) or (isinstance(error, errors.DatabaseError) and error.code == "57014")
+    return max(step // 10, _LEAST_STEP) if late and step > _LEAST_STEP else None
 
 
 class Core:
@@ -68,6 +76,7 @@ class Core:
         self._pulsed = 0
         # updates of one key, which would only run into each other
         self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._step = STEP
         self._reports: deque[float] = deque(maxlen=_REPORTS)
         self._finished: asyncio.Future[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -272,10 +281,16 @@ class Core:
     async def _maintain(self) -> bool:
         """One step of retention. Is there more to do?"""
         try:
-            done = await using(self.source, lambda c: policies.maintain(c, _STEP, timeout=self.timeout), self.timeout)
+            done = await using(
+                self.source, lambda c: policies.maintain(c, self._step, timeout=self.timeout), self.timeout
+            )
         except errors.PgStateError as error:
             _log.info("no retention: %s", error)
-            return False
+            smaller = smaller_step(self._step, error)
+            self._step = smaller or self._step
+            return smaller is not None
+        if not done["more"]:
+            self._step = STEP
         return bool(done["more"])
 
     async def _fill_up(self) -> None:

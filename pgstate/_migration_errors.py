@@ -16,6 +16,10 @@ NO_ROLES = (
     "the schema pgstate was restored where its roles were not, and lacks what names them: bring the roles along "
     "(pg_dumpall --roles-only), and restore again into an empty database"
 )
+NO_DATA = (
+    'the schema "pgstate" is here without what was in its tables, as after a restore with --schema-only. Restore its '
+    "data too (pg_dump --data-only), or drop schema pgstate cascade and migrate"
+)
 # What a server says, or does not say, when it throws somebody out.
 _LOST = (asyncpg.OperatorInterventionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
@@ -48,6 +52,12 @@ def told(error: BaseException, *, down: bool) -> errors.PgStateError | None:
         )
     if code == "55P03":
         return errors.SchemaBusy(said)
+    if code == "42P15":
+        return errors.SchemaError(said)
+    if code == "25006":
+        return errors.SchemaError(
+            f"{message}: this is a standby, and its primary is what to migrate, or default_transaction_read_only is on"
+        )
     if code in ("42704", "22023") and _ROLE.search(message):
         return errors.SchemaError(f"{message}: {NO_ROLES}")
     if code == "55000" and down:

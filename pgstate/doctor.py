@@ -118,6 +118,18 @@ _CHECKS: Sequence[_Check] = (
         " and not c.relrowsecurity and c.relname <> 'alembic_version' order by 1",
         "alter table … enable row level security, as pgstate_owner; partitions do not inherit it.",
     ),
+    _Check(
+        "ownership", "problem",
+        "select count(*) || ' tables of the schema are those of ' || c.relowner::regrole || ', and not of pgstate_owner: pgstate''s functions act with the rights of ' || c.relowner::regrole"
+        "  from pg_class c where c.relnamespace = to_regnamespace('pgstate') and c.relkind in ('r', 'p') and c.relname <> 'alembic_version' and c.relowner <> to_regrole('pgstate_owner')"
+        " group by c.relowner order by 1",
+        "pg_restore leaves owners away with --no-owner, and where they were not: restore again with them.",
+    ),
+    _Check(
+        "privileges", "problem",
+        "select 'agents may not use the schema' from pg_namespace n where n.nspname = 'pgstate' and not has_schema_privilege('pgstate_agent', n.oid, 'USAGE')",
+        "pg_restore leaves privileges away with --no-privileges (--no-acl), and PostgreSQL lets everybody call functions then: restore again with them.",
+    ),
     _Check("public", "problem", _RIGHTS, "revoke all on … from public: what agents may do is granted to pgstate_agent."),
     _Check(
         "durability", "problem",
@@ -156,16 +168,17 @@ _CHECKS: Sequence[_Check] = (
     ),
     _Check(
         "long transactions", "problem",
-        "select 'session ' || a.pid || ' (' || coalesce(a.usename, '?') || ') has had a transaction open for ' || date_trunc('second', clock_timestamp() - a.xact_start)"
-        "  from pg_stat_activity a where a.datname = current_database() and a.xact_start < clock_timestamp() - $1::interval and a.backend_type = 'client backend' order by a.xact_start",
-        "End it: pg_terminate_backend(pid). idle_in_transaction_session_timeout and transaction_timeout (17) do it by themselves. It keeps dead rows from being cleaned up, may hold locks of keys and of maintain().",
+        # of another database only one that has written: it is under way for the feed and for retention here too
+        "select 'session ' || a.pid || ' (' || coalesce(a.usename, '?') || case when a.datname <> current_database() then ', database ' || a.datname else '' end || ') has had a transaction open for ' || date_trunc('second', clock_timestamp() - a.xact_start)"
+        "  from pg_stat_activity a where (a.datname = current_database() or a.backend_xid is not null) and a.xact_start < clock_timestamp() - $1::interval and a.backend_type = 'client backend' order by a.xact_start",
+        "End it: pg_terminate_backend(pid). idle_in_transaction_session_timeout and transaction_timeout (17) do it by themselves. It keeps dead rows from being cleaned up and, if it has written, history from going; may hold locks of keys and of maintain().",
         aged=True,
     ),
     _Check(
         "prepared transactions", "problem",
-        "select 'the prepared transaction ' || quote_literal(gid) || ' of ' || owner || ' has been open for ' || date_trunc('second', clock_timestamp() - prepared)"
-        "  from pg_prepared_xacts where database = current_database() and prepared < clock_timestamp() - $1::interval order by prepared",
-        "commit prepared or rollback prepared it.", aged=True,
+        "select 'the prepared transaction ' || quote_literal(gid) || ' of ' || owner || case when database <> current_database() then ', database ' || database || ',' else '' end || ' has been open for ' || date_trunc('second', clock_timestamp() - prepared)"
+        "  from pg_prepared_xacts where prepared < clock_timestamp() - $1::interval order by prepared",
+        "commit prepared or rollback prepared it, in its database. It keeps dead rows from being cleaned up and history from going, and its locks.", aged=True,
     ),
     _Check(
         "wake-ups", "problem",
@@ -184,10 +197,34 @@ _CHECKS: Sequence[_Check] = (
         "Turn autovacuum on.",
     ),
     _Check(
+        "logins", "problem",
+        # a login that pgstate knows is a name, which outlives the role
+        "select 'there is no role ' || l.login || ': whoever makes one of that name acts as ' || coalesce('agent ' || a.name, 'a gateway')"
+        "  from pgstate.login l left join pgstate.agent a on a.id = l.agent_id where not exists (select from pg_roles r where r.rolname = l.login)"
+        " union all"
+        " select 'the login ' || l.login || ' acts as agent admin, and for any agent, though the schema is that of ' || n.nspowner::regrole"
+        "  from pgstate.login l join pg_roles r on r.rolname = l.login join pg_namespace n on n.nspname = 'pgstate'"
+        " where l.root and r.oid <> n.nspowner and not r.rolsuper"
+        " order by 1",
+        "Make the role if it is missing (pg_dumpall --roles-only), or take the login away: drop_agent(), drop_gateway(), set_login(agent, null); of an administrator who is none any more, set role pgstate_owner; delete from pgstate.login where login = '…'.",
+        as_owner=True,
+    ),
+    _Check(
+        "data", "problem",
+        "select 'the schema is here without what was in its tables: nobody is let in' where not exists (select from pgstate.install)",
+        "Restore its data too (pg_dump --data-only), or drop schema pgstate cascade and run pgstate migrate.", as_owner=True,
+    ),
+    _Check(
         "restored", "problem",
         "select 'the database was restored, cloned or upgraded, and nothing was written since: cursors and watches are refused'"
         "  from pgstate.install i where i.identity <> pgstate._identity() or i.table_oid is distinct from i.tableoid",
         "Run pgstate migrate, or write anything.", as_owner=True,
+    ),
+    _Check(
+        "sequences", "problem",
+        "select 'sequences are behind their tables: numbers will be given again'"
+        "  from (select max(v.seq) as seq from pgstate.version v) v where v.seq > coalesce(pg_sequence_last_value('pgstate.version_seq'), 0)",
+        "Logical replication brings rows only: run pgstate migrate here when it has ended, before anything is written.", as_owner=True,
     ),
     _Check(
         "feed", "note",
@@ -241,6 +278,9 @@ async def _run(connection: asyncpg.Connection, check: _Check, long: float) -> li
             rows = await connection.fetch(check.sql, *([timedelta(seconds=long)] if check.aged else []))
     except asyncpg.InsufficientPrivilegeError as error:
         return [_unseen(check.name, str(error))]
+    except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
+        what = f"the schema is older than what is looked at: {error}"
+        return [Finding(check.name, "unseen", what, "Run pgstate migrate.")]
     return [Finding(check.name, check.level, row[0], check.remedy) for row in rows]
 
 

@@ -1,10 +1,13 @@
 -- Ends a run. Default privileges may have opened the version table. After a restore elsewhere the change feed must begin a new
--- epoch (_settle_identity), whether or not there was anything to migrate. What is there now is the first past that can be named
--- by a time (_record_point, from revision 0002 on). At revision "base" nothing remains.
+-- epoch (_settle_identity), whether or not there was anything to migrate, and what logical replication has brought since may be
+-- ahead of its sequences. Who owns the schema is its administrator, though renamed since, or another than who installed. What is
+-- there now is the first past that can be named by a time (_record_point, from revision 0002 on). At revision "base" nothing
+-- remains.
 reset role;
 do $closing$
 declare
   v_left bigint := 0;
+  v_agent int;
   v_before json;
 begin
   if pg_catalog.to_regclass('pgstate.alembic_version') is not null then
@@ -15,6 +18,16 @@ begin
     and pg_catalog.pg_has_role(current_user, 'pgstate_owner', 'MEMBER') then
     set local role pgstate_owner;
     perform pgstate._settle_identity();
+    if pg_catalog.to_regprocedure('pgstate._settle_sequences()') is not null then
+      perform pgstate._settle_sequences();
+      insert into pgstate.login (login, agent_id, root)
+      select session_user, a.id, true from pgstate.agent a
+       where a.root and (select n.nspowner from pg_catalog.pg_namespace n where n.nspname = 'pgstate') = pg_catalog.to_regrole(pg_catalog.quote_ident(session_user))
+          on conflict do nothing returning agent_id into v_agent;
+      if v_agent is not null then
+        perform pgstate._fold_grants(v_agent);
+      end if;
+    end if;
     if pg_catalog.to_regprocedure('pgstate._record_point()') is not null then
       perform pgstate._record_point();
     end if;

@@ -8,6 +8,7 @@ declare
   v_name text;
   v_who text;
   v_pid int;
+  v_gid text;
 begin
   loop
     begin
@@ -35,10 +36,23 @@ begin
            select l.pid from pg_catalog.pg_locks l join pg_catalog.pg_class c on c.oid = l.relation
             where l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
               and c.relnamespace = 'pgstate'::pg_catalog.regnamespace and l.granted);
-        raise exception 'gave up after {seconds} s of waiting for %: in use by %', v_name, coalesce(v_who, 'sessions that are gone now')
+        -- a prepared transaction has no process, and stays until somebody ends it
+        select pg_catalog.min(p.gid), pg_catalog.concat_ws('; ', v_who, pg_catalog.string_agg(pg_catalog.format('the prepared transaction %L (of %s, since %s)',
+            p.gid, p.owner, pg_catalog.to_char(p.prepared, 'YYYY-MM-DD HH24:MI:SS')), '; '))
+          into v_gid, v_who
+          from pg_catalog.pg_prepared_xacts p
+         where p.transaction in (
+           select t.transactionid from pg_catalog.pg_locks t join pg_catalog.pg_locks l on l.virtualtransaction = t.virtualtransaction
+             join pg_catalog.pg_class c on c.oid = l.relation
+            where t.locktype = 'transactionid' and t.pid is null and l.pid is null and l.granted
+              and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
+              and c.relnamespace = 'pgstate'::pg_catalog.regnamespace);
+        raise exception 'gave up after {seconds} s of waiting for %: in use by %', v_name, coalesce(nullif(v_who, ''), 'sessions that are gone now')
           using errcode = 'lock_not_available', hint = pg_catalog.format(
             'Nothing was changed. When those have ended their transactions, migrate again; to end one: '
-            'select pg_terminate_backend(%s). --lock-timeout (Python: lock_timeout) waits longer.', coalesce(v_pid::text, 'its number'));
+            '%s. --lock-timeout (Python: lock_timeout) waits longer.', pg_catalog.concat_ws(', ',
+              case when v_pid is not null or v_gid is null then pg_catalog.format('select pg_terminate_backend(%s)', coalesce(v_pid::text, 'its number')) end,
+              'rollback prepared ' || pg_catalog.quote_literal(v_gid)));
       end if;
       perform pg_catalog.pg_sleep(0.1);
     end;

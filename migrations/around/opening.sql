@@ -1,29 +1,61 @@
 -- Begins a run. `set local`, so that a pooled connection and the rest of a psql session stay as they were; within somebody's
 -- own transaction the closing puts the settings back. A role that is set does not count: who connected migrates. The timeouts
--- go because the lock is waited for as long as another run takes. A schema of that name which holds anything else is not ours
--- to fill.
+-- go because the lock is waited for as long as another run takes; transaction_timeout there is from 17 on. A schema of that
+-- name which holds anything else is not ours to fill, nor can one be led on that a restore has brought half of.
 do $before$
 begin
   perform pg_catalog.set_config('pgstate.before', (
     select pg_catalog.json_object_agg(s.name, pg_catalog.current_setting(s.name))::text
-      from pg_catalog.unnest(array['search_path', 'statement_timeout', 'lock_timeout', 'client_min_messages',
-        'standard_conforming_strings', 'check_function_bodies', 'role']) s(name)), true);
+      from pg_catalog.unnest(array['search_path', 'statement_timeout', 'lock_timeout', 'transaction_timeout',
+        'idle_in_transaction_session_timeout', 'client_min_messages', 'standard_conforming_strings', 'check_function_bodies',
+        'row_security', 'quote_all_identifiers', 'plpgsql.extra_errors', 'role']) s(name)
+     where pg_catalog.current_setting(s.name, true) is not null), true);
+  if pg_catalog.current_setting('transaction_timeout', true) is not null then
+    perform pg_catalog.set_config('transaction_timeout', '0', true);
+  end if;
 end
 $before$;
 reset role;
 set local search_path = pg_catalog, pg_temp;
 set local statement_timeout = 0;
 set local lock_timeout = 0;
+set local idle_in_transaction_session_timeout = 0;
 set local client_min_messages = warning;
 set local standard_conforming_strings = on;
 set local check_function_bodies = on;
+set local row_security = on;
+set local quote_all_identifiers = off;
+set local plpgsql.extra_errors = 'none';
 do $opening$
+declare
+  v_owner text;
+  v_empty boolean;
 begin
   perform pg_catalog.pg_advisory_xact_lock({lock});
   if exists (
     select from pg_catalog.pg_class
     where relname = 'alembic_version' and relnamespace = pg_catalog.to_regnamespace('pgstate')
   ) then
+    select pg_catalog.pg_get_userbyid(c.relowner) into v_owner from pg_catalog.pg_class c
+     where c.relname = 'install' and c.relnamespace = pg_catalog.to_regnamespace('pgstate');
+    if v_owner <> 'pgstate_owner' and pg_catalog.to_regrole('pgstate_owner') is not null then
+      raise exception 'the tables of the schema "pgstate" are those of %, and not of pgstate_owner, as after a restore with --no-owner', v_owner
+        using errcode = 'invalid_schema_definition',
+          hint = 'Nothing was changed. Functions act with the rights of their owners: restore again with those, after drop schema pgstate cascade, with which goes what was written since.';
+    end if;
+    if v_owner is not null then
+      begin
+        execute 'select not exists (select from pgstate.alembic_version)' into v_empty;
+      exception when insufficient_privilege then
+        -- told by what comes to need it
+        null;
+      end;
+      if v_empty then
+        raise exception 'the schema "pgstate" is here without what was in its tables, as after a restore with --schema-only'
+          using errcode = 'invalid_schema_definition',
+            hint = 'Nothing was changed. Restore its data too (pg_dump --data-only), or drop schema pgstate cascade and migrate.';
+      end if;
+    end if;
     return;
   end if;
   if pg_catalog.current_setting('server_encoding') <> 'UTF8' then

@@ -111,7 +111,7 @@ def _from_postgres(code: str | None, message: str, hint: str | None) -> errors.P
     if code == "55P03":
         return LockBusy(message, code)
     if code == "25006":
-        return ReadOnly(message, code)
+        return ReadOnly(f"{message}: this is a standby, or default_transaction_read_only is on", code)
     if code[:2] in ("08", "57") and code != "57014":
         return ConnectionLost(f"the server closed the connection: {message}")
     if code in ("3F000", "42883") or (code == "42P01" and "pgstate" in message):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Annotated, TypeAlias
 
 import typer
 
+from pgstate import _core, errors
 from pgstate.cli._command import Cli, command, group
 from pgstate.cli._input import KeyArgument, duration, json_value
 from pgstate.cli._output import Json
 
 _PANEL = "Policies"
+# how long another may be at maintenance, and how often to look, in seconds
+_PATIENCE = 10.0
+_PAUSE = 0.1
 _SHOWN = ("subtree", "reducer", "ttl", "keep", "value_limit", "schema", "max_attempts", "dead_letter", "guard", "trust")
 
 SubtreeArgument: TypeAlias = Annotated[
@@ -147,15 +153,32 @@ async def maintain(cli: Cli) -> None:
     Connected clients do it by themselves, a little every ten seconds.
     """
     removed: int | None = 0
+    ran = False
     async with cli.connect() as state:
+        given_up = time.monotonic() + _PATIENCE
+        step = _core.STEP
         while True:
-            done = await state.maintain()
-            removed = None if removed is None or done.removed is None else removed + done.removed
+            try:
+                done = await state.maintain(step)
+            except errors.PgStateError as error:
+                if (smaller := _core.smaller_step(step, error)) is None:
+                    raise
+                step = smaller
+                continue
+            if done.status == "busy" and time.monotonic() < given_up:
+                # it may be a client's little, and there is more
+                await asyncio.sleep(_PAUSE)
+                continue
+            if done.status == "ok":
+                ran = True
+                removed = None if removed is None or done.removed is None else removed + done.removed
+                given_up = time.monotonic() + _PATIENCE
             if not done.more:
                 break
-    said = "another client is at it" if done.status == "busy" else "done"
-    if done.status == "ok" and removed is not None:
-        said = f"removed {removed} versions"
+    said = "done" if removed is None else f"removed {removed} versions"
+    if done.status == "busy":
+        removed = removed if ran else None
+        said = f"another client is at it{f': {said} before' if ran else ''}"
     cli.out.outcome({"status": done.status, "removed": removed}, ("status", "removed"), said)
 
 

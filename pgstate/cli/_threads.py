@@ -156,10 +156,12 @@ async def prune(
 ) -> None:
     """Removes all but the newest checkpoints of a thread, of each of its namespaces.
 
-    Exit code 4 if it is claimed.
+    Exit code 3 if there is none, 4 if it is claimed.
     """
     async with cli.connect() as state:
         removed = await state.thread(key).prune(keep, everywhere=True, token=token)
+        if removed == 0 and await state.get(key) is None:
+            raise cli.fail(MISSING, f"there is no thread {key}")
     cli.out.outcome({"removed": removed}, ("removed",), f"{removed} checkpoints of {key} are removed")
 
 

@@ -69,6 +69,7 @@ def test_changing(pg: Callable[..., Result], line: list[str]) -> None:
     assert pg("thread", "prune", "research/t-1", "--keep", "2").out.strip() == "2"
     assert pg("thread", "rm", "research/t-1").code == 0
     assert pg("thread", "rm", "research/t-1").code == 3
+    assert pg("thread", "prune", "research/t-1").code == 3
     assert pg("thread", "show", "research/t-1").code == 3
     assert pg("rm", "research/t-2").code == 2
 

@@ -7,12 +7,13 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
 
 from _server import SUPERUSER, Cluster
 from client._cli import invoke
 from conftest import INSTALLER, Database, clone, prepare
-from pgstate import _postmaster, errors
+from pgstate import _postmaster, errors, migrate
 from pgstate.doctor import _CHECKS, PATCHED, Finding, examine
 
 # Why a test's server is no good: it is older than its newest minor, lets everybody in, and does not clean up by itself.
@@ -43,7 +44,7 @@ async def test_an_agent_sees_what_the_catalogue_shows(database: Database, login_
     database.sql(f"select pgstate.create_agent('alice', '{login}')", INSTALLER)
     seen = await found(database, login)
     unseen = {name for name, (first, *_) in seen.items() if first.level == "unseen"}
-    assert unseen == {"trust", "long transactions", "restored", "feed", "retention"}
+    assert unseen == {"trust", "long transactions", "logins", "data", "restored", "sequences", "feed", "retention"}
 
 
 async def test_a_login_that_pgstate_does_not_know_sees_the_server(
@@ -69,6 +70,8 @@ _STATEMENTS = {
     "owner": "grant pgstate_owner to {login}",
     "createrole": "alter role {login} createrole",
     "row security": "alter table pgstate.entry disable row level security",
+    "ownership": "alter table pgstate.entry owner to postgres",
+    "privileges": "revoke usage on schema pgstate from pgstate_agent",
     "public": "grant select on pgstate.version to public; grant execute on function pgstate._now() to public; grant usage on schema pgstate to public",
     "durability": "alter database {database} set synchronous_commit = off",
     "logging": "alter database {database} set log_statement = 'all'",
@@ -77,6 +80,9 @@ _STATEMENTS = {
     "bloat": "insert into pgstate.mark select now() - n * interval '1 s', 1, '1' from generate_series(1, 10001) n; delete from pgstate.mark;"
              " select pg_stat_force_next_flush()",
     "restored": "update pgstate.install set table_oid = 1",
+    "logins": "update pgstate.login set login = 'nobody at all' where login = '{login}'",
+    "data": "truncate pgstate.install",
+    "sequences": "select pgstate.put('a', '1'); alter sequence pgstate.version_seq restart",
     "feed": "select pgstate.put('a', '1'); delete from pgstate.feed_point; update pgstate.version set at = now() - interval '1 hour'",
     "retention": "select pgstate.set_policy('a/**', keep => '3 versions'); update pgstate.install set installed_at = now() - interval '2 hours'",
 }  # fmt: skip
@@ -162,9 +168,30 @@ async def test_what_only_another_server_has(
     (finding,) = (await found(database, long=0.0))["prepared transactions"]
     assert "'mine'" in finding.what
     cluster.sql("rollback prepared 'mine'", database.name)
+    # in another database it keeps history here all the same, and so does who has written there
     bare = Database(cluster, cluster.create_database())
+    cluster.sql("create table t (); begin; drop table t; prepare transaction 'theirs'", bare.name)
+    with psycopg.connect(bare.dsn(SUPERUSER)) as other:
+        other.execute("select pg_current_xact_id()")
+        seen = await found(database, long=0.0)
+    (finding,) = seen["prepared transactions"]
+    assert f"'theirs' of postgres, database {bare.name}," in finding.what
+    assert [f"database {bare.name})" in finding.what for finding in seen["long transactions"]].count(True) == 1
+    cluster.sql("rollback prepared 'theirs'", bare.name)
     with pytest.raises(errors.SchemaMissing):
         await examine(bare.dsn(SUPERUSER))
+
+
+async def test_a_schema_that_is_older_than_the_checks(cluster: Cluster, pgstate_databases: Any) -> None:
+    database = Database(cluster, cluster.create_database(owner=INSTALLER))
+    try:
+        await migrate.upgrade_async(database.dsn(), "0001")
+        seen = await found(database)
+        (finding,) = seen["restored"]
+        assert finding.level == "unseen" and "older" in finding.what and "pgstate migrate" in finding.remedy
+        assert "autovacuum" in seen
+    finally:
+        database.drop()
 
 
 async def test_addresses_for_listening(database: Database) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -14,8 +15,9 @@ from pydantic import BaseModel
 
 from client._cli import Result, invoke, lines
 from client.conftest import Connect
-from conftest import SUPERUSER, Clock
-from pgstate import Maintained, Policy, PolicySetting, State, _core, errors
+from conftest import SUPERUSER, Clock, Database
+from pgstate import Maintained, Policy, PolicySetting, State, _core, errors, ops
+from pgstate.cli import _policies
 
 
 class Finding(BaseModel):
@@ -140,7 +142,8 @@ async def test_any_connected_client_maintains(
     assert (await state.maintain()).status == "ok"
     # not before: a mark that the client's own step makes among the writes would be the only one for this moment
     monkeypatch.setattr(_core, "_PULSE", 0.01)
-    monkeypatch.setattr(_core, "_STEP", 2)
+    monkeypatch.setattr(_core, "STEP", 2)
+    monkeypatch.setattr(state._core, "_step", 2)
     await clock.advance(7200)
     async with state.watch("b/**") as changes:
         if watches:
@@ -216,8 +219,13 @@ def test_policies_in_the_shell(ok: Callable[..., str], dsn: str) -> None:
 
 
 async def test_maintain_in_the_shell(
-    ok: Callable[..., str], state: State, clock: Clock, admin: asyncpg.Connection
+    ok: Callable[..., str],
+    state: State,
+    clock: Clock,
+    admin: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(_policies, "_PATIENCE", 0.0)
     await state.set_policy("a/**", keep=1)
     for number in range(5):
         await state.put("a/x", number)
@@ -228,3 +236,58 @@ async def test_maintain_in_the_shell(
         await admin.execute("select pgstate.set_policy('b', keep => '1')")
         assert await asyncio.to_thread(ok, "maintain") == "busy\t\n"
     assert await asyncio.to_thread(ok, "maintain") == "ok\t0\n"
+
+
+async def test_the_shell_goes_on_when_a_client_has_had_its_turn(
+    database: Database, clock: Clock, connect_as: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # no client of this process is connected, which would have turns of its own
+    other = await connect_as()
+    await other.execute("select pgstate.set_policy('k', keep => '1 version')")
+    for _ in range(3):
+        await other.execute("select pgstate.put('k', '1')")
+    await other.execute("select pgstate.maintain()")
+    await clock.advance(7200)
+    turn = other.transaction()
+    await turn.start()
+    await other.execute("select pgstate.maintain(1)")
+    paused = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def pause(_: float) -> None:
+        loop.call_soon_threadsafe(paused.set)
+
+    monkeypatch.setattr(_policies, "asyncio", SimpleNamespace(sleep=pause))
+    running = asyncio.create_task(asyncio.to_thread(invoke, "maintain", dsn=database.dsn()))
+    await asyncio.wait([asyncio.create_task(paused.wait()), running], return_when=asyncio.FIRST_COMPLETED)
+    await turn.rollback()
+    assert (await running).out == "ok\t2\n"
+    # who is at it for long is left to it
+    monkeypatch.setattr(_policies, "_PATIENCE", 0.0)
+    async with other.transaction():
+        await other.execute("select pgstate.maintain(1)")
+        assert (await asyncio.to_thread(invoke, "maintain", dsn=database.dsn())).out == "busy\t\n"
+
+
+async def test_steps_that_take_longer_than_a_statement_may_become_smaller(
+    state: State, database: Database, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where its login has a statement_timeout, or the disk is slow: of neither anything would go, each time."""
+    await state.set_policy("k", keep=1)
+    for _ in range(4):
+        await state.put_many([ops.put("k", n) for n in range(100)])
+    await state.maintain()
+    await clock.advance(7200)
+    database.sql(
+        "create function slow() returns trigger language plpgsql as $$begin"
+        "  if (select count(*) from gone) > 120 then raise 'too slow' using errcode = 'query_canceled'; end if; return null; end$$;"
+        "create trigger slow after delete on pgstate.version referencing old table as gone for each statement execute function slow()"
+    )
+    caplog.set_level("INFO", "pgstate")
+    for _ in range(3):
+        assert await state._core._maintain()
+    assert [record.getMessage() for record in caplog.records].count("no retention: too slow") == 2
+    left = "select count(*) from pgstate.version where key = 'k'"
+    assert database.sql(left) < [(400,)]
+    assert (await asyncio.to_thread(invoke, "maintain", dsn=database.dsn())).code == 0
+    assert database.sql(left) == [(1,)]

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 import psycopg
 import pytest
 from hypothesis import given
@@ -158,11 +159,11 @@ async def test_answers_that_came_while_it_was_stopped(
     saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def killed(*_: Any) -> None:
-        raise KeyError
+        raise asyncio.CancelledError
 
     config = await put(reference, at("t"), {"n": 1})
     await reference.aput_writes(config, [(RESUME, ["a"])], "task")
-    with monkeypatch.context() as patch, pytest.raises(KeyError):
+    with monkeypatch.context() as patch, pytest.raises(asyncio.CancelledError):
         patch.setattr(_import._Importing, "_checkpoints", killed)
         await import_threads(dsn, state)
     await reference.aput_writes(config, [(RESUME, ["a", "b"])], "task")
@@ -286,6 +287,39 @@ async def test_what_cannot_be_here_stops_nothing_else(
     assert last == "error: 6 of what is there could not be brought over; all else was" and secret not in said.err
     assert await whole(saver, "c") == await whole(reference, "c")
     assert [item.key for item in await PgStateStore(state).asearch(("one",))] == ["d"]
+
+
+async def test_rows_that_no_saver_wrote_stop_nothing_else(
+    reference: AsyncPostgresSaver, state: State, database: Database
+) -> None:
+    await put(reference, at("last"), {"n": 1})
+    database.sql(
+        "insert into checkpoints (thread_id, checkpoint_ns, checkpoint_id, checkpoint, metadata) values"
+        " ('a', '', '1', '{}', '{}'), ('b', '', '1', '[]', '{}'), ('c', '', '1', 'null', '{}'),"
+        " ('d', '', '1', '{\"channel_versions\": [1]}', '{}'), ('e', '', '1', '{\"channel_versions\": {}}', '[1]')"
+    )
+    done = await import_threads(database.dsn(), state)
+    assert done.threads == done.checkpoints == 1
+    assert [left.split(":")[:2] for left in done.left] == [
+        [f"thread '{id_}'", " it is not as LangGraph keeps threads"] for id_ in "abcde"
+    ]
+
+
+async def test_what_is_about_all_ends_it(reference: AsyncPostgresSaver, state: State, database: Database) -> None:
+    """Not one thread after the other, each with the same words."""
+    for id_ in "abc":
+        await put(reference, at(id_), {"n": 1})
+    database.sql(
+        "create function full_disk() returns trigger language plpgsql as"
+        " $$begin raise 'no space' using errcode = 'disk_full'; end$$;"
+        "create trigger full_disk before insert on pgstate.checkpoint for each row execute function full_disk()"
+    )
+    with pytest.raises(errors.DatabaseError, match="no space"):
+        await import_threads(database.dsn(), state)
+    # of a connection that is gone asyncpg says so in more than one way
+    with pytest.raises(errors.Unreachable):
+        async with _import_source.opened(database.dsn()):
+            raise asyncpg.InternalClientError("cannot switch to state 11")
 
 
 async def test_where_the_store_alone_was_used(state: State, dsn: str) -> None:

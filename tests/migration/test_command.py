@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
-from client._cli import invoke, lines
+from client._cli import ROOT, invoke, lines
 from conftest import INSTALLER, Database
 from migration._catalogue import REVISIONS, dump, psql
 from pgstate import migrate
@@ -129,3 +132,10 @@ def test_uninstalling_needs_a_word(database: Database, login_name: Callable[[str
     gone = invoke("uninstall", "--yes", dsn=database.dsn())
     assert gone.code == 1
     assert "this database has no pgstate" in gone.err
+
+
+def test_alembic_in_a_checkout_tells_where_a_database_is(database: Database) -> None:
+    command = [sys.executable, "-m", "alembic", "current"]
+    environment = {**os.environ, "PGSTATE_DSN": database.dsn()}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"{migrate.HEAD} (head)\n"), done.stderr

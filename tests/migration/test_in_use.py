@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import asyncpg
 import pytest
 
 from _cases import first_of
-from _server import SUPERUSER
+from _server import SUPERUSER, Cluster
 from _sync import wait_until_blocked, wait_until_gone
 from conftest import INSTALLER, Database
 from migration._catalogue import REVISIONS, dump, psql
@@ -108,6 +109,24 @@ async def test_a_session_in_the_way_is_named(empty: Callable[[], Database], open
     await holder.execute("commit")
     assert await migrate.upgrade_async(database.dsn()) == REVISIONS[1:]
     assert await holder.fetchval("select value::text from pgstate.get('k')") == "1"
+
+
+def test_a_prepared_transaction_in_the_way_is_named(new_cluster: Callable[..., Cluster]) -> None:
+    """It has no process, and stays until somebody ends it."""
+    cluster = new_cluster(settings={"max_prepared_transactions": "2"})
+    cluster.sql(f"create role {INSTALLER} login createrole")
+    database = Database(cluster, cluster.create_database(owner=INSTALLER))
+    migrate.upgrade_dsn(database.dsn(), REVISIONS[-2])
+    cluster.sql(
+        "begin; set local pgstate.notify = off; select pgstate.put('k', '1'); prepare transaction 'it''s mine'",
+        database.name, INSTALLER,
+    )  # fmt: skip
+    with pytest.raises(errors.SchemaBusy) as caught:
+        migrate.upgrade_dsn(database.dsn(), lock_timeout=0)
+    assert re.search(rf"in use by the prepared transaction 'it''s mine' \(of {INSTALLER}, since ", str(caught.value))
+    assert "to end one: rollback prepared 'it''s mine'" in str(caught.value)
+    cluster.sql("rollback prepared 'it''s mine'", database.name, INSTALLER)
+    assert migrate.upgrade_dsn(database.dsn(), lock_timeout=0) == REVISIONS[-1:]
 
 
 async def test_writers_go_on_while_a_migration_waits(empty: Callable[[], Database], opened: Open) -> None:

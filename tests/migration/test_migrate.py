@@ -16,11 +16,11 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from _server import Cluster
+from _server import SUPERUSER, Cluster
 from _sync import wait_until_blocked
 from conftest import INSTALLER, Database
 from migration._catalogue import REVISIONS, dump, psql
-from pgstate import _migration_sql, _paths, errors, migrate
+from pgstate import _migration_sql, _paths, doctor, errors, migrate
 
 ROOT = Path(__file__).resolve().parents[2]
 MIGRATE = "import sys; from pgstate import migrate; print(*migrate.upgrade_dsn(sys.argv[1]))"
@@ -274,6 +274,38 @@ def test_only_who_installed_changes_the_revision(empty: Callable[[], Database], 
     assert migrate.current_dsn(database.dsn()) == REVISIONS[0]
 
 
+def test_who_installed_may_be_renamed(empty: Callable[[], Database], cluster: Cluster) -> None:
+    """What pgstate knows is the name: who owns the schema is the administrator again when it has migrated, with nothing to
+    do, too."""
+    database = empty()
+    before, after = (f"{database.name}_{name}" for name in ("before", "after"))
+    database.logins += [before, after]
+    cluster.sql(
+        f"create role {before} login createrole; grant create on database {database.name} to {before};"
+        f"grant pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to {before} with admin option"
+    )
+    migrate.upgrade_dsn(database.dsn(before))
+    database.sql("select pgstate.put('k', '1')", before)
+    cluster.sql(f"alter role {before} rename to {after}")
+    with pytest.raises(psycopg.Error, match="access denied"):
+        database.sql("select pgstate.put('k', '2')", after)
+    (finding,) = [found for found in asyncio.run(doctor.examine(database.dsn(after))) if found.check == "logins"]
+    assert f"no role {before}: whoever makes one of that name acts as agent admin" in finding.what
+    assert migrate.upgrade_dsn(database.dsn(after)) == []
+    assert database.sql("select version, agent from pgstate.put('k', '2'), pgstate.info()", after) == [(2, "admin")]
+    cluster.sql(f"create role {before} login")
+    (finding,) = [found for found in asyncio.run(doctor.examine(database.dsn(after))) if found.check == "logins"]
+    assert (
+        f"the login {before} acts as agent admin, and for any agent, though the schema is that of {after}"
+        in finding.what
+    )
+    database.sql(f"set role pgstate_owner; delete from pgstate.login where login = '{before}'", after)
+    assert "logins" not in {found.check for found in asyncio.run(doctor.examine(database.dsn(after)))}
+    # others who migrate are not
+    migrate.upgrade_dsn(database.dsn(SUPERUSER))
+    assert database.sql("select login from pgstate.login") == [(after,)]
+
+
 async def _migrate_in_processes(addresses: list[str]) -> list[tuple[int | None, str]]:
     processes = [
         await asyncio.create_subprocess_exec(
@@ -408,6 +440,11 @@ def test_settings_of_the_database_do_not_get_in_the_way(empty: Callable[[], Data
         # far less than a migration takes, and enough for this test's own query
         "statement_timeout = '25ms'",
         "check_function_bodies = off",
+        "row_security = off",
+        "quote_all_identifiers = on",
+        "plpgsql.extra_errors = 'all'",
+        "idle_in_transaction_session_timeout = '200ms'",
+        *["transaction_timeout = '200ms'"] * (database.cluster.major >= 17),
     ):
         database.sql(f'alter database "{database.name}" set {setting}')
     database.sql(f"alter default privileges for role {INSTALLER} grant all on tables to public")
@@ -417,6 +454,13 @@ def test_settings_of_the_database_do_not_get_in_the_way(empty: Callable[[], Data
         "select count(*) from pg_class c, aclexplode(c.relacl) a where a.grantee = 0 and relname = 'alembic_version'"
     )
     assert database.sql(public) == plain.sql(public) == [(0,)]
+
+
+def test_a_database_that_is_read_only_is_told_so(empty: Callable[[], Database]) -> None:
+    database = empty()
+    database.sql(f'alter database "{database.name}" set default_transaction_read_only = on')
+    with pytest.raises(errors.SchemaError, match="CREATE SCHEMA in a read-only transaction: this is a standby.* or default_transaction_read_only is on"):  # fmt: skip
+        migrate.upgrade_dsn(database.dsn())
 
 
 def test_a_role_without_the_rights_is_told_what_it_needs(cluster: Cluster, empty: Callable[[], Database]) -> None:

@@ -85,6 +85,110 @@ async def test_without_the_roles(database: Database, new_cluster: Callable[..., 
         await doctor.examine(restored.dsn(SUPERUSER))
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--schema-only", r"without what was in its tables.*pg_dump --data-only.* or drop schema pgstate cascade"),
+        ("--no-owner", r"are those of postgres, and not of pgstate_owner, as after a restore with --no-owner"),
+    ],
+)
+def test_half_of_it(database: Database, option: str, said: str) -> None:
+    """As dumps are restored for a rehearsal: told by name, and a migration changes nothing."""
+    restored = Database(database.cluster, database.cluster.create_database(owner=INSTALLER))
+    try:
+        text = database.cluster.program("pg_dump", option, "--dbname", database.dsn(SUPERUSER))
+        quiet = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null")
+        restored.cluster.program("psql", *quiet, "--dbname", restored.dsn(SUPERUSER), stdin=text)
+        for run in (
+            migrate.upgrade_dsn,
+            functools.partial(migrate.downgrade_dsn, revision=REVISIONS[-2]),
+            *[migrate.plan_dsn] * (option == "--schema-only"),
+        ):
+            with pytest.raises(errors.SchemaError, match=said):
+                run(restored.dsn(SUPERUSER))
+        # the same for who runs the script
+        script = migrate.sql(start=REVISIONS[-2])
+        done = subprocess.run(
+            [database.cluster.bindir / "psql", *quiet, "--dbname", restored.dsn(SUPERUSER)],
+            input=script, env=_postmaster.environment(), capture_output=True, text=True,
+        )  # fmt: skip
+        assert re.search(said, done.stderr, re.S), done.stderr
+        # as it says
+        restored.sql("drop schema pgstate cascade")
+        assert migrate.upgrade_dsn(restored.dsn()) == REVISIONS
+    finally:
+        restored.drop()
+
+
+def _numbers(database: Database) -> list[tuple[Any, ...]]:
+    return database.sql(
+        "select (select max(seq) from pgstate.version), pg_sequence_last_value('pgstate.version_seq'),"
+        " (select max(id) from pgstate.thread), pg_sequence_last_value('pgstate.thread_id_seq'),"
+        " (select max(id) from pgstate.audit), pg_sequence_last_value('pgstate.audit_id_seq')"
+    )
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("first", ["migrate", "put"])
+def test_sequences_that_did_not_come_along(database: Database, first: str) -> None:
+    """Logical replication brings rows, and leaves sequences as they were made."""
+    save = (
+        "select status, id is not null from pgstate.save_checkpoint('t/{}', '{{a}}', '{{json}}', array['1']::bytea[])"
+    )
+    database.sql(f"select pgstate.put('k', '1'); {save.format(1)}; select pgstate.create_agent('one')", INSTALLER)
+    # what retention has let go of is known to no table
+    database.sql("update pgstate.install set identity = 'elsewhere:1', horizon = '1', horizon_epoch = 1")
+    sequences = "select format('alter sequence %s restart', oid::regclass) from pg_class where relkind = 'S' and relnamespace = 'pgstate'::regnamespace"  # fmt: skip
+    for (statement,) in database.sql(sequences):
+        database.sql(statement)
+    assert _numbers(database)[0][1::2] == (None, None, None)
+    if first == "migrate":
+        migrate.upgrade_dsn(database.dsn())
+    database.sql("select pgstate.put('k', '2')", INSTALLER)
+    assert database.sql(save.format(2), INSTALLER) == [("ok", True)]
+    database.sql("select pgstate.create_agent('two')", INSTALLER)
+    seq, drawn, *others = _numbers(database)[0]
+    assert seq == drawn and others[::2] == others[1::2]
+    assert database.sql("select count(*), count(distinct seq) from pgstate.version") == [(4, 4)]
+    # above all that was let go of
+    ((version,),) = database.sql("select version from pgstate.put('new', '1')", INSTALLER)
+    assert version > 10**10
+    # what is in step is left alone
+    before = _numbers(database)
+    migrate.upgrade_dsn(database.dsn())
+    assert _numbers(database) == before
+
+
+@pytest.mark.thorough
+def test_by_logical_replication(new_cluster: Callable[..., Cluster]) -> None:
+    cluster = new_cluster(settings={"wal_level": "logical"})
+    prepare(cluster)
+    old = clone(cluster)
+    new = Database(cluster, cluster.create_database(owner=INSTALLER))
+    old.sql("select pgstate.put('k' || n, '1') from generate_series(1, 20) n; select pgstate.create_agent('one')", INSTALLER)  # fmt: skip
+    old.sql("create publication everything for all tables")
+    text = cluster.program("pg_dump", "--schema-only", "--no-publications", "--dbname", old.dsn(SUPERUSER))
+    cluster.program("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--dbname", new.dsn(SUPERUSER), stdin=text)  # fmt: skip
+    # in one server the slot cannot be made by the subscription, which would wait for itself
+    old.sql("select pg_create_logical_replication_slot('ours', 'pgoutput')")
+    new.sql(f"create subscription ours connection '{old.dsn(SUPERUSER)}' publication everything with (create_slot = false, slot_name = 'ours')")  # fmt: skip
+    old.sql("select pgstate.put('k1', '2'), pgstate.delete('k2')", INSTALLER)
+    while new.sql("select 1 from pg_subscription_rel where srsubstate <> 'r'"):
+        pass
+    while new.sql("select key, version from pgstate.version where version = 2 order by key") != [("k1", 2), ("k2", 2)]:
+        pass
+    found = {finding.check for finding in asyncio.run(doctor.examine(new.dsn(SUPERUSER)))}
+    assert {"restored", "sequences"} <= found
+    new.sql("drop subscription ours")
+    migrate.upgrade_dsn(new.dsn())
+    assert not {"restored", "sequences"} & {
+        finding.check for finding in asyncio.run(doctor.examine(new.dsn(SUPERUSER)))
+    }
+    assert new.sql("select version from pgstate.put('k2', '3')", INSTALLER) == [(3,)]
+    new.sql("select pgstate.create_agent('two')", INSTALLER)
+    assert new.sql("select count(*), count(distinct seq) from pgstate.version") == [(23, 23)]
+
+
 @pytest.mark.core
 async def test_into_another_database_of_the_same_cluster(
     database: Database, login_name: Callable[[str], str], tmp_path: Path

@@ -658,3 +658,11 @@ async def test_only_an_administrator_removes_and_moves(
     await boss("drop_agent", "boss")
     await boss.refuses("PS010", "me()")
     assert [a["name"] for a in await root.rows("agents")] == ["admin"]
+
+
+async def test_where_plpgsql_is_strict(admin: asyncpg.Connection) -> None:
+    """As its documentation advises for development: a record of other columns than what is assigned is an error then."""
+    await admin.execute("set plpgsql.extra_errors = 'all'")
+    await admin.execute("select pgstate.create_agent('alice')")
+    await admin.execute("select pgstate.grant_access('alice', 'a/**', 'read')")
+    assert await admin.fetchval("select status from pgstate.put('a/b', '1')") == "ok"

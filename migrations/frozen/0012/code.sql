@@ -403,6 +403,42 @@ end
 $$;
 comment on function pgstate._promoted() is 'Internal: has the database been promoted, and not written to since?';
 
+-- functions/access/_settle_sequences.sql
+-- Logical replication brings rows, and no sequences: numbers would be given again, and fail or, of the feed, mean two things. One
+-- that is in step stays as it is, whoever draws from it meanwhile: nobody sees a row with a number beyond it.
+--
+-- The highest version that retention let go of is nowhere else, and new keys must start above it: milliseconds since the middle
+-- of 2025 are above what any key has come to.
+create function pgstate._settle_sequences() returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+declare
+  v_row record;
+  v_most bigint;
+  v_floor bigint := (extract(epoch from clock_timestamp()) - 1750000000) * 1000;
+begin
+  for v_row in
+    select s.oid::regclass as sequence, d.refobjid::regclass as "table", a.attname as "column"
+      from pg_class s
+      join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = s.oid and d.refclassid = 'pg_class'::regclass and d.deptype = 'a'
+      join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+     where s.relkind = 'S' and s.relnamespace = 'pgstate'::regnamespace
+    union all
+    select 'pgstate.version_seq'::regclass, 'pgstate.version'::regclass, 'seq'
+  loop
+    execute format('select max(%I) from %s', v_row."column", v_row."table") into v_most;
+    if v_most > coalesce(pg_sequence_last_value(v_row.sequence), 0) then
+      perform setval(v_row.sequence, v_most);
+      if v_row.sequence = 'pgstate.version_seq'::regclass and (select i.horizon is not null from pgstate.install i)
+         and v_floor > coalesce(pg_sequence_last_value('pgstate.version_floor'::regclass), 0) then
+        perform setval('pgstate.version_floor', v_floor);
+      end if;
+    end if;
+  end loop;
+end
+$$;
+comment on function pgstate._settle_sequences() is 'Internal: brings sequences up to what the tables hold, where logical replication has filled those.';
+
 -- functions/access/_settle_identity.sql
 -- After a restore the rows of before are old: a new epoch begins. Another cluster or database has another identity; in the
 -- same one the table of installations is a new one. What retention had removed by then is gone still, so the horizon stays.
@@ -425,8 +461,11 @@ begin
      set identity = v_identity, table_oid = i.tableoid, timeline = pgstate._timeline(),
          epoch = case when i.identity <> v_identity or i.table_oid is distinct from i.tableoid then greatest(i.epoch + 1, v_clock::int) else i.epoch end
    where i.identity <> v_identity or i.table_oid is distinct from i.tableoid or i.timeline is distinct from pgstate._timeline();
-  if found and v_clock * 1000000 > coalesce(pg_sequence_last_value('pgstate.claim_token_seq'::regclass), 0) then
-    perform setval('pgstate.claim_token_seq', v_clock * 1000000);
+  if found then
+    perform pgstate._settle_sequences();
+    if v_clock * 1000000 > coalesce(pg_sequence_last_value('pgstate.claim_token_seq'::regclass), 0) then
+      perform setval('pgstate.claim_token_seq', v_clock * 1000000);
+    end if;
   end if;
   perform set_config('pgstate.identity', v_identity, false);
 end
@@ -3758,7 +3797,8 @@ declare
   v_reach pgstate.reach;
 begin
   select p_agent_id, f.may_read - f.no_read, f.may_write - f.no_write, f.may_admin - f.no_admin,
-         (f.may_read - f.no_read) + (f.may_write - f.no_write), f.until into v_reach
+         (f.may_read - f.no_read) + (f.may_write - f.no_write), f.until
+    into v_reach.agent_id, v_reach.reads, v_reach.writes, v_reach.admins, v_reach.touches, v_reach.folded_until
     from (select coalesce(range_agg(u) filter (where g."right" = 'read' and not g.deny), '{}') as may_read,
                  coalesce(range_agg(u) filter (where g."right" = 'read' and g.deny), '{}') as no_read,
                  coalesce(range_agg(u) filter (where g."right" = 'write' and not g.deny), '{}') as may_write,

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
+import asyncpg
 from langgraph.checkpoint.base import WRITES_IDX_MAP, Checkpoint
 from langgraph.checkpoint.serde.types import RESUME
 
@@ -71,6 +72,10 @@ _OF_ONE = (
     errors.ValueTooLarge,
     errors.WrongKind,
 )
+# what comes of rows that LangGraph's saver did not write as they are; asyncpg's in queries that take JSON apart
+_MALFORMED = (AttributeError, LookupError, RecursionError, TypeError, ValueError, asyncpg.DataError)
+# SQLSTATEs that are about no thread, but as DatabaseError: neither room nor memory, read-only, internal
+_OF_ALL = ("53", "25", "XX", "F0", "58")
 
 
 class Typed(NamedTuple):
@@ -121,7 +126,12 @@ async def import_threads(
             try:
                 await importing.thread(thread["thread_id"])
             except _OF_ONE as error:
+                if isinstance(error, errors.DatabaseError) and (error.code or "").startswith(_OF_ALL):
+                    raise
                 left.append(f"thread {thread['thread_id']!r}: {error}")
+            except _MALFORMED as error:
+                told = f"it is not as LangGraph keeps threads: {type(error).__name__}: {error}"
+                left.append(f"thread {thread['thread_id']!r}: {told}")
         return importing.done
 
 

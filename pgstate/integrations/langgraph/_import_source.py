@@ -78,7 +78,8 @@ async def opened(source: str) -> AsyncIterator[asyncpg.Connection[Any]]:
     connection = await reach(open_connection(source, statement_cache_size=0), "LangGraph's database")
     try:
         yield connection
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        # the last but one is what asyncpg has for a connection that went between two statements
         raise translate(error) from error
     finally:
         await connection.close()

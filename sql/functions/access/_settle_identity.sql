@@ -19,8 +19,11 @@ begin
      set identity = v_identity, table_oid = i.tableoid, timeline = pgstate._timeline(),
          epoch = case when i.identity <> v_identity or i.table_oid is distinct from i.tableoid then greatest(i.epoch + 1, v_clock::int) else i.epoch end
    where i.identity <> v_identity or i.table_oid is distinct from i.tableoid or i.timeline is distinct from pgstate._timeline();
-  if found and v_clock * 1000000 > coalesce(pg_sequence_last_value('pgstate.claim_token_seq'::regclass), 0) then
-    perform setval('pgstate.claim_token_seq', v_clock * 1000000);
+  if found then
+    perform pgstate._settle_sequences();
+    if v_clock * 1000000 > coalesce(pg_sequence_last_value('pgstate.claim_token_seq'::regclass), 0) then
+      perform setval('pgstate.claim_token_seq', v_clock * 1000000);
+    end if;
   end if;
   perform set_config('pgstate.identity', v_identity, false);
 end

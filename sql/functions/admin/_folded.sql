@@ -7,7 +7,8 @@ declare
   v_reach pgstate.reach;
 begin
   select p_agent_id, f.may_read - f.no_read, f.may_write - f.no_write, f.may_admin - f.no_admin,
-         (f.may_read - f.no_read) + (f.may_write - f.no_write), f.until into v_reach
+         (f.may_read - f.no_read) + (f.may_write - f.no_write), f.until
+    into v_reach.agent_id, v_reach.reads, v_reach.writes, v_reach.admins, v_reach.touches, v_reach.folded_until
     from (select coalesce(range_agg(u) filter (where g."right" = 'read' and not g.deny), '{}') as may_read,
                  coalesce(range_agg(u) filter (where g."right" = 'read' and g.deny), '{}') as no_read,
                  coalesce(range_agg(u) filter (where g."right" = 'write' and not g.deny), '{}') as may_write,
