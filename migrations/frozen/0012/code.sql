@@ -8082,7 +8082,8 @@ begin
   end if;
   insert into pgstate.run (key, name, code, seed, input_type, input, priority, ready_at, begun_at, parent, forked_from, forked_step, agent_id)
   values (p_target, v_source.name, v_source.code, v_source.seed, v_source.input_type, v_source.input, v_source.priority, p_now, p_now,
-          v_source.parent, p_key, p_from, p_payer)
+          -- as in start_run()
+          case when pgstate._reachable('write') @> v_source.parent then v_source.parent end, p_key, p_from, p_payer)
   returning id into v_id;
   insert into pgstate.step (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token, agent_id)
   select v_id, s.id, s.name, s.kind, s.position, s.main, s.state, s.type, s.data, s.attempts, s.started_at, s.finished_at, s.due_at, s.token, p_payer
@@ -14491,6 +14492,10 @@ begin
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
   if not v_head.live then
+    if start_run.parent is not null and (pgstate._reachable('write') @> start_run.parent) is not true then
+      -- its end locks the parent's row, and tells whether that waited: nobody else's run is held up, or found out, by naming it
+      perform pgstate._deny();
+    end if;
     perform pgstate._add_run(start_run.key, start_run.name, start_run.code, start_run.input_type, start_run.input, start_run.priority,
                              start_run.ready_at, start_run.timeout, start_run.parent, v_head.at, case when v_actor.quota then v_actor.id end);
     v_created := true;
@@ -14530,7 +14535,7 @@ begin
 end
 $$;
 comment on function pgstate.start_run(text, interval, text, text, bytea, text, int, timestamptz, interval, interval, text, uuid, bigint, text) is
-  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';
+  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write, and to begin one with a parent write on that. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/runs/take_runs.sql
 create function pgstate.take_runs(
