@@ -9,7 +9,7 @@ import hashlib
 
 import pytest
 
-from conftest import Database
+from conftest import Clock, Database
 from sql._caller import Caller, MakeAgent, refused, seconds
 
 SECRET = b'"' + b"s3cr3t" * 60 + b'"'
@@ -190,3 +190,15 @@ async def test_nobody_elses_run_is_held_up_or_found_out_by_naming_it_as_parent(
         for child in ("rw/child", "rw/fork"):
             assert (await mallory("cancel_run", child))["status"] == "ok"
         assert (await root("end_run", "hid/run", token, "done"))["status"] == "ok"
+
+
+async def test_who_looks_for_runs_keeps_nobody_elses_asleep(root: Caller, attacker: MakeAgent, clock: Clock) -> None:
+    """Looking for runs wakes those whose time has come, and what was woken in an open transaction is not taken by others."""
+    lease = seconds(60)
+    token = (await root("start_run", "hid/run", lease, name="flow"))["token"]
+    await root("end_run", "hid/run", token, "open", ready_in=seconds(5), waits_for=[])
+    await clock.advance(6)
+    mallory = await attacker("mallory", "read rw/**", "write rw/**")
+    async with mallory.transaction():
+        assert [row["status"] for row in await mallory.rows("take_runs", ["flow"], 9, lease)] == ["missing"]
+        assert [row["key"] for row in await root.rows("take_runs", ["flow"], 1, lease)] == ["hid/run"]
