@@ -2378,7 +2378,7 @@ comment on function pgstate._review(int, xid8, xid8, xid8, int) is 'Internal: on
 
 -- functions/policy/_thin.sql
 -- One step of what grows with time and not with what is kept: points of the feed become fewer with their age, those whose
--- history is gone go, and so do lanes that were last used a day ago, which have no statement left to send again. Is there more?
+-- history is gone go. Is there more?
 create function pgstate._thin(p_window interval, p_limit int) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -2410,13 +2410,10 @@ begin
     update pgstate.thinning t set upto = v_upto where t.older = v_step.older;
     v_more := v_more or v_count = p_limit;
   end loop;
-
-  delete from pgstate.lane l
-   where l.lane in (select x.lane from pgstate.lane x where x.at < v_now - interval '1 day' limit p_limit for update skip locked);
   return v_more;
 end
 $$;
-comment on function pgstate._thin(interval, int) is 'Internal: thins points of the feed, and removes lanes that are not in use.';
+comment on function pgstate._thin(interval, int) is 'Internal: thins points of the feed.';
 
 -- functions/policy/_maintain.sql
 -- One at a time, and whoever comes second goes away: a row lock, which no agent can take, unlike an advisory one. Everything
@@ -2481,6 +2478,9 @@ begin
     perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() and x.folded_until > '-infinity' order by 1) r;
     delete from pgstate.usage u where u.id in (
       select x.id from pgstate.usage x where not exists (select from pgstate.quota q where q.agent_id = x.agent_id) for update skip locked);
+    -- of agents that come no more; the others' go as they come: see _lane_begin()
+    delete from pgstate.lane l
+     where l.lane in (select x.lane from pgstate.lane x where x.at < pgstate._now() - interval '1 day' limit p_limit for update skip locked);
     delete from pgstate.access_grant g where g.until < pgstate._now() - interval '1 day';
   end if;
   return v_done;
@@ -4805,11 +4805,12 @@ begin
   for v_try in 1 .. 3 loop
     select l.agent_id, l.turn, l.outcome into v_lane from pgstate.lane l where l.lane = p_lane for update;
     exit when found;
-    -- those that were last used a day ago have no statement left to send again; all are looked at for it, so not each time
+    -- the agent's own that were last used a day ago have no statement left to send again; all are looked at for it, so not each
+    -- time. Not those of others: who keeps its transaction open would hold up their next writes
     if random() < 0.05 then
       -- locked ones are in use, and nobody may be held up by who keeps one so
       delete from pgstate.lane l
-       where l.lane in (select x.lane from pgstate.lane x where x.at < pgstate._now() - interval '1 day' for update skip locked);
+       where l.lane in (select x.lane from pgstate.lane x where x.agent_id = p_actor.id and x.at < pgstate._now() - interval '1 day' for update skip locked);
     end if;
     insert into pgstate.lane (lane, agent_id, turn) values (p_lane, p_actor.id, 0) on conflict do nothing;
     if found and p_actor.quota then
