@@ -76,7 +76,7 @@ class Runs(Area):
 
         A higher `priority` is taken first; `at` is the earliest time; `timeout` is how long it may take from then on;
         `ttl` how long it stays after each change. Raises InvalidKey, InvalidArgument, InvalidValue, WrongKind,
-        AccessDenied (takes read and write)."""
+        AccessDenied (takes read and write, and write on `parent`)."""
         type_, data = await self._values.checked(self._key(key), input)
         row = await self._open(
             key,

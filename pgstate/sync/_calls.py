@@ -1407,7 +1407,7 @@ class RunsCalls(Proxy[runs.Runs]):
 
         A higher `priority` is taken first; `at` is the earliest time; `timeout` is how long it may take from then
         on; `ttl` how long it stays after each change. Raises InvalidKey, InvalidArgument, InvalidValue,
-        WrongKind, AccessDenied (takes read and write)."""
+        WrongKind, AccessDenied (takes read and write, and write on `parent`)."""
         return self._run(
             self._its.start(key, workflow, input, priority=priority, at=at, timeout=timeout, ttl=ttl, parent=parent)
         )

@@ -167,7 +167,7 @@ async def test_12_writer_login_and_time_are_the_servers(mallory: Caller, victim:
     await mallory("merge", "rw/forged", forged, "merge")
     await mallory("apply", [], [{"op": "put", "key": "rw/forged", "value": forged}])
     await mallory("save_checkpoint", "rw/thread", ["a"], ["json"], [b"1"], metadata=forged, id="c1")
-    await mallory("start_run", "rw/run", seconds(60), "flow", parent=SECRET)
+    await mallory("start_run", "rw/run", seconds(60), "flow", parent="rw/mine")
     await mallory("signal_run", "rw/run", "go", "json", b"1")
     after = await clock.now()
     for key in ("rw/forged", "rw/thread", "rw/run"):

@@ -9,7 +9,7 @@ import hashlib
 
 import pytest
 
-from conftest import Database
+from conftest import Clock, Database
 from sql._caller import Caller, MakeAgent, refused, seconds
 
 SECRET = b'"' + b"s3cr3t" * 60 + b'"'
@@ -166,3 +166,36 @@ async def test_what_a_fork_or_child_came_from_is_told_to_who_may_read_it(root: C
     runs = {row["key"]: row["forked_from"] or row["parent"] for row in await mallory.rows("runs", "pub/**")}
     assert runs == {"pub/1/r": None, "pub/1/child": None, "pub/2/r": "pub/1/r", "pub/2/child": "pub/1/r"}
     assert "hid/r" in str(await root.rows("runs", "pub/**")) and "hid/t" in str(await root.rows("threads", "pub/**"))
+
+
+@pytest.mark.core
+async def test_nobody_elses_run_is_held_up_or_found_out_by_naming_it_as_parent(
+    root: Caller, attacker: MakeAgent
+) -> None:
+    """The end of a run locks its parent, and says whether that waited for it."""
+    lease = seconds(60)
+    await root("start_run", "src/known", parent="hid/run")
+    mallory = await attacker("mallory", "read src/**", "read rw/**", "write rw/**")
+    token = (await root("start_run", "hid/run", lease, name="flow"))["token"]
+    await mallory.refuses("PS010", *(f"start_run('rw/child', parent => '{key}')" for key in ("hid/run", "hid/none")))
+    assert (await mallory("fork_run", "src/known", "rw/fork"))["status"] == "ok"
+    # what it may name it may wake, and starts again what is there whatever it names
+    assert (await mallory("start_run", "rw/child", parent="rw/fork"))["status"] == "created"
+    assert (await mallory("start_run", "rw/child", parent="hid/run"))["status"] == "exists"
+    await root.execute("set lock_timeout = '1s'")
+    async with mallory.transaction():
+        for child in ("rw/child", "rw/fork"):
+            assert (await mallory("cancel_run", child))["status"] == "ok"
+        assert (await root("end_run", "hid/run", token, "done"))["status"] == "ok"
+
+
+async def test_who_looks_for_runs_keeps_nobody_elses_asleep(root: Caller, attacker: MakeAgent, clock: Clock) -> None:
+    """Looking for runs wakes those whose time has come, and what was woken in an open transaction is not taken by others."""
+    lease = seconds(60)
+    token = (await root("start_run", "hid/run", lease, name="flow"))["token"]
+    await root("end_run", "hid/run", token, "open", ready_in=seconds(5), waits_for=[])
+    await clock.advance(6)
+    mallory = await attacker("mallory", "read rw/**", "write rw/**")
+    async with mallory.transaction():
+        assert [row["status"] for row in await mallory.rows("take_runs", ["flow"], 9, lease)] == ["missing"]
+        assert [row["key"] for row in await root.rows("take_runs", ["flow"], 1, lease)] == ["hid/run"]

@@ -93,6 +93,20 @@ async def test_a_lane_that_is_kept_locked_holds_up_no_other(
     assert await (await session(SUPERUSER)).fetchval("select turn from pgstate.lane where lane = $1", lane) == 2
 
 
+async def test_who_begins_lanes_or_maintains_holds_up_no_other_s(root: Caller, agent: MakeAgent, clock: Clock) -> None:
+    mallory = await agent("mallory", "read q/**", "write q/**")
+    lane = uuid4()
+    write = "select status from pgstate.write_one('put', $3, '1', lane => $1, turn => $2)"
+    await root.execute(write, lane, 1, "x")
+    await clock.advance(86400 + 60)
+    await root.execute("set lock_timeout = '1s'")
+    async with mallory.transaction():
+        await mallory("maintain")
+        for _ in range(100):
+            await mallory.execute(write, uuid4(), 1, "q/1")
+        assert await root.fetchval(write, lane, 2, "x") == "ok"
+
+
 async def test_hidden_work_does_not_show_in_the_callers_statistics(root: Caller, agent: MakeAgent) -> None:
     mallory = await agent("mallory", "read q/**", "write q/**", "admin q/**", "read r/1", "write r/1")
     looks = []

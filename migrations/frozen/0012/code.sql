@@ -2440,7 +2440,7 @@ comment on function pgstate._review(int, xid8, xid8, xid8, int) is 'Internal: on
 
 -- functions/policy/_thin.sql
 -- One step of what grows with time and not with what is kept: points of the feed become fewer with their age, those whose
--- history is gone go, and so do lanes that were last used a day ago, which have no statement left to send again. Is there more?
+-- history is gone go. Is there more?
 create function pgstate._thin(p_window interval, p_limit int) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -2472,13 +2472,10 @@ begin
     update pgstate.thinning t set upto = v_upto where t.older = v_step.older;
     v_more := v_more or v_count = p_limit;
   end loop;
-
-  delete from pgstate.lane l
-   where l.lane in (select x.lane from pgstate.lane x where x.at < v_now - interval '1 day' limit p_limit for update skip locked);
   return v_more;
 end
 $$;
-comment on function pgstate._thin(interval, int) is 'Internal: thins points of the feed, and removes lanes that are not in use.';
+comment on function pgstate._thin(interval, int) is 'Internal: thins points of the feed.';
 
 -- functions/policy/_maintain.sql
 -- One at a time, and whoever comes second goes away: a row lock, which no agent can take, unlike an advisory one. Everything
@@ -2543,6 +2540,9 @@ begin
     perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() and x.folded_until > '-infinity' order by 1) r;
     delete from pgstate.usage u where u.id in (
       select x.id from pgstate.usage x where not exists (select from pgstate.quota q where q.agent_id = x.agent_id) for update skip locked);
+    -- of agents that come no more; the others' go as they come: see _lane_begin()
+    delete from pgstate.lane l
+     where l.lane in (select x.lane from pgstate.lane x where x.at < pgstate._now() - interval '1 day' limit p_limit for update skip locked);
     delete from pgstate.access_grant g where g.until < pgstate._now() - interval '1 day';
   end if;
   return v_done;
@@ -4868,11 +4868,12 @@ begin
   for v_try in 1 .. 3 loop
     select l.agent_id, l.turn, l.outcome into v_lane from pgstate.lane l where l.lane = p_lane for update;
     exit when found;
-    -- those that were last used a day ago have no statement left to send again; all are looked at for it, so not each time
+    -- the agent's own that were last used a day ago have no statement left to send again; all are looked at for it, so not each
+    -- time. Not those of others: who keeps its transaction open would hold up their next writes
     if random() < 0.05 then
       -- locked ones are in use, and nobody may be held up by who keeps one so
       delete from pgstate.lane l
-       where l.lane in (select x.lane from pgstate.lane x where x.at < pgstate._now() - interval '1 day' for update skip locked);
+       where l.lane in (select x.lane from pgstate.lane x where x.agent_id = p_actor.id and x.at < pgstate._now() - interval '1 day' for update skip locked);
     end if;
     insert into pgstate.lane (lane, agent_id, turn) values (p_lane, p_actor.id, 0) on conflict do nothing;
     if found and p_actor.quota then
@@ -7863,8 +7864,8 @@ $$;
 comment on function pgstate._new_code(text, text) is 'Internal: a run goes on with another version of the code.';
 
 -- functions/runs/_ready_runs.sql
--- Wakes the runs whose time has come, whoever may take them: which those are, nobody is told. Rows that somebody has locked are left
--- to the next, so this waits for nobody. Then the runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
+-- Wakes the runs whose time has come, of those that the caller may take: who keeps its transaction open keeps no others asleep. Rows
+-- that somebody has locked are left to the next, so this waits for nobody. Then the runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
 -- when the next of the others may be ready.
 create function pgstate._ready_runs(p_names text[], p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -7875,7 +7876,7 @@ begin
   update pgstate.run r set asleep = false, awaits = null
    where r.id = any (array(
      select x.id from pgstate.run x
-      where x.name = any (p_names) and x.ready_at <= v_now and x.state = 'open' and x.key is not null and x.asleep
+      where x.name = any (p_names) and x.ready_at <= v_now and x.state = 'open' and x.key is not null and x.asleep and p_ranges @> x.key
       limit 1000 for no key update skip locked));
   return array(
     select e.key
@@ -8147,7 +8148,8 @@ begin
   end if;
   insert into pgstate.run (key, name, code, seed, input_type, input, priority, ready_at, begun_at, parent, forked_from, forked_step, agent_id)
   values (p_target, v_source.name, v_source.code, v_source.seed, v_source.input_type, v_source.input, v_source.priority, p_now, p_now,
-          v_source.parent, p_key, p_from, p_payer)
+          -- as in start_run()
+          case when pgstate._reachable('write') @> v_source.parent then v_source.parent end, p_key, p_from, p_payer)
   returning id into v_id;
   insert into pgstate.step (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token, agent_id)
   select v_id, s.id, s.name, s.kind, s.position, s.main, s.state, s.type, s.data, s.attempts, s.started_at, s.finished_at, s.due_at, s.token, p_payer
@@ -14582,6 +14584,10 @@ begin
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
   if not v_head.live then
+    if start_run.parent is not null and (pgstate._reachable('write') @> start_run.parent) is not true then
+      -- its end locks the parent's row, and tells whether that waited: nobody else's run is held up, or found out, by naming it
+      perform pgstate._deny();
+    end if;
     perform pgstate._add_run(start_run.key, start_run.name, start_run.code, start_run.input_type, start_run.input, start_run.priority,
                              start_run.ready_at, start_run.timeout, start_run.parent, v_head.at, case when v_actor.quota then v_actor.id end);
     v_created := true;
@@ -14621,7 +14627,7 @@ begin
 end
 $$;
 comment on function pgstate.start_run(text, interval, text, text, bytea, text, int, timestamptz, interval, interval, text, uuid, bigint, text) is
-  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';
+  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write, and to begin one with a parent write on that. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';
 
 -- functions/runs/take_runs.sql
 create function pgstate.take_runs(

@@ -60,6 +60,9 @@ begin
     perform pgstate._fold_grants(r.agent_id) from (select x.agent_id from pgstate.reach x where x.folded_until <= pgstate._now() and x.folded_until > '-infinity' order by 1) r;
     delete from pgstate.usage u where u.id in (
       select x.id from pgstate.usage x where not exists (select from pgstate.quota q where q.agent_id = x.agent_id) for update skip locked);
+    -- of agents that come no more; the others' go as they come: see _lane_begin()
+    delete from pgstate.lane l
+     where l.lane in (select x.lane from pgstate.lane x where x.at < pgstate._now() - interval '1 day' limit p_limit for update skip locked);
     delete from pgstate.access_grant g where g.until < pgstate._now() - interval '1 day';
   end if;
   return v_done;

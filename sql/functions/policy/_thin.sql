@@ -1,5 +1,5 @@
 -- One step of what grows with time and not with what is kept: points of the feed become fewer with their age, those whose
--- history is gone go, and so do lanes that were last used a day ago, which have no statement left to send again. Is there more?
+-- history is gone go. Is there more?
 create function pgstate._thin(p_window interval, p_limit int) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -31,10 +31,7 @@ begin
     update pgstate.thinning t set upto = v_upto where t.older = v_step.older;
     v_more := v_more or v_count = p_limit;
   end loop;
-
-  delete from pgstate.lane l
-   where l.lane in (select x.lane from pgstate.lane x where x.at < v_now - interval '1 day' limit p_limit for update skip locked);
   return v_more;
 end
 $$;
-comment on function pgstate._thin(interval, int) is 'Internal: thins points of the feed, and removes lanes that are not in use.';
+comment on function pgstate._thin(interval, int) is 'Internal: thins points of the feed.';

@@ -16,7 +16,8 @@ begin
   end if;
   insert into pgstate.run (key, name, code, seed, input_type, input, priority, ready_at, begun_at, parent, forked_from, forked_step, agent_id)
   values (p_target, v_source.name, v_source.code, v_source.seed, v_source.input_type, v_source.input, v_source.priority, p_now, p_now,
-          v_source.parent, p_key, p_from, p_payer)
+          -- as in start_run()
+          case when pgstate._reachable('write') @> v_source.parent then v_source.parent end, p_key, p_from, p_payer)
   returning id into v_id;
   insert into pgstate.step (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, due_at, token, agent_id)
   select v_id, s.id, s.name, s.kind, s.position, s.main, s.state, s.type, s.data, s.attempts, s.started_at, s.finished_at, s.due_at, s.token, p_payer

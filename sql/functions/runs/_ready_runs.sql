@@ -1,5 +1,5 @@
--- Wakes the runs whose time has come, whoever may take them: which those are, nobody is told. Rows that somebody has locked are left
--- to the next, so this waits for nobody. Then the runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
+-- Wakes the runs whose time has come, of those that the caller may take: who keeps its transaction open keeps no others asleep. Rows
+-- that somebody has locked are left to the next, so this waits for nobody. Then the runs that a worker may go on with, best first, their entries locked; those that somebody works on are left out. And
 -- when the next of the others may be ready.
 create function pgstate._ready_runs(p_names text[], p_ranges pgstate.keymultirange, p_regex text, p_limit int) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -10,7 +10,7 @@ begin
   update pgstate.run r set asleep = false, awaits = null
    where r.id = any (array(
      select x.id from pgstate.run x
-      where x.name = any (p_names) and x.ready_at <= v_now and x.state = 'open' and x.key is not null and x.asleep
+      where x.name = any (p_names) and x.ready_at <= v_now and x.state = 'open' and x.key is not null and x.asleep and p_ranges @> x.key
       limit 1000 for no key update skip locked));
   return array(
     select e.key

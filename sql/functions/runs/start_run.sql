@@ -46,6 +46,10 @@ begin
   v_head := pgstate._thread_lock(v_actor, start_run.key, null, true, 'run');
   v_run := case when v_head.live then pgstate._run_of(start_run.key) end;
   if not v_head.live then
+    if start_run.parent is not null and (pgstate._reachable('write') @> start_run.parent) is not true then
+      -- its end locks the parent's row, and tells whether that waited: nobody else's run is held up, or found out, by naming it
+      perform pgstate._deny();
+    end if;
     perform pgstate._add_run(start_run.key, start_run.name, start_run.code, start_run.input_type, start_run.input, start_run.priority,
                              start_run.ready_at, start_run.timeout, start_run.parent, v_head.at, case when v_actor.quota then v_actor.id end);
     v_created := true;
@@ -85,4 +89,4 @@ begin
 end
 $$;
 comment on function pgstate.start_run(text, interval, text, text, bytea, text, int, timestamptz, interval, interval, text, uuid, bigint, text) is
-  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';
+  'Begins a run, or goes on with it: claims it for lease and returns what was done of it. Without lease it is left to workers. name: the workflow that workers know; input of a serializer''s form input_type; code: the version of the code; ready_at: not before; timeout: fails unless it has ended; ttl: how long it stays after each change. What is given for a run that is there already changes nothing, but code. A failed one is tried again. Status ok with a token, created or exists without lease, ended (done or cancelled), held (retry_in). Needs read and write, and to begin one with a parent write on that. PS001 PS004 PS007 PS009 PS010 PS031 PS040.';

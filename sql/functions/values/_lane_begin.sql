@@ -9,11 +9,12 @@ begin
   for v_try in 1 .. 3 loop
     select l.agent_id, l.turn, l.outcome into v_lane from pgstate.lane l where l.lane = p_lane for update;
     exit when found;
-    -- those that were last used a day ago have no statement left to send again; all are looked at for it, so not each time
+    -- the agent's own that were last used a day ago have no statement left to send again; all are looked at for it, so not each
+    -- time. Not those of others: who keeps its transaction open would hold up their next writes
     if random() < 0.05 then
       -- locked ones are in use, and nobody may be held up by who keeps one so
       delete from pgstate.lane l
-       where l.lane in (select x.lane from pgstate.lane x where x.at < pgstate._now() - interval '1 day' for update skip locked);
+       where l.lane in (select x.lane from pgstate.lane x where x.agent_id = p_actor.id and x.at < pgstate._now() - interval '1 day' for update skip locked);
     end if;
     insert into pgstate.lane (lane, agent_id, turn) values (p_lane, p_actor.id, 0) on conflict do nothing;
     if found and p_actor.quota then
