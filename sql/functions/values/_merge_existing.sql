@@ -5,8 +5,7 @@
 --
 -- The entries are locked first, in key order (see there); what the reducers make of them is computed from the rows as
 -- locked. The last statement has a time from after the waiting, and claims are looked at in one that began when all was locked.
--- Subqueries, no WITH, and as few aggregates as will do: the executor sets up less. The ranges are variables: as fields of the actor
--- they would be copied for each row.
+-- Subqueries, no WITH, and as few aggregates as will do: the executor sets up less.
 create function pgstate._merge_existing(p_actor pgstate._actor, p_keys text[], p_operands jsonb[], p_reducers text[])
 returns bigint[]
 language plpgsql volatile security definer
@@ -14,7 +13,8 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-  v_writes pgstate.keymultirange := p_actor.writes;
+  v_reads pgstate.keymultirange := p_actor.reads + '{}';
+  v_writes pgstate.keymultirange := p_actor.writes + '{}';
   v_limit int := least(2000, p_actor.value_limit);
   v_versions bigint[];
   v_changed text[];
@@ -24,7 +24,7 @@ declare
   v_now timestamptz;
 begin
   begin
-    select array_agg(case when m.changed then m.version + 1 else m.version end order by m.ord),
+    select array_agg(case when v_reads @> m.key then case when m.changed then m.version + 1 else m.version end end order by m.ord),
            array_agg(m.key) filter (where m.changed), array_agg(m.merged) filter (where m.changed),
            array_agg(m.merged_key) filter (where not m.changed)
       into v_versions, v_changed, v_values, v_same
@@ -82,10 +82,6 @@ begin
   exception when sqlstate 'PS998' then
     return null;
   end;
-  if not v_writes <@ p_actor.reads then
-    v_versions := array(
-      select case when p_actor.reads @> u.key then u.version end from unnest(p_keys, v_versions) with ordinality as u (key, version, ord) order by u.ord);
-  end if;
   return v_versions;
 end
 $$;

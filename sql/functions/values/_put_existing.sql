@@ -10,8 +10,8 @@
 -- changed meanwhile): after a wait everything is decided anew. Claims are looked at after that, in a statement of its own:
 -- one that waited for a claimer's lock has a snapshot from before the claim. The inner block takes everything back.
 --
--- Here and in other functions for many keys the actor's ranges are detoasted by a scalar subquery, once a statement: of 200
--- grants that takes 2.5 us, for each row a tenth of this function.
+-- Here and in other functions for many keys the actor's ranges are detoasted once, by the union with '{}': of 200 grants that takes
+-- 10 us, for each row as much as all the rest.
 create function pgstate._put_existing(
   p_actor pgstate._actor, p_keys text[], p_values jsonb[], p_expects bigint[], p_ttls interval[], p_priorities int[],
   p_not_befores timestamptz[]
@@ -21,6 +21,8 @@ set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan s
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
+  v_reads pgstate.keymultirange := p_actor.reads + '{}';
+  v_writes pgstate.keymultirange := p_actor.writes + '{}';
   v_versions bigint[];
   v_now timestamptz := pgstate._now();
 begin
@@ -29,7 +31,7 @@ begin
       select u.*
         from unnest(p_keys, p_values, p_expects, p_ttls, p_priorities, p_not_befores) with ordinality
              as u (key, value, expect, ttl, priority, not_before, ord)
-       where (select p_actor.writes + '{}') @> u.key and (u.expect is null or u.expect > 0 and (select p_actor.reads + '{}') @> u.key)
+       where v_writes @> u.key and (u.expect is null or u.expect > 0 and v_reads @> u.key)
          and pg_column_size(u.value) <= p_actor.value_limit
          and (u.ttl is null or pgstate._span_ok(u.ttl))
          and (u.not_before is null or u.not_before between '1970-01-01' and '9999-12-01')
@@ -48,7 +50,7 @@ begin
       select u.key, u.version, p_actor.epoch, 'put', u.value, p_actor.name, u.via, v_now, u.expires_at, p_actor.trust
         from updated u
     )
-    select array_agg(case when (select p_actor.reads + '{}') @> u.key then u.version end order by u.ord) into v_versions
+    select array_agg(case when v_reads @> u.key then u.version end order by u.ord) into v_versions
       from updated u;
     -- a key that occurs twice is updated once, and needs its operations decided one after the other
     if cardinality(v_versions) is distinct from cardinality(p_keys)
