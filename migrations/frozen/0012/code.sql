@@ -13719,7 +13719,7 @@ begin
   v_fit := v_count = all (array[cardinality(save_checkpoint.types), cardinality(save_checkpoint.data), coalesce(cardinality(save_checkpoint.versions), v_count)])
     and array_position(save_checkpoint.names, null) is null;
   if v_fit and (save_checkpoint.chunk_types is not null or save_checkpoint.chunk_data is not null) then
-    v_fit := cardinality(save_checkpoint.chunk_types) = cardinality(save_checkpoint.chunk_data)
+    v_fit := cardinality(save_checkpoint.chunk_types) is not distinct from cardinality(save_checkpoint.chunk_data)
       and array_position(save_checkpoint.chunk_types, null) is null and array_position(save_checkpoint.chunk_data, null) is null;
   end if;
   if (octet_length(concat(save_checkpoint.id, save_checkpoint.parent, save_checkpoint.ns)) <= 256 and save_checkpoint.id <> ''
