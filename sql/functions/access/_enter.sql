@@ -10,7 +10,7 @@ declare
   v_actor pgstate._actor;
   v_done text;
 begin
-  -- the login's own agent, named or not: as in _reachable_through()
+  -- the login's own agent, named or not: as in _acting_reach
   select l.agent_id, l.agent_name, i.epoch, i.value_limit, case when p_key is null then l.reads end,
          case when p_key is null then l.writes end, i.identity, l.reads @> p_key, case when p_writes then l.writes @> p_key end, i.table_oid = i.tableoid, null, i.policies,
          case when i.horizon_epoch = i.epoch then i.horizon end, l.quota, l.trust into v_actor
