@@ -252,4 +252,10 @@ CALLS = [
     _("0011", "merge", key="'trust/set'", operand="'[1, 2, 1]'", reducer="'union'", ttl="null", op_id="null", token="null", return_value="true", agent="'admin'"),
     _("0011", "merge", key="'trust/set'", operand="'[2, 3]'", reducer="'union'", ttl="null", op_id="null", token="null", return_value="true", agent="'admin'"),
     _("0011", "merge", key="'trust/max'", operand="'3'", reducer="'max'", ttl="null", op_id="null", token="null", return_value="true", agent="null"),
+    _("0012", "matches", value="'{{\"tags\": [\"a\", 1]}}'", filter="'{{\"tags\": {{\"$contains\": \"a\"}}}}'"),
+    _("0012", "matches", value="'{{\"n\": 2}}'", filter="'{{\"$or\": [{{\"n\": {{\"$in\": [1, 2]}}}}, {{\"m\": {{\"$exists\": true}}}}]}}'"),
+    _("0012", "search", pattern="'docs/**'", query="'fox'", filter="'{{\"n\": {{\"$gte\": 1}}}}'", limit="5", after="null", mode="'text'", vector="null", vectors="null", model="null", agent="'admin'", offset="0", order="null"),
+    _("0012", "explain_policy", key="'trust/all'", agent="'admin'"),
+    _("0012", "start_run", {"child": "token"}, key="'jobs/5'", lease="'1 hour'", name="'step'", input_type="'json'", input="'2'", code="'v1'", priority="null", ready_at="null", timeout="null", ttl="null", parent="'jobs/4'", lane="null", turn="null", agent="null"),
+    _("0012", "end_run", key="'jobs/5'", token="{child}", state="'done'", type="'json'", data="'3'", ready_in="null", lane="null", turn="null", agent="'admin'", waits_for="null"),
 ]  # fmt: skip

@@ -1,0 +1,2 @@
+-- From 0012.
+set local role pgstate_owner;
