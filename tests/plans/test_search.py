@@ -21,6 +21,8 @@ CALLS = {
     "two words": "search('', 'rare crow')",
     "a phrase": "search('', '\"rare owl\"')",
     "a filter in a small subtree": "search('k/small/**', filter => '{\"n\": {\"$lt\": 10}}')",
+    "a filter in a small subtree, newest first": "search('k/small/**', filter => '{\"n\": 3}', \"order\" => 'newest')",
+    "a filter in a subtree of many, newest first": "search('k/many/**', filter => '{\"n\": 3}', \"order\" => 'newest')",
     "a page of everything": "search('', \"limit\" => 20)",
     "what waits for vectors": "unembedded('')",
 }
@@ -45,6 +47,8 @@ async def test_cost_does_not_grow_with_the_rest(
     superuser = await session(SUPERUSER)
     small = [f"k/small/{n:02}" for n in range(40)]
     await root.rows("put_many", small, [{"text": "rare owl" if n < 5 else "owl crow", "n": n} for n in range(40)])
+    many = [f"k/many/{n:03}" for n in range(900)]
+    await root.rows("put_many", many, [{"text": "owl", "n": n} for n in range(900)])
     touched, count = [], 0
     for size in (SMALL, LARGE):
         while count < size:

@@ -205,6 +205,45 @@ async def test_search_by_number_of_the_page_and_newest_first(root: Caller) -> No
     )
 
 
+@pytest.mark.core
+async def test_newest_first_of_many(root: Caller, agent: MakeAgent, clock: Clock) -> None:
+    """From 500 on the range is read in another way."""
+    keys = [f"k/{n % 3}/{n:03}" for n in range(540)]
+    values = [{"n": n % 4, "w": n} for n in range(540)]
+    for start in range(0, 540, 180):
+        await root.rows("put_many", keys[start : start + 180], values[start : start + 180])
+        await clock.advance(1)
+    # beside it, and between the subtree and its root
+    for key in ("k", "k-", "k.a", "k0", "j/0/0", "k/0/gone"):
+        await root("put", key, {"n": 1, "w": -1})
+        await clock.advance(1)
+    await root("delete", "k/0/gone")
+    await root("put", "k/1/brief", {"n": 1}, ttl=seconds(5))
+    # a value that grows has the rest of it elsewhere
+    await root("put", "k/2/grown", {})
+    await root("merge", "k/2/grown", {"filler": "x" * 200}, reducer="merge")
+    await root("merge", "k/2/grown", {"n": 1, "w": -2}, reducer="merge")
+    await clock.advance(10)
+
+    async def found(caller: Caller, pattern: str, filter: dict[str, Any], **named: Any) -> list[str]:
+        return [row["key"] for row in await caller.rows("search", pattern, filter=filter, order="newest", **named)]
+
+    # of those that one statement wrote the first key comes first
+    ones = [
+        key for part in (2, 1, 0) for key in sorted(keys[n] for n in range(180 * part, 180 * part + 180) if n % 4 == 1)
+    ]
+    among = {"k/**": ["k/2/grown", "k", *ones], "k/*/*": ["k/2/grown", *ones], "k/2/*": [], "k/**/001": ["k/1/001"]}
+    for pattern, wanted in among.items():
+        wanted = wanted or ["k/2/grown", *(key for key in ones if key.startswith("k/2/"))]
+        assert await found(root, pattern, {"n": 1}, limit=1000) == wanted, pattern
+    assert await found(root, "k/**", {"n": 1}, limit=5, offset=7) == ["k/2/grown", "k", *ones][7:12]
+    assert await found(root, "k/**", {"n": 1, "w": {"$gt": 534}}) == [key for key in ones if int(key[-3:]) > 534]
+    assert await found(root, "k/**", {"n": 1, "w": -2}) == ["k/2/grown"]
+    assert await found(root, "k/**", {"n": 9}) == []
+    ana = await agent("ana", "read k/0/**", "read k/1/**")
+    assert await found(ana, "k/**", {"n": 1}, limit=1000) == [key for key in ones if not key.startswith("k/2/")]
+
+
 async def near(caller: Caller, vector: list[float], **named: Any) -> list[str]:
     return [row["key"] for row in await caller.rows("search", "g/**", vector=vector, **named)]
 

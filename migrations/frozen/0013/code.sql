@@ -6030,6 +6030,29 @@ end
 $$;
 comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int, boolean, float8, text, int) is 'Internal: entries by the distance of their vectors.';
 
+-- functions/search/_newest_of_many.sql
+-- As _newest(), where a range holds many: planned for that range, so that a table of which it is most is read through. Keys are compared
+-- as rows, which the planner takes for dearer than a look into the value: most fail at that, and are not compared. p_ranges is null where
+-- all from p_low to p_high counts. Without workers: where many search at once, each would wait for its own to start.
+create function pgstate._newest_of_many(p_low text, p_high text, p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_scalars jsonb, p_now timestamptz, p_limit int, p_offset int)
+returns table (key text, place bigint)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set max_parallel_workers_per_gather = 0
+set enable_seqscan = on set enable_bitmapscan = on set enable_sort = on
+as $$
+begin
+  return query
+    select f.key, row_number() over (order by f.updated_at desc, f.key) from (
+      select n.key, n.updated_at from pgstate.entry n
+       where (n.value @> p_scalars or n.full_version < n.version) and n.live and (n.expires_at is null or n.expires_at > p_now)
+         and (n.key, n.key) >= (p_low, p_low) and (n.key, n.key) < (p_high, p_high) and (p_regex is null or n.key ~ p_regex)
+         and case when p_ranges is null or p_ranges @> n.key
+                  then p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ p_path end
+       order by n.updated_at desc, n.key limit p_limit offset p_offset) f;
+end
+$$;
+comment on function pgstate._newest_of_many(text, text, pgstate.keymultirange, text, jsonpath, jsonb, timestamptz, int, int) is 'Internal: the entries of a large range that were written last.';
+
 -- functions/search/_newest.sql
 -- Which entries in some ranges were written last. All of them have to be looked at, so by the pages of the table rather than in
 -- the order of their keys. As the owner, because row-level security would cost more than all the rest; the second wall stands
@@ -6042,11 +6065,27 @@ set enable_indexscan = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
+  v_ranges pgstate.keymultirange := p_ranges * pgstate._reachable('read');
+  v_low text;
+  v_high text;
+  v_whole boolean;
 begin
+  if p_scalars is not null then
+    -- a subtree with its root is two, between which little can be. To look whether there are so many takes a sixth of what looking at them does
+    select s.low, s.high, s.spans = 1 into v_low, v_high, v_whole
+      from (select min(r.low) as low, max(r.high) as high, count(*) as spans from pgstate._spans(v_ranges) r) s
+     where s.spans <= 2 and exists (select from pgstate.entry n where n.key >= s.low and n.key < s.high order by n.key offset 500);
+  end if;
+  if v_low is not null then
+    return query
+      select f.key, f.place
+        from pgstate._newest_of_many(v_low, v_high, case when not v_whole then v_ranges end, p_regex, p_path, p_scalars, v_now, p_limit, p_offset) f;
+    return;
+  end if;
   return query
     select f.key, row_number() over (order by f.updated_at desc, f.key) from (
       select x.key, x.updated_at
-        from (select r.low, r.high from pgstate._spans(p_ranges * pgstate._reachable('read')) r offset 0) s
+        from (select r.low, r.high from pgstate._spans(v_ranges) r offset 0) s
         cross join lateral (
           select n.key, n.updated_at from pgstate.entry n
            where n.key >= s.low and n.key < s.high and n.live and (n.expires_at is null or n.expires_at > v_now)

@@ -9,11 +9,27 @@ set enable_indexscan = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
+  v_ranges pgstate.keymultirange := p_ranges * pgstate._reachable('read');
+  v_low text;
+  v_high text;
+  v_whole boolean;
 begin
+  if p_scalars is not null then
+    -- a subtree with its root is two, between which little can be. To look whether there are so many takes a sixth of what looking at them does
+    select s.low, s.high, s.spans = 1 into v_low, v_high, v_whole
+      from (select min(r.low) as low, max(r.high) as high, count(*) as spans from pgstate._spans(v_ranges) r) s
+     where s.spans <= 2 and exists (select from pgstate.entry n where n.key >= s.low and n.key < s.high order by n.key offset 500);
+  end if;
+  if v_low is not null then
+    return query
+      select f.key, f.place
+        from pgstate._newest_of_many(v_low, v_high, case when not v_whole then v_ranges end, p_regex, p_path, p_scalars, v_now, p_limit, p_offset) f;
+    return;
+  end if;
   return query
     select f.key, row_number() over (order by f.updated_at desc, f.key) from (
       select x.key, x.updated_at
-        from (select r.low, r.high from pgstate._spans(p_ranges * pgstate._reachable('read')) r offset 0) s
+        from (select r.low, r.high from pgstate._spans(v_ranges) r offset 0) s
         cross join lateral (
           select n.key, n.updated_at from pgstate.entry n
            where n.key >= s.low and n.key < s.high and n.live and (n.expires_at is null or n.expires_at > v_now)
