@@ -12,6 +12,10 @@ from typing import Any
 
 import asyncpg
 import pytest
+from langchain_core.agents import AgentAction, AgentFinish, AgentStep
+from langchain_core.messages import HumanMessage
+from langchain_core.outputs import Generation, LLMResult
+from langchain_core.prompt_values import ChatPromptValueConcrete, StringPromptValue
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.checkpoint.base.id import uuid6
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -581,6 +585,18 @@ async def test_types_of_nobodys_allowlist_are_not_made(saver: PgStateSaver, make
     assert found == {"own": {"value": 1}, "owns": [{"value": 2}]}
     found = (await read(make_saver(allow=[Own]), config)).checkpoint["channel_values"]
     assert found == {"own": Own(1), "owns": [Own(2)]}
+
+
+async def test_what_chains_hand_on_comes_back_as_it_was(saver: PgStateSaver) -> None:
+    action = AgentAction(tool="look", tool_input={"q": 1}, log="I look")
+    values = {
+        "action": action,
+        "steps": [AgentStep(action=action, observation="nothing"), AgentStep(action=action, observation="more")],
+        "outcome": AgentFinish({"answer": 42}, "done"),
+        "prompts": [StringPromptValue(text="a"), ChatPromptValueConcrete(messages=[HumanMessage("b", id="1")])],
+        "result": LLMResult(generations=[[Generation(text="c")]]),
+    }
+    assert (await read(saver, await put(saver, at("t"), values))).checkpoint["channel_values"] == values
 
 
 async def test_shallow_copies_share_the_connection(saver: PgStateSaver, state: State) -> None:

@@ -29,12 +29,23 @@ from pgstate.sync._bridge import each_async, each_sync
 
 T = TypeVar("T")
 _STRATEGIES = ("keep_latest", "delete")
-# items of stores in a graph's state; LangGraph itself makes Item only
-_ITEMS = (
-    ("langgraph.store.base", "SearchItem"),
-    ("pgstate.integrations.langgraph", "StoredItem"),
-    ("pgstate.integrations.langgraph", "StoredSearchItem"),
-)
+# what LangGraph's strict mode leaves out, and only holds data: items of stores, and what chains of LangChain hand on
+_DATA = {
+    "langgraph.store.base": ("SearchItem",),
+    "pgstate.integrations.langgraph": ("StoredItem", "StoredSearchItem"),
+    "langchain_core.agents": ("AgentAction", "AgentActionMessageLog", "AgentFinish", "AgentStep"),
+    "langchain_core.prompt_values": (
+        "StringPromptValue",
+        "ImagePromptValue",
+        "ChatPromptValue",
+        "ChatPromptValueConcrete",
+    ),
+    "langchain_core.outputs.generation": ("Generation", "GenerationChunk"),
+    "langchain_core.outputs.chat_generation": ("ChatGeneration", "ChatGenerationChunk"),
+    "langchain_core.outputs.chat_result": ("ChatResult",),
+    "langchain_core.outputs.llm_result": ("LLMResult",),
+}
+_KNOWN = tuple((module, name) for module, names in _DATA.items() for name in names)
 
 
 class PgStateSaver(BaseCheckpointSaver[str]):
@@ -70,7 +81,7 @@ class PgStateSaver(BaseCheckpointSaver[str]):
         lease: float = 30.0,
         wait: float = 60.0,
     ) -> None:
-        super().__init__(serde=serde or JsonPlusSerializer(allowed_msgpack_modules=(*_ITEMS, *allow)))
+        super().__init__(serde=serde or JsonPlusSerializer(allowed_msgpack_modules=(*_KNOWN, *allow)))
         self._opening: Opening[PgStateSaver] = Opening.of(state)
         self._threads = Threads(prefix)
         self._turns = Turns(on_conflict, lease, wait)
