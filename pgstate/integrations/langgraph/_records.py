@@ -50,11 +50,13 @@ def surround(
     if encrypted:
         outside["metadata"] = dict(metadata)
         return Surroundings(_pack(serde, outside), None, digest(run_id) if isinstance(run_id, str) else None)
+    readable: Any = metadata
     if not _same_in_json(metadata):
         outside["metadata"] = dict(metadata)
+        readable = _searchable(metadata)
     return Surroundings(
         _pack(serde, outside, guard),
-        guard.text(_to_json(_searchable(metadata))),
+        guard.text(_to_json(readable)),
         _without_zeros(run_id) if isinstance(run_id, str) else None,
     )
 
