@@ -20,6 +20,7 @@ from pgstate.models._base import (
     Name,
     Now,
     PgSnapshot,
+    Reach,
     Trust,
     VersionOp,
     Xid,
@@ -54,6 +55,7 @@ class InstallRow(Model):
     table_oid: Mapped[int | None] = mapped_column(OID)
     audit_keep: Mapped[timedelta | None]
     timeline: Mapped[str | None]
+    given: Mapped[Reach]
 
 
 class EntryRow(Keyed, Model):

@@ -14,6 +14,7 @@ create table pgstate.install (
   table_oid oid,
   audit_keep interval,
   timeline text,
+  given pgstate.keymultirange not null default '{}',
   constraint install_pkey primary key (singleton),
   constraint install_one_row check (singleton),
   constraint install_value_limit_range check (value_limit between 1024 and 268435456),
@@ -31,5 +32,6 @@ comment on column pgstate.install.horizon_epoch is 'Epoch of horizon.';
 comment on column pgstate.install.table_oid is 'What the oid of this table was: in one that was dropped and restored in place it is another.';
 comment on column pgstate.install.audit_keep is 'How long the audit trail is kept; null for ever. Set by set_audit().';
 comment on column pgstate.install.timeline is 'Timeline of the write-ahead log that tokens of claims were given on.';
+comment on column pgstate.install.given is 'Keys of which nothing is indexed but vectors that their writers give: see set_search().';
 comment on column pgstate.install.singleton is 'Always true: there is one row.';
 comment on column pgstate.install.installed_at is 'When pgstate was installed here.';

@@ -410,3 +410,50 @@ async def test_another_rule_knows_nothing_of_them(given: Caller, database: Datab
     assert await vectors() == [("g/1", 0)]
     await given("drop_search", "g/**")
     assert await vectors() == []
+
+
+async def test_a_rule_that_begins_to_leave_vectors_to_writers(pgvector: None, root: Caller, database: Database) -> None:
+    """What was indexed by the rule before goes when that is built, and what has been given meanwhile stays."""
+
+    async def build() -> None:
+        while (await root("maintain", 1000))["more"]:
+            pass
+
+    def stored(table: str) -> Any:
+        return database.sql(f"select key from pgstate.{table} order by key")
+
+    await root("create_vectors", "v", 2, "toy")
+    await root("set_search", "g/**", ["$"], "simple", "v", ["$"])
+    await build()
+    for key in ("g/1", "g/2", "g/3"):
+        await root("put", key, "owl")
+    for row in await root.rows("unembedded"):
+        await root.rows("set_vectors", [row["key"]], [row["digest"]], [0], [[1, 0]], "toy")
+    await root("put", "g/4", "waits")
+    await root("set_search", "g/**", [], "simple", "v", [])
+    assert await write(root, {"g/1": "a", "g/5": "b"}, {"g/1": [[0, 1]], "g/5": [[0, 1]]}) == ["ok", "ok"]
+    await root("put", "g/2", "c")
+    await build()
+    assert stored("search_doc") == stored("embedding_wanted") == []
+    assert stored("embedding") == [("g/1",), ("g/5",)]
+    assert await near(root, [0, 1]) == ["g/1", "g/5"]
+
+
+async def test_rules_within_each_other_and_vectors_that_stay(pgvector: None, root: Caller, database: Database) -> None:
+    await root("create_vectors", "v", 2, "toy")
+    await root("set_search", "g/**", [], "simple", "v", [])
+    await root("set_search", "**", ["$"], "simple")
+    await root("set_search", "g/w/**", ["$"], "simple")
+    place = "select key, ctid::text from pgstate.embedding order by key"
+    assert await write(root, {"g/1": "owl", "g/2": "owl"}, {"g/1": [[1, 0]], "g/2": [[0, 1]]}) == ["ok", "ok"]
+    before = database.sql(place)
+    assert await write(root, {"g/1": "bat", "g/2": "bat"}, {"g/1": [[1, 0]], "g/2": [[0, 1]]}) == ["ok", "ok"]
+    assert database.sql(place) == before
+    rows = await root.rows("put_many", ["g/2", "g/w/1", "h/1"], ["cat", "cat", "cat"])
+    assert [row["status"] for row in rows] == ["ok", "ok", "ok"]
+    assert database.sql(place) == before[:1]
+    assert database.sql("select key from pgstate.search_doc order by key") == [("g/w/1",), ("h/1",)]
+    # the one in the middle goes: the outer one decides there
+    await root("drop_search", "g/**")
+    await root("put", "g/2", "dog")
+    assert database.sql("select key from pgstate.search_doc order by key") == [("g/2",), ("g/w/1",), ("h/1",)]

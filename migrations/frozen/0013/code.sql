@@ -5295,7 +5295,14 @@ begin
     v_rule := pgstate._rule_of(v_key);
     select d.rule_id, d.version, d.digest into v_doc from pgstate.search_doc d where d.key = v_key;
     continue when v_rule.id is null and v_doc.version is null;
-    if v_rule.id is not null then
+    if v_rule.fields = '{}' and v_rule.vector_fields = '{}' then
+      -- nothing is indexed: what another rule has left goes, and what writers have given meanwhile stays
+      delete from pgstate.search_doc d where d.key = v_key and d.rule_id = v_doc.rule_id and d.version = v_doc.version;
+      continue when not found;
+      delete from pgstate.embedding_wanted w where w.key = v_key;
+      delete from pgstate.embedding m where m.key = v_key and m.digest <> '';
+      continue;
+    elsif v_rule.id is not null then
       select e.* into v_entry from pgstate.entry e where e.key = v_key;
       continue when v_doc.rule_id = v_rule.id and v_doc.version >= v_entry.version;
     end if;
@@ -5340,11 +5347,11 @@ comment on function pgstate._index_keys(text[]) is 'Internal: indexes what keys 
 -- Made a trigger by _follow_writes() while there are rules for search: its transition table costs every write 25 us.
 create function pgstate._on_version_search() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off set enable_seqscan = off
 as $$
 declare
   v_keys text[];
-  v_given text[];
+  v_old boolean;
   -- the vectors come in this statement: those that stay as they are need no new place in the index
   v_follow boolean := current_setting('pgstate.vectors', true) is not distinct from 'follow';
 begin
@@ -5352,29 +5359,18 @@ begin
     -- a snapshot from before the rules changed does not show them: then this is a serialization failure
     perform from pgstate.install for share;
   end if;
-  -- where there are no words and writers give the vectors there is nothing to index: what there is goes, and no key has a
-  -- document. Where rules lie within each other, _index_keys() tells which decides.
-  select array_agg(w.key order by w.key) filter (where (g.ranges @> w.key) is not true), array_agg(w.key) filter (where g.ranges @> w.key)
-    into v_keys, v_given
-    from (select distinct n.key from written n) w
-    cross join (
-      select range_agg(r.ranges) filter (where r.fields = '{}' and r.vector_fields = '{}')
-               - coalesce(range_agg(r.ranges) filter (where (r.fields = '{}' and r.vector_fields = '{}') is not true), '{}') as ranges
-        from pgstate.search_rule r) g;
-  -- most have nothing, and to set deleting up costs more than to look
-  if v_given is not null
-     and (not v_follow and exists (select from pgstate.embedding m where m.key = any (v_given))
-          or exists (select from pgstate.search_doc d where d.key = any (v_given))
-          or exists (select from pgstate.embedding_wanted w where w.key = any (v_given))) then
-    with documents as (
-      delete from pgstate.search_doc d where d.key = any (v_given)
-    ), wanted as (
-      delete from pgstate.embedding_wanted w where w.key = any (v_given)
-    )
-    delete from pgstate.embedding m where m.key = any (v_given) and not v_follow;
+  -- where writers give the vectors, those of the version before go, and there is nothing to index. Most have none, and to set deleting
+  -- up costs more than to look
+  select array_agg(w.key) filter (where not i.given @> w.key),
+         bool_or(not v_follow and i.given @> w.key and exists (select from pgstate.embedding m where m.key = w.key))
+    into v_keys, v_old
+    from written w cross join (select x.given + '{}' as given from pgstate.install x offset 0) i;
+  if v_old then
+    delete from pgstate.embedding m
+     where m.key = any (array(select w.key from written w, pgstate.install i where i.given @> w.key));
   end if;
   if v_keys is not null then
-    perform pgstate._index_keys(v_keys);
+    perform pgstate._index_keys(array(select distinct k collate "C" as key from unnest(v_keys) k order by key));
   end if;
   return null;
 end
@@ -5416,9 +5412,18 @@ comment on function pgstate._follow_writes() is 'Internal: makes the trigger tha
 create function pgstate._rules_changed(p_subtree text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
+declare
+  v_rule record;
+  v_given pgstate.keymultirange := '{}';
 begin
-  -- transactions with an older snapshot see this, if not the rules: see _on_version_search()
-  update pgstate.install i set policies = i.policies;
+  -- of rules that lie within each other the nearest decides
+  for v_rule in
+    select r.ranges, r.fields = '{}' and r.vector_fields = '{}' as gives from pgstate.search_rule r order by r.nearness
+  loop
+    v_given := case when v_rule.gives then v_given + v_rule.ranges else v_given - v_rule.ranges end;
+  end loop;
+  -- transactions with an older snapshot see that this row has changed, if not the rules: see _on_version_search()
+  update pgstate.install i set given = v_given;
   insert into pgstate.search_build (subtree, asked_at) values (p_subtree, pgstate._now())
       on conflict on constraint search_build_pkey do update set after = '', barrier = null, asked_at = excluded.asked_at;
 end
@@ -5426,7 +5431,7 @@ $$;
 comment on function pgstate._rules_changed(text) is 'Internal: what follows from a change of a rule for search.';
 
 -- functions/search/_forget_given.sql
--- Vectors that writers gave go with their rule: no document tells of them, so whatever comes next would not know them.
+-- Vectors that writers gave go with their rule: they have no digest, by which whatever comes next would know them.
 create function pgstate._forget_given(p_subtree text) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -5436,7 +5441,7 @@ begin
   delete from pgstate.embedding m
    using (select x.low, x.high from pgstate.search_rule r, pgstate._spans(r.ranges) x
            where r.subtree = p_subtree and r.vector_fields = '{}' offset 0) s
-   where m.key >= s.low and m.key < s.high and not exists (select from pgstate.search_doc d where d.key = m.key);
+   where m.key >= s.low and m.key < s.high and m.digest = '';
 end
 $$;
 comment on function pgstate._forget_given(text) is 'Internal: removes the vectors that writers gave under a rule.';
@@ -5716,8 +5721,9 @@ end
 $$;
 comment on function pgstate._vector_schema() is 'Internal: the schema of pgvector. PS050 when it is not there.';
 
--- functions/search/_check_vector.sql
-create function pgstate._check_vector(p_index pgstate.vector_index, p_model text, p_vector real[]) returns void
+-- functions/search/_checked_vector.sql
+-- The vector, if an index takes it: PS007.
+create function pgstate._checked_vector(p_index pgstate.vector_index, p_model text, p_vector real[]) returns real[]
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -5737,9 +5743,10 @@ begin
   elsif p_index.distance = 'cosine' and v_least > all (p_vector) and - v_least < all (p_vector) then
     raise exception using errcode = 'PS007', message = 'a vector of zeros, or nearly, has no direction, which cosine distance compares';
   end if;
+  return p_vector;
 end
 $$;
-comment on function pgstate._check_vector(pgstate.vector_index, text, real[]) is 'Internal: does a vector fit an index? PS007.';
+comment on function pgstate._checked_vector(pgstate.vector_index, text, real[]) is 'Internal: a vector, if it fits an index. PS007.';
 
 -- functions/search/_vector_expression.sql
 -- A column of real[] and its distance as the index on it has them.
@@ -6136,7 +6143,6 @@ declare
   v_index pgstate.vector_index;
   v_key record;
   v_at int;
-  v_vector real[];
   v_texts int;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -6169,9 +6175,9 @@ begin
     end if;
     delete from pgstate.embedding m where m.key = v_key.key;
     foreach v_at in array v_key.places loop
-      v_vector := array(select unnest(p_vectors[v_at:v_at]));
-      perform pgstate._check_vector(v_index, p_model, v_vector);
-      insert into pgstate.embedding (key, index_id, chunk, digest, vector) values (v_key.key, v_index.id, p_chunks[v_at], decode(v_key.digest, 'hex'), v_vector);
+      insert into pgstate.embedding (key, index_id, chunk, digest, vector)
+      values (v_key.key, v_index.id, p_chunks[v_at], decode(v_key.digest, 'hex'),
+              pgstate._checked_vector(v_index, p_model, array(select unnest(p_vectors[v_at:v_at]))));
     end loop;
     delete from pgstate.embedding_wanted w where w.key = v_key.key;
     return next row(v_key.key, 'ok')::pgstate.embedded;
@@ -6192,53 +6198,51 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
-  v_key record;
-  v_rule pgstate.search_rule;
-  v_index pgstate.vector_index;
+  v_denied boolean;
+  v_elsewhere text;
   -- rows of p_vectors that are stored, and where: one statement for all, since each opens the indexes anew
-  v_places bigint[] := '{}';
-  v_keys text[] := '{}';
-  v_ids int[] := '{}';
-  v_chunks bigint[] := '{}';
+  v_places bigint[];
+  v_keys text[];
+  v_ids int[];
+  v_chunks bigint[];
 begin
-  for v_key in
-    select p_keys[o.owner] as key, case when p_puts[o.owner] then p_versions[o.owner] end as version, o.places
-      from (select u.owner, array_agg(u.ord order by u.ord) as places from unnest(p_owners) with ordinality as u (owner, ord) group by u.owner) o
-     order by p_keys[o.owner] collate "C"
-  loop
-    continue when v_key.version is null;
-    if not (p_actor.reads @> v_key.key and p_actor.writes @> v_key.key) then
-      perform pgstate._deny();
-    end if;
-    v_rule := pgstate._rule_of(v_key.key);
-    if v_rule.vectors is null or cardinality(v_rule.vector_fields) > 0 then
-      raise exception using errcode = 'PS007', message = format('no vectors are given by writers of %s', v_key.key),
-        hint = 'set_search(subtree, vectors => name, vector_fields => ''{}'') leaves it to them.';
-    end if;
-    if v_index.name is distinct from v_rule.vectors then
-      select v.* into v_index from pgstate.vector_index v where v.name = v_rule.vectors;
-    end if;
-    continue when not exists (select from pgstate.entry e where e.key = v_key.key and e.version = v_key.version and e.value is not null);
-    for v_at in 1 .. cardinality(v_key.places) loop
-      perform pgstate._check_vector(v_index, p_model, array(select unnest(p_vectors[v_key.places[v_at]:v_key.places[v_at]])));
-      v_places := v_places || v_key.places[v_at];
-      v_keys := v_keys || v_key.key;
-      v_ids := v_ids || v_index.id;
-      v_chunks := v_chunks || v_at - 1::bigint;
-    end loop;
-  end loop;
-  delete from pgstate.embedding m
-   where m.key = any (p_keys)
-     and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)
-     and exists (
-       select from pgstate.entry e
-        where e.key = m.key and (e.value is null or exists (select from unnest(p_keys, p_versions) as w (key, version) where w.key = e.key and w.version = e.version)));
-  insert into pgstate.embedding as m (key, index_id, chunk, digest, vector)
-  select u.key, u.id, u.chunk, '', array(select unnest(p_vectors[u.place:u.place]))
-    from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk)
-      on conflict on constraint embedding_pkey do update
-     set digest = excluded.digest, vector = excluded.vector
-   where (m.digest, m.vector) is distinct from (excluded.digest, excluded.vector);
+  select bool_or((p_actor.reads @> k.key and p_actor.writes @> k.key) is not true), min(k.key) filter (where i.id is null),
+         array_agg(k.place) filter (where e.there), array_agg(k.key) filter (where e.there), array_agg(i.id) filter (where e.there), array_agg(k.chunk) filter (where e.there)
+    into v_denied, v_elsewhere, v_places, v_keys, v_ids, v_chunks
+    from (select p_keys[o.owner] as key, p_versions[o.owner] as version, o.place, row_number() over (partition by o.owner order by o.place) - 1 as chunk
+            from unnest(p_owners) with ordinality as o (owner, place)
+           where p_puts[o.owner] and p_versions[o.owner] is not null) k
+    -- not exists(), for which the planner may look at all entries
+    left join lateral (select true as there from pgstate.entry x where x.key = k.key and x.version = k.version and x.value is not null offset 0) e on true
+    left join lateral (
+      select v.id
+        from (select r.vectors, r.vector_fields from pgstate.search_rule r where r.subtree = any (pgstate._subtrees_of(k.key)) order by r.nearness desc limit 1) n
+        join pgstate.vector_index v on v.name = n.vectors and n.vector_fields = '{}') i on true;
+  if v_denied then
+    perform pgstate._deny();
+  elsif v_elsewhere is not null then
+    raise exception using errcode = 'PS007', message = format('no vectors are given by writers of %s', v_elsewhere),
+      hint = 'set_search(subtree, vectors => name, vector_fields => ''{}'') leaves it to them.';
+  end if;
+  -- most have none, and to set deleting up costs more than to look
+  if exists (select from pgstate.embedding m
+              where m.key = any (p_keys)
+                and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)) then
+    delete from pgstate.embedding m
+     where m.key = any (p_keys)
+       and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)
+       and exists (
+         select from pgstate.entry e
+          where e.key = m.key and (e.value is null or exists (select from unnest(p_keys, p_versions) as w (key, version) where w.key = e.key and w.version = e.version)));
+  end if;
+  if v_keys is not null then
+    insert into pgstate.embedding as m (key, index_id, chunk, digest, vector)
+    select u.key, u.id, u.chunk, '', pgstate._checked_vector(v, p_model, array(select unnest(p_vectors[u.place:u.place])))
+      from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk) join pgstate.vector_index v on v.id = u.id
+        on conflict on constraint embedding_pkey do update
+       set digest = excluded.digest, vector = excluded.vector
+     where (m.digest, m.vector) is distinct from (excluded.digest, excluded.vector);
+  end if;
 end
 $$;
 comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], boolean[], int[], real[], text) is 'Internal: vectors of what was just written.';
@@ -12697,7 +12701,7 @@ begin
   if search.vector is not null then
     v_index := pgstate._vectors_for(v_ranges, search.vectors, search.model);
     if v_index.id is not null then
-      perform pgstate._check_vector(v_index, search.model, search.vector);
+      perform pgstate._checked_vector(v_index, search.model, search.vector);
     end if;
   end if;
   if v_mode is null and v_query is not null then
@@ -12862,7 +12866,11 @@ create function pgstate.write_embedded(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 declare
+  v_one pgstate.outcome;
   v_out pgstate.outcome[];
+  -- who may not read is told no version, and is denied below
+  v_versions bigint[];
+  v_puts boolean[];
   v_given boolean := coalesce(cardinality(write_embedded.owners), 0) > 0;
   v_before text := coalesce(current_setting('pgstate.vectors', true), '');
   v_done text;
@@ -12874,30 +12882,33 @@ begin
                     coalesce(cardinality(write_embedded.expects), 1), coalesce(cardinality(write_embedded.ttls), 1),
                     array_lower(write_embedded.ops, 1), array_lower(write_embedded.keys, 1), array_lower(write_embedded."values", 1),
                     coalesce(array_lower(write_embedded.expects, 1), 1), coalesce(array_lower(write_embedded.ttls, 1), 1)]) then
-    v_out := array[pgstate.write_one(write_embedded.ops[1], write_embedded.keys[1], write_embedded."values"[1], write_embedded.expects[1],
-                                     ttl => write_embedded.ttls[1], lane => write_embedded.lane, turn => write_embedded.turn,
-                                     wake => write_embedded.wake, lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent)];
+    v_one := pgstate.write_one(write_embedded.ops[1], write_embedded.keys[1], write_embedded."values"[1], write_embedded.expects[1],
+                               ttl => write_embedded.ttls[1], lane => write_embedded.lane, turn => write_embedded.turn,
+                               wake => write_embedded.wake, lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent);
+    v_versions := array[case when v_one.status = 'ok' then coalesce(v_one.version, 0) end];
+    v_puts := array[write_embedded.ops[1] = 'put'];
+    return next v_one;
   else
     v_out := array(
       select o from pgstate.write_many(write_embedded.ops, write_embedded.keys, write_embedded."values", write_embedded.expects, ttls => write_embedded.ttls,
                                        lane => write_embedded.lane, turn => write_embedded.turn, wake => write_embedded.wake,
                                        lock_timeout => write_embedded.lock_timeout, agent => write_embedded.agent) o order by o.ord);
+    if v_given then
+      v_versions := array(select case when o.status = 'ok' then coalesce(o.version, 0) end from unnest(v_out) o order by o.ord);
+      v_puts := array(select o = 'put' from unnest(write_embedded.ops) with ordinality as u (o, ord) order by u.ord);
+    end if;
+    return query select o.* from unnest(v_out) o;
   end if;
   if v_given then
     v_done := set_config('pgstate.vectors', v_before, true);
     if array_ndims(write_embedded.owners) <> 1 or array_ndims(write_embedded."vectors") is distinct from 2 or array_lower(write_embedded."vectors", 1) <> 1
        or array_length(write_embedded."vectors", 1) <> cardinality(write_embedded.owners) or write_embedded.model is null
-       or exists (select from unnest(write_embedded.owners) o where o is null or o not between 1 and cardinality(write_embedded.keys)) then
+       or (1 <= all (write_embedded.owners) and cardinality(write_embedded.keys) >= all (write_embedded.owners)) is not true then
       raise exception using errcode = 'PS007', message = 'owners has for each row of vectors the place of its key, and the model is named';
     end if;
     perform pgstate._keep_vectors(
-      pgstate._enter(write_embedded.agent), write_embedded.keys,
-      -- who may not read is told no version, and is denied there
-      array(select case when o.status = 'ok' then coalesce(o.version, 0) end from unnest(v_out) o order by o.ord),
-      array(select o = 'put' from unnest(write_embedded.ops) with ordinality as u (o, ord) order by u.ord),
-      write_embedded.owners, write_embedded."vectors", write_embedded.model);
+      pgstate._enter(write_embedded.agent), write_embedded.keys, v_versions, v_puts, write_embedded.owners, write_embedded."vectors", write_embedded.model);
   end if;
-  return query select o.* from unnest(v_out) o;
 end
 $$;
 comment on function pgstate.write_embedded(text[], text[], jsonb[], bigint[], interval[], int[], real[], text, uuid, bigint, boolean, text, text) is

@@ -19,7 +19,14 @@ begin
     v_rule := pgstate._rule_of(v_key);
     select d.rule_id, d.version, d.digest into v_doc from pgstate.search_doc d where d.key = v_key;
     continue when v_rule.id is null and v_doc.version is null;
-    if v_rule.id is not null then
+    if v_rule.fields = '{}' and v_rule.vector_fields = '{}' then
+      -- nothing is indexed: what another rule has left goes, and what writers have given meanwhile stays
+      delete from pgstate.search_doc d where d.key = v_key and d.rule_id = v_doc.rule_id and d.version = v_doc.version;
+      continue when not found;
+      delete from pgstate.embedding_wanted w where w.key = v_key;
+      delete from pgstate.embedding m where m.key = v_key and m.digest <> '';
+      continue;
+    elsif v_rule.id is not null then
       select e.* into v_entry from pgstate.entry e where e.key = v_key;
       continue when v_doc.rule_id = v_rule.id and v_doc.version >= v_entry.version;
     end if;

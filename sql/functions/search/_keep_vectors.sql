@@ -9,53 +9,51 @@ language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 as $$
 declare
-  v_key record;
-  v_rule pgstate.search_rule;
-  v_index pgstate.vector_index;
+  v_denied boolean;
+  v_elsewhere text;
   -- rows of p_vectors that are stored, and where: one statement for all, since each opens the indexes anew
-  v_places bigint[] := '{}';
-  v_keys text[] := '{}';
-  v_ids int[] := '{}';
-  v_chunks bigint[] := '{}';
+  v_places bigint[];
+  v_keys text[];
+  v_ids int[];
+  v_chunks bigint[];
 begin
-  for v_key in
-    select p_keys[o.owner] as key, case when p_puts[o.owner] then p_versions[o.owner] end as version, o.places
-      from (select u.owner, array_agg(u.ord order by u.ord) as places from unnest(p_owners) with ordinality as u (owner, ord) group by u.owner) o
-     order by p_keys[o.owner] collate "C"
-  loop
-    continue when v_key.version is null;
-    if not (p_actor.reads @> v_key.key and p_actor.writes @> v_key.key) then
-      perform pgstate._deny();
-    end if;
-    v_rule := pgstate._rule_of(v_key.key);
-    if v_rule.vectors is null or cardinality(v_rule.vector_fields) > 0 then
-      raise exception using errcode = 'PS007', message = format('no vectors are given by writers of %s', v_key.key),
-        hint = 'set_search(subtree, vectors => name, vector_fields => ''{}'') leaves it to them.';
-    end if;
-    if v_index.name is distinct from v_rule.vectors then
-      select v.* into v_index from pgstate.vector_index v where v.name = v_rule.vectors;
-    end if;
-    continue when not exists (select from pgstate.entry e where e.key = v_key.key and e.version = v_key.version and e.value is not null);
-    for v_at in 1 .. cardinality(v_key.places) loop
-      perform pgstate._check_vector(v_index, p_model, array(select unnest(p_vectors[v_key.places[v_at]:v_key.places[v_at]])));
-      v_places := v_places || v_key.places[v_at];
-      v_keys := v_keys || v_key.key;
-      v_ids := v_ids || v_index.id;
-      v_chunks := v_chunks || v_at - 1::bigint;
-    end loop;
-  end loop;
-  delete from pgstate.embedding m
-   where m.key = any (p_keys)
-     and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)
-     and exists (
-       select from pgstate.entry e
-        where e.key = m.key and (e.value is null or exists (select from unnest(p_keys, p_versions) as w (key, version) where w.key = e.key and w.version = e.version)));
-  insert into pgstate.embedding as m (key, index_id, chunk, digest, vector)
-  select u.key, u.id, u.chunk, '', array(select unnest(p_vectors[u.place:u.place]))
-    from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk)
-      on conflict on constraint embedding_pkey do update
-     set digest = excluded.digest, vector = excluded.vector
-   where (m.digest, m.vector) is distinct from (excluded.digest, excluded.vector);
+  select bool_or((p_actor.reads @> k.key and p_actor.writes @> k.key) is not true), min(k.key) filter (where i.id is null),
+         array_agg(k.place) filter (where e.there), array_agg(k.key) filter (where e.there), array_agg(i.id) filter (where e.there), array_agg(k.chunk) filter (where e.there)
+    into v_denied, v_elsewhere, v_places, v_keys, v_ids, v_chunks
+    from (select p_keys[o.owner] as key, p_versions[o.owner] as version, o.place, row_number() over (partition by o.owner order by o.place) - 1 as chunk
+            from unnest(p_owners) with ordinality as o (owner, place)
+           where p_puts[o.owner] and p_versions[o.owner] is not null) k
+    -- not exists(), for which the planner may look at all entries
+    left join lateral (select true as there from pgstate.entry x where x.key = k.key and x.version = k.version and x.value is not null offset 0) e on true
+    left join lateral (
+      select v.id
+        from (select r.vectors, r.vector_fields from pgstate.search_rule r where r.subtree = any (pgstate._subtrees_of(k.key)) order by r.nearness desc limit 1) n
+        join pgstate.vector_index v on v.name = n.vectors and n.vector_fields = '{}') i on true;
+  if v_denied then
+    perform pgstate._deny();
+  elsif v_elsewhere is not null then
+    raise exception using errcode = 'PS007', message = format('no vectors are given by writers of %s', v_elsewhere),
+      hint = 'set_search(subtree, vectors => name, vector_fields => ''{}'') leaves it to them.';
+  end if;
+  -- most have none, and to set deleting up costs more than to look
+  if exists (select from pgstate.embedding m
+              where m.key = any (p_keys)
+                and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)) then
+    delete from pgstate.embedding m
+     where m.key = any (p_keys)
+       and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)
+       and exists (
+         select from pgstate.entry e
+          where e.key = m.key and (e.value is null or exists (select from unnest(p_keys, p_versions) as w (key, version) where w.key = e.key and w.version = e.version)));
+  end if;
+  if v_keys is not null then
+    insert into pgstate.embedding as m (key, index_id, chunk, digest, vector)
+    select u.key, u.id, u.chunk, '', pgstate._checked_vector(v, p_model, array(select unnest(p_vectors[u.place:u.place])))
+      from unnest(v_places, v_keys, v_ids, v_chunks) as u (place, key, id, chunk) join pgstate.vector_index v on v.id = u.id
+        on conflict on constraint embedding_pkey do update
+       set digest = excluded.digest, vector = excluded.vector
+     where (m.digest, m.vector) is distinct from (excluded.digest, excluded.vector);
+  end if;
 end
 $$;
 comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], boolean[], int[], real[], text) is 'Internal: vectors of what was just written.';

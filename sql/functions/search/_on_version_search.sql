@@ -1,11 +1,11 @@
 -- Made a trigger by _follow_writes() while there are rules for search: its transition table costs every write 25 us.
 create function pgstate._on_version_search() returns trigger
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
-set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off set enable_seqscan = off
 as $$
 declare
   v_keys text[];
-  v_given text[];
+  v_old boolean;
   -- the vectors come in this statement: those that stay as they are need no new place in the index
   v_follow boolean := current_setting('pgstate.vectors', true) is not distinct from 'follow';
 begin
@@ -13,29 +13,18 @@ begin
     -- a snapshot from before the rules changed does not show them: then this is a serialization failure
     perform from pgstate.install for share;
   end if;
-  -- where there are no words and writers give the vectors there is nothing to index: what there is goes, and no key has a
-  -- document. Where rules lie within each other, _index_keys() tells which decides.
-  select array_agg(w.key order by w.key) filter (where (g.ranges @> w.key) is not true), array_agg(w.key) filter (where g.ranges @> w.key)
-    into v_keys, v_given
-    from (select distinct n.key from written n) w
-    cross join (
-      select range_agg(r.ranges) filter (where r.fields = '{}' and r.vector_fields = '{}')
-               - coalesce(range_agg(r.ranges) filter (where (r.fields = '{}' and r.vector_fields = '{}') is not true), '{}') as ranges
-        from pgstate.search_rule r) g;
-  -- most have nothing, and to set deleting up costs more than to look
-  if v_given is not null
-     and (not v_follow and exists (select from pgstate.embedding m where m.key = any (v_given))
-          or exists (select from pgstate.search_doc d where d.key = any (v_given))
-          or exists (select from pgstate.embedding_wanted w where w.key = any (v_given))) then
-    with documents as (
-      delete from pgstate.search_doc d where d.key = any (v_given)
-    ), wanted as (
-      delete from pgstate.embedding_wanted w where w.key = any (v_given)
-    )
-    delete from pgstate.embedding m where m.key = any (v_given) and not v_follow;
+  -- where writers give the vectors, those of the version before go, and there is nothing to index. Most have none, and to set deleting
+  -- up costs more than to look
+  select array_agg(w.key) filter (where not i.given @> w.key),
+         bool_or(not v_follow and i.given @> w.key and exists (select from pgstate.embedding m where m.key = w.key))
+    into v_keys, v_old
+    from written w cross join (select x.given + '{}' as given from pgstate.install x offset 0) i;
+  if v_old then
+    delete from pgstate.embedding m
+     where m.key = any (array(select w.key from written w, pgstate.install i where i.given @> w.key));
   end if;
   if v_keys is not null then
-    perform pgstate._index_keys(v_keys);
+    perform pgstate._index_keys(array(select distinct k collate "C" as key from unnest(v_keys) k order by key));
   end if;
   return null;
 end

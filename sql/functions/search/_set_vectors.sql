@@ -9,7 +9,6 @@ declare
   v_index pgstate.vector_index;
   v_key record;
   v_at int;
-  v_vector real[];
   v_texts int;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -42,9 +41,9 @@ begin
     end if;
     delete from pgstate.embedding m where m.key = v_key.key;
     foreach v_at in array v_key.places loop
-      v_vector := array(select unnest(p_vectors[v_at:v_at]));
-      perform pgstate._check_vector(v_index, p_model, v_vector);
-      insert into pgstate.embedding (key, index_id, chunk, digest, vector) values (v_key.key, v_index.id, p_chunks[v_at], decode(v_key.digest, 'hex'), v_vector);
+      insert into pgstate.embedding (key, index_id, chunk, digest, vector)
+      values (v_key.key, v_index.id, p_chunks[v_at], decode(v_key.digest, 'hex'),
+              pgstate._checked_vector(v_index, p_model, array(select unnest(p_vectors[v_at:v_at]))));
     end loop;
     delete from pgstate.embedding_wanted w where w.key = v_key.key;
     return next row(v_key.key, 'ok')::pgstate.embedded;

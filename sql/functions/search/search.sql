@@ -33,7 +33,7 @@ begin
   if search.vector is not null then
     v_index := pgstate._vectors_for(v_ranges, search.vectors, search.model);
     if v_index.id is not null then
-      perform pgstate._check_vector(v_index, search.model, search.vector);
+      perform pgstate._checked_vector(v_index, search.model, search.vector);
     end if;
   end if;
   if v_mode is null and v_query is not null then

@@ -1,4 +1,5 @@
-create function pgstate._check_vector(p_index pgstate.vector_index, p_model text, p_vector real[]) returns void
+-- The vector, if an index takes it: PS007.
+create function pgstate._checked_vector(p_index pgstate.vector_index, p_model text, p_vector real[]) returns real[]
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -18,6 +19,7 @@ begin
   elsif p_index.distance = 'cosine' and v_least > all (p_vector) and - v_least < all (p_vector) then
     raise exception using errcode = 'PS007', message = 'a vector of zeros, or nearly, has no direction, which cosine distance compares';
   end if;
+  return p_vector;
 end
 $$;
-comment on function pgstate._check_vector(pgstate.vector_index, text, real[]) is 'Internal: does a vector fit an index? PS007.';
+comment on function pgstate._checked_vector(pgstate.vector_index, text, real[]) is 'Internal: a vector, if it fits an index. PS007.';

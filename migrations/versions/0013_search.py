@@ -1,6 +1,6 @@
-"""Single saves and filters ask for less.
+"""Filters among many, and writes where search follows, ask for less.
 
-Functions and views; no table changes.
+Functions; the table install, of one row, has a column more.
 """
 
 from __future__ import annotations
