@@ -52,7 +52,8 @@ async def test_cost_does_not_grow_with_the_rest(
     touched, count = [], 0
     for size in (SMALL, LARGE):
         while count < size:
-            names = [f"k/large/{n // 100:03}/{n:05}" for n in range(count, count + 1000)]
+            # in the order of keys between many and what lies under it
+            names = [f"k/many-large/{n // 100:03}/{n:05}" for n in range(count, count + 1000)]
             await root.rows("put_many", names, [{"text": f"crow number {n}", "n": n} for n in range(1000)])
             count += 1000
         await superuser.execute("vacuum" + " analyze" * analyzed)

@@ -5360,9 +5360,9 @@ begin
     perform from pgstate.install for share;
   end if;
   -- where writers give the vectors, those of the version before go, and there is nothing to index. Most have none, and to set deleting
-  -- up costs more than to look
+  -- up costs more than to look. (Not by exists(), for which the planner may look at all of them)
   select array_agg(w.key) filter (where not i.given @> w.key),
-         bool_or(not v_follow and i.given @> w.key and exists (select from pgstate.embedding m where m.key = w.key))
+         bool_or(not v_follow and i.given @> w.key and (select true from pgstate.embedding m where m.key = w.key limit 1))
     into v_keys, v_old
     from written w cross join (select x.given + '{}' as given from pgstate.install x offset 0) i;
   if v_old then
@@ -6039,9 +6039,9 @@ comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange
 
 -- functions/search/_newest_of_many.sql
 -- As _newest(), where a range holds many: planned for that range, so that a table of which it is most is read through. Keys are compared
--- as rows, which the planner takes for dearer than a look into the value: most fail at that, and are not compared. p_ranges is null where
--- all from p_low to p_high counts. Without workers: where many search at once, each would wait for its own to start.
-create function pgstate._newest_of_many(p_low text, p_high text, p_ranges pgstate.keymultirange, p_regex text, p_path jsonpath, p_scalars jsonb, p_now timestamptz, p_limit int, p_offset int)
+-- as rows, which the planner takes for dearer than a look into the value: most fail at that, and are not compared. p_root is one more
+-- key, or null. Without workers: where many search at once, each would wait for its own to start.
+create function pgstate._newest_of_many(p_low text, p_high text, p_root text, p_regex text, p_path jsonpath, p_scalars jsonb, p_now timestamptz, p_limit int, p_offset int)
 returns table (key text, place bigint)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set max_parallel_workers_per_gather = 0
@@ -6052,13 +6052,12 @@ begin
     select f.key, row_number() over (order by f.updated_at desc, f.key) from (
       select n.key, n.updated_at from pgstate.entry n
        where (n.value @> p_scalars or n.full_version < n.version) and n.live and (n.expires_at is null or n.expires_at > p_now)
-         and (n.key, n.key) >= (p_low, p_low) and (n.key, n.key) < (p_high, p_high) and (p_regex is null or n.key ~ p_regex)
-         and case when p_ranges is null or p_ranges @> n.key
-                  then p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ p_path end
+         and ((n.key, n.key) >= (p_low, p_low) and (n.key, n.key) < (p_high, p_high) or n.key = p_root) and (p_regex is null or n.key ~ p_regex)
+         and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ p_path)
        order by n.updated_at desc, n.key limit p_limit offset p_offset) f;
 end
 $$;
-comment on function pgstate._newest_of_many(text, text, pgstate.keymultirange, text, jsonpath, jsonb, timestamptz, int, int) is 'Internal: the entries of a large range that were written last.';
+comment on function pgstate._newest_of_many(text, text, text, text, jsonpath, jsonb, timestamptz, int, int) is 'Internal: the entries of a large range that were written last.';
 
 -- functions/search/_newest.sql
 -- Which entries in some ranges were written last. All of them have to be looked at, so by the pages of the table rather than in
@@ -6075,18 +6074,18 @@ declare
   v_ranges pgstate.keymultirange := p_ranges * pgstate._reachable('read');
   v_low text;
   v_high text;
-  v_whole boolean;
+  v_root text;
 begin
   if p_scalars is not null then
-    -- a subtree with its root is two, between which little can be. To look whether there are so many takes a sixth of what looking at them does
-    select s.low, s.high, s.spans = 1 into v_low, v_high, v_whole
-      from (select min(r.low) as low, max(r.high) as high, count(*) as spans from pgstate._spans(v_ranges) r) s
-     where s.spans <= 2 and exists (select from pgstate.entry n where n.key >= s.low and n.key < s.high order by n.key offset 500);
+    -- a subtree with its root is two. To look whether there are so many takes a sixth of what looking at them does
+    select s.low, s.high, s.root into v_low, v_high, v_root
+      from (select max(r.low collate "C") as low, max(r.high collate "C") as high, case when count(*) = 2 then min(r.low collate "C") end as root, count(*) as spans
+              from pgstate._spans(v_ranges) r) s
+     where (s.spans = 1 or s.low = s.root || '/') and exists (select from pgstate.entry n where n.key >= s.low and n.key < s.high order by n.key offset 500);
   end if;
   if v_low is not null then
     return query
-      select f.key, f.place
-        from pgstate._newest_of_many(v_low, v_high, case when not v_whole then v_ranges end, p_regex, p_path, p_scalars, v_now, p_limit, p_offset) f;
+      select f.key, f.place from pgstate._newest_of_many(v_low, v_high, v_root, p_regex, p_path, p_scalars, v_now, p_limit, p_offset) f;
     return;
   end if;
   return query

@@ -12,18 +12,18 @@ declare
   v_ranges pgstate.keymultirange := p_ranges * pgstate._reachable('read');
   v_low text;
   v_high text;
-  v_whole boolean;
+  v_root text;
 begin
   if p_scalars is not null then
-    -- a subtree with its root is two, between which little can be. To look whether there are so many takes a sixth of what looking at them does
-    select s.low, s.high, s.spans = 1 into v_low, v_high, v_whole
-      from (select min(r.low) as low, max(r.high) as high, count(*) as spans from pgstate._spans(v_ranges) r) s
-     where s.spans <= 2 and exists (select from pgstate.entry n where n.key >= s.low and n.key < s.high order by n.key offset 500);
+    -- a subtree with its root is two. To look whether there are so many takes a sixth of what looking at them does
+    select s.low, s.high, s.root into v_low, v_high, v_root
+      from (select max(r.low collate "C") as low, max(r.high collate "C") as high, case when count(*) = 2 then min(r.low collate "C") end as root, count(*) as spans
+              from pgstate._spans(v_ranges) r) s
+     where (s.spans = 1 or s.low = s.root || '/') and exists (select from pgstate.entry n where n.key >= s.low and n.key < s.high order by n.key offset 500);
   end if;
   if v_low is not null then
     return query
-      select f.key, f.place
-        from pgstate._newest_of_many(v_low, v_high, case when not v_whole then v_ranges end, p_regex, p_path, p_scalars, v_now, p_limit, p_offset) f;
+      select f.key, f.place from pgstate._newest_of_many(v_low, v_high, v_root, p_regex, p_path, p_scalars, v_now, p_limit, p_offset) f;
     return;
   end if;
   return query

@@ -14,9 +14,9 @@ begin
     perform from pgstate.install for share;
   end if;
   -- where writers give the vectors, those of the version before go, and there is nothing to index. Most have none, and to set deleting
-  -- up costs more than to look
+  -- up costs more than to look. (Not by exists(), for which the planner may look at all of them)
   select array_agg(w.key) filter (where not i.given @> w.key),
-         bool_or(not v_follow and i.given @> w.key and exists (select from pgstate.embedding m where m.key = w.key))
+         bool_or(not v_follow and i.given @> w.key and (select true from pgstate.embedding m where m.key = w.key limit 1))
     into v_keys, v_old
     from written w cross join (select x.given + '{}' as given from pgstate.install x offset 0) i;
   if v_old then
