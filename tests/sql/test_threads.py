@@ -191,6 +191,11 @@ async def test_a_checkpoint_that_is_sent_again(root: Caller, inside: Caller) -> 
     await save(root, "t/1", {"n": 3}, id="b", parent="a", expect_head="a")
     # behind what came after it, it is a conflict as any other
     assert (await save(root, "t/1", {"n": 2}, id="a", parent="", expect_head=""))["status"] == "conflict"
+    # without a word of what it comes after, it does not come after itself
+    for id, n in [("b", 3), ("a", 2)]:
+        row = await save(root, "t/1", {"n": n}, id=id, header=b"h" if id == "a" else None)
+        assert (row["status"], row["version"], row["head"]) == ("ok", 3, "b")
+    assert [(r["id"], r["parent"]) for r in await root.rows("checkpoints", "t/1")] == [("b", "a"), ("a", None)]
 
 
 async def test_channels_that_must_not_have_changed(root: Caller) -> None:
