@@ -31,6 +31,7 @@ class Loop:
         self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="pgstate-call")
         self._thread = threading.Thread(target=self._serve, name="pgstate-sync", daemon=True)
         self._thread.start()
+        self._ending: set[asyncio.Task[Any]] = set()
         # what is to be ended with the process
         self.at_exit: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
         # in a process that was forked from this one's
@@ -85,6 +86,21 @@ class Loop:
             if done.exception() is None and keep is not None:
                 keep(done.result())
             raise
+
+    def give_back(self, work: Coroutine[Any, Any, T], *, whole: bool = True) -> T | None:
+        """As `run`, what gives something back. On the loop's own thread, where the garbage collector may end a block as
+        on any other, nobody waits for it."""
+        if threading.current_thread() is not self._thread:
+            return self.run(work, whole=whole)
+
+        def start() -> None:
+            task = self._loop.create_task(work)
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+        # the loop may be about anything just now
+        self._loop.call_soon_threadsafe(start)
+        return None
 
     def may_wait(self) -> bool:
         """May the caller wait for it? The garbage collector calls from any thread, after a fork, at the end."""

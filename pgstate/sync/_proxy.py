@@ -172,8 +172,7 @@ class Stream(Proxy[A], Generic[A, T]):
         """Ends it; from another thread too, whose waiting ends then."""
         if _loop.over():
             return
-        work = self._asynchronous.aclose()
-        _loop.current().run(work, whole=True)
+        _loop.current().give_back(self._asynchronous.aclose())
 
     @property
     def cursor(self) -> str | None:
@@ -200,6 +199,8 @@ class Block(Generic[H]):
         self._error: BaseException | None = None
 
     def __enter__(self) -> H:
+        if self._task is not None and not self._task.done():
+            raise RuntimeError("it is under way already: make a new one for each block")
         try:
             return self._show(_loop.current().run(self._enter()))
         except BaseException:
@@ -242,7 +243,7 @@ class Block(Generic[H]):
             # it is the parent's to give back, or too late
             return
         try:
-            ended = _loop.current().run(self._leave(error), whole=True)
+            ended = _loop.current().give_back(self._leave(error))
         finally:
             if error is not None:
                 error.__traceback__ = traceback

@@ -13,6 +13,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -228,6 +229,45 @@ def test_what_is_collected_on_the_loop_waits_for_nothing(
     sync.update("k", collect)
     assert ended.wait(30)
     assert told == []
+
+
+def test_a_block_that_is_collected_on_the_loop_ends(
+    sync: pgstate.sync.State, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    beside: list[Any] = []
+
+    def hold() -> Iterator[None]:
+        with pgstate.sync.connect(database.dsn("installer")) as other, other.watch("k"):
+            beside.append(weakref.ref(other._its._core))
+            with sync.lock("held", lease=30):
+                yield
+
+    async def collect(value: Any) -> Any:
+        gc.collect()
+
+    around: list[Any] = [hold()]
+    around.append(around)
+    next(around[0])
+    del around
+    sync.update("k", collect)
+    assert told == []
+    with sync.lock("held", wait=30):
+        pass
+    for _ in range(2000):
+        if beside[0]() is None or beside[0]().closed:
+            return
+        time.sleep(0.005)
+    raise AssertionError("still connected")
+
+
+def test_a_block_that_is_under_way_is_not_entered_again(sync: pgstate.sync.State) -> None:
+    for block in (sync.lock("held", lease=30), sync.run("run", lease=30)):
+        with block, pytest.raises(RuntimeError, match="make a new one"), block:
+            raise AssertionError
+        with sync.lock("held"), sync.run("run"):
+            pass
 
 
 def test_claimed_work(sync: pgstate.sync.State) -> None:
