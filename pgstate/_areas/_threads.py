@@ -134,8 +134,8 @@ async def save(
             raise outcome_error(row["code"], row["message"])
         if row["status"] != "incomplete":
             break
-        # what was sent is there by now, unless others collect what no checkpoint names yet. It goes again all the same: a
-        # checkpoint takes what comes with it. With a page comes what it names, which is most likely missing too
+        # what was sent is there by now, unless others collect what no checkpoint names yet. It goes again, since what
+        # comes with a checkpoint counts as its size. With a page comes what it names, which is most likely missing too
         if not chunks.keys() >= set(row["missing"]):
             if named:
                 return row

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import inspect
 import os
+import pickle
 import queue
 import signal
 import subprocess
@@ -367,6 +369,29 @@ def test_watching(sync: pgstate.sync.State) -> None:
 class Research:
     topic: str = ""
     findings: Annotated[list[str], add] = field(default_factory=list)
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda found: pickle.loads(pickle.dumps(found))])
+def test_what_was_read_goes_to_another_process(sync: pgstate.sync.State, way: Callable[[Any], Any]) -> None:
+    sync.put("a/k", {"topic": "owls"})
+    space, start = sync.namespace("a"), sync.cursor()
+    sync.put("a/k", {"topic": "bats"})
+    found: list[Any] = [
+        space.get("k"), space.get("k", as_=Research), *space.get_many(["k"]), *space.list("*"), *space.history("k"),
+        *space.search("*"), *space.list("*", as_of=start), *space.changes(start),
+    ]  # fmt: skip
+    assert len(found) == 9
+    for one in found:
+        twin = way(one)
+        assert (type(twin), twin, twin.writer) == (type(one), one, "admin")
+    twin = way(found[-1])
+    assert twin.previous == {"topic": "owls"}
+    for page in (space.list("*", limit=1), space.search("*", limit=1)):
+        twin = way(page)
+        assert (list(twin), twin.after) == (list(page), "k")
+    with pytest.raises(errors.VersionConflict) as conflict:
+        space.put("k", 1, expect=7)
+    assert way(conflict.value).current.value == {"topic": "bats"}
 
 
 def test_typed_state(sync: pgstate.sync.State) -> None:
