@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from pgstate import _in_thread as in_thread
 from pgstate import errors
+from pgstate._areas import _run
 
 T = TypeVar("T")
 
@@ -111,7 +113,8 @@ class Loop:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def in_thread(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """What a function of the application's returns, called in a thread, where it may wait, for pgstate.sync too."""
+        """What a function of the application's returns, called in a thread, where it may wait, for pgstate.sync too. It
+        has the context of whoever called."""
 
         def call() -> T:
             try:
@@ -122,7 +125,10 @@ class Loop:
                 # as it is it would end the loop
                 raise Passed(error) from None
 
-        return await self._loop.run_in_executor(self._threads, call)
+        context = copy_context()
+        # which is the asynchronous client's
+        context.run(_run.current.set, None)
+        return await self._loop.run_in_executor(self._threads, context.run, call)
 
     def end(self) -> None:
         """At the end of the process: closes what is open, as far as that goes in a few seconds."""

@@ -18,6 +18,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from operator import add
 from typing import Annotated, Any
@@ -126,6 +127,23 @@ def test_a_function_of_the_caller_may_call_it_too(sync: pgstate.sync.State) -> N
         sync.update("k", leave_the_loop)
     assert caught.value.code == 4
     assert sync.get("k").value == 5
+
+
+def test_a_function_of_the_caller_has_its_context(sync: pgstate.sync.State) -> None:
+    who: ContextVar[str] = ContextVar("who", default="nobody")
+    who.set("me")
+    assert sync.update("k", lambda value: who.get()).value == "me"
+    stop = threading.Event()
+
+    def handle(run: pgstate.sync.Run, input: Any) -> Any:
+        with pytest.raises(LookupError):  # it would be the asynchronous one
+            pgstate.current_run()
+        stop.set()
+        return run.step("who", who.get)
+
+    sync.runs.start("r", "w")
+    assert sync.runs.worker({"w": handle}, stop=stop) == 1
+    assert sync.runs.result("r") == "me"
 
 
 def test_an_interrupt_cancels_what_is_waited_for(sync: pgstate.sync.State) -> None:
