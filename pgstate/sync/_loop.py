@@ -9,10 +9,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pgstate import _in_thread as in_thread
 from pgstate import errors
@@ -45,10 +45,9 @@ class Loop:
             with suppress(SystemExit, KeyboardInterrupt):
                 self._loop.run_forever()
 
-    def run(self, work: Coroutine[Any, Any, T], *, whole: bool = False, keep: Callable[[T], object] | None = None) -> T:
+    def run(self, work: Coroutine[Any, Any, T], *, whole: bool = False) -> T:
         """What a coroutine returns or raises. An exception in this thread meanwhile (KeyboardInterrupt) cancels it,
-        unless `whole` says that it gives something back, and is raised when it has ended; `keep` gets what it has
-        returned all the same."""
+        unless `whole` says that it gives something back, and is raised when it has ended."""
         if over() or self.left:
             work.close()
             raise errors.Closed(
@@ -60,12 +59,12 @@ class Loop:
                 "pgstate.sync was called on its own event loop, which cannot wait for itself: "
                 "give it a plain function in place of the coroutine function"
             )
-        done: Future[T] = Future()
+        done: Outcome[T] = Outcome()
         task: list[asyncio.Task[T]] = []
 
         def start() -> None:
             task.append(self._loop.create_task(work))
-            task[0].add_done_callback(lambda ended: _pass_on(ended, done))
+            task[0].add_done_callback(done.end_as)
 
         def stop() -> None:
             # called behind start, if that was reached
@@ -73,21 +72,29 @@ class Loop:
                 start()
             elif not task:
                 work.close()
-                done.set_exception(asyncio.CancelledError())
+                done.end(asyncio.CancelledError())
             elif not whole:
                 task[0].cancel()
 
         try:
             self._loop.call_soon_threadsafe(start)
-            return done.result()
-        except Passed as passed:
-            raise passed.error from None
+            done.wait()
         except BaseException:
-            if not done.done():
+            if not done.ended:
                 self._loop.call_soon_threadsafe(stop)
-            if done.exception() is None and keep is not None:
-                keep(done.result())
+            done.wait()
             raise
+        if done.error is None:
+            return done.value
+        error, done.error = done.error, None
+        task.clear()
+        try:
+            if isinstance(error, Passed):
+                raise error.error from None
+            raise error
+        finally:
+            # its traceback has this frame
+            del error
 
     def give_back(self, work: Coroutine[Any, Any, T], *, whole: bool = True) -> T | None:
         """As `run`, what gives something back. On the loop's own thread, where the garbage collector may end a block as
@@ -141,20 +148,44 @@ class Loop:
         self.run(close())
 
 
+class Outcome(Generic[T]):
+    """What a task has come to, for the thread that waits for it. The lock is a bare one: an interrupt in the code of a
+    Future, which is Python, can leave that locked, and then the loop waits for ever to tell it."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.error: BaseException | None = None
+        self.value: T
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def wait(self) -> None:
+        """Waits for the end."""
+        while not self.ended:
+            self._gate.acquire()
+
+    def end_as(self, task: asyncio.Task[T]) -> None:
+        """As the task has ended. Called on the loop, as the next."""
+        if task.cancelled():
+            self.end(asyncio.CancelledError())
+        elif (error := task.exception()) is not None:
+            self.end(error)
+        else:
+            self.value = task.result()
+            self.end(None)
+
+    def end(self, error: BaseException | None) -> None:
+        """By an error, or well."""
+        self.error = error
+        self.ended = True
+        self._gate.release()
+
+
 class Passed(Exception):
     """What is no Exception, on its way through the loop."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
-
-
-def _pass_on(ended: asyncio.Task[T], done: Future[T]) -> None:
-    if ended.cancelled():
-        done.set_exception(asyncio.CancelledError())
-    elif (error := ended.exception()) is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(ended.result())
 
 
 _current: Loop | None = None

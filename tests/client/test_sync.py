@@ -17,10 +17,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import count
 from operator import add
+from types import FrameType
 from typing import Annotated, Any
 
 import asyncpg
@@ -202,14 +204,43 @@ def test_an_interrupt_before_the_waiting(sync: pgstate.sync.State, monkeypatch: 
         next(history)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # which it came before
+def test_an_interrupt_at_any_line_leaves_the_loop_running(sync: pgstate.sync.State) -> None:
+    left = 0
+
+    def interrupt(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal left
+        if "weakref" in frame.f_code.co_filename:
+            return None  # what is raised there is lost
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+        return interrupt
+
+    before = sys.gettrace()
+    with ThreadPoolExecutor(1) as beside:
+        for line in count(1):
+            left = line
+            sys.settrace(interrupt)
+            try:
+                sync.put("k", line)
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+            finally:
+                sys.settrace(before)
+            assert beside.submit(sync.put, "other", line).result(30) == line
+    assert line > 50
+
+
 def test_what_comes_with_an_interrupt_is_not_lost(sync: pgstate.sync.State, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Interrupted(Future[Any]):
-        def result(self, timeout: float | None = None) -> Any:
-            found = super().result(timeout)
-            if _loop.Future is Interrupted:
+    class Interrupted(_loop.Outcome[Any]):
+        def wait(self) -> None:
+            super().wait()
+            if _loop.Outcome is Interrupted:
                 monkeypatch.undo()
                 raise KeyboardInterrupt
-            return found
 
     with sync.watch("k/*") as changes:
         for number in range(3):
@@ -217,7 +248,7 @@ def test_what_comes_with_an_interrupt_is_not_lost(sync: pgstate.sync.State, monk
         for number, wait in enumerate((lambda: next(changes), lambda: changes.next(timeout=30))):
             assert next(changes).value == number
             before = changes.cursor
-            monkeypatch.setattr(_loop, "Future", Interrupted)
+            monkeypatch.setattr(_loop, "Outcome", Interrupted)
             with pytest.raises(KeyboardInterrupt):
                 wait()
             assert changes.cursor == before
