@@ -256,11 +256,11 @@ class Block(Generic[H]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._pid != os.getpid() or _loop.over():
-            # it is the parent's to give back, or too late
-            return
+        ended = None
         try:
-            ended = _loop.current().give_back(self._leave(error))
+            # else it is the parent's to give back, or too late
+            if self._pid == os.getpid() and not _loop.over():
+                ended = _loop.current().give_back(self._leave(error))
         except BaseException:
             # interrupted before it had begun to end
             if self._task is not None and not self._task.done():
