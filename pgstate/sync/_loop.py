@@ -9,7 +9,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar
@@ -17,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from pgstate import _in_thread as in_thread
 from pgstate import errors
 from pgstate._areas import _run
+from pgstate.sync._threads import Threads
 
 T = TypeVar("T")
 
@@ -30,12 +30,15 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="pgstate-call")
+        self._threads = Threads(_MOST_THREADS, "pgstate-call")
+        # for names of hosts
+        self._loop.set_default_executor(self._threads)
         self._thread = threading.Thread(target=self._serve, name="pgstate-sync", daemon=True)
         self._thread.start()
         self._ending: set[asyncio.Task[Any]] = set()
         # what is to be ended with the process
         self.at_exit: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
+        self._ends = False
         # in a process that was forked from this one's
         self.left = False
 
@@ -91,6 +94,9 @@ class Loop:
         try:
             if isinstance(error, Passed):
                 raise error.error from None
+            if self._ends and isinstance(error, errors.Closed) and threading.current_thread().daemon:
+                # which the process does not wait for: it ends without a word
+                raise SystemExit from error
             raise error
         finally:
             # its traceback has this frame
@@ -139,6 +145,7 @@ class Loop:
 
     def end(self) -> None:
         """At the end of the process: closes what is open, as far as that goes in a few seconds."""
+        self._ends = True
 
         async def close() -> None:
             closing = [self._loop.create_task(close()) for close in list(self.at_exit.values())]

@@ -700,6 +700,47 @@ def test_what_is_left_open_is_closed_at_the_end(database: Database, sync: pgstat
     assert database.sql("select count(*) from pgstate.feed_point") != [(0,)]
 
 
+def test_a_thread_goes_on_when_the_main_one_has_ended(database: Database, sync: pgstate.sync.State) -> None:
+    done = _script(
+        """
+        import sys, threading
+        import pgstate.sync
+        state = pgstate.sync.connect(sys.argv[1])
+        state.put("tasks/1", 1)
+        def work():
+            threading.main_thread().join()
+            stop = threading.Event()
+            state.work("tasks/*", lambda task: stop.set(), stop=stop, move_to="done/*")
+        threading.Thread(target=work).start()
+        """,
+        database.dsn("installer"),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [entry.key for entry in sync.list("done/*")] == ["done/1"]
+
+
+def test_what_nobody_waits_for_ends_with_the_process_and_says_nothing(database: Database) -> None:
+    done = _script(
+        """
+        import sys, threading
+        import pgstate.sync
+        state = pgstate.sync.connect(sys.argv[1])
+        beginning = threading.Barrier(3)
+        def watch():
+            with state.watch("**") as changes:
+                beginning.wait()
+                next(changes)
+        def update():
+            state.update("k", lambda value: beginning.wait() and None or threading.Event().wait())
+        for target in (watch, update):
+            threading.Thread(target=target, daemon=True).start()
+        beginning.wait()
+        """,
+        database.dsn("installer"),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 _LEFT_TO_THE_INTERPRETER = {
     "an iteration": "left = state.thread('t').history(); next(left)",
     "a watch": """
