@@ -248,6 +248,9 @@ async def test_arguments(root: Caller) -> None:
     await root.refuses("PS002", "threads('/')", "checkpoints('/')")
     await root.refuses("PS007", "prune_thread('t/1', 0)", "prune_thread('t/1', null)", 'threads("limit" => 0)', 'checkpoints("limit" => 0)',
                        "put_writes('t/1', 'c', 't', '{1}', '{}', '{}', '{}')", "put_writes('t/1', '', 't', '{}', '{}', '{}', '{}')")  # fmt: skip
+    for nulls in ("'{null}', '{a}', '{json}', '{1}'", "'{1}', '{null}', '{json}', '{1}'", "'{1}', '{a}', '{null}', '{1}'",
+                  "'{1}', '{a}', '{json}', '{null}'"):  # fmt: skip
+        await root.refuses("PS007", f"put_writes('t/1', 'c', 't', {nulls})")
     assert await root.rows("threads") == []
 
 
