@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from pgstate import _in_thread as in_thread
 from pgstate import errors
 from pgstate._areas import _run
-from pgstate.sync._threads import Threads
+from pgstate.sync._threads import OneOfThem, Threads
 
 T = TypeVar("T")
 
@@ -94,8 +94,8 @@ class Loop:
         try:
             if isinstance(error, Passed):
                 raise error.error from None
-            if self._ends and isinstance(error, errors.Closed) and threading.current_thread().daemon:
-                # which the process does not wait for: it ends without a word
+            if self._ends and isinstance(error, errors.Closed) and _is_not_waited_for():
+                # it ends with the process, without a word
                 raise SystemExit from error
             raise error
         finally:
@@ -153,6 +153,11 @@ class Loop:
                 await asyncio.wait(closing, timeout=_FAREWELL)
 
         self.run(close())
+
+
+def _is_not_waited_for() -> bool:
+    thread = threading.current_thread()
+    return thread.daemon and not isinstance(thread, OneOfThem)
 
 
 class Outcome(Generic[T]):

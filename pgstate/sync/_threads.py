@@ -31,7 +31,7 @@ class Threads(ThreadPoolExecutor):
         if self._free.acquire(blocking=False) or self._begun == self._most:
             self._calls.put(call)
         else:
-            threading.Thread(target=self._work, args=([call],), name=f"{self._name}_{self._begun}", daemon=True).start()
+            OneOfThem(target=self._work, args=([call],), name=f"{self._name}_{self._begun}", daemon=True).start()
             self._begun += 1
         return future
 
@@ -46,6 +46,10 @@ class Threads(ThreadPoolExecutor):
             except Empty:
                 self._free.release()
                 call = self._calls.get()
+
+
+class OneOfThem(threading.Thread):
+    """Whom the loop waits for."""
 
 
 class _Call:
