@@ -76,14 +76,25 @@ def _adapter(type_: Any) -> TypeAdapter[Any]:
 def decoder(type_: Any) -> Callable[[str], Any]:
     """A function from JSON text to validated objects of a type that Pydantic knows; InvalidValue when one does not
     fit."""
-    adapter = _adapter(type_)
+    return _DecodeAs(type_)
 
-    def decode_as(text: str) -> Any:
+
+class _DecodeAs:
+    """It goes to another process with an entry, by the name of the type."""
+
+    __slots__ = ("_adapter", "_type")
+
+    def __init__(self, type_: Any) -> None:
+        self._type = type_
+        self._adapter = _adapter(type_)
+
+    def __call__(self, text: str) -> Any:
         try:
-            return adapter.validate_json(text)
+            return self._adapter.validate_json(text)
         except ValidationError as error:
             raise InvalidValue(
-                f"the stored value is not a valid {getattr(type_, '__name__', type_)}: {error}"
+                f"the stored value is not a valid {getattr(self._type, '__name__', self._type)}: {error}"
             ) from error
 
-    return decode_as
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _DecodeAs, (self._type,)

@@ -192,7 +192,7 @@ class Conflict(PgStateError):
         self.key = key
 
     def __reduce__(self) -> tuple[type[Conflict], tuple[Any, ...]]:
-        # to another process; what the exception says is kept, its entry is not
+        # to another process
         return type(self), (str(self), self.key)
 
 
@@ -209,7 +209,7 @@ class VersionConflict(Conflict):
         self.current = current
 
     def __reduce__(self) -> tuple[type[Conflict], tuple[Any, ...]]:
-        return type(self), (str(self), self.key, self.version, None)
+        return type(self), (str(self), self.key, self.version, self.current)
 
 
 class ClaimHeld(Conflict):

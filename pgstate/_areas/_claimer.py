@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from pgstate import errors
 from pgstate._areas._stir import LOOK_AGAIN, look_at
@@ -188,6 +189,27 @@ class Claimer:
         if self._tap is not None:
             self._core.hub.detach(self._tap)
         self._tap = self._joining = self._broken = None
+
+
+async def or_back(
+    core: Core,
+    asking: Coroutine[Any, Any, Sequence[Row]],
+    give_back: Callable[[list[Row]], Coroutine[Any, Any, None]],
+) -> Sequence[Row]:
+    """What is claimed; where the caller is cancelled it is given back, since nobody knows of it."""
+    task = core.spawn(asking)
+
+    def back(done: asyncio.Task[Sequence[Row]]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            rows = [row for row in done.result() if row["status"] == "ok"]
+            if rows:
+                core.spawn(give_back(rows))
+
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(back)
+        raise
 
 
 async def give_back(core: Core, agent: str | None, rows: Sequence[Row], timeout: float) -> None:

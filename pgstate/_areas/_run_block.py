@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Coroutine, Sequence
 from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pgstate import errors
 from pgstate._areas import _telemetry
 from pgstate._areas._base import seconds
+from pgstate._areas._claimer import or_back
 from pgstate._areas._run import Run, current
 from pgstate._areas._run_held import SetDown
 from pgstate._areas._stir import LOOK_AGAIN, Stirred
@@ -78,7 +80,7 @@ class RunBlock:
         async with Stirred(core, area._name, [area._key(self._key)]) as stirred:
             while True:
                 sent = loop.time()
-                row = await area._open(
+                asking = area._open(
                     self._key,
                     self._lease,
                     name=self._name,
@@ -88,6 +90,7 @@ class RunBlock:
                     timeout=self._timeout,
                     ttl=self._ttl,
                 )
+                (row,) = await or_back(core, _alone(asking), area._give_back)
                 if row["status"] != "held":
                     break
                 left = ends - loop.time()
@@ -114,6 +117,10 @@ class RunBlock:
             raise
         finally:
             self._span.__exit__(None, None, None) if error is None else _end(self._span, error)
+
+
+async def _alone(row: Coroutine[Any, Any, Row]) -> Sequence[Row]:
+    return [await row]
 
 
 def _end(span: Any, error: BaseException) -> None:

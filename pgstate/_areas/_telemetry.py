@@ -10,10 +10,12 @@ from typing import Any
 from pgstate._guard import clean
 
 trace: Any
+context: Any
 try:
     trace = importlib.import_module("opentelemetry.trace")
+    context = importlib.import_module("opentelemetry.context")
 except ImportError:
-    trace = None
+    trace = context = None
 
 # What goes into a span passes through this: secrets are taken out here.
 redact: Callable[[str], str] = clean
@@ -40,6 +42,22 @@ def span(name: str, **attributes: Any) -> Iterator[None]:
             said = redact(f"{type(error).__name__}: {error}")
             current.set_status(trace.Status(trace.StatusCode.ERROR, said))
             raise
+
+
+def current() -> Any:
+    """The span that this code is in."""
+    return None if trace is None else trace.get_current_span()
+
+
+def enter(span: Any) -> Any:
+    """Puts this code into a span that another task or thread has begun, until `leave` gets what is returned."""
+    return None if trace is None else context.attach(trace.set_span_in_context(span))
+
+
+def leave(entered: Any) -> None:
+    """Takes this code out of it again."""
+    if trace is not None:
+        context.detach(entered)
 
 
 def apart() -> Any:

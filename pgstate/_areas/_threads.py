@@ -134,13 +134,14 @@ async def save(
             raise outcome_error(row["code"], row["message"])
         if row["status"] != "incomplete":
             break
-        # what was sent is there by now, unless others collect what no checkpoint names yet: then it is asked for again.
-        # With a page comes what it names, which is most likely missing too
+        # what was sent is there by now, unless others collect what no checkpoint names yet. It goes again, since what
+        # comes with a checkpoint counts as its size. With a page comes what it names, which is most likely missing too
         if not chunks.keys() >= set(row["missing"]):
             if named:
                 return row
             raise errors.InvalidArgument("the root or a page names a chunk that is not there")
-        wanted = list({inner: None for digest in row["missing"] for inner in encoded.under(digest)})
+        missing = [inner for digest in row["missing"] for inner in encoded.under(digest)]
+        wanted = list(dict.fromkeys([*wanted, *missing]))
     else:
         raise errors.DatabaseError("chunks of the checkpoint went missing again and again", None)
     if row["status"] == "ok":

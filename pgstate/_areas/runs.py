@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, overload
 
 from pgstate import errors
 from pgstate._areas._base import Area, seconds
+from pgstate._areas._claimer import or_back
 from pgstate._areas._cron import next_time
 from pgstate._areas._records import Values
 from pgstate._areas._run_block import RunBlock
@@ -29,6 +31,7 @@ from pgstate.types import Row, RunInfo, Seconds, StepInfo
 if TYPE_CHECKING:
     from pgstate._areas.claims import Claims
 
+_log = logging.getLogger("pgstate")
 T = TypeVar("T")
 _BOTH = "read and write"
 # a method of Runs is called list
@@ -118,6 +121,22 @@ class Runs(Area):
                 self._agent,
                 self._timeout,
             )  # fmt: skip
+
+    async def _give_back(self, rows: Sequence[Row]) -> None:
+        """For others to go on with at once."""
+        for row in rows:
+            key, token = row["key"], row["token"]
+            try:
+                await self._core.call_once(
+                    lambda c, lane, left, key=key, token=token: runs.end_run(  # type: ignore[misc]
+                        c, key, token, "open", None, None, None, lane.id, lane.turn, self._agent, None, timeout=left
+                    ),
+                    self._agent,
+                    self._timeout,
+                )
+            except errors.PgStateError as error:
+                # its lease ends
+                _log.warning("run %s, whose caller was cancelled, was not given back: %s", key, error)
 
     async def get(self, key: str) -> RunInfo | None:
         """One run, None if there is none. Raises InvalidKey, AccessDenied."""
@@ -323,7 +342,7 @@ class Runs(Area):
         return await worker.run(concurrency, seconds(grace).total_seconds(), signals)
 
     async def _take(self, codes: Mapping[str, str | None], limit: int, span: timedelta, pattern: str) -> Sequence[Row]:
-        with self._to(f"work on runs of {pattern or 'everything'}", _BOTH, pattern):
+        async def ask() -> Sequence[Row]:
             return await self._core.call_once(
                 lambda c, lane, left: runs.take_runs(
                     c, [*codes], limit, span, pattern, [*codes.values()], lane.id, lane.turn, self._agent, timeout=left
@@ -331,6 +350,9 @@ class Runs(Area):
                 self._agent,
                 self._timeout,
             )
+
+        with self._to(f"work on runs of {pattern or 'everything'}", _BOTH, pattern):
+            return await or_back(self._core.following("a worker"), ask(), self._give_back)
 
     async def schedule(
         self,

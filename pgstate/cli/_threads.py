@@ -118,7 +118,7 @@ async def fork(
 ) -> None:
     """Makes a thread under another key from a checkpoint. Its values are not copied.
 
-    Exit code 4 if there is a thread already, or the checkpoint is not there.
+    Exit code 3 if the checkpoint is not there, 4 if there is a thread under TARGET already.
     """
     async with cli.connect() as state:
         made = await state.thread(key, namespace=ns).fork(checkpoint, target, history=with_history, ttl=ttl)
@@ -130,7 +130,7 @@ async def rollback(
 ) -> None:
     """Goes back to a checkpoint, by a new one with its values, whose id is printed; those between stay.
 
-    Exit code 4 if it is not there, or the thread is claimed.
+    Exit code 3 if it is not there, 4 if the thread is claimed.
     """
     async with cli.connect() as state:
         made = await state.thread(key, namespace=ns).rollback(checkpoint, token=token)

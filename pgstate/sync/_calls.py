@@ -115,7 +115,7 @@ class StateCalls(Proxy[client.BoundState | client.State]):
         wait: Seconds | None = None,
     ) -> None:
         """Makes a span of OpenTelemetry of each change that the agent may read, as it happens, until it is
-        cancelled.
+        interrupted, or the state is closed (Closed).
 
         `tracer` is OpenTelemetry's. A span is called after its op ("pgstate put"), stands at the time of the
         change, and has the attributes pgstate.key, version, op, writer, via and trust; with `values` also

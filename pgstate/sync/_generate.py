@@ -58,6 +58,7 @@ _WORDS = [
     (r"is\s+released\s+when\s+the\s+block\s+is\s+cancelled", "is released when it is interrupted"),
     (r"the\s+block\s+is\s+cancelled,?\s+and\s+LeaseLost\s+raised", "LeaseLost is raised when the block ends"),
     (r"the\s+block\s+is\s+cancelled\.", "LeaseLost is raised when the block ends."),
+    (r"until\s+it\s+is\s+cancelled\.", "until it is interrupted, or the state is closed (Closed)."),
 ]
 _HEADER = '''"""Written by `python pgstate/sync/_generate.py` from the asynchronous classes."""
 

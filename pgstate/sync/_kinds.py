@@ -35,6 +35,8 @@ class Claiming(Block["Task | None"]):
     def take(self) -> Claim | None:
         """A claim that is left to the caller, who renews, completes or releases it; None if there is none."""
 
+        self._check_process()
+
         async def take() -> Claim | None:
             return await self._claiming
 

@@ -9,12 +9,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from contextvars import copy_context
+from typing import Any, Generic, TypeVar
 
 from pgstate import _in_thread as in_thread
 from pgstate import errors
+from pgstate._areas import _run
+from pgstate.sync._threads import OneOfThem, Threads
 
 T = TypeVar("T")
 
@@ -28,11 +30,15 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="pgstate-call")
+        self._threads = Threads(_MOST_THREADS, "pgstate-call")
+        # for names of hosts
+        self._loop.set_default_executor(self._threads)
         self._thread = threading.Thread(target=self._serve, name="pgstate-sync", daemon=True)
         self._thread.start()
+        self._ending: set[asyncio.Task[Any]] = set()
         # what is to be ended with the process
         self.at_exit: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
+        self._ends = False
         # in a process that was forked from this one's
         self.left = False
 
@@ -42,10 +48,9 @@ class Loop:
             with suppress(SystemExit, KeyboardInterrupt):
                 self._loop.run_forever()
 
-    def run(self, work: Coroutine[Any, Any, T], *, whole: bool = False, keep: Callable[[T], object] | None = None) -> T:
+    def run(self, work: Coroutine[Any, Any, T], *, whole: bool = False) -> T:
         """What a coroutine returns or raises. An exception in this thread meanwhile (KeyboardInterrupt) cancels it,
-        unless `whole` says that it gives something back, and is raised when it has ended; `keep` gets what it has
-        returned all the same."""
+        unless `whole` says that it gives something back, and is raised when it has ended."""
         if over() or self.left:
             work.close()
             raise errors.Closed(
@@ -57,12 +62,12 @@ class Loop:
                 "pgstate.sync was called on its own event loop, which cannot wait for itself: "
                 "give it a plain function in place of the coroutine function"
             )
-        done: Future[T] = Future()
+        done: Outcome[T] = Outcome()
         task: list[asyncio.Task[T]] = []
 
         def start() -> None:
             task.append(self._loop.create_task(work))
-            task[0].add_done_callback(lambda ended: _pass_on(ended, done))
+            task[0].add_done_callback(done.end_as)
 
         def stop() -> None:
             # called behind start, if that was reached
@@ -70,21 +75,47 @@ class Loop:
                 start()
             elif not task:
                 work.close()
-                done.set_exception(asyncio.CancelledError())
+                done.end(asyncio.CancelledError())
             elif not whole:
                 task[0].cancel()
 
         try:
             self._loop.call_soon_threadsafe(start)
-            return done.result()
-        except Passed as passed:
-            raise passed.error from None
+            done.wait()
         except BaseException:
-            if not done.done():
+            if not done.ended:
                 self._loop.call_soon_threadsafe(stop)
-            if done.exception() is None and keep is not None:
-                keep(done.result())
+            done.wait()
             raise
+        if done.error is None:
+            return done.value
+        error, done.error = done.error, None
+        task.clear()
+        try:
+            if isinstance(error, Passed):
+                raise error.error from None
+            if self._ends and isinstance(error, errors.Closed) and _is_not_waited_for():
+                # it ends with the process, without a word
+                raise SystemExit from error
+            raise error
+        finally:
+            # its traceback has this frame
+            del error
+
+    def give_back(self, work: Coroutine[Any, Any, T], *, whole: bool = True) -> T | None:
+        """As `run`, what gives something back. On the loop's own thread, where the garbage collector may end a block as
+        on any other, nobody waits for it."""
+        if threading.current_thread() is not self._thread:
+            return self.run(work, whole=whole)
+
+        def start() -> None:
+            task = self._loop.create_task(work)
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+        # the loop may be about anything just now
+        self._loop.call_soon_threadsafe(start)
+        return None
 
     def may_wait(self) -> bool:
         """May the caller wait for it? The garbage collector calls from any thread, after a fork, at the end."""
@@ -95,7 +126,8 @@ class Loop:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def in_thread(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """What a function of the application's returns, called in a thread, where it may wait, for pgstate.sync too."""
+        """What a function of the application's returns, called in a thread, where it may wait, for pgstate.sync too. It
+        has the context of whoever called."""
 
         def call() -> T:
             try:
@@ -106,10 +138,14 @@ class Loop:
                 # as it is it would end the loop
                 raise Passed(error) from None
 
-        return await self._loop.run_in_executor(self._threads, call)
+        context = copy_context()
+        # which is the asynchronous client's
+        context.run(_run.current.set, None)
+        return await self._loop.run_in_executor(self._threads, context.run, call)
 
     def end(self) -> None:
         """At the end of the process: closes what is open, as far as that goes in a few seconds."""
+        self._ends = True
 
         async def close() -> None:
             closing = [self._loop.create_task(close()) for close in list(self.at_exit.values())]
@@ -119,20 +155,49 @@ class Loop:
         self.run(close())
 
 
+def _is_not_waited_for() -> bool:
+    thread = threading.current_thread()
+    return thread.daemon and not isinstance(thread, OneOfThem)
+
+
+class Outcome(Generic[T]):
+    """What a task has come to, for the thread that waits for it. The lock is a bare one: an interrupt in the code of a
+    Future, which is Python, can leave that locked, and then the loop waits for ever to tell it."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.error: BaseException | None = None
+        self.value: T
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def wait(self) -> None:
+        """Waits for the end."""
+        while not self.ended:
+            self._gate.acquire()
+
+    def end_as(self, task: asyncio.Task[T]) -> None:
+        """As the task has ended. Called on the loop, as the next."""
+        if task.cancelled():
+            self.end(asyncio.CancelledError())
+        elif (error := task.exception()) is not None:
+            self.end(error)
+        else:
+            self.value = task.result()
+            self.end(None)
+
+    def end(self, error: BaseException | None) -> None:
+        """By an error, or well."""
+        self.error = error
+        self.ended = True
+        self._gate.release()
+
+
 class Passed(Exception):
     """What is no Exception, on its way through the loop."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
-
-
-def _pass_on(ended: asyncio.Task[T], done: Future[T]) -> None:
-    if ended.cancelled():
-        done.set_exception(asyncio.CancelledError())
-    elif (error := ended.exception()) is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(ended.result())
 
 
 _current: Loop | None = None

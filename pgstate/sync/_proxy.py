@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, Self, TypeVar
 
 from pgstate import errors
 from pgstate._areas._base import Area
@@ -128,7 +128,7 @@ class Stream(Proxy[A], Generic[A, T]):
 
     def __init__(self, make: Callable[[], A]) -> None:
         super().__init__(make)
-        # what came as the waiting for it was interrupted, and where it had come before that
+        # what has come and was not handed out, as the waiting may be interrupted; and where it had come before that
         self._kept: deque[T | _End] = deque()
         self._before: str | None = None
 
@@ -145,35 +145,46 @@ class Stream(Proxy[A], Generic[A, T]):
     def __iter__(self) -> Self:
         return self
 
+    # An interrupt comes behind calls of what is not Python: there is none where something is handed out.
+
     def __next__(self) -> T:
-        return self._take(_next(self._asynchronous))
+        while not self._kept:
+            self._fetch(None)
+        item = self._kept[0]
+        if item is _END:
+            self._end()
+        del self._kept[0]
+        return item  # type: ignore[return-value]
 
     def next(self, timeout: float | None = None) -> T:
         """What comes next, within `timeout` seconds. Raises TimeoutError, and StopIteration after `close`."""
+        while not self._kept:
+            self._fetch(timeout)
+        item = self._kept[0]
+        if item is _END:
+            self._end()
+        del self._kept[0]
+        return item  # type: ignore[return-value]
 
-        async def wait() -> T | _End:
+    def _fetch(self, timeout: float | None) -> None:
+        items = self._asynchronous
+        self._before = items.cursor
+
+        async def fetch() -> None:
             async with asyncio.timeout(timeout):
-                return await _next(self._asynchronous)
+                self._kept.append(await _next(items))
 
-        return self._take(wait())
+        _loop.current().run(fetch())
 
-    def _take(self, work: Coroutine[Any, Any, T | _End]) -> T:
-        if self._kept:
-            work.close()
-            item = self._kept.popleft()
-        else:
-            self._before = self._asynchronous.cursor
-            item = _loop.current().run(work, keep=self._kept.append)
-        if isinstance(item, _End):
-            raise StopIteration
-        return item
+    def _end(self) -> NoReturn:
+        self._kept.clear()
+        raise StopIteration
 
     def close(self) -> None:
         """Ends it; from another thread too, whose waiting ends then."""
         if _loop.over():
             return
-        work = self._asynchronous.aclose()
-        _loop.current().run(work, whole=True)
+        _loop.current().give_back(self._asynchronous.aclose())
 
     @property
     def cursor(self) -> str | None:
@@ -200,6 +211,9 @@ class Block(Generic[H]):
         self._error: BaseException | None = None
 
     def __enter__(self) -> H:
+        self._check_process()
+        if self._task is not None and not self._task.done():
+            raise RuntimeError("it is under way already: make a new one for each block")
         try:
             return self._show(_loop.current().run(self._enter()))
         except BaseException:
@@ -207,6 +221,10 @@ class Block(Generic[H]):
             if self._task is not None and not self._task.done():
                 _loop.current().run(self._leave(asyncio.CancelledError()), whole=True)
             raise
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise errors.Closed(f"this {type(self).__name__} belongs to the process that this one was forked from")
 
     async def _enter(self) -> Any:
         loop = asyncio.get_running_loop()
@@ -238,11 +256,16 @@ class Block(Generic[H]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._pid != os.getpid() or _loop.over():
-            # it is the parent's to give back, or too late
-            return
+        ended = None
         try:
-            ended = _loop.current().run(self._leave(error), whole=True)
+            # else it is the parent's to give back, or too late
+            if self._pid == os.getpid() and not _loop.over():
+                ended = _loop.current().give_back(self._leave(error))
+        except BaseException:
+            # interrupted before it had begun to end
+            if self._task is not None and not self._task.done():
+                _loop.current().give_back(self._leave(asyncio.CancelledError()))
+            raise
         finally:
             if error is not None:
                 error.__traceback__ = traceback

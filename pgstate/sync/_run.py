@@ -8,9 +8,10 @@ import inspect
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pgstate._areas import _run, _step
+from pgstate._areas import _run, _step, _telemetry
 from pgstate._areas._run_held import SetDown
 from pgstate.sync import _loop
 from pgstate.sync._proxy import Block, Proxy
@@ -44,6 +45,7 @@ class Line:
     def __init__(self, run: _run.Run) -> None:
         self.run = run
         self.thread: int | None = None
+        self.span = _telemetry.current()
         self._asking: set[asyncio.Task[Any]] = set()
         self._interrupted = False
 
@@ -202,10 +204,19 @@ class Running(Block["Run"]):
         super().__init__(block, lambda line: line)
         self._kind = kind
         self._thread: int | None = None
+        self._span: Any = None
 
     def __enter__(self) -> Run:
         self._thread = threading.get_ident()
-        return super().__enter__()
+        run = super().__enter__()
+        self._span = _telemetry.enter(run._line.span)
+        return run
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _telemetry.leave(self._span)
+        super().__exit__(kind, error, traceback)
 
     async def _hold(self, entered: asyncio.Future[Any]) -> None:
         try:

@@ -87,10 +87,10 @@ class State(WithRuns):
         """Finishes what is under way and closes the connections that this client opened. Idempotent."""
         if _loop.over():
             return
-        state = self._its
+        state, loop = self._its, _loop.current()
         assert isinstance(state, client.State)
-        _loop.current().at_exit.pop(state._core, None)
-        self._run(state.close())
+        loop.at_exit.pop(state._core, None)
+        loop.give_back(state.close(), whole=False)
 
     def __enter__(self) -> Self:
         return self

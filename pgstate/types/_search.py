@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, overload
 
-from pgstate.types._state import Entry, Row
+from pgstate.types._state import Entry, Row, movable
 
 
 class Found(Entry[Any]):
@@ -56,6 +56,9 @@ class FoundPage(Sequence[Found]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ([movable(row) for row in self._rows], self.after, self._decode, self._skip)
 
     def __repr__(self) -> str:
         return f"FoundPage({list(self)!r})"

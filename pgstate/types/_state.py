@@ -49,6 +49,11 @@ def told(row: Any, name: str = "value") -> Any:
         return Unreadable(error.text)
 
 
+def movable(row: Row) -> Row:
+    """A row that can be pickled and copied."""
+    return row if isinstance(row, dict) else dict(row)
+
+
 class _Decoded(Generic[T]):
     """A row whose key is shown relative to a namespace and whose JSON columns are decoded when asked for."""
 
@@ -104,6 +109,11 @@ class _Decoded(Generic[T]):
 
     def _identity(self) -> tuple[object, ...]:
         return (type(self), self.key, self.version, self.value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # to another process, and for copies: the driver's rows are neither
+        looked_at = {name: getattr(self, name) for name in ("_value", "_previous") if hasattr(self, name)}
+        return type(self), (movable(self._row), self._decode, self._skip), (None, looked_at)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Decoded) and self._identity() == other._identity()
@@ -262,6 +272,9 @@ class Page(Sequence[Entry[Any]]):
 
     def __iter__(self) -> Iterator[Entry[Any]]:
         return (Entry(row, self._decode, self._skip) for row in self._rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ([movable(row) for row in self._rows], self.cursor, self.after, self._decode, self._skip)
 
     def __repr__(self) -> str:
         return f"Page({list(self)!r})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from opentelemetry import trace
@@ -10,6 +12,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+import pgstate.sync
+from conftest import Database
 from pgstate import State, errors
 from pgstate._areas import _telemetry
 
@@ -57,6 +61,32 @@ async def test_a_run_and_its_steps_are_spans(
             await run.step("good", _good)
             await run.step("bad", _bad)
     assert [span.name for span in spans.get_finished_spans()] == ["step bad", "run report"]
+
+
+def test_in_threads(database: Database, spans: InMemorySpanExporter) -> None:
+    stop = threading.Event()
+
+    def step() -> None:
+        with trace.get_tracer("user").start_as_current_span("own"):
+            pass
+
+    def report(run: pgstate.sync.Run, input: Any) -> None:
+        with trace.get_tracer("user").start_as_current_span("part"):
+            run.step("step", step)
+        stop.set()
+
+    with pgstate.sync.connect(database.dsn("installer")) as state:
+        with trace.get_tracer("user").start_as_current_span("request"), state.run("r", name="report") as run:
+            report(run, None)
+        state.runs.start("r2", "report")
+        stop.clear()
+        assert state.runs.worker({"report": report}, stop=stop) == 1
+    found = spans.get_finished_spans()
+    names = {span.context.span_id: span.name for span in found}
+    line = [("own", "step step"), ("step step", "part"), ("part", "run report")]
+    assert [(span.name, span.parent and names[span.parent.span_id]) for span in found] == [
+        *line, ("run report", "request"), ("request", None), *line, ("run report", None),
+    ]  # fmt: skip
 
 
 async def test_without_it_nothing_is_missing(state: State, monkeypatch: pytest.MonkeyPatch) -> None:

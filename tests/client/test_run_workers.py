@@ -55,6 +55,40 @@ async def test_a_worker_takes_what_was_started(state: State) -> None:
         await state.runs.result("r/none")
 
 
+@pytest.mark.parametrize("by", ["start_run", "take_runs"])
+async def test_who_is_cancelled_as_it_takes_a_run_leaves_it_to_others(
+    state: State, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    await state.runs.start("r/1", "w")
+    taken, goes_on, plain = asyncio.Event(), asyncio.Event(), getattr(runs, by)
+
+    async def take(*args: Any, **options: Any) -> Any:
+        answer = await plain(*args, **options)
+        taken.set()
+        await goes_on.wait()
+        return answer
+
+    async def block() -> None:
+        async with state.run("r/1", lease=3600):
+            raise AssertionError
+
+    async def start(run: pgstate.Run, input: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(runs, by, take)
+    taking: asyncio.Task[Any] = (
+        asyncio.create_task(block()) if by == "start_run" else Worker(state, {"w": start}, lease=3600).task
+    )
+    await taken.wait()
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    monkeypatch.undo()
+    goes_on.set()
+    async with state.run("r/1", wait=10):
+        pass
+
+
 async def test_a_run_of_a_dead_worker_goes_on(state: State, connect: Connect, clock: Clock) -> None:
     done: list[str] = []
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import inspect
 import os
+import pickle
 import queue
 import signal
 import subprocess
@@ -13,10 +15,14 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import count
 from operator import add
+from types import FrameType
 from typing import Annotated, Any
 
 import asyncpg
@@ -125,6 +131,23 @@ def test_a_function_of_the_caller_may_call_it_too(sync: pgstate.sync.State) -> N
     assert sync.get("k").value == 5
 
 
+def test_a_function_of_the_caller_has_its_context(sync: pgstate.sync.State) -> None:
+    who: ContextVar[str] = ContextVar("who", default="nobody")
+    who.set("me")
+    assert sync.update("k", lambda value: who.get()).value == "me"
+    stop = threading.Event()
+
+    def handle(run: pgstate.sync.Run, input: Any) -> Any:
+        with pytest.raises(LookupError):  # it would be the asynchronous one
+            pgstate.current_run()
+        stop.set()
+        return run.step("who", who.get)
+
+    sync.runs.start("r", "w")
+    assert sync.runs.worker({"w": handle}, stop=stop) == 1
+    assert sync.runs.result("r") == "me"
+
+
 def test_an_interrupt_cancels_what_is_waited_for(sync: pgstate.sync.State) -> None:
     main, gone = threading.main_thread(), threading.Event()
     assert main.ident is not None
@@ -181,14 +204,45 @@ def test_an_interrupt_before_the_waiting(sync: pgstate.sync.State, monkeypatch: 
         next(history)
 
 
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")  # which it came before
+def test_an_interrupt_at_any_line_leaves_the_loop_running(sync: pgstate.sync.State) -> None:
+    left = 0
+
+    def interrupt(frame: FrameType, event: str, arg: Any) -> Any:
+        nonlocal left
+        if "weakref" in frame.f_code.co_filename:
+            return None  # what is raised there is lost
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+        return interrupt
+
+    before = sys.gettrace()
+    with ThreadPoolExecutor(1) as beside:
+        for line in count(1):
+            left = line
+            gc.disable()  # what is raised in a finalizer is lost as well
+            sys.settrace(interrupt)
+            try:
+                sync.put("k", line)
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+            finally:
+                sys.settrace(before)
+                gc.enable()
+            assert beside.submit(sync.put, "other", line).result(30) == line
+    assert line > 50
+
+
 def test_what_comes_with_an_interrupt_is_not_lost(sync: pgstate.sync.State, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Interrupted(Future[Any]):
-        def result(self, timeout: float | None = None) -> Any:
-            found = super().result(timeout)
-            if _loop.Future is Interrupted:
+    class Interrupted(_loop.Outcome[Any]):
+        def wait(self) -> None:
+            super().wait()
+            if _loop.Outcome is Interrupted:
                 monkeypatch.undo()
                 raise KeyboardInterrupt
-            return found
 
     with sync.watch("k/*") as changes:
         for number in range(3):
@@ -196,7 +250,7 @@ def test_what_comes_with_an_interrupt_is_not_lost(sync: pgstate.sync.State, monk
         for number, wait in enumerate((lambda: next(changes), lambda: changes.next(timeout=30))):
             assert next(changes).value == number
             before = changes.cursor
-            monkeypatch.setattr(_loop, "Future", Interrupted)
+            monkeypatch.setattr(_loop, "Outcome", Interrupted)
             with pytest.raises(KeyboardInterrupt):
                 wait()
             assert changes.cursor == before
@@ -228,6 +282,45 @@ def test_what_is_collected_on_the_loop_waits_for_nothing(
     sync.update("k", collect)
     assert ended.wait(30)
     assert told == []
+
+
+def test_a_block_that_is_collected_on_the_loop_ends(
+    sync: pgstate.sync.State, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    beside: list[Any] = []
+
+    def hold() -> Iterator[None]:
+        with pgstate.sync.connect(database.dsn("installer")) as other, other.watch("k"):
+            beside.append(weakref.ref(other._its._core))
+            with sync.lock("held", lease=30):
+                yield
+
+    async def collect(value: Any) -> Any:
+        gc.collect()
+
+    around: list[Any] = [hold()]
+    around.append(around)
+    next(around[0])
+    del around
+    sync.update("k", collect)
+    assert told == []
+    with sync.lock("held", wait=30):
+        pass
+    for _ in range(2000):
+        if beside[0]() is None or beside[0]().closed:
+            return
+        time.sleep(0.005)
+    raise AssertionError("still connected")
+
+
+def test_a_block_that_is_under_way_is_not_entered_again(sync: pgstate.sync.State) -> None:
+    for block in (sync.lock("held", lease=30), sync.run("run", lease=30)):
+        with block, pytest.raises(RuntimeError, match="make a new one"), block:
+            raise AssertionError
+        with sync.lock("held"), sync.run("run"):
+            pass
 
 
 def test_claimed_work(sync: pgstate.sync.State) -> None:
@@ -327,6 +420,29 @@ def test_watching(sync: pgstate.sync.State) -> None:
 class Research:
     topic: str = ""
     findings: Annotated[list[str], add] = field(default_factory=list)
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda found: pickle.loads(pickle.dumps(found))])
+def test_what_was_read_goes_to_another_process(sync: pgstate.sync.State, way: Callable[[Any], Any]) -> None:
+    sync.put("a/k", {"topic": "owls"})
+    space, start = sync.namespace("a"), sync.cursor()
+    sync.put("a/k", {"topic": "bats"})
+    found: list[Any] = [
+        space.get("k"), space.get("k", as_=Research), *space.get_many(["k"]), *space.list("*"), *space.history("k"),
+        *space.search("*"), *space.list("*", as_of=start), *space.changes(start),
+    ]  # fmt: skip
+    assert len(found) == 9
+    for one in found:
+        twin = way(one)
+        assert (type(twin), twin, twin.writer) == (type(one), one, "admin")
+    twin = way(found[-1])
+    assert twin.previous == {"topic": "owls"}
+    for page in (space.list("*", limit=1), space.search("*", limit=1)):
+        twin = way(page)
+        assert (list(twin), twin.after) == (list(page), "k")
+    with pytest.raises(errors.VersionConflict) as conflict:
+        space.put("k", 1, expect=7)
+    assert way(conflict.value).current.value == {"topic": "bats"}
 
 
 def test_typed_state(sync: pgstate.sync.State) -> None:
@@ -584,6 +700,47 @@ def test_what_is_left_open_is_closed_at_the_end(database: Database, sync: pgstat
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     # closing records where the feed was
     assert database.sql("select count(*) from pgstate.feed_point") != [(0,)]
+
+
+def test_a_thread_goes_on_when_the_main_one_has_ended(database: Database, sync: pgstate.sync.State) -> None:
+    done = _script(
+        """
+        import sys, threading
+        import pgstate.sync
+        state = pgstate.sync.connect(sys.argv[1])
+        state.put("tasks/1", 1)
+        def work():
+            threading.main_thread().join()
+            stop = threading.Event()
+            state.work("tasks/*", lambda task: stop.set(), stop=stop, move_to="done/*")
+        threading.Thread(target=work).start()
+        """,
+        database.dsn("installer"),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [entry.key for entry in sync.list("done/*")] == ["done/1"]
+
+
+def test_what_nobody_waits_for_ends_with_the_process_and_says_nothing(database: Database) -> None:
+    done = _script(
+        """
+        import sys, threading
+        import pgstate.sync
+        state = pgstate.sync.connect(sys.argv[1])
+        beginning = threading.Barrier(3)
+        def watch():
+            with state.watch("**") as changes:
+                beginning.wait()
+                next(changes)
+        def update():
+            state.update("k", lambda value: beginning.wait() and None or threading.Event().wait())
+        for target in (watch, update):
+            threading.Thread(target=target, daemon=True).start()
+        beginning.wait()
+        """,
+        database.dsn("installer"),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 _LEFT_TO_THE_INTERPRETER = {

@@ -98,10 +98,13 @@ async def test_chunks_that_others_removed_are_sent_again(state: State, connect: 
     await other.save({})
     assert await other.prune() == 1
     statements = state.stats.statements
+    items = {**items, "new": "x" * 500_000}
     await thread.save(items)
     assert state.stats.statements == statements + 2
     found = await other.latest()
     assert found is not None and found.state == items
+    # with what came first, though that was there already
+    assert found.size > 500_000
     # and not a third time
     await thread.save({**items, "n": 1})
     assert state.stats.statements == statements + 3

@@ -191,6 +191,11 @@ async def test_a_checkpoint_that_is_sent_again(root: Caller, inside: Caller) -> 
     await save(root, "t/1", {"n": 3}, id="b", parent="a", expect_head="a")
     # behind what came after it, it is a conflict as any other
     assert (await save(root, "t/1", {"n": 2}, id="a", parent="", expect_head=""))["status"] == "conflict"
+    # without a word of what it comes after, it does not come after itself
+    for id, n in [("b", 3), ("a", 2)]:
+        row = await save(root, "t/1", {"n": n}, id=id, header=b"h" if id == "a" else None)
+        assert (row["status"], row["version"], row["head"]) == ("ok", 3, "b")
+    assert [(r["id"], r["parent"]) for r in await root.rows("checkpoints", "t/1")] == [("b", "a"), ("a", None)]
 
 
 async def test_channels_that_must_not_have_changed(root: Caller) -> None:
@@ -243,6 +248,9 @@ async def test_arguments(root: Caller) -> None:
     await root.refuses("PS002", "threads('/')", "checkpoints('/')")
     await root.refuses("PS007", "prune_thread('t/1', 0)", "prune_thread('t/1', null)", 'threads("limit" => 0)', 'checkpoints("limit" => 0)',
                        "put_writes('t/1', 'c', 't', '{1}', '{}', '{}', '{}')", "put_writes('t/1', '', 't', '{}', '{}', '{}', '{}')")  # fmt: skip
+    for nulls in ("'{null}', '{a}', '{json}', '{1}'", "'{1}', '{null}', '{json}', '{1}'", "'{1}', '{a}', '{null}', '{1}'",
+                  "'{1}', '{a}', '{json}', '{null}'"):  # fmt: skip
+        await root.refuses("PS007", f"put_writes('t/1', 'c', 't', {nulls})")
     assert await root.rows("threads") == []
 
 

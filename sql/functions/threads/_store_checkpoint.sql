@@ -51,7 +51,14 @@ begin
   v_parent := case when p_parent is null then v_thread.head else nullif(p_parent, '') end;
   -- one look for the usual save, which goes on where the thread is: each expression is initialised anew in every transaction
   if (v_thread.begun and v_parent = v_thread.head and coalesce(p_expect_head, v_parent) = v_parent and num_nonnulls(p_token, v_thread.token) = 0
-      and current_setting('transaction_isolation') = 'read committed') is not true then
+      and (p_id collate "C" > v_parent) is not false and current_setting('transaction_isolation') = 'read committed') is not true then
+    if p_parent is null and p_id collate "C" <= v_thread.head then
+      -- one that is there comes after what it came after, not after itself
+      select c.parent into v_parent from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = p_id;
+      if not found then
+        v_parent := v_thread.head;
+      end if;
+    end if;
     if p_token is not null and (v_thread.token = p_token and v_thread.holder_id = p_actor.id) is not true then
       v_out.status := 'stale';
       return v_out;

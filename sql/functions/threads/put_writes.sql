@@ -15,8 +15,10 @@ begin
     perform pgstate._bad_key(put_writes.key);
   elsif (v_actor.readable and v_actor.writable) is not true then
     perform pgstate._deny();
-  elsif (v_count = all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data)])) is not true then
-    raise exception using errcode = 'PS007', message = 'idxs, channels, types and data must be of equal length';
+  elsif (v_count = all (array[cardinality(put_writes.channels), cardinality(put_writes.types), cardinality(put_writes.data),
+           num_nonnulls(variadic put_writes.idxs), num_nonnulls(variadic put_writes.channels), num_nonnulls(variadic put_writes.types),
+           num_nonnulls(variadic put_writes.data)])) is not true then
+    raise exception using errcode = 'PS007', message = 'idxs, channels, types and data must be of equal length, without nulls';
   elsif (octet_length(put_writes.checkpoint) between 1 and 256 and octet_length(put_writes.task_id) between 1 and 256
          and octet_length(put_writes.ns) <= 1900) is not true then
     raise exception using errcode = 'PS007', message = 'ids have 1 to 256 bytes, a namespace at most 1900';
