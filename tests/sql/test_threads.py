@@ -741,3 +741,27 @@ async def test_work_functions_leave_threads_alone(root: Caller) -> None:
     guards = [{"key": "t/1", "exists": True}, {"key": "t/1", "version": 2}]
     rows = await root.rows("apply", guards, [{"op": "put", "key": "other", "value": 1}])
     assert [row["status"] for row in rows] == ["ok"] * 3
+
+
+async def test_leaves_that_nobody_can_have_made(root: Caller) -> None:
+    """Of a checkpoint that holds some the other channels are read all the same."""
+    encoded = Encoded()
+    large, short = encoded.chunk("json", b'"' + b"x" * (1 << 20) + b'"'), encoded.chunk("+json", b"x")
+    types, data = map(list, zip(*encoded.chunks.values(), strict=True))
+    row = await root(
+        "save_checkpoint",
+        "t/1",
+        ["large", "short", "n"],
+        ["#0", "#0", "json"],
+        [large * 1024, short, b"1"],
+        None,
+        types,
+        data,
+    )
+    assert row["status"] == "ok"
+    rows = await root.rows("checkpoint_state", "t/1")
+    assert [(row["channel"], row["type"], row["value"]) for row in rows] == [
+        ("large", "#0", None),
+        ("short", "json", []),
+        ("n", "json", 1),
+    ]
