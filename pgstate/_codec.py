@@ -289,7 +289,10 @@ def _list_of(leaves: Sequence[Chunk], serializer: Serializer) -> list[Any]:
         if not form.startswith("+"):
             value.append(loads((form, content)))
         elif form == "+json":
-            value.extend(loads(("json", content)))
+            several = loads(("json", content))
+            if type(several) is not list:
+                raise InvalidValue("the checkpoint's list is in parts that are no lists")
+            value += several
         else:
             value.extend(loads((form[1:], part)) for part in unpack(content))
     return value

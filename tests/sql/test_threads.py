@@ -12,7 +12,7 @@ import pytest
 
 from _server import SUPERUSER
 from conftest import Clock
-from pgstate._codec import Encoded
+from pgstate._codec import Encoded, decode
 from sql._caller import Caller, MakeAgent, refused, seconds
 from sql._threads import LONG, among, hashes, ids, load, save, saved
 
@@ -765,3 +765,21 @@ async def test_leaves_that_nobody_can_have_made(root: Caller) -> None:
         ("short", "json", []),
         ("n", "json", 1),
     ]
+
+
+async def test_pages_that_go_on_for_ever(root: Caller) -> None:
+    """What is read of them is what a list can have, so that their number makes nobody wait."""
+    encoded = Encoded()
+    page = encoded.chunk("json", b"1")
+    for depth in range(8):
+        page = encoded.chunk(f"#{depth}", page)
+    last = page
+    for _ in range(1000):
+        page = encoded.chunk("#0", page)
+    types, data = map(list, zip(*encoded.chunks.values(), strict=True))
+    row = await root("save_checkpoint", "t/1", ["endless", "deep"], ["#0", "#8"], [page, last], None, types, data)
+    assert row["status"] == "ok"
+    row = await root("get_checkpoint", "t/1")
+    assert len(row["chunk_hashes"]) == 9 + 9
+    chunks = dict(zip(row["chunk_hashes"], zip(row["chunk_types"], row["chunk_data"], strict=True), strict=True))
+    assert decode(["deep"], ["#8"], [last], chunks) == {"deep": [1]}

@@ -244,6 +244,9 @@ def test_what_nobody_can_have_saved() -> None:
     for type_ in ("#", "#x", "#-1 "):
         with pytest.raises(InvalidValue):
             decode(["a"], [type_], [page], {})
+    for text in (b"5", b'{"b": 1}', b'"text"', b"null"):
+        with pytest.raises(InvalidValue):
+            decode(["a"], ["#0"], [encoded.chunk("+json", text)], encoded.chunks)
     assert decode(["a"], ["#99999999999"], [b""], {}) == {"a": []}
 
 
