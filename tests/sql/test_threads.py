@@ -783,3 +783,38 @@ async def test_pages_that_go_on_for_ever(root: Caller) -> None:
     assert len(row["chunk_hashes"]) == 9 + 9
     chunks = dict(zip(row["chunk_hashes"], zip(row["chunk_types"], row["chunk_data"], strict=True), strict=True))
     assert decode(["deep"], ["#8"], [last], chunks) == {"deep": [1]}
+
+
+@pytest.mark.core
+async def test_a_thread_that_takes_too_long_keeps_no_maintenance_from_being_done(
+    root: Caller, inside: Caller, clock: Clock
+) -> None:
+    """How long it takes is for whoever may write it to say."""
+    for key in ("t/slow", "t/1"):
+        await saved(root, key, {"text": LONG})
+        await saved(root, key, {"n": 1})
+        await root("prune_thread", key)
+    slow = await inside.fetchval("select id from pgstate.thread where key = 't/slow'")
+    await inside.execute("alter function pgstate._collect_thread rename to _collected")
+    await inside.execute(f"""
+        create function pgstate._collect_thread(p_id bigint, p_limit int, p_most int default null) returns boolean
+        language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+        begin
+          if p_id = {slow} and (select pg_advisory_xact_lock(1)) is null then
+            null;
+          end if;
+          return pgstate._collected(p_id, p_limit, p_most);
+        end $$;
+        alter function pgstate._collect_thread owner to pgstate_owner;
+        update pgstate.thread set collect_at = now() - case when id = {slow} then interval '1 minute' else '0' end;
+        select pg_advisory_lock(1)""")
+    await root.execute("set statement_timeout = '200 ms'")
+    assert (await root("maintain"))["more"]
+    await root.execute("reset statement_timeout")
+    assert not (await root("maintain"))["more"]
+    due = "select key from pgstate.thread where collect_at is not null"
+    assert [row["key"] for row in await inside.fetch(due)] == ["t/slow"]
+    await inside.execute("select pg_advisory_unlock(1)")
+    await clock.advance(3601)
+    assert not (await root("maintain"))["more"]
+    assert await inside.fetch(due) == []
