@@ -3991,6 +3991,17 @@ begin
       join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
            and (e.expires_at is null or e.expires_at > pgstate._now())
      where r.agent_id = p_agent_id
+  ), given as (
+    -- vectors that came with what it wrote; others' models make the rest
+    select coalesce(sum(pg_column_size(m.vector)), 0) as bytes
+      from pgstate._reach r join pgstate.agent a on a.id = r.agent_id
+      cross join lateral (
+        select s.low, s.high from pgstate._spans(r.writes + r.admins) s) span
+      cross join lateral (
+        select x.key, x.vector from pgstate.embedding x where x.key >= span.low and x.key < span.high and x.digest = '' offset 0) m
+      join pgstate.entry e on e.key = m.key and e.value is not null and e.writer = a.name
+           and (e.expires_at is null or e.expires_at > pgstate._now())
+     where r.agent_id = p_agent_id
   ), stored as (
     select coalesce(sum(
              (select coalesce(sum(pgstate._checkpoint_bytes(c)), 0) from pgstate.checkpoint c where c.thread_id = t.thread_id and c.agent_id = p_agent_id)
@@ -4012,8 +4023,8 @@ begin
     select coalesce(sum(u.entries), 0) as entries, coalesce(sum(u.bytes), 0) as bytes
       from pgstate.usage u where u.agent_id = p_agent_id and u.id <> p_part
   )
-  update pgstate.usage u set entries = k.entries - o.entries, bytes = k.bytes + s.bytes - o.bytes
-    from kept k cross join stored s cross join others o where u.id = p_part;
+  update pgstate.usage u set entries = k.entries - o.entries, bytes = k.bytes + g.bytes + s.bytes - o.bytes
+    from kept k cross join given g cross join stored s cross join others o where u.id = p_part;
 end
 $$;
 comment on function pgstate._count_usage(int, bigint) is 'Internal: counts anew what an agent keeps.';
@@ -6161,6 +6172,7 @@ declare
   v_keys text[] := '{}';
   v_ids int[] := '{}';
   v_chunks bigint[] := '{}';
+  v_before bigint;
 begin
   for v_key in
     select p_keys[o.owner] as key, case when p_puts[o.owner] then p_versions[o.owner] end as version, o.places
@@ -6188,6 +6200,16 @@ begin
       v_chunks := v_chunks || v_at - 1::bigint;
     end loop;
   end loop;
+  if p_actor.quota then
+    -- what was its own there
+    v_before := (
+      select coalesce(sum(pg_column_size(m.vector)), 0)
+        from (select distinct k from unnest(v_keys) k) w (key)
+        cross join lateral (select e.version from pgstate.entry e where e.key = w.key) e
+        cross join lateral (
+          select from pgstate.version b where b.key = w.key and b.version = e.version - 1 and b.writer = p_actor.name) b
+        cross join lateral (select x.vector from pgstate.embedding x where x.key = w.key and x.digest = '') m);
+  end if;
   delete from pgstate.embedding m
    where m.key = any (p_keys)
      and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)
@@ -6200,6 +6222,9 @@ begin
       on conflict on constraint embedding_pkey do update
      set digest = excluded.digest, vector = excluded.vector
    where (m.digest, m.vector) is distinct from (excluded.digest, excluded.vector);
+  if p_actor.quota and cardinality(v_places) > 0 then
+    perform pgstate._charge(0, cardinality(v_places)::bigint * pg_column_size(array(select unnest(p_vectors[v_places[1]:v_places[1]]))) - v_before);
+  end if;
 end
 $$;
 comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], boolean[], int[], real[], text) is 'Internal: vectors of what was just written.';
@@ -13224,7 +13249,7 @@ begin
 end
 $$;
 comment on function pgstate.set_quota(text, bigint, bigint, int) is
-  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, put_writes(), each op_id besides what is done under it, a new lane, and what the audit trail records of it other than denials, unless it administers everything); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
+  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values and the vectors that it gives with them, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, put_writes(), each op_id besides what is done under it, a new lane, and what the audit trail records of it other than denials, unless it administers everything); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
 
 -- functions/trust/set_trust.sql
 create function pgstate.set_trust(agent text, trust text) returns void

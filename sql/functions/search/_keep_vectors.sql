@@ -17,6 +17,7 @@ declare
   v_keys text[] := '{}';
   v_ids int[] := '{}';
   v_chunks bigint[] := '{}';
+  v_before bigint;
 begin
   for v_key in
     select p_keys[o.owner] as key, case when p_puts[o.owner] then p_versions[o.owner] end as version, o.places
@@ -44,6 +45,16 @@ begin
       v_chunks := v_chunks || v_at - 1::bigint;
     end loop;
   end loop;
+  if p_actor.quota then
+    -- what was its own there
+    v_before := (
+      select coalesce(sum(pg_column_size(m.vector)), 0)
+        from (select distinct k from unnest(v_keys) k) w (key)
+        cross join lateral (select e.version from pgstate.entry e where e.key = w.key) e
+        cross join lateral (
+          select from pgstate.version b where b.key = w.key and b.version = e.version - 1 and b.writer = p_actor.name) b
+        cross join lateral (select x.vector from pgstate.embedding x where x.key = w.key and x.digest = '') m);
+  end if;
   delete from pgstate.embedding m
    where m.key = any (p_keys)
      and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)
@@ -56,6 +67,9 @@ begin
       on conflict on constraint embedding_pkey do update
      set digest = excluded.digest, vector = excluded.vector
    where (m.digest, m.vector) is distinct from (excluded.digest, excluded.vector);
+  if p_actor.quota and cardinality(v_places) > 0 then
+    perform pgstate._charge(0, cardinality(v_places)::bigint * pg_column_size(array(select unnest(p_vectors[v_places[1]:v_places[1]]))) - v_before);
+  end if;
 end
 $$;
 comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], boolean[], int[], real[], text) is 'Internal: vectors of what was just written.';
