@@ -818,3 +818,34 @@ async def test_a_thread_that_takes_too_long_keeps_no_maintenance_from_being_done
     await clock.advance(3601)
     assert not (await root("maintain"))["more"]
     assert await inside.fetch(due) == []
+
+
+@pytest.mark.core
+async def test_pruning_takes_time_with_how_many_there_are(root: Caller, inside: Caller) -> None:
+    """And not with their square: of checkpoints that are not to be read without all of those before, and of those that stay.
+    Most threads are short, so that is what the planner expects."""
+    await root("save_checkpoint", "t/0", ["a"], ["json"], [b"1"], id="0")
+    await inside.execute(
+        "insert into pgstate.checkpoint (thread_id, ns, id, names, types, data, whole, size, created_at, writer, via)"
+        " select -n, ns, id, names, types, data, whole, size, created_at, writer, via"
+        " from pgstate.checkpoint c, generate_series(1, 5000) n"
+    )
+    await inside.execute("analyze pgstate.checkpoint")
+    for key, whole in (("t/delta", False), ("t/whole", True)):
+        await root("save_checkpoint", key, ["a", "b"], ["json", "json"], [b"1", b"1"], id="0000")
+        await inside.execute(
+            "insert into pgstate.checkpoint (thread_id, ns, id, parent, names, types, data, whole, size, created_at, writer, via)"
+            " select thread_id, ns, lpad(n::text, 4, '0'), lpad((n - 1)::text, 4, '0'), names,"
+            "        array['json', case when $2 then 'json' end], array['1', case when $2 then '1' end]::bytea[], $2,"
+            "        1, created_at, writer, via"
+            " from pgstate.checkpoint c, generate_series(1, 5000) n"
+            " where thread_id = (select id from pgstate.thread where key = $1)",
+            key,
+            whole,
+        )
+    await root.execute("set statement_timeout = '5 s'")  # it was half a minute
+    assert (await root("prune_thread", "t/delta", 1))["removed"] == 0
+    assert (await root("prune_thread", "t/delta", 2000))["removed"] == 0
+    assert (await root("prune_thread", "t/whole", 2000))["removed"] == 3001
+    left = [(row["id"], row["parent"]) for row in await root.rows("checkpoints", "t/whole", limit=5000)]
+    assert left == [(str(n), str(n - 1) if n > 3001 else None) for n in range(5000, 3000, -1)]
