@@ -41,6 +41,10 @@ _HASH = 16
 # What a list can be, whoever made the pages: reading ends there.
 _MOST_DEPTH = 8
 _MOST_LEAVES = 10_000_000
+# To name a chunk again takes 16 bytes, and what is read may be somebody else's, who names a large one a million times.
+# Read is twice what is saved: of a checkpoint that is saved channel by channel.
+_MOST_SAVED = 1 << 30
+_MOST_READ = 2 * _MOST_SAVED
 
 
 class Serializer(Protocol):
@@ -99,6 +103,8 @@ class Encoded:
     # what takes secrets out, and the hashes of what has passed it
     guard: Guard | None = None
     passed: Collection[bytes] = ()
+    # of all values, each as often as it is named
+    size: int = 0
     # by channel: what is there now, and what was before, which need not be hashed again
     leaves: dict[str, Leaves] = field(default_factory=dict)
     before: Mapping[str, Leaves] = field(default_factory=dict)
@@ -151,10 +157,13 @@ def encode(
                 type_, data = _list(name, value, serializer, encoded)
             else:
                 type_, data = serializer.dumps_typed(value)
+                encoded.size += len(data)
                 if len(data) > _INLINE:
                     type_, data = "@", encoded.chunk(type_, data)
                 elif type(data) is not bytes:
                     data = bytes(data)
+            if encoded.size > _MOST_SAVED:
+                raise InvalidValue(f"the values of a checkpoint are larger than {_MOST_SAVED >> 20} MB together")
         except Exception as error:
             error.add_note(f"channel {name!s:.80}")
             raise
@@ -169,7 +178,9 @@ def encode(
 def _list(name: str, value: list[Any], serializer: Serializer, encoded: Encoded) -> Chunk:
     dumps = serializer.dumps_typed
     parts = [dumps(item) for item in value]
-    if sum(len(data) for _, data in parts) <= _INLINE:
+    size = sum(len(data) for _, data in parts)
+    encoded.size += size
+    if size <= _INLINE:
         return dumps(value)
     hashes = _leaves(name, parts, encoded)
     depth = 0
@@ -242,32 +253,46 @@ def decode(
     chunks: Mapping[bytes, Chunk],
     serializer: Serializer = JSON,
 ) -> dict[str, Any]:
-    """The state that a root and its chunks hold; channels without a value are not in it."""
-    return {
-        name: _value(type_, content, chunks, serializer)
-        for name, type_, content in zip(names, types, data, strict=True)
-        if type_ is not None and content is not None
-    }
+    """The state that a root and its chunks hold; channels without a value are not in it. Raises InvalidValue for what
+    nobody can have saved."""
+    state: dict[str, Any] = {}
+    size = 0
+    for name, type_, content in zip(names, types, data, strict=True):
+        if type_ is None or content is None:
+            continue
+        parts = _held(type_, content, chunks)
+        size += sum(len(part) for _, part in parts)
+        if size > _MOST_READ:
+            raise InvalidValue(f"the values of the checkpoint are larger than the {_MOST_READ >> 20} MB that any has")
+        state[name] = _list_of(parts, serializer) if type_.startswith("#") else serializer.loads_typed(parts[0])
+    return state
 
 
-def _value(type_: str, data: bytes, chunks: Mapping[bytes, Chunk], serializer: Serializer) -> Any:
-    loads = serializer.loads_typed
+def _held(type_: str, data: bytes, chunks: Mapping[bytes, Chunk]) -> Sequence[Chunk]:
+    """What a channel's value is made of: itself, a chunk, or the leaves of a list."""
     if type_ == "@":
         if data not in chunks:
             raise InvalidValue("the checkpoint names a chunk that it does not have")
-        return loads(chunks[data])
+        return [chunks[data]]
     if not type_.startswith("#"):
-        return loads((type_, data))
+        return [(type_, data)]
     try:
-        leaves = list(_leaf_chunks(type_, data, chunks))
+        return list(_leaf_chunks(type_, data, chunks))
     except (KeyError, ValueError) as error:
         raise InvalidValue(f"the checkpoint names chunks that it does not have, or no depth: {error!r:.80}") from error
+
+
+def _list_of(leaves: Sequence[Chunk], serializer: Serializer) -> list[Any]:
+    loads = serializer.loads_typed
     value: list[Any] = []
     for form, content in leaves:
         if not form.startswith("+"):
             value.append(loads((form, content)))
         elif form == "+json":
-            value.extend(loads(("json", content)))
+            several = loads(("json", content))
+            if type(several) is not list:
+                raise InvalidValue("the checkpoint's list is in parts that are no lists")
+            value += several
         else:
             value.extend(loads((form[1:], part)) for part in unpack(content))
     return value

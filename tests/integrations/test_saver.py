@@ -738,6 +738,52 @@ async def test_a_list_of_large_checkpoints_reads_few_at_a_time(
     assert await ids(saver, at("t"), limit=4, before=at("t", made[5])) == made[4:0:-1]
 
 
+async def test_what_no_saver_has_written_keeps_no_other_from_being_listed(
+    saver: PgStateSaver, admin: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a thread of `State.thread` under the same prefix, or of somebody who means no good."""
+    await put(saver, at("t"), {"n": 1})
+    headers = [
+        None, b"msgpack\0", b"other\0x", b"json\0{}", b"json\0[]", b"null\0", b'json\0{"v": 4, "channel_versions": 1}',
+        b'json\0{"v": "4", "channel_versions": {}}', b'json\0{"v": 4, "channel_versions": {}}',
+    ]  # fmt: skip
+    for number, header in enumerate(headers):
+        for _ in range(2):
+            await admin.execute(
+                "select pgstate.save_checkpoint($1, '{a}', '{json}', '{1}', header => $2, metadata => '[1]')",
+                f"threads/{number}",
+                header,
+            )
+    (found,) = [t async for t in saver.alist(None)]
+    assert found.config["configurable"]["thread_id"] == "t"
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == len(headers) and all("threads/" in warning for warning in warnings)
+    assert await ids(saver, None, limit=1) == [found.checkpoint["id"]]
+    for number in range(len(headers)):
+        for call in (read, ids):
+            with pytest.raises(errors.InvalidValue, match="none that a saver has written"):
+                await call(saver, at(str(number)))
+
+
+async def test_a_thread_that_is_too_large_to_read_keeps_no_other_from_being_listed(
+    saver: PgStateSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(saver, at("large"), {"n": 1})
+    await put(saver, at("t"), {"n": 1})
+    plain = calls.checkpoint_parts
+
+    async def parts(connection: Any, key: str, *args: Any, **named: Any) -> Any:
+        if key == "threads/large":
+            raise errors.ValueTooLarge("960 MB")
+        return await plain(connection, key, *args, **named)
+
+    monkeypatch.setattr(calls, "checkpoint_parts", parts)
+    found = {t.config["configurable"]["thread_id"]: t async for t in saver.alist(None)}
+    assert found["t"].checkpoint["channel_values"] == {"n": 1} and found["large"].metadata["step"] == 0
+    with pytest.raises(errors.ValueTooLarge):
+        assert found["large"].checkpoint
+
+
 async def test_what_is_listed_is_loaded_when_it_is_looked_at(saver: PgStateSaver) -> None:
     config = await put(saver, at("t"), {"l": [1, 2], "own": Own(1)})
     await saver.aput_writes(config, [("l", 3)], "task")

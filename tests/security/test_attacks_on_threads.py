@@ -132,6 +132,25 @@ async def test_a_save_that_only_the_policies_refuse_keeps_nothing(
     assert database.sql("select id from pgstate.checkpoint") == [("c1",)]
 
 
+@pytest.mark.core
+async def test_a_checkpoint_of_very_many_channels_keeps_nobody_from_forking_and_pruning(
+    root: Caller, attacker: MakeAgent
+) -> None:
+    """Of those whose values an ancestor has all are looked for at once, and not each among all."""
+    mallory = await attacker("mallory", "read rw/**", "write rw/**")
+    names = [f"c{n}" for n in range(30_000)]
+    for types, data in ((["json"], [b"1"]), ([None], [None]), ([None], [None])):
+        sent = await mallory(
+            "save_checkpoint", "rw/t", names, types * len(names), data * len(names), whole=False, run_id="r"
+        )
+        assert sent["status"] == "ok"
+    await root.execute("set statement_timeout = '20 s'")  # it was minutes
+    assert (await root("fork_thread", "rw/t", "rw/fork"))["status"] == "ok"
+    assert (await root("prune_thread", "rw/t", 1))["removed"] == 0
+    assert (await root("delete_runs", ["r"]))["removed"] == 6
+    assert len(await root.rows("checkpoint_state", "rw/t")) == 0
+
+
 @pytest.mark.every_version
 async def test_forks_keep_what_they_share_whatever_the_settings_of_who_deletes(
     root: Caller, attacker: MakeAgent

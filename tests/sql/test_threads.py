@@ -12,7 +12,7 @@ import pytest
 
 from _server import SUPERUSER
 from conftest import Clock
-from pgstate._codec import Encoded
+from pgstate._codec import Encoded, decode
 from sql._caller import Caller, MakeAgent, refused, seconds
 from sql._threads import LONG, among, hashes, ids, load, save, saved
 
@@ -749,3 +749,111 @@ async def test_work_functions_leave_threads_alone(root: Caller) -> None:
     guards = [{"key": "t/1", "exists": True}, {"key": "t/1", "version": 2}]
     rows = await root.rows("apply", guards, [{"op": "put", "key": "other", "value": 1}])
     assert [row["status"] for row in rows] == ["ok"] * 3
+
+
+async def test_leaves_that_nobody_can_have_made(root: Caller) -> None:
+    """Of a checkpoint that holds some the other channels are read all the same."""
+    encoded = Encoded()
+    large, short = encoded.chunk("json", b'"' + b"x" * (1 << 20) + b'"'), encoded.chunk("+json", b"x")
+    types, data = map(list, zip(*encoded.chunks.values(), strict=True))
+    row = await root(
+        "save_checkpoint",
+        "t/1",
+        ["large", "short", "n"],
+        ["#0", "#0", "json"],
+        [large * 1024, short, b"1"],
+        None,
+        types,
+        data,
+    )
+    assert row["status"] == "ok"
+    rows = await root.rows("checkpoint_state", "t/1")
+    assert [(row["channel"], row["type"], row["value"]) for row in rows] == [
+        ("large", "#0", None),
+        ("short", "json", []),
+        ("n", "json", 1),
+    ]
+
+
+async def test_pages_that_go_on_for_ever(root: Caller) -> None:
+    """What is read of them is what a list can have, so that their number makes nobody wait."""
+    encoded = Encoded()
+    page = encoded.chunk("json", b"1")
+    for depth in range(8):
+        page = encoded.chunk(f"#{depth}", page)
+    last = page
+    for _ in range(1000):
+        page = encoded.chunk("#0", page)
+    types, data = map(list, zip(*encoded.chunks.values(), strict=True))
+    row = await root("save_checkpoint", "t/1", ["endless", "deep"], ["#0", "#8"], [page, last], None, types, data)
+    assert row["status"] == "ok"
+    row = await root("get_checkpoint", "t/1")
+    assert len(row["chunk_hashes"]) == 9 + 9
+    chunks = dict(zip(row["chunk_hashes"], zip(row["chunk_types"], row["chunk_data"], strict=True), strict=True))
+    assert decode(["deep"], ["#8"], [last], chunks) == {"deep": [1]}
+
+
+@pytest.mark.core
+async def test_a_thread_that_takes_too_long_keeps_no_maintenance_from_being_done(
+    root: Caller, inside: Caller, clock: Clock
+) -> None:
+    """How long it takes is for whoever may write it to say."""
+    for key in ("t/slow", "t/1"):
+        await saved(root, key, {"text": LONG})
+        await saved(root, key, {"n": 1})
+        await root("prune_thread", key)
+    slow = await inside.fetchval("select id from pgstate.thread where key = 't/slow'")
+    await inside.execute("alter function pgstate._collect_thread rename to _collected")
+    await inside.execute(f"""
+        create function pgstate._collect_thread(p_id bigint, p_limit int, p_most int default null) returns boolean
+        language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+        begin
+          if p_id = {slow} and (select pg_advisory_xact_lock(1)) is null then
+            null;
+          end if;
+          return pgstate._collected(p_id, p_limit, p_most);
+        end $$;
+        alter function pgstate._collect_thread owner to pgstate_owner;
+        update pgstate.thread set collect_at = now() - case when id = {slow} then interval '1 minute' else '0' end;
+        select pg_advisory_lock(1)""")
+    await root.execute("set statement_timeout = '200 ms'")
+    assert (await root("maintain"))["more"]
+    await root.execute("reset statement_timeout")
+    assert not (await root("maintain"))["more"]
+    due = "select key from pgstate.thread where collect_at is not null"
+    assert [row["key"] for row in await inside.fetch(due)] == ["t/slow"]
+    await inside.execute("select pg_advisory_unlock(1)")
+    await clock.advance(3601)
+    assert not (await root("maintain"))["more"]
+    assert await inside.fetch(due) == []
+
+
+@pytest.mark.core
+async def test_pruning_takes_time_with_how_many_there_are(root: Caller, inside: Caller) -> None:
+    """And not with their square: of checkpoints that are not to be read without all of those before, and of those that stay.
+    Most threads are short, so that is what the planner expects."""
+    await root("save_checkpoint", "t/0", ["a"], ["json"], [b"1"], id="0")
+    await inside.execute(
+        "insert into pgstate.checkpoint (thread_id, ns, id, names, types, data, whole, size, created_at, writer, via)"
+        " select -n, ns, id, names, types, data, whole, size, created_at, writer, via"
+        " from pgstate.checkpoint c, generate_series(1, 5000) n"
+    )
+    await inside.execute("analyze pgstate.checkpoint")
+    for key, whole in (("t/delta", False), ("t/whole", True)):
+        await root("save_checkpoint", key, ["a", "b"], ["json", "json"], [b"1", b"1"], id="0000")
+        await inside.execute(
+            "insert into pgstate.checkpoint (thread_id, ns, id, parent, names, types, data, whole, size, created_at, writer, via)"
+            " select thread_id, ns, lpad(n::text, 4, '0'), lpad((n - 1)::text, 4, '0'), names,"
+            "        array['json', case when $2 then 'json' end], array['1', case when $2 then '1' end]::bytea[], $2,"
+            "        1, created_at, writer, via"
+            " from pgstate.checkpoint c, generate_series(1, 5000) n"
+            " where thread_id = (select id from pgstate.thread where key = $1)",
+            key,
+            whole,
+        )
+    await root.execute("set statement_timeout = '5 s'")  # it was half a minute
+    assert (await root("prune_thread", "t/delta", 1))["removed"] == 0
+    assert (await root("prune_thread", "t/delta", 2000))["removed"] == 0
+    assert (await root("prune_thread", "t/whole", 2000))["removed"] == 3001
+    left = [(row["id"], row["parent"]) for row in await root.rows("checkpoints", "t/whole", limit=5000)]
+    assert left == [(str(n), str(n - 1) if n > 3001 else None) for n in range(5000, 3000, -1)]

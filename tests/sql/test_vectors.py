@@ -566,3 +566,43 @@ async def test_no_older_snapshot_keeps_the_right_to_store_vectors(root: Caller, 
         await embed(alice, {"a/1": [[1.0, 0.0, 0.0]]})
     await alice.execute("rollback")
     assert list(await waiting(root)) == ["a/1"]
+
+
+async def test_vectors_that_are_given_count_towards_a_quota(
+    pgvector: None, root: Caller, agent: MakeAgent, database: Database
+) -> None:
+    await root("create_vectors", "toy", 250, "toy", method="exact")
+    await root("set_search", "k/**", [], vectors="toy", vector_fields=[])
+    alice = await agent("alice", "read k/**", "write k/**")
+
+    async def put(key: str, count: int) -> None:
+        vectors = [[1.0] * 250] * count
+        await alice.rows("write_embedded", ["put"], [key], [1], owners=[1] * count, vectors=vectors, model="toy")
+
+    async def used() -> int:
+        (row,) = await root.rows("quotas")
+        return int(row["used_bytes"])
+
+    await put("k/0", 2)
+    await root("set_quota", "alice", bytes=10_000)
+    assert 2000 < await used() < 2200
+    # again and again in the same place
+    for _ in range(20):
+        await put("k/1", 3)
+    for count in (5, 1000):
+        with refused("PS060"):
+            await put("k/2", count)
+    assert 5000 < await used() < 5300
+    await put("k/2", 4)
+    with refused("PS060"):
+        await put("k/3", 1)
+    await alice("delete", "k/0")
+    await put("k/3", 1)
+    # those of others, and of nobody, are not its own
+    await root("put", "k/2", 1)
+    await put("k/4", 4)
+    assert database.sql("select key, count(*) from pgstate.embedding group by key order by key") == [
+        ("k/1", 3),
+        ("k/3", 1),
+        ("k/4", 4),
+    ]

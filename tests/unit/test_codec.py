@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from pgstate import _codec
 from pgstate._codec import JSON, Encoded, decode, encode
 from pgstate.errors import InvalidValue
 
@@ -243,4 +244,40 @@ def test_what_nobody_can_have_saved() -> None:
     for type_ in ("#", "#x", "#-1 "):
         with pytest.raises(InvalidValue):
             decode(["a"], [type_], [page], {})
+    for text in (b"5", b'{"b": 1}', b'"text"', b"null"):
+        with pytest.raises(InvalidValue):
+            decode(["a"], ["#0"], [encoded.chunk("+json", text)], encoded.chunks)
     assert decode(["a"], ["#99999999999"], [b""], {}) == {"a": []}
+
+
+def test_what_names_a_chunk_many_times() -> None:
+    """Few bytes to whoever saves it, and all the memory there is to whoever reads it."""
+    encoded = Encoded()
+    large = encoded.chunk("json", b'"' + b"x" * (1 << 20) + b'"')
+    page = encoded.chunk("#0", large * 100)
+    for names, types, data in (
+        (["a"], ["#0"], [large * 2048]),
+        (["a"], ["#1"], [page * 2048]),
+        (list("ab" * 1024), ["@"] * 2048, [large] * 2048),
+    ):
+        with pytest.raises(InvalidValue, match="2048 MB"):
+            decode(names, types, data, encoded.chunks, _Length())
+    assert decode(["a"], ["#0"], [large * 3], encoded.chunks, _Length()) == {"a": [(1 << 20) + 2] * 3}
+
+
+def test_what_could_not_be_read_again_is_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_codec, "_MOST_SAVED", 1000)
+    encode({"a": ["x" * 98] * 8, "b": "x" * 198})
+    with pytest.raises(InvalidValue, match="larger") as caught:
+        encode({"a": ["x" * 98] * 8, "b": "x" * 199})
+    assert caught.value.__notes__ == ["channel b"]
+
+
+class _Length:
+    """Reads the length of what is stored, to keep none of it in memory."""
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        return JSON.dumps_typed(obj)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        return len(data[1])

@@ -3991,6 +3991,17 @@ begin
       join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
            and (e.expires_at is null or e.expires_at > pgstate._now())
      where r.agent_id = p_agent_id
+  ), given as (
+    -- vectors that came with what it wrote; others' models make the rest
+    select coalesce(sum(pg_column_size(m.vector)), 0) as bytes
+      from pgstate._reach r join pgstate.agent a on a.id = r.agent_id
+      cross join lateral (
+        select s.low, s.high from pgstate._spans(r.writes + r.admins) s) span
+      cross join lateral (
+        select x.key, x.vector from pgstate.embedding x where x.key >= span.low and x.key < span.high and x.digest = '' offset 0) m
+      join pgstate.entry e on e.key = m.key and e.value is not null and e.writer = a.name
+           and (e.expires_at is null or e.expires_at > pgstate._now())
+     where r.agent_id = p_agent_id
   ), stored as (
     select coalesce(sum(
              (select coalesce(sum(pgstate._checkpoint_bytes(c)), 0) from pgstate.checkpoint c where c.thread_id = t.thread_id and c.agent_id = p_agent_id)
@@ -4012,8 +4023,8 @@ begin
     select coalesce(sum(u.entries), 0) as entries, coalesce(sum(u.bytes), 0) as bytes
       from pgstate.usage u where u.agent_id = p_agent_id and u.id <> p_part
   )
-  update pgstate.usage u set entries = k.entries - o.entries, bytes = k.bytes + s.bytes - o.bytes
-    from kept k cross join stored s cross join others o where u.id = p_part;
+  update pgstate.usage u set entries = k.entries - o.entries, bytes = k.bytes + g.bytes + s.bytes - o.bytes
+    from kept k cross join given g cross join stored s cross join others o where u.id = p_part;
 end
 $$;
 comment on function pgstate._count_usage(int, bigint) is 'Internal: counts anew what an agent keeps.';
@@ -5100,7 +5111,7 @@ begin
       hint = E'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \\. is a dot within a name, $ the value itself.';
   end if;
   for v_token in select (regexp_matches(p_path, E'\\[[*0-9]+\\]|(?:[^].[\\\\]|\\\\.)+', 'g'))[1] loop
-    v_steps := v_steps || case when v_token like '[%' then v_token
+    v_steps := v_steps || case when v_token like '[%' then regexp_replace(v_token, '^.0+([0-9])', E'[\\1')
                                else '.' || to_json(regexp_replace(v_token, E'\\\\(.)', E'\\1', 'g'))::text end;
   end loop;
   if cardinality(v_steps) > 32 then
@@ -6204,6 +6215,7 @@ declare
   v_keys text[];
   v_ids int[];
   v_chunks bigint[];
+  v_before bigint;
 begin
   select bool_or((p_actor.reads @> k.key and p_actor.writes @> k.key) is not true), min(k.key) filter (where i.id is null),
          array_agg(k.place) filter (where e.there), array_agg(k.key) filter (where e.there), array_agg(i.id) filter (where e.there), array_agg(k.chunk) filter (where e.there)
@@ -6223,6 +6235,16 @@ begin
     raise exception using errcode = 'PS007', message = format('no vectors are given by writers of %s', v_elsewhere),
       hint = 'set_search(subtree, vectors => name, vector_fields => ''{}'') leaves it to them.';
   end if;
+  if p_actor.quota then
+    -- what was its own there
+    v_before := (
+      select coalesce(sum(pg_column_size(m.vector)), 0)
+        from (select distinct k from unnest(v_keys) k) w (key)
+        cross join lateral (select e.version from pgstate.entry e where e.key = w.key) e
+        cross join lateral (
+          select from pgstate.version b where b.key = w.key and b.version = e.version - 1 and b.writer = p_actor.name) b
+        cross join lateral (select x.vector from pgstate.embedding x where x.key = w.key and x.digest = '') m);
+  end if;
   -- most have none, and to set deleting up costs more than to look
   if exists (select from pgstate.embedding m
               where m.key = any (p_keys)
@@ -6241,6 +6263,9 @@ begin
         on conflict on constraint embedding_pkey do update
        set digest = excluded.digest, vector = excluded.vector
      where (m.digest, m.vector) is distinct from (excluded.digest, excluded.vector);
+    if p_actor.quota then
+      perform pgstate._charge(0, cardinality(v_places)::bigint * pg_column_size(array(select unnest(p_vectors[v_places[1]:v_places[1]]))) - v_before);
+    end if;
   end if;
 end
 $$;
@@ -6438,13 +6463,20 @@ $$;
 comment on function pgstate._checkpoint_id(text) is 'Internal: an id for a checkpoint, above another.';
 
 -- functions/threads/_wanted_channels.sql
--- Those of the wanted channels that a checkpoint lists without a value: an ancestor may have it.
+-- Those of the wanted channels that a checkpoint lists without a value: an ancestor may have it. In time with how many there
+-- are: whoever may write there says that, and others fork and prune what it saved. In an order that does not vary, by which a
+-- walk knows what it has had.
 create function pgstate._wanted_channels(p_names text[], p_types text[], p_wanted text[]) returns text[]
 language sql immutable
 as $$
   select array(
-    select w from pg_catalog.unnest(p_wanted) w
-     where pg_catalog.array_position(p_names, w) is not null and p_types[pg_catalog.array_position(p_names, w)] is null)
+    select x.name
+      from (select u.name, true as listed
+              from rows from (pg_catalog.unnest(p_names), pg_catalog.unnest(p_types)) u (name, type) where u.type is null
+            union all
+            select w, false from pg_catalog.unnest(p_wanted) w) x
+     group by x.name having pg_catalog.bool_or(x.listed) and not pg_catalog.bool_and(x.listed)
+     order by x.name collate pg_catalog."C")
 $$;
 comment on function pgstate._wanted_channels(text[], text[], text[]) is 'Internal: channels whose value is to be had from an ancestor.';
 
@@ -6598,6 +6630,8 @@ $$;
 comment on function pgstate._collect_thread(bigint, int, int) is 'Internal: removes what a thread does not need any more.';
 
 -- functions/threads/_collect_threads.sql
+-- One that takes longer than the caller's statement may waits for an hour: it would have all that maintain() does undone, each
+-- time anew. How long one takes is for whoever may write it to say: a list may name the same chunks millions of times.
 create function pgstate._collect_threads(p_limit int) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
@@ -6606,7 +6640,13 @@ declare
   v_more boolean := false;
 begin
   for v_index in 1 .. cardinality(v_ids) loop
-    v_more := pgstate._collect_thread(v_ids[v_index], p_limit);
+    begin
+      v_more := pgstate._collect_thread(v_ids[v_index], p_limit);
+    exception when query_canceled then
+      update pgstate.thread t set collect_at = pgstate._now() + interval '1 hour'
+       where t.id in (select x.id from pgstate.thread x where x.id = v_ids[v_index] for update skip locked);
+      return true;
+    end;
     -- one long one at a time
     exit when v_more;
   end loop;
@@ -6639,35 +6679,51 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_id bigint := (select t.id from pgstate.thread t where t.key = p_key for no key update);
+  v_spaces text[];
+  v_gone text[];
+  v_space text;
+  v_one text;
   v_out pgstate._removed;
 begin
-  with recursive given as materialized (
-    select c.ns, c.id
-      from (select x.ns, x.id, x.run_id, row_number() over (partition by x.ns order by x.id desc) as place
+  -- OFFSET, EXCEPT, and a query in place of NOT EXISTS: each by a look at the index, as there may be very many on both sides
+  with recursive judged as materialized (
+    select c.ns, c.id, c.whole,
+           (case when p_run_ids is null then c.place > p_keep or c.id = any (p_ids) else c.run_id = any (p_run_ids) end) is true as given
+      from (select x.ns, x.id, x.whole, x.run_id, row_number() over (partition by x.ns order by x.id desc) as place
               from pgstate.checkpoint x where x.thread_id = v_id and (p_ns is null or x.ns = p_ns)) c
-     where case when p_run_ids is null then c.place > p_keep or c.id = any (p_ids) else c.run_id = any (p_run_ids) end
   ), needed (ns, id, wanted) as (
     select c.ns, c.parent, pgstate._wanted_channels(c.names, c.types, c.names)
-      from pgstate.checkpoint c
-     where c.thread_id = v_id and not c.whole and not exists (select from given g where g.ns = c.ns and g.id = c.id)
+      from judged j
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_id and y.ns = j.ns and y.id = j.id offset 0) c
+     where not j.given and not j.whole
     union
     select c.ns, c.parent, w.left_over
-      from needed n join pgstate.checkpoint c on c.thread_id = v_id and c.ns = n.ns and c.id = n.id
+      from needed n
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_id and y.ns = n.ns and y.id = n.id offset 0) c
       cross join lateral pgstate._wanted_channels(c.names, c.types, n.wanted) w (left_over)
      where w.left_over <> '{}'
+  ), going as materialized (
+    select j.ns, j.id from judged j where j.given except select n.ns, n.id from needed n
   ), gone as (
-    delete from pgstate.checkpoint c using given g
-     where c.thread_id = v_id and c.ns = g.ns and c.id = g.id
-       and not exists (select from needed n where n.ns = g.ns and n.id = g.id)
+    delete from pgstate.checkpoint c
+     where c.ctid = any (array(
+       select y.ctid
+         from going g
+         cross join lateral (
+           select x.ctid from pgstate.checkpoint x where x.thread_id = v_id and x.ns = g.ns and x.id = g.id offset 0) y))
     returning c.ns, c.id
-  ), writes as (
-    delete from pgstate.pending_write w using gone g where w.thread_id = v_id and w.ns = g.ns and w.checkpoint = g.id
   )
-  select count(*) into v_out.removed from gone;
+  select count(*), array_agg(c.ns), array_agg(c.id) into v_out.removed, v_spaces, v_gone from gone c;
+  -- by their names: one that is written again meanwhile has another place
+  for v_space, v_one in select * from unnest(v_spaces, v_gone) loop
+    delete from pgstate.pending_write w where w.thread_id = v_id and w.ns = v_space and w.checkpoint = v_one;
+  end loop;
   if p_run_ids is null then
     update pgstate.checkpoint c set parent = null
      where c.thread_id = v_id and (p_ns is null or c.ns = p_ns) and c.parent is not null
-       and not exists (select from pgstate.checkpoint p where p.thread_id = v_id and p.ns = c.ns and p.id = c.parent);
+       and (select true from pgstate.checkpoint p where p.thread_id = v_id and p.ns = c.ns and p.id = c.parent) is null;
   end if;
   if v_out.removed = 0 then
     return v_out;
@@ -6881,7 +6937,8 @@ comment on function pgstate._store_checkpoint(pgstate._actor, text, timestamptz,
   'Internal: stores a checkpoint.';
 
 -- functions/threads/_chunks.sql
--- The chunks that roots reach, level by level, each once.
+-- The chunks that roots reach, level by level, each once. A list has nine levels at most: pages that go on below were made to
+-- keep whoever reads them busy.
 create function pgstate._chunks(p_stores bigint[], p_types text[], p_data bytea[], out hashes bytea[], out types text[], out data bytea[])
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off
@@ -6896,7 +6953,8 @@ begin
   hashes := '{}';
   types := '{}';
   data := '{}';
-  while cardinality(v_wanted) > 0 loop
+  for v_level in 1 .. 9 loop
+    exit when v_wanted = '{}';
     -- a fork may have sent again what it has from where it came from: once
     select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
       from unnest(v_wanted) w (hash)
@@ -7398,6 +7456,7 @@ declare
   v_data bytea := p_data;
   v_hashes bytea[];
   v_length bigint;
+  v_type text;
 begin
   v_row.channel := p_name;
   v_row.version := p_version;
@@ -7423,12 +7482,20 @@ begin
           cross join generate_series(0, octet_length(k.data) / 16 - 1) i
          order by w.ord, i);
     end loop;
-    -- one type, or the lowest name of several: then it is not all JSON
-    select case when bool_and(ltrim(k.type, '+') = 'json') then 'json' else min(ltrim(k.type, '+')) filter (where ltrim(k.type, '+') <> 'json') end,
-           '[' || string_agg(case when k.type ^@ '+' then substr(k.data, 2, octet_length(k.data) - 2) else k.data end, ',' order by w.ord) || ']'
-      into v_row.type, v_data
-      from unnest(v_hashes) with ordinality w (hash, ord)
-      cross join lateral (select x.type, x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k;
+    -- one type, or the lowest name of several: then it is not all JSON. A large leaf that is named many times over makes more than
+    -- a text can be: not an error, which would keep the other channels from being read
+    select max(k.bytes),
+           case when bool_and(ltrim(k.type, '+') = 'json') then 'json' else min(ltrim(k.type, '+')) filter (where ltrim(k.type, '+') <> 'json') end,
+           '[' || string_agg(case when k.type ^@ '+' then substr(k.data, 2, greatest(octet_length(k.data) - 2, 0)) else k.data end, ',' order by k.ord)
+                    filter (where k.bytes <= pgstate._checkpoint_limit()) || ']'
+      into v_length, v_type, v_data
+      from (select x.type, x.data, w.ord, sum(octet_length(x.data)) over () as bytes
+              from unnest(v_hashes) with ordinality w (hash, ord)
+              cross join lateral (select y.type, y.data from pgstate.chunk y where y.thread_id = any (p_stores) and y.hash = w.hash limit 1) x) k;
+    if v_length > pgstate._checkpoint_limit() then
+      return v_row;
+    end if;
+    v_row.type := v_type;
   end if;
   if v_row.type = 'json' then
     v_row.value := pgstate._json_of(v_data);
@@ -13254,7 +13321,7 @@ begin
 end
 $$;
 comment on function pgstate.set_quota(text, bigint, bigint, int) is
-  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, put_writes(), each op_id besides what is done under it, a new lane, and what the audit trail records of it other than denials, unless it administers everything); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
+  'How many entries an agent may keep (those whose newest version is its), how many bytes it may keep in their values and the vectors that it gives with them, and in checkpoints, pending writes, steps, signals, inputs and results of runs (those that it wrote since it has a quota, until they are collected), and how many times it may write in a minute of the clock (versions, which saves and steps make too, put_writes(), each op_id besides what is done under it, a new lane, and what the audit trail records of it other than denials, unless it administers everything); null for no limit, all null for no quota. Writes beyond it raise PS060 and write nothing; others are not held up, nor are its own. What several of its transactions write at the same time may come to more. Needs admin on everything. PS007 PS010.';
 
 -- functions/trust/set_trust.sql
 create function pgstate.set_trust(agent text, trust text) returns void

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,13 +12,14 @@ from langgraph.checkpoint.base import Checkpoint, PendingWrite
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import TASKS
 
-from pgstate import State
+from pgstate import State, errors
 from pgstate._calls import threads as calls
 from pgstate._codec import decode
 from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._rows import SENDS_BELOW, add_sends, chunks_in
 from pgstate.types import Row
 
+_log = logging.getLogger("pgstate")
 _FIRST_PAGE, _PAGE = 20, 200
 _MOST = 32 << 20  # bytes of what the checkpoints of a page hold, of several
 
@@ -28,6 +30,7 @@ class _Parts:
 
     chunks: Mapping[bytes, tuple[str, bytes]]
     writes: Mapping[str, list[tuple[str, str, str, bytes]]]
+    failed: errors.ValueTooLarge | None = None
 
     def written(self, id_: str, serde: SerializerProtocol) -> list[PendingWrite]:
         return [(task, name, serde.loads_typed((type_, data))) for task, name, type_, data in self.writes.get(id_, ())]
@@ -68,6 +71,8 @@ class Found:
 
     def load(self) -> tuple[Checkpoint, list[PendingWrite]]:
         """The checkpoint, and the writes after it."""
+        if self._parts.failed is not None:
+            raise self._parts.failed
         row, sends_from = self.row, self._header.sends_from
         values = decode(row["names"], row["types"], row["data"], self._parts.chunks, self._serde)
         checkpoint: dict[str, Any] = {**self._header.around, "channel_values": values}
@@ -105,6 +110,7 @@ class Listing:
         # (id, key, namespace) behind which the next page begins
         self._place: tuple[str | None, str | None, str | None] = (before, None, None)
         self._size = _FIRST_PAGE
+        self._left_out: set[str] = set()
         self.over = limit is not None and limit <= 0
 
     async def next(self) -> list[Found]:
@@ -113,7 +119,7 @@ class Listing:
         if self._left is not None and not (filter and self._encrypted):
             self._size = min(self._size, self._left)
         page = self._fitting(await self.rows())
-        headers = [_Header(row, *records.restore(serde, row["id"], row["header"], row["metadata"])) for row in page]
+        headers = [header for row in page if (header := self._header(row)) is not None]
         # what the database could not read, or not all of
         headers = [one for one in headers if not filter or records.contains(one.metadata, filter)]
         headers = [one for one in headers if asked in (None, one.row["id"])][: self._left]
@@ -124,6 +130,18 @@ class Listing:
             self.over = self.over or self._left <= 0
         parts = await self._all_parts(headers)
         return [Found(one, parts[one.row["key"], one.row["ns"]], serde) for one in headers]
+
+    def _header(self, row: Row) -> _Header | None:
+        """None for one that cannot be read, where others are asked for too: whoever may write there has saved it."""
+        try:
+            return _Header(row, *records.restore(self._serde, row["id"], row["header"], row["metadata"]))
+        except errors.PgStateError as error:
+            if self._pattern == row["key"]:
+                raise
+            if row["key"] not in self._left_out:
+                self._left_out.add(row["key"])
+                _log.warning("the list of threads leaves out checkpoints of %s: %s", row["key"], error)
+            return None
 
     def _fitting(self, page: Sequence[Row]) -> Sequence[Row]:
         """As much of a page as can be read at once, though the checkpoints are large; the next begins behind it."""
@@ -173,8 +191,15 @@ class Listing:
             wanted.append(one.row["id"])
             if one.sends_from:
                 wanted.append(one.sends_from)
-        fetched = await asyncio.gather(*(self._parts(*place, wanted) for place, wanted in ids.items()))
+        fetched = await asyncio.gather(*(self._parts_or_why(*place, wanted) for place, wanted in ids.items()))
         return dict(zip(ids, fetched, strict=True))
+
+    async def _parts_or_why(self, key: str, ns: str, ids: list[str]) -> _Parts:
+        """What they hold; or why it is not to be had at once, which whoever looks at one of them is told."""
+        try:
+            return await self._parts(key, ns, ids)
+        except errors.ValueTooLarge as error:
+            return _Parts({}, {}, error)
 
     async def _parts(self, key: str, ns: str, ids: list[str]) -> _Parts:
         state = self._state

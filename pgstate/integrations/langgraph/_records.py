@@ -16,6 +16,7 @@ from langgraph.checkpoint.base import Checkpoint, CheckpointTuple, PendingWrite
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 
+from pgstate import errors
 from pgstate._guard import Guard
 from pgstate.encryption import Sealing
 
@@ -64,11 +65,20 @@ def surround(
 def restore(
     serde: SerializerProtocol, id_: str, header: bytes, metadata: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The checkpoint without its values, and its metadata."""
-    outside = _unpack(serde, header)
-    found = outside.pop("metadata", None)
-    if found is None:
-        found = json.loads(metadata) if metadata else {}
+    """The checkpoint without its values, and its metadata. Raises InvalidValue for what no saver has written."""
+    try:
+        outside = _unpack(serde, header)
+        found = outside.pop("metadata", None)
+        if found is None:
+            found = json.loads(metadata) if metadata else {}
+        if [type(one) for one in (outside["v"], outside["channel_versions"], found)] != [int, dict, dict]:
+            raise TypeError("what stands around a checkpoint is something else")
+    except errors.PgStateError:
+        raise
+    except Exception as error:
+        raise errors.InvalidValue(
+            f"the checkpoint {id_} is none that a saver has written, or one with another serializer: {error!r:.80}"
+        ) from error
     return {**outside, "id": id_}, found
 
 

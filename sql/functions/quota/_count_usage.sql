@@ -15,6 +15,17 @@ begin
       join pgstate.entry e on e.key >= span.low and e.key < span.high and e.value is not null and e.writer = a.name
            and (e.expires_at is null or e.expires_at > pgstate._now())
      where r.agent_id = p_agent_id
+  ), given as (
+    -- vectors that came with what it wrote; others' models make the rest
+    select coalesce(sum(pg_column_size(m.vector)), 0) as bytes
+      from pgstate._reach r join pgstate.agent a on a.id = r.agent_id
+      cross join lateral (
+        select s.low, s.high from pgstate._spans(r.writes + r.admins) s) span
+      cross join lateral (
+        select x.key, x.vector from pgstate.embedding x where x.key >= span.low and x.key < span.high and x.digest = '' offset 0) m
+      join pgstate.entry e on e.key = m.key and e.value is not null and e.writer = a.name
+           and (e.expires_at is null or e.expires_at > pgstate._now())
+     where r.agent_id = p_agent_id
   ), stored as (
     select coalesce(sum(
              (select coalesce(sum(pgstate._checkpoint_bytes(c)), 0) from pgstate.checkpoint c where c.thread_id = t.thread_id and c.agent_id = p_agent_id)
@@ -36,8 +47,8 @@ begin
     select coalesce(sum(u.entries), 0) as entries, coalesce(sum(u.bytes), 0) as bytes
       from pgstate.usage u where u.agent_id = p_agent_id and u.id <> p_part
   )
-  update pgstate.usage u set entries = k.entries - o.entries, bytes = k.bytes + s.bytes - o.bytes
-    from kept k cross join stored s cross join others o where u.id = p_part;
+  update pgstate.usage u set entries = k.entries - o.entries, bytes = k.bytes + g.bytes + s.bytes - o.bytes
+    from kept k cross join given g cross join stored s cross join others o where u.id = p_part;
 end
 $$;
 comment on function pgstate._count_usage(int, bigint) is 'Internal: counts anew what an agent keeps.';

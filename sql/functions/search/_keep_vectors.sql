@@ -16,6 +16,7 @@ declare
   v_keys text[];
   v_ids int[];
   v_chunks bigint[];
+  v_before bigint;
 begin
   select bool_or((p_actor.reads @> k.key and p_actor.writes @> k.key) is not true), min(k.key) filter (where i.id is null),
          array_agg(k.place) filter (where e.there), array_agg(k.key) filter (where e.there), array_agg(i.id) filter (where e.there), array_agg(k.chunk) filter (where e.there)
@@ -35,6 +36,16 @@ begin
     raise exception using errcode = 'PS007', message = format('no vectors are given by writers of %s', v_elsewhere),
       hint = 'set_search(subtree, vectors => name, vector_fields => ''{}'') leaves it to them.';
   end if;
+  if p_actor.quota then
+    -- what was its own there
+    v_before := (
+      select coalesce(sum(pg_column_size(m.vector)), 0)
+        from (select distinct k from unnest(v_keys) k) w (key)
+        cross join lateral (select e.version from pgstate.entry e where e.key = w.key) e
+        cross join lateral (
+          select from pgstate.version b where b.key = w.key and b.version = e.version - 1 and b.writer = p_actor.name) b
+        cross join lateral (select x.vector from pgstate.embedding x where x.key = w.key and x.digest = '') m);
+  end if;
   -- most have none, and to set deleting up costs more than to look
   if exists (select from pgstate.embedding m
               where m.key = any (p_keys)
@@ -53,6 +64,9 @@ begin
         on conflict on constraint embedding_pkey do update
        set digest = excluded.digest, vector = excluded.vector
      where (m.digest, m.vector) is distinct from (excluded.digest, excluded.vector);
+    if p_actor.quota then
+      perform pgstate._charge(0, cardinality(v_places)::bigint * pg_column_size(array(select unnest(p_vectors[v_places[1]:v_places[1]]))) - v_before);
+    end if;
   end if;
 end
 $$;

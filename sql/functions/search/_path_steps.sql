@@ -15,7 +15,7 @@ begin
       hint = E'A path is names joined by dots, such as author.name, tags[0] or items[*].text; \\. is a dot within a name, $ the value itself.';
   end if;
   for v_token in select (regexp_matches(p_path, E'\\[[*0-9]+\\]|(?:[^].[\\\\]|\\\\.)+', 'g'))[1] loop
-    v_steps := v_steps || case when v_token like '[%' then v_token
+    v_steps := v_steps || case when v_token like '[%' then regexp_replace(v_token, '^.0+([0-9])', E'[\\1')
                                else '.' || to_json(regexp_replace(v_token, E'\\\\(.)', E'\\1', 'g'))::text end;
   end loop;
   if cardinality(v_steps) > 32 then

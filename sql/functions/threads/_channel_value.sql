@@ -8,6 +8,7 @@ declare
   v_data bytea := p_data;
   v_hashes bytea[];
   v_length bigint;
+  v_type text;
 begin
   v_row.channel := p_name;
   v_row.version := p_version;
@@ -33,12 +34,20 @@ begin
           cross join generate_series(0, octet_length(k.data) / 16 - 1) i
          order by w.ord, i);
     end loop;
-    -- one type, or the lowest name of several: then it is not all JSON
-    select case when bool_and(ltrim(k.type, '+') = 'json') then 'json' else min(ltrim(k.type, '+')) filter (where ltrim(k.type, '+') <> 'json') end,
-           '[' || string_agg(case when k.type ^@ '+' then substr(k.data, 2, octet_length(k.data) - 2) else k.data end, ',' order by w.ord) || ']'
-      into v_row.type, v_data
-      from unnest(v_hashes) with ordinality w (hash, ord)
-      cross join lateral (select x.type, x.data from pgstate.chunk x where x.thread_id = any (p_stores) and x.hash = w.hash limit 1) k;
+    -- one type, or the lowest name of several: then it is not all JSON. A large leaf that is named many times over makes more than
+    -- a text can be: not an error, which would keep the other channels from being read
+    select max(k.bytes),
+           case when bool_and(ltrim(k.type, '+') = 'json') then 'json' else min(ltrim(k.type, '+')) filter (where ltrim(k.type, '+') <> 'json') end,
+           '[' || string_agg(case when k.type ^@ '+' then substr(k.data, 2, greatest(octet_length(k.data) - 2, 0)) else k.data end, ',' order by k.ord)
+                    filter (where k.bytes <= pgstate._checkpoint_limit()) || ']'
+      into v_length, v_type, v_data
+      from (select x.type, x.data, w.ord, sum(octet_length(x.data)) over () as bytes
+              from unnest(v_hashes) with ordinality w (hash, ord)
+              cross join lateral (select y.type, y.data from pgstate.chunk y where y.thread_id = any (p_stores) and y.hash = w.hash limit 1) x) k;
+    if v_length > pgstate._checkpoint_limit() then
+      return v_row;
+    end if;
+    v_row.type := v_type;
   end if;
   if v_row.type = 'json' then
     v_row.value := pgstate._json_of(v_data);

@@ -1,4 +1,5 @@
--- The chunks that roots reach, level by level, each once.
+-- The chunks that roots reach, level by level, each once. A list has nine levels at most: pages that go on below were made to
+-- keep whoever reads them busy.
 create function pgstate._chunks(p_stores bigint[], p_types text[], p_data bytea[], out hashes bytea[], out types text[], out data bytea[])
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off
@@ -13,7 +14,8 @@ begin
   hashes := '{}';
   types := '{}';
   data := '{}';
-  while cardinality(v_wanted) > 0 loop
+  for v_level in 1 .. 9 loop
+    exit when v_wanted = '{}';
     -- a fork may have sent again what it has from where it came from: once
     select array_agg(k.hash), array_agg(k.type), array_agg(k.data) into v_hashes, v_types, v_data
       from unnest(v_wanted) w (hash)

@@ -1,3 +1,5 @@
+-- One that takes longer than the caller's statement may waits for an hour: it would have all that maintain() does undone, each
+-- time anew. How long one takes is for whoever may write it to say: a list may name the same chunks millions of times.
 create function pgstate._collect_threads(p_limit int) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
@@ -6,7 +8,13 @@ declare
   v_more boolean := false;
 begin
   for v_index in 1 .. cardinality(v_ids) loop
-    v_more := pgstate._collect_thread(v_ids[v_index], p_limit);
+    begin
+      v_more := pgstate._collect_thread(v_ids[v_index], p_limit);
+    exception when query_canceled then
+      update pgstate.thread t set collect_at = pgstate._now() + interval '1 hour'
+       where t.id in (select x.id from pgstate.thread x where x.id = v_ids[v_index] for update skip locked);
+      return true;
+    end;
     -- one long one at a time
     exit when v_more;
   end loop;

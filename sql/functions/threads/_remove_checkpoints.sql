@@ -7,35 +7,51 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_id bigint := (select t.id from pgstate.thread t where t.key = p_key for no key update);
+  v_spaces text[];
+  v_gone text[];
+  v_space text;
+  v_one text;
   v_out pgstate._removed;
 begin
-  with recursive given as materialized (
-    select c.ns, c.id
-      from (select x.ns, x.id, x.run_id, row_number() over (partition by x.ns order by x.id desc) as place
+  -- OFFSET, EXCEPT, and a query in place of NOT EXISTS: each by a look at the index, as there may be very many on both sides
+  with recursive judged as materialized (
+    select c.ns, c.id, c.whole,
+           (case when p_run_ids is null then c.place > p_keep or c.id = any (p_ids) else c.run_id = any (p_run_ids) end) is true as given
+      from (select x.ns, x.id, x.whole, x.run_id, row_number() over (partition by x.ns order by x.id desc) as place
               from pgstate.checkpoint x where x.thread_id = v_id and (p_ns is null or x.ns = p_ns)) c
-     where case when p_run_ids is null then c.place > p_keep or c.id = any (p_ids) else c.run_id = any (p_run_ids) end
   ), needed (ns, id, wanted) as (
     select c.ns, c.parent, pgstate._wanted_channels(c.names, c.types, c.names)
-      from pgstate.checkpoint c
-     where c.thread_id = v_id and not c.whole and not exists (select from given g where g.ns = c.ns and g.id = c.id)
+      from judged j
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_id and y.ns = j.ns and y.id = j.id offset 0) c
+     where not j.given and not j.whole
     union
     select c.ns, c.parent, w.left_over
-      from needed n join pgstate.checkpoint c on c.thread_id = v_id and c.ns = n.ns and c.id = n.id
+      from needed n
+      cross join lateral (
+        select y.* from pgstate.checkpoint y where y.thread_id = v_id and y.ns = n.ns and y.id = n.id offset 0) c
       cross join lateral pgstate._wanted_channels(c.names, c.types, n.wanted) w (left_over)
      where w.left_over <> '{}'
+  ), going as materialized (
+    select j.ns, j.id from judged j where j.given except select n.ns, n.id from needed n
   ), gone as (
-    delete from pgstate.checkpoint c using given g
-     where c.thread_id = v_id and c.ns = g.ns and c.id = g.id
-       and not exists (select from needed n where n.ns = g.ns and n.id = g.id)
+    delete from pgstate.checkpoint c
+     where c.ctid = any (array(
+       select y.ctid
+         from going g
+         cross join lateral (
+           select x.ctid from pgstate.checkpoint x where x.thread_id = v_id and x.ns = g.ns and x.id = g.id offset 0) y))
     returning c.ns, c.id
-  ), writes as (
-    delete from pgstate.pending_write w using gone g where w.thread_id = v_id and w.ns = g.ns and w.checkpoint = g.id
   )
-  select count(*) into v_out.removed from gone;
+  select count(*), array_agg(c.ns), array_agg(c.id) into v_out.removed, v_spaces, v_gone from gone c;
+  -- by their names: one that is written again meanwhile has another place
+  for v_space, v_one in select * from unnest(v_spaces, v_gone) loop
+    delete from pgstate.pending_write w where w.thread_id = v_id and w.ns = v_space and w.checkpoint = v_one;
+  end loop;
   if p_run_ids is null then
     update pgstate.checkpoint c set parent = null
      where c.thread_id = v_id and (p_ns is null or c.ns = p_ns) and c.parent is not null
-       and not exists (select from pgstate.checkpoint p where p.thread_id = v_id and p.ns = c.ns and p.id = c.parent);
+       and (select true from pgstate.checkpoint p where p.thread_id = v_id and p.ns = c.ns and p.id = c.parent) is null;
   end if;
   if v_out.removed = 0 then
     return v_out;
