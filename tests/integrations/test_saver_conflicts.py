@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 import pytest
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import EmptyInputError
+from langgraph.errors import EmptyInputError, InvalidUpdateError
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command, interrupt
@@ -305,6 +305,62 @@ async def test_a_run_that_goes_on_after_an_error_keeps_its_turn(make_saver: Make
     graph = mending.compile(checkpointer=make_saver(on_conflict="wait"))
     assert await graph.ainvoke({"n": 1}, at("t")) == {"n": 7}
     assert held == {1}
+
+
+@pytest.mark.parametrize("way", ["async", "sync"])
+async def test_updates_wait_too(make_saver: MakeSaver, way: str) -> None:
+    """They are applied to what the one before has saved: none is refused, nor lost, nor mixed into another's."""
+    logs = _graphs.delta().compile(checkpointer=make_saver(on_conflict="wait"))
+    await logs.ainvoke({"n": 0, "log": []}, at("t"))
+
+    async def update(number: int) -> None:
+        call = at("t"), {"log": [f"update {number}"]}, "two"
+        await (logs.aupdate_state(*call) if way == "async" else asyncio.to_thread(logs.update_state, *call))
+        assert call[0] == at("t")
+
+    await asyncio.gather(*(update(number) for number in range(RUNS)))
+    log = (await logs.aget_state(at("t"))).values["log"]
+    assert log[:2] == ["one 0", "two 0"]
+    assert sorted(log[2:]) == [f"update {number}" for number in range(RUNS)]
+
+
+async def test_an_update_waits_for_the_run(make_saver: MakeSaver) -> None:
+    reached, ended = asyncio.Event(), asyncio.Event()
+    saver = make_saver(on_conflict="wait")
+
+    async def add(count: _graphs.Count) -> dict[str, int]:
+        reached.set()
+        await ended.wait()
+        return {"n": count["n"] + 1}
+
+    adding = StateGraph(_graphs.Count)
+    adding.add_node("add", add)
+    adding.add_edge(START, "add")
+    graph = adding.compile(checkpointer=saver)
+    run = asyncio.create_task(graph.ainvoke({"n": 1}, at("t")))
+    await reached.wait()
+    update = asyncio.create_task(graph.aupdate_state(at("t"), {"n": 7}))
+    # what it is to come after is not read before
+    assert (await graph.aget_state(at("t"))).values == {"n": 1}
+    ended.set()
+    assert await run == {"n": 2}
+    await update
+    assert (await graph.aget_state(at("t"))).values == {"n": 7}
+
+
+async def test_an_update_that_fails_does_not_hold_its_turn(
+    make_saver: MakeSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = await begun(make_saver(on_conflict="wait", wait=5))
+    with pytest.raises(InvalidUpdateError):
+        await graph.aupdate_state(at("t"), {"n": 2}, as_node="nobody")
+    await graph.ainvoke({}, at("t"))
+    # while the error is kept, not for long
+    monkeypatch.setattr(_turns, "_LONGEST_UPDATE", 0.1)
+    with pytest.raises(InvalidUpdateError) as kept:
+        await graph.aupdate_state(at("t"), {"n": 2}, as_node="nobody")
+    assert await graph.ainvoke({}, at("t")) == {"n": 3}
+    del kept
 
 
 @pytest.mark.parametrize("call", ["aget_state", "aupdate_state"])

@@ -65,7 +65,9 @@ class PgStateSaver(BaseCheckpointSaver[str]):
     `on_conflict` says what becomes of runs on one thread at the same time, each of which would overwrite what the other
     has added: None as in LangGraph, the last one wins; "refuse" raises CheckpointConflict in all but one; "wait" has
     each wait until the one before has ended, up to `wait` seconds (ClaimHeld), or until `lease` seconds after its
-    process died. Time travel, by a checkpoint_id, is no conflict.
+    process died; `update_state` waits, too. Time travel, by a checkpoint_id, is no conflict. What a run that is refused
+    had written on the checkpoint that another went on from stays there, and may become part of that one's state:
+    updates by Command, and those of DeltaChannels with durability="exit" or by `update_state`. With "wait" it does not.
 
     A save that comes behind a thread's deletion raises CheckpointMissing, and does not bring it back.
     """
@@ -195,10 +197,11 @@ class PgStateSaver(BaseCheckpointSaver[str]):
     ) -> Callable[[State], Coroutine[Any, Any, RunnableConfig]]:
         key = self._threads.key(config)
         expected = self._turns.expected(config, key, metadata.get("source"))
+        update = self._turns.update(key)
         known = get_serializable_checkpoint_metadata(config, metadata)
 
         async def put(state: State) -> RunnableConfig:
-            async with self._turns.for_save(state, config, key):
+            async with self._turns.for_save(state, config, key, update):
                 return await self._threads.put(state, self.serde, config, checkpoint, known, new_versions, expected)
 
         return put

@@ -10,6 +10,9 @@ what to do at the end takes the turn's end too. Where that is not found, there i
 else has and which goes when the run is over: late, where a node has left something behind that keeps the context it was
 made in (the timer of a timeout that was not reached). A run that ends by an interrupt or an error leaves cycles of
 references behind, and says so in its writes.
+
+An update (`update_state`) reads and saves as a run does. Its turn ends with its save, or where it fails before with the
+configuration that it has made.
 """
 
 from __future__ import annotations
@@ -18,12 +21,13 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Literal, TypeAlias
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakKeyDictionary, finalize, ref
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
@@ -35,25 +39,36 @@ OnConflict: TypeAlias = Literal["refuse", "wait"] | None
 
 _RUNTIME = "__pregel_runtime"  # of LangGraph: in the configuration of all that a run calls
 _TASK = "__pregel_task_id"  # likewise, of what a node calls
+_UPDATE = "__pgstate_update"  # in that of an update, which goes when it is over: what has its turn
 _TURN = "turn"
 _FIRST_LOOK = 1.0  # seconds
 _FAREWELL = 1.0  # seconds
+_LONGEST_UPDATE = 5.0  # seconds; where it failed, its configuration is there as long as the error is
 _FARTHEST = 20  # frames, if something is wrapped around the saver
 
 _log = logging.getLogger("pgstate")
 # what was read outside of a run: (thread's key, the checkpoint that was asked for)
 _read: ContextVar[tuple[str, str | None] | None] = ContextVar("pgstate_langgraph_read", default=None)
+# the update that began last
+_updating: ContextVar[ref[_Run] | None] = ContextVar("pgstate_langgraph_updating", default=None)
 
 
 @dataclass
 class _Run:
-    """A run of a graph on a thread."""
+    """A run of a graph on a thread, or an update."""
 
     # it was pointed at a checkpoint, and has not saved anything behind it yet
     pointed: bool
     turn: Turn | None = None
     # it tells when it ends
     tells: bool = False
+    # of an update: the thread's key
+    updates: str | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Has it a turn that has not ended?"""
+        return self.turn is not None and not self.turn.over
 
     def end(self) -> None:
         """Gives the turn back, from any thread."""
@@ -73,7 +88,7 @@ class Turns:
         self._runs: WeakKeyDictionary[Callable[..., Any], dict[str, _Run]] = WeakKeyDictionary()
 
     def note(self, config: RunnableConfig, key: str) -> _Run | None:
-        """Before a read of a thread, in the caller's own context. Returns the run if it has just begun."""
+        """Before a read of a thread, in the caller's own context. Returns the run or update if it has just begun."""
         if self.how is None or config["configurable"].get("checkpoint_ns"):
             return None
         asked = config["configurable"].get("checkpoint_id")
@@ -83,9 +98,15 @@ class Turns:
         loop = None if writer is None else _loop()
         # a node may look at another thread with its own configuration, which is no run there
         if writer is None or (loop is None and _TASK in config["configurable"]):
-            if not looks(config):
-                _read.set((key, asked))
-            return None
+            if looks(config):
+                return None
+            _read.set((key, asked))
+            under_way = self.update(key)
+            if self.how != "wait" or (under_way is not None and under_way.goes_on) or not _updates():
+                return None
+            config["configurable"][_UPDATE] = update = _Run(False, updates=key)
+            _updating.set(ref(update))
+            return update
         self._runs.setdefault(writer, {})[key] = run = _Run(asked is not None)
         if self.how == "wait" and loop is not None:
             loop.stack.callback(run.end)
@@ -97,8 +118,9 @@ class Turns:
     async def begin(self, state: State, key: str, run: _Run | None, writer: Any) -> None:
         """Waits for the run's turn, before it reads. Raises ClaimHeld."""
         if run is not None and self.how == "wait":
-            run.turn = await Turn.take(state, key, self._lease, self._wait)
-            finalize(writer, run.turn.end).atexit = False
+            most = None if run.updates is None else _LONGEST_UPDATE
+            run.turn = await Turn.take(state, key, self._lease, self._wait, most)
+            finalize(writer if run.updates is None else run, run.turn.end).atexit = False
 
     def expected(self, config: RunnableConfig, key: str, source: object) -> str | None:
         """The checkpoint that has to be the latest when what comes behind it is saved, '' for none at all; None if any
@@ -114,13 +136,24 @@ class Turns:
             pointed = _read.get() == (key, parent)
         return None if pointed or source == "fork" else parent
 
+    def update(self, key: str) -> _Run | None:
+        """The update under way on a thread. In the caller's own context."""
+        known = _updating.get()
+        found = None if known is None else known()
+        return found if found is not None and found.updates == key else None
+
     @asynccontextmanager
-    async def for_save(self, state: State, config: RunnableConfig, key: str) -> AsyncIterator[None]:
-        """Around a save: one outside of a run takes a turn of its own."""
+    async def for_save(
+        self, state: State, config: RunnableConfig, key: str, update: _Run | None
+    ) -> AsyncIterator[None]:
+        """Around a save: one outside of a run takes a turn of its own, unless an `update` has one."""
         if self.how != "wait" or config["configurable"].get("checkpoint_ns") or self._run(config, key) is not None:
             yield
             return
-        turn = await Turn.take(state, key, self._lease, self._wait)
+        if update is not None and update.turn is not None and update.goes_on:
+            turn = update.turn
+        else:
+            turn = await Turn.take(state, key, self._lease, self._wait)
         try:
             yield
         finally:
@@ -169,16 +202,27 @@ class _Failed(BaseCallbackHandler):
 def _loop() -> Any:
     """LangGraph's loop that is beginning by the call under way; its `stack` is what it does when it ends, in whatever
     way."""
-    frame = sys._getframe(1)
-    for _ in range(_FARTHEST):
+    for frame in _frames():
         if frame.f_code.co_name in ("__enter__", "__aenter__"):
             loop = frame.f_locals.get("self")
             if hasattr(loop, "checkpointer") and isinstance(getattr(loop, "stack", None), ExitStack | AsyncExitStack):
                 return loop
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
     return None
+
+
+def _updates() -> bool:
+    """Is the call under way a read of LangGraph's `update_state`? It makes a configuration of its own for that."""
+    return any(frame.f_code.co_name in ("perform_superstep", "aperform_superstep") for frame in _frames())
+
+
+def _frames() -> Iterator[FrameType]:
+    """Those that the call under way came through."""
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(_FARTHEST):
+        if frame is None:
+            return
+        yield frame
+        frame = frame.f_back
 
 
 def writer_of(config: RunnableConfig) -> Any:
@@ -196,7 +240,8 @@ def thread_of_run(config: RunnableConfig) -> str | None:
 class Turn:
     """A turn on a thread, held until its end by a task of the state's own loop."""
 
-    def __init__(self, state: State, name: str, lease: float, wait: float) -> None:
+    def __init__(self, state: State, name: str, lease: float, wait: float, most: float | None = None) -> None:
+        self._most = most
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         self._taken: asyncio.Future[None] = self._loop.create_future()
@@ -205,15 +250,20 @@ class Turn:
         self._task = self._loop.create_task(self._hold(state, name, lease, wait), name="pgstate-turn")
 
     @classmethod
-    async def take(cls, state: State, key: str, lease: float, wait: float) -> Turn:
-        """Waits `wait` seconds for the turn. Raises ClaimHeld."""
-        turn = cls(state, f"{key}/{_TURN}", lease, wait)
+    async def take(cls, state: State, key: str, lease: float, wait: float, most: float | None = None) -> Turn:
+        """Waits `wait` seconds for the turn, which then ends by itself after `most`. Raises ClaimHeld."""
+        turn = cls(state, f"{key}/{_TURN}", lease, wait, most)
         try:
             await turn._taken
         except BaseException:
             turn._task.cancel()
             raise
         return turn
+
+    @property
+    def over(self) -> bool:
+        """Has it ended, or is about to?"""
+        return self._ended.is_set()
 
     def end(self) -> None:
         """From any thread, any number of times."""
@@ -231,7 +281,10 @@ class Turn:
             # when it is lost, the run's next save finds that another came before it
             async with state.leader(name, lease, wait=wait, on_loss=lambda lost: _log.warning("a turn: %s", lost)):
                 self._taken.set_result(None)
-                await self._until_ended()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._most):
+                        await self._until_ended()
+                self._ended.set()
         except Exception as error:
             if self._taken.done():
                 _log.warning("the turn %s is left to the end of its lease: %s", name, error)
