@@ -144,7 +144,7 @@ async def test_a_checkpoint_of_very_many_channels_keeps_nobody_from_forking_and_
             "save_checkpoint", "rw/t", names, types * len(names), data * len(names), whole=False, run_id="r"
         )
         assert sent["status"] == "ok"
-    await root.execute("set statement_timeout = '20 s'")  # it was minutes
+    await root.execute("set statement_timeout = '20 s'")  # far more than it takes
     assert (await root("fork_thread", "rw/t", "rw/fork"))["status"] == "ok"
     assert (await root("prune_thread", "rw/t", 1))["removed"] == 0
     assert (await root("delete_runs", ["r"]))["removed"] == 6

@@ -851,7 +851,7 @@ async def test_pruning_takes_time_with_how_many_there_are(root: Caller, inside: 
             key,
             whole,
         )
-    await root.execute("set statement_timeout = '5 s'")  # it was half a minute
+    await root.execute("set statement_timeout = '5 s'")  # far more than it takes
     assert (await root("prune_thread", "t/delta", 1))["removed"] == 0
     assert (await root("prune_thread", "t/delta", 2000))["removed"] == 0
     assert (await root("prune_thread", "t/whole", 2000))["removed"] == 3001
