@@ -24,6 +24,7 @@ _log = logging.getLogger("pgstate")
 
 _ROUNDS = 3
 _HEARING = 2.0  # seconds
+_HOLDING = 0.5  # seconds
 # of the arguments of statements that gather many writes: what asyncpg does not know of itself
 _TYPES = "select null::bool[], null::int4[], null::int8[], null::timestamptz[], null::interval[]"
 
@@ -64,14 +65,25 @@ async def has_session(connection: Connection, other: Connection, *, timeout: flo
 
     While `other` keeps its process in an open transaction, this one shows whether it still has its own. That proves the
     sharing whenever it is seen. Not seen, only a notification heard proves that there is none.
+
+    `other` keeps it for a moment only: many clients that connect at once would have all of the pooler's processes, each
+    waiting for one more.
     """
     for _ in range(_ROUNDS):
         mine = await _backend(connection, timeout)
-        async with transaction(other, timeout):
-            if await _value(other, "select pg_catalog.pg_backend_pid()") == mine:
+        again: asyncio.Future[object] | None = None
+        try:
+            async with transaction(other, timeout):
+                if await _value(other, "select pg_catalog.pg_backend_pid()") == mine:
+                    return False
+                again = asyncio.ensure_future(_backend(connection, timeout))
+                await asyncio.wait([again], timeout=_HOLDING)
+            if await again != mine:
                 return False
-            if await _backend(connection, timeout) != mine:
-                return False
+        finally:
+            if again is not None and not again.done():
+                again.cancel()
+                await asyncio.wait([again])
     return await _hears(connection, other, timeout)
 
 

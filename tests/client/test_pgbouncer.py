@@ -7,7 +7,9 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import psycopg
@@ -22,6 +24,7 @@ from client._cli import invoke, start
 from client.conftest import Connect, MakeLogin
 from conftest import INSTALLER, Database
 from pgstate import State, errors, migrate
+from pgstate._calls import pooler
 from pgstate.doctor import examine
 
 pytestmark = pytest.mark.skipif(program() is None, reason="no pgbouncer on this machine: apt-get install pgbouncer")
@@ -293,6 +296,37 @@ async def test_a_pool_of_server_processes_that_others_keep(
     await holder.close()
     await works(state)
     assert left_behind(bouncer, database) == (0, 0, 0)
+
+
+async def test_whoever_finds_the_pooler_out_keeps_no_server_process(
+    pgbouncer: Make, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two processes: another client has taken the one that the first connection had, and the second has the last. That
+    is what many clients do to each other which connect at the same time."""
+    dsn = pgbouncer(default_pool_size=2).dsn(database.name, INSTALLER)
+    first, second, another, bystander = [await asyncpg.connect(dsn, statement_cache_size=0) for _ in range(4)]
+    taken, begun = another.transaction(), asyncio.Event()
+    begin = pooler.transaction
+
+    @asynccontextmanager
+    async def beside(connection: Any, timeout: float) -> AsyncIterator[None]:
+        if connection is second:
+            await taken.start()
+            await another.execute("select")
+        async with begin(connection, timeout):
+            if connection is second:
+                begun.set()
+            yield
+
+    monkeypatch.setattr(pooler, "transaction", beside)
+    finding = asyncio.create_task(pooler.has_session(first, second, timeout=60))
+    async with asyncio.timeout(10):
+        await begun.wait()
+        assert await bystander.fetchval("select 1") == 1
+        await taken.rollback()
+        assert await finding is False
+    for connection in (first, second, another, bystander):
+        await connection.close()
 
 
 async def test_a_call_that_is_given_up(connect: Connect, pgbouncer: Make, database: Database) -> None:
