@@ -6395,6 +6395,21 @@ end
 $$;
 comment on function pgstate._checkpoint_id(text) is 'Internal: an id for a checkpoint, above another.';
 
+-- functions/threads/_made_before.sql
+-- Was an id that _checkpoint_id() has made, of a UUID of version 6, made before a time? False for others.
+create function pgstate._made_before(p_id text, p_at timestamptz) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_id !~ '^[0-9a-f]{8}-[0-9a-f]{4}-6[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+    return false;
+  end if;
+  return ('x0' || left(p_id, 8) || substr(p_id, 10, 4) || substr(p_id, 16, 3))::bit(64)::bigint
+    < (extract(epoch from p_at) * 1000000)::bigint * 10 + 122192928000000000;
+end
+$$;
+comment on function pgstate._made_before(text, timestamptz) is 'Internal: was an id made before a time?';
+
 -- functions/threads/_wanted_channels.sql
 -- Those of the wanted channels that a checkpoint lists without a value: an ancestor may have it.
 create function pgstate._wanted_channels(p_names text[], p_types text[], p_wanted text[]) returns text[]
@@ -6681,7 +6696,7 @@ begin
     v_now := pgstate._now();
     v_out.at := v_now;
   end if;
-  select t.id, t.bases, t.pruned, t.begun_at is not null as begun, l.token, l.holder_id,
+  select t.id, t.bases, t.pruned, t.begun_at is not null as begun, t.begun_at, t.forked_from, l.token, l.holder_id,
          (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
          exists (select from pgstate.watcher) as watching
     into v_thread
@@ -6714,8 +6729,10 @@ begin
       return v_out;
     elsif v_parent is distinct from v_thread.head then
       v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
-      if v_parent is not null and not v_found and v_thread.pruned is not true then
-        -- the thread that it belonged to was deleted
+      if v_parent is not null and not v_found and (
+           v_thread.pruned is not true or p_id is null and v_thread.forked_from is null and pgstate._made_before(v_parent, v_thread.begun_at)) then
+        -- the thread that it belonged to was deleted, though this one in its place was pruned. (Where ids are the callers' own, their
+        -- clocks made them, and a fork has checkpoints from before it was made)
         v_out.status := 'missing';
         return v_out;
       elsif p_guard is not null and exists (
