@@ -209,7 +209,11 @@ class Running(Block["Run"]):
     def __enter__(self) -> Run:
         self._thread = threading.get_ident()
         run = super().__enter__()
-        self._span = _telemetry.enter(run._line.span)
+        try:
+            self._span = _telemetry.enter(run._line.span)
+        except BaseException as interrupted:
+            super().__exit__(type(interrupted), interrupted, interrupted.__traceback__)
+            raise
         return run
 
     def __exit__(

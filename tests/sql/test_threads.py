@@ -120,6 +120,16 @@ async def test_a_deleted_thread_stays_deleted(root: Caller, inside: Caller) -> N
     assert (await save(root, "t/1", {"step": 2}, parent=old))["status"] == "missing"
     assert await ids(root, "t/1") == [new]
     assert [row["op"] for row in await root.rows("history", "t/1")] == ["put", "delete", "put"]
+    # which was pruned: of its own checkpoints the parent may be gone
+    await saved(root, "t/1", {"step": 2})
+    assert (await root("prune_thread", "t/1"))["removed"] == 1
+    assert (await save(root, "t/1", {"step": 3}, parent=old))["status"] == "missing"
+    await saved(root, "t/1", {"step": 3}, parent=new)
+    # and of a fork's, from before it was made
+    assert (await root("fork_thread", "t/1", "t/2", history=True))["status"] == "ok"
+    (*_, kept) = await ids(root, "t/2")
+    assert (await root("prune_thread", "t/2"))["removed"] == 1
+    await saved(root, "t/2", {"step": 4}, parent=kept)
 
 
 async def test_a_value_in_place_of_a_deleted_thread(root: Caller) -> None:

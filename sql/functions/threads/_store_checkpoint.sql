@@ -40,7 +40,7 @@ begin
     v_now := pgstate._now();
     v_out.at := v_now;
   end if;
-  select t.id, t.bases, t.pruned, t.begun_at is not null as begun, l.token, l.holder_id,
+  select t.id, t.bases, t.pruned, t.begun_at is not null as begun, t.begun_at, t.forked_from, l.token, l.holder_id,
          (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
          exists (select from pgstate.watcher) as watching
     into v_thread
@@ -73,8 +73,10 @@ begin
       return v_out;
     elsif v_parent is distinct from v_thread.head then
       v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
-      if v_parent is not null and not v_found and v_thread.pruned is not true then
-        -- the thread that it belonged to was deleted
+      if v_parent is not null and not v_found and (
+           v_thread.pruned is not true or p_id is null and v_thread.forked_from is null and pgstate._made_before(v_parent, v_thread.begun_at)) then
+        -- the thread that it belonged to was deleted, though this one in its place was pruned. (Where ids are the callers' own, their
+        -- clocks made them, and a fork has checkpoints from before it was made)
         v_out.status := 'missing';
         return v_out;
       elsif p_guard is not null and exists (
