@@ -52,6 +52,12 @@ async def test_one_without_an_id_where_ids_are_the_callers_own(root: Caller) -> 
         await saved(root, "t/last", {"n": 2})
 
 
+async def test_a_name_of_a_run_that_is_too_long(root: Caller) -> None:
+    rows = await save_all(root, ("t/1", {}, {"run_ids": "r" * 1901}), ("t/2", {}, {"run_ids": "r" * 1900}))
+    assert [(row["status"], row["code"]) for row in rows] == [("invalid", "PS007"), ("ok", None)]
+    assert "the name of a run" in rows[0]["message"]
+
+
 async def test_one_refusal_among_many(root: Caller, agent: MakeAgent, clock: Clock) -> None:
     alice = await agent("alice", "read t/**", "write t/**", "read r/**", "write w/**")
     claimed, base = await saved(root, "t/claimed", {"n": 1}), await saved(root, "t/8", {"n": 1})

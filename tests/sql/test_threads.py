@@ -250,6 +250,7 @@ async def test_arguments(root: Caller) -> None:
         "names => '{}', types => '{}', data => '{}', id => ''",
         "names => '{}', types => '{}', data => '{}', ns => null",
         "names => '{}', types => '{}', data => '{}', ttl => interval '-1 s'",
+        "names => '{}', types => '{}', data => '{}', id => 'a', run_id => repeat('r', 1901)",
     ):
         await root.refuses("PS007", f"save_checkpoint('t/1', {arguments})")
     await root.refuses("PS001", "save_checkpoint('/', '{}', '{}', '{}')", "get_checkpoint('/')", "checkpoint_state('/')",

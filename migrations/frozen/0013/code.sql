@@ -6462,6 +6462,21 @@ end
 $$;
 comment on function pgstate._checkpoint_id(text) is 'Internal: an id for a checkpoint, above another.';
 
+-- functions/threads/_made_before.sql
+-- Was an id that _checkpoint_id() has made, of a UUID of version 6, made before a time? False for others.
+create function pgstate._made_before(p_id text, p_at timestamptz) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_id !~ '^[0-9a-f]{8}-[0-9a-f]{4}-6[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$' then
+    return false;
+  end if;
+  return ('x0' || left(p_id, 8) || substr(p_id, 10, 4) || substr(p_id, 16, 3))::bit(64)::bigint
+    < (extract(epoch from p_at) * 1000000)::bigint * 10 + 122192928000000000;
+end
+$$;
+comment on function pgstate._made_before(text, timestamptz) is 'Internal: was an id made before a time?';
+
 -- functions/threads/_wanted_channels.sql
 -- Those of the wanted channels that a checkpoint lists without a value: an ancestor may have it. In time with how many there
 -- are: whoever may write there says that, and others fork and prune what it saved. In an order that does not vary, by which a
@@ -6779,7 +6794,7 @@ begin
     v_now := pgstate._now();
     v_out.at := v_now;
   end if;
-  select t.id, t.bases, t.pruned, t.begun_at is not null as begun, l.token, l.holder_id,
+  select t.id, t.bases, t.pruned, t.begun_at is not null as begun, t.begun_at, t.forked_from, l.token, l.holder_id,
          (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = p_ns order by c.id desc limit 1) as head,
          exists (select from pgstate.watcher) as watching
     into v_thread
@@ -6812,8 +6827,10 @@ begin
       return v_out;
     elsif v_parent is distinct from v_thread.head then
       v_found := exists (select from pgstate.checkpoint c where c.thread_id = v_thread.id and c.ns = p_ns and c.id = v_parent);
-      if v_parent is not null and not v_found and v_thread.pruned is not true then
-        -- the thread that it belonged to was deleted
+      if v_parent is not null and not v_found and (
+           v_thread.pruned is not true or p_id is null and v_thread.forked_from is null and pgstate._made_before(v_parent, v_thread.begun_at)) then
+        -- the thread that it belonged to was deleted, though this one in its place was pruned. (Where ids are the callers' own, their
+        -- clocks made them, and a fork has checkpoints from before it was made)
         v_out.status := 'missing';
         return v_out;
       elsif p_guard is not null and exists (
@@ -13803,7 +13820,7 @@ as $$
 begin
   return case p_code
     when 'PS004' then format('the checkpoint of %s is larger than %s MB, the most that one may have: keep large parts elsewhere, and in it where they are', p_key, pgstate._checkpoint_limit() >> 20)
-    when 'PS007' then 'an id has 1 to 256 bytes and is to be given, above the latest, where those of the namespace are the callers'' own; a namespace has at most 1900, a ttl is positive and at most 100 years, or 0'
+    when 'PS007' then 'an id has 1 to 256 bytes and is to be given, above the latest, where those of the namespace are the callers'' own; a namespace and the name of a run have at most 1900, a ttl is positive and at most 100 years, or 0'
     else pgstate._error_text(p_code, p_key)
   end;
 end
@@ -13845,11 +13862,11 @@ begin
     v_fit := cardinality(save_checkpoint.chunk_types) is not distinct from cardinality(save_checkpoint.chunk_data)
       and array_position(save_checkpoint.chunk_types, null) is null and array_position(save_checkpoint.chunk_data, null) is null;
   end if;
-  if (octet_length(concat(save_checkpoint.id, save_checkpoint.parent, save_checkpoint.ns)) <= 256 and save_checkpoint.id <> ''
+  if (octet_length(concat(save_checkpoint.id, save_checkpoint.parent, save_checkpoint.ns, save_checkpoint.run_id)) <= 256 and save_checkpoint.id <> ''
       and save_checkpoint.ns is not null) is not true then
     if (octet_length(save_checkpoint.ns) <= 1900 and coalesce(octet_length(save_checkpoint.id), 1) between 1 and 256
-        and coalesce(octet_length(save_checkpoint.parent), 0) <= 256) is not true then
-      raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace at most 1900';
+        and coalesce(octet_length(save_checkpoint.parent), 0) <= 256 and coalesce(octet_length(save_checkpoint.run_id), 0) <= 1900) is not true then
+      raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace and the name of a run at most 1900';
     end if;
   end if;
   if v_fit is not true then
@@ -14022,10 +14039,10 @@ begin
   v_codes := array(
     select case when i.key is null or not pgstate._key_ok(i.key) then 'PS001'
                 when not ((select v_actor.reads + '{}') @> i.key and (select v_actor.writes + '{}') @> i.key) then 'PS010'
-                when octet_length(i.ns) > 1900 or octet_length(i.id) not between 1 and 256 or octet_length(i.parent) > 256
+                when octet_length(i.ns) > 1900 or octet_length(i.id) not between 1 and 256 or octet_length(i.parent) > 256 or octet_length(i.run_id) > 1900
                      or i.ttl <> interval '0' and not pgstate._span_ok(i.ttl) then 'PS007' end
-      from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls)
-           with ordinality as i (key, id, parent, ns, ttl, ord)
+      from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls,
+                  save_checkpoints.run_ids) with ordinality as i (key, id, parent, ns, ttl, run_id, ord)
      order by i.ord);
   v_suspect := pgstate._suspect_parts(save_checkpoints.names, save_checkpoints.types || save_checkpoints.chunk_types,
                                       save_checkpoints.data || save_checkpoints.chunk_data)

@@ -32,11 +32,11 @@ begin
     v_fit := cardinality(save_checkpoint.chunk_types) is not distinct from cardinality(save_checkpoint.chunk_data)
       and array_position(save_checkpoint.chunk_types, null) is null and array_position(save_checkpoint.chunk_data, null) is null;
   end if;
-  if (octet_length(concat(save_checkpoint.id, save_checkpoint.parent, save_checkpoint.ns)) <= 256 and save_checkpoint.id <> ''
+  if (octet_length(concat(save_checkpoint.id, save_checkpoint.parent, save_checkpoint.ns, save_checkpoint.run_id)) <= 256 and save_checkpoint.id <> ''
       and save_checkpoint.ns is not null) is not true then
     if (octet_length(save_checkpoint.ns) <= 1900 and coalesce(octet_length(save_checkpoint.id), 1) between 1 and 256
-        and coalesce(octet_length(save_checkpoint.parent), 0) <= 256) is not true then
-      raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace at most 1900';
+        and coalesce(octet_length(save_checkpoint.parent), 0) <= 256 and coalesce(octet_length(save_checkpoint.run_id), 0) <= 1900) is not true then
+      raise exception using errcode = 'PS007', message = 'an id has 1 to 256 bytes, a namespace and the name of a run at most 1900';
     end if;
   end if;
   if v_fit is not true then
