@@ -218,20 +218,20 @@ class Thread(Area):
     async def history(
         self, limit: int | None = None, *, before: str | None = None, where: Mapping[str, Any] | None = None
     ) -> AsyncIterator[CheckpointInfo]:
-        """The checkpoints of the namespace without their values, newest first, in pages as they are asked for.
-        `before` leaves out those from this id on, `where` those whose metadata does not contain this. Raises as
-        `latest`."""
+        """The checkpoints of the namespace without their values, newest first, in pages as they are asked for: all, or
+        `limit` of them (at least 1). `before` leaves out those from this id on, `where` those whose metadata does not
+        contain this. Raises as `latest`, InvalidArgument."""
         fits = None if where is None else encode_json(where)
         left_over = limit
-        while left_over is None or left_over > 0:
+        while True:
             size = _PAGE if left_over is None else min(_PAGE, left_over)
             rows = await self._page(size, before, fits)
             for row in rows:
                 yield CheckpointInfo(**self._info(row))
-            if len(rows) < size:
+            left_over = None if left_over is None else left_over - size
+            if len(rows) < size or left_over == 0:
                 return
             before = rows[-1]["id"]
-            left_over = None if left_over is None else left_over - size
 
     async def _page(self, size: int, before: str | None, where: str | None) -> Sequence[Row]:
         with self._to(f"list checkpoints of {self._full}", "read", self._full):

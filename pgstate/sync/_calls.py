@@ -1337,9 +1337,9 @@ class Thread(Proxy[threads.Thread]):
     def history(
         self, limit: int | None = None, *, before: str | None = None, where: Mapping[str, Any] | None = None
     ) -> Iterator[CheckpointInfo]:
-        """The checkpoints of the namespace without their values, newest first, in pages as they are asked for.
-        `before` leaves out those from this id on, `where` those whose metadata does not contain this. Raises as
-        `latest`."""
+        """The checkpoints of the namespace without their values, newest first, in pages as they are asked for: all,
+        or `limit` of them (at least 1). `before` leaves out those from this id on, `where` those whose metadata
+        does not contain this. Raises as `latest`, InvalidArgument."""
         return self._each(self._its.history(limit, before=before, where=where))
 
     def fork(self, id: str | None, key: str, *, history: bool = False, ttl: Seconds | None = None) -> Thread:

@@ -191,6 +191,12 @@ async def test_a_long_history_comes_in_pages(state: State) -> None:
         assert point.id == line[-1]
         break
     assert state.stats.statements == statements + 3
+    assert await ids(thread, limit=200) == line[:4:-1]
+    assert state.stats.statements == statements + 4
+    assert await ids(thread, limit=203) == line[:1:-1]
+    for limit in (0, -1):
+        with pytest.raises(errors.InvalidArgument, match="limit"):
+            await ids(thread, limit=limit)
 
 
 class Plan(BaseModel):
