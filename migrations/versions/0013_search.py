@@ -1,4 +1,4 @@
-"""Filters among many, and writes where search follows, ask for less.
+"""Filters among many, and writes where search follows, ask for less; and what was found in threads.
 
 Functions; the table install, of one row, has a column more.
 """
