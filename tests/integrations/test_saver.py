@@ -32,7 +32,7 @@ from integrations._checkpoints import at, id_of, ids, make, put, read
 from integrations.conftest import MakeSaver
 from pgstate import State, errors
 from pgstate._calls import threads as calls
-from pgstate.integrations.langgraph import PgStateSaver, _listing, _memory
+from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _listing, _memory
 from pgstate.integrations.langgraph._records import contains
 
 # what a saver keeps of a thread, read through its interface
@@ -675,6 +675,15 @@ async def test_on_a_pool_and_an_engine(dsn: str) -> None:
                 await asyncio.to_thread(saver.get_tuple, config)
             assert (await read(saver, at(thread))).config == config
     await engine.dispose()
+
+
+async def test_connections_and_addresses_are_no_states(dsn: str) -> None:
+    """What LangGraph's own savers take."""
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool:
+        for given in (dsn, pool, PgStateSaver.from_conn_string(dsn)):
+            for kind in (PgStateSaver, PgStateStore):
+                with pytest.raises(errors.InvalidArgument, match="is no state"):
+                    kind(given)
 
 
 async def test_from_another_loop(saver: PgStateSaver) -> None:

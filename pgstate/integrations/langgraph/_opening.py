@@ -10,6 +10,7 @@ import pgstate
 import pgstate.sync
 from pgstate import errors, migrate
 from pgstate._address import driver_address
+from pgstate.client import Connecting
 from pgstate.sync import _loop
 from pgstate.sync._bridge import AnyState
 
@@ -28,7 +29,13 @@ class Opening(Generic[T]):
 
     @classmethod
     def of(cls, state: AnyState) -> Opening[T]:
-        """Of a state that somebody else closes."""
+        """Of a state that somebody else closes. Raises InvalidArgument for what is none: LangGraph's own savers and
+        stores take connections and pools."""
+        if not isinstance(state, pgstate.State | pgstate.sync.State | Connecting | None):
+            raise errors.InvalidArgument(
+                f"a {type(state).__name__} is no state: pgstate.connect(…) makes one, of a dsn, an asyncpg pool or an "
+                "engine of SQLAlchemy; from_conn_string(dsn) makes its own"
+            )
         return cls(state, None, None)
 
     @classmethod
