@@ -556,3 +556,19 @@ async def test_vectors_of_an_older_text_do_not_replace_those_that_a_writer_gave(
     await root("drop_search", "g/s/**")
     assert (await root("set_vectors", *late))["status"] == "stale"
     assert with_vectors(database) == []
+
+
+async def test_a_rule_waits_for_older_snapshots_before_it_takes_vectors_away(
+    given: Caller, session: MakeAgent, database: Database
+) -> None:
+    other, third = await session(), await session()
+    await write(given, {"g/1": "owl"}, {"g/1": [[1, 0]]})
+    await other.execute("begin isolation level repeatable read")
+    await other("put", "h/1", "owl")
+    changing = asyncio.create_task(given("set_search", "g/**", ["$"], "simple"))
+    await wait_until_blocked(third.connection, given.pid)
+    # which would wait for the change, if that had taken them already
+    await other("put", "g/1", "bat")
+    await other.execute("commit")
+    await changing
+    assert with_vectors(database) == []

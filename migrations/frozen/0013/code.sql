@@ -5462,6 +5462,8 @@ as $$
 declare
   v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_subtree);
 begin
+  -- first what _rules_changed() updates: transactions that hold it may be about to write what is removed here
+  perform from pgstate.install for no key update;
   if (select r.vector_fields = '{}' from pgstate.search_rule r where r.ranges @> v_ranges order by r.nearness desc limit 1) then
     delete from pgstate.embedding m
      using (select x.low, x.high
