@@ -6177,8 +6177,6 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform pgstate._check_rights_seen(p_actor.id);
   end if;
-  -- who writes where vectors are given touches no row of what waits: so no rule changes until these are stored
-  perform from pgstate.install for share;
   for v_key in
     select u.key, min(u.digest) as digest, array_agg(u.chunk order by u.chunk) as chunks, array_agg(u.ord order by u.chunk) as places,
            min(u.digest) = max(u.digest) as one
@@ -6188,6 +6186,8 @@ begin
       return next row(v_key.key, 'denied')::pgstate.embedded;
       continue;
     end if;
+    -- who writes where vectors are given touches no row of what waits: so no rule changes until these are stored
+    perform from pgstate.install for share;
     perform from pgstate.embedding_wanted w where w.key = v_key.key and encode(w.digest, 'hex') = v_key.digest for update;
     if not found then
       return next row(v_key.key, 'stale')::pgstate.embedded;
