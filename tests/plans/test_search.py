@@ -99,6 +99,24 @@ async def test_the_latest_of_a_subtree_in_a_table_that_is_small(root: Caller, se
     assert touched[1] < touched[0] * RATIO + MARGIN, f"buffers among 200 and 2,000 entries: {touched}"
 
 
+async def test_newest_first_of_many_reads_no_values_of_others(
+    root: Caller, agent: MakeAgent, session: MakeAgent
+) -> None:
+    superuser = await session(SUPERUSER)
+    alice = await agent("alice", "read k/**")
+    await superuser.execute("""
+        insert into pgstate.entry (key, parent, version, live, value, writer, via, created_at, updated_at)
+        select format('k/%s', n), 'k', 1, true, jsonb_build_object('n', n), 'a', 'a', now(), now() from generate_series(1, 8000) n
+        union all
+        select format('other/%s', n), 'other', 1, true, jsonb_build_object('n', 3, 'text', text), 'a', 'a', now(), now()
+          from generate_series(1, 40) n, lateral (select string_agg(md5((n * i)::text), '') as text from generate_series(1, 500) i) t;
+    """)
+    await superuser.execute("vacuum analyze pgstate.entry")
+    pages = await superuser.fetchval("select pg_relation_size('pgstate.entry') / current_setting('block_size')::int")
+    touched = await _buffers(alice, "search('k/**', filter => '{\"n\": 3}', \"order\" => 'newest')")
+    assert touched < pages + MARGIN, f"buffers of {pages} pages: {touched}"
+
+
 @pytest.mark.core
 async def test_only_what_a_filter_lets_pass_is_taken_apart_into_words(
     root: Caller, session: MakeAgent, database: Database

@@ -457,3 +457,118 @@ async def test_rules_within_each_other_and_vectors_that_stay(pgvector: None, roo
     await root("drop_search", "g/**")
     await root("put", "g/2", "dog")
     assert database.sql("select key from pgstate.search_doc order by key") == [("g/2",), ("g/w/1",), ("h/1",)]
+
+
+async def build(root: Caller) -> None:
+    while (await root("maintain", 1000))["more"]:
+        pass
+
+
+def with_vectors(database: Database) -> list[str]:
+    return [key for (key,) in database.sql("select key from pgstate.embedding order by key")]
+
+
+async def embed_what_waits(root: Caller) -> None:
+    for row in await root.rows("unembedded"):
+        await root.rows("set_vectors", [row["key"]], [row["digest"]], [0], [[1, 0]], "toy")
+
+
+async def test_who_may_not_read_leaves_no_older_vector(given: Caller, agent: MakeAgent, database: Database) -> None:
+    ana = await agent("ana", "write g/**", "read g/1")
+    await write(given, {"g/1": "owl", "g/2": "owl", "g/3": "owl"}, {key: [[1, 0]] for key in ("g/1", "g/2", "g/3")})
+    assert await write(ana, {"g/1": "bat", "g/2": "bat"}, {"g/1": [[0, 1]]}) == ["ok", "ok"]
+    assert with_vectors(database) == ["g/1", "g/3"]
+
+
+@pytest.mark.parametrize("rule", [(["$"], "simple", "v", []), (["$"], "simple"), ([], "simple", "w", [])])
+async def test_a_rule_within_one_by_which_vectors_were_given(
+    given: Caller, database: Database, rule: tuple[Any, ...]
+) -> None:
+    """They go, or they would be found when the entries have other values."""
+    await given("create_vectors", "w", 2, "toy")
+    names = ["g/1", "g/s/1", "g/s/2", "g/s/t/1"]
+    await given("set_search", "g/s/t/**", [], "simple", "v", [])
+    await write(given, dict.fromkeys(names, "owl"), {key: [[1, 0]] for key in names})
+    await given("set_search", "g/s/**", *rule)
+    assert with_vectors(database) == ["g/1", "g/s/t/1"]
+    # the outer one, which decided for neither
+    await given("drop_search", "g/**")
+    assert with_vectors(database) == ["g/s/t/1"]
+
+
+@pytest.mark.parametrize("rule", [("$",), None])
+async def test_vectors_given_while_the_rule_changes(
+    given: Caller, session: MakeAgent, database: Database, rule: tuple[str] | None
+) -> None:
+    """By one whose transaction goes on: they are of its value, and not of the next one."""
+    other = await session()
+    await other.execute("begin")
+    await write(other, {"g/1": "owl", "g/2": "owl"}, {"g/1": [[1, 0]], "g/2": [[1, 0]]})
+    await given("set_search", "h/**", ["$"], "simple", "v", [])
+    if rule:
+        await given("set_search", "g/**", list(rule), "simple", "v", [])
+    else:
+        await given("drop_search", "g/**")
+    await other.execute("commit")
+    await given("put", "g/1", "bat")
+    assert with_vectors(database) == ["g/2"]
+    await build(given)
+    await given("put", "g/2", "bat")
+    assert with_vectors(database) == []
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("vectors", [{}, {"g/s/1": [[0, 1]]}])
+async def test_a_rule_that_goes_before_it_is_built(
+    pgvector: None, root: Caller, database: Database, nested: bool, vectors: dict[str, Any]
+) -> None:
+    """What has been written meanwhile gets its vector again, though it has the text that was embedded before."""
+    await root("create_vectors", "v", 2, "toy")
+    await root("set_search", "g/**", ["$"], "simple", "v", ["$"])
+    await build(root)
+    await root("put", "g/s/1", "owl")
+    await embed_what_waits(root)
+    await root("set_search", "g/s/**" if nested else "g/**", [], "simple", "v", [])
+    assert await write(root, {"g/s/1": "owl"}, vectors) == ["ok"]
+    if nested:
+        await root("drop_search", "g/s/**")
+    else:
+        await root("set_search", "g/**", ["$"], "simple", "v", ["$"])
+    await build(root)
+    await embed_what_waits(root)
+    assert with_vectors(database) == ["g/s/1"]
+
+
+async def test_vectors_of_an_older_text_do_not_replace_those_that_a_writer_gave(
+    pgvector: None, root: Caller, database: Database
+) -> None:
+    await root("create_vectors", "v", 2, "toy")
+    await root("set_search", "g/**", ["$"], "simple", "v", ["$"])
+    await build(root)
+    await root("put", "g/s/1", "owl")
+    (row,) = await root.rows("unembedded")
+    late = [row["key"]], [row["digest"]], [0], [[1, 0]], "toy"
+    await root("set_search", "g/s/**", [], "simple", "v", [])
+    await write(root, {"g/s/1": "bat"}, {"g/s/1": [[0, 1]]})
+    assert (await root("set_vectors", *late))["status"] == "stale"
+    assert database.sql("select vector from pgstate.embedding") == [([0.0, 1.0],)]
+    # nor those of a value that is not indexed again yet
+    await root("drop_search", "g/s/**")
+    assert (await root("set_vectors", *late))["status"] == "stale"
+    assert with_vectors(database) == []
+
+
+async def test_a_rule_waits_for_older_snapshots_before_it_takes_vectors_away(
+    given: Caller, session: MakeAgent, database: Database
+) -> None:
+    other, third = await session(), await session()
+    await write(given, {"g/1": "owl"}, {"g/1": [[1, 0]]})
+    await other.execute("begin isolation level repeatable read")
+    await other("put", "h/1", "owl")
+    changing = asyncio.create_task(given("set_search", "g/**", ["$"], "simple"))
+    await wait_until_blocked(third.connection, given.pid)
+    # which would wait for the change, if that had taken them already
+    await other("put", "g/1", "bat")
+    await other.execute("commit")
+    await changing
+    assert with_vectors(database) == []

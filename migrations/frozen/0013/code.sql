@@ -5301,11 +5301,14 @@ declare
   v_words tsvector;
   v_texts text[];
   v_digest bytea;
+  -- until that has come to a key there may be vectors of it that no document tells of, and documents of vectors that are gone
+  v_building boolean := exists (select from pgstate.search_build);
+  v_mine boolean;
 begin
   foreach v_key in array p_keys loop
     v_rule := pgstate._rule_of(v_key);
     select d.rule_id, d.version, d.digest into v_doc from pgstate.search_doc d where d.key = v_key;
-    continue when v_rule.id is null and v_doc.version is null;
+    continue when v_rule.id is null and v_doc.version is null and not v_building;
     if v_rule.fields = '{}' and v_rule.vector_fields = '{}' then
       -- nothing is indexed: what another rule has left goes, and what writers have given meanwhile stays
       delete from pgstate.search_doc d where d.key = v_key and d.rule_id = v_doc.rule_id and d.version = v_doc.version;
@@ -5320,9 +5323,12 @@ begin
     if v_rule.id is null or v_entry.value is null then
       -- the one that was looked at: there may be another by now
       delete from pgstate.search_doc d where d.key = v_key and d.rule_id = v_doc.rule_id and d.version = v_doc.version;
-      continue when not found;
-      delete from pgstate.embedding_wanted w where w.key = v_key;
-      delete from pgstate.embedding m where m.key = v_key;
+      v_mine := found;
+      continue when not v_mine and not v_building;
+      delete from pgstate.embedding_wanted w where v_mine and w.key = v_key;
+      delete from pgstate.embedding m
+       where m.key = v_key and (v_mine or not exists (select from pgstate.search_doc d where d.key = v_key))
+         and not (select i.given @> v_key from pgstate.install i);
       continue;
     end if;
     v_value := pgstate._held_value(v_entry);
@@ -5334,21 +5340,25 @@ begin
         on conflict on constraint search_doc_pkey do update
        set rule_id = excluded.rule_id, version = excluded.version, words = excluded.words, scoped = excluded.scoped, digest = excluded.digest
      where d.rule_id <> excluded.rule_id or d.version < excluded.version;
-    if found and v_doc.version is not null and cardinality(v_rule.vector_fields) = 0 then
+    continue when not found;
+    if cardinality(v_rule.vector_fields) = 0 and (v_doc.version is not null or v_building) then
       -- the writer gives the vectors: those of this version come next
       delete from pgstate.embedding_wanted w where w.key = v_key;
-      delete from pgstate.embedding m where m.key = v_key;
-      continue;
-    end if;
-    continue when not found or v_digest is not distinct from v_doc.digest;
-    -- first what set_vectors() locks, so that what it has stored meanwhile is seen below
-    if v_digest is null then
-      delete from pgstate.embedding_wanted w where w.key = v_key;
     else
-      insert into pgstate.embedding_wanted as w (key, digest) values (v_key, v_digest)
-          on conflict on constraint embedding_wanted_pkey do update set digest = excluded.digest;
+      continue when v_digest is not distinct from v_doc.digest and (
+        not v_building
+        or exists (select from pgstate.embedding_wanted w where w.key = v_key and w.digest = v_digest)
+        or exists (select from pgstate.embedding m where m.key = v_key and m.digest = v_digest));
+      -- first what set_vectors() locks, so that what it has stored meanwhile is seen below
+      if v_digest is null then
+        delete from pgstate.embedding_wanted w where w.key = v_key;
+      else
+        insert into pgstate.embedding_wanted as w (key, digest) values (v_key, v_digest)
+            on conflict on constraint embedding_wanted_pkey do update set digest = excluded.digest;
+      end if;
     end if;
-    delete from pgstate.embedding m where m.key = v_key;
+    -- not where writers have been left to give them meanwhile, who look at no document
+    delete from pgstate.embedding m where m.key = v_key and not (select i.given @> v_key from pgstate.install i);
   end loop;
 end
 $$;
@@ -5442,20 +5452,28 @@ $$;
 comment on function pgstate._rules_changed(text) is 'Internal: what follows from a change of a rule for search.';
 
 -- functions/search/_forget_given.sql
--- Vectors that writers gave go with their rule: they have no digest, by which whatever comes next would know them.
+-- Vectors that writers gave go with their rule: they have no digest, by which whatever comes next would know them. It may be the rule
+-- of a larger subtree, of which this one is taken out; where nearer rules decide they stay.
 create function pgstate._forget_given(p_subtree text) returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
 set enable_hashjoin = off set enable_mergejoin = off
 as $$
+declare
+  v_ranges pgstate.keymultirange := pgstate._pattern_ranges(p_subtree);
 begin
-  delete from pgstate.embedding m
-   using (select x.low, x.high from pgstate.search_rule r, pgstate._spans(r.ranges) x
-           where r.subtree = p_subtree and r.vector_fields = '{}' offset 0) s
-   where m.key >= s.low and m.key < s.high and m.digest = '';
+  -- first what _rules_changed() updates: transactions that hold it may be about to write what is removed here
+  perform from pgstate.install for no key update;
+  if (select r.vector_fields = '{}' from pgstate.search_rule r where r.ranges @> v_ranges order by r.nearness desc limit 1) then
+    delete from pgstate.embedding m
+     using (select x.low, x.high
+              from pgstate._spans(v_ranges - coalesce((
+                     select range_agg(n.ranges) from pgstate.search_rule n where n.subtree <> p_subtree and v_ranges @> n.ranges), '{}')) x offset 0) s
+     where m.key >= s.low and m.key < s.high and m.digest = '';
+  end if;
 end
 $$;
-comment on function pgstate._forget_given(text) is 'Internal: removes the vectors that writers gave under a rule.';
+comment on function pgstate._forget_given(text) is 'Internal: removes the vectors that writers gave where a rule changes.';
 
 -- functions/search/_set_search.sql
 create function pgstate._set_search(
@@ -6049,9 +6067,8 @@ $$;
 comment on function pgstate._nearest(pgstate.vector_index, pgstate.keymultirange, text, jsonpath, real[], int, boolean, float8, text, int) is 'Internal: entries by the distance of their vectors.';
 
 -- functions/search/_newest_of_many.sql
--- As _newest(), where a range holds many: planned for that range, so that a table of which it is most is read through. Keys are compared
--- as rows, which the planner takes for dearer than a look into the value: most fail at that, and are not compared. p_root is one more
--- key, or null. Without workers: where many search at once, each would wait for its own to start.
+-- As _newest(), where a range holds many: planned for that range, so that a table of which it is most is read through. p_root is one more
+-- key, or none. Without workers: where many search at once, each would wait for its own to start.
 create function pgstate._newest_of_many(p_low text, p_high text, p_root text, p_regex text, p_path jsonpath, p_scalars jsonb, p_now timestamptz, p_limit int, p_offset int)
 returns table (key text, place bigint)
 language plpgsql stable security definer
@@ -6062,8 +6079,10 @@ begin
   return query
     select f.key, row_number() over (order by f.updated_at desc, f.key) from (
       select n.key, n.updated_at from pgstate.entry n
-       where (n.value @> p_scalars or n.full_version < n.version) and n.live and (n.expires_at is null or n.expires_at > p_now)
-         and ((n.key, n.key) >= (p_low, p_low) and (n.key, n.key) < (p_high, p_high) or n.key = p_root) and (p_regex is null or n.key ~ p_regex)
+       -- one condition on keys and none on rows, of which the planner would know no range. It stays before the look into the value only
+       -- while it is not dearer: values of others, which may be large, are none of the caller's
+       where (n.key >= p_low and n.key < p_high or n.key = coalesce(p_root, p_low)) and (n.value @> p_scalars or n.full_version - n.version < 0)
+         and n.live and (n.expires_at is null or n.expires_at > p_now) and (p_regex is null or n.key ~ p_regex)
          and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ p_path)
        order by n.updated_at desc, n.key limit p_limit offset p_offset) f;
 end
@@ -6092,7 +6111,7 @@ begin
     select s.low, s.high, s.root into v_low, v_high, v_root
       from (select max(r.low collate "C") as low, max(r.high collate "C") as high, case when count(*) = 2 then min(r.low collate "C") end as root, count(*) as spans
               from pgstate._spans(v_ranges) r) s
-     where (s.spans = 1 or s.low = s.root || '/') and exists (select from pgstate.entry n where n.key >= s.low and n.key < s.high order by n.key offset 500);
+     where (s.spans = 1 or s.spans = 2 and s.low = s.root || '/') and exists (select from pgstate.entry n where n.key >= s.low and n.key < s.high order by n.key offset 500);
   end if;
   if v_low is not null then
     return query
@@ -6167,6 +6186,8 @@ begin
       return next row(v_key.key, 'denied')::pgstate.embedded;
       continue;
     end if;
+    -- who writes where vectors are given touches no row of what waits: so no rule changes until these are stored
+    perform from pgstate.install for share;
     perform from pgstate.embedding_wanted w where w.key = v_key.key and encode(w.digest, 'hex') = v_key.digest for update;
     if not found then
       return next row(v_key.key, 'stale')::pgstate.embedded;
@@ -6175,8 +6196,8 @@ begin
     select v.*, cardinality(pgstate._texts_of(pgstate._held_value(e), r.vector_fields)) into v_index.id, v_index.name, v_index.model, v_index.dims, v_index.distance,
            v_index.method, v_index.type, v_index.options, v_index.created_by, v_index.created_at, v_texts
       from pgstate.search_doc d join pgstate.search_rule r on r.id = d.rule_id join pgstate.vector_index v on v.name = r.vectors
-      join pgstate.entry e on e.key = d.key
-     where d.key = v_key.key and encode(d.digest, 'hex') = v_key.digest;
+      join pgstate.entry e on e.key = d.key and e.version = d.version
+     where d.key = v_key.key and encode(d.digest, 'hex') = v_key.digest and not (select i.given @> v_key.key from pgstate.install i);
     if v_index.id is null then
       return next row(v_key.key, 'stale')::pgstate.embedded;
       continue;
@@ -6236,14 +6257,13 @@ begin
       hint = 'set_search(subtree, vectors => name, vector_fields => ''{}'') leaves it to them.';
   end if;
   if p_actor.quota then
-    -- what was its own there
+    -- what was its own there. (Not as joins, for which the planner may look at all versions)
     v_before := (
       select coalesce(sum(pg_column_size(m.vector)), 0)
         from (select distinct k from unnest(v_keys) k) w (key)
-        cross join lateral (select e.version from pgstate.entry e where e.key = w.key) e
-        cross join lateral (
-          select from pgstate.version b where b.key = w.key and b.version = e.version - 1 and b.writer = p_actor.name) b
-        cross join lateral (select x.vector from pgstate.embedding x where x.key = w.key and x.digest = '') m);
+        cross join lateral (select x.version from pgstate.entry x where x.key = w.key offset 0) e
+        cross join lateral (select from pgstate.version x where x.key = w.key and x.version = e.version - 1 and x.writer = p_actor.name offset 0) b
+        cross join lateral (select x.vector from pgstate.embedding x where x.key = w.key and x.digest = '' offset 0) m);
   end if;
   -- most have none, and to set deleting up costs more than to look
   if exists (select from pgstate.embedding m
@@ -6254,7 +6274,12 @@ begin
        and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)
        and exists (
          select from pgstate.entry e
-          where e.key = m.key and (e.value is null or exists (select from unnest(p_keys, p_versions) as w (key, version) where w.key = e.key and w.version = e.version)));
+          where e.key = m.key and (e.value is null or exists (
+            select from unnest(p_keys, p_versions) as w (key, version)
+             where w.key = e.key
+               and (w.version = e.version
+                    -- whose writer is not told which it is: what this transaction has written
+                    or w.version = 0 and (select n.xid from pgstate.version n where n.key = e.key and n.version = e.version) = pg_current_xact_id_if_assigned()))));
   end if;
   if v_keys is not null then
     insert into pgstate.embedding as m (key, index_id, chunk, digest, vector)

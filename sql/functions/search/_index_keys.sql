@@ -14,11 +14,14 @@ declare
   v_words tsvector;
   v_texts text[];
   v_digest bytea;
+  -- until that has come to a key there may be vectors of it that no document tells of, and documents of vectors that are gone
+  v_building boolean := exists (select from pgstate.search_build);
+  v_mine boolean;
 begin
   foreach v_key in array p_keys loop
     v_rule := pgstate._rule_of(v_key);
     select d.rule_id, d.version, d.digest into v_doc from pgstate.search_doc d where d.key = v_key;
-    continue when v_rule.id is null and v_doc.version is null;
+    continue when v_rule.id is null and v_doc.version is null and not v_building;
     if v_rule.fields = '{}' and v_rule.vector_fields = '{}' then
       -- nothing is indexed: what another rule has left goes, and what writers have given meanwhile stays
       delete from pgstate.search_doc d where d.key = v_key and d.rule_id = v_doc.rule_id and d.version = v_doc.version;
@@ -33,9 +36,12 @@ begin
     if v_rule.id is null or v_entry.value is null then
       -- the one that was looked at: there may be another by now
       delete from pgstate.search_doc d where d.key = v_key and d.rule_id = v_doc.rule_id and d.version = v_doc.version;
-      continue when not found;
-      delete from pgstate.embedding_wanted w where w.key = v_key;
-      delete from pgstate.embedding m where m.key = v_key;
+      v_mine := found;
+      continue when not v_mine and not v_building;
+      delete from pgstate.embedding_wanted w where v_mine and w.key = v_key;
+      delete from pgstate.embedding m
+       where m.key = v_key and (v_mine or not exists (select from pgstate.search_doc d where d.key = v_key))
+         and not (select i.given @> v_key from pgstate.install i);
       continue;
     end if;
     v_value := pgstate._held_value(v_entry);
@@ -47,21 +53,25 @@ begin
         on conflict on constraint search_doc_pkey do update
        set rule_id = excluded.rule_id, version = excluded.version, words = excluded.words, scoped = excluded.scoped, digest = excluded.digest
      where d.rule_id <> excluded.rule_id or d.version < excluded.version;
-    if found and v_doc.version is not null and cardinality(v_rule.vector_fields) = 0 then
+    continue when not found;
+    if cardinality(v_rule.vector_fields) = 0 and (v_doc.version is not null or v_building) then
       -- the writer gives the vectors: those of this version come next
       delete from pgstate.embedding_wanted w where w.key = v_key;
-      delete from pgstate.embedding m where m.key = v_key;
-      continue;
-    end if;
-    continue when not found or v_digest is not distinct from v_doc.digest;
-    -- first what set_vectors() locks, so that what it has stored meanwhile is seen below
-    if v_digest is null then
-      delete from pgstate.embedding_wanted w where w.key = v_key;
     else
-      insert into pgstate.embedding_wanted as w (key, digest) values (v_key, v_digest)
-          on conflict on constraint embedding_wanted_pkey do update set digest = excluded.digest;
+      continue when v_digest is not distinct from v_doc.digest and (
+        not v_building
+        or exists (select from pgstate.embedding_wanted w where w.key = v_key and w.digest = v_digest)
+        or exists (select from pgstate.embedding m where m.key = v_key and m.digest = v_digest));
+      -- first what set_vectors() locks, so that what it has stored meanwhile is seen below
+      if v_digest is null then
+        delete from pgstate.embedding_wanted w where w.key = v_key;
+      else
+        insert into pgstate.embedding_wanted as w (key, digest) values (v_key, v_digest)
+            on conflict on constraint embedding_wanted_pkey do update set digest = excluded.digest;
+      end if;
     end if;
-    delete from pgstate.embedding m where m.key = v_key;
+    -- not where writers have been left to give them meanwhile, who look at no document
+    delete from pgstate.embedding m where m.key = v_key and not (select i.given @> v_key from pgstate.install i);
   end loop;
 end
 $$;

@@ -37,14 +37,13 @@ begin
       hint = 'set_search(subtree, vectors => name, vector_fields => ''{}'') leaves it to them.';
   end if;
   if p_actor.quota then
-    -- what was its own there
+    -- what was its own there. (Not as joins, for which the planner may look at all versions)
     v_before := (
       select coalesce(sum(pg_column_size(m.vector)), 0)
         from (select distinct k from unnest(v_keys) k) w (key)
-        cross join lateral (select e.version from pgstate.entry e where e.key = w.key) e
-        cross join lateral (
-          select from pgstate.version b where b.key = w.key and b.version = e.version - 1 and b.writer = p_actor.name) b
-        cross join lateral (select x.vector from pgstate.embedding x where x.key = w.key and x.digest = '') m);
+        cross join lateral (select x.version from pgstate.entry x where x.key = w.key offset 0) e
+        cross join lateral (select from pgstate.version x where x.key = w.key and x.version = e.version - 1 and x.writer = p_actor.name offset 0) b
+        cross join lateral (select x.vector from pgstate.embedding x where x.key = w.key and x.digest = '' offset 0) m);
   end if;
   -- most have none, and to set deleting up costs more than to look
   if exists (select from pgstate.embedding m
@@ -55,7 +54,12 @@ begin
        and not exists (select from unnest(v_keys, v_ids, v_chunks) as u (key, id, chunk) where u.key = m.key and u.id = m.index_id and u.chunk = m.chunk)
        and exists (
          select from pgstate.entry e
-          where e.key = m.key and (e.value is null or exists (select from unnest(p_keys, p_versions) as w (key, version) where w.key = e.key and w.version = e.version)));
+          where e.key = m.key and (e.value is null or exists (
+            select from unnest(p_keys, p_versions) as w (key, version)
+             where w.key = e.key
+               and (w.version = e.version
+                    -- whose writer is not told which it is: what this transaction has written
+                    or w.version = 0 and (select n.xid from pgstate.version n where n.key = e.key and n.version = e.version) = pg_current_xact_id_if_assigned()))));
   end if;
   if v_keys is not null then
     insert into pgstate.embedding as m (key, index_id, chunk, digest, vector)

@@ -19,7 +19,7 @@ begin
     select s.low, s.high, s.root into v_low, v_high, v_root
       from (select max(r.low collate "C") as low, max(r.high collate "C") as high, case when count(*) = 2 then min(r.low collate "C") end as root, count(*) as spans
               from pgstate._spans(v_ranges) r) s
-     where (s.spans = 1 or s.low = s.root || '/') and exists (select from pgstate.entry n where n.key >= s.low and n.key < s.high order by n.key offset 500);
+     where (s.spans = 1 or s.spans = 2 and s.low = s.root || '/') and exists (select from pgstate.entry n where n.key >= s.low and n.key < s.high order by n.key offset 500);
   end if;
   if v_low is not null then
     return query

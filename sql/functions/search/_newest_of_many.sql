@@ -1,6 +1,5 @@
--- As _newest(), where a range holds many: planned for that range, so that a table of which it is most is read through. Keys are compared
--- as rows, which the planner takes for dearer than a look into the value: most fail at that, and are not compared. p_root is one more
--- key, or null. Without workers: where many search at once, each would wait for its own to start.
+-- As _newest(), where a range holds many: planned for that range, so that a table of which it is most is read through. p_root is one more
+-- key, or none. Without workers: where many search at once, each would wait for its own to start.
 create function pgstate._newest_of_many(p_low text, p_high text, p_root text, p_regex text, p_path jsonpath, p_scalars jsonb, p_now timestamptz, p_limit int, p_offset int)
 returns table (key text, place bigint)
 language plpgsql stable security definer
@@ -11,8 +10,10 @@ begin
   return query
     select f.key, row_number() over (order by f.updated_at desc, f.key) from (
       select n.key, n.updated_at from pgstate.entry n
-       where (n.value @> p_scalars or n.full_version < n.version) and n.live and (n.expires_at is null or n.expires_at > p_now)
-         and ((n.key, n.key) >= (p_low, p_low) and (n.key, n.key) < (p_high, p_high) or n.key = p_root) and (p_regex is null or n.key ~ p_regex)
+       -- one condition on keys and none on rows, of which the planner would know no range. It stays before the look into the value only
+       -- while it is not dearer: values of others, which may be large, are none of the caller's
+       where (n.key >= p_low and n.key < p_high or n.key = coalesce(p_root, p_low)) and (n.value @> p_scalars or n.full_version - n.version < 0)
+         and n.live and (n.expires_at is null or n.expires_at > p_now) and (p_regex is null or n.key ~ p_regex)
          and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ p_path)
        order by n.updated_at desc, n.key limit p_limit offset p_offset) f;
 end

@@ -23,6 +23,8 @@ begin
       return next row(v_key.key, 'denied')::pgstate.embedded;
       continue;
     end if;
+    -- who writes where vectors are given touches no row of what waits: so no rule changes until these are stored
+    perform from pgstate.install for share;
     perform from pgstate.embedding_wanted w where w.key = v_key.key and encode(w.digest, 'hex') = v_key.digest for update;
     if not found then
       return next row(v_key.key, 'stale')::pgstate.embedded;
@@ -31,8 +33,8 @@ begin
     select v.*, cardinality(pgstate._texts_of(pgstate._held_value(e), r.vector_fields)) into v_index.id, v_index.name, v_index.model, v_index.dims, v_index.distance,
            v_index.method, v_index.type, v_index.options, v_index.created_by, v_index.created_at, v_texts
       from pgstate.search_doc d join pgstate.search_rule r on r.id = d.rule_id join pgstate.vector_index v on v.name = r.vectors
-      join pgstate.entry e on e.key = d.key
-     where d.key = v_key.key and encode(d.digest, 'hex') = v_key.digest;
+      join pgstate.entry e on e.key = d.key and e.version = d.version
+     where d.key = v_key.key and encode(d.digest, 'hex') = v_key.digest and not (select i.given @> v_key.key from pgstate.install i);
     if v_index.id is null then
       return next row(v_key.key, 'stale')::pgstate.embedded;
       continue;
