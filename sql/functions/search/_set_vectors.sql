@@ -23,8 +23,8 @@ begin
       return next row(v_key.key, 'denied')::pgstate.embedded;
       continue;
     end if;
-    -- who writes where vectors are given touches no row of what waits: so no rule changes until these are stored
-    perform from pgstate.install for share;
+    -- before what waits, as its writers do; who gives vectors touches nothing of that, and is seen by the entry's version
+    perform from pgstate.entry e where e.key = v_key.key for share;
     perform from pgstate.embedding_wanted w where w.key = v_key.key and encode(w.digest, 'hex') = v_key.digest for update;
     if not found then
       return next row(v_key.key, 'stale')::pgstate.embedded;
