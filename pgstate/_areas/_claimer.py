@@ -191,7 +191,7 @@ class Claimer:
         self._tap = self._joining = self._broken = None
 
 
-async def or_back(
+async def claimed_or_given_back(
     core: Core,
     asking: Coroutine[Any, Any, Sequence[Row]],
     give_back: Callable[[list[Row]], Coroutine[Any, Any, None]],

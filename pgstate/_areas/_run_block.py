@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pgstate import errors
 from pgstate._areas import _telemetry
 from pgstate._areas._base import seconds
-from pgstate._areas._claimer import or_back
+from pgstate._areas._claimer import claimed_or_given_back
 from pgstate._areas._run import Run, current
 from pgstate._areas._run_held import SetDown
 from pgstate._areas._stir import LOOK_AGAIN, Stirred
@@ -90,7 +90,7 @@ class RunBlock:
                     timeout=self._timeout,
                     ttl=self._ttl,
                 )
-                (row,) = await or_back(core, _alone(asking), area._give_back)
+                (row,) = await claimed_or_given_back(core, _alone(asking), area._give_back)
                 if row["status"] != "held":
                     break
                 left = ends - loop.time()

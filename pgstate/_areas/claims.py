@@ -12,7 +12,7 @@ from typing import Any
 
 from pgstate import errors
 from pgstate._areas._base import Area, seconds
-from pgstate._areas._claimer import Claimer, give_back, or_back
+from pgstate._areas._claimer import Claimer, claimed_or_given_back, give_back
 from pgstate._areas._endings import ending
 from pgstate._areas._held import Claiming, Lock, Locking, Loss, Task
 from pgstate._areas._work import Handler, Work
@@ -130,7 +130,7 @@ class Claims(Values, Area):
         if isinstance(core, BoundCore):
             # a claim is the transaction's, and goes with it
             return await asking
-        return await or_back(core, asking, lambda rows: give_back(core, self._agent, rows, self._timeout))
+        return await claimed_or_given_back(core, asking, lambda rows: give_back(core, self._agent, rows, self._timeout))
 
     async def renew(self, key: str, token: int, lease: Seconds = 30.0) -> Claim:
         """Lets the lease end `lease` seconds from now. The entry is not read: in the Claim that it returns `value` is

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, overload
 
 from pgstate import errors
 from pgstate._areas._base import Area, seconds
-from pgstate._areas._claimer import or_back
+from pgstate._areas._claimer import claimed_or_given_back
 from pgstate._areas._cron import next_time
 from pgstate._areas._records import Values
 from pgstate._areas._run_block import RunBlock
@@ -352,7 +352,7 @@ class Runs(Area):
             )
 
         with self._to(f"work on runs of {pattern or 'everything'}", _BOTH, pattern):
-            return await or_back(self._core.following("a worker"), ask(), self._give_back)
+            return await claimed_or_given_back(self._core.following("a worker"), ask(), self._give_back)
 
     async def schedule(
         self,

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from pgstate import _in_thread as in_thread
 from pgstate import errors
 from pgstate._areas import _run
-from pgstate.sync._threads import OneOfThem, Threads
+from pgstate.sync._threads import CallThread, CallThreads
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._threads = Threads(_MOST_THREADS, "pgstate-call")
+        self._threads = CallThreads(_MOST_THREADS, "pgstate-call")
         # for names of hosts
         self._loop.set_default_executor(self._threads)
         self._thread = threading.Thread(target=self._serve, name="pgstate-sync", daemon=True)
@@ -157,7 +157,7 @@ class Loop:
 
 def _is_not_waited_for() -> bool:
     thread = threading.current_thread()
-    return thread.daemon and not isinstance(thread, OneOfThem)
+    return thread.daemon and not isinstance(thread, CallThread)
 
 
 class Outcome(Generic[T]):

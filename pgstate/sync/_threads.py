@@ -12,7 +12,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Threads(ThreadPoolExecutor):
+class CallThreads(ThreadPoolExecutor):
     """Calls functions for as long as anybody waits for them. The standard one refuses them once the main thread has
     ended, though others go on, and has the process wait at its end for what nobody waits for: these are daemons."""
 
@@ -31,7 +31,7 @@ class Threads(ThreadPoolExecutor):
         if self._free.acquire(blocking=False) or self._begun == self._most:
             self._calls.put(call)
         else:
-            OneOfThem(target=self._work, args=([call],), name=f"{self._name}_{self._begun}", daemon=True).start()
+            CallThread(target=self._work, args=([call],), name=f"{self._name}_{self._begun}", daemon=True).start()
             self._begun += 1
         return future
 
@@ -48,8 +48,8 @@ class Threads(ThreadPoolExecutor):
                 call = self._calls.get()
 
 
-class OneOfThem(threading.Thread):
-    """Whom the loop waits for."""
+class CallThread(threading.Thread):
+    """One that the loop waits for, which is no thread of the application's."""
 
 
 class _Call:
