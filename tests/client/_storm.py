@@ -45,6 +45,12 @@ class Storm:
 
     async def _run(self) -> None:
         self._busy = len(self.clients)
+        # one of each operation at least, whatever chance brings
+        first = self.clients[0]
+        await first.put("shared/0", 0)
+        await first.delete("shared/0")
+        await first.merge("sums/shared/0", 1, "add")
+        await first.put("short/0", 0, ttl=timedelta(milliseconds=1))
         writers: list[Awaitable[None]] = [self._free(self._client(client)) for client in self.clients]
         writers += [self._session(session, f"w{number}") for number, session in enumerate(self.sessions)]
         await asyncio.gather(*writers)
