@@ -1,6 +1,6 @@
-"""Filters among many, and writes where search follows, ask for less; and what was found in threads.
+"""Filters among many, writes where search follows, and gateways ask for less; and what was found in threads.
 
-Functions; the table install, of one row, has a column more.
+Functions; the table install, of one row, has a column more, and delegation has what its agents reach.
 """
 
 from __future__ import annotations

@@ -81,6 +81,7 @@ class DelegationRow(Model):
     __tablename__ = "delegation"
     __table_args__ = (
         PrimaryKeyConstraint("login", "agent_id", name="delegation_pkey"),
+        UniqueConstraint("agent_name", "login", name="delegation_name_key"),
         ForeignKeyConstraint(["login"], [LoginRow.login], name="delegation_login_fkey", ondelete="cascade"),
         ForeignKeyConstraint(["agent_id"], [AgentRow.id], name="delegation_agent_fkey", ondelete="cascade"),
     )
@@ -88,6 +89,13 @@ class DelegationRow(Model):
     login: Mapped[Name]
     agent_id: Mapped[int]
     created_at: Mapped[Now]
+    agent_name: Mapped[Name]
+    reads: Mapped[MaybeReach]
+    writes: Mapped[MaybeReach]
+    touches: Mapped[MaybeReach]
+    folded_until: Mapped[datetime | None]
+    quota: Mapped[False_]
+    trust: Mapped[Trust]
 
     agent: Mapped[AgentRow] = relationship("AgentRow", viewonly=True)
 

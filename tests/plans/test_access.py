@@ -11,14 +11,14 @@ from sql._caller import Caller, MakeAgent, seconds
 OTHERS = 2_000
 _FILL = """
 with made as (
-  insert into pgstate.agent (name) select 'other' || n from generate_series(1, $1::int) n returning id
+  insert into pgstate.agent (name) select 'other' || n from generate_series(1, $1::int) n returning id, name
 ), reached as (
   -- half of them as it is where a grant has ended, or the agent is suspended
   insert into pgstate.reach (agent_id, folded_until) select m.id, case when m.id % 2 = 0 then '-infinity'::timestamptz end from made m
 ), logins as (
   insert into pgstate.login (login, agent_id) select 'other' || m.id, m.id from made m returning login
 )
-insert into pgstate.delegation (login, agent_id) select $2, m.id from made m
+insert into pgstate.delegation (login, agent_id, agent_name) select $2, m.id, m.name from made m
 """
 _SCANS = """
 select relname, seq_scan from pg_stat_xact_user_tables

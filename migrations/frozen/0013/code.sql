@@ -178,17 +178,17 @@ begin
      or coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_done := set_config('pgstate.call_agent', coalesce(p_agent, ''), true) || set_config('pgstate.call_agents', '', true);
   end if;
-  select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
-         i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
+  -- as in _reachable_through()
+  select d.agent_id, d.agent_name, i.epoch, i.value_limit, case when p_key is null then d.reads end, case when p_key is null then d.writes end,
+         i.identity, d.reads @> p_key, d.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
+         case when i.horizon_epoch = i.epoch then i.horizon end, d.quota, d.trust into v_actor
     from pgstate.login l cross join pgstate.install i
-    -- as in _reachable_through()
-    cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
-    left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
-    cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-   where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root);
+    cross join lateral (select x.* from pgstate.delegation x
+                         where x.login = session_user and x.folded_until is null
+                           and x.agent_name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) d
+   where l.login = session_user and l.gateway and not l.tickets;
   if v_actor.id is null then
-    -- nobody, or somebody with a ticket, or one of its grants is to end or has
+    -- nobody, whom the login that installed names, somebody with a ticket, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
@@ -275,16 +275,16 @@ begin
        and l.folded_until is null;
   end if;
   if v_actor.id is null then
-    -- a gateway, or the login that installed, names its agent: as in _reachable_through()
-    select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
-           case when i.table_oid = i.tableoid then i.identity end, r.reads @> p_key, r.writes @> p_key,
-           p_lane is null or n.agent_id = a.id and p_turn > n.turn, null, i.policies, null, r.quota, r.trust into v_actor
+    -- a gateway names its agent: as in _reachable_through()
+    select d.agent_id, d.agent_name, i.epoch, i.value_limit, case when p_key is null then d.reads end, case when p_key is null then d.writes end,
+           case when i.table_oid = i.tableoid then i.identity end, d.reads @> p_key, d.writes @> p_key,
+           p_lane is null or n.agent_id = d.agent_id and p_turn > n.turn, null, i.policies, null, d.quota, d.trust into v_actor
       from pgstate.login l cross join pgstate.install i
-      cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
-      left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
-      cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
+      cross join lateral (select x.* from pgstate.delegation x
+                           where x.login = session_user and x.folded_until is null
+                             and x.agent_name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) d
       left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
-     where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root);
+     where l.login = session_user and l.gateway and not l.tickets;
     v_named := v_actor.id is not null;
   end if;
   if v_named then
@@ -514,11 +514,10 @@ begin
     end if;
     return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
   elsif p_login.gateway and not p_login.tickets then
-    select r.reads, r.writes, r.touches into v_reads, v_writes, v_touches
-      from (select x.id from pgstate.agent x
-             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
-      cross join lateral (select from pgstate.delegation x where x.login = session_user and x.agent_id = a.id offset 0) d
-      cross join lateral (select x.reads, x.writes, x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r;
+    select d.reads, d.writes, d.touches into v_reads, v_writes, v_touches
+      from pgstate.delegation d
+     where d.login = session_user and d.folded_until is null
+       and d.agent_name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true));
   elsif p_login.root then
     select r.reads, r.writes, r.touches into v_reads, v_writes, v_touches
       from (select x.id from pgstate.agent x
@@ -3668,7 +3667,9 @@ begin
     raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login), hint = 'create_gateway(login) makes one.';
   end if;
   if p_on then
-    insert into pgstate.delegation (login, agent_id) values (p_login, v_id) on conflict do nothing;
+    insert into pgstate.delegation (login, agent_id, agent_name) values (p_login, v_id, p_agent) on conflict do nothing;
+    -- its trigger copies the reach to the new row; and whoever changes the reach by a snapshot that does not show the row yet fails
+    update pgstate.reach r set agent_id = r.agent_id where r.agent_id = v_id;
   else
     delete from pgstate.delegation d where d.login = p_login and d.agent_id = v_id;
     perform pgstate._drop_watchers(v_id, p_login);
@@ -15639,6 +15640,23 @@ create trigger audit_kept before update or delete on pgstate.audit for each row 
 create trigger audit_kept_whole before truncate on pgstate.audit for each statement execute function pgstate._keep_audit();
 create trigger audit_link_kept before update or delete on pgstate.audit_link for each row execute function pgstate._keep_audit();
 create trigger audit_link_kept_whole before truncate on pgstate.audit_link for each statement execute function pgstate._keep_audit();
+
+-- triggers/reach_delegated.sql
+-- Delegations keep what their agents reach. By a trigger: whatever changes the reach, a function of the revision before too that
+-- was under way when this came, leaves none behind.
+create function pgstate._on_reach() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  update pgstate.delegation d
+     set reads = new.reads, writes = new.writes, touches = new.touches, folded_until = new.folded_until, quota = new.quota, trust = new.trust
+   where d.agent_name = (select a.name from pgstate.agent a where a.id = new.agent_id);
+  return null;
+end
+$$;
+comment on function pgstate._on_reach() is 'Internal: copies what an agent reaches to its delegations.';
+
+create trigger reach_delegated after insert or update on pgstate.reach for each row execute function pgstate._on_reach();
 
 -- policies/policies.sql
 -- The second wall: under the functions, which check first, policies bind pgstate_api itself. They compare the key with

@@ -5,3 +5,7 @@ set local role pgstate_owner;
 grant usage on type pgstate.harden_step to public;
 
 alter table pgstate.install drop column given;
+alter table pgstate.delegation
+  drop constraint delegation_name_key,
+  drop column agent_name, drop column reads, drop column writes, drop column touches, drop column folded_until, drop column quota,
+  drop column trust;

@@ -18,3 +18,33 @@ begin
   end loop;
 end
 $$;
+
+-- nobody changes what agents reach until there is the trigger that copies it
+lock table pgstate.reach in share row exclusive mode;
+alter table pgstate.delegation
+  add column agent_name text collate "C",
+  add column reads pgstate.keymultirange,
+  add column writes pgstate.keymultirange,
+  add column touches pgstate.keymultirange,
+  add column folded_until timestamptz,
+  add column quota boolean not null default false,
+  add column trust pgstate.trust not null default 'agent';
+alter table pgstate.delegation
+  alter column reads set storage external,
+  alter column writes set storage external,
+  alter column touches set storage external;
+update pgstate.delegation d
+   set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until,
+       quota = coalesce(r.quota, false), trust = coalesce(r.trust, d.trust)
+  from pgstate.agent a left join pgstate.reach r on r.agent_id = a.id
+ where a.id = d.agent_id;
+alter table pgstate.delegation
+  alter column agent_name set not null,
+  add constraint delegation_name_key unique (agent_name, login);
+comment on column pgstate.delegation.agent_name is 'Its name.';
+comment on column pgstate.delegation.reads is 'Cache, with writes and touches: as in reach.';
+comment on column pgstate.delegation.writes is 'Cache: as in reach.';
+comment on column pgstate.delegation.touches is 'Cache: as in reach.';
+comment on column pgstate.delegation.folded_until is 'When the next of the grants ends, from when on these ranges are not looked at; null for never.';
+comment on column pgstate.delegation.quota is 'There is a quota: without one, writes need not look for it.';
+comment on column pgstate.delegation.trust is 'Cache: that of the agent.';

@@ -10,17 +10,17 @@ begin
      or coalesce(current_setting('pgstate.call_agents', true), '') <> '' then
     v_done := set_config('pgstate.call_agent', coalesce(p_agent, ''), true) || set_config('pgstate.call_agents', '', true);
   end if;
-  select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
-         i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
-         case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor
+  -- as in _reachable_through()
+  select d.agent_id, d.agent_name, i.epoch, i.value_limit, case when p_key is null then d.reads end, case when p_key is null then d.writes end,
+         i.identity, d.reads @> p_key, d.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
+         case when i.horizon_epoch = i.epoch then i.horizon end, d.quota, d.trust into v_actor
     from pgstate.login l cross join pgstate.install i
-    -- as in _reachable_through()
-    cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
-    left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
-    cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
-   where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root);
+    cross join lateral (select x.* from pgstate.delegation x
+                         where x.login = session_user and x.folded_until is null
+                           and x.agent_name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) d
+   where l.login = session_user and l.gateway and not l.tickets;
   if v_actor.id is null then
-    -- nobody, or somebody with a ticket, or one of its grants is to end or has
+    -- nobody, whom the login that installed names, somebody with a ticket, or one of its grants is to end or has
     select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
            i.identity, r.reads @> p_key, r.writes @> p_key, i.table_oid = i.tableoid, null, i.policies,
            case when i.horizon_epoch = i.epoch then i.horizon end, r.quota, r.trust into v_actor

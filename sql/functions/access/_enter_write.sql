@@ -32,16 +32,16 @@ begin
        and l.folded_until is null;
   end if;
   if v_actor.id is null then
-    -- a gateway, or the login that installed, names its agent: as in _reachable_through()
-    select a.id, a.name, i.epoch, i.value_limit, case when p_key is null then r.reads end, case when p_key is null then r.writes end,
-           case when i.table_oid = i.tableoid then i.identity end, r.reads @> p_key, r.writes @> p_key,
-           p_lane is null or n.agent_id = a.id and p_turn > n.turn, null, i.policies, null, r.quota, r.trust into v_actor
+    -- a gateway names its agent: as in _reachable_through()
+    select d.agent_id, d.agent_name, i.epoch, i.value_limit, case when p_key is null then d.reads end, case when p_key is null then d.writes end,
+           case when i.table_oid = i.tableoid then i.identity end, d.reads @> p_key, d.writes @> p_key,
+           p_lane is null or n.agent_id = d.agent_id and p_turn > n.turn, null, i.policies, null, d.quota, d.trust into v_actor
       from pgstate.login l cross join pgstate.install i
-      cross join lateral (select x.id, x.name from pgstate.agent x where x.name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) a
-      left join lateral (select true as given from pgstate.delegation x where x.login = l.login and x.agent_id = a.id offset 0) d on true
-      cross join lateral (select x.reads, x.writes, x.quota, x.trust from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r
+      cross join lateral (select x.* from pgstate.delegation x
+                           where x.login = session_user and x.folded_until is null
+                             and x.agent_name = coalesce(nullif(p_agent, ''), current_setting('pgstate.agent', true)) offset 0) d
       left join lateral (select x.agent_id, x.turn from pgstate.lane x where x.lane = p_lane for update) n on true
-     where l.login = session_user and (d.given and l.gateway and not l.tickets or l.root);
+     where l.login = session_user and l.gateway and not l.tickets;
     v_named := v_actor.id is not null;
   end if;
   if v_named then

@@ -28,11 +28,10 @@ begin
     end if;
     return (select range_agg(u) from pgstate._reach r, unnest(r.reads) u where r.agent_id = any (pgstate._acting_ids()));
   elsif p_login.gateway and not p_login.tickets then
-    select r.reads, r.writes, r.touches into v_reads, v_writes, v_touches
-      from (select x.id from pgstate.agent x
-             where x.name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true)) offset 0) a
-      cross join lateral (select from pgstate.delegation x where x.login = session_user and x.agent_id = a.id offset 0) d
-      cross join lateral (select x.reads, x.writes, x.touches from pgstate.reach x where x.agent_id = a.id and x.folded_until is null offset 0) r;
+    select d.reads, d.writes, d.touches into v_reads, v_writes, v_touches
+      from pgstate.delegation d
+     where d.login = session_user and d.folded_until is null
+       and d.agent_name = coalesce(nullif(current_setting('pgstate.call_agent', true), ''), current_setting('pgstate.agent', true));
   elsif p_login.root then
     select r.reads, r.writes, r.touches into v_reads, v_writes, v_touches
       from (select x.id from pgstate.agent x

@@ -11,7 +11,9 @@ begin
     raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login), hint = 'create_gateway(login) makes one.';
   end if;
   if p_on then
-    insert into pgstate.delegation (login, agent_id) values (p_login, v_id) on conflict do nothing;
+    insert into pgstate.delegation (login, agent_id, agent_name) values (p_login, v_id, p_agent) on conflict do nothing;
+    -- its trigger copies the reach to the new row; and whoever changes the reach by a snapshot that does not show the row yet fails
+    update pgstate.reach r set agent_id = r.agent_id where r.agent_id = v_id;
   else
     delete from pgstate.delegation d where d.login = p_login and d.agent_id = v_id;
     perform pgstate._drop_watchers(v_id, p_login);
