@@ -129,7 +129,7 @@ async def remove(
     subtree: SubtreeArgument,
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SETTING]...", help="Those to take away, such as ttl or keep; all unless given."),
+        typer.Argument(metavar="SETTING", help="Those to take away, such as ttl or keep; all unless given."),
     ] = None,
 ) -> None:
     """Takes a policy away, or some of its settings."""
