@@ -233,7 +233,8 @@ class Connecting:
             return error
         if self._agent is not None:
             return errors.AccessDenied(
-                f"access denied: this login may not act for agent {self._agent}, or there is no such agent"
+                f"access denied: this login may not act for agent {self._agent}, or not without a ticket, "
+                "or there is no such agent"
             )
         return errors.AccessDenied(
             "access denied: this login is not registered with pgstate. "

@@ -249,6 +249,13 @@ select case when has_schema_privilege(to_regnamespace('pgstate')::oid, 'usage') 
 _SEES_OTHERS = "select pg_has_role(session_user, 'pg_read_all_stats', 'USAGE') or (select rolsuper from pg_roles where rolname = session_user)"
 
 
+# what the role that installed may not see either
+_BEYOND_INSTALLER = {
+    "trust": "Run it as a superuser.",
+    "long transactions": "Run it as a superuser, or have one grant pg_read_all_stats to this login.",
+}
+
+
 async def examine(dsn: str, listen_dsn: str | None = None, *, long: float = 300.0) -> list[Finding]:
     """Everything that was found, problems first; `long` is from how many seconds on a transaction is called long. Raises
     Unreachable, SchemaMissing without pgstate, and SchemaError without its roles."""
@@ -335,6 +342,5 @@ async def _connect(dsn: str) -> asyncpg.Connection:
 
 
 def _unseen(check: str, why: str) -> Finding:
-    return Finding(
-        check, "unseen", f"this login may not see it: {why}", "Run it as the role that installed, or a superuser."
-    )
+    remedy = _BEYOND_INSTALLER.get(check, "Run it as the role that installed, or a superuser.")
+    return Finding(check, "unseen", f"this login may not see it: {why}", remedy)

@@ -80,7 +80,9 @@ class Area:
         if needs is not None:
             said += f", which takes {needs}: an administrator can grant_access({name!r}, subtree, right)"
         if name != info.agent:
-            said += f"; or login {info.login} may not act for {name}, or there is no such agent"
+            said += (
+                f"; or login {info.login} may not act for {name}, or not without a ticket, or there is no such agent"
+            )
         elif needs is None:
             said += f": login {info.login} is not registered any more"
         return errors.AccessDenied(said)

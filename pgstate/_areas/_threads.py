@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pgstate import errors
 from pgstate._bound import BoundCore
 from pgstate._calls import threads
 from pgstate._calls._run import Connection, outcome_error
-from pgstate._codec import Chunk, Encoded
+from pgstate._codec import Chunk, Encoded, decode
 from pgstate._core import WRITE_LANES, Core, NoLane
 from pgstate._gather import Lane, Operation
 from pgstate.types import Row
@@ -185,6 +186,17 @@ async def _save(
 def chunks_of(row: Row) -> Mapping[bytes, Chunk]:
     """The chunks of a row of get_checkpoint()."""
     return dict(zip(row["chunk_hashes"], zip(row["chunk_types"], row["chunk_data"], strict=True), strict=True))
+
+
+def read(row: Row, names: Collection[str]) -> dict[str, Any]:
+    """Channels of a row of get_checkpoint() whose values are JSON, but for those that are none after all."""
+    chunks = chunks_of(row)
+    found: dict[str, Any] = {}
+    for name, type_, data in zip(row["names"], row["types"], row["data"], strict=True):
+        if name in names:
+            with contextlib.suppress(errors.InvalidValue):
+                found |= decode([name], [type_], [data], chunks)
+    return found
 
 
 def writes_of(row: Row) -> list[tuple[str, str, int, str, Chunk]]:

@@ -173,11 +173,7 @@ class Thread(Area):
         return await self._get(id)
 
     async def _get(self, id: str | None) -> Checkpoint | None:
-        with self._to(f"read checkpoints of {self._full}", "read", self._full):
-            row = await self._core.call(
-                lambda c, left: threads.get_checkpoint(c, self._full, id, self._ns, self._agent, timeout=left),
-                self._timeout,
-            )
+        row = await self._stored(id)
         if row["status"] != "ok":
             return None
         chunks = _threads.chunks_of(row)
@@ -190,6 +186,13 @@ class Thread(Area):
                 for task, path, idx, channel, value in _threads.writes_of(row)
             ],
         )
+
+    async def _stored(self, id: str | None) -> Row:
+        with self._to(f"read checkpoints of {self._full}", "read", self._full):
+            return await self._core.call(
+                lambda c, left: threads.get_checkpoint(c, self._full, id, self._ns, self._agent, timeout=left),
+                self._timeout,
+            )
 
     def _info(self, row: Row) -> dict[str, Any]:
         return {
@@ -208,12 +211,26 @@ class Thread(Area):
     async def channels(self, id: str | None = None) -> list[Channel]:
         """The channels of a checkpoint, the latest unless an id is given, whatever they were saved with; none if it is
         not there. Raises AccessDenied (takes read), InvalidKey."""
+        rows = await self._told(id)
+        beyond: dict[str, Any] = {}
+        if any(row["type"] == "json" and row["value"] is None for row in rows):
+            # NaN, say: PostgreSQL does not read it, and Python does
+            stored = await self._stored(id)
+            if stored["status"] == "ok":
+                rows = await self._told(str(stored["id"]))
+                names = {row["channel"] for row in rows if row["type"] == "json" and row["value"] is None}
+                beyond = _threads.read(stored, names)
+        return [
+            Channel(name := row["channel"], row["type"], row["version"], beyond.get(name, decode_told(row["value"])))
+            for row in rows
+        ]
+
+    async def _told(self, id: str | None) -> Sequence[Row]:
         with self._to(f"read checkpoints of {self._full}", "read", self._full):
-            rows = await self._core.call(
+            return await self._core.call(
                 lambda c, left: threads.checkpoint_state(c, self._full, id, self._ns, self._agent, timeout=left),
                 self._timeout,
             )
-        return [Channel(row["channel"], row["type"], row["version"], decode_told(row["value"])) for row in rows]
 
     async def history(
         self, limit: int | None = None, *, before: str | None = None, where: Mapping[str, Any] | None = None

@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,6 +53,8 @@ _RIGHT = ("version", "attempts", "token", "priority", "checkpoints", "bytes", "s
 _LONGEST = 2000
 _LEAST_VALUE = 20
 _LONG = ("value", "error")
+# to be read and copied whole
+_WHOLE = ("key", "subtree", "rules")
 _PIPE_WIDTH = 120
 _GAP = 3  # between two columns of a table
 
@@ -114,9 +117,8 @@ class Output:
                 heads[name],
                 justify="right" if name in _RIGHT else "left",
                 style=_STYLES.get(name, ""),
-                # a key is to be read and copied whole
-                overflow="fold" if name == "key" else "ellipsis",
-                no_wrap=name != "key",
+                overflow="fold" if name in _WHOLE else "ellipsis",
+                no_wrap=name not in _WHOLE,
                 width=widths[name],
             )
         for index in range(len(rows)):
@@ -231,7 +233,21 @@ def span(seconds: float) -> str:
 
 
 def _json(value: Any) -> str:
-    return value if isinstance(value, Unreadable) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, Unreadable) else _strict(value)
+
+
+def _strict(value: Any, separators: tuple[str, str] | None = None) -> str:
+    """JSON that programs read. A checkpoint may hold what has no form there: NaN is null, as JavaScript writes it, and
+    a lone surrogate the character that stands for what is none."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=separators, allow_nan=False)
+    except ValueError:
+        plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
+        text = json.dumps(plain, ensure_ascii=False, separators=separators)
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _plain_json(value: Any) -> Any:
@@ -244,7 +260,7 @@ def _plain(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Json):
-        return compact(value.value)
+        return value.value if isinstance(value.value, Unreadable) else _strict(value.value, (",", ":"))
     if isinstance(value, datetime):
         return _iso(value)
     if isinstance(value, bool):
@@ -260,6 +276,11 @@ def _one_line(text: str) -> str:
 _BREAKS = {point: json.dumps(chr(point))[1:-1] for point in range(32)}
 
 
+def cells(row: Row) -> str:
+    """What a row has, in one cell: 'keep 100 versions, ttl 60'."""
+    return ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in row.items() if value is not None)
+
+
 def _iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
@@ -269,7 +290,7 @@ def _shown(value: Any) -> str:
         return ago(value)
     if isinstance(value, bool):
         return "yes" if value else ""
-    text = _one_line(_plain(value))
+    text = _one_line(compact(value.value) if isinstance(value, Json) else _plain(value))
     return visible(text if len(text) <= _LONGEST else text[:_LONGEST] + "…")
 
 
@@ -285,6 +306,6 @@ def _fit(widths: dict[str, int], room: int) -> None:
 
 
 def _may_lose(name: str, width: int, room: int) -> tuple[bool, int]:
-    if name == "key" and width <= room // 4:
+    if name in ("key", "subtree") and width <= room // 4:
         return False, 0
     return name in _LONG and width > _LEAST_VALUE, width

@@ -11,13 +11,14 @@ import typer
 from pgstate import _core, errors
 from pgstate.cli._command import Cli, command, group
 from pgstate.cli._input import KeyArgument, duration, json_value
-from pgstate.cli._output import Json
+from pgstate.cli._output import Json, cells
 
 _PANEL = "Policies"
 # how long another may be at maintenance, and how often to look, in seconds
 _PATIENCE = 10.0
 _PAUSE = 0.1
 _SHOWN = ("subtree", "reducer", "ttl", "keep", "value_limit", "schema", "max_attempts", "dead_letter", "guard", "trust")
+_NO_RULES = ("subtree", "set_by", "set_at")
 
 SubtreeArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="SUBTREE", help="A key, 'research/**', or '**' for everything.")
@@ -48,6 +49,12 @@ async def list_(cli: Cli) -> None:
         }
         for policy in found
     ]
+    if cli.out.on_terminal:
+        # no terminal is as wide as a column for each
+        rules = [{name: value for name, value in row.items() if name not in _NO_RULES} for row in rows]
+        rows = [{"subtree": row["subtree"], "rules": cells(rule)} for row, rule in zip(rows, rules, strict=True)]
+        cli.out.table(rows, ("subtree", "rules"), empty="no policies")
+        return
     cli.out.table(rows, _SHOWN, empty="no policies")
 
 
@@ -122,7 +129,7 @@ async def remove(
     subtree: SubtreeArgument,
     settings: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SETTING]...", help="Those to take away, such as ttl or keep; all unless given."),
+        typer.Argument(metavar="SETTING", help="Those to take away, such as ttl or keep; all unless given."),
     ] = None,
 ) -> None:
     """Takes a policy away, or some of its settings."""

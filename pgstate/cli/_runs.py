@@ -158,7 +158,7 @@ async def signal(
     cli: Cli,
     key: RunArgument,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the run waits for.")],
-    payload: Annotated[str, typer.Argument(metavar="[PAYLOAD]", help="JSON; - reads it from stdin.")] = "null",
+    payload: Annotated[str, typer.Argument(metavar="PAYLOAD", help="JSON; - reads it from stdin.")] = "null",
 ) -> None:
     """Sends a signal to a run, which keeps it until a step takes it: an approval, say.
 

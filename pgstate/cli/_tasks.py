@@ -69,7 +69,7 @@ async def complete(
     key: KeyArgument,
     token: TokenArgument,
     result: Annotated[
-        str | None, typer.Argument(metavar="[RESULT]", help="JSON to put under --move-to; - reads it from stdin.")
+        str | None, typer.Argument(metavar="RESULT", help="JSON to put under --move-to; - reads it from stdin.")
     ] = None,
     move_to: Annotated[
         str | None, typer.Option(metavar="KEY", help="Put the result there, or the entry's value without one.")
@@ -96,7 +96,7 @@ async def fail(
     cli: Cli,
     key: KeyArgument,
     token: TokenArgument,
-    error: Annotated[str | None, typer.Argument(metavar="[ERROR]", help="What went wrong, for those who look.")] = None,
+    error: Annotated[str | None, typer.Argument(metavar="ERROR", help="What went wrong, for those who look.")] = None,
     retry_in: Annotated[
         float | None,
         typer.Option(
@@ -125,7 +125,7 @@ async def fail(
 async def release(
     cli: Cli,
     key: KeyArgument,
-    token: Annotated[int | None, typer.Argument(metavar="[TOKEN]", help="The token of your claim of it.")] = None,
+    token: Annotated[int | None, typer.Argument(metavar="TOKEN", help="The token of your claim of it.")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="End anybody's claim, or let what failed be tried again; needs admin.")
     ] = False,

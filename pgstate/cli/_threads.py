@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
+import pydantic_core
 import typer
 
+from pgstate._codec import JSON
 from pgstate.cli._command import Cli, command
 from pgstate.cli._exit import MISSING, USAGE
 from pgstate.cli._input import KeyArgument, TokenOption, TtlOption, json_value
@@ -16,6 +19,7 @@ _LISTED = ("key", "checkpoints", "bytes", "checkpoint", "writer", "updated_at")
 _CHANNELS = ("channel", "type", "value")
 _POINTS = ("id", "metadata", "size", "writer", "created_at")
 _MAX_PAGE = 100_000
+_UNKNOWN = object()
 
 IdArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Its id: see 'thread history'.")]
 NamespaceOption = Annotated[
@@ -46,12 +50,22 @@ async def show(
     ] = None,
     ns: NamespaceOption = "",
 ) -> None:
-    """Shows the channels of a checkpoint: values that are JSON, and of others their type.
+    """Shows the channels of a checkpoint: values that are JSON or LangGraph's (where that is installed), and of others
+    their type.
 
     Exit code 3 if it is not there.
     """
     async with cli.connect() as state:
         channels = await state.thread(key, namespace=ns).channels(checkpoint)
+        values = {channel.name: channel.value for channel in channels if channel.type == "json"}
+        serializer = _langgraph() if any(channel.type == "msgpack" for channel in channels) else None
+        if serializer is not None:
+            thread = state.thread(key, namespace=ns, serializer=serializer)
+            found = await (thread.latest() if checkpoint is None else thread.get(checkpoint))
+            if found is not None:
+                # of this one all, should there be a newer one by now
+                channels = await thread.channels(found.id)
+                values = {name: value for name, value in found.state.items() if not _holds(value, _UNKNOWN)}
     if not channels:
         raise cli.fail(MISSING, f"{key} has no checkpoint {checkpoint or 'with channels'}")
     rows = [
@@ -59,11 +73,50 @@ async def show(
             "channel": channel.name,
             "type": channel.type,
             "version": channel.version,
-            "value": Json(channel.value) if channel.type == "json" else None,
+            "value": Json(values[channel.name]) if channel.name in values else None,
         }
         for channel in channels
     ]
     cli.out.table(rows, _CHANNELS)
+
+
+class _Shown:
+    """What LangGraph's serializer wrote, as JSON has it."""
+
+    def __init__(self, serializer: Any) -> None:
+        self._serializer = serializer
+
+    def dumps_typed(self, obj: Any, /) -> tuple[str, bytes]:
+        """Nothing is written here."""
+        raise NotImplementedError
+
+    def loads_typed(self, data: tuple[str, bytes], /) -> Any:
+        """Of another form, or what cannot be read, _UNKNOWN."""
+        if data[0] not in ("msgpack", "json", "null"):
+            return _UNKNOWN
+        # it warns of each type that it leaves as data, which is what is shown
+        logger = logging.getLogger("langgraph.checkpoint.serde.jsonplus")
+        disabled, logger.disabled = logger.disabled, True
+        try:
+            value = (JSON if data[0] == "json" else self._serializer).loads_typed(data)
+            return pydantic_core.to_jsonable_python(value, serialize_unknown=True)
+        except Exception:  # bytes that anybody may have stored, and objects that others made of them
+            return _UNKNOWN
+        finally:
+            logger.disabled = disabled
+
+
+def _holds(value: Any, part: object) -> bool:
+    # elements of a list are read each by itself
+    return value is part or (type(value) is list and any(element is part for element in value))
+
+
+def _langgraph() -> _Shown | None:
+    try:
+        from pgstate.integrations.langgraph._saver import strict
+    except ModuleNotFoundError:
+        return None
+    return _Shown(strict())
 
 
 async def history(

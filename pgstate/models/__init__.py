@@ -10,7 +10,7 @@ leave pgstate alone. Relationships are viewonly.
 A login made by `create_reader` may read the views, and the tables under the first three, as far as its grants reach.
 
 Classes named `…Row` are tables, the others views: `Entry`, `Version` and `Claim` without tombstones, expired entries,
-and ended claims; `Thread` and `Checkpoint`; `Run` and `Step`; `Activity`, `Audit`, `Agent`, `Grant` and
+and ended claims; `Task`; `Thread` and `Checkpoint`; `Run` and `Step`; `Activity`, `Audit`, `Agent`, `Grant` and
 `Policy`.
 """
 

@@ -112,6 +112,12 @@ class Model(AsyncAttrs, DeclarativeBase):
         datetime: TIMESTAMP(timezone=True),
     }
 
+    def __repr__(self) -> str:
+        # what is loaded: an expired row of a closed session cannot be asked
+        names = [column.key for column in self.__mapper__.primary_key]
+        told = ", ".join(f"{name}={self.__dict__[name]!r}" for name in names if name in self.__dict__)
+        return f"{type(self).__name__}({told})"
+
 
 @event.listens_for(Model, "before_insert", propagate=True)
 @event.listens_for(Model, "before_update", propagate=True)

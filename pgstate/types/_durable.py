@@ -46,8 +46,9 @@ class CheckpointInfo:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A channel of a checkpoint, as anybody can read it: `value` where it is JSON, else None and the serializer's
-    `type` (None: the channel has no value). `version` is as the caller counts, None where none is told."""
+    """A channel of a checkpoint, as anybody can read it: `value` where it is JSON (NaN and what else only Python reads
+    too), else None and the serializer's `type` (None: the channel has no value). `version` is as the caller counts,
+    None where none is told."""
 
     name: str
     type: str | None

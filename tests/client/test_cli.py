@@ -202,9 +202,23 @@ def test_tables_on_a_terminal_shorten_values_and_keep_keys(ok: Callable[..., str
 
 
 def test_what_says_nothing_leaves_its_room_to_the_rest(ok: Callable[..., str], dsn: str) -> None:
-    ok("policy", "set", "a/**", "--keep", "100 versions")
-    head, _, row = on_terminal("policy", dsn=dsn).splitlines()
-    assert (head.split(), row.split()) == (["subtree", "keep"], ["a/**", "100", "versions"])
+    ok("put", "a" * 60, "1")
+    head, _, row = on_terminal("tasks", dsn=dsn).splitlines()
+    assert (head.split(), row.split()) == (["key", "state", "attempts"], ["a" * 60, "waiting", "0"])
+
+
+def test_all_rules_and_whole_subtrees_of_policies(ok: Callable[..., str], dsn: str) -> None:
+    work = ("--max-attempts", "5", "--backoff", "2s", "--backoff-limit", "1m", "--dead-letter", "tasks/dead")
+    ok("policy", "set", "tasks/pending/agents/**", *work, "--claimed-writes", "--guard", "redact", "--trust", "agent")
+    ok("policy", "set", "a/**", "--keep", "100 versions", "--schema", '{"type": "array"}', "--value-limit", "1000")
+    head, _, first, *rest = on_terminal("policy", dsn=dsn).splitlines()
+    assert head.split() == ["subtree", "rules"]
+    assert first.rstrip().split(maxsplit=1) == ["a/**", 'keep 100 versions, value limit 1000, schema {"type":"array"}']
+    said = " ".join(" ".join(rest).split())
+    assert said.startswith(
+        "tasks/pending/agents/** max attempts 5, backoff 2.0, backoff limit 60.0, dead letter tasks/dead"
+    )
+    assert said.endswith("claimed writes true, guard redact, trust agent")
 
 
 def test_a_terminal_gets_sentences_and_a_pipe_numbers(ok: Callable[..., str], dsn: str) -> None:

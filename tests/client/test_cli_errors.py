@@ -251,8 +251,20 @@ def test_without_the_extra_the_error_names_it(home: Path, monkeypatch: pytest.Mo
 
 
 def test_help_breaks_its_lines_where_the_terminal_does() -> None:
-    for name in ("claim", "put", "ls", "grant", "watch", "demo", "migrate"):
-        _, usage, about = invoke(name, "--help").out.split("╭")[0].split("\n", 2)
+    for name in (
+        "claim",
+        "put",
+        "ls",
+        "grant",
+        "watch",
+        "demo",
+        "migrate",
+        "complete",
+        "release",
+        "runs signal",
+        "policy rm",
+    ):
+        _, usage, about = invoke(*name.split(), "--help").out.split("╭")[0].split("\n", 2)
         # some versions of Typer put an optional argument into brackets, and some leave that to its name
         assert "[[" not in usage
         for paragraph in re.split(r"\n\s*\n", about):

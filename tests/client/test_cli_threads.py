@@ -58,6 +58,31 @@ def test_looking(pg: Callable[..., Result], line: list[str], dsn: str) -> None:
     assert "research/t-1" in on_terminal("threads", dsn=dsn)
 
 
+def test_values_that_postgresql_does_not_read(pg: Callable[..., Result], dsn: str) -> None:
+    """Python does: NaN is shown, null to programs, since JSON has none; the rest of the value is there."""
+    many = [{"loss": float("nan"), "text": "long " * 50}] * 3
+
+    async def fill() -> None:
+        async with pgstate.connect(dsn) as state:
+            thread = state.thread("t/1")
+            await thread.save({"step": 1, "loss": {"last": float("inf"), "best": 1.5}, "many": many, "no": None})
+            await thread.save({"odd": "a\ud800b\0"})
+
+    asyncio.run(fill())
+    first = rows(pg("thread", "history", "t/1", "--json"))[-1]["id"]
+    shown = {row["channel"]: (row["type"], row["value"]) for row in rows(pg("thread", "show", "t/1", first, "--json"))}
+    assert shown == {
+        "step": ("json", 1),
+        "loss": ("json", {"last": None, "best": 1.5}),
+        "many": ("json", [{**one, "loss": None} for one in many]),
+        "no": ("json", None),
+    }
+    assert 'loss\tjson\t{"last":null,"best":1.5}\n' in pg("thread", "show", "t/1", first).out
+    assert r'"a\ud800b\u0000"' in on_terminal("thread", "show", "t/1", dsn=dsn)
+    assert rows(pg("thread", "show", "t/1", "--json"))[0]["value"] == "a\ufffdb\0"
+    assert '{"last":Infinity,"best":1.5}' in on_terminal("thread", "show", "t/1", first, dsn=dsn)
+
+
 def test_changing(pg: Callable[..., Result], line: list[str]) -> None:
     assert pg("thread", "fork", "research/t-1", "research/t-2", line[0], "--ttl", "1h").out.strip() == "research/t-2"
     assert rows(pg("thread", "show", "research/t-2", "--json"))[0]["value"] == 0

@@ -110,7 +110,7 @@ async def test_a_gateway_learns_whom_it_named(gateway: Connect, make_agent: Make
     }
     assert texts["nobody"] == [text.replace("bob", "nobody") for text in texts["bob"]]
     for text in texts["bob"]:
-        assert f"login {login} may not act for bob, or there is no such agent" in text
+        assert f"login {login} may not act for bob, or not without a ticket, or there is no such agent" in text
     assert "as_agent" in await denial(shared.get("shared/x"))
 
 
@@ -121,7 +121,10 @@ async def test_connecting_says_what_is_missing(
     assert own is not None
     for name in ("admin", "nobody"):
         said = await denial(connect(own, agent=name))
-        assert said == f"access denied: this login may not act for agent {name}, or there is no such agent"
+        assert (
+            said
+            == f"access denied: this login may not act for agent {name}, or not without a ticket, or there is no such agent"
+        )
     member, stranger = login_name("member"), login_name("stranger")
     database.sql(f'create role "{member}" login in role pgstate_agent; create role "{stranger}" login')
     for login in (member, stranger):

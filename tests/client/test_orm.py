@@ -256,6 +256,16 @@ async def test_relationships(state: State, sessions: async_sessionmaker[AsyncSes
         assert {entry.key for entry in latest} == {"a", "b"}
 
 
+async def test_rows_say_which_they_are(sessions: async_sessionmaker[AsyncSession], state: State) -> None:
+    await state.put("a", {"long": "value"})
+    async with sessions() as session:
+        entry = (await session.scalars(select(Entry))).one()
+        version = (await session.scalars(select(models.Version))).one()
+        assert (repr(entry), repr(version)) == ("Entry(key='a')", "Version(key='a', version=1)")
+        session.expire(entry)
+    assert repr(entry) == "Entry()"
+
+
 async def test_models_are_for_reading(sessions: async_sessionmaker[AsyncSession], state: State) -> None:
     await state.put("a", 1)
     for change in ("add", "update", "delete"):

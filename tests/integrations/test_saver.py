@@ -23,9 +23,11 @@ from langgraph.checkpoint.serde.base import CipherProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, TASKS, _DeltaSnapshot
+from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgstate
+from client._cli import invoke
 from client._proxy import Proxy
 from conftest import INSTALLER, Database
 from integrations._checkpoints import at, id_of, ids, make, put, read
@@ -48,6 +50,50 @@ async def told(saver: BaseCheckpointSaver[Any], thread: str) -> Told:
 
 
 # channels
+
+
+async def test_the_shell_shows_them(
+    saver: PgStateSaver, state: State, dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As JSON has them; what of a value is no data of LangGraph's keeps nothing else from being shown."""
+    long = [HumanMessage("owls " * 50, id=str(n)) for n in range(40)]
+    values = {
+        "messages": long,
+        "n": float("nan"),
+        "done": {"a", "b"},
+        "file": b"\xff",
+        "none": None,
+        "plan": Planned(title="owls"),
+    }
+    config = await put(saver, at("t"), values)
+    await put(saver, config, {**values, "n": 1}, {"n": 2}, new={"n": 2})
+
+    async def shown(*more: str) -> dict[str, Any]:
+        said = await asyncio.to_thread(invoke, "thread", "show", "threads/t", *more, "--json", dsn=dsn)
+        assert said.code == 0 and said.err == "", said
+        return {row["channel"]: row["value"] for row in map(json.loads, said.out.splitlines())}
+
+    found = await shown()
+    assert [message["content"] for message in found["messages"]] == ["owls " * 50] * 40
+    assert (found["n"], sorted(found["done"]), found["none"]) == (1, ["a", "b"], None)
+    assert found.keys() == values.keys() and found["plan"] == {"title": "owls"}
+    assert "Blocked" not in caplog.text
+    assert (await shown(id_of(config)))["n"] is None
+    # bytes that nobody can read, and another form
+    await state.thread("threads/t", serializer=Torn()).save({"torn": 1, "n": [2] * 500})
+    assert await shown() == {"torn": None, "n": None}
+
+
+class Planned(BaseModel):
+    title: str
+
+
+class Torn:
+    def dumps_typed(self, obj: Any, /) -> tuple[str, bytes]:
+        return "msgpack", b"\x92\x01"
+
+    def loads_typed(self, data: tuple[str, bytes], /) -> Any:
+        raise NotImplementedError
 
 
 async def test_an_unchanged_channel_is_that_of_the_parent(saver: PgStateSaver) -> None:

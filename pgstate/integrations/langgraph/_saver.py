@@ -48,6 +48,11 @@ _DATA = {
 _KNOWN = tuple((module, name) for module, names in _DATA.items() for name in names)
 
 
+def strict(allow: Iterable[type | tuple[str, ...]] = ()) -> JsonPlusSerializer:
+    """LangGraph's serializer, which makes only types that are known to be safe, and those in `allow`."""
+    return JsonPlusSerializer(allowed_msgpack_modules=(*_KNOWN, *allow))
+
+
 class PgStateSaver(BaseCheckpointSaver[str]):
     """LangGraph's checkpointer on pgstate: `builder.compile(checkpointer=PgStateSaver(state))`.
 
@@ -83,7 +88,7 @@ class PgStateSaver(BaseCheckpointSaver[str]):
         lease: float = 30.0,
         wait: float = 60.0,
     ) -> None:
-        super().__init__(serde=serde or JsonPlusSerializer(allowed_msgpack_modules=(*_KNOWN, *allow)))
+        super().__init__(serde=serde or strict(allow))
         self._opening: Opening[PgStateSaver] = Opening.of(state)
         self._threads = Threads(prefix)
         self._turns = Turns(on_conflict, lease, wait)
