@@ -80,6 +80,16 @@ async def open_connection(dsn: str, *, timeout: float | None = None, **settings:
     return await asyncpg.connect(_uri(parameters), **settings)
 
 
+def unreachable(what: str, error: BaseException) -> errors.Unreachable:
+    """What to raise where connecting failed, with advice that fits how: a server that answers is up."""
+    advice = "Is the address right and the server up?"
+    if isinstance(error, asyncpg.PostgresError):
+        # which login or database is meant, it says; or why it takes nobody now
+        advice = "Is the address right?" if (error.sqlstate or "").startswith(("28", "3D")) else ""
+    reason = (str(error) or type(error).__name__).rstrip(".")
+    return errors.Unreachable(f"cannot connect to {what}: {reason}. {advice}".rstrip(" ."))
+
+
 def driver_address(dsn: str) -> str:
     """An address in any of libpq's forms as a URI that `open_connection` takes too. Raises InvalidArgument."""
     return _uri(read(dsn))

@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from pgstate import _migration_errors as refusals
 from pgstate import _migration_sql as wrap
 from pgstate import _paths, errors
-from pgstate._address import open_connection
+from pgstate._address import open_connection, unreachable
 from pgstate._migration_sql import Options
 
 SCHEMA = "pgstate"
@@ -346,9 +346,7 @@ async def connect(dsn: str) -> asyncpg.Connection:
         # No statement cache: behind a pooler the next statement may meet another server process.
         return await open_connection(dsn, statement_cache_size=0)
     except (OSError, TimeoutError, *_REFUSALS) as error:
-        raise errors.Unreachable(
-            f"cannot connect: {error}. Is the server running, and is the address right?"
-        ) from error
+        raise unreachable("the server", error) from error
 
 
 async def run(dsn: str, direction: Direction, revision: str, options: Options) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import asyncpg
 
 from pgstate import errors
-from pgstate._address import driver_address, open_connection
+from pgstate._address import driver_address, open_connection, unreachable
 from pgstate._calls import pooler
 from pgstate._calls._run import Connection, translate
 
@@ -67,10 +67,7 @@ async def reach(connecting: Awaitable[Any], what: str) -> Any:
         known = translate(error)
         if isinstance(known, errors.AccessDenied):
             raise known from error
-        reason = str(error) or type(error).__name__
-        raise errors.Unreachable(
-            f"cannot connect to {what}: {reason}. Is the address right and the server up?"
-        ) from error
+        raise unreachable(what, error) from error
 
 
 async def _in_time(waiting: Awaitable[T], timeout: float | None) -> T:

@@ -14,7 +14,7 @@ from typing import Literal
 import asyncpg
 
 from pgstate import errors
-from pgstate._address import driver_address
+from pgstate._address import driver_address, unreachable
 from pgstate._calls import pooler
 from pgstate._migration_errors import NO_ROLES
 
@@ -336,9 +336,7 @@ async def _connect(dsn: str) -> asyncpg.Connection:
     try:
         return await asyncpg.connect(driver_address(dsn), statement_cache_size=0, timeout=_PATIENCE)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-        raise errors.Unreachable(
-            f"cannot connect to the server: {str(error) or type(error).__name__}. Is the address right and the server up?"
-        ) from error
+        raise unreachable("the server", error) from error
 
 
 def _unseen(check: str, why: str) -> Finding:

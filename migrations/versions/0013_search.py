@@ -1,4 +1,4 @@
-"""Filters among many, writes where search follows, and gateways ask for less; and what was found in threads.
+"""Less work for filters, gateways and writes where search follows; faults in threads and search mended.
 
 Functions; the table install, of one row, has a column more, and delegation has what its agents reach.
 """
