@@ -8054,15 +8054,19 @@ comment on function pgstate._ready_runs(text[], pgstate.keymultirange, text, int
 create function pgstate._next_ready(p_names text[], p_ranges pgstate.keymultirange, p_regex text) returns interval
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
+declare
+  v_now timestamptz := pgstate._now();
 begin
   return (
-    select greatest(min(x.at) - pgstate._now(), interval '0')
+    -- what is ready and was not to be had is locked by somebody: no version tells when it is let go of
+    select case when min(x.at) > v_now then min(x.at) - v_now when min(x.at) is not null then interval '50 ms' end
       from (select distinct n from unnest(p_names) n) w (name)
       cross join lateral (
         select min(greatest(r.ready_at, c.lease_until, c.retry_at)) as at
           from pgstate.run r left join pgstate.claim c on c.key = r.key
          where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and p_ranges @> r.key
-           and (p_regex is null or r.key ~ p_regex)
+           -- one that was given up is for release() alone
+           and c.retry_at is distinct from 'infinity' and (p_regex is null or r.key ~ p_regex)
         union all
         (select r.ready_at
            from pgstate.run r
@@ -14730,6 +14734,10 @@ begin
   elsif greatest(octet_length(start_run.input), octet_length(start_run.input_type), octet_length(start_run.code)) > v_actor.value_limit then
     perform pgstate._raise('PS004', start_run.key);
   elsif v_actor.kept is not null then
+    -- the lane says that this was asked, and neither of which run nor what the caller may by now
+    if (v_actor.readable and v_actor.writable) is not true then
+      perform pgstate._deny();
+    end if;
     select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
     -- not as its own what another worker of the same agent has taken over since
     v_status := v_actor.kept ->> 0;
@@ -14830,9 +14838,9 @@ begin
   v_regex := pgstate._pattern_regex(take_runs.pattern);
   if v_actor.kept is not null then
     for v_claim in
-      -- not those that another worker of the same agent has taken over since
+      -- not those that another worker of the same agent has taken over since, or that are the caller's no more
       select c.* from jsonb_array_elements(v_actor.kept) with ordinality k (claim, ord)
-        join pgstate.claim c on c.key = k.claim ->> 0 and c.token = (k.claim -> 1)::bigint and c.lease_until > pgstate._now()
+        join pgstate.claim c on c.key = k.claim ->> 0 and c.token = (k.claim -> 1)::bigint and c.lease_until > pgstate._now() and v_ranges @> c.key
        order by k.ord
     loop
       return next pgstate._run_full(v_claim.key, 'ok', v_claim, false);
