@@ -17,6 +17,7 @@ from pgstate._areas._records import UNDOING, Place, Records, Values
 from pgstate._areas._retry import Retry
 from pgstate._areas._step import Context
 from pgstate._calls import runs
+from pgstate._calls._run import ReadOnly
 from pgstate._core import Core
 from pgstate.types import UNSET, Claim, Row, Seconds
 
@@ -32,6 +33,7 @@ NOT_ITS_FAULT = (
     errors.StaleToken,
     errors.LeaseLost,
     errors.StepMismatch,
+    ReadOnly,
 )
 
 

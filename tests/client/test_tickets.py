@@ -9,7 +9,7 @@ import pytest
 
 from client._cli import invoke
 from client._promises import ids
-from client._watching import take
+from client._watching import GUARD, take
 from client.conftest import Connect, MakeLogin
 from conftest import Clock, Database
 from pgstate import State, errors
@@ -86,6 +86,30 @@ async def test_a_ticket_in_a_transaction_of_the_callers(
     async with connection.transaction():
         assert await alice.bind(connection).put("alice/1", 1) == 1
     assert (await alice.get("alice/1")).value == 1
+
+
+async def test_who_has_no_ticket_takes_nothing_from_who_has_one(
+    state: State, gateway: Connect, make_agent: MakeLogin
+) -> None:
+    await make_agent("alice", "read alice/**", "write alice/**")
+    server = await gateway("alice")
+    login = (await server.info()).login
+    await state.require_tickets(login)
+    before = await state.cursor()
+    bare, alice = server.as_agent("alice"), server.as_agent("alice", ticket=await state.issue_ticket(login, "alice"))
+    async with alice.watch("alice/*") as watch, alice.watch("others/*", since=before) as others:
+        waiting = asyncio.ensure_future(alice.claim_next("alice/*", wait=GUARD)._take())
+        with pytest.raises(errors.AccessDenied):
+            await bare.claim_next("alice/*")
+        for _ in range(2):
+            # beside one that is read for her already, and beside one that is not
+            with pytest.raises(errors.AccessDenied):
+                await anext(bare.watch("alice/*", since=before))
+        await alice.put("alice/1", 1)
+        claim = await waiting
+        assert claim is not None and claim.key == "alice/1"
+        assert ids(await take(watch, 1)) == [("alice/1", 1)]
+        assert others.cursor == before
 
 
 def test_tickets_in_the_shell(dsn: str, database: Database, login_name: Callable[[str], str]) -> None:
