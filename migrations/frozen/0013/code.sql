@@ -10859,8 +10859,8 @@ $$;
 comment on function pgstate._claims_again(jsonb) is 'Internal: the first outcome of a claim that was sent again.';
 
 -- functions/claims/_give_up.sql
--- Work that is not tried again, whose claim the caller holds: moved to where its policy says, if the caller may write there,
--- else it stays, unclaimable. Either way its claim's row says why; the move makes versions as any write does. Returns where
+-- Work that is not tried again, whose claim the caller holds: moved to where its policy says, if the caller may write there
+-- and has room for it in its quota, else it stays, unclaimable: it must not keep the caller from other work. Either way its claim's row says why; the move makes versions as any write does. Returns where
 -- it was moved.
 create function pgstate._give_up(
   p_actor pgstate._actor, p_agent text, p_key text, p_token bigint, p_error text, p_rules pgstate._claim_rules
@@ -10873,6 +10873,7 @@ declare
   v_claim pgstate.claim;
   v_priority int;
   v_trust text;
+  v_moved boolean;
 begin
   update pgstate.claim c set error = left(p_error, 2000) where c.key = p_key returning c.* into v_claim;
   -- below the dead letters there are no deader ones
@@ -10884,11 +10885,16 @@ begin
   end if;
   if v_to is not null and pgstate._key_ok(v_to) then
     select e.priority, e.trust::text into v_priority, v_trust from pgstate.entry e where e.key = p_key;
-    if 'ok' = all (array(
-         select o.status
-           from pgstate.write_many(array['delete', 'put'], array[p_key, v_to], array[null, pgstate._current_value(p_key)],
-                                   tokens => array[p_token, null], priorities => array[null, v_priority], "atomic" => true, agent => p_agent,
-                                   trusts => array[null, v_trust]) o)) then
+    begin
+      v_moved := 'ok' = all (array(
+        select o.status
+          from pgstate.write_many(array['delete', 'put'], array[p_key, v_to], array[null, pgstate._current_value(p_key)],
+                                  tokens => array[p_token, null], priorities => array[null, v_priority], "atomic" => true, agent => p_agent,
+                                  trusts => array[null, v_trust]) o));
+    exception when sqlstate 'PS060' then
+      v_moved := false;
+    end;
+    if v_moved then
       insert into pgstate.claim as c (key, token, lease_until, attempts, claimed_at, retry_at, error, released)
       values (v_to, nextval('pgstate.claim_token_seq'), '-infinity', v_claim.attempts, v_claim.claimed_at, 'infinity', v_claim.error, v_claim.released)
           on conflict on constraint claim_pkey do update
@@ -11481,7 +11487,7 @@ begin
 end
 $$;
 comment on function pgstate.fail(text, bigint, text, interval, text, text) is
-  'Gives claimed work back as failed: status ok, or stale. It may be claimed again retry_in from now (0: at once); without one after the backoff of its policy, doubled with each failure up to backoff_limit (without policies 1 s, up to 5 minutes). When its max_attempts are used up it is moved to the dead_letter of its policy (moved_to), if the caller may write there, else it stays and is not claimed again: retry_in is null then, and release(key, force => true) lets it be. Leases that ended count as attempts, claims that were released do not. tasks() shows error, attempts and next try. PS001 PS007 PS010 PS030.';
+  'Gives claimed work back as failed: status ok, or stale. It may be claimed again retry_in from now (0: at once); without one after the backoff of its policy, doubled with each failure up to backoff_limit (without policies 1 s, up to 5 minutes). When its max_attempts are used up it is moved to the dead_letter of its policy (moved_to), if the caller may write there and its quota has room, else it stays and is not claimed again: retry_in is null then, and release(key, force => true) lets it be. Leases that ended count as attempts, claims that were released do not. tasks() shows error, attempts and next try. PS001 PS007 PS010 PS030.';
 
 -- functions/claims/fail_many.sql
 -- A failure makes no version, unless the work is moved to the dead letters. Entries are locked in key order before any claim
