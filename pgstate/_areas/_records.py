@@ -143,11 +143,6 @@ class Records:
         self.reached = max(self.reached, rank)
         return rank
 
-    def due(self, id: str) -> datetime | None:
-        """Until when a recorded step sleeps."""
-        record = self._known.get(id)
-        return None if record is None else record.due_at
-
     def fault_at_end(self) -> errors.StepMismatch | None:
         """The code has ended: were there more steps?"""
         last = max(self._in_order, default=0)

@@ -62,7 +62,6 @@ class HeldRun(Held):
         self._server_ahead = row["at"].timestamp() - self._loop.time()
         self._zone = row["at"].tzinfo
         self._seed: UUID = row["seed"]
-        self._code: str | None = row["code"]
         self.name: str | None = row["name"]
         """The workflow, if it has a name."""
         self._stored_input: tuple[str | None, bytes | None] = row["input_type"], row["input"]

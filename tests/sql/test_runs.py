@@ -220,6 +220,22 @@ async def test_cancel_retry_fork_delete(root: Caller) -> None:
     assert (await root("cancel_run", "o"))["status"] == "ok"
 
 
+async def test_what_undid_a_run_is_not_forked_and_a_retry_has_all_the_time(root: Caller, clock: Clock) -> None:
+    run = await root("start_run", "r/1", LEASE, name="w", timeout=seconds(60))
+    await finish(root, ("r/1", run["token"], "pay", 1, 5))
+    for step, kind in (("#undo", "undo"), ("undo:pay", "undo")):
+        await root.rows(
+            "finish_steps", ["r/1"], [run["token"]], [step], [step], [kind], [1], [False], ["done"], ["json"], [b"1"], [1], [0.0],
+        )  # fmt: skip
+    await root("end_run", "r/1", run["token"], "failed", "error", b"broken")
+    await root("fork_run", "r/1", "r/2")
+    assert [row["step"] for row in await root.rows("run_steps", "r/2")] == ["pay"]
+    await clock.advance(61)
+    assert (await root("retry_run", "r/1"))["status"] == "ok"
+    (taken, *_) = await root.rows("take_runs", ["w"], 1, LEASE, "r/1")
+    assert (taken["key"], taken["deadline"], taken["steps"]) == ("r/1", None, None)
+
+
 async def test_failed_steps_are_done_again(root: Caller) -> None:
     token = (await root("start_run", "r", LEASE))["token"]
     columns = [["r"] * 3, [token] * 3, ["a", "b", "c"], ["a", "b", "c"], ["step"] * 3, [1, 2, 3], [True] * 3]

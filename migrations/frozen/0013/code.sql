@@ -10863,7 +10863,7 @@ comment on function pgstate._claims_again(jsonb) is 'Internal: the first outcome
 -- and has room for it in its quota, else it stays, unclaimable: it must not keep the caller from other work. Either way its claim's row says why; the move makes versions as any write does. Returns where
 -- it was moved.
 create function pgstate._give_up(
-  p_actor pgstate._actor, p_agent text, p_key text, p_token bigint, p_error text, p_rules pgstate._claim_rules
+  p_agent text, p_key text, p_token bigint, p_error text, p_rules pgstate._claim_rules
 ) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -10907,7 +10907,7 @@ begin
   return null;
 end
 $$;
-comment on function pgstate._give_up(pgstate._actor, text, text, bigint, text, pgstate._claim_rules) is 'Internal: ends work that failed for the last time.';
+comment on function pgstate._give_up(text, text, bigint, text, pgstate._claim_rules) is 'Internal: ends work that failed for the last time.';
 
 -- functions/claims/_take.sql
 -- Takes the claims of entries that the caller has locked, in the order given; those that somebody holds are left out. In a
@@ -11112,7 +11112,7 @@ begin
         v_rules := pgstate._claim_rules_of(v_claims[v_index].key);
         if v_claims[v_index].attempts - v_claims[v_index].released > v_rules.max_attempts then
           v_key := v_claims[v_index].key;
-          v_done := pgstate._give_up(p_actor, p_agent, v_key, v_claims[v_index].token,
+          v_done := pgstate._give_up(p_agent, v_key, v_claims[v_index].token,
             coalesce(v_claims[v_index].error || '; then ', '') || 'the lease of its last attempt ended', v_rules);
           v_out := array(select o from unnest(v_out) o where o.key <> v_key);
           v_since := null;
@@ -11575,7 +11575,7 @@ begin
           v_again.status := 'ok';
           v_again.attempts := v_claim.attempts;
           if v_failures >= v_rules.max_attempts then
-            v_again.moved_to := pgstate._give_up(v_actor, fail_many.agent, v_row.key, v_row.token, v_row.error, v_rules);
+            v_again.moved_to := pgstate._give_up(fail_many.agent, v_row.key, v_row.token, v_row.error, v_rules);
           else
             v_again.retry_in := coalesce(v_row.retry_in,
               -- in seconds: an interval that is doubled too often is out of range

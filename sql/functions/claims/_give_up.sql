@@ -2,7 +2,7 @@
 -- and has room for it in its quota, else it stays, unclaimable: it must not keep the caller from other work. Either way its claim's row says why; the move makes versions as any write does. Returns where
 -- it was moved.
 create function pgstate._give_up(
-  p_actor pgstate._actor, p_agent text, p_key text, p_token bigint, p_error text, p_rules pgstate._claim_rules
+  p_agent text, p_key text, p_token bigint, p_error text, p_rules pgstate._claim_rules
 ) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -46,4 +46,4 @@ begin
   return null;
 end
 $$;
-comment on function pgstate._give_up(pgstate._actor, text, text, bigint, text, pgstate._claim_rules) is 'Internal: ends work that failed for the last time.';
+comment on function pgstate._give_up(text, text, bigint, text, pgstate._claim_rules) is 'Internal: ends work that failed for the last time.';
