@@ -490,3 +490,20 @@ async def test_a_pause_that_is_doubled_often_stays_within_its_limit(root: Caller
     await (await session(SUPERUSER)).execute("update pgstate.claim set attempts = 40")
     rows = await root.rows("fail_many", ["t/a", "t/b"], tokens)
     assert [(row["status"], row["retry_in"]) for row in rows] == [("ok", timedelta(days=36500)), ("ok", seconds(3600))]
+
+
+async def test_what_has_expired_is_completed_by_no_call(root: Caller, clock: Clock) -> None:
+    calls: list[tuple[str, Any]] = [
+        ("complete", lambda key, token: (key, token)),
+        ("complete_many", lambda key, token: ([key], [token])),
+        ("complete_many", lambda key, token: ([key], [token], None, [f"done/{key}"])),
+        ("write_many", lambda key, token: (["complete"], [key], None, None, None, None, [token])),
+    ]
+    keys = [f"t/{number}" for number in range(len(calls))]
+    await root.rows("put_many", keys, [1] * len(keys), ttls=[seconds(10)] * len(keys))
+    tokens = {row["key"]: row["token"] for row in await root.rows("claim_many", "t/*", len(keys), seconds(60))}
+    await clock.advance(11)
+    for key, (name, arguments) in zip(keys, calls, strict=True):
+        assert [row["status"] for row in await root.rows(name, *arguments(key, tokens[key]))] != ["ok"], name
+    assert [row["key"] for row in await root.rows("list", "done/**") if row["key"]] == []
+    assert {row["op"] for key in keys for row in await root.rows("history", key)} <= {"put", "expire"}
