@@ -244,3 +244,19 @@ async def test_work_that_is_given_up_keeps_nobody_from_other_work(root: Caller, 
     await clock.advance(31)
     assert (await worker("claim_next", "t/todo/*", seconds(30)))["key"] == "t/todo/4"
     assert await root.fetchval("select key from pgstate.list('t/dead/**')") == "t/dead/3"
+
+
+async def test_what_others_wrote_and_it_writes_anew_is_its_own(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    await root.rows("put_many", ["a/1", "a/2", "a/3"], [1, 2, 3])
+    await root("set_quota", "alice", entries=2)
+    assert (await alice("put", "a/1", "x"))["status"] == "ok"
+    assert (await alice("merge", "a/2", 1, "add"))["status"] == "ok"
+    assert (await _used(root))[0] == 2
+    with refused("PS060"):
+        await alice("put", "a/3", "x")
+    # and what is written anew by others is not
+    await root("put", "a/1", "y")
+    assert (await alice("put", "a/3", "x"))["status"] == "ok"
+    await alice("delete", "a/3")
+    assert (await alice("put", "a/1", "x"))["status"] == "ok"
