@@ -386,7 +386,9 @@ def _wanted(taps: list[Tap]) -> tuple[list[str], list[str]]:
 def _asking(taps: list[Tap]) -> dict[str, str]:
     """The agents that watch, as the database is asked for them: with a ticket where anybody has one. Who has none has
     read what came before by its bare name."""
-    return {tap.agent: tap.agent for tap in sorted(taps, key=lambda tap: type(tap.agent) is Ticketed)}
+    if Ticketed.used:
+        taps = sorted(taps, key=lambda tap: type(tap.agent) is Ticketed)
+    return {tap.agent: tap.agent for tap in taps}
 
 
 async def _ask(connection: Connection, agent: str, timeout: float) -> None:
