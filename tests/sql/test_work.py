@@ -292,7 +292,11 @@ async def test_leases_that_end_count_as_attempts(root: Caller, agent: MakeAgent,
     for _ in range(5):
         claim = await worker("claim", "t/shy", seconds(10))
         await worker("release", "t/shy", claim["token"])
-    assert (await worker("claim_next", pattern, seconds(10)))["attempts"] == 6
+    claim = await worker("claim_next", pattern, seconds(10))
+    assert claim["attempts"] == 6
+    # its first failure, of which it may have two
+    failed = await worker("fail", "t/shy", claim["token"])
+    assert (failed["moved_to"], failed["retry_in"]) == (None, seconds(1))
 
 
 @pytest.mark.core
