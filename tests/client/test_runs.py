@@ -155,6 +155,10 @@ async def test_a_changed_order_is_told(state: State) -> None:
         async with state.run("r") as run:
             await run.step("a", calls.find, "a")
     assert calls.made == ["a", "b"]
+    # workers of the same code would only do the same, again and again
+    found = await state.runs.get("r")
+    assert found is not None and found.ready_at is not None
+    assert found.ready_at - found.updated_at >= timedelta(seconds=30)
     # meant: names alone tell
     async with state.run("r", version="2") as run:
         await run.step("b", calls.find, "b")
