@@ -147,6 +147,36 @@ async def test_a_run_that_does_something_besides_is_not_set_down(state: State) -
     await worker.end()
 
 
+async def test_a_run_is_not_set_down_in_the_middle_of_a_step(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    considered, consider = asyncio.Event(), Run._consider
+
+    def looked(self: Run) -> None:
+        consider(self)
+        considered.set()
+
+    monkeypatch.setattr(Run, "_consider", looked)
+    performed: list[int] = []
+
+    async def busy() -> int:
+        performed.append(1)
+        # by then it has been looked whether all of the run waits, of which one branch does
+        await considered.wait()
+        return 7
+
+    async def both(run: pgstate.Run, input: Any) -> Any:
+        waiting = asyncio.create_task(run.wait_signal("go"))
+        return [await run.step("busy", busy), await waiting]
+
+    await state.runs.start("r", "w")
+    worker = Worker(state, {"w": both}, grace=30)
+    async with asyncio.timeout(30):
+        await considered.wait()
+    await state.runs.signal("r", "go", 1)
+    assert await state.runs.result("r", wait=30) == [7, 1]
+    assert performed == [1]
+    await worker.end()
+
+
 async def test_what_catches_everything_is_set_down_all_the_same(state: State, clock: Clock) -> None:
     async def stubborn(run: pgstate.Run, input: Any) -> str:
         try:
