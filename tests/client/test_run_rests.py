@@ -294,6 +294,33 @@ async def test_who_dies_while_it_undoes_leaves_the_rest_to_the_next(state: State
         assert found is not None and found.error == "ValueError: no owls"
 
 
+async def test_what_was_done_last_is_undone_first_in_whatever_order_it_is_replayed(state: State) -> None:
+    second_is_done = asyncio.Event()
+    undone: list[str] = []
+
+    async def first() -> str:
+        await second_is_done.wait()
+        return "first"
+
+    async def code(run: pgstate.Run) -> None:
+        async def second() -> None:
+            await run.step("second", lambda: "second", undo=undone.append)
+            second_is_done.set()
+
+        await asyncio.gather(run.step("first", first, undo=undone.append), second())
+
+    with pytest.raises(asyncio.CancelledError):
+        async with state.run("r") as run:
+            await code(run)
+            # it ends as a process does, and others go on
+            raise asyncio.CancelledError
+    with pytest.raises(LookupError):
+        async with state.run("r") as run:
+            await code(run)
+            raise LookupError("broken")
+    assert undone == ["first", "second"]
+
+
 async def test_code_that_would_go_on_is_undone_when_that_had_begun(state: State, clock: Clock) -> None:
     """What it failed with does not come again: half of what it had done is undone, so the rest is."""
     done: list[str] = []

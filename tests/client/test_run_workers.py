@@ -246,7 +246,11 @@ async def test_who_waits_outlasts_that_the_feed_begins_anew(state: State, connec
     run = asyncio.create_task(here())
     await state.runs.start("r/worked", "waits")
     told = asyncio.create_task(state.runs.result("r/worked", wait=GUARD))
-    (following,) = await attached(state, state.watch("k"))
+    watch = state.watch("k")
+    (first,) = await attached(state, watch)
+    await state.put("k", 0)
+    await first
+    following = asyncio.ensure_future(anext(watch))
     # the watch, the worker, who waits for a result, and the run here
     while len(state._core.hub._taps) < 4:
         await asyncio.sleep(0.005)

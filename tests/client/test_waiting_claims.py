@@ -190,7 +190,11 @@ async def test_a_statement_under_way_does_not_answer_who_comes_later(
 async def test_who_begins_to_wait_as_the_feed_begins_anew(
     state: State, connect: Connect, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (following,) = await attached(state, state.watch("k"))
+    watch = state.watch("k")
+    (first,) = await attached(state, watch)
+    await state.put("k", 0)
+    await first
+    following = asyncio.ensure_future(anext(watch))
     goes_on, plain = asyncio.Event(), feed.changes_for
 
     async def held(*args: Any, **options: Any) -> Any:
