@@ -141,7 +141,11 @@ class Hub:
         self._break(errors.Closed("the client was closed"))
 
     def _break(self, error: Exception, agent: str | None = None) -> None:
-        self._end([tap for tap in [*self._taps, *self._joining] if agent is None or tap.agent == agent], error)
+        taps = [*self._taps, *self._joining]
+        if agent is not None:
+            # by the kind of name too: one with a ticket is not the bare one
+            taps = [tap for tap in taps if (tap.agent, type(tap.agent)) == (agent, type(agent))]
+        self._end(taps, error)
 
     def _end(self, broken: Sequence[Tap], error: Exception) -> None:
         for tap in broken:
