@@ -38,7 +38,7 @@ _EMBED = 256  # entries
 _REPORTS = 10  # denials that the audit trail is told at once; then one a second
 
 
-def smaller_step(step: int, error: errors.PgStateError) -> int | None:
+def smaller_step(step: int, error: Exception) -> int | None:
     """How much to try instead, where a step of retention took too long (a slow disk, a role's statement_timeout)."""
     late = isinstance(error, errors.Timeout) or (isinstance(error, errors.DatabaseError) and error.code == "57014")
     return max(step // 10, _LEAST_STEP) if late and step > _LEAST_STEP else None
@@ -284,7 +284,7 @@ class Core:
             done = await using(
                 self.source, lambda c: policies.maintain(c, self._step, timeout=self.timeout), self.timeout
             )
-        except errors.PgStateError as error:
+        except Exception as error:  # what is the application's, such as hooks of its pool, may raise anything
             _log.info("no retention: %s", error)
             smaller = smaller_step(self._step, error)
             self._step = smaller or self._step
@@ -315,7 +315,7 @@ class Core:
         writes = self.stats.writes
         try:
             await using(self.source, lambda c: values.expire(c, timeout=timeout), timeout)
-        except errors.PgStateError as error:
+        except Exception as error:  # as in _maintain()
             _log.info("no pulse: %s", error)
         else:
             self._pulsed = writes

@@ -19,6 +19,7 @@ import asyncpg
 from pgstate import errors
 from pgstate._calls import feed
 from pgstate._calls._run import Connection, ReadOnly, translate
+from pgstate._calls._tickets import Ticketed
 from pgstate._keys import matcher
 from pgstate._source import Source, using
 from pgstate.types import Row, Stats
@@ -140,7 +141,11 @@ class Hub:
         self._break(errors.Closed("the client was closed"))
 
     def _break(self, error: Exception, agent: str | None = None) -> None:
-        self._end([tap for tap in [*self._taps, *self._joining] if agent is None or tap.agent == agent], error)
+        taps = [*self._taps, *self._joining]
+        if agent is not None:
+            # by the kind of name too: one with a ticket is not the bare one
+            taps = [tap for tap in taps if (tap.agent, type(tap.agent)) == (agent, type(agent))]
+        self._end(taps, error)
 
     def _end(self, broken: Sequence[Tap], error: Exception) -> None:
         for tap in broken:
@@ -175,6 +180,10 @@ class Hub:
                         self._end([tap for tap in self._joining if tap.begins], error)
                 pause = 0.05 if reader is not None and reader.has_read else min(pause * 2, 2.0)
                 await asyncio.sleep(pause)
+            except errors.CursorExpired as error:
+                # theirs; where those that join begin is still to be said
+                self._position = None
+                self._end([*self._taps], error)
             except Exception as error:
                 self._position = None
                 self._break(error)
@@ -187,7 +196,7 @@ class Hub:
 
     async def _break_denied(self, error: Exception) -> None:
         """One agent that this login may no longer act for must not end the watches of the others."""
-        for agent in {tap.agent for tap in [*self._taps, *self._joining]}:
+        for agent in _asking([*self._taps, *self._joining]).values():
             try:
                 await using(self._source, partial(_ask, agent=agent, timeout=self._timeout), self._timeout)
             except errors.AccessDenied:
@@ -374,7 +383,16 @@ class _Reader:
 
 def _wanted(taps: list[Tap]) -> tuple[list[str], list[str]]:
     pairs = sorted({(tap.agent, pattern) for tap in taps for pattern in tap.patterns})
-    return [agent for agent, _ in pairs], [pattern for _, pattern in pairs]
+    asking = _asking(taps)
+    return [asking[agent] for agent, _ in pairs], [pattern for _, pattern in pairs]
+
+
+def _asking(taps: list[Tap]) -> dict[str, str]:
+    """The agents that watch, as the database is asked for them: with a ticket where anybody has one. Who has none has
+    read what came before by its bare name."""
+    if Ticketed.used:
+        taps = sorted(taps, key=lambda tap: type(tap.agent) is Ticketed)
+    return {tap.agent: tap.agent for tap in taps}
 
 
 async def _ask(connection: Connection, agent: str, timeout: float) -> None:

@@ -75,7 +75,10 @@ async def _in_time(waiting: Awaitable[T], timeout: float | None) -> T:
         async with asyncio.timeout(timeout):
             return await waiting
     except TimeoutError:
-        raise errors.Timeout("no connection came free in time: all are in use (a watch keeps one)") from None
+        raise errors.Timeout(_NONE_FREE) from None
+
+
+_NONE_FREE = "no connection came free in time: all are in use (a watch keeps one)"
 
 
 class AddressSource:
@@ -214,16 +217,26 @@ class EngineSource:
         self._held: dict[int, AsyncConnection] = {}
 
     async def take(self, timeout: float | None = None) -> Connection:
-        connecting = reach(self._engine.connect(), "the server through the given engine")
-        held: AsyncConnection = await _in_time(connecting, timeout)
+        held: AsyncConnection = await _in_time(self._reach(self._engine.connect()), timeout)
         try:
-            raw = await reach(held.get_raw_connection(), "the server through the given engine")
+            raw = await self._reach(held.get_raw_connection())
         except BaseException:
             await held.close()
             raise
         connection: Connection = raw.driver_connection
         self._held[id(connection)] = held
         return connection
+
+    async def _reach(self, connecting: Awaitable[Any]) -> Any:
+        from sqlalchemy import exc
+
+        try:
+            return await reach(connecting, "the server through the given engine")
+        except exc.TimeoutError as error:
+            # the engine's own pool_timeout, which may be shorter
+            raise errors.Timeout(_NONE_FREE) from error
+        except exc.SQLAlchemyError as error:
+            raise errors.Unreachable(f"cannot connect to the server through the given engine: {error}") from error
 
     async def give(self, connection: Connection) -> None:
         await asyncio.shield(self._give(connection))

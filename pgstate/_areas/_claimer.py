@@ -13,10 +13,9 @@ from datetime import timedelta
 from typing import Any
 
 from pgstate import errors
-from pgstate._areas._stir import LOOK_AGAIN, look_at
+from pgstate._areas._stir import Stirred
 from pgstate._calls import claims
 from pgstate._core import Core
-from pgstate._hub import Tap
 from pgstate.types import Row
 
 _log = logging.getLogger("pgstate")
@@ -52,24 +51,20 @@ class Claimer:
         self._core = core
         self._forget = forget
         self._agent = agent
-        self._name = name
         self._pattern = pattern
         self._lease = lease
         self._min_trust = min_trust
         self._timeout = timeout
         self._waiters: deque[_Waiter] = deque()
-        self._stirred = asyncio.Event()
+        self._stirred = Stirred(core, name, [pattern])
         self._running = False
-        self._tap: Tap | None = None
-        self._joining: asyncio.Future[str] | None = None
-        self._broken: Exception | None = None
 
     async def take(self, wait: float | None) -> Row:
         """A claim, or the row that says that there is nothing; with `wait`, only after that many seconds. A caller that
         is cancelled takes nothing: what was claimed for it goes to the next, or back."""
         waiter = _Waiter(0.0 if wait is None else asyncio.get_running_loop().time() + wait)
         self._waiters.append(waiter)
-        self._stirred.set()
+        self._stirred.stir()
         if not self._running:
             self._running = True
             self._core.spawn(self._run())
@@ -85,7 +80,7 @@ class Claimer:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                self._stirred.clear()
+                self._stirred.looks()
                 waiting = self._drop_gone()
                 if not waiting:
                     return
@@ -104,7 +99,7 @@ class Claimer:
                     waiter.future.set_exception(error)
         finally:
             self._running = False
-            self._leave()
+            self._stirred.leave()
             if not self._drop_gone():
                 self._forget()
             elif not self._core.closed:
@@ -152,43 +147,10 @@ class Claimer:
         self._drop_gone()
 
     async def _nap(self, retry_in: timedelta | None) -> None:
-        loop = asyncio.get_running_loop()
-        if self._tap is None:
-            self._tap = Tap(self._name, [self._pattern], lambda _: self._stirred.set(), self._stirred.set)
-            self._tap.broken = self._end
-            # not waited for: as long as the feed cannot be followed, looking again each second has to do
-            self._joining = asyncio.ensure_future(self._core.hub.attach(self._tap))
-            self._joining.add_done_callback(lambda _: self._stirred.set())
-        assert self._joining is not None
-        if self._joining.done():
-            self._joining.result()
-        if self._broken is not None:
-            raise self._broken
-        nap = min(waiter.deadline for waiter in self._waiters) - loop.time()
-        nap = min(nap, LOOK_AGAIN if self._joining.done() else 1.0)
+        nap = min(waiter.deadline for waiter in self._waiters) - asyncio.get_running_loop().time()
         if retry_in is not None:
             nap = min(nap, max(retry_in.total_seconds(), 0.0) + 0.001)
-        try:
-            async with asyncio.timeout(max(nap, 0)):
-                await self._stirred.wait()
-        except TimeoutError:
-            return
-
-    def _end(self, error: Exception) -> None:
-        if isinstance(error, errors.CursorExpired):
-            # what it waits for is there or not, whatever was told before: it looks, and joins again
-            self._leave()
-        else:
-            self._broken = error
-        self._stirred.set()
-
-    def _leave(self) -> None:
-        if self._joining is not None:
-            self._joining.cancel()
-            self._joining.add_done_callback(look_at)
-        if self._tap is not None:
-            self._core.hub.detach(self._tap)
-        self._tap = self._joining = self._broken = None
+        await self._stirred.wait(nap)
 
 
 async def claimed_or_given_back(

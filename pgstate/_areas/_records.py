@@ -20,7 +20,7 @@ from pgstate._guard import Guard
 from pgstate.encryption import Sealing
 from pgstate.types import Row
 
-# what JSON gives back as it was
+# what JSON gives back as it was; not what derives from them, such as an IntEnum
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -143,11 +143,6 @@ class Records:
         self.reached = max(self.reached, rank)
         return rank
 
-    def due(self, id: str) -> datetime | None:
-        """Until when a recorded step sleeps."""
-        record = self._known.get(id)
-        return None if record is None else record.due_at
-
     def fault_at_end(self) -> errors.StepMismatch | None:
         """The code has ended: were there more steps?"""
         last = max(self._in_order, default=0)
@@ -201,13 +196,17 @@ class Values:
     @staticmethod
     def json(value: Any) -> Any:
         """A value as it will be read back."""
-        return value if isinstance(value, _PLAIN) else JSON.loads_typed(JSON.dumps_typed(value))
+        return value if _is_plain(value) else JSON.loads_typed(JSON.dumps_typed(value))
 
     def round(self, value: Any, type: str, data: bytes, wanted: Any) -> Any:
         """What a replay will give for a value: never anything that only the first time gives."""
         # a text may have held a secret
-        plain = isinstance(value, _PLAIN) and not isinstance(value, str)
+        plain = _is_plain(value) and not isinstance(value, str)
         return value if plain and wanted is None else self.load(type, data, wanted)
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in _PLAIN
 
 
 @lru_cache(512)

@@ -17,6 +17,7 @@ from pgstate._areas._records import UNDOING, Place, Records, Values
 from pgstate._areas._retry import Retry
 from pgstate._areas._step import Context
 from pgstate._calls import runs
+from pgstate._calls._run import ReadOnly
 from pgstate._core import Core
 from pgstate.types import UNSET, Claim, Row, Seconds
 
@@ -32,6 +33,7 @@ NOT_ITS_FAULT = (
     errors.StaleToken,
     errors.LeaseLost,
     errors.StepMismatch,
+    ReadOnly,
 )
 
 
@@ -60,7 +62,6 @@ class HeldRun(Held):
         self._server_ahead = row["at"].timestamp() - self._loop.time()
         self._zone = row["at"].tzinfo
         self._seed: UUID = row["seed"]
-        self._code: str | None = row["code"]
         self.name: str | None = row["name"]
         """The workflow, if it has a name."""
         self._stored_input: tuple[str | None, bytes | None] = row["input_type"], row["input"]

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pgstate.client import BoundState
 
 
+_OVER = "the step has ended, and its transaction with it"
+
+
 class Transaction:
     """Begun by the first statement, ended with the step: a connection is taken that long."""
 
@@ -23,9 +26,11 @@ class Transaction:
         self._timeout = timeout
         self._connection: Connection | None = None
         self._begun: Any = None
+        self._ended = False
 
     async def connection(self) -> Connection:
-        """Where its statements go. Raises Unreachable, Timeout."""
+        """Where its statements go. Raises Unreachable, Timeout, InTransaction."""
+        self._check_open()
         if self._connection is None:
             self._connection = await self._core.source.take(self._timeout)
             self._begun = self._connection.transaction()
@@ -34,7 +39,16 @@ class Transaction:
             except BaseException as error:
                 await self._give(whole=False)
                 raise translate(error) from error
+            if self._ended:
+                # meanwhile: the step did not wait for this
+                await self._give(whole=False)
+                self._check_open()
         return self._connection
+
+    def _check_open(self) -> None:
+        if self._ended:
+            # what the step's function has left behind would begin another, which nobody ends
+            raise errors.InTransaction(_OVER)
 
     async def statements(self) -> Statements:
         """As a Link."""
@@ -42,6 +56,7 @@ class Transaction:
 
     async def end(self, *, commit: bool) -> None:
         """Raises Unreachable when the connection is lost: a commit may have happened or not."""
+        self._ended = True
         if self._connection is None:
             return
         whole = False
@@ -91,7 +106,7 @@ class Context:
             self._transaction = Transaction(self.run._core, area._timeout)
             self._state = area._bound(BoundCore(self._transaction, self.run._core.embedding, self.run._core.guard))
         elif self._transaction is None:
-            raise errors.InTransaction("the step has ended, and its transaction with it")
+            raise errors.InTransaction(_OVER)
         return self._state
 
     def _close(self) -> Transaction | None:

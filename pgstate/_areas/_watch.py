@@ -16,6 +16,7 @@ from pgstate._calls._run import Connection, transaction
 from pgstate._core import Core
 from pgstate._hub import Outage, Tap
 from pgstate._json import decode
+from pgstate.detection import Detection
 from pgstate.types import TRUST, Change, Row
 
 A = TypeVar("A")
@@ -90,16 +91,14 @@ class Watch:
         return self
 
     async def __anext__(self) -> Change:
+        detection = self._core.guard.detection
         while True:
-            row = await self._next()
+            row = await self._next(detection)
             if row["key"] is not None:
-                if (detection := self._core.guard.detection) is not None:
-                    (row,) = await inspected(detection, [row])
-                    return Change(row, read_or_refuse, self._skip)
-                return Change(row, decode, self._skip)
+                return Change(row, decode if detection is None else read_or_refuse, self._skip)
 
-    async def _next(self) -> Row:
-        """The next row, which may be a bookmark: then its key is None."""
+    async def _next(self, detection: Detection | None = None) -> Row:
+        """The next row, which may be a bookmark: then its key is None. With `detection` as that lets it be read."""
         if self._awaited:
             raise RuntimeError("another task is waiting for this watch's next change: a watch has one consumer")
         self._awaited = True
@@ -108,7 +107,11 @@ class Watch:
                 if self._closed:
                     raise StopAsyncIteration
                 if self._ready:
-                    row = self._ready.popleft()
+                    row = self._ready[0]
+                    if detection is not None and row["key"] is not None:
+                        # as long as this takes it has not been handed out
+                        (row,) = await inspected(detection, [row])
+                    self._ready.popleft()
                     self.cursor = row["cursor"]
                     return row
                 await self._advance()

@@ -68,7 +68,8 @@ class Claims(Values, Area):
                     self._core.following("claim_next(wait=…)")
                 return (await self._ask(full, 1, span, min_trust))[0]
             kept = self._core.kept
-            which = (Claimer, self._agent, full, span, min_trust, self._timeout)
+            # by the kind of name too: one with a ticket is not the bare one
+            which = (Claimer, self._agent, type(self._agent), full, span, min_trust, self._timeout)
             claimer = kept.get(which)
             if claimer is None:
                 claimer = Claimer(

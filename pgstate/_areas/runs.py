@@ -55,7 +55,8 @@ class Runs(Area):
     @property
     def _watched(self) -> Watched:
         core = self._core.following("a run")
-        which = (Watched, self._agent)
+        # by the kind of name too: one with a ticket is not the bare one
+        which = (Watched, self._agent, type(self._agent))
         found = core.kept.get(which)
         if found is None:
             found = core.kept[which] = Watched(core, self._agent)

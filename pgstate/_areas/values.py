@@ -209,6 +209,9 @@ class Values(Writing):
                         conflict.current,
                     ) from conflict
                 current = conflict.current
+                if current is not None and self._core.guard.detection is not None:
+                    # which is asked for what is read, and not for what is in the way
+                    current = await self.get(key)
                 # writers in step would go on colliding
                 await asyncio.sleep(random.uniform(0, 0.001 * 2 ** min(attempt, 6)))
             else:

@@ -8,6 +8,7 @@ import json
 import socket
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from typing import Any
 
@@ -247,6 +248,41 @@ async def test_an_engine(connect: Connect, dsn: str) -> None:
     async with engine.connect() as one, engine.connect() as two, engine.connect() as three, engine.connect() as four:
         for connection in (one, two, three, four):
             assert (await connection.execute(text("select pgstate.me()"))).scalar_one() == "admin"
+    await engine.dispose()
+
+
+async def test_an_engine_has_its_own_patience_and_hooks(connect: Connect, dsn: str) -> None:
+    from sqlalchemy import event
+
+    url = dsn.replace("postgresql://", "postgresql+asyncpg://")
+    engine = create_async_engine(url, pool_size=4, max_overflow=0, pool_timeout=0.5)
+    state = await connect(engine=engine)
+    watch = state.watch("k", since=await state.cursor())
+    async with AsyncExitStack() as others:
+        for _ in range(4):
+            await others.enter_async_context(engine.connect())
+        following = asyncio.ensure_future(anext(watch))
+        calls = (state.get("k"), state.put("k", 1), state.list())
+        for done in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(done, errors.Timeout) and "no connection came free" in str(done)
+        assert not following.done()
+    # what could not be followed meanwhile is followed again
+    await state.put("k", 2)
+    assert (await following).value == 2
+    await watch.aclose()
+
+    def broken(*_: object) -> None:
+        raise LookupError("of the application's")
+
+    event.listen(engine.sync_engine, "checkout", broken)
+    with pytest.raises(LookupError):
+        await state.get("k")
+    # and the pulse goes on, for when it has been mended
+    await state._core._beat_once(10)
+    assert await state._core._maintain() is False
+    event.remove(engine.sync_engine, "checkout", broken)
+    await works(state)
+    await state.close()
     await engine.dispose()
 
 

@@ -11,6 +11,7 @@ import pytest
 from typing_extensions import TypedDict
 
 import pgstate
+from client._watching import take
 from pgstate import State, Verdict, errors, ops, render_for_prompt
 from pgstate.detection import Answer, Detector
 from pgstate.errors import InvalidArgument, ValueRefused
@@ -242,3 +243,47 @@ async def test_what_python_cannot_hold_is_in_nobodys_way(dsn: str, state: State,
             assert second.value == "odd"
             with pytest.raises(errors.InvalidValue):
                 _ = first.value
+
+
+class Held(Words):
+    """Answers what was read when it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def on_read(self, key: str, value: Any, /) -> Verdict | None:
+        self.reading.set()
+        await self.goes_on.wait()
+        return None
+
+
+async def test_a_change_that_it_is_asked_about_is_not_lost(dsn: str, state: State) -> None:
+    held = Held()
+    async with pgstate.connect(dsn, detector=held) as own, own.watch("a/*") as watch:
+        begin = watch.cursor
+        await state.put("a/1", 1)
+        waiting = asyncio.ensure_future(anext(watch))
+        await held.reading.wait()
+        # as a timeout does
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        assert watch.cursor == begin
+        held.goes_on.set()
+        await state.put("a/2", 1)
+        assert [change.key for change in await take(watch, 2)] == ["a/1", "a/2"]
+
+
+async def test_what_an_update_reads_again(dsn: str, state: State, words: Words) -> None:
+    async with pgstate.connect(dsn, detector=words) as own:
+        await state.put("a/1", 1)
+        shown: list[Any] = []
+
+        async def change(value: Any) -> Any:
+            shown.append(value)
+            await state.put("a/1", f"{'good' if len(shown) == 1 else 'bad'} thing")
+            return 2
+
+        with pytest.raises(ValueRefused):
+            await own.update("a/1", change)
+        assert shown == [1, "good thing"]

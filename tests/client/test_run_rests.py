@@ -147,6 +147,36 @@ async def test_a_run_that_does_something_besides_is_not_set_down(state: State) -
     await worker.end()
 
 
+async def test_a_run_is_not_set_down_in_the_middle_of_a_step(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    considered, consider = asyncio.Event(), Run._consider
+
+    def looked(self: Run) -> None:
+        consider(self)
+        considered.set()
+
+    monkeypatch.setattr(Run, "_consider", looked)
+    performed: list[int] = []
+
+    async def busy() -> int:
+        performed.append(1)
+        # by then it has been looked whether all of the run waits, of which one branch does
+        await considered.wait()
+        return 7
+
+    async def both(run: pgstate.Run, input: Any) -> Any:
+        waiting = asyncio.create_task(run.wait_signal("go"))
+        return [await run.step("busy", busy), await waiting]
+
+    await state.runs.start("r", "w")
+    worker = Worker(state, {"w": both}, grace=30)
+    async with asyncio.timeout(30):
+        await considered.wait()
+    await state.runs.signal("r", "go", 1)
+    assert await state.runs.result("r", wait=30) == [7, 1]
+    assert performed == [1]
+    await worker.end()
+
+
 async def test_what_catches_everything_is_set_down_all_the_same(state: State, clock: Clock) -> None:
     async def stubborn(run: pgstate.Run, input: Any) -> str:
         try:
@@ -211,6 +241,9 @@ async def test_a_run_that_is_cancelled_while_nobody_has_it_is_undone(state: Stat
     worker = Worker(state, {"trip": trip})
     await until(state, "r", statuses("asleep"))
     await worker.end()
+    # what it was asking for when it was told to stop may yet be answered, and is given back
+    while state._core._tasks:
+        await asyncio.sleep(0.005)
     assert not await state.runs.cancel("r")
     found = await state.runs.get("r")
     assert found is not None and found.state == "waiting"
@@ -262,6 +295,33 @@ async def test_who_dies_while_it_undoes_leaves_the_rest_to_the_next(state: State
     if why == "fails":
         found = await state.runs.get("r")
         assert found is not None and found.error == "ValueError: no owls"
+
+
+async def test_what_was_done_last_is_undone_first_in_whatever_order_it_is_replayed(state: State) -> None:
+    second_is_done = asyncio.Event()
+    undone: list[str] = []
+
+    async def first() -> str:
+        await second_is_done.wait()
+        return "first"
+
+    async def code(run: pgstate.Run) -> None:
+        async def second() -> None:
+            await run.step("second", lambda: "second", undo=undone.append)
+            second_is_done.set()
+
+        await asyncio.gather(run.step("first", first, undo=undone.append), second())
+
+    with pytest.raises(asyncio.CancelledError):
+        async with state.run("r") as run:
+            await code(run)
+            # it ends as a process does, and others go on
+            raise asyncio.CancelledError
+    with pytest.raises(LookupError):
+        async with state.run("r") as run:
+            await code(run)
+            raise LookupError("broken")
+    assert undone == ["first", "second"]
 
 
 async def test_code_that_would_go_on_is_undone_when_that_had_begun(state: State, clock: Clock) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 import pgstate
+from client._watching import GUARD, attached
 from client.conftest import Connect
-from conftest import Clock
+from conftest import Clock, Database
 from pgstate import State, errors
-from pgstate._calls import runs
+from pgstate._calls import claims, runs
+from pgstate._calls._run import ReadOnly
 
 
 class Worker:
@@ -228,3 +230,58 @@ async def test_a_worker_with_other_code_goes_by_the_names_alone(state: State) ->
     await worker.end()
     found = await state.runs.get("r")
     assert found is not None and (found.code, found.steps) == ("2", 2)
+
+
+async def test_who_waits_outlasts_that_the_feed_begins_anew(state: State, connect: Connect, database: Database) -> None:
+    async def waits(run: pgstate.Run, input: Any) -> Any:
+        return await run.wait_signal("go")
+
+    worker = Worker(state, {"w": workflow, "waits": waits}, grace=30)
+
+    async def here() -> Any:
+        async with state.run("r/here") as run:
+            run.result = await waits(run, None)
+        return run.result
+
+    run = asyncio.create_task(here())
+    await state.runs.start("r/worked", "waits")
+    told = asyncio.create_task(state.runs.result("r/worked", wait=GUARD))
+    watch = state.watch("k")
+    (first,) = await attached(state, watch)
+    await state.put("k", 0)
+    await first
+    following = asyncio.ensure_future(anext(watch))
+    # the watch, the worker, who waits for a result, and the run here
+    while len(state._core.hub._taps) < 4:
+        await asyncio.sleep(0.005)
+    # promoted, or restored elsewhere: no cursor of before means anything
+    database.sql("update pgstate.install set identity = '1:1'")
+    await (await connect()).put("k", 1)
+    with pytest.raises(errors.CursorExpired):
+        await following
+    await state.runs.start("r/1", "w", {"number": 1})
+    assert await state.runs.result("r/1", wait=GUARD) == 2
+    for key in ("r/here", "r/worked"):
+        await state.runs.signal(key, "go", 5)
+    assert await asyncio.gather(run, told) == [5, 5]
+    assert await worker.end() == 2
+
+
+async def test_a_worker_outlasts_a_standby(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused_once(plain: Any) -> Any:
+        told = [ReadOnly("cannot execute INSERT in a read-only transaction", "25006")]
+
+        async def call(*args: Any, **options: Any) -> Any:
+            if told:
+                raise told.pop()
+            return await plain(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(runs, "take_runs", refused_once(runs.take_runs))
+    monkeypatch.setattr(claims, "claim_many", refused_once(claims.claim_many))
+    await state.runs.start("r", "w", {"number": 1})
+    await state.runs.schedule("plan", "w", "0 0 * * *")
+    worker = Worker(state, {"w": workflow}, grace=30, schedules="plan")
+    assert await state.runs.result("r", wait=GUARD) == 2
+    assert await worker.end() == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from enum import IntEnum
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from client._proxy import Proxy
 from client.conftest import Connect
 from pgstate import Retry, State, errors
 from pgstate._areas._step import Transaction
+from pgstate._calls._run import ReadOnly
 
 
 class Plan(BaseModel):
@@ -153,6 +155,10 @@ async def test_a_changed_order_is_told(state: State) -> None:
         async with state.run("r") as run:
             await run.step("a", calls.find, "a")
     assert calls.made == ["a", "b"]
+    # workers of the same code would only do the same, again and again
+    found = await state.runs.get("r")
+    assert found is not None and found.ready_at is not None
+    assert found.ready_at - found.updated_at >= timedelta(seconds=30)
     # meant: names alone tell
     async with state.run("r", version="2") as run:
         await run.step("b", calls.find, "b")
@@ -314,6 +320,53 @@ class _Doubtful:
 
     def terminate(self) -> None:
         self.did.append("terminate")
+
+
+async def test_what_a_step_leaves_behind_writes_nothing(state: State, connect: Connect) -> None:
+    own = await connect(connections=1)
+    left: list[pgstate.BoundState] = []
+
+    async def keep(ctx: pgstate.Context) -> None:
+        await ctx.state.put("a", 1)
+        left.append(ctx.state)
+
+    async with own.run("r") as run:
+        await run.step("keep", keep)
+        with pytest.raises(errors.InTransaction):
+            await left[0].put("b", 1)
+        # whose connection would be gone
+        assert await own.get("b") is None
+
+
+async def test_a_transaction_that_ended_before_it_had_a_connection_gives_it_back() -> None:
+    connection = _Doubtful("none")
+    transaction = Transaction(connection, 1.0)  # type: ignore[arg-type]
+    beginning = asyncio.ensure_future(transaction.connection())
+    await transaction.end(commit=False)
+    with pytest.raises(errors.InTransaction):
+        await beginning
+    assert connection.did in ([], ["take", "start", "terminate", "give"])
+
+
+class Colour(IntEnum):
+    RED = 1
+
+
+async def test_the_first_time_gives_what_a_replay_gives(state: State) -> None:
+    found = []
+    for _ in range(2):
+        async with state.run("r") as run:
+            found.append(await run.step("colour", lambda: Colour.RED))
+    assert [type(value) for value in found] == [int, int]
+
+
+async def test_a_standby_is_not_the_runs_failure(state: State) -> None:
+    with pytest.raises(ReadOnly):
+        async with state.run("r") as run:
+            raise ReadOnly("cannot execute INSERT in a read-only transaction", "25006")
+    found = await state.runs.get("r")
+    assert found is not None and (found.state, found.error) == ("waiting", None)
+    assert not run.lost
 
 
 @pytest.mark.parametrize("point", ["start", "commit", "rollback", "none"])

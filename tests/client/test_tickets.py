@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from client._cli import invoke
 from client._promises import ids
-from client._watching import take
+from client._watching import GUARD, take
 from client.conftest import Connect, MakeLogin
 from conftest import Clock, Database
-from pgstate import State, errors
+from pgstate import State, _hub, errors
 
 
 async def test_views_with_tickets(
@@ -86,6 +87,60 @@ async def test_a_ticket_in_a_transaction_of_the_callers(
     async with connection.transaction():
         assert await alice.bind(connection).put("alice/1", 1) == 1
     assert (await alice.get("alice/1")).value == 1
+
+
+async def test_who_has_no_ticket_takes_nothing_from_who_has_one(
+    state: State, gateway: Connect, make_agent: MakeLogin
+) -> None:
+    await make_agent("alice", "read alice/**", "write alice/**")
+    server = await gateway("alice")
+    login = (await server.info()).login
+    await state.require_tickets(login)
+    before = await state.cursor()
+    bare, alice = server.as_agent("alice"), server.as_agent("alice", ticket=await state.issue_ticket(login, "alice"))
+    async with alice.watch("alice/*") as watch:
+        waiting = asyncio.ensure_future(alice.claim_next("alice/*", wait=GUARD)._take())
+        with pytest.raises(errors.AccessDenied):
+            await bare.claim_next("alice/*")
+        following = asyncio.ensure_future(take(watch, 1))
+        # beside one that begins, and beside one that is read for her already
+        for _ in range(2):
+            with pytest.raises(errors.AccessDenied):
+                await anext(bare.watch("alice/*", since=before))
+        await alice.put("alice/1", 1)
+        claim = await waiting
+        assert claim is not None and claim.key == "alice/1"
+        assert ids(await following) == [("alice/1", 1)]
+
+
+async def test_a_bare_name_that_is_denied_ends_no_watch_of_who_has_a_ticket(
+    state: State, gateway: Connect, make_agent: MakeLogin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_agent("alice", "read alice/**", "write alice/**")
+    server = await gateway("alice")
+    login = (await server.info()).login
+    await state.require_tickets(login)
+    before = await state.cursor()
+    alice = server.as_agent("alice", ticket=await state.issue_ticket(login, "alice"))
+    asking, goes_on, ask = asyncio.Event(), asyncio.Event(), _hub._ask
+
+    async def held(*args: Any, **options: Any) -> None:
+        asking.set()
+        await goes_on.wait()
+        await ask(*args, **options)
+
+    monkeypatch.setattr(_hub, "_ask", held)
+    denied = asyncio.ensure_future(anext(server.as_agent("alice").watch("alice/*", since=before)))
+    # the feed reader looks who it is that may not
+    await asking.wait()
+    following = asyncio.ensure_future(anext(alice.watch("alice/*", since=before)))
+    while len(server._core.hub._joining) < 2:
+        await asyncio.sleep(0.005)
+    goes_on.set()
+    with pytest.raises(errors.AccessDenied):
+        await denied
+    await alice.put("alice/1", 1)
+    assert (await following).key == "alice/1"
 
 
 def test_tickets_in_the_shell(dsn: str, database: Database, login_name: Callable[[str], str]) -> None:

@@ -138,8 +138,9 @@ async def test_a_transaction_that_goes_on_for_others_ends_for_this_watch(
     """The page with its changes is not the last one of the transaction, and no change of its own comes after."""
     monkeypatch.setattr(_hub, "_PAGE", page)
     watch, other = state.typed(Report, "t", fallback="cas").watch(), state.watch("z/**")
+    plain = state.watch("t/*")
     await take(watch, 1)
-    waiting, elsewhere = await attached(state, watch, other)  # type: ignore[arg-type]
+    waiting, elsewhere, first = await attached(state, watch, other, plain)  # type: ignore[arg-type]
     async with admin.transaction():
         for key in ("t/left", "t/right", *(f"z/{number}" for number in range(9))):
             await admin.execute("select pgstate.put($1, '1')", key)
@@ -147,7 +148,9 @@ async def test_a_transaction_that_goes_on_for_others_ends_for_this_watch(
         assert await waiting == Report(left=1, right=1)  # type: ignore[comparison-overlap]
         assert (await elsewhere).key == "z/0"
         assert [(await anext(other)).key for _ in range(8)] == [f"z/{number}" for number in range(1, 9)]
-    for ended in (watch, other):
+        # one that is in the page to its end has ended with what this watch is told
+        assert ((await first).whole, (await anext(plain)).whole) == (False, page == 1000)
+    for ended in (watch, other, plain):
         await ended.aclose()
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+from client._watching import attached
 from client.conftest import Connect, MakeLogin
+from conftest import Database
 from pgstate import Claim, State, _hub, errors, ops
-from pgstate._calls import claims
+from pgstate._calls import claims, feed
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
 _GUARD = 20
@@ -183,3 +185,35 @@ async def test_a_statement_under_way_does_not_answer_who_comes_later(
     go_on.set()
     assert await first is None
     assert (await done(second)).key == "tasks/1"
+
+
+async def test_who_begins_to_wait_as_the_feed_begins_anew(
+    state: State, connect: Connect, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = state.watch("k")
+    (first,) = await attached(state, watch)
+    await state.put("k", 0)
+    await first
+    following = asyncio.ensure_future(anext(watch))
+    goes_on, plain = asyncio.Event(), feed.changes_for
+
+    async def held(*args: Any, **options: Any) -> Any:
+        await goes_on.wait()
+        return await plain(*args, **options)
+
+    monkeypatch.setattr(feed, "changes_for", held)
+    # promoted, or restored elsewhere: the feed reader's position means nothing any more, and it does not know yet
+    database.sql("update pgstate.install set identity = '1:1'")
+    other = await connect()
+    await other.put("x", 1)
+    claiming = asyncio.ensure_future(state.claim_next("t/*", wait=_GUARD)._take())
+    while not state._core.hub._joining:
+        await asyncio.sleep(0.005)
+    goes_on.set()
+    with pytest.raises(errors.CursorExpired):
+        await following
+    while not (state._core.hub._taps or claiming.done()):
+        await asyncio.sleep(0.005)
+    await other.put("t/1", 1)
+    claim = await claiming
+    assert claim is not None and claim.key == "t/1"

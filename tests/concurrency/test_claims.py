@@ -10,7 +10,7 @@ import pytest
 from _server import SUPERUSER
 from concurrency._open import BOTH, Begin, Start
 from conftest import Clock
-from sql._caller import Caller, MakeAgent, seconds
+from sql._caller import Caller, MakeAgent, refused, seconds
 
 
 @pytest.mark.core
@@ -261,3 +261,31 @@ async def test_completions_make_their_places_in_order(
     await maker.end()
     assert [row["status"] for row in await completing] == ["ok"] * 3
     assert [row["version"] for row in await writing] == [2, 2]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("put", "t/a", 1),
+        ("put_many", ["t/a", "t/b"], [1, 1]),
+        ("merge", "t/a", 1, "add"),
+        ("merge_many", ["t/a", "t/b"], [1, 1], ["add", "add"]),
+        ("delete", "t/a"),
+        ("write_many", ["put", "delete"], ["t/a", "t/b"], [1, None]),
+    ],
+    ids=["put", "put_many", "merge", "merge_many", "delete", "write_many"],
+)
+async def test_a_snapshot_from_before_a_claim_writes_nothing(
+    root: Caller, session: MakeAgent, call: tuple[Any, ...]
+) -> None:
+    await root.rows("put_many", ["t/a", "t/b"], [0, 0])
+    writer = await session()
+    async with writer.transaction(isolation="repeatable_read"):
+        assert (await writer("get", "t/a"))["value"] == 0
+        # which changes no entry that would tell
+        await root("claim", "t/a", seconds(60))
+        with refused("40001"):
+            async with writer.transaction():
+                await writer.rows(*call)
+    assert [len(await root.rows("history", key)) for key in ("t/a", "t/b")] == [1, 1]

@@ -134,6 +134,33 @@ async def test_promoted_in_the_middle(doomed: Database, standby: Standby, way: P
         check(await drain(other, page.cursor), await log_of(new), lambda key: key == "k")
 
 
+async def test_runs_that_wait_go_on(doomed: Database, standby: Standby, way: Proxy) -> None:
+    async def waits(run: pgstate.Run, input: object) -> object:
+        return await run.wait_signal("go")
+
+    stop = asyncio.Event()
+    async with (
+        pgstate.connect(way.dsn, timeout=GUARD) as state,
+        pgstate.connect(way.dsn, timeout=GUARD) as other,
+        asyncio.timeout(2 * GUARD),
+        asyncio.TaskGroup() as group,
+    ):
+        working = group.create_task(other.runs.worker({"waits": waits}, stop=stop, signals=()))
+        for key in ("r/before", "r/after"):
+            await state.runs.start(key, "waits")
+        told = [group.create_task(state.runs.result(key, wait=GUARD)) for key in ("r/before", "r/after")]
+        await state.runs.signal("r/before", "go", 1)
+        assert await told[0] == 1
+        # which has set it down
+        while (entry := await state.get("r/after")) is None or entry.value["status"] != "asleep":
+            await asyncio.sleep(0.005)
+        await _fail_over(doomed.cluster, standby, way)
+        await state.runs.signal("r/after", "go", 2)
+        assert await told[1] == 2
+        stop.set()
+        assert await working == 2
+
+
 async def _refused(state: State, cursor: str) -> None:
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: state.changes(cursor),

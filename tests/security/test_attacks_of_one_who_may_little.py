@@ -243,6 +243,20 @@ async def test_25_nobody_goes_on_with_anothers_claim(
     assert (await mallory("complete", "rw/task", token))["status"] == "stale"
     assert (await mallory("fail", "rw/task", token))["status"] == "stale"
     assert (await mallory("release", "rw/task", token))["status"] == "stale"
+    # nor by what takes many
+    for name, arguments in (
+        ("complete_many", (["rw/task"], [token])),
+        ("complete_many", (["rw/task"], [token], [2], ["rw/done"])),
+        ("fail_many", (["rw/task"], [token])),
+        ("release_many", (["rw/task"], [token])),
+        ("renew_many", (["rw/task"], [token], [seconds(60)])),
+        ("write_many", (["complete"], ["rw/task"], None, None, None, None, [token])),
+        ("write_many", (["put"], ["rw/task"], [2], None, None, None, [token])),
+        ("apply", ([{"key": "rw/task", "token": token}], [])),
+        ("apply", ([], [{"op": "complete", "key": "rw/task", "token": token}])),
+    ):
+        assert [row["status"] for row in await mallory.rows(name, *arguments)] == ["stale"], (name, arguments)
+    assert await mallory.fetchval("select value from pgstate.get('rw/task')") == 1
     assert (await mallory("end_run", "rw/run", run, "done"))["status"] == "stale"
     # the hidden one's token, on the hidden key and on a key of one's own
     await mallory.refuses("PS010", f"renew('hid/task', {hidden}, '1 s')", f"complete('hid/task', {hidden})", f"fail('hid/task', {hidden})",

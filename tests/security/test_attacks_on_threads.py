@@ -6,6 +6,7 @@ That each asks for the key before it looks is in test_attacks_02_hidden_and_miss
 from __future__ import annotations
 
 import hashlib
+from uuid import uuid4
 
 import pytest
 
@@ -218,3 +219,28 @@ async def test_who_looks_for_runs_keeps_nobody_elses_asleep(root: Caller, attack
     async with mallory.transaction():
         assert [row["status"] for row in await mallory.rows("take_runs", ["flow"], 9, lease)] == ["missing"]
         assert [row["key"] for row in await root.rows("take_runs", ["flow"], 1, lease)] == ["hid/run"]
+
+
+@pytest.mark.every_version
+async def test_what_is_sent_again_tells_of_no_run_that_is_not_the_callers(root: Caller, attacker: MakeAgent) -> None:
+    lease = seconds(30)
+    await root("start_run", "secret/r", None, name="report", input_type="json", input=SECRET)
+    mallory = await attacker("mallory", "read rw/**", "write rw/**")
+    ended = await mallory("start_run", "rw/ended", lease)
+    await mallory("end_run", "rw/ended", ended["token"], "done")
+    lane = uuid4()
+    for turn, key in enumerate(("rw/new", "rw/ended"), 1):
+        call = {"lane": lane, "turn": turn}
+        first = await mallory("start_run", key, lease, **call)
+        assert (await mallory("start_run", key, lease, **call))["status"] == first["status"]
+        for other in ("secret/r", "secret/none"):
+            with refused("PS010"):
+                await mallory("start_run", other, lease, **call)
+    # nor by what it may no longer read
+    await root("start_run", "rw/w", None, name="w", input_type="json", input=SECRET)
+    call = {"pattern": "rw/*", "lane": lane, "turn": 3}
+    assert [row["key"] for row in await mallory.rows("take_runs", ["w"], 1, lease, **call)] == ["rw/w"]
+    assert [row["key"] for row in await mallory.rows("take_runs", ["w"], 1, lease, **call)] == ["rw/w"]
+    await root("grant_access", "mallory", "rw/x", "read")
+    await root("revoke_access", "mallory", "rw/**", "read")
+    assert await mallory.rows("take_runs", ["w"], 1, lease, **call) == []

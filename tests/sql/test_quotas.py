@@ -219,3 +219,44 @@ async def test_what_is_remembered_of_writes_without_effect_is_limited_too(
     # and what is asked again is answered
     assert (await alice("delete", "a/missing", op_id="0"))["status"] == "missing"
     await alice.rows("write_many", ["delete"], ["a/missing"], lane=lane[0], turn=2)
+
+
+async def test_work_that_is_given_up_keeps_nobody_from_other_work(root: Caller, agent: MakeAgent, clock: Clock) -> None:
+    worker = await agent("worker", "read t/**", "write t/**")
+    await root("set_policy", "t/todo/**", max_attempts=1, dead_letter="t/dead")
+    for number in range(1, 5):
+        await root("put", f"t/todo/{number}", number)
+    await worker("put", "t/own", 1)
+    await root("set_quota", "worker", entries=1)
+    # no room among the dead letters: it stays, whether it failed or its lease ended
+    first = await worker("claim_next", "t/todo/*", seconds(30))
+    failed = await worker("fail", "t/todo/1", first["token"], "broken")
+    assert (failed["status"], failed["moved_to"], failed["retry_in"]) == ("ok", None, None)
+    assert (await worker("claim_next", "t/todo/*", seconds(30)))["key"] == "t/todo/2"
+    await clock.advance(31)
+    assert (await worker("claim_next", "t/todo/*", seconds(30)))["key"] == "t/todo/3"
+    rows = await root.rows("tasks", "t/todo/*", states=["failed"])
+    assert [(row["key"], row["error"]) for row in rows] == [
+        ("t/todo/1", "broken"),
+        ("t/todo/2", "the lease of its last attempt ended"),
+    ]
+    await root("set_quota", "worker", entries=2)
+    await clock.advance(31)
+    assert (await worker("claim_next", "t/todo/*", seconds(30)))["key"] == "t/todo/4"
+    assert await root.fetchval("select key from pgstate.list('t/dead/**')") == "t/dead/3"
+
+
+async def test_what_others_wrote_and_it_writes_anew_is_its_own(root: Caller, agent: MakeAgent) -> None:
+    alice = await agent("alice", "read a/**", "write a/**")
+    await root.rows("put_many", ["a/1", "a/2", "a/3"], [1, 2, 3])
+    await root("set_quota", "alice", entries=2)
+    assert (await alice("put", "a/1", "x"))["status"] == "ok"
+    assert (await alice("merge", "a/2", 1, "add"))["status"] == "ok"
+    assert (await _used(root))[0] == 2
+    with refused("PS060"):
+        await alice("put", "a/3", "x")
+    # and what is written anew by others is not
+    await root("put", "a/1", "y")
+    assert (await alice("put", "a/3", "x"))["status"] == "ok"
+    await alice("delete", "a/3")
+    assert (await alice("put", "a/1", "x"))["status"] == "ok"

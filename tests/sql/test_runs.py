@@ -220,6 +220,22 @@ async def test_cancel_retry_fork_delete(root: Caller) -> None:
     assert (await root("cancel_run", "o"))["status"] == "ok"
 
 
+async def test_what_undid_a_run_is_not_forked_and_a_retry_has_all_the_time(root: Caller, clock: Clock) -> None:
+    run = await root("start_run", "r/1", LEASE, name="w", timeout=seconds(60))
+    await finish(root, ("r/1", run["token"], "pay", 1, 5))
+    for step, kind in (("#undo", "undo"), ("undo:pay", "undo")):
+        await root.rows(
+            "finish_steps", ["r/1"], [run["token"]], [step], [step], [kind], [1], [False], ["done"], ["json"], [b"1"], [1], [0.0],
+        )  # fmt: skip
+    await root("end_run", "r/1", run["token"], "failed", "error", b"broken")
+    await root("fork_run", "r/1", "r/2")
+    assert [row["step"] for row in await root.rows("run_steps", "r/2")] == ["pay"]
+    await clock.advance(61)
+    assert (await root("retry_run", "r/1"))["status"] == "ok"
+    (taken, *_) = await root.rows("take_runs", ["w"], 1, LEASE, "r/1")
+    assert (taken["key"], taken["deadline"], taken["steps"]) == ("r/1", None, None)
+
+
 async def test_failed_steps_are_done_again(root: Caller) -> None:
     token = (await root("start_run", "r", LEASE))["token"]
     columns = [["r"] * 3, [token] * 3, ["a", "b", "c"], ["a", "b", "c"], ["step"] * 3, [1, 2, 3], [True] * 3]
@@ -249,6 +265,28 @@ async def test_workers_take_the_most_urgent_that_is_ready(root: Caller, clock: C
     assert (row["status"], row["retry_in"] <= seconds(5)) == ("missing", True)
 
 
+async def test_a_worker_is_told_when_to_look_again(root: Caller, session: MakeAgent) -> None:
+    async def retry_in() -> timedelta | None:
+        rows = await root.rows("take_runs", ["w"], 1, LEASE)
+        assert [row["status"] for row in rows] == ["missing"]
+        return rows[0]["retry_in"]
+
+    # not before there is something
+    assert await retry_in() is None
+    await root("start_run", "r/1", name="w")
+    other = await session()
+    transaction = other.transaction()
+    await transaction.start()
+    await other("signal_run", "r/1", "go")
+    # who has it locked lets go of it without a word
+    assert await retry_in() == seconds(0.05)
+    await transaction.rollback()
+    (row,) = await root.rows("take_runs", ["w"], 1, LEASE)
+    assert row["key"] == "r/1"
+    left = await retry_in()
+    assert left is not None and seconds(20) < left <= LEASE
+
+
 async def test_a_run_that_kills_its_workers_is_given_up(root: Caller, clock: Clock) -> None:
     await root("set_policy", "r/**", max_attempts=2)
     await root("start_run", "r/1", name="w")
@@ -258,6 +296,21 @@ async def test_a_run_that_kills_its_workers_is_given_up(root: Caller, clock: Clo
     assert (await root.rows("take_runs", ["w"], 1, LEASE))[0]["status"] == "missing"
     (row,) = await root.rows("runs")
     assert row["state"] == "failed" and "given up after 2 workers" in row["error"]
+
+
+@pytest.mark.core
+async def test_a_run_that_fail_has_given_up_keeps_no_worker_from_others(root: Caller) -> None:
+    await root("set_policy", "r/**", max_attempts=1)
+    run = await root("start_run", "r/1", LEASE, name="w")
+    failed = await root("fail", "r/1", run["token"], "broken")
+    assert (failed["status"], failed["retry_in"]) == ("ok", None)
+    (row,) = await root.rows("take_runs", ["w"], 1, LEASE)
+    assert (row["status"], row["retry_in"]) == ("missing", None)
+    await root("start_run", "r/2", name="w")
+    assert [row["key"] for row in await root.rows("take_runs", ["w"], 1, LEASE)] == ["r/2"]
+    # until somebody lets it be tried again
+    assert (await root("release", "r/1", force=True))["status"] == "ok"
+    assert [row["key"] for row in await root.rows("take_runs", ["w"], 1, LEASE)] == ["r/1"]
 
 
 async def test_who_may(root: Caller, agent: MakeAgent) -> None:

@@ -106,7 +106,9 @@ async def test_complete_moves_the_result(root: Caller, agent: MakeAgent, many: b
     assert (await complete("t/a", a, {"sum": 4}, "done/a"))[0] == "stale"
     assert (await root("get", "done/a"))["value"] == {"sum": 3}
     await root("claim", "done/a", seconds(600))
-    assert (await complete("t/c", c, 1, "done/a"))[0] == "held"
+    held = await complete("t/c", c, 1, "done/a")
+    # what stands there is not the task's value
+    assert (held[0], held[2]) == ("held", None)
     assert (await root("get", "t/c"))["status"] == "ok"
     # over what is there: the version after it
     await worker("put", "done/c", 0)
@@ -290,7 +292,11 @@ async def test_leases_that_end_count_as_attempts(root: Caller, agent: MakeAgent,
     for _ in range(5):
         claim = await worker("claim", "t/shy", seconds(10))
         await worker("release", "t/shy", claim["token"])
-    assert (await worker("claim_next", pattern, seconds(10)))["attempts"] == 6
+    claim = await worker("claim_next", pattern, seconds(10))
+    assert claim["attempts"] == 6
+    # its first failure, of which it may have two
+    failed = await worker("fail", "t/shy", claim["token"])
+    assert (failed["moved_to"], failed["retry_in"]) == (None, seconds(1))
 
 
 @pytest.mark.core
@@ -488,3 +494,20 @@ async def test_a_pause_that_is_doubled_often_stays_within_its_limit(root: Caller
     await (await session(SUPERUSER)).execute("update pgstate.claim set attempts = 40")
     rows = await root.rows("fail_many", ["t/a", "t/b"], tokens)
     assert [(row["status"], row["retry_in"]) for row in rows] == [("ok", timedelta(days=36500)), ("ok", seconds(3600))]
+
+
+async def test_what_has_expired_is_completed_by_no_call(root: Caller, clock: Clock) -> None:
+    calls: list[tuple[str, Any]] = [
+        ("complete", lambda key, token: (key, token)),
+        ("complete_many", lambda key, token: ([key], [token])),
+        ("complete_many", lambda key, token: ([key], [token], None, [f"done/{key}"])),
+        ("write_many", lambda key, token: (["complete"], [key], None, None, None, None, [token])),
+    ]
+    keys = [f"t/{number}" for number in range(len(calls))]
+    await root.rows("put_many", keys, [1] * len(keys), ttls=[seconds(10)] * len(keys))
+    tokens = {row["key"]: row["token"] for row in await root.rows("claim_many", "t/*", len(keys), seconds(60))}
+    await clock.advance(11)
+    for key, (name, arguments) in zip(keys, calls, strict=True):
+        assert [row["status"] for row in await root.rows(name, *arguments(key, tokens[key]))] != ["ok"], name
+    assert [row["key"] for row in await root.rows("list", "done/**") if row["key"]] == []
+    assert {row["op"] for key in keys for row in await root.rows("history", key)} <= {"put", "expire"}

@@ -8055,15 +8055,19 @@ comment on function pgstate._ready_runs(text[], pgstate.keymultirange, text, int
 create function pgstate._next_ready(p_names text[], p_ranges pgstate.keymultirange, p_regex text) returns interval
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
+declare
+  v_now timestamptz := pgstate._now();
 begin
   return (
-    select greatest(min(x.at) - pgstate._now(), interval '0')
+    -- what is ready and was not to be had is locked by somebody: no version tells when it is let go of
+    select case when min(x.at) > v_now then min(x.at) - v_now when min(x.at) is not null then interval '50 ms' end
       from (select distinct n from unnest(p_names) n) w (name)
       cross join lateral (
         select min(greatest(r.ready_at, c.lease_until, c.retry_at)) as at
           from pgstate.run r left join pgstate.claim c on c.key = r.key
          where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and p_ranges @> r.key
-           and (p_regex is null or r.key ~ p_regex)
+           -- one that was given up is for release() alone
+           and c.retry_at is distinct from 'infinity' and (p_regex is null or r.key ~ p_regex)
         union all
         (select r.ready_at
            from pgstate.run r
@@ -10856,11 +10860,11 @@ $$;
 comment on function pgstate._claims_again(jsonb) is 'Internal: the first outcome of a claim that was sent again.';
 
 -- functions/claims/_give_up.sql
--- Work that is not tried again, whose claim the caller holds: moved to where its policy says, if the caller may write there,
--- else it stays, unclaimable. Either way its claim's row says why; the move makes versions as any write does. Returns where
+-- Work that is not tried again, whose claim the caller holds: moved to where its policy says, if the caller may write there
+-- and has room for it in its quota, else it stays, unclaimable: it must not keep the caller from other work. Either way its claim's row says why; the move makes versions as any write does. Returns where
 -- it was moved.
 create function pgstate._give_up(
-  p_actor pgstate._actor, p_agent text, p_key text, p_token bigint, p_error text, p_rules pgstate._claim_rules
+  p_agent text, p_key text, p_token bigint, p_error text, p_rules pgstate._claim_rules
 ) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -10870,6 +10874,7 @@ declare
   v_claim pgstate.claim;
   v_priority int;
   v_trust text;
+  v_moved boolean;
 begin
   update pgstate.claim c set error = left(p_error, 2000) where c.key = p_key returning c.* into v_claim;
   -- below the dead letters there are no deader ones
@@ -10881,11 +10886,16 @@ begin
   end if;
   if v_to is not null and pgstate._key_ok(v_to) then
     select e.priority, e.trust::text into v_priority, v_trust from pgstate.entry e where e.key = p_key;
-    if 'ok' = all (array(
-         select o.status
-           from pgstate.write_many(array['delete', 'put'], array[p_key, v_to], array[null, pgstate._current_value(p_key)],
-                                   tokens => array[p_token, null], priorities => array[null, v_priority], "atomic" => true, agent => p_agent,
-                                   trusts => array[null, v_trust]) o)) then
+    begin
+      v_moved := 'ok' = all (array(
+        select o.status
+          from pgstate.write_many(array['delete', 'put'], array[p_key, v_to], array[null, pgstate._current_value(p_key)],
+                                  tokens => array[p_token, null], priorities => array[null, v_priority], "atomic" => true, agent => p_agent,
+                                  trusts => array[null, v_trust]) o));
+    exception when sqlstate 'PS060' then
+      v_moved := false;
+    end;
+    if v_moved then
       insert into pgstate.claim as c (key, token, lease_until, attempts, claimed_at, retry_at, error, released)
       values (v_to, nextval('pgstate.claim_token_seq'), '-infinity', v_claim.attempts, v_claim.claimed_at, 'infinity', v_claim.error, v_claim.released)
           on conflict on constraint claim_pkey do update
@@ -10898,7 +10908,7 @@ begin
   return null;
 end
 $$;
-comment on function pgstate._give_up(pgstate._actor, text, text, bigint, text, pgstate._claim_rules) is 'Internal: ends work that failed for the last time.';
+comment on function pgstate._give_up(text, text, bigint, text, pgstate._claim_rules) is 'Internal: ends work that failed for the last time.';
 
 -- functions/claims/_take.sql
 -- Takes the claims of entries that the caller has locked, in the order given; those that somebody holds are left out. In a
@@ -11103,7 +11113,7 @@ begin
         v_rules := pgstate._claim_rules_of(v_claims[v_index].key);
         if v_claims[v_index].attempts - v_claims[v_index].released > v_rules.max_attempts then
           v_key := v_claims[v_index].key;
-          v_done := pgstate._give_up(p_actor, p_agent, v_key, v_claims[v_index].token,
+          v_done := pgstate._give_up(p_agent, v_key, v_claims[v_index].token,
             coalesce(v_claims[v_index].error || '; then ', '') || 'the lease of its last attempt ended', v_rules);
           v_out := array(select o from unnest(v_out) o where o.key <> v_key);
           v_since := null;
@@ -11478,7 +11488,7 @@ begin
 end
 $$;
 comment on function pgstate.fail(text, bigint, text, interval, text, text) is
-  'Gives claimed work back as failed: status ok, or stale. It may be claimed again retry_in from now (0: at once); without one after the backoff of its policy, doubled with each failure up to backoff_limit (without policies 1 s, up to 5 minutes). When its max_attempts are used up it is moved to the dead_letter of its policy (moved_to), if the caller may write there, else it stays and is not claimed again: retry_in is null then, and release(key, force => true) lets it be. Leases that ended count as attempts, claims that were released do not. tasks() shows error, attempts and next try. PS001 PS007 PS010 PS030.';
+  'Gives claimed work back as failed: status ok, or stale. It may be claimed again retry_in from now (0: at once); without one after the backoff of its policy, doubled with each failure up to backoff_limit (without policies 1 s, up to 5 minutes). When its max_attempts are used up it is moved to the dead_letter of its policy (moved_to), if the caller may write there and its quota has room, else it stays and is not claimed again: retry_in is null then, and release(key, force => true) lets it be. Leases that ended count as attempts, claims that were released do not. tasks() shows error, attempts and next try. PS001 PS007 PS010 PS030.';
 
 -- functions/claims/fail_many.sql
 -- A failure makes no version, unless the work is moved to the dead letters. Entries are locked in key order before any claim
@@ -11566,7 +11576,7 @@ begin
           v_again.status := 'ok';
           v_again.attempts := v_claim.attempts;
           if v_failures >= v_rules.max_attempts then
-            v_again.moved_to := pgstate._give_up(v_actor, fail_many.agent, v_row.key, v_row.token, v_row.error, v_rules);
+            v_again.moved_to := pgstate._give_up(fail_many.agent, v_row.key, v_row.token, v_row.error, v_rules);
           else
             v_again.retry_in := coalesce(v_row.retry_in,
               -- in seconds: an interval that is doubled too often is out of range
@@ -14731,6 +14741,10 @@ begin
   elsif greatest(octet_length(start_run.input), octet_length(start_run.input_type), octet_length(start_run.code)) > v_actor.value_limit then
     perform pgstate._raise('PS004', start_run.key);
   elsif v_actor.kept is not null then
+    -- the lane says that this was asked, and neither of which run nor what the caller may by now
+    if (v_actor.readable and v_actor.writable) is not true then
+      perform pgstate._deny();
+    end if;
     select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
     -- not as its own what another worker of the same agent has taken over since
     v_status := v_actor.kept ->> 0;
@@ -14831,9 +14845,9 @@ begin
   v_regex := pgstate._pattern_regex(take_runs.pattern);
   if v_actor.kept is not null then
     for v_claim in
-      -- not those that another worker of the same agent has taken over since
+      -- not those that another worker of the same agent has taken over since, or that are the caller's no more
       select c.* from jsonb_array_elements(v_actor.kept) with ordinality k (claim, ord)
-        join pgstate.claim c on c.key = k.claim ->> 0 and c.token = (k.claim -> 1)::bigint and c.lease_until > pgstate._now()
+        join pgstate.claim c on c.key = k.claim ->> 0 and c.token = (k.claim -> 1)::bigint and c.lease_until > pgstate._now() and v_ranges @> c.key
        order by k.ord
     loop
       return next pgstate._run_full(v_claim.key, 'ok', v_claim, false);

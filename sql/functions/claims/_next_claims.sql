@@ -164,7 +164,7 @@ begin
         v_rules := pgstate._claim_rules_of(v_claims[v_index].key);
         if v_claims[v_index].attempts - v_claims[v_index].released > v_rules.max_attempts then
           v_key := v_claims[v_index].key;
-          v_done := pgstate._give_up(p_actor, p_agent, v_key, v_claims[v_index].token,
+          v_done := pgstate._give_up(p_agent, v_key, v_claims[v_index].token,
             coalesce(v_claims[v_index].error || '; then ', '') || 'the lease of its last attempt ended', v_rules);
           v_out := array(select o from unnest(v_out) o where o.key <> v_key);
           v_since := null;

@@ -83,7 +83,7 @@ begin
           v_again.status := 'ok';
           v_again.attempts := v_claim.attempts;
           if v_failures >= v_rules.max_attempts then
-            v_again.moved_to := pgstate._give_up(v_actor, fail_many.agent, v_row.key, v_row.token, v_row.error, v_rules);
+            v_again.moved_to := pgstate._give_up(fail_many.agent, v_row.key, v_row.token, v_row.error, v_rules);
           else
             v_again.retry_in := coalesce(v_row.retry_in,
               -- in seconds: an interval that is doubled too often is out of range

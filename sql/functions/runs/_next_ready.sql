@@ -1,15 +1,19 @@
 create function pgstate._next_ready(p_names text[], p_ranges pgstate.keymultirange, p_regex text) returns interval
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
+declare
+  v_now timestamptz := pgstate._now();
 begin
   return (
-    select greatest(min(x.at) - pgstate._now(), interval '0')
+    -- what is ready and was not to be had is locked by somebody: no version tells when it is let go of
+    select case when min(x.at) > v_now then min(x.at) - v_now when min(x.at) is not null then interval '50 ms' end
       from (select distinct n from unnest(p_names) n) w (name)
       cross join lateral (
         select min(greatest(r.ready_at, c.lease_until, c.retry_at)) as at
           from pgstate.run r left join pgstate.claim c on c.key = r.key
          where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and p_ranges @> r.key
-           and (p_regex is null or r.key ~ p_regex)
+           -- one that was given up is for release() alone
+           and c.retry_at is distinct from 'infinity' and (p_regex is null or r.key ~ p_regex)
         union all
         (select r.ready_at
            from pgstate.run r

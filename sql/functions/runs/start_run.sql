@@ -27,6 +27,10 @@ begin
   elsif greatest(octet_length(start_run.input), octet_length(start_run.input_type), octet_length(start_run.code)) > v_actor.value_limit then
     perform pgstate._raise('PS004', start_run.key);
   elsif v_actor.kept is not null then
+    -- the lane says that this was asked, and neither of which run nor what the caller may by now
+    if (v_actor.readable and v_actor.writable) is not true then
+      perform pgstate._deny();
+    end if;
     select c.* into v_claim from pgstate.claim c where c.key = start_run.key;
     -- not as its own what another worker of the same agent has taken over since
     v_status := v_actor.kept ->> 0;

@@ -33,9 +33,9 @@ begin
   v_regex := pgstate._pattern_regex(take_runs.pattern);
   if v_actor.kept is not null then
     for v_claim in
-      -- not those that another worker of the same agent has taken over since
+      -- not those that another worker of the same agent has taken over since, or that are the caller's no more
       select c.* from jsonb_array_elements(v_actor.kept) with ordinality k (claim, ord)
-        join pgstate.claim c on c.key = k.claim ->> 0 and c.token = (k.claim -> 1)::bigint and c.lease_until > pgstate._now()
+        join pgstate.claim c on c.key = k.claim ->> 0 and c.token = (k.claim -> 1)::bigint and c.lease_until > pgstate._now() and v_ranges @> c.key
        order by k.ord
     loop
       return next pgstate._run_full(v_claim.key, 'ok', v_claim, false);
