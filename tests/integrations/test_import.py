@@ -171,6 +171,71 @@ async def test_answers_that_came_while_it_was_stopped(
     assert await whole(saver, "t") == await whole(reference, "t")
 
 
+async def test_what_was_gone_on_with_on_both_sides_is_named(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str
+) -> None:
+    theirs, mine = (_graphs.delta().compile(checkpointer=on) for on in (reference, saver))
+    for thread in ("both", "here first", "there"):
+        await theirs.ainvoke({"log": ["in"], "n": 1}, at(thread))
+    await import_threads(dsn, state)
+    here = await mine.ainvoke({"log": ["here"], "n": 1}, at("here first"))
+    for thread in ("both", "here first", "there"):
+        await theirs.ainvoke({"log": ["there"], "n": 1}, at(thread))
+    await mine.ainvoke({"log": ["here"], "n": 1}, at("both"))
+    done = await import_threads(dsn, state)
+    assert [line.split(" was gone on with here and there")[0] for line in done.left] == [
+        "thread 'both': threads/both",
+        "thread 'here first': threads/here%20first",
+    ]
+    # who goes on here does so with what was latest here
+    assert (await mine.aget_state(at("here first"))).values == here
+    assert await whole(saver, "there") == await whole(reference, "there")
+    # what was begun here from an earlier one is hidden by nothing either
+    old = [found async for found in mine.aget_state_history(at("there"))][-2]
+    await mine.aupdate_state(old.config, {"log": ["elsewhere"]}, as_node="one")
+    await theirs.ainvoke({"log": ["more"], "n": 1}, at("there"))
+    assert len((await import_threads(dsn, state)).left) == 3
+    assert (await import_threads(dsn, state, prefix="again")).left == []
+
+
+async def test_writes_that_came_after_earlier_ones_since(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str
+) -> None:
+    """As those of a graph that went on from there, or of one that ran while it was brought over."""
+    configs = [at("t")]
+    for number in range(60):
+        configs.append(await put(reference, configs[-1], {"n": number}, {"n": number}))
+    tip = await put(reference, configs[2], {"n": 60}, {"n": 60})
+    await reference.aput_writes(configs[2], [("n", 1)], "task")
+    await import_threads(dsn, state)
+    await put(reference, configs[3], {"n": 61}, {"n": 61})
+    for config in (configs[2], configs[3], configs[59], configs[60], tip):
+        await reference.aput_writes(config, [("n", 2)], "another", "~p")
+    assert await import_threads(dsn, state) == Imported(1, 1, 5, present=61)
+    assert await whole(saver, "t") == await whole(reference, "t")
+    # not where it was gone on from here, with other writes
+    there, found = await put(reference, at("u"), {"n": 1}), await put(reference, at("u"), {"n": 2})
+    await import_threads(dsn, state, thread_ids=["u"])
+    await saver.aput_writes(found, [("n", 3)], "task")
+    await put(saver, found, {"n": 3}, {"n": 2})
+    await reference.aput_writes(found, [("n", 4)], "another")
+    await reference.aput_writes(there, [("n", 4)], "another")
+    assert (await import_threads(dsn, state, thread_ids=["u"])).writes == 1
+    assert (await read(saver, found)).pending_writes == [("task", "n", 3)]
+
+
+async def test_it_has_patience(reference: AsyncPostgresSaver, state: State, dsn: str) -> None:
+    """With checkpoints that take longer than a client waits."""
+    await put(reference, at("t"), {"n": 1})
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        await theirs.aput(("one",), "k", {"n": 1})
+    hasty = state.with_timeout(1e-6)
+    done = await import_threads(dsn, hasty)
+    await _import_items.import_items(dsn, hasty, done)
+    assert done == Imported(1, 1, items=1)
+
+
 async def test_what_is_read_back_must_be_the_same(
     reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect
 ) -> None:

@@ -12,7 +12,7 @@ import asyncpg
 from langgraph.store.base import InvalidNamespaceError
 
 from pgstate import State, errors, ops
-from pgstate.integrations.langgraph._import import Imported
+from pgstate.integrations.langgraph._import import PATIENCE, Imported
 from pgstate.integrations.langgraph._import_source import opened
 from pgstate.integrations.langgraph._names import Names
 
@@ -42,6 +42,7 @@ async def import_items(
 ) -> None:
     """Brings items over, under a prefix, and reads them back; counts them in `done`. Without a store there it does
     nothing. Raises AccessDenied, Unreachable."""
+    state = state.with_timeout(max(state._timeout, PATIENCE))
     async with opened(source) as connection:
         there, expiring = await connection.fetchrow(_THERE)
         if not there:
