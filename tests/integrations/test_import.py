@@ -28,9 +28,14 @@ from client._cli import invoke, on_terminal
 from conftest import INSTALLER, Database
 from integrations import _graphs
 from integrations._checkpoints import at, id_of, ids, make, put, read
+from integrations._letters import Letters
 from pgstate import State, errors
 from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _import, _import_items, _import_source, _msgpack
 from pgstate.integrations.langgraph._import import Imported, import_threads
+from pgstate.integrations.langgraph._import_items import import_items
+from sql.test_vectors import pgvector
+
+__all__ = ["pgvector"]
 
 Connect = Callable[..., Any]
 
@@ -232,7 +237,7 @@ async def test_it_has_patience(reference: AsyncPostgresSaver, state: State, dsn:
         await theirs.aput(("one",), "k", {"n": 1})
     hasty = state.with_timeout(1e-6)
     done = await import_threads(dsn, hasty)
-    await _import_items.import_items(dsn, hasty, done)
+    await import_items(dsn, hasty, done)
     assert done == Imported(1, 1, items=1)
 
 
@@ -304,7 +309,7 @@ async def test_large_ones_go_by_themselves(
         await theirs.abatch([PutOp(("a",), str(n), {"v": "x" * size}) for n, size in sizes.items()])
     steps.clear()
     done = Imported()
-    await _import_items.import_items(dsn, state, done, step=steps.append)
+    await import_items(dsn, state, done, step=steps.append)
     assert (steps, done.items) == ([1, 2, 1], 4)
 
 
@@ -441,6 +446,58 @@ async def test_items_of_the_store(reference: AsyncPostgresSaver, state: State, d
     assert await mine.aget(("other",), "gone") is None
     said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--json", dsn=dsn)
     assert json.loads(said.out)["present"] == 601
+
+
+async def test_items_that_were_changed_there_since(
+    reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect
+) -> None:
+    mine = PgStateStore(state)
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        await theirs.abatch([PutOp(("a",), key, {"n": 1}) for key in ("there", "both", "here", "neither")])
+        await import_items(dsn, state, Imported())
+        for store, key in ((theirs, "there"), (mine, "both"), (theirs, "both"), (theirs, "here"), (mine, "here")):
+            await store.aput(("a",), key, {"n": 2, "by": type(store).__name__})
+    done = Imported()
+    await import_items(dsn, state, done)
+    assert (done.items, done.present, done.left) == (2, 2, [])
+    found = {item.key: item.value.get("by") for item in await mine.asearch(("a",))}
+    assert found == {
+        "there": "AsyncPostgresStore",
+        "both": "AsyncPostgresStore",
+        "here": "PgStateStore",
+        "neither": None,
+    }
+
+
+@pytest.mark.parametrize("type_", ["vector", pytest.param("halfvec", marks=pytest.mark.thorough)])
+async def test_items_with_vectors(pgvector: None, state: State, dsn: str, database: Database, type_: str) -> None:
+    index: Any = {"dims": 32, "embed": Letters(), "fields": ["text[*]"], "ann_index_config": {"vector_type": type_}}
+    async with AsyncPostgresStore.from_conn_string(dsn, index=index) as theirs:
+        await theirs.setup()
+        for key, text in (("k", ["aaa", "bbb"]), ("l", ["zzz", "ccc"]), ("l", ["ddd"]), ("m", ["aab"])):
+            await theirs.aput(("n",), key, {"text": text})
+        await theirs.aput(("n",), "none", {"text": ["aaa"]}, index=False)
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--vectors", dsn=dsn)
+    assert said.code == 2 and "nothing is found by vectors of 32 dimensions under store/**" in said.err
+    mine = PgStateStore(state, index=index)
+    await mine.setup()
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, dsn=dsn)
+    assert said.code == 0 and "items there have vectors, which were not brought over" in said.err
+    assert await mine.asearch(("n",), query="aaa") == []
+    # as was said there
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--vectors", "--json", dsn=dsn)
+    assert (said.code, json.loads(said.out)["items"], said.err) == (0, 3, "")
+    assert [item.key for item in await mine.asearch(("n",), query="aaa")] == ["k", "m", "l"]
+    # of a value that an item has no more there are none
+    nearest = await mine.asearch(("n",), query="zzz")
+    assert max(item.score or 0 for item in nearest) < 0.1
+    # and the first time
+    done = Imported()
+    other = PgStateStore(state, prefix="other", index=index)
+    await other.setup()
+    assert not await import_items(dsn, state, done, prefix="other", vectors=True)
+    assert [item.key for item in await other.asearch(("n",), query="bbb")][:1] == ["k"] and done.items == 4
 
 
 def test_without_checkpoints_there(dsn: str) -> None:

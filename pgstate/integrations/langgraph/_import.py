@@ -65,7 +65,7 @@ class GoneOn(Exception):
 
 
 # what is about one thread, and not about all
-_OF_ONE = (
+OF_ONE = (
     GoneOn,
     NotTheSame,
     errors.Conflict,
@@ -133,7 +133,7 @@ async def import_threads(
         for thread in threads:
             try:
                 await importing.thread(thread["thread_id"])
-            except _OF_ONE as error:
+            except OF_ONE as error:
                 if isinstance(error, errors.DatabaseError) and (error.code or "").startswith(_OF_ALL):
                     raise
                 left.append(f"thread {thread['thread_id']!r}: {error}")
