@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import psycopg
@@ -212,11 +213,13 @@ async def test_writes_that_came_after_earlier_ones_since(
         configs.append(await put(reference, configs[-1], {"n": number}, {"n": number}))
     tip = await put(reference, configs[2], {"n": 60}, {"n": 60})
     await reference.aput_writes(configs[2], [("n", 1)], "task")
+    await reference.aput_writes(configs[3], [(RESUME, "no")], str(UUID(int=0)))
     await import_threads(dsn, state)
+    await reference.aput_writes(configs[3], [(RESUME, "yes")], str(UUID(int=0)))
     await put(reference, configs[3], {"n": 61}, {"n": 61})
     for config in (configs[2], configs[3], configs[59], configs[60], tip):
         await reference.aput_writes(config, [("n", 2)], "another", "~p")
-    assert await import_threads(dsn, state) == Imported(1, 1, 5, present=61)
+    assert await import_threads(dsn, state) == Imported(1, 1, 6, present=61)
     assert await whole(saver, "t") == await whole(reference, "t")
     # not where it was gone on from here, with other writes
     there, found = await put(reference, at("u"), {"n": 1}), await put(reference, at("u"), {"n": 2})

@@ -236,7 +236,7 @@ class _Importing:
     ) -> None:
         present = [id_ for id_ in parents if id_ in here]
         missing = [id_ for id_ in parents if id_ not in here]
-        await self._again(thread_id, key, ns, _unsure(parents, present, missing), gone)
+        await self._again(thread_id, key, ns, _unsure(parents, present, missing), gone, {*parents.values()} - {*gone})
         self.done.present += len(present)
         self._step(len(present))
         sent: set[bytes] = set()
@@ -262,19 +262,23 @@ class _Importing:
                 return found
             before = rows[-1]["id"]
 
-    async def _again(self, thread_id: str, key: str, ns: str, ids: Sequence[str], gone: Collection[str]) -> None:
+    async def _again(
+        self, thread_id: str, key: str, ns: str, ids: Sequence[str], gone: Collection[str], passed: Collection[str]
+    ) -> None:
         """Reads back what is here already, and brings writes that came after it since. Where it was gone on from here
-        these are others."""
+        (`gone`) these are others, and where that was done there alone (`passed`) they are those."""
         async for batch in self._source.batches(thread_id, ns, ids):
             tasks = await self._tasks(thread_id, ns, batch)
             rows = await self._source.checkpoints(thread_id, ns, batch)
             found = await self._verify(key, ns, {row["checkpoint_id"]: self._told(row) for row in rows})
             for id_, written in tasks.items():
                 if id_ in found and id_ not in gone:
-                    await self._more_writes(key, ns, id_, writes_of(found[id_]), written)
+                    await self._more_writes(key, ns, id_, writes_of(found[id_]), written, later=id_ in passed)
 
-    async def _more_writes(self, key: str, ns: str, id_: str, here: Sequence[Write], tasks: Sequence[Row]) -> None:
-        later = _later(here, _writes_in(tasks))
+    async def _more_writes(
+        self, key: str, ns: str, id_: str, here: Sequence[Write], tasks: Sequence[Row], *, later: bool
+    ) -> None:
+        later = later or _later(here, _writes_in(tasks))
         known = {task for task, *_ in here}
         # of a task that is known here these are all of one attempt at it
         more = [
