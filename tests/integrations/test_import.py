@@ -451,6 +451,21 @@ async def test_items_of_the_store(reference: AsyncPostgresSaver, state: State, d
     assert json.loads(said.out)["present"] == 601
 
 
+async def test_items_live_on_as_long_as_there(
+    reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect
+) -> None:
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        await theirs.abatch([PutOp(("a",), key, {"n": 1}, ttl=60) for key in ("read", "unread")])
+    await (await connect_as(INSTALLER)).execute("update store set expires_at = now() + interval '3 min'")
+    await import_items(dsn, state, Imported())
+    mine = PgStateStore(state)
+    assert await mine.aget(("a",), "read") is not None
+    for key, minutes in (("read", 60), ("unread", 3)):
+        entry = await state.get(f"store/a/{key}")
+        assert entry is not None and 0.9 < (entry.expires_at - entry.updated_at).total_seconds() / 60 / minutes <= 1.1
+
+
 async def test_items_that_were_changed_there_since(
     reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect
 ) -> None:

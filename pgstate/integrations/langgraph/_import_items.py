@@ -8,12 +8,14 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import asyncpg
 from langgraph.store.base import InvalidNamespaceError
 
 from pgstate import Entry, Result, State, errors, ops
+from pgstate._calls.values import touch
 from pgstate.integrations.langgraph._import import OF_ONE, PATIENCE, Imported
 from pgstate.integrations.langgraph._import_source import opened
 from pgstate.integrations.langgraph._names import Names
@@ -27,7 +29,7 @@ select exists (select from pg_attribute where attrelid = to_regclass('store') an
 """
 # before it had times to live it had no column for them
 _ITEMS = """
-select s.prefix, s.key, s.value::text as value, {left} as lives, s.updated_at, {vectors} as vectors
+select s.prefix, s.key, s.value::text as value, {left} as lives, {span} as span, s.updated_at, {vectors} as vectors
   from store s
  where (s.prefix, s.key) > ($1, $2) and ({left} is null or {left} > interval '0')
  order by s.prefix, s.key limit $3
@@ -43,6 +45,7 @@ _VECTORS = """
 class _Item(NamedTuple):
     value: Any
     lives: timedelta | None
+    ttl: timedelta | None  # with which it lives on when it is read
     updated_at: datetime | None
     vectors: list[list[float]]
 
@@ -69,6 +72,7 @@ async def import_items(
         begin(await connection.fetchval("select count(*) from store"))
         sql = _ITEMS.format(
             left="s.expires_at - now()" if expiring else "null::interval",
+            span="s.ttl_minutes * interval '1 min'" if expiring else "null::interval",
             vectors=_VECTORS if model is not None else "null::real[]",
         )
         place = ("", "")
@@ -114,7 +118,10 @@ async def _bring(state: State, names: Names, rows: Sequence[asyncpg.Record], mod
         try:
             # what was meant by a dot there, is a namespace's next label
             key = names.key(row["prefix"].split("."), row["key"])
-            items[key] = _Item(json.loads(row["value"]), row["lives"], row["updated_at"], row["vectors"] or [])
+            lives, span = row["lives"], row["span"]
+            # minutes were rounded there
+            ttl = lives if lives is None or span is None else max(lives, span)
+            items[key] = _Item(json.loads(row["value"]), lives, ttl, row["updated_at"], row["vectors"] or [])
         except (InvalidNamespaceError, errors.InvalidKey, ValueError) as error:
             done.left.append(f"item {row['key']!r} of {row['prefix']!r}: {error}")
     results = await _put(state, items, dict.fromkeys(items, 0), model)
@@ -126,6 +133,10 @@ async def _bring(state: State, names: Names, rows: Sequence[asyncpg.Record], mod
         if result.status not in ("ok", "conflict"):
             done.left.append(f"item {key}: {result.message or result.status}")
     brought = [key for key, result in results.items() if result.status == "ok"]
+    lives = {key: lives for key in brought if (lives := items[key].lives) is not None and lives != items[key].ttl}
+    if lives:
+        call = partial(touch, keys=[state._key(key) for key in lives], lives=[*lives.values()], agent=state._agent)
+        await state._core.call(lambda c, left: call(c, timeout=left), state._timeout)
     for key, entry in zip(brought, await state.get_many(brought), strict=True):
         # one may have expired since
         if (entry is None and items[key].lives is None) or (entry is not None and entry.value != items[key].value):
@@ -146,7 +157,7 @@ async def _put(
 ) -> dict[str, Result]:
     embedded = [key for key, item in items.items() if item.vectors]
     plain = [
-        ops.put(key, item.value, expect=expect[key], **_span(item.lives))
+        ops.put(key, item.value, expect=expect[key], **_span(item.ttl))
         for key, item in items.items()
         if not item.vectors
     ]
@@ -154,7 +165,7 @@ async def _put(
     outcomes = await asyncio.gather(
         *(
             state.put_embedded(
-                key, items[key].value, items[key].vectors, model=model, expect=expect[key], **_span(items[key].lives)
+                key, items[key].value, items[key].vectors, model=model, expect=expect[key], **_span(items[key].ttl)
             )
             for key in embedded
         ),
@@ -175,5 +186,5 @@ async def _put(
     return found
 
 
-def _span(lives: timedelta | None) -> dict[str, Any]:
-    return {} if lives is None else {"ttl": lives}
+def _span(ttl: timedelta | None) -> dict[str, Any]:
+    return {} if ttl is None else {"ttl": ttl}
