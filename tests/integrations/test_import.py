@@ -523,6 +523,20 @@ def test_without_checkpoints_there(dsn: str) -> None:
     assert said.code == 2 and "no checkpoints of LangGraph there" in said.err
 
 
+async def test_tables_that_are_not_to_be_read(reference: AsyncPostgresSaver, dsn: str, database: Database) -> None:
+    database.sql("create schema other; create table other.checkpoints as select 't' as thread_id", INSTALLER)
+    other = f"{dsn}&options=-csearch_path%3Dother"
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", other, dsn=dsn)
+    assert said.code == 2 and "not as its saver and store make it: column" in said.err, said
+    database.sql("drop table other.checkpoints; alter table checkpoints set schema other", INSTALLER)
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, dsn=dsn)
+    assert said.code == 2 and "options=-csearch_path%3Dname in the address" in said.err, said
+    # what a superuser has made
+    database.sql("alter table other.checkpoints owner to postgres; alter table other.checkpoints set schema public")
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, dsn=dsn)
+    assert (said.code, said.err) == (5, "error: LangGraph's database: permission denied for table checkpoints\n"), said
+
+
 def test_where_there_is_nobody(dsn: str) -> None:
     said = invoke("import-langgraph", "--from", "postgresql://nobody@127.0.0.1:1/none", dsn=dsn)
     assert said.code == 6 and "cannot connect to LangGraph's database" in said.err

@@ -74,10 +74,15 @@ select checkpoint_id, task_id, {path} as task_path, array_agg(idx order by idx) 
 
 @asynccontextmanager
 async def opened(source: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A connection to LangGraph's database, through a pooler too. Raises Unreachable, AccessDenied."""
+    """A connection to LangGraph's database, through a pooler too. Raises Unreachable, AccessDenied, and InvalidArgument
+    when its tables are others."""
     connection = await reach(open_connection(source, statement_cache_size=0), "LangGraph's database")
     try:
         yield connection
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise errors.AccessDenied(f"LangGraph's database: {error}") from error
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise errors.InvalidArgument(f"LangGraph's database is not as its saver and store make it: {error}") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         # the last but one is what asyncpg has for a connection that went between two statements
         raise translate(error) from error
@@ -107,7 +112,10 @@ class Threads:
             if thread_ids is None and await self._connection.fetchval("select to_regclass('store') is not null"):
                 # the store alone was used
                 return []
-            raise errors.InvalidArgument(f"no checkpoints of LangGraph there: {error}") from error
+            raise errors.InvalidArgument(
+                f"no checkpoints of LangGraph there: {error}. Of a schema that is not in the login's search_path it is "
+                "told by options=-csearch_path%3Dname in the address"
+            ) from error
 
     async def spaces(self, thread_id: str) -> dict[str, dict[str, str]]:
         """The namespaces of a thread, each with the parents of its checkpoints, in the order to bring them over in."""
