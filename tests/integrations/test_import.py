@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.postgres.shallow import AsyncShallowPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import RESUME, TASKS
 from langgraph.graph import START, MessagesState, StateGraph
@@ -326,9 +327,35 @@ async def test_tables_of_former_versions(
     await installer.execute("alter table checkpoint_writes drop column task_path")
     assert await import_threads(dsn, state) == Imported(1, 1, 1)
     assert await whole(saver, "t") == there
-    # those of savers that keep the latest only; items are brought over all the same
-    await installer.execute("alter table checkpoints drop column checkpoint_id")
-    assert len((await import_threads(dsn, state)).left) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*ShallowPostgresSaver is deprecated:DeprecationWarning")
+async def test_savers_that_keep_the_latest_only(saver: PgStateSaver, state: State, new_database: Any) -> None:
+    source = new_database()
+    async with AsyncShallowPostgresSaver.from_conn_string(source) as shallow:
+        await shallow.setup()
+        theirs, mine = (_graphs.nested().compile(checkpointer=on) for on in (shallow, saver))
+        for thread in ("a", "b", "c"):
+            await theirs.ainvoke({"topic": "owls", "notes": []}, at(thread))
+        for _ in range(2):
+            done = await import_threads(source, state)
+            assert (done.threads, done.checkpoints + done.present, done.left) == (3, 6, [])
+            there, here = [(await read(on, at("a")))._replace(parent_config=None) for on in (shallow, saver)]
+            there.checkpoint.pop("pending_sends")  # type: ignore[typeddict-item]
+            assert here == there
+        said = [await graph.ainvoke(Command(resume="yes"), at("a")) for graph in (theirs, mine)]
+        assert said[0] == said[1] and said[0]["notes"][-2:] == ["published", "after"]
+        # gone on with on both sides, there alone, and what a former LangGraph saved
+        await theirs.ainvoke({"topic": "bats", "notes": []}, at("a"))
+        await theirs.ainvoke(Command(resume="no"), at("b"))
+        async with await psycopg.AsyncConnection.connect(source, autocommit=True) as connection:
+            await connection.execute(
+                """update checkpoints set checkpoint = checkpoint || '{"v": 3, "id": "2"}' where thread_id = 'c'"""
+            )
+        done = await import_threads(source, state)
+        assert [left.split(":")[0] for left in done.left] == ["thread 'a'", "thread 'c'"]
+        assert (await mine.aget_state(at("b"))).values == (await theirs.aget_state(at("b"))).values
+        assert (await mine.aget_state(at("a"))).values == said[0]
 
 
 async def test_what_cannot_be_here_stops_nothing_else(

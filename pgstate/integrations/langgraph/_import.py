@@ -29,6 +29,7 @@ from pgstate._guard import Guard
 from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._import_source import BATCH, Threads, opened
 from pgstate.integrations.langgraph._msgpack import array, elements
+from pgstate.integrations.langgraph._rows import SENDS_BELOW
 from pgstate.integrations.langgraph._saver import PgStateSaver
 from pgstate.types import Row
 
@@ -122,8 +123,6 @@ async def import_threads(
     async with opened(source) as connection:
         there = Threads(connection)
         threads = await there.all(thread_ids)
-        if threads is None:
-            return Imported(left=["checkpoints: a shallow saver, which keeps the latest only, is not read"])
         begin(sum(thread["checkpoints"] for thread in threads))
         patient = state.with_timeout(max(state._timeout, PATIENCE))
         importing = _Importing(there, patient, PgStateSaver(patient, prefix=prefix), step)
@@ -143,9 +142,11 @@ async def import_threads(
         return importing.done
 
 
-def _own(parents: Mapping[str, str], here: Mapping[str, str]) -> dict[str, str]:
+def _own(parents: Mapping[str, str], here: Mapping[str, str], shallow: bool) -> dict[str, str]:
     """The checkpoints that were made here since the rest was brought over, with their parents. What is older was there
-    once, and was pruned."""
+    once, and was pruned; where the latest is all that there is, what was brought over has no parent."""
+    if shallow:
+        return {id_: parent for id_, parent in here.items() if parent}
     latest = max((id_ for id_ in parents if id_ in here), default=None)
     return {} if latest is None else {id_: parent for id_, parent in here.items() if id_ > latest}
 
@@ -212,7 +213,7 @@ class _Importing:
         key = self._state._key(self._saver.key(thread_id))
         spaces = await self._source.spaces(thread_id)
         here = {ns: await self._here(key, ns) for ns in spaces}
-        own = {ns: _own(parents, here[ns]) for ns, parents in spaces.items()}
+        own = {ns: _own(parents, here[ns], self._source.shallow) for ns, parents in spaces.items()}
         for ns, parents in spaces.items():
             missing = [id_ for id_ in parents if id_ not in here[ns]]
             gone_on = {parents[id_] for id_ in missing} & {*own[ns].values()}
@@ -246,6 +247,8 @@ class _Importing:
             for id_, written in tasks.items():
                 await self._put_writes(key, ns, id_, written, replace=True)
             rows = await self._source.checkpoints(thread_id, ns, batch)
+            if self._source.shallow and not rows:
+                raise GoneOn(f"{key} was gone on with there just now: it comes when that is over")
             writes = {id_: _writes_in(written) for id_, written in tasks.items()}
             await self._checkpoints(key, ns, rows, parents, writes, sent)
             self.done.checkpoints += len(rows)
@@ -334,6 +337,10 @@ class _Importing:
 
     def _told(self, row: Row) -> Told:
         around = json.loads(row["checkpoint"])
+        if self._source.shallow and around["v"] < SENDS_BELOW:
+            raise errors.InvalidValue(
+                "a checkpoint of a shallow saver from before LangGraph 0.5 is not read: it has what was sent elsewhere"
+            )
         values = self._values(row, around.pop("channel_values", None) or {})
         around.pop("id", None)
         return values, (around, json.loads(row["metadata"]))
