@@ -262,6 +262,30 @@ async def test_what_is_read_back_must_be_the_same(
         assert (done.threads, len(done.left)) == (0, 1) and done.left[0].startswith("thread 't': ")
 
 
+@pytest.mark.parametrize("column", ["parent", "metadata"])
+async def test_nor_is_what_is_around_it(
+    reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect, column: str
+) -> None:
+    superuser = await connect_as("postgres")
+    await put(reference, await put(reference, at("t"), {"n": 1}), {"n": 2}, {"n": 2})
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        await theirs.abatch([PutOp(("a",), str(n), {"v": value}) for n, value in enumerate((True, 1, "x"))])
+    await superuser.execute(
+        "create function public.spoil() returns trigger language plpgsql as "
+        f"$$ begin new.{column} := null; return new; end $$; "
+        "create trigger spoil before insert on pgstate.checkpoint for each row execute function public.spoil(); "
+        "create function public.one() returns trigger language plpgsql as "
+        """$$ begin new.value := '{"v": 1}'; return new; end $$; """
+        "create trigger one before insert on pgstate.entry for each row when (new.key ^@ 'store/') "
+        "execute function public.one()"
+    )
+    done = await import_threads(dsn, state)
+    assert (done.threads, len(done.left)) == (0, 1)
+    await import_items(dsn, state, done)
+    assert [left.split(":")[0] for left in done.left[1:]] == ["item store/a/0", "item store/a/2"]
+
+
 async def test_one_made_where_the_clock_was_behind(
     saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str
 ) -> None:

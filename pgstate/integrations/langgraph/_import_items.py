@@ -139,15 +139,20 @@ async def _bring(state: State, names: Names, rows: Sequence[asyncpg.Record], mod
         await state._core.call(lambda c, left: call(c, timeout=left), state._timeout)
     for key, entry in zip(brought, await state.get_many(brought), strict=True):
         # one may have expired since
-        if (entry is None and items[key].lives is None) or (entry is not None and entry.value != items[key].value):
+        if items[key].lives is None if entry is None else not _same(entry.value, items[key].value):
             done.left.append(f"item {key}: it is not what it was")
     done.items += len(brought)
     done.present += sum(result.status == "conflict" for result in results.values())
 
 
+def _same(one: Any, other: Any) -> bool:
+    """As JSON, where 1 is neither 1.0 nor true."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 def _more(there: _Item, here: Entry[Any]) -> bool:
     """Is there more there than here: a later value, or vectors, of which nobody tells whether they are here?"""
-    if here.value == there.value:
+    if _same(here.value, there.value):
         return bool(there.vectors)
     return there.updated_at is not None and there.updated_at > here.updated_at
 
