@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -190,8 +191,10 @@ async def expire(connection: Connection, *, timeout: float) -> None:
     await fetch(connection, "select pgstate.expire()", timeout=timeout)
 
 
-async def touch(connection: Connection, keys: list[str], agent: str | None, *, timeout: float) -> int:
-    row = await fetch_row(connection, "select pgstate.touch($1, $2) as count", keys, agent, timeout=timeout)
+async def touch(
+    connection: Connection, keys: list[str], agent: str | None, lives: list[timedelta] | None = None, *, timeout: float
+) -> int:
+    row = await fetch_row(connection, "select pgstate.touch($1, $2, $3) as count", keys, agent, lives, timeout=timeout)
     return int(row["count"])
 
 

@@ -32,12 +32,17 @@ async def import_langgraph(
         list[str] | None,
         typer.Option(metavar="THREAD_ID", help="Only this thread, and no items; may be given several times."),
     ] = None,
+    vectors: Annotated[
+        bool,
+        typer.Option("--vectors", help="With the items' vectors, of the model that the store is set up with here."),
+    ] = False,
 ) -> None:
     """Brings threads and items of langgraph-checkpoint-postgres over, and reads them back.
 
     They stay where they are. It may be stopped and run again: what is here already is passed over, and what was added
-    there meanwhile comes along. Graphs then go on with PgStateSaver where they were, interrupted ones too. What cannot
-    be here is named, the rest brought over all the same (exit code 1).
+    there meanwhile comes along, as do items that were changed there later than here. Graphs then go on with
+    PgStateSaver where they were, interrupted ones too. What cannot be here is named, the rest brought over all the same
+    (exit code 1).
     """
     try:
         from pgstate.integrations.langgraph._import import Imported, import_threads
@@ -57,12 +62,14 @@ async def import_langgraph(
             "step": lambda count: bar.advance(task, count),
         }
 
-    done = Imported()
+    done, unfound = Imported(), False
     async with cli.connect() as state:
         with bar:
             done = await import_threads(source, state, prefix=prefix, thread_ids=thread or None, **shown("checkpoints"))
             if not thread:
-                await import_items(source, state, done, prefix=store_prefix, **shown("items"))
+                unfound = await import_items(
+                    source, state, done, prefix=store_prefix, vectors=vectors, **shown("items")
+                )
     row = {**asdict(done), "left": len(done.left)}
     cli.out.outcome(
         row,
@@ -72,6 +79,11 @@ async def import_langgraph(
     )
     for left in done.left:
         cli.out.note(left)
+    if unfound:
+        cli.out.note(
+            "items there have vectors, which were not brought over: here an item is found by them when it is written "
+            "again, or with --vectors"
+        )
     if done.left:
         raise cli.fail(FAILED, f"{len(done.left)} of what is there could not be brought over; all else was")
 

@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import psycopg
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.postgres.shallow import AsyncShallowPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import RESUME, TASKS
 from langgraph.graph import START, MessagesState, StateGraph
@@ -28,9 +30,14 @@ from client._cli import invoke, on_terminal
 from conftest import INSTALLER, Database
 from integrations import _graphs
 from integrations._checkpoints import at, id_of, ids, make, put, read
+from integrations._letters import Letters
 from pgstate import State, errors
 from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _import, _import_items, _import_source, _msgpack
 from pgstate.integrations.langgraph._import import Imported, import_threads
+from pgstate.integrations.langgraph._import_items import import_items
+from sql.test_vectors import pgvector
+
+__all__ = ["pgvector"]
 
 Connect = Callable[..., Any]
 
@@ -171,6 +178,73 @@ async def test_answers_that_came_while_it_was_stopped(
     assert await whole(saver, "t") == await whole(reference, "t")
 
 
+async def test_what_was_gone_on_with_on_both_sides_is_named(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str
+) -> None:
+    theirs, mine = (_graphs.delta().compile(checkpointer=on) for on in (reference, saver))
+    for thread in ("both", "here first", "there"):
+        await theirs.ainvoke({"log": ["in"], "n": 1}, at(thread))
+    await import_threads(dsn, state)
+    here = await mine.ainvoke({"log": ["here"], "n": 1}, at("here first"))
+    for thread in ("both", "here first", "there"):
+        await theirs.ainvoke({"log": ["there"], "n": 1}, at(thread))
+    await mine.ainvoke({"log": ["here"], "n": 1}, at("both"))
+    done = await import_threads(dsn, state)
+    assert [line.split(" was gone on with here and there")[0] for line in done.left] == [
+        "thread 'both': threads/both",
+        "thread 'here first': threads/here%20first",
+    ]
+    # who goes on here does so with what was latest here
+    assert (await mine.aget_state(at("here first"))).values == here
+    assert await whole(saver, "there") == await whole(reference, "there")
+    # what was begun here from an earlier one is hidden by nothing either
+    old = [found async for found in mine.aget_state_history(at("there"))][-2]
+    await mine.aupdate_state(old.config, {"log": ["elsewhere"]}, as_node="one")
+    await theirs.ainvoke({"log": ["more"], "n": 1}, at("there"))
+    assert len((await import_threads(dsn, state)).left) == 3
+    assert (await import_threads(dsn, state, prefix="again")).left == []
+
+
+async def test_writes_that_came_after_earlier_ones_since(
+    saver: PgStateSaver, reference: AsyncPostgresSaver, state: State, dsn: str
+) -> None:
+    """As those of a graph that went on from there, or of one that ran while it was brought over."""
+    configs = [at("t")]
+    for number in range(60):
+        configs.append(await put(reference, configs[-1], {"n": number}, {"n": number}))
+    tip = await put(reference, configs[2], {"n": 60}, {"n": 60})
+    await reference.aput_writes(configs[2], [("n", 1)], "task")
+    await reference.aput_writes(configs[3], [(RESUME, "no")], str(UUID(int=0)))
+    await import_threads(dsn, state)
+    await reference.aput_writes(configs[3], [(RESUME, "yes")], str(UUID(int=0)))
+    await put(reference, configs[3], {"n": 61}, {"n": 61})
+    for config in (configs[2], configs[3], configs[59], configs[60], tip):
+        await reference.aput_writes(config, [("n", 2)], "another", "~p")
+    assert await import_threads(dsn, state) == Imported(1, 1, 6, present=61)
+    assert await whole(saver, "t") == await whole(reference, "t")
+    # not where it was gone on from here, with other writes
+    there, found = await put(reference, at("u"), {"n": 1}), await put(reference, at("u"), {"n": 2})
+    await import_threads(dsn, state, thread_ids=["u"])
+    await saver.aput_writes(found, [("n", 3)], "task")
+    await put(saver, found, {"n": 3}, {"n": 2})
+    await reference.aput_writes(found, [("n", 4)], "another")
+    await reference.aput_writes(there, [("n", 4)], "another")
+    assert (await import_threads(dsn, state, thread_ids=["u"])).writes == 1
+    assert (await read(saver, found)).pending_writes == [("task", "n", 3)]
+
+
+async def test_it_has_patience(reference: AsyncPostgresSaver, state: State, dsn: str) -> None:
+    """With checkpoints that take longer than a client waits."""
+    await put(reference, at("t"), {"n": 1})
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        await theirs.aput(("one",), "k", {"n": 1})
+    hasty = state.with_timeout(1e-6)
+    done = await import_threads(dsn, hasty)
+    await import_items(dsn, hasty, done)
+    assert done == Imported(1, 1, items=1)
+
+
 async def test_what_is_read_back_must_be_the_same(
     reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect
 ) -> None:
@@ -186,6 +260,30 @@ async def test_what_is_read_back_must_be_the_same(
         # nor does it pass for done when asked again
         done = await import_threads(dsn, state)
         assert (done.threads, len(done.left)) == (0, 1) and done.left[0].startswith("thread 't': ")
+
+
+@pytest.mark.parametrize("column", ["parent", "metadata"])
+async def test_nor_is_what_is_around_it(
+    reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect, column: str
+) -> None:
+    superuser = await connect_as("postgres")
+    await put(reference, await put(reference, at("t"), {"n": 1}), {"n": 2}, {"n": 2})
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        await theirs.abatch([PutOp(("a",), str(n), {"v": value}) for n, value in enumerate((True, 1, "x"))])
+    await superuser.execute(
+        "create function public.spoil() returns trigger language plpgsql as "
+        f"$$ begin new.{column} := null; return new; end $$; "
+        "create trigger spoil before insert on pgstate.checkpoint for each row execute function public.spoil(); "
+        "create function public.one() returns trigger language plpgsql as "
+        """$$ begin new.value := '{"v": 1}'; return new; end $$; """
+        "create trigger one before insert on pgstate.entry for each row when (new.key ^@ 'store/') "
+        "execute function public.one()"
+    )
+    done = await import_threads(dsn, state)
+    assert (done.threads, len(done.left)) == (0, 1)
+    await import_items(dsn, state, done)
+    assert [left.split(":")[0] for left in done.left[1:]] == ["item store/a/0", "item store/a/2"]
 
 
 async def test_one_made_where_the_clock_was_behind(
@@ -239,7 +337,7 @@ async def test_large_ones_go_by_themselves(
         await theirs.abatch([PutOp(("a",), str(n), {"v": "x" * size}) for n, size in sizes.items()])
     steps.clear()
     done = Imported()
-    await _import_items.import_items(dsn, state, done, step=steps.append)
+    await import_items(dsn, state, done, step=steps.append)
     assert (steps, done.items) == ([1, 2, 1], 4)
 
 
@@ -253,9 +351,35 @@ async def test_tables_of_former_versions(
     await installer.execute("alter table checkpoint_writes drop column task_path")
     assert await import_threads(dsn, state) == Imported(1, 1, 1)
     assert await whole(saver, "t") == there
-    # those of savers that keep the latest only; items are brought over all the same
-    await installer.execute("alter table checkpoints drop column checkpoint_id")
-    assert len((await import_threads(dsn, state)).left) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*ShallowPostgresSaver is deprecated:DeprecationWarning")
+async def test_savers_that_keep_the_latest_only(saver: PgStateSaver, state: State, new_database: Any) -> None:
+    source = new_database()
+    async with AsyncShallowPostgresSaver.from_conn_string(source) as shallow:
+        await shallow.setup()
+        theirs, mine = (_graphs.nested().compile(checkpointer=on) for on in (shallow, saver))
+        for thread in ("a", "b", "c"):
+            await theirs.ainvoke({"topic": "owls", "notes": []}, at(thread))
+        for _ in range(2):
+            done = await import_threads(source, state)
+            assert (done.threads, done.checkpoints + done.present, done.left) == (3, 6, [])
+            there, here = [(await read(on, at("a")))._replace(parent_config=None) for on in (shallow, saver)]
+            there.checkpoint.pop("pending_sends")  # type: ignore[typeddict-item]
+            assert here == there
+        said = [await graph.ainvoke(Command(resume="yes"), at("a")) for graph in (theirs, mine)]
+        assert said[0] == said[1] and said[0]["notes"][-2:] == ["published", "after"]
+        # gone on with on both sides, there alone, and what a former LangGraph saved
+        await theirs.ainvoke({"topic": "bats", "notes": []}, at("a"))
+        await theirs.ainvoke(Command(resume="no"), at("b"))
+        async with await psycopg.AsyncConnection.connect(source, autocommit=True) as connection:
+            await connection.execute(
+                """update checkpoints set checkpoint = checkpoint || '{"v": 3, "id": "2"}' where thread_id = 'c'"""
+            )
+        done = await import_threads(source, state)
+        assert [left.split(":")[0] for left in done.left] == ["thread 'a'", "thread 'c'"]
+        assert (await mine.aget_state(at("b"))).values == (await theirs.aget_state(at("b"))).values
+        assert (await mine.aget_state(at("a"))).values == said[0]
 
 
 async def test_what_cannot_be_here_stops_nothing_else(
@@ -378,9 +502,90 @@ async def test_items_of_the_store(reference: AsyncPostgresSaver, state: State, d
     assert json.loads(said.out)["present"] == 601
 
 
+async def test_items_live_on_as_long_as_there(
+    reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect
+) -> None:
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        await theirs.abatch([PutOp(("a",), key, {"n": 1}, ttl=60) for key in ("read", "unread")])
+    await (await connect_as(INSTALLER)).execute("update store set expires_at = now() + interval '3 min'")
+    await import_items(dsn, state, Imported())
+    mine = PgStateStore(state)
+    assert await mine.aget(("a",), "read") is not None
+    for key, minutes in (("read", 60), ("unread", 3)):
+        entry = await state.get(f"store/a/{key}")
+        assert entry is not None and 0.9 < (entry.expires_at - entry.updated_at).total_seconds() / 60 / minutes <= 1.1
+
+
+async def test_items_that_were_changed_there_since(
+    reference: AsyncPostgresSaver, state: State, dsn: str, connect_as: Connect
+) -> None:
+    mine = PgStateStore(state)
+    async with AsyncPostgresStore.from_conn_string(dsn) as theirs:
+        await theirs.setup()
+        await theirs.abatch([PutOp(("a",), key, {"n": 1}) for key in ("there", "both", "here", "neither")])
+        await import_items(dsn, state, Imported())
+        for store, key in ((theirs, "there"), (mine, "both"), (theirs, "both"), (theirs, "here"), (mine, "here")):
+            await store.aput(("a",), key, {"n": 2, "by": type(store).__name__})
+    done = Imported()
+    await import_items(dsn, state, done)
+    assert (done.items, done.present, done.left) == (2, 2, [])
+    found = {item.key: item.value.get("by") for item in await mine.asearch(("a",))}
+    assert found == {
+        "there": "AsyncPostgresStore",
+        "both": "AsyncPostgresStore",
+        "here": "PgStateStore",
+        "neither": None,
+    }
+
+
+@pytest.mark.parametrize("type_", ["vector", pytest.param("halfvec", marks=pytest.mark.thorough)])
+async def test_items_with_vectors(pgvector: None, state: State, dsn: str, database: Database, type_: str) -> None:
+    index: Any = {"dims": 32, "embed": Letters(), "fields": ["text[*]"], "ann_index_config": {"vector_type": type_}}
+    async with AsyncPostgresStore.from_conn_string(dsn, index=index) as theirs:
+        await theirs.setup()
+        for key, text in (("k", ["aaa", "bbb"]), ("l", ["zzz", "ccc"]), ("l", ["ddd"]), ("m", ["aab"])):
+            await theirs.aput(("n",), key, {"text": text})
+        await theirs.aput(("n",), "none", {"text": ["aaa"]}, index=False)
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--vectors", dsn=dsn)
+    assert said.code == 2 and "nothing is found by vectors of 32 dimensions under store/**" in said.err
+    mine = PgStateStore(state, index=index)
+    await mine.setup()
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, dsn=dsn)
+    assert said.code == 0 and "items there have vectors, which were not brought over" in said.err
+    assert await mine.asearch(("n",), query="aaa") == []
+    # as was said there
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--vectors", "--json", dsn=dsn)
+    assert (said.code, json.loads(said.out)["items"], said.err) == (0, 3, "")
+    assert [item.key for item in await mine.asearch(("n",), query="aaa")] == ["k", "m", "l"]
+    # of a value that an item has no more there are none
+    nearest = await mine.asearch(("n",), query="zzz")
+    assert max(item.score or 0 for item in nearest) < 0.1
+    # and the first time
+    done = Imported()
+    other = PgStateStore(state, prefix="other", index=index)
+    await other.setup()
+    assert not await import_items(dsn, state, done, prefix="other", vectors=True)
+    assert [item.key for item in await other.asearch(("n",), query="bbb")][:1] == ["k"] and done.items == 4
+
+
 def test_without_checkpoints_there(dsn: str) -> None:
     said = invoke("import-langgraph", "--from", dsn, dsn=dsn)
     assert said.code == 2 and "no checkpoints of LangGraph there" in said.err
+
+
+async def test_tables_that_are_not_to_be_read(reference: AsyncPostgresSaver, dsn: str, database: Database) -> None:
+    database.sql("create schema other; create table other.checkpoints as select 't' as thread_id", INSTALLER)
+    other = f"{dsn}&options=-csearch_path%3Dother"
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", other, dsn=dsn)
+    assert said.code == 2 and "not as its saver and store make it: column" in said.err, said
+    database.sql("drop table other.checkpoints; alter table checkpoints set schema other", INSTALLER)
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, dsn=dsn)
+    assert said.code == 2 and "options=-csearch_path%3Dname in the address" in said.err, said
+    # what a superuser has made
+    database.sql("alter table other.checkpoints owner to postgres; alter table other.checkpoints set schema public")
+    said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, dsn=dsn)
+    assert (said.code, said.err) == (5, "error: LangGraph's database: permission denied for table checkpoints\n"), said
 
 
 def test_where_there_is_nobody(dsn: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from _sync import wait_until_blocked
 from conftest import Clock, Database
-from sql._caller import Caller, MakeAgent, seconds
+from sql._caller import Caller, MakeAgent, refused, seconds
 from sql.test_vectors import pgvector
 
 __all__ = ["pgvector"]
@@ -48,6 +48,26 @@ async def test_touch_begins_the_time_to_live_anew(root: Caller, clock: Clock) ->
     await root("touch", ["a"])
     await clock.advance(10)
     assert (await root("get", "a"))["status"] == "missing"
+
+
+async def test_touch_may_let_less_time(root: Caller, clock: Clock) -> None:
+    await root("put", "a", 1, ttl=seconds(1000))
+    await root("put", "b", 1, ttl=seconds(1000))
+    assert await root("touch", ["a", "b", "a", "c"], lives=[seconds(500), None, seconds(100), None]) == 2
+    (entry, version), (other, _) = [await expiry(root, key) for key in "ab"]
+    assert entry == version < seconds(300) < seconds(900) < other
+    # until it is touched again, and never more than the write let it
+    await root("touch", ["a"], lives=[seconds(5000)])
+    assert seconds(900) < (await expiry(root, "a"))[0] < seconds(1500)
+    await root("touch", ["a"], lives=[seconds(100)])
+    await clock.advance(50)
+    await root("touch", ["a"])
+    await clock.advance(900)
+    assert (await root("get", "a"))["status"] == "ok"
+    for lives in ([seconds(1), seconds(1)], [seconds(-10)], [seconds(0)], [timedelta(days=40000)]):
+        with refused("PS007"):
+            await root("touch", ["a"], lives=lives)
+    assert (await root("get", "a"))["status"] == "ok"
 
 
 @pytest.mark.core

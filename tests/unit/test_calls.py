@@ -46,7 +46,7 @@ AREAS: list[ModuleType] = [
 ]
 DUMMIES: dict[str, Any] = {
     "str": "x", "str | None": None, "int": 1, "int | None": None, "float": 1.0, "bool": True, "timedelta": timedelta(1),
-    "UUID | None": uuid4(), "UUID": uuid4(), "bool | None": None, "list[timedelta]": [timedelta(1)], "datetime | None": None, "list[str]": ["x"], "timedelta | None": None, "list[str] | None": None, "list[int]": [0], "bytes | None": None, "list[bytes]": [b"x"], "list[bytes] | None": None, "list[bytes | None]": [None], "list[str | None]": [None], "list[str | None] | None": None, "list[float] | None": [1.0], "list[list[float]]": [[1.0]], "Sequence[Any]": [None] * 12, "Save": [[], [], [], *[None] * 15], "Sequence[tuple[str, Save]]": [("x", [[], [], [], *[None] * 15])], "list[Sequence[Any] | None]": [None] * 13, "Sequence[Sequence[Any] | None]": [None] * 12,
+    "UUID | None": uuid4(), "UUID": uuid4(), "bool | None": None, "list[timedelta]": [timedelta(1)], "list[timedelta] | None": None, "datetime | None": None, "list[str]": ["x"], "timedelta | None": None, "list[str] | None": None, "list[int]": [0], "bytes | None": None, "list[bytes]": [b"x"], "list[bytes] | None": None, "list[bytes | None]": [None], "list[str | None]": [None], "list[str | None] | None": None, "list[float] | None": [1.0], "list[list[float]]": [[1.0]], "Sequence[Any]": [None] * 12, "Save": [[], [], [], *[None] * 15], "Sequence[tuple[str, Save]]": [("x", [[], [], [], *[None] * 15])], "list[Sequence[Any] | None]": [None] * 13, "Sequence[Sequence[Any] | None]": [None] * 12,
 }  # fmt: skip
 
 

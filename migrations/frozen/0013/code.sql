@@ -6303,7 +6303,7 @@ comment on function pgstate._keep_vectors(pgstate._actor, text[], bigint[], bool
 --
 -- The entries are locked first, in key order. Who may, what has expired and what it is now is decided after that: what was
 -- waited for may have changed it, and what somebody has seen expire does not come back.
-create function pgstate._touch(p_agent text, p_keys text[]) returns int
+create function pgstate._touch(p_agent text, p_keys text[], p_lives interval[]) returns int
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -6311,6 +6311,7 @@ as $$
 declare
   v_actor pgstate._actor := pgstate._enter(p_agent);
   v_keys text[];
+  v_lives interval[];
   v_now timestamptz;
   v_count int;
 begin
@@ -6318,38 +6319,41 @@ begin
     perform pgstate._check_rights_seen(v_actor.id);
   end if;
   with input as materialized (
-    select distinct u.key from unnest(p_keys) as u (key) where (select v_actor.reads + '{}') @> u.key and (select v_actor.writes + '{}') @> u.key
+    select u.key, min(u.lives) as lives
+      from unnest(p_keys, p_lives) as u (key, lives)
+     where (select v_actor.reads + '{}') @> u.key and (select v_actor.writes + '{}') @> u.key
+     group by u.key
   ), locked as materialized (
-    select e.key
-      from (select i.key from input i order by i.key collate "C") i
+    select e.key, i.lives
+      from (select i.key, i.lives from input i order by i.key collate "C") i
       join pgstate.entry e on e.key = i.key
      where e.value is not null and e.expires_at is not null
      for update of e
   )
-  select array_agg(l.key) into v_keys from locked l;
+  select array_agg(l.key), array_agg(l.lives) into v_keys, v_lives from locked l;
   if v_keys is null then
     return 0;
   end if;
   v_actor := pgstate._enter(p_agent);
   v_now := pgstate._now();
   with lasting as materialized (
-    select e.key, e.version, coalesce((v.meta ->> 'ttl')::interval, v.expires_at - v.at) as ttl
-      from unnest(v_keys) as u (key)
+    select e.key, e.version, coalesce((v.meta ->> 'ttl')::interval, v.expires_at - v.at) as ttl, u.lives
+      from unnest(v_keys, v_lives) as u (key, lives)
       join pgstate.entry e on e.key = u.key and e.value is not null and e.expires_at > v_now
       join pgstate.version v on v.key = e.key and v.version = e.version and v.expires_at > v.at
      where (select v_actor.reads + '{}') @> u.key and (select v_actor.writes + '{}') @> u.key
   ), recorded as (
     update pgstate.version v
-       set expires_at = v_now + l.ttl, meta = coalesce(v.meta, '{}') || jsonb_build_object('ttl', l.ttl)
+       set expires_at = v_now + least(l.ttl, l.lives), meta = coalesce(v.meta, '{}') || jsonb_build_object('ttl', l.ttl)
       from lasting l where v.key = l.key and v.version = l.version
   ), kept as (
-    update pgstate.entry e set expires_at = v_now + l.ttl from lasting l where e.key = l.key returning e.key
+    update pgstate.entry e set expires_at = v_now + least(l.ttl, l.lives) from lasting l where e.key = l.key returning e.key
   )
   select count(*) into v_count from kept;
   return v_count;
 end
 $$;
-comment on function pgstate._touch(text, text[]) is 'Internal: touch().';
+comment on function pgstate._touch(text, text[], interval[]) is 'Internal: touch().';
 
 -- functions/values/_namespaces.sql
 -- The index on parents is jumped through, from each to the next, however many entries each has. Only parents of keys that the
@@ -10160,15 +10164,20 @@ comment on function pgstate.namespaces(text, text[], int, int, int, text) is
   'Keys under which there are entries (their keys without the last segment), that match a pattern and all of matching, of entries that the caller may read. depth cuts them short, each once, to that many segments. limit 1 to 100000, offset: how many to pass over. PS002 PS007 PS010.';
 
 -- functions/values/touch.sql
-create function pgstate.touch(keys text[], agent text default null) returns int
+create function pgstate.touch(keys text[], agent text default null, lives interval[] default null) returns int
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  return pgstate._touch(touch.agent, touch.keys);
+  if touch.lives is not null and (cardinality(touch.lives) = cardinality(touch.keys)) is not true then
+    raise exception using errcode = 'PS007', message = 'keys and lives must be of equal length';
+  elsif exists (select from unnest(touch.lives) l where not pgstate._span_ok(l)) then
+    raise exception using errcode = 'PS007', message = 'lives are more than nothing, and a hundred years at most';
+  end if;
+  return pgstate._touch(touch.agent, touch.keys, touch.lives);
 end
 $$;
-comment on function pgstate.touch(text[], text) is
-  'Lets the time to live of entries begin anew: each lives on for as long as its last write let it. Returns how many did; those without a time to live, those that have expired, and those that the caller may not read and write stay as they are. No new version: nothing else about the entry changes. PS010.';
+comment on function pgstate.touch(text[], text, interval[]) is
+  'Lets the time to live of entries begin anew: each lives on for as long as its last write let it, or for lives[i] if that is less, until it is touched again. Returns how many did; those without a time to live, those that have expired, and those that the caller may not read and write stay as they are. No new version: nothing else about the entry changes. PS007 PS010.';
 
 -- functions/values/merge.sql
 -- Never conflicts: concurrent merges into one key all take effect.

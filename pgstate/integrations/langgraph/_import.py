@@ -2,7 +2,8 @@
 nothing needs the types that they are of, and what is read back is compared byte by byte.
 
 It may be stopped and begun again: checkpoints that are there already are passed over, and those that were added there
-meanwhile come along. What cannot be here (an id that is too long, a secret that the guard refuses) stops nothing else.
+meanwhile come along, as do writes that came after those that are here. What cannot be here (an id that is too long, a
+secret that the guard refuses, a thread that was gone on with on both sides) stops nothing else.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -28,10 +29,12 @@ from pgstate._guard import Guard
 from pgstate.integrations.langgraph import _records as records
 from pgstate.integrations.langgraph._import_source import BATCH, Threads, opened
 from pgstate.integrations.langgraph._msgpack import array, elements
+from pgstate.integrations.langgraph._rows import SENDS_BELOW
 from pgstate.integrations.langgraph._saver import PgStateSaver
 from pgstate.types import Row
 
 _PAGE = 1000
+PATIENCE = 600.0  # seconds for a statement: a checkpoint may have a GiB
 _NO_TASK = str(UUID(int=0))  # whose answer is not a list of them
 
 
@@ -58,8 +61,13 @@ class NotTheSame(Exception):
     """What was read back is not what was brought over."""
 
 
+class GoneOn(Exception):
+    """A thread has checkpoints here that are not there, and there later ones, which would be the latest here."""
+
+
 # what is about one thread, and not about all
-_OF_ONE = (
+OF_ONE = (
+    GoneOn,
     NotTheSame,
     errors.Conflict,
     errors.DatabaseError,
@@ -115,17 +123,16 @@ async def import_threads(
     async with opened(source) as connection:
         there = Threads(connection)
         threads = await there.all(thread_ids)
-        if threads is None:
-            return Imported(left=["checkpoints: a shallow saver, which keeps the latest only, is not read"])
         begin(sum(thread["checkpoints"] for thread in threads))
-        importing = _Importing(there, state, PgStateSaver(state, prefix=prefix), step)
+        patient = state.with_timeout(max(state._timeout, PATIENCE))
+        importing = _Importing(there, patient, PgStateSaver(patient, prefix=prefix), step)
         left = importing.done.left
         for absent in sorted({*(thread_ids or ())} - {thread["thread_id"] for thread in threads}):
             left.append(f"thread {absent!r}: there is none")
         for thread in threads:
             try:
                 await importing.thread(thread["thread_id"])
-            except _OF_ONE as error:
+            except OF_ONE as error:
                 if isinstance(error, errors.DatabaseError) and (error.code or "").startswith(_OF_ALL):
                     raise
                 left.append(f"thread {thread['thread_id']!r}: {error}")
@@ -133,6 +140,31 @@ async def import_threads(
                 told = f"it is not as LangGraph keeps threads: {type(error).__name__}: {error}"
                 left.append(f"thread {thread['thread_id']!r}: {told}")
         return importing.done
+
+
+def _own(parents: Mapping[str, str], here: Mapping[str, str], shallow: bool) -> dict[str, str]:
+    """The checkpoints that were made here since the rest was brought over, with their parents. What is older was there
+    once, and was pruned; where the latest is all that there is, what was brought over has no parent."""
+    if shallow:
+        return {id_: parent for id_, parent in here.items() if parent}
+    latest = max((id_ for id_ in parents if id_ in here), default=None)
+    return {} if latest is None else {id_: parent for id_, parent in here.items() if id_ > latest}
+
+
+def _unsure(parents: Mapping[str, str], present: Sequence[str], missing: Sequence[str]) -> list[str]:
+    """Of those that are here already the ones that whoever was stopped may not have read back, and those that something
+    may have come after since: tips, those that were gone on from, and those that were under way."""
+    last = present[-BATCH:]
+    unsure = {*last, *(parents[id_] for id_ in (*last, *missing)), *(parents.keys() - {*parents.values()})}
+    return [id_ for id_ in present if id_ in unsure]
+
+
+def _writes_in(tasks: Sequence[Row]) -> list[Write]:
+    return [
+        (task["task_id"], task["task_path"], idx, channel, (type_, blob))
+        for task in tasks
+        for idx, channel, type_, blob in zip(task["idxs"], task["channels"], task["types"], task["blobs"], strict=True)
+    ]
 
 
 def _later(here: Sequence[Write], there: Sequence[Write]) -> bool:
@@ -179,63 +211,102 @@ class _Importing:
 
     async def thread(self, thread_id: str) -> None:
         key = self._state._key(self._saver.key(thread_id))
-        for ns, parents in (await self._source.spaces(thread_id)).items():
-            await self._space(thread_id, key, ns, parents)
+        spaces = await self._source.spaces(thread_id)
+        here = {ns: await self._here(key, ns) for ns in spaces}
+        own = {ns: _own(parents, here[ns], self._source.shallow) for ns, parents in spaces.items()}
+        for ns, parents in spaces.items():
+            missing = [id_ for id_ in parents if id_ not in here[ns]]
+            gone_on = {parents[id_] for id_ in missing} & {*own[ns].values()}
+            if missing and own[ns] and (gone_on or max(missing) > max(own[ns])):
+                raise GoneOn(
+                    f"{key} was gone on with here and there since it was brought over: what is new there comes under "
+                    "another prefix, or when what is here has been deleted"
+                )
+        for ns, parents in spaces.items():
+            await self._space(thread_id, key, ns, parents, here[ns].keys(), {*own[ns].values()})
         self.done.threads += 1
 
-    async def _space(self, thread_id: str, key: str, ns: str, parents: Mapping[str, str]) -> None:
-        there = await self._there(key, ns)
-        present = [id_ for id_ in parents if id_ in there]
-        missing = [id_ for id_ in parents if id_ not in there]
-        # whoever was stopped may not have read them back, or have found them to be others
-        async for batch in self._source.batches(thread_id, ns, present[-BATCH:]):
-            rows = await self._source.checkpoints(thread_id, ns, batch)
-            await self._verify(key, ns, {row["checkpoint_id"]: self._told(row) for row in rows})
+    async def _space(
+        self,
+        thread_id: str,
+        key: str,
+        ns: str,
+        parents: Mapping[str, str],
+        here: Collection[str],
+        gone: Collection[str],
+    ) -> None:
+        present = [id_ for id_ in parents if id_ in here]
+        missing = [id_ for id_ in parents if id_ not in here]
+        await self._again(thread_id, key, ns, _unsure(parents, present, missing), gone, {*parents.values()} - {*gone})
         self.done.present += len(present)
         self._step(len(present))
-        if there:
-            # the latest may have been gone on from since
-            latest = max(there)
-            found = await self._call(calls.get_checkpoints, key, [latest], ns)
-            await self._writes(thread_id, key, ns, [latest], [write for row in found for write in writes_of(row)])
         sent: set[bytes] = set()
         async for batch in self._source.batches(thread_id, ns, missing):
             # first, so that no checkpoint is taken for done without them
-            writes = await self._writes(thread_id, key, ns, batch)
+            tasks = await self._tasks(thread_id, ns, batch)
+            for id_, written in tasks.items():
+                await self._put_writes(key, ns, id_, written, replace=True)
             rows = await self._source.checkpoints(thread_id, ns, batch)
+            if self._source.shallow and not rows:
+                raise GoneOn(f"{key} was gone on with there just now: it comes when that is over")
+            writes = {id_: _writes_in(written) for id_, written in tasks.items()}
             await self._checkpoints(key, ns, rows, parents, writes, sent)
             self.done.checkpoints += len(rows)
             self._step(len(rows))
 
-    async def _there(self, key: str, ns: str) -> set[str]:
-        found: set[str] = set()
+    async def _here(self, key: str, ns: str) -> dict[str, str]:
+        """The checkpoints that are here, each with its parent."""
+        found: dict[str, str] = {}
         before: str | None = None
         while True:
             rows = await self._call(calls.checkpoints, key, ns, before, _PAGE, None, None)
-            found.update(row["id"] for row in rows)
+            found.update((row["id"], row["parent"] or "") for row in rows)
             if len(rows) < _PAGE:
                 return found
             before = rows[-1]["id"]
 
-    async def _writes(
-        self, thread_id: str, key: str, ns: str, ids: Sequence[str], here: Sequence[Write] | None = None
-    ) -> dict[str, list[Write]]:
-        """Brings writes over. Those that took the place of others there do so here; where it may have been gone on from
-        `here` too, if it was there alone."""
-        written: dict[str, list[Write]] = {}
-        tasks = await self._source.writes(thread_id, ns, ids)
-        for task in tasks:
-            rows = zip(task["idxs"], task["channels"], task["types"], task["blobs"], strict=True)
-            written.setdefault(task["checkpoint_id"], []).extend(
-                (task["task_id"], task["task_path"], idx, channel, (type_, blob)) for idx, channel, type_, blob in rows
-            )
-        later = here is None or any(_later(here, there) for there in written.values())
+    async def _again(
+        self, thread_id: str, key: str, ns: str, ids: Sequence[str], gone: Collection[str], passed: Collection[str]
+    ) -> None:
+        """Reads back what is here already, and brings writes that came after it since. Where it was gone on from here
+        (`gone`) these are others, and where that was done there alone (`passed`) they are those."""
+        async for batch in self._source.batches(thread_id, ns, ids):
+            tasks = await self._tasks(thread_id, ns, batch)
+            rows = await self._source.checkpoints(thread_id, ns, batch)
+            found = await self._verify(key, ns, {row["checkpoint_id"]: self._told(row) for row in rows})
+            for id_, written in tasks.items():
+                if id_ in found and id_ not in gone:
+                    await self._more_writes(key, ns, id_, writes_of(found[id_]), written, later=id_ in passed)
+
+    async def _more_writes(
+        self, key: str, ns: str, id_: str, here: Sequence[Write], tasks: Sequence[Row], *, later: bool
+    ) -> None:
+        later = later or _later(here, _writes_in(tasks))
+        known = {task for task, *_ in here}
+        # of a task that is known here these are all of one attempt at it
+        more = [
+            task for task in tasks if (later or task["task_id"] not in known) and not {*_writes_in([task])} <= {*here}
+        ]
+        if not more:
+            return
+        await self._put_writes(key, ns, id_, more, replace=later)
+        (row,) = await self._call(calls.get_checkpoints, key, [id_], ns)
+        if not {*_writes_in(more)} <= {*writes_of(row)}:
+            raise NotTheSame(f"what came after the checkpoint {id_} of {key} is not what it was")
+
+    async def _tasks(self, thread_id: str, ns: str, ids: Sequence[str]) -> dict[str, list[Row]]:
+        """What tasks wrote there after each checkpoint."""
+        found: dict[str, list[Row]] = {}
+        for task in await self._source.writes(thread_id, ns, ids):
+            found.setdefault(task["checkpoint_id"], []).append(task)
+        return found
+
+    async def _put_writes(self, key: str, ns: str, id_: str, tasks: Sequence[Row], *, replace: bool) -> None:
         for task in tasks:
             columns = task["idxs"], task["channels"], task["types"], task["blobs"]
-            place = (key, task["checkpoint_id"], task["task_id"], *columns, ns, task["task_path"], later)
+            place = (key, id_, task["task_id"], *columns, ns, task["task_path"], replace)
             await self._call(calls.put_writes, *place)
             self.done.writes += len(task["idxs"])
-        return written
 
     async def _checkpoints(
         self,
@@ -260,22 +331,27 @@ class _Importing:
         await asyncio.gather(*saves)
         # enough: the next is most like the last
         sent.intersection_update(encoded.chunks)
-        await self._verify(key, ns, told, writes)
+        for id_, found in (await self._verify(key, ns, told)).items():
+            if (found["parent"] or "", sorted(writes_of(found))) != (parents[id_], sorted(writes.get(id_, []))):
+                raise NotTheSame(f"what came before and after the checkpoint {id_} of {key} is not what it was")
 
     def _told(self, row: Row) -> Told:
         around = json.loads(row["checkpoint"])
+        if self._source.shallow and around["v"] < SENDS_BELOW:
+            raise errors.InvalidValue(
+                "a checkpoint of a shallow saver from before LangGraph 0.5 is not read: it has what was sent elsewhere"
+            )
         values = self._values(row, around.pop("channel_values", None) or {})
         around.pop("id", None)
         return values, (around, json.loads(row["metadata"]))
 
-    async def _verify(
-        self, key: str, ns: str, told: Mapping[str, Told], writes: Mapping[str, list[Write]] | None = None
-    ) -> None:
-        """Reads checkpoints back. Without `writes` these are not compared: there may be more here by now."""
+    async def _verify(self, key: str, ns: str, told: Mapping[str, Told]) -> dict[str, Row]:
+        """Reads checkpoints back."""
         rows = await self._call(calls.get_checkpoints, key, [*told], ns)
         found = {row["id"]: row for row in rows}
         for id_, known in told.items():
-            self._compare(key, id_, found.get(id_), *known, None if writes is None else writes.get(id_, []))
+            self._compare(key, id_, found.get(id_), *known)
+        return found
 
     async def _save(
         self,
@@ -339,7 +415,6 @@ class _Importing:
         found: Row | None,
         values: Mapping[str, Any],
         told: tuple[Any, Any],
-        writes: list[Write] | None,
     ) -> None:
         """Is what was read back what was brought over?"""
         if found is None or found["status"] != "ok":
@@ -347,12 +422,9 @@ class _Importing:
         back = decode(found["names"], found["types"], found["data"], chunks_of(found), _AS_IT_IS)
         around, metadata = records.restore(self._saver.serde, id_, found["header"], found["metadata"])
         around.pop("id")
-        if (
-            {name: _AS_IT_IS.dumps_typed(value) for name, value in values.items()}
-            != {name: _AS_IT_IS.dumps_typed(value) for name, value in back.items()}
-            or (around, metadata) != told
-            or (writes is not None and sorted(writes_of(found)) != sorted(writes))
-        ):
+        if {name: _AS_IT_IS.dumps_typed(value) for name, value in values.items()} != {
+            name: _AS_IT_IS.dumps_typed(value) for name, value in back.items()
+        } or (around, metadata) != told:
             raise NotTheSame(f"checkpoint {id_} of {key} is not what it was")
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -21,16 +21,19 @@ _THREADS = """
 select thread_id, count(*) as checkpoints from checkpoints where $1::text[] is null or thread_id = any ($1)
  group by 1 order by 1
 """
-# what former versions do not have: task_path, of writes; what those that keep the latest only do not have: ids
+# what former versions do not have: task_path, of writes; what those that keep the latest only do not have: ids of
+# checkpoints, and versions of blobs
 _THERE = """
 select exists (select from pg_attribute where attrelid = to_regclass('checkpoint_writes') and attname = 'task_path'),
        exists (select from pg_attribute where attrelid = to_regclass('checkpoints') and attname = 'checkpoint'),
        exists (select from pg_attribute where attrelid = to_regclass('checkpoints') and attname = 'checkpoint_id')
 """
+_ALL = ("checkpoints", " and b.version = v.value")
+_LATEST = ("(select *, checkpoint ->> 'id' as checkpoint_id, null::text as parent_checkpoint_id from checkpoints)", "")
 _IDS = """
 select checkpoint_ns, array_agg(checkpoint_id order by checkpoint_id) as ids,
        array_agg(parent_checkpoint_id order by checkpoint_id) as parents
-  from checkpoints where thread_id = $1
+  from {checkpoints} c where thread_id = $1
  group by 1 order by 1
 """
 _SIZES = """
@@ -40,24 +43,24 @@ select c.checkpoint_id,
            select sum(octet_length(b.blob))
              from jsonb_each_text(c.checkpoint -> 'channel_versions') v
              join checkpoint_blobs b on b.thread_id = c.thread_id and b.checkpoint_ns = c.checkpoint_ns
-                                    and b.channel = v.key and b.version = v.value), 0)
+                                    and b.channel = v.key{versioned}), 0)
        + coalesce((
            select sum(octet_length(w.blob))
              from checkpoint_writes w
             where w.thread_id = c.thread_id and w.checkpoint_ns = c.checkpoint_ns
               and w.checkpoint_id = c.checkpoint_id), 0) as size
-  from checkpoints c
+  from {checkpoints} c
  where c.thread_id = $1 and c.checkpoint_ns = $2 and c.checkpoint_id = any ($3)
 """
 _CHECKPOINTS = """
-select c.checkpoint_id, c.parent_checkpoint_id, c.checkpoint::text as checkpoint, c.metadata::text as metadata,
+select c.checkpoint_id, c.checkpoint::text as checkpoint, c.metadata::text as metadata,
        b.channels, b.types, b.blobs
-  from checkpoints c
+  from {checkpoints} c
   cross join lateral (
     select array_agg(b.channel) as channels, array_agg(b.type) as types, array_agg(b.blob) as blobs
       from jsonb_each_text(c.checkpoint -> 'channel_versions') v
       join checkpoint_blobs b on b.thread_id = c.thread_id and b.checkpoint_ns = c.checkpoint_ns
-                             and b.channel = v.key and b.version = v.value
+                             and b.channel = v.key{versioned}
      where b.type <> 'empty') b
  where c.thread_id = $1 and c.checkpoint_ns = $2 and c.checkpoint_id = any ($3)
  order by array_position($3, c.checkpoint_id)
@@ -74,10 +77,15 @@ select checkpoint_id, task_id, {path} as task_path, array_agg(idx order by idx) 
 
 @asynccontextmanager
 async def opened(source: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A connection to LangGraph's database, through a pooler too. Raises Unreachable, AccessDenied."""
+    """A connection to LangGraph's database, through a pooler too. Raises Unreachable, AccessDenied, and InvalidArgument
+    when its tables are others."""
     connection = await reach(open_connection(source, statement_cache_size=0), "LangGraph's database")
     try:
         yield connection
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise errors.AccessDenied(f"LangGraph's database: {error}") from error
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise errors.InvalidArgument(f"LangGraph's database is not as its saver and store make it: {error}") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         # the last but one is what asyncpg has for a connection that went between two statements
         raise translate(error) from error
@@ -90,15 +98,19 @@ class Threads:
 
     def __init__(self, connection: asyncpg.Connection[Any]) -> None:
         self._connection = connection
-        self._writes = ""
+        self.shallow = False  # kept by a saver that has the latest checkpoint only
+        self._ids = self._sizes = self._checkpoints = self._writes = ""
 
-    async def all(self, thread_ids: Sequence[str] | None) -> Sequence[Row] | None:
-        """Threads, each with how many checkpoints it has, all unless some are named. None where a shallow saver keeps
-        the latest only. Raises InvalidArgument when there are no checkpoints of LangGraph."""
+    async def all(self, thread_ids: Sequence[str] | None) -> Sequence[Row]:
+        """Threads, each with how many checkpoints it has, all unless some are named. Raises InvalidArgument when there
+        are no checkpoints of LangGraph."""
         paths, there, named = await self._connection.fetchrow(_THERE)
+        self.shallow = there and not named
+        checkpoints, versioned = _LATEST if self.shallow else _ALL
+        self._ids, self._sizes, self._checkpoints = (
+            sql.format(checkpoints=checkpoints, versioned=versioned) for sql in (_IDS, _SIZES, _CHECKPOINTS)
+        )
         self._writes = _WRITES.format(path="task_path" if paths else "''")
-        if there and not named:
-            return None
         try:
             asked = None if thread_ids is None else list(thread_ids)
             threads: Sequence[Row] = await self._connection.fetch(_THREADS, asked)
@@ -107,13 +119,16 @@ class Threads:
             if thread_ids is None and await self._connection.fetchval("select to_regclass('store') is not null"):
                 # the store alone was used
                 return []
-            raise errors.InvalidArgument(f"no checkpoints of LangGraph there: {error}") from error
+            raise errors.InvalidArgument(
+                f"no checkpoints of LangGraph there: {error}. Of a schema that is not in the login's search_path it is "
+                "told by options=-csearch_path%3Dname in the address"
+            ) from error
 
     async def spaces(self, thread_id: str) -> dict[str, dict[str, str]]:
         """The namespaces of a thread, each with the parents of its checkpoints, in the order to bring them over in."""
         return {
             row["checkpoint_ns"]: _in_order(dict(zip(row["ids"], row["parents"], strict=True)))
-            for row in await self._connection.fetch(_IDS, thread_id)
+            for row in await self._connection.fetch(self._ids, thread_id)
         }
 
     async def batches(self, thread_id: str, ns: str, ids: Sequence[str]) -> AsyncIterator[Sequence[str]]:
@@ -122,7 +137,7 @@ class Threads:
             batch: list[str] = []
             total = 0
             some = ids[start : start + BATCH]
-            rows = await self._connection.fetch(_SIZES, thread_id, ns, some)
+            rows = await self._connection.fetch(self._sizes, thread_id, ns, some)
             sizes = {row["checkpoint_id"]: row["size"] for row in rows}
             for id_ in some:
                 total += sizes.get(id_, 0)
@@ -134,7 +149,7 @@ class Threads:
 
     async def checkpoints(self, thread_id: str, ns: str, ids: Sequence[str]) -> Sequence[Row]:
         """Checkpoints with the values of their channels, in the order of `ids`."""
-        rows: Sequence[Row] = await self._connection.fetch(_CHECKPOINTS, thread_id, ns, ids)
+        rows: Sequence[Row] = await self._connection.fetch(self._checkpoints, thread_id, ns, ids)
         return rows
 
     async def writes(self, thread_id: str, ns: str, ids: Sequence[str]) -> Sequence[Row]:
