@@ -3655,7 +3655,7 @@ comment on function pgstate._claim_log(pgstate._actor, text, int) is 'Internal: 
 
 -- functions/admin/_delegate.sql
 create function pgstate._delegate(p_login text, p_agent text, p_on boolean) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
@@ -3666,14 +3666,18 @@ begin
   if not exists (select from pgstate.login l where l.login = p_login and l.gateway) then
     raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login), hint = 'create_gateway(login) makes one.';
   end if;
-  if p_on then
-    insert into pgstate.delegation (login, agent_id, agent_name) values (p_login, v_id, p_agent) on conflict do nothing;
-    -- its trigger copies the reach to the new row; and whoever changes the reach by a snapshot that does not show the row yet fails
-    update pgstate.reach r set agent_id = r.agent_id where r.agent_id = v_id;
-  else
-    delete from pgstate.delegation d where d.login = p_login and d.agent_id = v_id;
-    perform pgstate._drop_watchers(v_id, p_login);
-  end if;
+  begin
+    if p_on then
+      insert into pgstate.delegation (login, agent_id, agent_name) values (p_login, v_id, p_agent) on conflict do nothing;
+      -- its trigger copies the reach to the new row; and whoever changes the reach by a snapshot that does not show the row yet fails
+      update pgstate.reach r set agent_id = r.agent_id where r.agent_id = v_id;
+    else
+      delete from pgstate.delegation d where d.login = p_login and d.agent_id = v_id;
+      perform pgstate._drop_watchers(v_id, p_login);
+    end if;
+  exception when lock_not_available then
+    perform pgstate._raise_changing(format('%s cannot be %s while a transaction has changed what it may', p_agent, case when p_on then 'delegated' else 'undelegated' end));
+  end;
   perform pgstate._audit(v_actor, case when p_on then 'delegate' else 'undelegate' end, null, jsonb_build_object('login', p_login, 'agent', p_agent));
 end
 $$;
@@ -3753,17 +3757,23 @@ comment on function pgstate._drop_agent(text) is 'Internal: removes an agent and
 
 -- functions/admin/_drop_gateway.sql
 create function pgstate._drop_gateway(p_login text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
 begin
   perform pgstate._check_admin(v_actor, '**');
-  -- its delegations go with it
-  delete from pgstate.login l where l.login = p_login and l.gateway;
-  if not found then
-    raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login);
-  end if;
+  begin
+    perform from pgstate.login l where l.login = p_login and l.gateway for update;
+    if not found then
+      raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login);
+    end if;
+    -- its delegations go with it, in the order in which what agents reach is folded
+    perform from pgstate.delegation d where d.login = p_login order by d.agent_id for update;
+  exception when lock_not_available then
+    perform pgstate._raise_changing(format('gateway %s cannot be dropped while a transaction has changed what its agents may', p_login));
+  end;
+  delete from pgstate.login l where l.login = p_login;
   -- locked ones are told nothing that their agents may not read, and end by themselves
   delete from pgstate.watcher w
    where w.channel in (select x.channel from pgstate.watcher x where x.login = p_login for update skip locked);
@@ -4317,7 +4327,7 @@ $$;
 comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that are not over.';
 
 -- functions/quarantine/_who_changes_agents.sql
--- Sessions, and what is prepared, that have locked rows of agents: sessions and locks on tables are visible to everybody.
+-- Sessions, and what is prepared, that have locked rows of agents or of their delegations: sessions and locks on tables are visible to everybody.
 create function pgstate._who_changes_agents() returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -4328,14 +4338,26 @@ begin
       left join pg_stat_activity s on s.pid = k.pid
       left join pg_prepared_xacts x on x.database = current_database() and k.virtualtransaction = '-1/' || x.transaction
      where k.locktype = 'relation' and k.database = (select d.oid from pg_database d where d.datname = current_database())
-       and k.relation = 'pgstate.agent'::regclass and k.mode <> 'AccessShareLock' and k.granted and k.pid is distinct from pg_backend_pid());
+       and k.relation in ('pgstate.agent'::regclass, 'pgstate.delegation'::regclass) and k.mode <> 'AccessShareLock' and k.granted and k.pid is distinct from pg_backend_pid());
 end
 $$;
 comment on function pgstate._who_changes_agents() is 'Internal: names transactions that have changed what agents may.';
 
+-- functions/quarantine/_raise_changing.sql
+-- Whoever administers anything can keep the rows of an agent and of its delegations locked, by a grant in an open transaction: then
+-- who does is told, to be ended.
+create function pgstate._raise_changing(p_message text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  raise exception using errcode = 'lock_not_available', message = p_message,
+    hint = coalesce('One of these has, or several: ask again, or end them (pg_terminate_backend): ' || pgstate._who_changes_agents(), 'Ask again.');
+end
+$$;
+comment on function pgstate._raise_changing(text) is 'Internal: raises 55P03 and names transactions that have changed what agents may.';
+
 -- functions/quarantine/_suspend.sql
 -- The agent is locked first, as _fold_grants() does: a grant at the same time folds before or after, never without the mark.
--- Whoever administers anything can keep its row locked, by a grant in an open transaction: then who does is told, to be ended.
 -- The keys whose claims ended.
 create function pgstate._suspend(p_actor pgstate._actor, p_agent text) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
@@ -4349,10 +4371,11 @@ begin
   v_id := pgstate._agent_id(p_agent);
   begin
     select a.* into v_agent from pgstate.agent a where a.id = v_id for no key update;
+    -- what folding takes next: who delegates it locks these alone
+    perform from pgstate.reach r where r.agent_id = v_id for no key update;
+    perform from pgstate.delegation d where d.agent_name = p_agent order by d.login for no key update;
   exception when lock_not_available then
-    raise exception using errcode = 'lock_not_available',
-      message = format('%s cannot be suspended while a transaction has changed what it may', p_agent),
-      hint = coalesce('One of these has, or several: ask again, or end them (pg_terminate_backend): ' || pgstate._who_changes_agents(), 'Ask again.');
+    perform pgstate._raise_changing(format('%s cannot be suspended while a transaction has changed what it may', p_agent));
   end;
   if v_agent.root then
     raise exception using errcode = 'PS007', message = 'the administrator cannot be suspended';
@@ -15641,11 +15664,26 @@ create trigger audit_kept_whole before truncate on pgstate.audit for each statem
 create trigger audit_link_kept before update or delete on pgstate.audit_link for each row execute function pgstate._keep_audit();
 create trigger audit_link_kept_whole before truncate on pgstate.audit_link for each statement execute function pgstate._keep_audit();
 
+-- triggers/delegation_named.sql
+-- A function of the revision before that was under way when this came knows no such column. What it adds takes the long way until the
+-- reach is folded anew.
+create function pgstate._on_delegation() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  new.agent_name := (select a.name from pgstate.agent a where a.id = new.agent_id);
+  return new;
+end
+$$;
+comment on function pgstate._on_delegation() is 'Internal: has a delegation name its agent.';
+
+create trigger delegation_named before insert on pgstate.delegation for each row when (new.agent_name is null) execute function pgstate._on_delegation();
+
 -- triggers/reach_delegated.sql
 -- Delegations keep what their agents reach. By a trigger: whatever changes the reach, a function of the revision before too that
 -- was under way when this came, leaves none behind.
 create function pgstate._on_reach() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
 as $$
 begin
   update pgstate.delegation d
