@@ -1,7 +1,7 @@
 -- Delegations keep what their agents reach. By a trigger: whatever changes the reach, a function of the revision before too that
 -- was under way when this came, leaves none behind.
 create function pgstate._on_reach() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 begin
   update pgstate.delegation d
