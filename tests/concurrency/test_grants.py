@@ -8,10 +8,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER
 from _sync import wait_until_blocked
 from concurrency._open import BOTH, Begin, Start
-from sql._caller import Caller, MakeAgent, seconds
+from sql._caller import Caller, MakeAgent, refused, seconds
 
 Call = tuple[str, ...]
 PAIRS: dict[str, tuple[Call, Call]] = {
@@ -84,6 +85,36 @@ async def test_what_goes_meanwhile_is_not_given_anything(
     await ending.end()
     with pytest.raises(Exception, match="there is no|violates foreign key"):
         await waiting
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("isolation", first_of(["repeatable_read", "serializable"]))
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        (("deny_access", "crew", "c/**", "read"), ("add_to_group", "crew", "alice")),
+        (("add_to_group", "crew", "alice"), ("deny_access", "crew", "c/**", "read")),
+        (("add_to_group", "crew", "alice"), ("drop_group", "crew")),
+    ],
+    ids=["a member", "denial", "group"],
+)
+async def test_a_snapshot_from_before_shows_no_group_as_it_was(
+    root: Caller, agent: MakeAgent, session: MakeAgent, isolation: str, early: Call, late: Call
+) -> None:
+    await agent("alice", "read c/**")
+    await root("create_group", "crew")
+    await root("grant_access", "crew", "a/**", "read")
+    await root.rows("put_many", ["a/1", "c/1"], [1] * 2)
+    other = await session()
+    with refused("40001"):
+        async with other.transaction(isolation=isolation):
+            await other.fetch("select")
+            await root(*early)
+            await other(*late)
+    await other(*late)
+    now = await _readable(root)
+    await root("grant_access", "alice", "none", "read")
+    assert now == await _readable(root)
 
 
 @pytest.mark.core

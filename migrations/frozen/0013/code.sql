@@ -3857,6 +3857,8 @@ declare
   v_group boolean := (select a.grouping from pgstate.agent a where a.id = p_agent_id for no key update);
 begin
   if v_group then
+    -- whoever adds a member by a snapshot from before fails, and so does who folds by one that shows no new member: see _set_member()
+    update pgstate.agent a set grouping = true where a.id = p_agent_id;
     perform pgstate._fold_grants(m.agent_id) from (
       select x.agent_id from pgstate.group_member x where x.group_id = p_agent_id order by x.agent_id) m;
     return;
@@ -4690,7 +4692,7 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   -- a grant to the group at the same time comes before this or after it: see _fold_grants()
-  select a.id into v_group from pgstate.agent a where a.name = p_group and a.grouping for no key update;
+  update pgstate.agent a set grouping = true where a.name = p_group and a.grouping returning a.id into v_group;
   if v_group is null then
     raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_group)), hint = 'create_group(name) makes one.';
   end if;

@@ -8,7 +8,7 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   -- a grant to the group at the same time comes before this or after it: see _fold_grants()
-  select a.id into v_group from pgstate.agent a where a.name = p_group and a.grouping for no key update;
+  update pgstate.agent a set grouping = true where a.name = p_group and a.grouping returning a.id into v_group;
   if v_group is null then
     raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_group)), hint = 'create_group(name) makes one.';
   end if;
