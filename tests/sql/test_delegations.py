@@ -185,3 +185,22 @@ async def test_a_gateway_goes_while_its_agents_are_granted_something(
         await wait_until_blocked(superuser.connection, other.pid)
     await asyncio.gather(*waiting)
     assert await superuser.fetchval("select count(*) from pgstate.delegation") == 0
+
+
+@pytest.mark.core
+async def test_an_agent_goes_while_it_is_delegated_again(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent
+) -> None:
+    await agent("alice")
+    login = await (await gateway("alice")).fetchval("select session_user::text")
+    superuser, holder, other = await session(SUPERUSER), await session(SUPERUSER), await session()
+    async with holder.transaction():
+        await holder.fetch("select from pgstate.delegation for update")
+        waiting = [asyncio.create_task(root("drop_agent", "alice"))]
+        await wait_until_blocked(superuser.connection, root.pid)
+        waiting.append(asyncio.create_task(other("delegate", login, "alice")))
+        await wait_until_blocked(superuser.connection, other.pid)
+    dropped, delegated = await asyncio.gather(*waiting, return_exceptions=True)
+    assert not isinstance(dropped, Exception)
+    assert isinstance(delegated, asyncpg.PostgresError)
+    assert delegated.sqlstate == "PS007"

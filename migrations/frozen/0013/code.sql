@@ -3668,6 +3668,9 @@ begin
   end if;
   begin
     if p_on then
+      -- whoever drops it locks it first, too
+      perform from pgstate.agent a where a.id = v_id for key share;
+      v_id := pgstate._agent_id(p_agent);
       insert into pgstate.delegation (login, agent_id, agent_name) values (p_login, v_id, p_agent) on conflict do nothing;
       -- its trigger copies the reach to the new row; and whoever changes the reach by a snapshot that does not show the row yet fails
       update pgstate.reach r set agent_id = r.agent_id where r.agent_id = v_id;
