@@ -4675,7 +4675,9 @@ begin
   if v_id is null then
     raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_name)), hint = 'pgstate.groups() lists them.';
   end if;
-  v_members := array(select m.agent_id from pgstate.group_member m where m.group_id = v_id order by 1);
+  -- and who drops a member, which it does before its memberships
+  v_members := array(
+    select a.id from pgstate.agent a where a.id in (select m.agent_id from pgstate.group_member m where m.group_id = v_id) order by a.id for no key update);
   delete from pgstate.agent a where a.id = v_id;
   perform pgstate._fold_grants(m) from unnest(v_members) m;
   perform pgstate._drop_watchers(m, null) from unnest(v_members) m;
@@ -4700,6 +4702,11 @@ begin
     raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_group)), hint = 'create_group(name) makes one.';
   end if;
   v_id := pgstate._agent_id(p_agent);
+  -- before its memberships, as who drops it
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  if not found then
+    perform pgstate._agent_id(p_agent);
+  end if;
   if p_on and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator is in no group: nothing could be denied to it';
   elsif p_on then
@@ -4821,6 +4828,11 @@ begin
   -- who is denied admin somewhere no more administers all that is above: that is for those who administer everything
   perform pgstate._check_admin(v_actor, case when p_deny and p_on and p_right = 'admin' then '**' else p_subtree end);
   v_id := pgstate._agent_id(p_agent, true);
+  -- before its rights, as who drops it
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  if not found then
+    perform pgstate._agent_id(p_agent, true);
+  end if;
   perform pgstate._subtree_ranges(p_subtree, p_agent);
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';
