@@ -3774,7 +3774,7 @@ begin
     -- its delegations go with it, in the order in which what agents reach is folded
     perform from pgstate.delegation d where d.login = p_login order by d.agent_id for update;
   exception when lock_not_available then
-    perform pgstate._raise_changing(format('gateway %s cannot be dropped while a transaction has changed what its agents may', p_login));
+    perform pgstate._raise_changing(format('gateway %L cannot be dropped while a transaction has changed what its agents may', p_login));
   end;
   delete from pgstate.login l where l.login = p_login;
   -- locked ones are told nothing that their agents may not read, and end by themselves
@@ -4240,8 +4240,11 @@ begin
   end if;
   select e.version, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live, e.kind, e.trust into v_entry
     from pgstate.entry e where e.key = p_key for no key update;
-  -- the right may be gone when the lock has been waited for
+  -- the right may be gone when the lock has been waited for, or the agent from who named it
   perform pgstate._check_admin(p_actor, p_key);
+  if pgstate._acting() is distinct from p_actor.id then
+    perform pgstate._deny();
+  end if;
   -- the time after the wait for the lock
   v_now := pgstate._now();
   v_out.version := case when p_actor.readable then coalesce(case when v_entry.live then v_entry.version end, 0) end;

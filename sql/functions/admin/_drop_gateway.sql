@@ -13,7 +13,7 @@ begin
     -- its delegations go with it, in the order in which what agents reach is folded
     perform from pgstate.delegation d where d.login = p_login order by d.agent_id for update;
   exception when lock_not_available then
-    perform pgstate._raise_changing(format('gateway %s cannot be dropped while a transaction has changed what its agents may', p_login));
+    perform pgstate._raise_changing(format('gateway %L cannot be dropped while a transaction has changed what its agents may', p_login));
   end;
   delete from pgstate.login l where l.login = p_login;
   -- locked ones are told nothing that their agents may not read, and end by themselves
