@@ -6,7 +6,10 @@ as $$
 begin
   update pgstate.delegation d
      set reads = new.reads, writes = new.writes, touches = new.touches, folded_until = new.folded_until, quota = new.quota, trust = new.trust
-   where d.agent_name = (select a.name from pgstate.agent a where a.id = new.agent_id);
+   where d.agent_name = (select a.name from pgstate.agent a where a.id = new.agent_id)
+     -- a gateway more writes no other's row
+     and (d.reads, d.writes, d.touches, d.folded_until, d.quota, d.trust)
+         is distinct from (new.reads, new.writes, new.touches, new.folded_until, new.quota, new.trust);
   return null;
 end
 $$;

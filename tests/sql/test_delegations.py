@@ -204,3 +204,20 @@ async def test_an_agent_goes_while_it_is_delegated_again(
     assert not isinstance(dropped, Exception)
     assert isinstance(delegated, asyncpg.PostgresError)
     assert delegated.sqlstate == "PS007"
+
+
+async def test_what_stays_as_it_is_is_not_written_again(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent
+) -> None:
+    await agent("alice")
+    first, second = [await (await gateway()).fetchval("select session_user::text") for _ in range(2)]
+    superuser = await session(SUPERUSER)
+    where = "select ctid from pgstate.delegation where login = $1"
+    await root("delegate", first, "alice")
+    before = await superuser.fetchval(where, first)
+    await root("delegate", second, "alice")
+    await root("grant_access", "alice", "memory/alice/x", "read")
+    assert await superuser.fetchval(where, first) == before
+    await root("set_trust", "alice", "external")
+    assert await superuser.fetchval(where, first) != before
+    assert await superuser.fetch(APART) == []
