@@ -141,19 +141,20 @@ async def test_who_keeps_it_from_being_taken_back_is_named(
     for name in ("alice", "bob"):
         await agent(name, "read a/**")
     little = await agent("little", "admin mine/**")
-    logins = [await (await gateway("alice", "bob")).fetchval("select session_user::text") for _ in range(2)]
+    logins = [await (await gateway("alice")).fetchval("select session_user::text") for _ in range(2)]
+    dropped = await (await gateway("bob")).fetchval("select session_user::text")
     spare = await (await gateway()).fetchval("select session_user::text")
     other = await session()
     calls = {
         ("undelegate", logins[1], "alice"): little,
         ("delegate", spare, "alice"): little,
         ("drop_gateway", logins[0]): little,
-        # who only ended a delegation has not locked the agent
+        # who drops a gateway has not locked the agents
         ("suspend_agent", "bob"): other,
     }
     async with little.transaction(), other.transaction():
         await little("grant_access", "alice", "mine/x", "read")
-        await other("undelegate", logins[1], "bob")
+        await other("drop_gateway", dropped)
         sessions = [await session() for _ in calls]
         said = await asyncio.gather(
             *(one.rows(*call) for one, call in zip(sessions, calls, strict=True)), return_exceptions=True
@@ -220,4 +221,22 @@ async def test_what_stays_as_it_is_is_not_written_again(
     assert await superuser.fetchval(where, first) == before
     await root("set_trust", "alice", "external")
     assert await superuser.fetchval(where, first) != before
+    assert await superuser.fetch(APART) == []
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("first", ["delegate", "undelegate"])
+async def test_who_goes_on_in_its_transaction(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent, first: str
+) -> None:
+    """Whoever waits for it has locked nothing that it comes to next."""
+    await agent("alice")
+    login = await (await gateway(*["alice"] * (first == "undelegate"))).fetchval("select session_user::text")
+    other, superuser = await session(), await session(SUPERUSER)
+    async with root.transaction():
+        await root(first, login, "alice")
+        waiting = asyncio.create_task(other("grant_access", "alice", "a/**", "read"))
+        await wait_until_blocked(superuser.connection, other.pid)
+        await root("grant_access", "alice", "b/**", "read")
+    await waiting
     assert await superuser.fetch(APART) == []

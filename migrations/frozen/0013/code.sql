@@ -3667,10 +3667,10 @@ begin
     raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login), hint = 'create_gateway(login) makes one.';
   end if;
   begin
+    -- first, as whoever changes what it may, or drops it
+    perform from pgstate.agent a where a.id = v_id for no key update;
+    v_id := pgstate._agent_id(p_agent);
     if p_on then
-      -- whoever drops it locks it first, too
-      perform from pgstate.agent a where a.id = v_id for key share;
-      v_id := pgstate._agent_id(p_agent);
       insert into pgstate.delegation (login, agent_id, agent_name) values (p_login, v_id, p_agent) on conflict do nothing;
       -- its trigger copies the reach to the new row; and whoever changes the reach by a snapshot that does not show the row yet fails
       update pgstate.reach r set agent_id = r.agent_id where r.agent_id = v_id;
@@ -4379,8 +4379,7 @@ begin
   v_id := pgstate._agent_id(p_agent);
   begin
     select a.* into v_agent from pgstate.agent a where a.id = v_id for no key update;
-    -- what folding takes next: who delegates it locks these alone
-    perform from pgstate.reach r where r.agent_id = v_id for no key update;
+    -- what folding takes next: who drops a gateway locks these alone
     perform from pgstate.delegation d where d.agent_name = p_agent order by d.login for no key update;
   exception when lock_not_available then
     perform pgstate._raise_changing(format('%s cannot be suspended while a transaction has changed what it may', p_agent));

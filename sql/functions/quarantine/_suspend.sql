@@ -12,8 +12,7 @@ begin
   v_id := pgstate._agent_id(p_agent);
   begin
     select a.* into v_agent from pgstate.agent a where a.id = v_id for no key update;
-    -- what folding takes next: who delegates it locks these alone
-    perform from pgstate.reach r where r.agent_id = v_id for no key update;
+    -- what folding takes next: who drops a gateway locks these alone
     perform from pgstate.delegation d where d.agent_name = p_agent order by d.login for no key update;
   exception when lock_not_available then
     perform pgstate._raise_changing(format('%s cannot be suspended while a transaction has changed what it may', p_agent));
