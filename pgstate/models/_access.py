@@ -93,7 +93,7 @@ class DelegationRow(Model):
     reads: Mapped[MaybeReach]
     writes: Mapped[MaybeReach]
     touches: Mapped[MaybeReach]
-    folded_until: Mapped[datetime | None]
+    folded_until: Mapped[datetime | None] = mapped_column(server_default=text("'-infinity'"))
     quota: Mapped[False_]
     trust: Mapped[Trust]
 

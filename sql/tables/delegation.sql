@@ -7,7 +7,8 @@ create table pgstate.delegation (
   reads pgstate.keymultirange,
   writes pgstate.keymultirange,
   touches pgstate.keymultirange,
-  folded_until timestamptz,
+  -- until its agent's reach has been copied
+  folded_until timestamptz default '-infinity',
   quota boolean not null default false,
   trust pgstate.trust not null default 'agent',
   constraint delegation_pkey primary key (login, agent_id),

@@ -8,12 +8,13 @@ from typing import Any
 import asyncpg
 import pytest
 
+from _cases import first_of
 from _server import SUPERUSER
 from _sync import wait_until_blocked
 from concurrency._open import BOTH, Begin, Start
-from sql._caller import Caller, MakeAgent, seconds
+from sql._caller import Caller, MakeAgent, refused, seconds
 
-Call = tuple[str, ...]
+Call = tuple[Any, ...]
 PAIRS: dict[str, tuple[Call, Call]] = {
     "two grants": (("grant_access", "alice", "a/**", "read"), ("grant_access", "alice", "b/**", "read")),
     "grant and denial": (("grant_access", "alice", "a/**", "read"), ("deny_access", "alice", "a/1", "read")),
@@ -84,6 +85,72 @@ async def test_what_goes_meanwhile_is_not_given_anything(
     await ending.end()
     with pytest.raises(Exception, match="there is no|violates foreign key"):
         await waiting
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("first", "second", "table"),
+    [
+        (("revoke_access", "alice", "c/**", "read"), ("drop_agent", "alice"), "access_grant"),
+        (("grant_access", "alice", "c/**", "read", seconds(60)), ("drop_agent", "alice"), "access_grant"),
+        (("revoke_access", "crew", "c/**", "read"), ("drop_group", "crew"), "access_grant"),
+        (("remove_from_group", "crew", "alice"), ("drop_agent", "alice"), "group_member"),
+        (("drop_group", "crew"), ("drop_agent", "alice"), "group_member"),
+    ],
+    ids=["revocation", "grant", "of a group", "member", "group"],
+)
+async def test_who_drops_it_waits_for_who_changes_it(
+    root: Caller,
+    agent: MakeAgent,
+    session: MakeAgent,
+    begin: Begin,
+    blocked: Start,
+    first: Call,
+    second: Call,
+    table: str,
+) -> None:
+    """None of them keeps what another waits for while it waits for that one itself."""
+    await agent("alice", "read c/**")
+    await root("create_group", "crew")
+    await root("grant_access", "crew", "c/**", "read")
+    await root("add_to_group", "crew", "alice")
+    holder, one, two = await begin(await session(SUPERUSER)), await session(), await session()
+    await holder.caller.fetch(f"select from pgstate.{table} for update")
+    waiting = [await blocked(one, one(*first)), await blocked(two, two(*second))]
+    await holder.end()
+    await asyncio.gather(*waiting)
+    left = "select count(*) from pgstate.agent where name = $1"
+    assert await holder.caller.fetchval(left, second[1]) == 0
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("isolation", first_of(["repeatable_read", "serializable"]))
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        (("deny_access", "crew", "c/**", "read"), ("add_to_group", "crew", "alice")),
+        (("add_to_group", "crew", "alice"), ("deny_access", "crew", "c/**", "read")),
+        (("add_to_group", "crew", "alice"), ("drop_group", "crew")),
+    ],
+    ids=["a member", "denial", "group"],
+)
+async def test_a_snapshot_from_before_shows_no_group_as_it_was(
+    root: Caller, agent: MakeAgent, session: MakeAgent, isolation: str, early: Call, late: Call
+) -> None:
+    await agent("alice", "read c/**")
+    await root("create_group", "crew")
+    await root("grant_access", "crew", "a/**", "read")
+    await root.rows("put_many", ["a/1", "c/1"], [1] * 2)
+    other = await session()
+    with refused("40001"):
+        async with other.transaction(isolation=isolation):
+            await other.fetch("select")
+            await root(*early)
+            await other(*late)
+    await other(*late)
+    now = await _readable(root)
+    await root("grant_access", "alice", "none", "read")
+    assert now == await _readable(root)
 
 
 @pytest.mark.core

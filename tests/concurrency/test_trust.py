@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from concurrency._open import BOTH, Begin, Start
-from sql._caller import Caller, MakeAgent
+from sql._caller import Caller, MakeAgent, refused
 
 
 @pytest.mark.core
@@ -64,3 +64,20 @@ async def test_only_what_was_looked_at_is_endorsed(
         assert (done["status"], done["version"], row["value"], row["trust"]) == ("conflict", 2, "new", "external")
     else:
         assert (done["status"], done["version"], row["value"], row["trust"]) == ("ok", 2, "looked at", "verified")
+
+
+async def test_nothing_is_endorsed_through_a_gateway_that_lost_the_agent_meanwhile(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, begin: Begin, blocked: Start
+) -> None:
+    await agent("alice", "admin a/**")
+    await root("set_policy", "a/**", trust="external")
+    await root("put", "a/x", 1)
+    through = await gateway("alice")
+    login = await through.fetchval("select session_user::text")
+    holding = await begin()
+    await holding.caller("put", "a/x", 2)
+    waiting = await blocked(through, through("endorse", "a/x", 1, "agent", agent="alice"))
+    await root("undelegate", login, "alice")
+    await holding.end(commits=False)
+    with refused("PS010"):
+        await waiting

@@ -84,3 +84,17 @@ async def test_who_takes_the_long_way(root: Caller, agent: MakeAgent, gateway: M
         assert (await caller("get", "a/1", agent=name))["value"] == 1
         await caller("put", "a/1", 1, agent=name)
         await caller("merge", "a/1", 1, "max", agent=name)
+
+
+async def test_what_an_agent_reaches_is_copied_by_index(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent
+) -> None:
+    """Though the plan was made while there were few delegations."""
+    await agent("alice")
+    await gateway("alice")
+    superuser = await session(SUPERUSER)
+    await superuser.execute("vacuum analyze pgstate.delegation")
+    async with root.transaction():
+        before = dict(await root.fetch(_SCANS))
+        await root("grant_access", "alice", "a/**", "read")
+        assert dict(await root.fetch(_SCANS))["delegation"] == before["delegation"]

@@ -131,3 +131,112 @@ async def test_a_snapshot_from_before_the_other(
     await other(late, *calls[late])
     assert await superuser.fetch(APART) == []
     await through.refuses("PS010", "put('a/1', '1', agent => 'alice')")
+
+
+@pytest.mark.core
+async def test_who_keeps_it_from_being_taken_back_is_named(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent
+) -> None:
+    """Whoever administers anything keeps what others may locked by a grant in an open transaction."""
+    for name in ("alice", "bob"):
+        await agent(name, "read a/**")
+    little = await agent("little", "admin mine/**")
+    logins = [await (await gateway("alice")).fetchval("select session_user::text") for _ in range(2)]
+    dropped = await (await gateway("bob")).fetchval("select session_user::text")
+    spare = await (await gateway()).fetchval("select session_user::text")
+    other = await session()
+    calls = {
+        ("undelegate", logins[1], "alice"): little,
+        ("delegate", spare, "alice"): little,
+        ("drop_gateway", logins[0]): little,
+        # who drops a gateway has not locked the agents
+        ("suspend_agent", "bob"): other,
+    }
+    async with little.transaction(), other.transaction():
+        await little("grant_access", "alice", "mine/x", "read")
+        await other("drop_gateway", dropped)
+        sessions = [await session() for _ in calls]
+        said = await asyncio.gather(
+            *(one.rows(*call) for one, call in zip(sessions, calls, strict=True)), return_exceptions=True
+        )
+    for (call, holder), error in zip(calls.items(), said, strict=True):
+        assert isinstance(error, asyncpg.LockNotAvailableError), (call, error)
+        assert f"pid {holder.pid} (" in str(getattr(error, "hint", "")), call
+    for call in calls:
+        await root.rows(*call)
+
+
+@pytest.mark.core
+async def test_a_gateway_goes_while_its_agents_are_granted_something(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent
+) -> None:
+    await root("create_group", "crew")
+    for name in ("first", "second"):
+        await agent(name)
+        await root("add_to_group", "crew", name)
+    login = await (await gateway("second", "first")).fetchval("select session_user::text")
+    superuser, holder, other = await session(SUPERUSER), await session(), await session()
+    # found by no index then, and in this order in the table
+    await superuser.execute("vacuum (full, analyze) pgstate.delegation")
+    async with holder.transaction():
+        await holder("grant_access", "second", "a/x", "read")
+        waiting = [asyncio.create_task(root("grant_access", "crew", "a/**", "read"))]
+        await wait_until_blocked(superuser.connection, root.pid)
+        waiting.append(asyncio.create_task(other("drop_gateway", login)))
+        await wait_until_blocked(superuser.connection, other.pid)
+    await asyncio.gather(*waiting)
+    assert await superuser.fetchval("select count(*) from pgstate.delegation") == 0
+
+
+@pytest.mark.core
+async def test_an_agent_goes_while_it_is_delegated_again(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent
+) -> None:
+    await agent("alice")
+    login = await (await gateway("alice")).fetchval("select session_user::text")
+    superuser, holder, other = await session(SUPERUSER), await session(SUPERUSER), await session()
+    async with holder.transaction():
+        await holder.fetch("select from pgstate.delegation for update")
+        waiting = [asyncio.create_task(root("drop_agent", "alice"))]
+        await wait_until_blocked(superuser.connection, root.pid)
+        waiting.append(asyncio.create_task(other("delegate", login, "alice")))
+        await wait_until_blocked(superuser.connection, other.pid)
+    dropped, delegated = await asyncio.gather(*waiting, return_exceptions=True)
+    assert not isinstance(dropped, Exception)
+    assert isinstance(delegated, asyncpg.PostgresError)
+    assert delegated.sqlstate == "PS007"
+
+
+async def test_what_stays_as_it_is_is_not_written_again(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent
+) -> None:
+    await agent("alice")
+    first, second = [await (await gateway()).fetchval("select session_user::text") for _ in range(2)]
+    superuser = await session(SUPERUSER)
+    where = "select ctid from pgstate.delegation where login = $1"
+    await root("delegate", first, "alice")
+    before = await superuser.fetchval(where, first)
+    await root("delegate", second, "alice")
+    await root("grant_access", "alice", "memory/alice/x", "read")
+    assert await superuser.fetchval(where, first) == before
+    await root("set_trust", "alice", "external")
+    assert await superuser.fetchval(where, first) != before
+    assert await superuser.fetch(APART) == []
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("first", ["delegate", "undelegate"])
+async def test_who_goes_on_in_its_transaction(
+    root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent, first: str
+) -> None:
+    """Whoever waits for it has locked nothing that it comes to next."""
+    await agent("alice")
+    login = await (await gateway(*["alice"] * (first == "undelegate"))).fetchval("select session_user::text")
+    other, superuser = await session(), await session(SUPERUSER)
+    async with root.transaction():
+        await root(first, login, "alice")
+        waiting = asyncio.create_task(other("grant_access", "alice", "a/**", "read"))
+        await wait_until_blocked(superuser.connection, other.pid)
+        await root("grant_access", "alice", "b/**", "read")
+    await waiting
+    assert await superuser.fetch(APART) == []

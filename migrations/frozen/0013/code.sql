@@ -3655,7 +3655,7 @@ comment on function pgstate._claim_log(pgstate._actor, text, int) is 'Internal: 
 
 -- functions/admin/_delegate.sql
 create function pgstate._delegate(p_login text, p_agent text, p_on boolean) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
@@ -3666,14 +3666,21 @@ begin
   if not exists (select from pgstate.login l where l.login = p_login and l.gateway) then
     raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login), hint = 'create_gateway(login) makes one.';
   end if;
-  if p_on then
-    insert into pgstate.delegation (login, agent_id, agent_name) values (p_login, v_id, p_agent) on conflict do nothing;
-    -- its trigger copies the reach to the new row; and whoever changes the reach by a snapshot that does not show the row yet fails
-    update pgstate.reach r set agent_id = r.agent_id where r.agent_id = v_id;
-  else
-    delete from pgstate.delegation d where d.login = p_login and d.agent_id = v_id;
-    perform pgstate._drop_watchers(v_id, p_login);
-  end if;
+  begin
+    -- first, as whoever changes what it may, or drops it
+    perform from pgstate.agent a where a.id = v_id for no key update;
+    v_id := pgstate._agent_id(p_agent);
+    if p_on then
+      insert into pgstate.delegation (login, agent_id, agent_name) values (p_login, v_id, p_agent) on conflict do nothing;
+      -- its trigger copies the reach to the new row; and whoever changes the reach by a snapshot that does not show the row yet fails
+      update pgstate.reach r set agent_id = r.agent_id where r.agent_id = v_id;
+    else
+      delete from pgstate.delegation d where d.login = p_login and d.agent_id = v_id;
+      perform pgstate._drop_watchers(v_id, p_login);
+    end if;
+  exception when lock_not_available then
+    perform pgstate._raise_changing(format('%s cannot be %s while a transaction has changed what it may', p_agent, case when p_on then 'delegated' else 'undelegated' end));
+  end;
   perform pgstate._audit(v_actor, case when p_on then 'delegate' else 'undelegate' end, null, jsonb_build_object('login', p_login, 'agent', p_agent));
 end
 $$;
@@ -3753,17 +3760,23 @@ comment on function pgstate._drop_agent(text) is 'Internal: removes an agent and
 
 -- functions/admin/_drop_gateway.sql
 create function pgstate._drop_gateway(p_login text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
 as $$
 declare
   v_actor pgstate._actor := pgstate._enter(null);
 begin
   perform pgstate._check_admin(v_actor, '**');
-  -- its delegations go with it
-  delete from pgstate.login l where l.login = p_login and l.gateway;
-  if not found then
-    raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login);
-  end if;
+  begin
+    perform from pgstate.login l where l.login = p_login and l.gateway for update;
+    if not found then
+      raise exception using errcode = 'PS007', message = format('%L is not a gateway', p_login);
+    end if;
+    -- its delegations go with it, in the order in which what agents reach is folded
+    perform from pgstate.delegation d where d.login = p_login order by d.agent_id for update;
+  exception when lock_not_available then
+    perform pgstate._raise_changing(format('gateway %L cannot be dropped while a transaction has changed what its agents may', p_login));
+  end;
+  delete from pgstate.login l where l.login = p_login;
   -- locked ones are told nothing that their agents may not read, and end by themselves
   delete from pgstate.watcher w
    where w.channel in (select x.channel from pgstate.watcher x where x.login = p_login for update skip locked);
@@ -3847,6 +3860,8 @@ declare
   v_group boolean := (select a.grouping from pgstate.agent a where a.id = p_agent_id for no key update);
 begin
   if v_group then
+    -- whoever adds a member by a snapshot from before fails, and so does who folds by one that shows no new member: see _set_member()
+    update pgstate.agent a set grouping = true where a.id = p_agent_id;
     perform pgstate._fold_grants(m.agent_id) from (
       select x.agent_id from pgstate.group_member x where x.group_id = p_agent_id order by x.agent_id) m;
     return;
@@ -4225,8 +4240,11 @@ begin
   end if;
   select e.version, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live, e.kind, e.trust into v_entry
     from pgstate.entry e where e.key = p_key for no key update;
-  -- the right may be gone when the lock has been waited for
+  -- the right may be gone when the lock has been waited for, or the agent from who named it
   perform pgstate._check_admin(p_actor, p_key);
+  if pgstate._acting() is distinct from p_actor.id then
+    perform pgstate._deny();
+  end if;
   -- the time after the wait for the lock
   v_now := pgstate._now();
   v_out.version := case when p_actor.readable then coalesce(case when v_entry.live then v_entry.version end, 0) end;
@@ -4317,7 +4335,7 @@ $$;
 comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that are not over.';
 
 -- functions/quarantine/_who_changes_agents.sql
--- Sessions, and what is prepared, that have locked rows of agents: sessions and locks on tables are visible to everybody.
+-- Sessions, and what is prepared, that have locked rows of agents or of their delegations: sessions and locks on tables are visible to everybody.
 create function pgstate._who_changes_agents() returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
@@ -4328,14 +4346,26 @@ begin
       left join pg_stat_activity s on s.pid = k.pid
       left join pg_prepared_xacts x on x.database = current_database() and k.virtualtransaction = '-1/' || x.transaction
      where k.locktype = 'relation' and k.database = (select d.oid from pg_database d where d.datname = current_database())
-       and k.relation = 'pgstate.agent'::regclass and k.mode <> 'AccessShareLock' and k.granted and k.pid is distinct from pg_backend_pid());
+       and k.relation in ('pgstate.agent'::regclass, 'pgstate.delegation'::regclass) and k.mode <> 'AccessShareLock' and k.granted and k.pid is distinct from pg_backend_pid());
 end
 $$;
 comment on function pgstate._who_changes_agents() is 'Internal: names transactions that have changed what agents may.';
 
+-- functions/quarantine/_raise_changing.sql
+-- Whoever administers anything can keep the rows of an agent and of its delegations locked, by a grant in an open transaction: then
+-- who does is told, to be ended.
+create function pgstate._raise_changing(p_message text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  raise exception using errcode = 'lock_not_available', message = p_message,
+    hint = coalesce('One of these has, or several: ask again, or end them (pg_terminate_backend): ' || pgstate._who_changes_agents(), 'Ask again.');
+end
+$$;
+comment on function pgstate._raise_changing(text) is 'Internal: raises 55P03 and names transactions that have changed what agents may.';
+
 -- functions/quarantine/_suspend.sql
 -- The agent is locked first, as _fold_grants() does: a grant at the same time folds before or after, never without the mark.
--- Whoever administers anything can keep its row locked, by a grant in an open transaction: then who does is told, to be ended.
 -- The keys whose claims ended.
 create function pgstate._suspend(p_actor pgstate._actor, p_agent text) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
@@ -4349,10 +4379,10 @@ begin
   v_id := pgstate._agent_id(p_agent);
   begin
     select a.* into v_agent from pgstate.agent a where a.id = v_id for no key update;
+    -- what folding takes next: who drops a gateway locks these alone
+    perform from pgstate.delegation d where d.agent_name = p_agent order by d.login for no key update;
   exception when lock_not_available then
-    raise exception using errcode = 'lock_not_available',
-      message = format('%s cannot be suspended while a transaction has changed what it may', p_agent),
-      hint = coalesce('One of these has, or several: ask again, or end them (pg_terminate_backend): ' || pgstate._who_changes_agents(), 'Ask again.');
+    perform pgstate._raise_changing(format('%s cannot be suspended while a transaction has changed what it may', p_agent));
   end;
   if v_agent.root then
     raise exception using errcode = 'PS007', message = 'the administrator cannot be suspended';
@@ -4647,7 +4677,9 @@ begin
   if v_id is null then
     raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_name)), hint = 'pgstate.groups() lists them.';
   end if;
-  v_members := array(select m.agent_id from pgstate.group_member m where m.group_id = v_id order by 1);
+  -- and who drops a member, which it does before its memberships
+  v_members := array(
+    select a.id from pgstate.agent a where a.id in (select m.agent_id from pgstate.group_member m where m.group_id = v_id) order by a.id for no key update);
   delete from pgstate.agent a where a.id = v_id;
   perform pgstate._fold_grants(m) from unnest(v_members) m;
   perform pgstate._drop_watchers(m, null) from unnest(v_members) m;
@@ -4667,11 +4699,16 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   -- a grant to the group at the same time comes before this or after it: see _fold_grants()
-  select a.id into v_group from pgstate.agent a where a.name = p_group and a.grouping for no key update;
+  update pgstate.agent a set grouping = true where a.name = p_group and a.grouping returning a.id into v_group;
   if v_group is null then
     raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_group)), hint = 'create_group(name) makes one.';
   end if;
   v_id := pgstate._agent_id(p_agent);
+  -- before its memberships, as who drops it
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  if not found then
+    perform pgstate._agent_id(p_agent);
+  end if;
   if p_on and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator is in no group: nothing could be denied to it';
   elsif p_on then
@@ -4793,6 +4830,11 @@ begin
   -- who is denied admin somewhere no more administers all that is above: that is for those who administer everything
   perform pgstate._check_admin(v_actor, case when p_deny and p_on and p_right = 'admin' then '**' else p_subtree end);
   v_id := pgstate._agent_id(p_agent, true);
+  -- before its rights, as who drops it
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  if not found then
+    perform pgstate._agent_id(p_agent, true);
+  end if;
   perform pgstate._subtree_ranges(p_subtree, p_agent);
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';
@@ -13655,7 +13697,7 @@ begin
   perform pgstate._delegate(delegate.login, delegate.agent, true);
 end
 $$;
-comment on function pgstate.delegate(text, text) is 'Lets a gateway act for an agent. Needs admin on everything. PS007 PS010.';
+comment on function pgstate.delegate(text, text) is 'Lets a gateway act for an agent. Needs admin on everything. 55P03, which names them, while open transactions have changed what the agent may. PS007 PS010.';
 
 -- functions/admin/drop_agent.sql
 create function pgstate.drop_agent(name text) returns void
@@ -13677,7 +13719,7 @@ begin
 end
 $$;
 comment on function pgstate.drop_gateway(text) is
-  'Removes a gateway and its delegations. The agents stay, with the claims that they took through it. The database role stays: DROP ROLE removes that. Needs admin on everything. PS007 PS010.';
+  'Removes a gateway and its delegations. The agents stay, with the claims that they took through it. The database role stays: DROP ROLE removes that. Needs admin on everything. 55P03, which names them, while open transactions have changed what its agents may. PS007 PS010.';
 
 -- functions/admin/grant_access.sql
 create function pgstate.grant_access(agent text, subtree text, "right" text, ttl interval default null, until timestamptz default null) returns void
@@ -13721,7 +13763,7 @@ begin
   perform pgstate._delegate(undelegate.login, undelegate.agent, false);
 end
 $$;
-comment on function pgstate.undelegate(text, text) is 'Ends a delegation. PS007 PS010.';
+comment on function pgstate.undelegate(text, text) is 'Ends a delegation. 55P03, which names them, while open transactions have changed what the agent may. PS007 PS010.';
 
 -- functions/threads/_thread_lock.sql
 -- Start of every change of a thread or run: may the caller, and is there one? Locks its entry, before all else that
@@ -15664,16 +15706,34 @@ create trigger audit_kept_whole before truncate on pgstate.audit for each statem
 create trigger audit_link_kept before update or delete on pgstate.audit_link for each row execute function pgstate._keep_audit();
 create trigger audit_link_kept_whole before truncate on pgstate.audit_link for each statement execute function pgstate._keep_audit();
 
+-- triggers/delegation_named.sql
+-- A function of the revision before that was under way when this came knows no such column. What it adds takes the long way until the
+-- reach is folded anew.
+create function pgstate._on_delegation() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  new.agent_name := (select a.name from pgstate.agent a where a.id = new.agent_id);
+  return new;
+end
+$$;
+comment on function pgstate._on_delegation() is 'Internal: has a delegation name its agent.';
+
+create trigger delegation_named before insert on pgstate.delegation for each row when (new.agent_name is null) execute function pgstate._on_delegation();
+
 -- triggers/reach_delegated.sql
 -- Delegations keep what their agents reach. By a trigger: whatever changes the reach, a function of the revision before too that
 -- was under way when this came, leaves none behind.
 create function pgstate._on_reach() returns trigger
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off
 as $$
 begin
   update pgstate.delegation d
      set reads = new.reads, writes = new.writes, touches = new.touches, folded_until = new.folded_until, quota = new.quota, trust = new.trust
-   where d.agent_name = (select a.name from pgstate.agent a where a.id = new.agent_id);
+   where d.agent_name = (select a.name from pgstate.agent a where a.id = new.agent_id)
+     -- a gateway more writes no other's row
+     and (d.reads, d.writes, d.touches, d.folded_until, d.quota, d.trust)
+         is distinct from (new.reads, new.writes, new.touches, new.folded_until, new.quota, new.trust);
   return null;
 end
 $$;

@@ -19,14 +19,13 @@ begin
 end
 $$;
 
--- nobody changes what agents reach until there is the trigger that copies it
-lock table pgstate.reach in share row exclusive mode;
+-- nobody changes what agents reach until there is the trigger that copies it: all tables are locked
 alter table pgstate.delegation
   add column agent_name text collate "C",
   add column reads pgstate.keymultirange,
   add column writes pgstate.keymultirange,
   add column touches pgstate.keymultirange,
-  add column folded_until timestamptz,
+  add column folded_until timestamptz default '-infinity',
   add column quota boolean not null default false,
   add column trust pgstate.trust not null default 'agent';
 alter table pgstate.delegation
@@ -34,8 +33,8 @@ alter table pgstate.delegation
   alter column writes set storage external,
   alter column touches set storage external;
 update pgstate.delegation d
-   set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches, folded_until = r.folded_until,
-       quota = coalesce(r.quota, false), trust = coalesce(r.trust, d.trust)
+   set agent_name = a.name, reads = r.reads, writes = r.writes, touches = r.touches,
+       folded_until = case when r.agent_id is null then '-infinity' else r.folded_until end, quota = coalesce(r.quota, false), trust = coalesce(r.trust, d.trust)
   from pgstate.agent a left join pgstate.reach r on r.agent_id = a.id
  where a.id = d.agent_id;
 alter table pgstate.delegation

@@ -12,7 +12,9 @@ begin
   if v_id is null then
     raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_name)), hint = 'pgstate.groups() lists them.';
   end if;
-  v_members := array(select m.agent_id from pgstate.group_member m where m.group_id = v_id order by 1);
+  -- and who drops a member, which it does before its memberships
+  v_members := array(
+    select a.id from pgstate.agent a where a.id in (select m.agent_id from pgstate.group_member m where m.group_id = v_id) order by a.id for no key update);
   delete from pgstate.agent a where a.id = v_id;
   perform pgstate._fold_grants(m) from unnest(v_members) m;
   perform pgstate._drop_watchers(m, null) from unnest(v_members) m;

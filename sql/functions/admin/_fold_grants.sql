@@ -8,6 +8,8 @@ declare
   v_group boolean := (select a.grouping from pgstate.agent a where a.id = p_agent_id for no key update);
 begin
   if v_group then
+    -- whoever adds a member by a snapshot from before fails, and so does who folds by one that shows no new member: see _set_member()
+    update pgstate.agent a set grouping = true where a.id = p_agent_id;
     perform pgstate._fold_grants(m.agent_id) from (
       select x.agent_id from pgstate.group_member x where x.group_id = p_agent_id order by x.agent_id) m;
     return;

@@ -16,6 +16,11 @@ begin
   -- who is denied admin somewhere no more administers all that is above: that is for those who administer everything
   perform pgstate._check_admin(v_actor, case when p_deny and p_on and p_right = 'admin' then '**' else p_subtree end);
   v_id := pgstate._agent_id(p_agent, true);
+  -- before its rights, as who drops it
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  if not found then
+    perform pgstate._agent_id(p_agent, true);
+  end if;
   perform pgstate._subtree_ranges(p_subtree, p_agent);
   if (p_deny or not p_on) and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator''s own rights cannot be revoked';

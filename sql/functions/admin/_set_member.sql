@@ -8,11 +8,16 @@ declare
 begin
   perform pgstate._check_admin(v_actor, '**');
   -- a grant to the group at the same time comes before this or after it: see _fold_grants()
-  select a.id into v_group from pgstate.agent a where a.name = p_group and a.grouping for no key update;
+  update pgstate.agent a set grouping = true where a.name = p_group and a.grouping returning a.id into v_group;
   if v_group is null then
     raise exception using errcode = 'PS007', message = format('there is no group %L', pgstate._shown(p_group)), hint = 'create_group(name) makes one.';
   end if;
   v_id := pgstate._agent_id(p_agent);
+  -- before its memberships, as who drops it
+  perform from pgstate.agent a where a.id = v_id for no key update;
+  if not found then
+    perform pgstate._agent_id(p_agent);
+  end if;
   if p_on and exists (select from pgstate.agent a where a.id = v_id and a.root) then
     raise exception using errcode = 'PS007', message = 'the administrator is in no group: nothing could be denied to it';
   elsif p_on then

@@ -5,4 +5,4 @@ begin
   perform pgstate._delegate(delegate.login, delegate.agent, true);
 end
 $$;
-comment on function pgstate.delegate(text, text) is 'Lets a gateway act for an agent. Needs admin on everything. PS007 PS010.';
+comment on function pgstate.delegate(text, text) is 'Lets a gateway act for an agent. Needs admin on everything. 55P03, which names them, while open transactions have changed what the agent may. PS007 PS010.';

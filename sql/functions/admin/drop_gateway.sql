@@ -6,4 +6,4 @@ begin
 end
 $$;
 comment on function pgstate.drop_gateway(text) is
-  'Removes a gateway and its delegations. The agents stay, with the claims that they took through it. The database role stays: DROP ROLE removes that. Needs admin on everything. PS007 PS010.';
+  'Removes a gateway and its delegations. The agents stay, with the claims that they took through it. The database role stays: DROP ROLE removes that. Needs admin on everything. 55P03, which names them, while open transactions have changed what its agents may. PS007 PS010.';

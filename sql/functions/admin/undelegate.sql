@@ -5,4 +5,4 @@ begin
   perform pgstate._delegate(undelegate.login, undelegate.agent, false);
 end
 $$;
-comment on function pgstate.undelegate(text, text) is 'Ends a delegation. PS007 PS010.';
+comment on function pgstate.undelegate(text, text) is 'Ends a delegation. 55P03, which names them, while open transactions have changed what the agent may. PS007 PS010.';

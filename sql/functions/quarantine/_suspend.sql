@@ -1,5 +1,4 @@
 -- The agent is locked first, as _fold_grants() does: a grant at the same time folds before or after, never without the mark.
--- Whoever administers anything can keep its row locked, by a grant in an open transaction: then who does is told, to be ended.
 -- The keys whose claims ended.
 create function pgstate._suspend(p_actor pgstate._actor, p_agent text) returns text[]
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set lock_timeout = '2s'
@@ -13,10 +12,10 @@ begin
   v_id := pgstate._agent_id(p_agent);
   begin
     select a.* into v_agent from pgstate.agent a where a.id = v_id for no key update;
+    -- what folding takes next: who drops a gateway locks these alone
+    perform from pgstate.delegation d where d.agent_name = p_agent order by d.login for no key update;
   exception when lock_not_available then
-    raise exception using errcode = 'lock_not_available',
-      message = format('%s cannot be suspended while a transaction has changed what it may', p_agent),
-      hint = coalesce('One of these has, or several: ask again, or end them (pg_terminate_backend): ' || pgstate._who_changes_agents(), 'Ask again.');
+    perform pgstate._raise_changing(format('%s cannot be suspended while a transaction has changed what it may', p_agent));
   end;
   if v_agent.root then
     raise exception using errcode = 'PS007', message = 'the administrator cannot be suspended';

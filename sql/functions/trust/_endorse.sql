@@ -20,8 +20,11 @@ begin
   end if;
   select e.version, e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()) as live, e.kind, e.trust into v_entry
     from pgstate.entry e where e.key = p_key for no key update;
-  -- the right may be gone when the lock has been waited for
+  -- the right may be gone when the lock has been waited for, or the agent from who named it
   perform pgstate._check_admin(p_actor, p_key);
+  if pgstate._acting() is distinct from p_actor.id then
+    perform pgstate._deny();
+  end if;
   -- the time after the wait for the lock
   v_now := pgstate._now();
   v_out.version := case when p_actor.readable then coalesce(case when v_entry.live then v_entry.version end, 0) end;
