@@ -356,7 +356,7 @@ async def run(dsn: str, direction: Direction, revision: str, options: Options) -
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return await _run_once(dsn, direction, revision, options)
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             cause = refusals.cause_of(error)
             if (told := refusals.told(cause, down=direction == "downgrade")) is not None:
                 raise told from error

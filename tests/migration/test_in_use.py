@@ -306,6 +306,19 @@ async def test_a_migration_whose_backend_or_client_dies_leaves_nothing(
     assert await (await opened(database)).fetchval("select value::text from pgstate.get('k')") == "1"
 
 
+async def test_a_connection_that_is_lost_between_two_statements(empty: Callable[[], Database], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """asyncpg then takes the server's last word for the answer to the next one: no test can time that."""
+
+    async def answered(*_arguments: object, **_options: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    for method in ("execute", "prepare"):
+        monkeypatch.setattr(asyncpg.Connection, method, answered)
+        with pytest.raises(errors.Unreachable, match="the connection was lost in the middle: cannot switch to state"):
+            await migrate.upgrade_async(empty().dsn())
+        monkeypatch.undo()
+
+
 async def test_an_upgrade_and_a_downgrade_at_once(empty: Callable[[], Database]) -> None:
     """One after the other, whichever comes first: each finds a whole schema."""
     database = empty()
