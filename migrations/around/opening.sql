@@ -1,14 +1,15 @@
 -- Begins a run. `set local`, so that a pooled connection and the rest of a psql session stay as they were; within somebody's
 -- own transaction the closing puts the settings back. A role that is set does not count: who connected migrates. The timeouts
--- go because the lock is waited for as long as another run takes; transaction_timeout there is from 17 on. A schema of that
--- name which holds anything else is not ours to fill, nor can one be led on that a restore has brought half of.
+-- go because the lock is waited for as long as another run takes; transaction_timeout there is from 17 on. A script is UTF-8,
+-- whatever the terminal is that psql runs in. A schema of that name which holds anything else is not ours to fill, nor can one
+-- be led on that a restore has brought half of.
 do $before$
 begin
   perform pg_catalog.set_config('pgstate.before', (
     select pg_catalog.json_object_agg(s.name, pg_catalog.current_setting(s.name))::text
       from pg_catalog.unnest(array['search_path', 'statement_timeout', 'lock_timeout', 'transaction_timeout',
         'idle_in_transaction_session_timeout', 'client_min_messages', 'standard_conforming_strings', 'check_function_bodies',
-        'row_security', 'quote_all_identifiers', 'plpgsql.extra_errors', 'role']) s(name)
+        'row_security', 'quote_all_identifiers', 'plpgsql.extra_errors', 'client_encoding', 'role']) s(name)
      where pg_catalog.current_setting(s.name, true) is not null), true);
   if pg_catalog.current_setting('transaction_timeout', true) is not null then
     perform pg_catalog.set_config('transaction_timeout', '0', true);
@@ -26,6 +27,7 @@ set local check_function_bodies = on;
 set local row_security = on;
 set local quote_all_identifiers = off;
 set local plpgsql.extra_errors = 'none';
+set local client_encoding = 'UTF8';
 do $opening$
 declare
   v_owner text;
