@@ -32,6 +32,7 @@ do $opening$
 declare
   v_owner text;
   v_empty boolean;
+  v_grantee text;
 begin
   perform pg_catalog.pg_advisory_xact_lock({lock});
   if exists (
@@ -81,7 +82,16 @@ begin
           'Somebody who may: create schema pgstate authorization %I', current_user);
     end if;
     create schema pgstate;
+    -- those of default privileges: who may make something here may overload what others call
+    for v_grantee in
+      select distinct coalesce('"' || pg_catalog.replace(r.rolname, '"', '""') || '"', 'public')
+        from pg_catalog.pg_namespace n cross join pg_catalog.aclexplode(n.nspacl) a left join pg_catalog.pg_roles r on r.oid = a.grantee
+       where n.nspname = 'pgstate' and a.grantee <> n.nspowner
+    loop
+      execute 'revoke all on schema pgstate from ' || v_grantee;
+    end loop;
   end if;
+  perform pg_catalog.set_config('pgstate.installs', 'on', true);
   if not (pg_catalog.has_schema_privilege(current_user, 'pgstate', 'CREATE WITH GRANT OPTION')
     and pg_catalog.has_schema_privilege(current_user, 'pgstate', 'USAGE WITH GRANT OPTION'))
   then

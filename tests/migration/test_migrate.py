@@ -453,13 +453,24 @@ def test_settings_of_the_database_do_not_get_in_the_way(empty: Callable[[], Data
         *["transaction_timeout = '200ms'"] * (database.cluster.major >= 17),
     ):
         database.sql(f'alter database "{database.name}" set {setting}')
-    database.sql(f"alter default privileges for role {INSTALLER} grant all on tables to public")
+    other = f"{database.name} Other"
+    database.logins.append(other)
+    database.cluster.sql(f'create role "{other}"')
+    for objects in ("tables", "schemas"):
+        database.sql(f'alter default privileges for role {INSTALLER} grant all on {objects} to public, "{other}"')
     assert migrate.upgrade_dsn(database.dsn()) == REVISIONS
     migrate.upgrade_dsn(plain.dsn())
     public = (
         "select count(*) from pg_class c, aclexplode(c.relacl) a where a.grantee = 0 and relname = 'alembic_version'"
     )
     assert database.sql(public) == plain.sql(public) == [(0,)]
+    # who may write there decides which revisions are run, and who may make functions here overloads those that others call
+    for rights in (
+        "aclexplode((select nspacl from pg_namespace where nspname = 'pgstate')) a where",
+        "aclexplode((select relacl from pg_class where relname = 'alembic_version')) a where privilege_type <> 'SELECT' and",
+    ):
+        others = f"select count(*) from {rights} grantee in (0, (select oid from pg_roles where rolname = '{other}'))"
+        assert database.sql(others) == plain.sql(others) == [(0,)]
 
 
 def test_a_database_that_is_read_only_is_told_so(empty: Callable[[], Database]) -> None:
