@@ -6,7 +6,7 @@
 do $before$
 begin
   perform pg_catalog.set_config('pgstate.before', (
-    select pg_catalog.json_object_agg(s.name, pg_catalog.current_setting(s.name))::text
+    select pg_catalog.json_object_agg(s.name, pg_catalog.current_setting(s.name))::pg_catalog.text
       from pg_catalog.unnest(array['search_path', 'statement_timeout', 'lock_timeout', 'transaction_timeout',
         'idle_in_transaction_session_timeout', 'client_min_messages', 'standard_conforming_strings', 'check_function_bodies',
         'row_security', 'quote_all_identifiers', 'plpgsql.extra_errors', 'client_encoding', 'role']) s(name)

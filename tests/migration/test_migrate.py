@@ -440,8 +440,9 @@ def test_a_database_that_cannot_hold_every_text_is_refused(cluster: Cluster, enc
 
 def test_settings_of_the_database_do_not_get_in_the_way(empty: Callable[[], Database]) -> None:
     database, plain = empty(), empty()
+    database.sql("create domain public.text as int")
     for setting in (
-        "search_path = public, pg_temp",
+        "search_path = public, pg_catalog, pg_temp",
         "default_transaction_isolation = 'serializable'",
         # far less than a migration takes, and enough for this test's own query
         "statement_timeout = '25ms'",
