@@ -46,6 +46,15 @@ begin
         using errcode = 'invalid_schema_definition',
           hint = 'Nothing was changed. Functions act with the rights of their owners: restore again with those, after drop schema pgstate cascade, with which goes what was written since.';
     end if;
+    if v_owner = 'pgstate_owner' and not pg_catalog.pg_has_role(current_user, v_owner, 'MEMBER') and exists (
+      select from pg_catalog.pg_class c
+       where c.oid = 'pgstate.alembic_version'::pg_catalog.regclass and c.relowner = pg_catalog.to_regrole(pg_catalog.quote_ident(current_user)))
+    then
+      raise exception 'the role % installed pgstate, and is no member of pgstate_owner, as where pg_dumpall of PostgreSQL 15 brought the roles into a later server', current_user
+        using errcode = 'insufficient_privilege', hint = pg_catalog.format(
+          'Nothing was changed. A superuser brings them by the later pg_dumpall --roles-only, for those of agents too, and grants '
+          'pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to %I with admin option.', current_user);
+    end if;
     if v_owner is not null then
       begin
         execute 'select not exists (select from pgstate.alembic_version)' into v_empty;

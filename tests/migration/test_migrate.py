@@ -312,6 +312,34 @@ def test_who_installed_may_be_renamed(empty: Callable[[], Database], cluster: Cl
     assert database.sql("select login from pgstate.login") == [(after,)]
 
 
+@pytest.mark.core
+def test_who_installed_may_have_come_without_its_memberships(empty: Callable[[], Database], cluster: Cluster) -> None:
+    """pg_dumpall of 15 names who granted them, which a later server does not take; and to give them was a matter of CREATEROLE."""
+    database = empty()
+    migrate.upgrade_dsn(database.dsn())
+    role, login = (f"{database.name}_{name}" for name in ("admin", "login"))
+    database.logins += [login, role]
+    cluster.sql(f"create role {role} login createrole")
+    database.sql(
+        f"alter schema pgstate owner to {role}; alter table pgstate.alembic_version owner to {role};"
+        f"alter function pgstate.create_agent owner to {role}; alter function pgstate._ensure_login owner to {role}"
+    )
+    with pytest.raises(errors.AccessDenied, match=f"the role {role} installed pgstate, and is no member of pgstate_owner"):  # fmt: skip
+        migrate.upgrade_dsn(database.dsn(role))
+
+    def found() -> list[str]:
+        return [finding.what for finding in asyncio.run(doctor.examine(database.dsn(role))) if finding.check == "membership"]  # fmt: skip
+
+    members = [f"{role}, who installed, is no member of pgstate_api, pgstate_owner"]
+    givers = [f"{role}, who installed, may give no login what is of pgstate_agent, pgstate_reader"]
+    assert found() == members + (givers if cluster.major >= 16 else [])
+    cluster.sql(f"grant pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to {role}")
+    assert found() == (givers if cluster.major >= 16 else [])
+    cluster.sql(f"grant pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to {role} with admin option")
+    assert found() == [] == migrate.upgrade_dsn(database.dsn(role))
+    assert database.sql(f"select pgstate.create_agent('a', '{login}')", role)
+
+
 async def _migrate_in_processes(addresses: list[str]) -> list[tuple[int | None, str]]:
     processes = [
         await asyncio.create_subprocess_exec(
