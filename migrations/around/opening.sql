@@ -48,7 +48,8 @@ begin
     end if;
     if v_owner = 'pgstate_owner' and not pg_catalog.pg_has_role(current_user, v_owner, 'MEMBER') and exists (
       select from pg_catalog.pg_class c
-       where c.oid = 'pgstate.alembic_version'::pg_catalog.regclass and c.relowner = pg_catalog.to_regrole(pg_catalog.quote_ident(current_user)))
+       where c.relname = 'alembic_version' and c.relnamespace = pg_catalog.to_regnamespace('pgstate')
+         and c.relowner = pg_catalog.to_regrole(pg_catalog.quote_ident(current_user)))
     then
       raise exception 'the role % installed pgstate, and is no member of pgstate_owner, as where pg_dumpall of PostgreSQL 15 brought the roles into a later server', current_user
         using errcode = 'insufficient_privilege', hint = pg_catalog.format(
