@@ -42,7 +42,7 @@ Direction: TypeAlias = Literal["upgrade", "downgrade"]
 
 @dataclass
 class _Run:
-    """The run that a revision's upgrade() or downgrade() is part of. `end`: where an upgrade leads, if that is known.
+    """The run that a revision's upgrade() or downgrade() is part of. `end`: where it leads, if that is known.
     `bare`: there is no code of any revision now."""
 
     execute: Callable[[str], None]
@@ -67,22 +67,23 @@ _ATTEMPTS = 20
 _HAS_TABLES = (
     "select exists (select from pg_class where relname = 'install' and relnamespace = to_regnamespace('pgstate'))"
 )
-# The next revision's tables drop policies that are made here.
-_CODE_NEEDED = ("0004",)
+# On the way up the next revision's tables drop policies that are made here, and on the way down 0002 writes values out
+# by its functions.
+_CODE_NEEDED = {"up": ("0004",), "down": ("0002",)}
 
 
-def run_frozen(revision: str, part: str) -> None:
+def run_frozen(revision: str, part: str, way: Literal["up", "down"] = "up") -> None:
     """For migrations/versions: runs a revision's frozen file (clear, tables, code or drop), or prints it.
 
     Unchanged but for two things that depend on where it runs: with `create_roles=False` the block that makes them gives
     way to one that looks for them, and a view that somebody's own view stands on is replaced, since it is still there.
-    On the way to a later revision code is left out, which that one would clear before anything else.
+    On the way to another revision code is left out, which the next would clear before anything else.
     """
     run = _run.get()
     if part == "clear" and run.bare:
         return
     if part == "code":
-        run.bare = run.end not in (None, revision) and revision not in _CODE_NEEDED
+        run.bare = run.end not in (None, revision) and revision not in _CODE_NEEDED[way]
     if part == "code" and run.bare:
         run_script("reset role;")  # as code ends: tables leave the owner's
         return
@@ -116,7 +117,7 @@ def undo(revision: str, below: str, first: str = "") -> None:
     if first:
         run_script(first)
     for of, part in ((revision, "clear"), (revision, "drop"), (below, "code")):
-        run_frozen(of, part)
+        run_frozen(of, part, "down")
 
 
 def remove(again: str) -> None:
@@ -161,7 +162,7 @@ def running(
     migration: MigrationContext, options: Options, *checks: str, removes: bool = False, end: str | None = None
 ) -> Iterator[None]:
     """What Alembic runs inside is a run of pgstate's: opened, checked and closed. For migrations/env.py, too.
-    `removes`: it goes down to "base". `end`: an upgrade goes up to this."""
+    `removes`: it goes down to "base". `end`: it leads to this."""
     run = _Run(_runner(migration), options, removes, end)
     token = _run.set(run)
     try:
@@ -242,7 +243,7 @@ def _migrate(
             options,
             *filter(None, checks),
             removes=revision == "base",
-            end=head if direction == "upgrade" else None,
+            end=head,
         ),
     ):
         migration.run_migrations()
@@ -354,7 +355,7 @@ async def run(dsn: str, direction: Direction, revision: str, options: Options) -
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return await _run_once(dsn, direction, revision, options)
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             cause = refusals.cause_of(error)
             if (told := refusals.told(cause, down=direction == "downgrade")) is not None:
                 raise told from error

@@ -20,8 +20,14 @@ NO_DATA = (
     'the schema "pgstate" is here without what was in its tables, as after a restore with --schema-only. Restore its '
     "data too (pg_dump --data-only), or drop schema pgstate cascade and migrate"
 )
-# What a server says, or does not say, when it throws somebody out.
-_LOST = (asyncpg.OperatorInterventionError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+# What a server says, or does not say, when it throws somebody out; between two statements asyncpg takes its word for
+# the answer to the next one.
+_LOST = (
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -32,7 +38,7 @@ def cause_of(error: BaseException) -> BaseException:
         if (found := left.pop(0)) is not None and found not in chain:
             chain.append(found)
             left += [getattr(found, "orig", None), found.__cause__, found.__context__]
-    kinds = (asyncpg.PostgresError, asyncpg.InterfaceError)
+    kinds = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
     return next((found for kind in kinds for found in chain if isinstance(found, kind)), error)
 
 

@@ -106,6 +106,16 @@ _CHECKS: Sequence[_Check] = (
         "revoke pgstate_owner, pgstate_api from …: only the role that installed needs that.",
     ),
     _Check(
+        "membership", "problem",
+        "select o.rolname || ', who installed, ' || case when r.rolname in ('pgstate_owner', 'pgstate_api') then 'is no member of ' else 'may give no login what is of ' end || string_agg(r.rolname, ', ' order by r.rolname)"
+        "  from pg_class c join pg_roles o on o.oid = c.relowner cross join pg_roles r where c.relnamespace = to_regnamespace('pgstate') and c.relname = 'alembic_version'"
+        "   and case when r.rolname in ('pgstate_owner', 'pgstate_api') then not pg_has_role(o.oid, r.oid, 'MEMBER')"
+        # before 16 that is enough
+        "            when r.rolname in ('pgstate_agent', 'pgstate_reader') then not pg_has_role(o.oid, r.oid, 'MEMBER WITH ADMIN OPTION') and not (o.rolcreaterole and current_setting('server_version_num')::int < 160000) end"
+        " group by o.rolname, r.rolname in ('pgstate_owner', 'pgstate_api') order by 1",
+        "As after an upgrade from PostgreSQL 15, where CREATEROLE was enough: as a superuser, grant pgstate_owner, pgstate_api, pgstate_agent, pgstate_reader to … with admin option; what else pg_dumpall of 15 left out, that of the later one brings.",
+    ),
+    _Check(
         "createrole", "problem",
         "select r.rolname || ' has CREATEROLE and can grant itself pgstate_owner: before 16 nothing keeps it from that'"
         "  from pg_roles r where current_setting('server_version_num')::int < 160000 and r.rolcreaterole and r.rolcanlogin and not r.rolsuper"

@@ -9,9 +9,19 @@ declare
   v_left bigint := 0;
   v_agent int;
   v_before json;
+  v_grantee text;
 begin
   if pg_catalog.to_regclass('pgstate.alembic_version') is not null then
     revoke all on table pgstate.alembic_version from public;
+    for v_grantee in
+      select distinct '"' || pg_catalog.replace(r.rolname, '"', '""') || '"'
+        from pg_catalog.pg_class c cross join pg_catalog.aclexplode(c.relacl) a join pg_catalog.pg_roles r on r.oid = a.grantee
+       where c.oid = 'pgstate.alembic_version'::pg_catalog.regclass and a.grantee <> c.relowner and a.privilege_type <> 'SELECT'
+         -- later somebody may have meant it
+         and pg_catalog.current_setting('pgstate.installs', true) = 'on'
+    loop
+      execute 'revoke all on table pgstate.alembic_version from ' || v_grantee;
+    end loop;
     select pg_catalog.count(*) into v_left from pgstate.alembic_version;
   end if;
   if v_left > 0 and pg_catalog.to_regprocedure('pgstate._settle_identity()') is not null

@@ -1,6 +1,8 @@
 -- Every table and view before anything is touched, all or none: a run that holds some and waits for others would make writers
 -- wait for as long as somebody keeps a transaction open, and end in deadlocks with them. The order is that of the functions:
--- who calls, then what is written. A try that fails gives its locks back, and those who queued behind it go on.
+-- who calls, then what is written. A try that fails gives its locks back, and those who queued behind it go on. Autovacuum gives
+-- way to who has waited for deadlock_timeout, which a try does not, and to a lock that keeps nobody else waiting and is kept, so
+-- that it does not come back; one that is to prevent wraparound gives way to nobody.
 do $locks$
 declare
   v_until constant timestamptz := pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => {seconds});
@@ -11,6 +13,22 @@ declare
   v_gid text;
 begin
   loop
+    for v_name in
+      select distinct c.oid::pg_catalog.regclass::text from pg_catalog.pg_locks l join pg_catalog.pg_class c on c.oid = l.relation
+        join pg_catalog.pg_stat_activity a on a.pid = l.pid
+       where l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()) and l.granted
+         and c.relnamespace = 'pgstate'::pg_catalog.regnamespace and c.relkind = 'r' and a.usesysid is null
+    loop
+      begin
+        perform pg_catalog.set_config('lock_timeout', least({try_ms} + pg_catalog.date_part('epoch',
+          pg_catalog.current_setting('deadlock_timeout')::interval) * 1000, 2147483647) || 'ms', true);
+        set local role pgstate_owner;
+        execute pg_catalog.format('lock table %s in share update exclusive mode', v_name);
+      exception when lock_not_available or deadlock_detected then
+        null;
+      end;
+      reset role;
+    end loop;
     begin
       perform pg_catalog.set_config('lock_timeout', '{try_ms}ms', true);
       set local role pgstate_owner;
@@ -28,7 +46,7 @@ begin
       reset role;
       if pg_catalog.clock_timestamp() > v_until then
         select pg_catalog.min(a.pid), pg_catalog.string_agg(pg_catalog.format('process %s (%s)', a.pid,
-            pg_catalog.concat_ws(', ', 'login ' || a.usename, nullif(a.application_name, ''), a.state,
+            pg_catalog.concat_ws(', ', coalesce('login ' || a.usename, 'autovacuum'), nullif(a.application_name, ''), a.state,
               'in a transaction since ' || pg_catalog.to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS'))), '; ')
           into v_pid, v_who
           from pg_catalog.pg_stat_activity a

@@ -116,6 +116,8 @@ def _from_postgres(code: str | None, message: str, hint: str | None) -> errors.P
         return ConnectionLost(f"the server closed the connection: {message}")
     if code in ("3F000", "42883") or (code == "42P01" and "pgstate" in message):
         return errors.SchemaMissing(f"{message}. This database has no pgstate, or an older one: run pgstate migrate")
+    if code == "42501" and "would be affected by row-level security" in message:
+        return errors.AccessDenied(f"{message}. row_security is off for this login or database: reset it")
     if code == "42501":
         return errors.AccessDenied(
             f"{message}. This login is not registered with pgstate: "

@@ -131,6 +131,12 @@ async def test_connecting_says_what_is_missing(
         assert "login is not registered with pgstate" in await denial(connect(login))
 
 
+async def test_where_policies_may_not_be_applied_says_so(connect: Connect, database: Database) -> None:
+    database.sql(f'alter database "{database.name}" set row_security = off')
+    said = await denial((await connect()).get("k"))
+    assert "row_security is off for this login or database" in said and "not registered" not in said
+
+
 async def test_a_login_that_was_dropped_meanwhile(agent: Connect, state: State) -> None:
     alice = await agent("alice")
     login = (await alice.info()).login

@@ -235,4 +235,6 @@ def test_every_check_has_a_test() -> None:
         "prepared transactions",
         # tests/faults/test_full_queue.py
         "wake-ups",
+        # tests/migration/test_migrate.py
+        "membership",
     }

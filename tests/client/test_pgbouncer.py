@@ -244,7 +244,8 @@ async def test_server_processes_that_hold_statements_of_others(
     connect: Connect, pgbouncer: Make, database: Database, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """Left by an application that does not know of the pooler, under the names that asyncpg counts up in each process."""
-    bouncer = pgbouncer("transaction", default_pool_size=1)
+    settings = statements()[0].values[0]  # type: ignore[attr-defined]
+    bouncer = pgbouncer("transaction", default_pool_size=1, **settings)
     dsn = bouncer.dsn(database.name, INSTALLER)
     monkeypatch.setattr(asyncpg.connection, "_uid", 0)
     other = await asyncpg.connect(dsn)

@@ -129,6 +129,25 @@ def test_a_prepared_transaction_in_the_way_is_named(new_cluster: Callable[..., C
     assert migrate.upgrade_dsn(database.dsn(), lock_timeout=0) == REVISIONS[-1:]
 
 
+@pytest.mark.thorough
+async def test_autovacuum_gives_way(new_cluster: Callable[..., Cluster], opened: Open) -> None:
+    """It is long at work on a large table, and comes back as soon as it can."""
+    rarely = {f"autovacuum_{name}_threshold": "2000000000" for name in ("vacuum", "vacuum_insert", "analyze")}
+    slowly = {"autovacuum_vacuum_cost_delay": "100ms", "autovacuum_vacuum_cost_limit": "1"}
+    cluster = new_cluster(
+        settings={"autovacuum": "on", "autovacuum_naptime": "1s", "deadlock_timeout": "600ms", **rarely, **slowly}
+    )
+    cluster.sql(f"create role {INSTALLER} login createrole")
+    database = Database(cluster, cluster.create_database(owner=INSTALLER), INSTALLER)
+    await migrate.upgrade_async(database.dsn(), REVISIONS[-2])
+    values = "select count(pgstate.put('k' || n, to_jsonb(repeat(md5(n::text), 20)))) from generate_series(1, 2000) n"
+    database.sql(values, INSTALLER)
+    database.sql("alter table pgstate.version set (autovacuum_vacuum_insert_threshold = 1, autovacuum_vacuum_insert_scale_factor = 0)")  # fmt: skip
+    watcher = await opened(database, SUPERUSER)
+    await wait_for(watcher, "select pid from pg_stat_activity where query = 'autovacuum: VACUUM pgstate.version'")
+    assert await migrate.upgrade_async(database.dsn(), lock_timeout=5) == REVISIONS[-1:]
+
+
 async def test_writers_go_on_while_a_migration_waits(empty: Callable[[], Database], opened: Open) -> None:
     """It takes all its locks or none, and gives way again and again: a session that keeps one table does not stop the rest."""
     database = empty()
@@ -285,6 +304,19 @@ async def test_a_migration_whose_backend_or_client_dies_leaves_nothing(
         assert await watcher.fetchval("select version_num from pgstate.alembic_version") == "0001"
     assert await migrate.upgrade_async(database.dsn()) == REVISIONS[1:]
     assert await (await opened(database)).fetchval("select value::text from pgstate.get('k')") == "1"
+
+
+async def test_a_connection_that_is_lost_between_two_statements(empty: Callable[[], Database], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """asyncpg then takes the server's last word for the answer to the next one: no test can time that."""
+
+    async def answered(*_arguments: object, **_options: object) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
+
+    for method in ("execute", "prepare"):
+        monkeypatch.setattr(asyncpg.Connection, method, answered)
+        with pytest.raises(errors.Unreachable, match="the connection was lost in the middle: cannot switch to state"):
+            await migrate.upgrade_async(empty().dsn())
+        monkeypatch.undo()
 
 
 async def test_an_upgrade_and_a_downgrade_at_once(empty: Callable[[], Database]) -> None:

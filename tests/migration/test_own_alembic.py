@@ -163,14 +163,16 @@ def test_settings_and_role_of_the_transaction_are_as_before(empty: Callable[[], 
     from alembic.runtime.migration import MigrationContext
 
     database = empty()
-    settings = "select current_setting('search_path'), current_setting('lock_timeout'), current_setting('statement_timeout'), current_setting('client_min_messages'), current_user"
+    settings = "select current_setting('search_path'), current_setting('lock_timeout'), current_setting('statement_timeout'), current_setting('client_min_messages'), current_user, current_setting('client_encoding')"
     engine = create_engine(database.dsn().replace("postgresql://", "postgresql+psycopg://"))
     group = f"{database.name}_group"
     database.logins.append(group)
     database.sql(f'create role "{group}"; grant "{group}" to {INSTALLER}')
     with engine.begin() as connection:
         connection.execute(
-            text(f"set role \"{group}\"; set search_path = public, pg_temp; set local lock_timeout = '7s'")
+            text(
+                f"set role \"{group}\"; set search_path = public, pg_temp; set local lock_timeout = '7s'; set client_encoding = 'LATIN1'"
+            )
         )
         before = connection.execute(text(settings)).one()
         op = Operations(MigrationContext.configure(connection))
