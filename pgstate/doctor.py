@@ -220,6 +220,18 @@ _CHECKS: Sequence[_Check] = (
         as_owner=True,
     ),
     _Check(
+        "reach", "problem",
+        "select 'the login ' || k.login || ' acts for agent ' || a.name || ' by other rights than that has now'"
+        "  from (select l.login, l.agent_id, l.reads, l.writes, l.touches, l.folded_until, l.quota, l.trust from pgstate.login l where l.agent_id is not null"
+        "        union all select d.login, d.agent_id, d.reads, d.writes, d.touches, d.folded_until, d.quota, d.trust from pgstate.delegation d) k"
+        "  join pgstate.agent a on a.id = k.agent_id left join pgstate.reach r on r.agent_id = k.agent_id"
+        # what has ended is not looked at
+        " where k.folded_until is distinct from '-infinity' and (k.reads, k.writes, k.touches, k.folded_until, k.quota, k.trust)"
+        "       is distinct from (r.reads, r.writes, r.touches, r.folded_until, r.quota, r.trust) order by 1",
+        "As after a change with triggers off, or by hand: set role pgstate_owner; select pgstate._fold_grants(a.id) from pgstate.agent a where not a.grouping.",
+        as_owner=True,
+    ),
+    _Check(
         "data", "problem",
         "select 'the schema is here without what was in its tables: nobody is let in' where not exists (select from pgstate.install)",
         "Restore its data too (pg_dump --data-only), or drop schema pgstate cascade and run pgstate migrate.", as_owner=True,

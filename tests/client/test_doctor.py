@@ -47,7 +47,17 @@ async def test_an_agent_sees_what_the_catalogue_shows(database: Database, login_
     database.sql(f"select pgstate.create_agent('alice', '{login}')", INSTALLER)
     seen = await found(database, login)
     unseen = {name for name, (first, *_) in seen.items() if first.level == "unseen"}
-    assert unseen == {"trust", "long transactions", "logins", "data", "restored", "sequences", "feed", "retention"}
+    assert unseen == {
+        "trust",
+        "long transactions",
+        "logins",
+        "reach",
+        "data",
+        "restored",
+        "sequences",
+        "feed",
+        "retention",
+    }
 
 
 async def test_a_login_that_pgstate_does_not_know_sees_the_server(
@@ -84,6 +94,8 @@ _STATEMENTS = {
              " select pg_stat_force_next_flush()",
     "restored": "update pgstate.install set table_oid = 1",
     "logins": "update pgstate.login set login = 'nobody at all' where login = '{login}'",
+    "reach": "insert into pgstate.login (login, gateway) values ('gate', true); insert into pgstate.delegation (login, agent_id, agent_name, folded_until)"
+             " select 'gate', id, name, null from pgstate.agent where name = 'alice'",
     "data": "truncate pgstate.install",
     "sequences": "select pgstate.put('a', '1'); alter sequence pgstate.version_seq restart",
     "feed": "select pgstate.put('a', '1'); delete from pgstate.feed_point; update pgstate.version set at = now() - interval '1 hour'",
