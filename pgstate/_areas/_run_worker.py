@@ -18,7 +18,7 @@ from pgstate._areas._run_block import RunBlock
 from pgstate._areas._run_held import SetDown
 from pgstate._areas._stir import LOOK_AGAIN, Stirred
 from pgstate._areas._work import _on_signal
-from pgstate._calls._run import ReadOnly
+from pgstate._calls._run import OUTAGES
 from pgstate._core import Core
 from pgstate._hub import Outage
 from pgstate.types import Claim, Row, Seconds
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("pgstate")
 Handler = Callable[[Run, Any], Any]
-# a standby that is about to be promoted takes no writes yet
-_OUTAGE = (errors.Unreachable, errors.Timeout, ReadOnly)
-_NOT_ITS_FAULT = (*_OUTAGE, errors.Closed, errors.Conflict, errors.AccessDenied)
+_NOT_ITS_FAULT = (*OUTAGES, errors.Closed, errors.Conflict, errors.AccessDenied)
 
 
 class RunWorker:
@@ -107,7 +105,7 @@ class RunWorker:
                     sent = loop.time()
                     try:
                         rows = await self._area._take(self._codes, concurrency - len(self._tasks), span, self._pattern)
-                    except _OUTAGE as error:
+                    except OUTAGES as error:
                         self._outage.lost(error)
                         await asyncio.sleep(pause)
                         pause = min(pause * 2, 2.0)
@@ -155,7 +153,7 @@ class RunWorker:
                 claim = await state.claim_next(pattern, self._lease, wait=60)
                 if claim is not None:
                     await self._start_due(claim)
-            except _OUTAGE as error:
+            except OUTAGES as error:
                 self._outage.lost(error)
                 await asyncio.sleep(1)
             except errors.Conflict as error:

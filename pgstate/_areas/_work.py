@@ -11,9 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from pgstate import errors
 from pgstate._areas._held import Task
-from pgstate._calls._run import ReadOnly
+from pgstate._calls._run import OUTAGES
 from pgstate._hub import Outage
 from pgstate.types import Seconds
 
@@ -85,7 +84,7 @@ class Work:
                 if self._stop.is_set() and me.uncancel() == 0:
                     return
                 raise
-            except (errors.Unreachable, errors.Timeout, ReadOnly) as error:
+            except OUTAGES as error:
                 self._outage.lost(error)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):

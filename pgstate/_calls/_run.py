@@ -34,6 +34,15 @@ class ReadOnly(errors.DatabaseError):
     """The server takes no writes, as a standby that is about to be promoted: the statement did nothing."""
 
 
+class Overloaded(errors.DatabaseError):
+    """The server gave the statement up: it took longer than it may (statement_timeout), or memory, disk or locks ran
+    out. The statement did nothing."""
+
+
+# what passes by itself: who works on and on waits for its end
+OUTAGES = (errors.Unreachable, errors.Timeout, ReadOnly, Rerun, LockBusy, Overloaded)
+
+
 async def fetch(connection: Connection, sql: str, *args: object, timeout: float | None) -> Sequence[Row]:
     """Rows of a statement."""
     if Ticketed.used:
@@ -112,7 +121,9 @@ def _from_postgres(code: str | None, message: str, hint: str | None) -> errors.P
         return LockBusy(message, code)
     if code == "25006":
         return ReadOnly(f"{message}: this is a standby, or default_transaction_read_only is on", code)
-    if code[:2] in ("08", "57") and code != "57014":
+    if code == "57014" or code[:2] in ("53", "58"):
+        return Overloaded(message, code)
+    if code[:2] in ("08", "57"):
         return ConnectionLost(f"the server closed the connection: {message}")
     if code in ("3F000", "42883") or (code == "42P01" and "pgstate" in message):
         return errors.SchemaMissing(f"{message}. This database has no pgstate, or an older one: run pgstate migrate")

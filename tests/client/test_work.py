@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import Any
 
 import pytest
 
+from _server import SUPERUSER
 from client._proxy import Proxy
 from client.conftest import Connect
-from pgstate import State, Task, errors
+from conftest import Database
+from pgstate import Run, State, Task, errors
 
 _GUARD = 30
 
@@ -194,6 +197,37 @@ async def test_a_server_that_is_away_is_waited_for(state: State, connect: Connec
     assert not working.done()
     await proxy.start()
     await _finished(state, 1)
+    stop.set()
+    assert await asyncio.wait_for(working, _GUARD) == 1
+
+
+@pytest.mark.parametrize("of", ["tasks", "runs"])
+async def test_a_server_that_gives_statements_up_is_waited_for(
+    state: State, connect: Connect, connect_as: Any, database: Database, caplog: pytest.LogCaptureFixture, of: str
+) -> None:
+    """A statement_timeout that a busy server exceeds, say."""
+    await state.put("tasks/1", 1)
+    await state.runs.start("runs/1", "one")
+    database.sql(f"alter database \"{database.name}\" set statement_timeout = '300ms'")
+    worker, locking, stop = await connect(), await connect_as(SUPERUSER), asyncio.Event()
+
+    async def one(run: Run, given: Any) -> int:
+        return 1
+
+    async with locking.transaction():
+        await locking.execute("lock table pgstate.claim in access exclusive mode")
+        if of == "tasks":
+            working = asyncio.create_task(worker.work("tasks/*", lambda task: None, stop=stop))
+        else:
+            working = asyncio.create_task(worker.runs.worker({"one": one}, stop=stop))
+        async with asyncio.timeout(_GUARD):
+            while "statement timeout" not in caplog.text and not working.done():
+                await asyncio.sleep(0.01)
+        assert not working.done()
+    if of == "tasks":
+        await _finished(state, 1)
+    else:
+        assert await state.runs.result("runs/1", wait=_GUARD) == 1
     stop.set()
     assert await asyncio.wait_for(working, _GUARD) == 1
 
