@@ -19,8 +19,9 @@ from pgstate._calls._run import Connection
 from pgstate._embedding import Embedding, fill
 from pgstate._gather import Gatherer, Lane, Operation, Statement, persist
 from pgstate._guard import Guard
-from pgstate._hub import Hub, Waker
+from pgstate._hub import Hub
 from pgstate._source import Source, all_given, using
+from pgstate._waker import Waker
 from pgstate.types import Info, Row, Stats
 
 T = TypeVar("T")

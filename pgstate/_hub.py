@@ -21,6 +21,7 @@ from pgstate._calls import feed
 from pgstate._calls._run import Connection, ReadOnly, translate
 from pgstate._calls._tickets import Ticketed
 from pgstate._keys import matcher
+from pgstate._outage import Outage
 from pgstate._source import Source, using
 from pgstate.types import Row, Stats
 
@@ -65,29 +66,6 @@ class Tap:
     def wants(self, row: Row) -> bool:
         key = row["key"]
         return row["agent"] == self.agent and any(matches(key) for matches in self.matches)
-
-
-class Outage:
-    """Says once that the server is lost and once that it is back: an hour without it is no thousand warnings."""
-
-    def __init__(self, who: str) -> None:
-        self._who = who
-        self._since: float | None = None
-
-    def lost(self, error: Exception) -> None:
-        """Another attempt has failed."""
-        if self._since is None:
-            self._since = asyncio.get_running_loop().time()
-            _log.warning("%s lost the server and tries until it is back: %s", self._who, error)
-        else:
-            _log.debug("%s tries again: %s", self._who, error)
-
-    def over(self) -> None:
-        """An attempt has succeeded."""
-        if self._since is not None:
-            # as loud as the beginning, so that whoever saw that sees this
-            _log.warning("%s goes on after %.1f s", self._who, asyncio.get_running_loop().time() - self._since)
-            self._since = None
 
 
 class Hub:
@@ -397,54 +375,3 @@ def _asking(taps: list[Tap]) -> dict[str, str]:
 
 async def _ask(connection: Connection, agent: str, timeout: float) -> None:
     await feed.cursor(connection, agent, timeout=timeout)
-
-
-async def _wake(connection: Connection, keys: list[str], agent: str | None, timeout: float) -> None:
-    await feed.wake(connection, keys, agent, timeout=timeout)
-
-
-class Waker:
-    """Wakes watchers after commits, at once when idle, and once every few milliseconds while writes go on."""
-
-    def __init__(self, source: Source, stats: Stats, timeout: float) -> None:
-        self._source = source
-        self._stats = stats
-        self._timeout = timeout
-        # by agent: one that may no longer act must not take the others' wake-ups with it
-        self._keys: dict[str | None, set[str]] = {}
-        self._task: asyncio.Task[None] | None = None
-        self._woken_at = 0.0
-
-    @property
-    def idle(self) -> bool:
-        """No wake-up is under way, and the last one is a while ago: a lone write may wake its watchers itself."""
-        return (self._task is None or self._task.done()) and (
-            asyncio.get_running_loop().time() > self._woken_at + _LEAST_INTERVAL
-        )
-
-    def woken(self) -> None:
-        """A write has woken its watchers."""
-        self._stats.wakeups_sent += 1
-        self._woken_at = asyncio.get_running_loop().time()
-
-    def wake(self, keys: list[str], agent: str | None) -> None:
-        """Wakes whoever watches these keys."""
-        self._keys.setdefault(agent, set()).update(keys)
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._send(), name="pgstate-wake")
-
-    async def _send(self) -> None:
-        while self._keys:
-            agent, keys = self._keys.popitem()
-            self._stats.wakeups_sent += 1
-            try:
-                wake = partial(_wake, keys=list(keys), agent=agent, timeout=self._timeout)
-                await using(self._source, wake, self._timeout)
-            except errors.PgStateError as error:
-                # watchers poll: it is late, not lost
-                _log.info("a wake-up was not sent: %s", error)
-            await asyncio.sleep(_LEAST_INTERVAL)
-
-    async def close(self) -> None:
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)

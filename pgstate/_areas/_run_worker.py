@@ -20,7 +20,7 @@ from pgstate._areas._stir import LOOK_AGAIN, Stirred
 from pgstate._areas._work import _on_signal
 from pgstate._calls._run import OUTAGES
 from pgstate._core import Core
-from pgstate._hub import Outage
+from pgstate._outage import Outage
 from pgstate.types import Claim, Row, Seconds
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from pgstate._areas._detected import inspected, read_or_refuse
 from pgstate._calls import feed, values
 from pgstate._calls._run import Connection, transaction
 from pgstate._core import Core
-from pgstate._hub import Outage, Tap
+from pgstate._hub import Tap
 from pgstate._json import decode
+from pgstate._outage import Outage
 from pgstate.detection import Detection
 from pgstate.types import TRUST, Change, Row
 

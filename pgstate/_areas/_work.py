@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgstate._areas._held import Task
 from pgstate._calls._run import OUTAGES
-from pgstate._hub import Outage
+from pgstate._outage import Outage
 from pgstate.types import Seconds
 
 if TYPE_CHECKING:
