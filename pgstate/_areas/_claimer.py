@@ -80,7 +80,7 @@ class Claimer:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                self._stirred.looks()
+                self._stirred.calm()
                 waiting = self._drop_gone()
                 if not waiting:
                     return

@@ -68,8 +68,8 @@ class Stirred:
         """Ends a wait."""
         self._event.set()
 
-    def looks(self) -> None:
-        """Now it is looked: what changed until now ends no wait any more."""
+    def calm(self) -> None:
+        """Before one looks: what changed until now ends no wait any more."""
         self._event.clear()
 
     def leave(self) -> None:

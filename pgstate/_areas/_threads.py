@@ -188,7 +188,7 @@ def chunks_of(row: Row) -> Mapping[bytes, Chunk]:
     return dict(zip(row["chunk_hashes"], zip(row["chunk_types"], row["chunk_data"], strict=True), strict=True))
 
 
-def read(row: Row, names: Collection[str]) -> dict[str, Any]:
+def read_json(row: Row, names: Collection[str]) -> dict[str, Any]:
     """Channels of a row of get_checkpoint() whose values are JSON, but for those that are none after all."""
     chunks = chunks_of(row)
     found: dict[str, Any] = {}

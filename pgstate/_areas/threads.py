@@ -219,7 +219,7 @@ class Thread(Area):
             if stored["status"] == "ok":
                 rows = await self._told(str(stored["id"]))
                 names = {row["channel"] for row in rows if row["type"] == "json" and row["value"] is None}
-                beyond = _threads.read(stored, names)
+                beyond = _threads.read_json(stored, names)
         return [
             Channel(name := row["channel"], row["type"], row["version"], beyond.get(name, decode_told(row["value"])))
             for row in rows

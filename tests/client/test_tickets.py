@@ -16,6 +16,15 @@ from conftest import Clock, Database
 from pgstate import State, _hub, errors
 
 
+async def _of_tickets(state: State, gateway: Connect, make_agent: MakeLogin) -> tuple[State, str]:
+    """A gateway that acts for alice, by tickets alone, and its login."""
+    await make_agent("alice", "read alice/**", "write alice/**")
+    server = await gateway("alice")
+    login = (await server.info()).login
+    await state.require_tickets(login)
+    return server, login
+
+
 async def test_views_with_tickets(
     state: State, gateway: Connect, make_agent: MakeLogin, clock: Clock, database: Database
 ) -> None:
@@ -78,10 +87,7 @@ async def test_views_with_tickets(
 async def test_a_ticket_in_a_transaction_of_the_callers(
     state: State, gateway: Connect, make_agent: MakeLogin, connect_as: Connect
 ) -> None:
-    await make_agent("alice", "read alice/**", "write alice/**")
-    server = await gateway("alice")
-    login = (await server.info()).login
-    await state.require_tickets(login)
+    server, login = await _of_tickets(state, gateway, make_agent)
     alice = server.as_agent("alice", ticket=await state.issue_ticket(login, "alice"))
     connection = await connect_as(login)
     async with connection.transaction():
@@ -92,10 +98,7 @@ async def test_a_ticket_in_a_transaction_of_the_callers(
 async def test_who_has_no_ticket_takes_nothing_from_who_has_one(
     state: State, gateway: Connect, make_agent: MakeLogin
 ) -> None:
-    await make_agent("alice", "read alice/**", "write alice/**")
-    server = await gateway("alice")
-    login = (await server.info()).login
-    await state.require_tickets(login)
+    server, login = await _of_tickets(state, gateway, make_agent)
     before = await state.cursor()
     bare, alice = server.as_agent("alice"), server.as_agent("alice", ticket=await state.issue_ticket(login, "alice"))
     async with alice.watch("alice/*") as watch:
@@ -116,10 +119,7 @@ async def test_who_has_no_ticket_takes_nothing_from_who_has_one(
 async def test_a_bare_name_that_is_denied_ends_no_watch_of_who_has_a_ticket(
     state: State, gateway: Connect, make_agent: MakeLogin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await make_agent("alice", "read alice/**", "write alice/**")
-    server = await gateway("alice")
-    login = (await server.info()).login
-    await state.require_tickets(login)
+    server, login = await _of_tickets(state, gateway, make_agent)
     before = await state.cursor()
     alice = server.as_agent("alice", ticket=await state.issue_ticket(login, "alice"))
     asking, goes_on, ask = asyncio.Event(), asyncio.Event(), _hub._ask

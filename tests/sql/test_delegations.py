@@ -93,14 +93,19 @@ async def test_it_may_what_its_agent_may(root: Caller, agent: MakeAgent, gateway
     await through.refuses("PS010", "get('a/1', agent => 'alice')")
 
 
+async def _to_and_from_alice(agent: MakeAgent, gateway: MakeAgent) -> tuple[Caller, dict[str, tuple[str, ...]]]:
+    """A gateway, and two calls after which it may not write as alice, in either order."""
+    await agent("alice", "read a/**", "write a/**")
+    through = await gateway()
+    login = await through.fetchval("select session_user::text")
+    return through, {"delegate": (login, "alice"), "revoke_access": ("alice", "a/**", "write")}
+
+
 @pytest.mark.parametrize("first", ["delegate", "revoke_access"])
 async def test_both_at_the_same_time(
     root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent, first: str
 ) -> None:
-    await agent("alice", "read a/**", "write a/**")
-    through = await gateway()
-    login = await through.fetchval("select session_user::text")
-    calls = {"delegate": (login, "alice"), "revoke_access": ("alice", "a/**", "write")}
+    through, calls = await _to_and_from_alice(agent, gateway)
     second = next(name for name in calls if name != first)
     other, superuser = await session(), await session(SUPERUSER)
     async with root.transaction():
@@ -117,10 +122,7 @@ async def test_both_at_the_same_time(
 async def test_a_snapshot_from_before_the_other(
     root: Caller, agent: MakeAgent, gateway: MakeAgent, session: MakeAgent, isolation: str, late: str
 ) -> None:
-    await agent("alice", "read a/**", "write a/**")
-    through = await gateway()
-    login = await through.fetchval("select session_user::text")
-    calls = {"delegate": (login, "alice"), "revoke_access": ("alice", "a/**", "write")}
+    through, calls = await _to_and_from_alice(agent, gateway)
     early = next(name for name in calls if name != late)
     other, superuser = await session(), await session(SUPERUSER)
     with refused("40001"):

@@ -10210,10 +10210,12 @@ create function pgstate.touch(keys text[], agent text default null, lives interv
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
-  if touch.lives is not null and (cardinality(touch.lives) = cardinality(touch.keys)) is not true then
-    raise exception using errcode = 'PS007', message = 'keys and lives must be of equal length';
-  elsif exists (select from unnest(touch.lives) l where not pgstate._span_ok(l)) then
-    raise exception using errcode = 'PS007', message = 'lives are more than nothing, and a hundred years at most';
+  if touch.lives is not null then
+    if (cardinality(touch.lives) = cardinality(touch.keys)) is not true then
+      raise exception using errcode = 'PS007', message = 'keys and lives must be of equal length';
+    elsif exists (select from unnest(touch.lives) l where not pgstate._span_ok(l)) then
+      raise exception using errcode = 'PS007', message = 'lives are more than nothing, and a hundred years at most';
+    end if;
   end if;
   return pgstate._touch(touch.agent, touch.keys, touch.lives);
 end
