@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -57,3 +58,10 @@ def id_of(config: RunnableConfig) -> str:
 async def ids(saver: BaseCheckpointSaver[Any], config: RunnableConfig | None, **options: Any) -> list[str]:
     """Of what `alist` gives, in its order."""
     return [found.checkpoint["id"] async for found in saver.alist(config, **options)]
+
+
+async def until_saved(saver: BaseCheckpointSaver[Any], config: RunnableConfig, count: int) -> None:
+    """Until so many checkpoints are there: a graph's loop saves in the background, beside the node that it runs."""
+    async with asyncio.timeout(10):
+        while len(await ids(saver, config)) < count:
+            await asyncio.sleep(0.01)

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import pgstate
 from integrations import _graphs
-from integrations._checkpoints import at, ids, put, read
+from integrations._checkpoints import at, ids, put, read, until_saved
 from integrations.conftest import MakeSaver
 from pgstate import State, errors
 from pgstate.integrations.langgraph import PgStateSaver, PgStateStore, _turns
@@ -339,6 +339,7 @@ async def test_an_update_waits_for_the_run(make_saver: MakeSaver) -> None:
     graph = adding.compile(checkpointer=saver)
     run = asyncio.create_task(graph.ainvoke({"n": 1}, at("t")))
     await reached.wait()
+    await until_saved(saver, at("t"), 2)
     update = asyncio.create_task(graph.aupdate_state(at("t"), {"n": 7}))
     # what it is to come after is not read before
     assert (await graph.aget_state(at("t"))).values == {"n": 1}

@@ -19,7 +19,7 @@ from langgraph.graph import START, StateGraph
 import pgstate
 from _pgbouncer import PgBouncer, program
 from conftest import INSTALLER, SUPERUSER, Database
-from integrations._checkpoints import at, id_of, ids, put, read
+from integrations._checkpoints import at, id_of, ids, put, read, until_saved
 from integrations.conftest import MakeSaver
 from pgstate import State, errors
 from pgstate.integrations.langgraph import PgStateSaver
@@ -227,9 +227,7 @@ async def test_a_run_on_a_deleted_thread_fails(saver: PgStateSaver) -> None:
     graph.add_edge(START, "wait")
     run = asyncio.create_task(graph.compile(checkpointer=saver).ainvoke({"lines": [], "rules": ""}, at("t")))
     await reached.wait()
-    # what the loop saves in the background is there
-    while len(await ids(saver, at("t"))) < 2:
-        await asyncio.sleep(0.01)
+    await until_saved(saver, at("t"), 2)
     await saver.adelete_thread("t")
     deleted.set()
     with pytest.raises(errors.PgStateError, match="deleted"):
