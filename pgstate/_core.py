@@ -126,16 +126,16 @@ class Core:
     async def _write(
         self, agent: str | None, batch: Sequence[Operation], lane: Lane, lock_timeout: str, left: float
     ) -> Sequence[Row]:
-        alone = len(batch) == 1 and len(batch[0].args) == values.WRITE_COLUMNS and self._waker.idle
+        waking = len(batch) == 1 and len(batch[0].args) == values.WRITE_COLUMNS and self._waker.wanted
 
         async def run(connection: Connection) -> Sequence[Row]:
-            if alone:
+            if waking:
                 args = (batch[0].args, lane.id, lane.turn, lock_timeout, agent)
                 return [await values.write_and_wake(connection, *args, timeout=left)]
             return await write(connection, [o.args for o in batch], lane, lock_timeout, agent, left)
 
         rows = await using(self.source, run, left)
-        if rows[0]["watched"] and alone:
+        if rows[0]["watched"] and waking:
             self._waker.woken()
         elif rows[0]["watched"]:
             self._waker.wake([o.key for o, row in zip(batch, rows, strict=True) if row["status"] == "ok"], agent)

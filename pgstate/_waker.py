@@ -15,6 +15,9 @@ from pgstate.types import Stats
 _log = logging.getLogger("pgstate")
 
 _LEAST_INTERVAL = 0.002
+# For so long after a wake-up writes are taken to be watched. To be ready for commit and wake-up in one round trip costs
+# a put a thirtieth, which is in vain where nobody watches.
+_WATCHED = 60.0
 
 
 class Waker:
@@ -27,14 +30,15 @@ class Waker:
         # by agent: one that may no longer act must not take the others' wake-ups with it
         self._keys: dict[str | None, set[str]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._woken_at = 0.0
+        self._woken_at = -_WATCHED
 
     @property
-    def idle(self) -> bool:
-        """No wake-up is under way, and the last one is a while ago: a lone write may wake its watchers itself."""
-        return (self._task is None or self._task.done()) and (
-            asyncio.get_running_loop().time() > self._woken_at + _LEAST_INTERVAL
-        )
+    def wanted(self) -> bool:
+        """Whether a lone write is to wake its watchers itself: somebody watches what is written here, no wake-up is
+        under way, and the last one is a while ago."""
+        if self._task is not None and not self._task.done():
+            return False
+        return _LEAST_INTERVAL < asyncio.get_running_loop().time() - self._woken_at < _WATCHED
 
     def woken(self) -> None:
         """A write has woken its watchers."""
@@ -44,6 +48,7 @@ class Waker:
     def wake(self, keys: list[str], agent: str | None) -> None:
         """Wakes whoever watches these keys."""
         self._keys.setdefault(agent, set()).update(keys)
+        self._woken_at = asyncio.get_running_loop().time()
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._send(), name="pgstate-wake")
 

@@ -15,8 +15,8 @@ from _sync import wait_until_blocked
 from client._watching import GUARD, attached
 from client.conftest import Connect, MakeLogin
 from conftest import Database
-from pgstate import State, _hub
-from pgstate._calls import feed
+from pgstate import State, _hub, _waker
+from pgstate._calls import feed, values
 from pgstate._calls._run import ReadOnly
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
@@ -107,9 +107,38 @@ async def test_a_wake_up_that_fails_leaves_the_write_acknowledged(state: State, 
         (waiting,) = await attached(state, watch)
         before = state.stats.wakeups_sent
         assert await state.put("k", 1) == 1
-        assert state.stats.wakeups_sent > before
         async with asyncio.timeout(GUARD):
+            while state.stats.wakeups_sent == before:
+                await asyncio.sleep(0.005)
             assert (await waiting).value == 1
+
+
+async def test_writes_are_ready_to_wake_while_somebody_watches(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+
+    def spy_on(name: str) -> None:
+        real = getattr(values, name)
+
+        async def spy(*args: Any, **options: Any) -> Any:
+            sent.append(name)
+            return await real(*args, **options)
+
+        monkeypatch.setattr(values, name, spy)
+
+    spy_on("write_one")
+    spy_on("write_and_wake")
+    await state.put("k", 0)
+    assert sent == ["write_one"]
+    async with state.watch("k") as watch:
+        (waiting,) = await attached(state, watch)
+        async with asyncio.timeout(GUARD):
+            while sent[-1] == "write_one":
+                await asyncio.sleep(0.005)
+                await state.put("k", 1)
+        assert (await waiting).value == 1
+    monkeypatch.setattr(_waker, "_WATCHED", 0.0)
+    await state.put("k", 2)
+    assert sent[-1] == "write_one"
 
 
 async def test_a_writer_who_was_under_way_when_the_watch_began(
