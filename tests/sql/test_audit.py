@@ -261,3 +261,31 @@ async def test_retention_takes_the_oldest_and_the_chain_goes_on(root: Caller, ag
     gone = await root("verify_audit", "**", noted)
     assert gone["fault"] == "link 2 was removed by retention: nothing can be said about it"
     assert (await root("verify_audit", "**"))["links"] == 0
+
+
+async def test_retention_cuts_each_chain_where_all_before_goes(
+    root: Caller, agent: MakeAgent, session: MakeAgent, clock: Clock
+) -> None:
+    """An entry that stays for one chain stays in the others too, and so does what comes after it there."""
+    await agent("alice")
+    for subtree in ("**", "a/**", "b/**"):
+        await root("set_audit_chain", subtree)
+    other = await session()
+    held = other.transaction()
+    await held.start()
+    # keeps that chain from being linked
+    await other("set_audit_chain", "b/**")
+    await root("maintain")
+    await root("grant_access", "alice", "a/1", "read")
+    await root("maintain")
+    await root("set_audit_chain", "**", False)
+    await root("grant_access", "alice", "a/2", "read")
+    await root("maintain")
+    await root("set_audit", seconds(DAY))
+    await clock.advance(2 * DAY)
+    await root("maintain")
+    await held.rollback()
+    assert [(await root("verify_audit", subtree))["fault"] for subtree in ("**", "a/**", "b/**")] == [None] * 3
+    await root("maintain")
+    assert [(await root("verify_audit", subtree))["fault"] for subtree in ("**", "a/**", "b/**")] == [None] * 3
+    assert await root.rows("audit") == []
