@@ -223,6 +223,18 @@ async def test_a_chain_shows_what_was_changed(root: Caller, agent: MakeAgent, se
     assert (ended["sound"], ended["links"], ended["active"]) == (True, 8, False)
 
 
+async def test_a_chain_is_checked_where_nothing_can_be_written(root: Caller, agent: MakeAgent) -> None:
+    await root("set_audit_chain", "**")
+    await agent("alice")
+    await root.execute("set default_transaction_read_only = on")
+    read = await root("verify_audit", "**")
+    assert (read["sound"], read["links"], read["waiting"]) == (True, 0, 2)
+    await root.refuses("PS007", "verify_audit('b/**')")
+    await root.execute("set default_transaction_read_only = off")
+    written = await root("verify_audit", "**")
+    assert (written["sound"], written["links"], written["waiting"]) == (True, 2, 0)
+
+
 @pytest.mark.core
 async def test_an_open_transaction_holds_up_no_chain(root: Caller, agent: MakeAgent, session: MakeAgent) -> None:
     """What commits late is linked late."""

@@ -3427,7 +3427,9 @@ begin
   if p_noted is not null and p_noted !~ '^[0-9]{1,18}:([0-9a-f]{64})?$' then
     raise exception using errcode = 'PS007', message = 'noted is a head that verify_audit() told earlier, number:hash';
   end if;
-  perform pgstate._seal_audit(100000);
+  if current_setting('transaction_read_only') = 'off' then
+    perform pgstate._seal_audit(100000);
+  end if;
   v_noted_no := split_part(p_noted, ':', 1)::bigint;
   for v_link in
     select c as chain, l.no, l.hash, l.audit_id, l.a
@@ -3481,7 +3483,7 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._verify_audit(pgstate._actor, text, text) is 'Internal: links what is pending, and computes a chain anew.';
+comment on function pgstate._verify_audit(pgstate._actor, text, text) is 'Internal: links what is pending, where it may, and computes a chain anew.';
 
 -- functions/admin/_add_agent.sql
 create function pgstate._add_agent(p_name text, p_login text, p_grants text[], p_reuse boolean default false) returns void
@@ -13308,7 +13310,7 @@ begin
 end
 $$;
 comment on function pgstate.verify_audit(text, text, text) is
-  'Computes the chain of a subtree anew, from the entries of the audit trail: sound, or the first fault. Who can rewrite an entry can rewrite the chain after it, so note the head elsewhere: noted is an earlier one, which must still be in it. Needs admin on all of it. PS002 PS007 PS010.';
+  'Computes the chain of a subtree anew, from the entries of the audit trail: sound, or the first fault. Who can rewrite an entry can rewrite the chain after it, so note the head elsewhere: noted is an earlier one, which must still be in it. What waits for its link is linked before, but on a standby. Needs admin on all of it. PS002 PS007 PS010.';
 
 -- functions/admin/agents.sql
 create function pgstate.agents(agent text default null) returns setof pgstate.agent_row
