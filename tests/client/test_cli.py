@@ -433,6 +433,9 @@ def test_claims_are_listed(ok: Callable[..., str], pg: Callable[..., Result], ds
     head, _, first, _ = (line.rstrip() for line in on_terminal("claims", "tasks/*", dsn=dsn).splitlines())
     assert head.split("  ")[0] == "key" and "lease left" in head
     assert re.fullmatch(r"tasks/1   admin    (5 min 0|4 min \d+) s +1", first)
+    ok("put", "short", "1")
+    ok("claim", "short", "--lease", "50s")
+    assert re.search(r"short   admin    \d+ s +1", on_terminal("claims", "short", dsn=dsn))
     ok("agents", "create", "alice")
     ok("grant", "alice", "tasks/1", "read")
     assert [row["key"] for row in lines(ok("claims", "--json", "--agent", "alice"))] == ["tasks/1"]

@@ -388,7 +388,11 @@ def test_the_place_goes_along() -> None:
     assert SEALED == "sealed"
 
 
-def test_the_shell(dsn: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shell(
+    dsn: str, database: Database, superuser_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
     asyncio.run(fill(dsn))
     monkeypatch.delenv("PGSTATE_KEYS", raising=False)
     assert invoke("rekey", dsn=dsn).code == 2
@@ -400,6 +404,10 @@ def test_the_shell(dsn: str, database: Database, tmp_path: Path, monkeypatch: py
         assert refused.code == 2 and text[10:30] not in refused.err + refused.out, refused
     assert invoke("rekey", "--keys-file", str(tmp_path / "none"), dsn=dsn).code == 2
     file.write_text(text)
+    with psycopg.connect(superuser_dsn) as holding:
+        holding.execute("select from pgstate.step for update")
+        held = invoke("rekey", "--keys-file", str(file), dsn=dsn)
+        assert held.code == 1 and "run this again" in held.err
     done = invoke("rekey", "--keys-file", str(file), "--json", dsn=dsn)
     assert done.code == 0 and lines(done.out) == [{"key": "k2", "payloads": sealed(database)["k2"], "current": True}]
     monkeypatch.setenv("PGSTATE_KEYS", text)
