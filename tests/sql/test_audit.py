@@ -56,6 +56,8 @@ async def test_each_administrator_sees_its_own_subtree(root: Caller, agent: Make
     (newest,) = await root.rows("audit", limit=1)
     (before,) = await root.rows("audit", limit=1, before=newest["id"])
     assert before["id"] < newest["id"]
+    own = await alice.rows("audit")
+    assert len(own) > 1 and await alice.rows("audit", before=own[0]["id"]) == own[1:]
 
 
 @pytest.mark.core
