@@ -300,6 +300,8 @@ async def test_retention_cuts_each_chain_where_all_before_goes(
     await root("maintain")
     await held.rollback()
     assert [(await root("verify_audit", subtree))["fault"] for subtree in ("**", "a/**", "b/**")] == [None] * 3
+    # what waited for its link was not removed without one
+    assert (await root("verify_audit", "b/**"))["head"].startswith("1:")
     await root("maintain")
     assert [(await root("verify_audit", subtree))["fault"] for subtree in ("**", "a/**", "b/**")] == [None] * 3
     assert await root.rows("audit") == []
