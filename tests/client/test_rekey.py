@@ -251,6 +251,27 @@ async def test_what_others_hold_is_left_and_told(dsn: str, database: Database, s
     await check(dsn, AFTER)
 
 
+async def test_of_a_row_with_several_payloads_all_must_fit(dsn: str) -> None:
+    async with pgstate.connect(dsn, encryption=BEFORE) as state:
+        await state.thread("t/1").save({"one": 1, "two": 2})
+    connection = await asyncpg.connect(dsn)
+    try:
+        rows = await connection.fetch("select * from pgstate.sealed_data('checkpoint', 0, 1000, 'k2')")
+        places, fields = [row["place"] for row in rows], [row["field"] for row in rows]
+        assert len(rows) == 2 and len(set(places)) == 1
+        digests = [hashlib.sha256(row["data"]).digest() for row in rows]
+        call = "select pgstate.rekey_data('checkpoint', $1, $2, $3, $4)"
+        new = [BOTH.reseal(row["data"], ["t/1"]) for row in rows]
+        assert await connection.fetchval(call, places, fields, [digests[0], b"another"], new) == 0
+        assert await connection.fetch("select * from pgstate.sealed_data('checkpoint', 0, 1000, 'k2')") == rows
+        assert await connection.fetchval(call, places, fields, digests, new) == 2
+    finally:
+        await connection.close()
+    async with pgstate.connect(dsn, encryption=AFTER) as state:
+        found = await state.thread("t/1").latest()
+        assert found is not None and found.state == {"one": 1, "two": 2}
+
+
 async def test_what_does_not_open_is_passed_over(dsn: str, database: Database) -> None:
     """Of another scope, or written by an agent that says it is sealed: it holds up nothing."""
     await fill(dsn)
