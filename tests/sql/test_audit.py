@@ -51,7 +51,7 @@ async def test_each_administrator_sees_its_own_subtree(root: Caller, agent: Make
     assert await _trail(bob) == []
     await bob.refuses("PS010", "audit('a/**')", "audit('b/**')", "set_audit('1 year')", "verify_audit('a/**')")
     await alice.refuses("PS010", "audit('b/**')", "set_audit('1 year')", "set_audit_chain('**')", "verify_audit('**')")
-    await root.refuses("PS007", "audit(\"limit\" => 0)", "set_audit('1 hour')", "verify_audit('a/**')", "set_audit_chain('a/**', false)", "set_audit_chain('a/**', null)")  # fmt: skip
+    await root.refuses("PS007", "audit(\"limit\" => 0)", "set_audit('1 hour')", "set_audit('-12 mon 361 days')", "verify_audit('a/**')", "set_audit_chain('a/**', false)", "set_audit_chain('a/**', null)")  # fmt: skip
     await root.refuses("PS002", "audit('a//b')", "set_audit_chain('a/*')", "set_audit_chain('{agent}/**')")
     (newest,) = await root.rows("audit", limit=1)
     (before,) = await root.rows("audit", limit=1, before=newest["id"])

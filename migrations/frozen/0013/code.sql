@@ -3343,10 +3343,12 @@ begin
   -- keeps those behind it in others
   loop
     v_free := array(
+      with stays as materialized (
+        select c.subtree, (select f.no from pgstate.audit_link f
+                            where f.subtree = c.subtree and f.audit_id not in (select u from unnest(v_ids) u) order by f.no limit 1) as no
+          from pgstate.audit_chain c)
       select i from unnest(v_ids) i
-       where not exists (
-         select from pgstate.audit_link l join pgstate.audit_link f on f.subtree = l.subtree and f.no < l.no
-          where l.audit_id = i and not f.audit_id = any (v_ids)));
+       where not exists (select from pgstate.audit_link l join stays s on s.subtree = l.subtree where l.audit_id = i and l.no > s.no));
     exit when cardinality(v_free) = cardinality(v_ids);
     v_ids := v_free;
   end loop;
@@ -3366,7 +3368,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pgstate._check_admin(p_actor, '**');
-  if p_keep is not null and p_keep not between interval '1 day' and interval '36500 days' then
+  if p_keep is not null and not (p_keep between interval '1 day' and interval '36500 days' and pgstate._span_ok(p_keep)) then
     raise exception using errcode = 'PS007', message = 'the audit trail is kept for a day to 100 years, or for ever (null)';
   end if;
   update pgstate.install i set audit_keep = p_keep;
@@ -3908,7 +3910,7 @@ declare
   v_id int;
 begin
   perform pgstate._check_admin(p_actor, '**');
-  if p_grace is null or p_grace not between interval '0' and interval '1 day' then
+  if p_grace is null or p_grace > interval '1 day' or p_grace <> interval '0' and not pgstate._span_ok(p_grace) then
     raise exception using errcode = 'PS007', message = 'grace is at most a day';
   end if;
   for v_byte in 0 .. 63 loop
@@ -3945,7 +3947,7 @@ begin
     perform pgstate._check_admin(p_actor, '**');
     v_id := pgstate._agent_id(p_agent);
   end if;
-  if p_ttl is null or p_ttl not between interval '1 second' and interval '1 day' then
+  if p_ttl is null or not (p_ttl between interval '1 second' and interval '1 day' and pgstate._span_ok(p_ttl)) then
     raise exception using errcode = 'PS007', message = 'a ticket is good for a second to a day';
   elsif not exists (select from pgstate.delegation d where d.login = p_login and d.agent_id = v_id) then
     raise exception using errcode = 'PS007', message = format('%L may not act for %s', pgstate._shown(p_login), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';

@@ -23,10 +23,12 @@ begin
   -- keeps those behind it in others
   loop
     v_free := array(
+      with stays as materialized (
+        select c.subtree, (select f.no from pgstate.audit_link f
+                            where f.subtree = c.subtree and f.audit_id not in (select u from unnest(v_ids) u) order by f.no limit 1) as no
+          from pgstate.audit_chain c)
       select i from unnest(v_ids) i
-       where not exists (
-         select from pgstate.audit_link l join pgstate.audit_link f on f.subtree = l.subtree and f.no < l.no
-          where l.audit_id = i and not f.audit_id = any (v_ids)));
+       where not exists (select from pgstate.audit_link l join stays s on s.subtree = l.subtree where l.audit_id = i and l.no > s.no));
     exit when cardinality(v_free) = cardinality(v_ids);
     v_ids := v_free;
   end loop;
