@@ -84,8 +84,11 @@ async def _throughput(
         state = await stack.enter_async_context(pgstate.connect(actor.dsn, agent=actor.name))
         pool = await stack.enter_async_context(asyncpg.create_pool(database.dsn, min_size=_POOL, max_size=_POOL))
         await pool.execute(_TABLE)
+        kept = await asyncpg.connect(database.dsn)
+        stack.push_async_callback(kept.close)
         peers: list[tuple[str, Callable[[int, int], Awaitable[float]], dict[int, float | None]]] = [
             ("by hand", lambda workers, count: _by_hand(pool, workers, count), {1: 0.8, 8: None, 64: 2.0}),
+            ("by hand, one connection, no pool", lambda workers, count: _by_hand(kept, workers, count), {1: None}),
         ]
         for name, make in (("procrastinate", _procrastinate), ("pgqueuer", _pgqueuer)):
             try:
@@ -156,7 +159,7 @@ async def _ours_by_batches(state: State, size: int, count: int) -> float:
     return count / took
 
 
-async def _by_hand(pool: asyncpg.Pool[Any], workers: int, count: int) -> float:
+async def _by_hand(pool: asyncpg.Pool[Any] | asyncpg.Connection[Any], workers: int, count: int) -> float:
     await pool.executemany("insert into job (queue, payload) values ('q', $1)", [(TEXT,)] * count)
     done = 0
 

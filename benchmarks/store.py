@@ -132,7 +132,7 @@ async def _measure(server: Server, count: int, effort: Effort, report: Report) -
             f"{recalls[0]:.3f}",
             f"{recalls[1]:.3f}",
             f"{recalls[0] - recalls[1]:+.3f}",
-            "not less",
+            "at most 0.005 less",
             recalls[0] >= recalls[1] - 0.005,
         )
     )

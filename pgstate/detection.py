@@ -64,9 +64,10 @@ class Detection:
     async def written(self, key: str, value: Any, trust: str | None = None) -> str | None:
         """The trust to declare in place of what was. Raises ValueRefused."""
         verdict = await self._ask("write", key, value)
-        if verdict is None or verdict.trust is None:
+        # one that is none is for the server to refuse
+        if verdict is None or verdict.trust is None or trust not in (None, *TRUST):
             return trust
-        return verdict.trust if trust not in TRUST else min(trust, verdict.trust, key=TRUST.index)
+        return verdict.trust if trust is None else min(trust, verdict.trust, key=TRUST.index)
 
     async def read(self, key: str, value: Any) -> tuple[str, ...]:
         """The labels. Raises ValueRefused."""

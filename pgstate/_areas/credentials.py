@@ -89,5 +89,9 @@ def _filled(value: Any, found: dict[str, str]) -> Any:
     if isinstance(value, dict):
         return {name: _filled(one, found) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)([_filled(one, found) for one in value]) if type(value) in (list, tuple) else value
+        filled = [_filled(one, found) for one in value]
+        if isinstance(value, list):
+            return filled
+        # a named one takes its parts one by one
+        return value._make(filled) if hasattr(value, "_make") else tuple(filled)
     return value

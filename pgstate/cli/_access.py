@@ -38,12 +38,15 @@ async def agents(cli: Cli) -> None:
             "gateways": agent.gateways,
             "all_rights": agent.root,
             "created_at": agent.created_at,
+            "trust": agent.trust,
             "suspended_at": agent.suspended_at,
         }
         for agent in found
     ]
-    suspended = any(agent.suspended_at for agent in found)
-    cli.out.table(rows, (*_AGENTS, "suspended_at") if suspended else _AGENTS)
+    # where they are not the usual ones
+    unusual = ["trust"] if any(agent.trust != "agent" for agent in found if not agent.root) else []
+    unusual += ["suspended_at"] if any(agent.suspended_at for agent in found) else []
+    cli.out.table(rows, (*_AGENTS, *unusual))
 
 
 async def create(

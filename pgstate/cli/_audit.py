@@ -8,10 +8,11 @@ import typer
 
 from pgstate.cli._command import Cli, command, group
 from pgstate.cli._exit import FAILED, USAGE
-from pgstate.cli._input import duration
+from pgstate.cli._input import duration, words
 from pgstate.cli._output import Json
 
 _SHOWN = ("id", "at", "event", "agent", "via", "key", "detail")
+_MAX_PAGE = 100_000
 _CHECK = ("subtree", "sound", "links", "waiting", "head", "fault")
 
 SubtreeArgument: TypeAlias = Annotated[
@@ -25,7 +26,7 @@ async def ls(
     event: Annotated[
         list[str] | None, typer.Option(metavar="EVENT", help="Of this kind only: denied, grant, revoke …")
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", help="How many, the newest.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=_MAX_PAGE, metavar="N", help="How many, the newest.")] = 100,
     before: Annotated[int | None, typer.Option(metavar="ID", help="Older than this one.")] = None,
 ) -> None:
     """Shows who was given what, and who was denied what, newest first."""
@@ -44,6 +45,8 @@ async def ls(
         for record in found
     ]
     cli.out.table(rows, _SHOWN, empty="nothing")
+    if len(found) == limit:
+        cli.out.note(f"perhaps more: continue with pgstate audit ls --before {found[-1].id}")
 
 
 async def alone(cli: Cli) -> None:
@@ -96,7 +99,7 @@ async def keep(
         raise cli.fail(USAGE, "give a DURATION, or --forever")
     async with cli.connect() as state:
         await state.set_audit(keep=span)
-    said = "for ever" if span is None else f"for {span:g} seconds"
+    said = "for ever" if span is None else f"for {words(span)}"
     cli.out.outcome({"keep": span}, ("keep",), f"the audit trail is kept {said}")
 
 

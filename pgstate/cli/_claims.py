@@ -148,7 +148,7 @@ async def claims(
 
 async def _log(cli: Cli, pattern: str) -> None:
     async with cli.connect() as state:
-        ended = await state.claim_log(pattern)
+        ended = await state.claim_log(pattern, limit=None)
     rows = [
         {
             "key": one.key,

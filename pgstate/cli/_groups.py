@@ -8,7 +8,7 @@ import typer
 
 from pgstate.cli._command import Cli, command, group
 from pgstate.cli._exit import DENIED, USAGE
-from pgstate.cli._input import duration
+from pgstate.cli._input import duration, words
 
 _PANEL = "Access"
 _GROUPS = ("group", "members", "created_at")
@@ -136,7 +136,7 @@ async def ticket_rotate(
     """Signs tickets with a new key from now on."""
     async with cli.connect() as state:
         await state.rotate_ticket_keys(grace)
-    cli.out.outcome({"grace": grace}, ("grace",), f"tickets are signed anew; older ones are good for {grace:g} seconds")
+    cli.out.outcome({"grace": grace}, ("grace",), f"tickets are signed anew; older ones are good for {words(grace)}")
 
 
 def register(app: typer.Typer) -> None:

@@ -36,16 +36,22 @@ async def history(
     if before is not None and before < 1:
         raise cli.fail(USAGE, "--before takes a version, which is at least 1")
     async with cli.connect() as state:
-        # one more, to compare the last one with
-        versions = await state.history(key, limit=min(limit + diff, _MAX_PAGE), before=before)
+        # one more, to compare the last one with, and to know of
+        versions = await state.history(key, limit=min(limit + 1, _MAX_PAGE), before=before)
     if not versions and before is None:
         raise cli.fail(MISSING, f"{key} never existed")
     rows = [_version_row(version) for version in versions[:limit]]
-    if not diff:
+    if diff:
+        _show_diffs(cli, rows, versions)
+    else:
         # where it is not the usual one
         unusual = any(row["trust"] != "agent" for row in rows)
         cli.out.table(rows, (*_VERSIONS, "trust") if unusual else _VERSIONS)
-        return
+    if len(versions) > limit:
+        cli.out.note(f"more: continue with --before {rows[-1]['version']}")
+
+
+def _show_diffs(cli: Cli, rows: Sequence[dict[str, Any]], versions: Sequence[Version]) -> None:
     for index, row in enumerate(rows):
         version = versions[index]
         older = versions[index + 1] if index + 1 < len(versions) else None

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, NoReturn, TypeAlias
 
 import typer
@@ -88,14 +88,20 @@ def _float(text: str) -> float:
     """Python's floats have 15 to 17 digits, the database all that there are: what would not come there as it was typed
     is refused."""
     number = float(text)
-    if Decimal(repr(number)) != Decimal(text):
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        raise ValueError("its exponent is out of range") from None
+    if Decimal(repr(number)) != exact:
         raise InvalidValue(f"{text} would become {number!r}: write it by SQL (pgstate.put()), or as a string")
     return number
 
 
 def words(seconds: float) -> str:
-    """Seconds as people write them."""
-    return f"{seconds:g} s"
+    """Seconds as people write them: '90 s', '365 d'."""
+    if seconds >= 86400 and seconds % 86400 == 0:
+        return f"{seconds / 86400:.0f} d"
+    return f"{round(seconds, 6):.15g} s"
 
 
 TextOption: TypeAlias = Annotated[bool, typer.Option("--text", help="Take the value literally, as a string.")]

@@ -52,9 +52,9 @@ _RIGHT = ("version", "attempts", "token", "priority", "checkpoints", "bytes", "s
 # Longer values cost more to lay out than anybody reads on one line.
 _LONGEST = 2000
 _LEAST_VALUE = 20
-_LONG = ("value", "error")
+_LONG = ("value", "error", "detail", "old", "new", "metadata")
 # to be read and copied whole
-_WHOLE = ("key", "subtree", "rules")
+_WHOLE = ("key", "subtree", "rules", "head")
 _PIPE_WIDTH = 120
 _GAP = 3  # between two columns of a table
 

@@ -39,6 +39,8 @@ async def ls(
     async with cli.connect() as connected:
         found = await connected.runs.list(pattern, states=state, limit=limit, after=after)
     cli.out.table([_row(one) for one in found], _SHOWN, empty=f"no runs match {pattern}" if pattern else "no runs")
+    if len(found) == limit:
+        cli.out.note(f"perhaps more: continue with --after {found[-1].key}")
 
 
 def _row(one: RunInfo) -> dict[str, Any]:

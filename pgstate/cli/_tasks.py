@@ -44,6 +44,8 @@ async def tasks(
         _SHOWN,
         empty=f"no tasks match {pattern}" if pattern else "no tasks",
     )
+    if len(found) == limit:
+        cli.out.note(f"perhaps more: continue with --after {found[-1].key}")
 
 
 def _row(cli: Cli, one: TaskState) -> dict[str, Any]:

@@ -154,6 +154,8 @@ async def history(
         for point in points
     ]
     cli.out.table(rows, _POINTS, empty=f"{key} has no such checkpoints")
+    if len(points) == limit:
+        cli.out.note(f"perhaps more: continue with --before {points[-1].id}")
 
 
 async def fork(

@@ -52,8 +52,8 @@ class HeldClaim:
 @dataclass(frozen=True, slots=True)
 class TaskState:
     """An entry as a piece of work. `state` is waiting, claimed (by `holder`, `lease_left` by the server's clock),
-    failed (given up: `error`) or finished. `attempts` counts the claims, `error` is what the last failure said, and
-    `next_try` when one that waits may be claimed, None for at once."""
+    failed (given up: `error`) or finished. `attempts` counts the claims (0 of a finished one: that is not kept),
+    `error` is what the last failure said, and `next_try` when one that waits may be claimed, None for at once."""
 
     key: str
     state: str

@@ -21,7 +21,7 @@ comment on column pgstate.tasks.priority is 'Higher ones are claimed first.';
 comment on column pgstate.tasks.holder is 'The agent that holds it.';
 comment on column pgstate.tasks.lease_until is 'When the claim ends unless it is renewed.';
 comment on column pgstate.tasks.lease_left is 'How long that is still.';
-comment on column pgstate.tasks.attempts is 'How often it was claimed.';
+comment on column pgstate.tasks.attempts is 'How often it was claimed; of a finished one that is not kept: 0.';
 comment on column pgstate.tasks.error is 'What its last failure said.';
 comment on column pgstate.tasks.next_try is 'When one that waits may be claimed; null for at once.';
 comment on column pgstate.tasks.version is 'Number of the current version.';

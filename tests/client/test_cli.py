@@ -84,6 +84,12 @@ def test_numbers_come_there_as_they_were_typed(pg: Callable[..., Result]) -> Non
         assert result.code == 2 and "would become" in result.err and "SQL" in result.err, number
 
 
+def test_an_exponent_that_is_no_number_of_the_database(pg: Callable[..., Result]) -> None:
+    result = pg("put", "a", "1e99999999999999999999")
+    assert result.code == 2
+    assert "its exponent is out of range" in result.err and "--text" in result.err
+
+
 def test_merging_without_a_reducer_says_that_none_was_given(pg: Callable[..., Result]) -> None:
     result = pg("merge", "a", "1")
     assert result.code == 2 and "or none given where no policy sets one" in result.err
@@ -181,10 +187,24 @@ def test_history(ok: Callable[..., str], pg: Callable[..., Result]) -> None:
         ["2", "merge", "3", "admin"],
         ["1", "put", "1", "admin"],
     ]
-    assert [row["version"] for row in lines(ok("history", "a", "--json", "--before", "3", "--limit", "1"))] == [2]
+    part = pg("history", "a", "--json", "--before", "3", "--limit", "1")
+    assert [row["version"] for row in lines(part.out)] == [2]
+    assert "--before 2" in part.err
+    assert len(ok("history", "a", "--limit", "3").splitlines()) == 3
     assert ok("history", "a", "--before", "1") == ""
     assert pg("history", "b").code == 3
     assert pg("history", "a", "--limit", "0").code == 2
+
+
+def test_lists_that_are_cut_say_how_to_go_on(ok: Callable[..., str], pg: Callable[..., Result]) -> None:
+    for name in ("a", "b"):
+        ok("put", name, "1")
+        ok("agents", "create", name)
+    newest = lines(ok("audit", "--json"))[0]["id"]
+    cut = {"tasks": "--after a", "audit ls": f"--before {newest}"}
+    for command, way in cut.items():
+        assert way in pg(*command.split(), "--limit", "1").err, command
+        assert len(ok(*command.split(), "--limit", "3").splitlines()) == 2
 
 
 # -- a terminal
@@ -205,6 +225,22 @@ def test_what_says_nothing_leaves_its_room_to_the_rest(ok: Callable[..., str], d
     ok("put", "a" * 60, "1")
     head, _, row = on_terminal("tasks", dsn=dsn).splitlines()
     assert (head.split(), row.split()) == (["key", "state", "attempts"], ["a" * 60, "waiting", "0"])
+
+
+def test_what_is_to_be_noted_is_whole(ok: Callable[..., str], dsn: str) -> None:
+    ok("audit", "chain", "a/" + "b" * 50 + "/**")
+    head = json.loads(ok("audit", "verify", "a/" + "b" * 50 + "/**", "--json"))["head"]
+    shown = on_terminal("audit", "verify", "a/" + "b" * 50 + "/**", dsn=dsn).splitlines()[2:]
+    assert head in "".join(row.split()[-1] for row in shown)
+    assert ok("audit", "keep", "365d") and "for 365 d" in on_terminal("audit", "keep", "365d", dsn=dsn)
+
+
+def test_an_event_of_the_audit_trail_is_whole(ok: Callable[..., str], dsn: str) -> None:
+    ok("agents", "create", "alice")
+    ok("credentials", "allow", "alice", "deploy", "for " + "b" * 100)
+    ok("audit", "chain", "a/" + "b" * 80 + "/**")
+    events = [row.split("   ")[2].strip() for row in on_terminal("audit", dsn=dsn).splitlines()[2:]]
+    assert {"allow_credential", "set_audit_chain"} <= set(events)
 
 
 def test_all_rules_and_whole_subtrees_of_policies(ok: Callable[..., str], dsn: str) -> None:
@@ -234,7 +270,7 @@ def test_a_terminal_gets_sentences_and_a_pipe_numbers(ok: Callable[..., str], ds
 
 @pytest.mark.thorough
 def test_values_cannot_steer_the_terminal(ok: Callable[..., str], dsn: str) -> None:
-    evil = "\x1b]0;title\x07 \x9b31m \u202egpj.exe é 日本"
+    evil = "\x1b]0;title\x07 \x9b31m \u202egpj.exe \u2028\u2029\U000e0041 é 日本"
     ok("put", "a", "-", "--text", stdin=evil)
     for command in (
         ("ls",),
@@ -244,7 +280,7 @@ def test_values_cannot_steer_the_terminal(ok: Callable[..., str], dsn: str) -> N
         ("watch", "--initial", "--limit=1"),
     ):
         said = on_terminal(*command, dsn=dsn)
-        assert not set("\x1b\x07\x9b\u202e") & set(said), command
+        assert not set("\x1b\x07\x9b\u202e\u2028\u2029\U000e0041") & set(said), command
         assert "é 日本" in said
     assert ok("get", "a", "--text") == evil + "\n"
 
@@ -397,6 +433,9 @@ def test_claims_are_listed(ok: Callable[..., str], pg: Callable[..., Result], ds
     head, _, first, _ = (line.rstrip() for line in on_terminal("claims", "tasks/*", dsn=dsn).splitlines())
     assert head.split("  ")[0] == "key" and "lease left" in head
     assert re.fullmatch(r"tasks/1   admin    (5 min 0|4 min \d+) s +1", first)
+    ok("put", "short", "1")
+    ok("claim", "short", "--lease", "50s")
+    assert re.search(r"short   admin    \d+ s +1", on_terminal("claims", "short", dsn=dsn))
     ok("agents", "create", "alice")
     ok("grant", "alice", "tasks/1", "read")
     assert [row["key"] for row in lines(ok("claims", "--json", "--agent", "alice"))] == ["tasks/1"]
@@ -420,7 +459,7 @@ def test_agents_and_grants(ok: Callable[..., str], pg: Callable[..., Result], lo
     ok("grant", "alice", "shared/**", "read", "write")
     assert ok("--agent", "alice", "get", "shared/a") == "1\n"
     ok("put", "shared/a", "2", "--agent", "alice")
-    assert ok("history", "shared/a", "--limit", "1").split("\t")[3] == "alice"
+    assert ok("history", "shared/a").split("\t")[3] == "alice"
     rows = [line.split("\t")[:4] for line in ok("grant", "alice").splitlines()]
     assert ["alice", "shared/**", "read", "admin"] in rows
     assert len(rows) == 4

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from client._cli import Result, invoke
+from client._cli import Result, invoke, on_terminal
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_groups_and_denials(pg: Callable[..., Result]) -> None:
     assert pg("groups", "--json").out == ""
 
 
-def test_trust(pg: Callable[..., Result]) -> None:
+def test_trust(pg: Callable[..., Result], dsn: str) -> None:
     for command in (
         ("policy", "set", "web/**", "--trust", "external"), ("put", "web/page", "1"), ("put", "web/other", "1"), ("put", "a/own", "1", "--trust", "verified"),
         ("put", "a/derived", "1", "--source", "a/own", "--source", "web/page"), ("merge", "a/sum", "1", "add", "--source", "web/page"),
@@ -64,3 +64,8 @@ def test_trust(pg: Callable[..., Result]) -> None:
         ("ls", "--min-trust", "much"),
     ):
         assert pg(*wrong).code in (1, 2), wrong
+    assert pg("agents", "create", "mallory").code == 0
+    assert "trust" not in on_terminal("agents", dsn=dsn)
+    assert pg("agents", "set-trust", "mallory", "external").code == 0
+    assert {row["agent"]: row["trust"] for row in _rows(pg("agents", "--json"))}["mallory"] == "external"
+    assert "external" in on_terminal("agents", dsn=dsn)

@@ -177,6 +177,9 @@ def test_an_error_is_one_line_whatever_it_says() -> None:
     assert _exit.sentence(errors.InvalidKey("bad\n key")) == "bad key"
     assert _exit.sentence(RuntimeError("no\nway")) == "RuntimeError: no way"
     assert _exit.sentence(RuntimeError()) == "RuntimeError"
+    late = errors.Timeout("too late.")
+    late.add_note("What was done by then.")
+    assert _exit.sentence(late) == "too late. What was done by then."
 
 
 @pytest.mark.parametrize(

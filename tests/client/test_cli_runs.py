@@ -80,6 +80,7 @@ async def test_a_run_in_the_shell(state: State, pg: Callable[..., Result], dsn: 
     assert (await _shell(pg, "runs", "signal", "r/1", "approve")).code == 4
     assert (await _shell(pg, "runs", "retry", "r/1")).code == 4
     assert (await _shell(pg, "runs", "cancel", "r/2", "--json")).out.strip() == '{"key": "r/2", "cancelled": false}'
+    assert "--after r/1" in (await _shell(pg, "runs", "ls", "--limit", "1")).err
     assert (await _shell(pg, "runs", "rm", "r/2")).code == 0
     for command in (("show", "r/2"), ("tail", "r/2"), ("rm", "r/2"), ("cancel", "r/2"), ("signal", "r/2", "x")):
         assert (await _shell(pg, "runs", *command)).code == 3, command

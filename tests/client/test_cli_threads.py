@@ -49,6 +49,7 @@ def test_looking(pg: Callable[..., Result], line: list[str], dsn: str) -> None:
     assert rows(pg("thread", "show", "research/t-1", "--ns", "sub", "--json"))[0]["value"] is True
     points = rows(pg("thread", "history", "research/t-1", "--json"))
     assert [point["id"] for point in points] == line[::-1]
+    assert f"--before {line[2]}" in pg("thread", "history", "research/t-1", "--limit", "1").err
     assert [p["id"] for p in rows(pg("thread", "history", "research/t-1", "--where", '{"step": 1}', "--json"))] == [
         line[1]
     ]

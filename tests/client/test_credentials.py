@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 import pytest
 
@@ -79,6 +80,21 @@ async def test_who_may_have_what_for_what(state: State, make_agent: MakeLogin, c
     # what belongs to an agent goes with it
     await state.drop_agent("alice")
     assert await state.credentials() == []
+
+
+async def test_every_handle_that_is_resolved_is_filled_in(connect: Connect, vault: Vault, state: State) -> None:
+    class Login(NamedTuple):
+        name: str
+        password: str
+
+    class Texts(list[str]):
+        pass
+
+    client = await connect(credentials=vault)
+    await state.allow_credential("admin", "db", "x")
+    value = [Login("ana", "$CRED{db}"), Texts(["$CRED{db}"]), ("$CRED{db}",)]
+    login, texts, rest = await client.resolve(value, purpose="x")
+    assert isinstance(login, Login) and "$CRED" not in f"{login}{texts}{rest}"
 
 
 async def test_one_without_handles_asks_nobody(state: State) -> None:

@@ -186,8 +186,9 @@ async def test_what_only_another_server_has(
     # in another database it keeps history here all the same, and so does who has written there
     bare = Database(cluster, cluster.create_database())
     cluster.sql("create table t (); begin; drop table t; prepare transaction 'theirs'", bare.name)
-    with psycopg.connect(bare.dsn(SUPERUSER)) as other:
+    with psycopg.connect(bare.dsn(SUPERUSER)) as other, psycopg.connect(bare.dsn(SUPERUSER)) as reading:
         other.execute("select pg_current_xact_id()")
+        reading.execute("select 1")
         seen = await found(database, long=0.0)
     (finding,) = seen["prepared transactions"]
     assert f"'theirs' of postgres, database {bare.name}," in finding.what

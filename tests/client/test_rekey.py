@@ -251,6 +251,27 @@ async def test_what_others_hold_is_left_and_told(dsn: str, database: Database, s
     await check(dsn, AFTER)
 
 
+async def test_of_a_row_with_several_payloads_all_must_fit(dsn: str) -> None:
+    async with pgstate.connect(dsn, encryption=BEFORE) as state:
+        await state.thread("t/1").save({"one": 1, "two": 2})
+    connection = await asyncpg.connect(dsn)
+    try:
+        rows = await connection.fetch("select * from pgstate.sealed_data('checkpoint', 0, 1000, 'k2')")
+        places, fields = [row["place"] for row in rows], [row["field"] for row in rows]
+        assert len(rows) == 2 and len(set(places)) == 1
+        digests = [hashlib.sha256(row["data"]).digest() for row in rows]
+        call = "select pgstate.rekey_data('checkpoint', $1, $2, $3, $4)"
+        new = [BOTH.reseal(row["data"], ["t/1"]) for row in rows]
+        assert await connection.fetchval(call, places, fields, [digests[0], b"another"], new) == 0
+        assert await connection.fetch("select * from pgstate.sealed_data('checkpoint', 0, 1000, 'k2')") == rows
+        assert await connection.fetchval(call, places, fields, digests, new) == 2
+    finally:
+        await connection.close()
+    async with pgstate.connect(dsn, encryption=AFTER) as state:
+        found = await state.thread("t/1").latest()
+        assert found is not None and found.state == {"one": 1, "two": 2}
+
+
 async def test_what_does_not_open_is_passed_over(dsn: str, database: Database) -> None:
     """Of another scope, or written by an agent that says it is sealed: it holds up nothing."""
     await fill(dsn)
@@ -388,7 +409,11 @@ def test_the_place_goes_along() -> None:
     assert SEALED == "sealed"
 
 
-def test_the_shell(dsn: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shell(
+    dsn: str, database: Database, superuser_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
     asyncio.run(fill(dsn))
     monkeypatch.delenv("PGSTATE_KEYS", raising=False)
     assert invoke("rekey", dsn=dsn).code == 2
@@ -400,6 +425,10 @@ def test_the_shell(dsn: str, database: Database, tmp_path: Path, monkeypatch: py
         assert refused.code == 2 and text[10:30] not in refused.err + refused.out, refused
     assert invoke("rekey", "--keys-file", str(tmp_path / "none"), dsn=dsn).code == 2
     file.write_text(text)
+    with psycopg.connect(superuser_dsn) as holding:
+        holding.execute("select from pgstate.step for update")
+        held = invoke("rekey", "--keys-file", str(file), dsn=dsn)
+        assert held.code == 1 and "run this again" in held.err
     done = invoke("rekey", "--keys-file", str(file), "--json", dsn=dsn)
     assert done.code == 0 and lines(done.out) == [{"key": "k2", "payloads": sealed(database)["k2"], "current": True}]
     monkeypatch.setenv("PGSTATE_KEYS", text)

@@ -384,3 +384,12 @@ async def test_more_keys_than_one_statement_should_write(root: Caller, database:
         await root.rows("rollback", "", cursor=cursor)
     assert "roll back in parts" in str(caught.value)
     assert len(await root.rows("rollback", "a", cursor=cursor)) == 1
+
+
+async def test_an_end_that_was_moved_comes_back(root: Caller) -> None:
+    await root("put", "a", 1, ttl=seconds(1000))
+    end = (await root("get", "a"))["expires_at"]
+    await root("put", "a", 1, ttl=seconds(1030))
+    assert (await root("rollback", "a", version=1))["action"] == "put"
+    assert abs((await root("get", "a"))["expires_at"] - end) < seconds(1)
+    assert (await root("rollback", "a", version=1))["action"] == "none"

@@ -176,3 +176,13 @@ async def test_who_makes_tickets(root: Caller, server: Caller, agent: MakeAgent,
     # an agent's own login is who it is, ticket or not
     ticket = await root("issue_ticket", login, "alice")
     assert (await alice("me"), await server("me", ticket)) == ("alice", "alice")
+
+
+async def test_spans_are_no_longer_by_their_fields(root: Caller, gateway: MakeAgent, agent: MakeAgent) -> None:
+    """Comparing takes a month for 30 days, adding does not: this is a day, and 526 days from now."""
+    await agent("alice")
+    login = await (await gateway("alice")).fetchval("select session_user::text")
+    long = "'1200 mon -35999 days'"
+    await root.refuses("PS007", f"issue_ticket('{login}', 'alice', ttl => {long})", f"rotate_ticket_keys({long})")
+    # nothing, and 525 days
+    await root.refuses("PS007", "rotate_ticket_keys('1200 mon -36000 days')", "rotate_ticket_keys('-1 us')")

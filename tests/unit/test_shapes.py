@@ -671,3 +671,37 @@ def test_rules_for_policies() -> None:
 def test_a_shape_is_made_once() -> None:
     assert shape_of(Plain) is shape_of(Plain)
     assert shape_of(Plain) is not shape_of(Plain, functions=True)
+
+
+@dataclasses.dataclass
+class Held(Generic[T]):
+    held: T
+
+
+@dataclasses.dataclass
+class Lists(Held[list[U]], Generic[U]):
+    first: U
+
+
+@dataclasses.dataclass
+class Numbers(Lists[int]):
+    pass
+
+
+def test_type_variables_through_several_bases() -> None:
+    slot = shape_of(Numbers).slots["held"]
+    assert slot.operand([1]) == [1]
+    with pytest.raises(errors.InvalidValue, match="valid integer"):
+        slot.operand(["a"])
+
+
+@pydantic.dataclasses.dataclass
+class Made:
+    title: str
+    length: int = dataclasses.field(init=False, default=7)
+
+
+def test_what_a_pydantic_dataclass_makes_itself_is_not_stored() -> None:
+    shape = shape_of(Made)
+    assert list(shape.slots) == ["title"] and shape.dump(Made("a")) == {"title": "a"}
+    assert shape.load({"title": '"a"'}).length == 7

@@ -3327,6 +3327,7 @@ as $$
 declare
   v_before timestamptz := pgstate._now() - (select i.audit_keep from pgstate.install i);
   v_ids bigint[];
+  v_free bigint[];
 begin
   if v_before is null then
     return false;
@@ -3338,12 +3339,19 @@ begin
   if v_ids = '{}' then
     return false;
   end if;
-  -- links go from the front only: one that was linked late keeps those before it, and their entries
-  v_ids := array(
-    select i from unnest(v_ids) i
-     where not exists (
-       select from pgstate.audit_link l join pgstate.audit_link f on f.subtree = l.subtree and f.no < l.no
-        where l.audit_id = i and not f.audit_id = any (v_ids)));
+  -- links go from the front only: one that was linked late keeps those before it, and their entries; and an entry that one chain keeps
+  -- keeps those behind it in others
+  loop
+    v_free := array(
+      with stays as materialized (
+        select c.subtree, (select f.no from pgstate.audit_link f
+                            where f.subtree = c.subtree and f.audit_id not in (select u from unnest(v_ids) u) order by f.no limit 1) as no
+          from pgstate.audit_chain c)
+      select i from unnest(v_ids) i
+       where not exists (select from pgstate.audit_link l join stays s on s.subtree = l.subtree where l.audit_id = i and l.no > s.no));
+    exit when cardinality(v_free) = cardinality(v_ids);
+    v_ids := v_free;
+  end loop;
   update pgstate.audit_chain c set cut_no = g.no, cut_hash = (select l.hash from pgstate.audit_link l where l.subtree = c.subtree and l.no = g.no)
     from (select l.subtree, max(l.no) as no from pgstate.audit_link l where l.audit_id = any (v_ids) group by l.subtree) g
    where g.subtree = c.subtree;
@@ -3360,7 +3368,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pgstate._check_admin(p_actor, '**');
-  if p_keep is not null and p_keep not between interval '1 day' and interval '36500 days' then
+  if p_keep is not null and not (p_keep between interval '1 day' and interval '36500 days' and pgstate._span_ok(p_keep)) then
     raise exception using errcode = 'PS007', message = 'the audit trail is kept for a day to 100 years, or for ever (null)';
   end if;
   update pgstate.install i set audit_keep = p_keep;
@@ -3402,6 +3410,7 @@ $$;
 comment on function pgstate._set_audit_chain(pgstate._actor, text, boolean) is 'Internal: begins a chain, or ends it.';
 
 -- functions/audit/_verify_audit.sql
+-- The chain and its links are read by one statement: what links or removes entries meanwhile must not pass for a fault.
 create function pgstate._verify_audit(p_actor pgstate._actor, p_subtree text, p_noted text) returns pgstate.audit_checked
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
@@ -3420,20 +3429,27 @@ begin
   if p_noted is not null and p_noted !~ '^[0-9]{1,18}:([0-9a-f]{64})?$' then
     raise exception using errcode = 'PS007', message = 'noted is a head that verify_audit() told earlier, number:hash';
   end if;
-  perform pgstate._seal_audit(100000);
-  select c.* into v_chain from pgstate.audit_chain c where c.subtree = p_subtree;
-  if not found then
-    raise exception using errcode = 'PS007', message = format('there is no chain on %s', pgstate._shown(p_subtree)), hint = 'set_audit_chain(subtree) begins one.';
+  if current_setting('transaction_read_only') = 'off' then
+    perform pgstate._seal_audit(100000);
   end if;
-  v_no := v_chain.cut_no;
-  v_hash := v_chain.cut_hash;
   v_noted_no := split_part(p_noted, ':', 1)::bigint;
-  v_noted := case when v_noted_no = v_no then encode(v_hash, 'hex') end;
   for v_link in
-    select l.no, l.hash, l.audit_id, a
-      from pgstate.audit_link l left join lateral (select x as a from pgstate.audit x where x.id = l.audit_id offset 0) e on true
-     where l.subtree = p_subtree order by l.no
+    select c as chain, l.no, l.hash, l.audit_id, l.a
+      from pgstate.audit_chain c
+      -- in the order of the index: sorting would hold all of it
+      left join lateral (
+        select k.no, k.hash, k.audit_id, e.a
+          from pgstate.audit_link k left join lateral (select x as a from pgstate.audit x where x.id = k.audit_id offset 0) e on true
+         where k.subtree = c.subtree order by k.no offset 0) l on true
+     where c.subtree = p_subtree
   loop
+    if v_chain.subtree is null then
+      v_chain := v_link.chain;
+      v_no := v_chain.cut_no;
+      v_hash := v_chain.cut_hash;
+      v_noted := case when v_noted_no = v_no then encode(v_hash, 'hex') end;
+      exit when v_link.no is null;
+    end if;
     v_no := v_no + 1;
     if v_link.no <> v_no then
       v_out.fault := format('link %s is not there', v_no);
@@ -3450,6 +3466,9 @@ begin
       v_noted := encode(v_hash, 'hex');
     end if;
   end loop;
+  if v_chain.subtree is null then
+    raise exception using errcode = 'PS007', message = format('there is no chain on %s', pgstate._shown(p_subtree)), hint = 'set_audit_chain(subtree) begins one.';
+  end if;
   if v_out.fault is null and (v_no, v_hash) <> (v_chain.head_no, v_chain.head_hash) then
     v_out.fault := format('the chain ends at link %s, and ended at %s', v_no, v_chain.head_no);
   elsif v_out.fault is null and p_noted is not null and v_noted_no < v_chain.cut_no then
@@ -3466,7 +3485,7 @@ begin
   return v_out;
 end
 $$;
-comment on function pgstate._verify_audit(pgstate._actor, text, text) is 'Internal: links what is pending, and computes a chain anew.';
+comment on function pgstate._verify_audit(pgstate._actor, text, text) is 'Internal: links what is pending, where it may, and computes a chain anew.';
 
 -- functions/admin/_add_agent.sql
 create function pgstate._add_agent(p_name text, p_login text, p_grants text[], p_reuse boolean default false) returns void
@@ -3891,7 +3910,7 @@ declare
   v_id int;
 begin
   perform pgstate._check_admin(p_actor, '**');
-  if p_grace is null or p_grace not between interval '0' and interval '1 day' then
+  if p_grace is null or p_grace > interval '1 day' or not pgstate._span_ok(p_grace + interval '1 microsecond') then
     raise exception using errcode = 'PS007', message = 'grace is at most a day';
   end if;
   for v_byte in 0 .. 63 loop
@@ -3928,7 +3947,7 @@ begin
     perform pgstate._check_admin(p_actor, '**');
     v_id := pgstate._agent_id(p_agent);
   end if;
-  if p_ttl is null or p_ttl not between interval '1 second' and interval '1 day' then
+  if p_ttl is null or not (p_ttl between interval '1 second' and interval '1 day' and pgstate._span_ok(p_ttl)) then
     raise exception using errcode = 'PS007', message = 'a ticket is good for a second to a day';
   elsif not exists (select from pgstate.delegation d where d.login = p_login and d.agent_id = v_id) then
     raise exception using errcode = 'PS007', message = format('%L may not act for %s', pgstate._shown(p_login), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';
@@ -13293,7 +13312,7 @@ begin
 end
 $$;
 comment on function pgstate.verify_audit(text, text, text) is
-  'Computes the chain of a subtree anew, from the entries of the audit trail: sound, or the first fault. Who can rewrite an entry can rewrite the chain after it, so note the head elsewhere: noted is an earlier one, which must still be in it. Needs admin on all of it. PS002 PS007 PS010.';
+  'Computes the chain of a subtree anew, from the entries of the audit trail: sound, or the first fault. Who can rewrite an entry can rewrite the chain after it, so note the head elsewhere: noted is an earlier one, which must still be in it. What waits for its link is linked before, but on a standby. Needs admin on all of it. PS002 PS007 PS010.';
 
 -- functions/admin/agents.sql
 create function pgstate.agents(agent text default null) returns setof pgstate.agent_row
@@ -15962,7 +15981,7 @@ comment on column pgstate.tasks.priority is 'Higher ones are claimed first.';
 comment on column pgstate.tasks.holder is 'The agent that holds it.';
 comment on column pgstate.tasks.lease_until is 'When the claim ends unless it is renewed.';
 comment on column pgstate.tasks.lease_left is 'How long that is still.';
-comment on column pgstate.tasks.attempts is 'How often it was claimed.';
+comment on column pgstate.tasks.attempts is 'How often it was claimed; of a finished one that is not kept: 0.';
 comment on column pgstate.tasks.error is 'What its last failure said.';
 comment on column pgstate.tasks.next_try is 'When one that waits may be claimed; null for at once.';
 comment on column pgstate.tasks.version is 'Number of the current version.';

@@ -3,7 +3,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pgstate._check_admin(p_actor, '**');
-  if p_keep is not null and p_keep not between interval '1 day' and interval '36500 days' then
+  if p_keep is not null and not (p_keep between interval '1 day' and interval '36500 days' and pgstate._span_ok(p_keep)) then
     raise exception using errcode = 'PS007', message = 'the audit trail is kept for a day to 100 years, or for ever (null)';
   end if;
   update pgstate.install i set audit_keep = p_keep;

@@ -7,6 +7,7 @@ as $$
 declare
   v_before timestamptz := pgstate._now() - (select i.audit_keep from pgstate.install i);
   v_ids bigint[];
+  v_free bigint[];
 begin
   if v_before is null then
     return false;
@@ -18,12 +19,19 @@ begin
   if v_ids = '{}' then
     return false;
   end if;
-  -- links go from the front only: one that was linked late keeps those before it, and their entries
-  v_ids := array(
-    select i from unnest(v_ids) i
-     where not exists (
-       select from pgstate.audit_link l join pgstate.audit_link f on f.subtree = l.subtree and f.no < l.no
-        where l.audit_id = i and not f.audit_id = any (v_ids)));
+  -- links go from the front only: one that was linked late keeps those before it, and their entries; and an entry that one chain keeps
+  -- keeps those behind it in others
+  loop
+    v_free := array(
+      with stays as materialized (
+        select c.subtree, (select f.no from pgstate.audit_link f
+                            where f.subtree = c.subtree and f.audit_id not in (select u from unnest(v_ids) u) order by f.no limit 1) as no
+          from pgstate.audit_chain c)
+      select i from unnest(v_ids) i
+       where not exists (select from pgstate.audit_link l join stays s on s.subtree = l.subtree where l.audit_id = i and l.no > s.no));
+    exit when cardinality(v_free) = cardinality(v_ids);
+    v_ids := v_free;
+  end loop;
   update pgstate.audit_chain c set cut_no = g.no, cut_hash = (select l.hash from pgstate.audit_link l where l.subtree = c.subtree and l.no = g.no)
     from (select l.subtree, max(l.no) as no from pgstate.audit_link l where l.audit_id = any (v_ids) group by l.subtree) g
    where g.subtree = c.subtree;

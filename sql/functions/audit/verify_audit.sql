@@ -6,4 +6,4 @@ begin
 end
 $$;
 comment on function pgstate.verify_audit(text, text, text) is
-  'Computes the chain of a subtree anew, from the entries of the audit trail: sound, or the first fault. Who can rewrite an entry can rewrite the chain after it, so note the head elsewhere: noted is an earlier one, which must still be in it. Needs admin on all of it. PS002 PS007 PS010.';
+  'Computes the chain of a subtree anew, from the entries of the audit trail: sound, or the first fault. Who can rewrite an entry can rewrite the chain after it, so note the head elsewhere: noted is an earlier one, which must still be in it. What waits for its link is linked before, but on a standby. Needs admin on all of it. PS002 PS007 PS010.';

@@ -18,7 +18,7 @@ begin
     perform pgstate._check_admin(p_actor, '**');
     v_id := pgstate._agent_id(p_agent);
   end if;
-  if p_ttl is null or p_ttl not between interval '1 second' and interval '1 day' then
+  if p_ttl is null or not (p_ttl between interval '1 second' and interval '1 day' and pgstate._span_ok(p_ttl)) then
     raise exception using errcode = 'PS007', message = 'a ticket is good for a second to a day';
   elsif not exists (select from pgstate.delegation d where d.login = p_login and d.agent_id = v_id) then
     raise exception using errcode = 'PS007', message = format('%L may not act for %s', pgstate._shown(p_login), p_agent), hint = 'delegate(login, agent) lets a gateway act for an agent.';

@@ -9,7 +9,7 @@ declare
   v_id int;
 begin
   perform pgstate._check_admin(p_actor, '**');
-  if p_grace is null or p_grace not between interval '0' and interval '1 day' then
+  if p_grace is null or p_grace > interval '1 day' or not pgstate._span_ok(p_grace + interval '1 microsecond') then
     raise exception using errcode = 'PS007', message = 'grace is at most a day';
   end if;
   for v_byte in 0 .. 63 loop
