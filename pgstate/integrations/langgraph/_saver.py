@@ -76,7 +76,9 @@ class PgStateSaver(BaseCheckpointSaver[str]):
     one's state: updates by Command, and those of DeltaChannels with durability="exit" or by `update_state`. With "wait"
     it does not.
 
-    A save that comes behind a thread's deletion raises CheckpointMissing, and does not bring it back.
+    A save that comes behind a thread's deletion raises CheckpointMissing, and does not bring it back. So does any
+    behind a checkpoint that is not there: what is copied from another saver goes in the oldest first, the first of it
+    without a parent.
     """
 
     def __init__(
