@@ -441,6 +441,33 @@ async def test_patience_ends(make_saver: MakeSaver, state: State) -> None:
         await graph.ainvoke({}, at("t"))
 
 
+@pytest.mark.parametrize("way", ["ainvoke", "aupdate_state", "invoke", "update_state"])
+async def test_a_node_that_waits_for_its_own_run_is_told_so(make_saver: MakeSaver, way: str) -> None:
+    saver = make_saver(on_conflict="wait", wait=0.05)
+    inner = _graphs.add_one().compile(checkpointer=saver)
+
+    def graph_of(node: Any) -> Any:
+        graph = StateGraph(_graphs.Count)
+        graph.add_node("node", node)
+        graph.add_edge(START, "node")
+        return graph.compile(checkpointer=saver)
+
+    def change(state: _graphs.Count) -> Any:
+        change = getattr(inner, way)
+        return change(at("t"), {"n": 5}) if "update" in way else change({"n": 5}, at("t"))
+
+    async def change_later(state: _graphs.Count) -> Any:
+        await change(state)
+
+    with pytest.raises(errors.ClaimHeld, match=r"run on the thread threads/t that this was called in"):
+        if way.startswith("a"):
+            await graph_of(change_later).ainvoke({"n": 1}, at("t"))
+        else:
+            await asyncio.to_thread(graph_of(change).invoke, {"n": 1}, at("t"))
+    graph = _graphs.add_one().compile(checkpointer=make_saver(on_conflict="wait"))
+    assert await graph.ainvoke({"n": 1}, at("t")) == {"n": 2}
+
+
 async def test_a_turn_is_given_back_when_the_client_closes(make_saver: MakeSaver, dsn: str) -> None:
     graph = await begun(make_saver(on_conflict="wait"))
     reached = asyncio.Event()

@@ -70,11 +70,15 @@ class PgStateSaver(BaseCheckpointSaver[str]):
     `on_conflict` says what becomes of runs on one thread at the same time, each of which would overwrite what the other
     has added: None as in LangGraph, the last one wins; "refuse" raises CheckpointConflict in all but one; "wait" has
     each wait until the one before has ended, up to `wait` seconds (ClaimHeld), or until `lease` seconds after its
-    process died; `update_state` waits, too. Time travel, by a checkpoint_id, is no conflict. What a run that is refused
-    had written on the checkpoint that another went on from stays there, and may become part of that one's state:
-    updates by Command, and those of DeltaChannels with durability="exit" or by `update_state`. With "wait" it does not.
+    process died; `update_state` waits, too. A node that updates its own thread, or runs a graph on it with another
+    config than the node's, waits for its own run, in vain. Time travel, by a checkpoint_id, is no conflict. What a run
+    that is refused had written on the checkpoint that another went on from stays there, and may become part of that
+    one's state: updates by Command, and those of DeltaChannels with durability="exit" or by `update_state`. With "wait"
+    it does not.
 
-    A save that comes behind a thread's deletion raises CheckpointMissing, and does not bring it back.
+    A save that comes behind a thread's deletion raises CheckpointMissing, and does not bring it back. So does any
+    behind a checkpoint that is not there: what is copied from another saver goes in the oldest first, the first of it
+    without a parent.
     """
 
     def __init__(

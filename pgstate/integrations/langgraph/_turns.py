@@ -31,6 +31,7 @@ from weakref import WeakKeyDictionary, finalize, ref
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
 
 from pgstate import State, errors
@@ -64,6 +65,8 @@ class _Run:
     tells: bool = False
     # of an update: the thread's key
     updates: str | None = None
+    # a node of a run on the same thread has called it
+    inside: bool = False
 
     @property
     def goes_on(self) -> bool:
@@ -104,10 +107,10 @@ class Turns:
             under_way = self.update(key)
             if self.how != "wait" or (under_way is not None and under_way.goes_on) or not _updates():
                 return None
-            config["configurable"][_UPDATE] = update = _Run(False, updates=key)
+            config["configurable"][_UPDATE] = update = _Run(False, updates=key, inside=self._inside(key))
             _updating.set(ref(update))
             return update
-        self._runs.setdefault(writer, {})[key] = run = _Run(asked is not None)
+        self._runs.setdefault(writer, {})[key] = run = _Run(asked is not None, inside=self._inside(key))
         if self.how == "wait" and loop is not None:
             loop.stack.callback(run.end)
             run.tells = True
@@ -119,7 +122,16 @@ class Turns:
         """Waits for the run's turn, before it reads. Raises ClaimHeld."""
         if run is not None and self.how == "wait":
             most = None if run.updates is None else _LONGEST_UPDATE
-            run.turn = await Turn.take(state, key, self._lease, self._wait, most)
+            try:
+                run.turn = await Turn.take(state, key, self._lease, self._wait, most)
+            except errors.ClaimHeld as error:
+                if not run.inside:
+                    raise
+                raise errors.ClaimHeld(
+                    f"the run on the thread {key} that this was called in has the turn, and waited for this: have its "
+                    "node return the change, or call a graph in it with the node's own config",
+                    error.key,
+                ) from error
             finalize(writer if run.updates is None else run, run.turn.end).atexit = False
 
     def expected(self, config: RunnableConfig, key: str, source: object) -> str | None:
@@ -173,6 +185,12 @@ class Turns:
                 # a run that has just ended gives its turn back behind the scenes
                 async with state.lock(f"{key}/{_TURN}", lease=self._lease, wait=_FAREWELL) as lock:
                     await state.complete(lock.key, lock.token)
+
+    def _inside(self, key: str) -> bool:
+        """Does the call under way come from a node of a run that has the thread's turn? In the caller's own context."""
+        outer = var_child_runnable_config.get()
+        run = self._run(outer, key) if outer and "configurable" in outer else None
+        return run is not None and run.goes_on
 
     def _run(self, config: RunnableConfig, key: str) -> _Run | None:
         writer = writer_of(config)
