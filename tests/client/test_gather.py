@@ -187,12 +187,13 @@ async def test_callers_that_come_while_others_get_room_come_after_them(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_gather, "MAX_QUEUE", 1)
+    patient = state.with_timeout(120)
     chance = random.Random(5)
     calls: list[asyncio.Task[int]] = []
     while len(calls) < 300:
         # now and then a caller comes in the very turn of the loop in which another one's place is given and not yet taken
         if chance.random() < 0.05:
-            calls.append(asyncio.create_task(state.put("k", len(calls))))
+            calls.append(asyncio.create_task(patient.put("k", len(calls))))
         await asyncio.sleep(0)
     await asyncio.gather(*calls)
     assert await written(state, "k") == list(range(300))
