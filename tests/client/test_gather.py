@@ -250,9 +250,18 @@ async def test_a_locked_row_is_a_timeout_and_then_all_is_well(state: State, lock
     await state.put("k", 0)
     hasty = state.with_timeout(0.1)
     async with locks.on("k"):
-        for call in (hasty.put("k", 1), hasty.delete("k"), hasty.claim("k"), hasty.apply(operations=[ops.put("k", 1)])):
+        calls: list[Callable[[], Awaitable[Any]]] = [
+            lambda: hasty.put("k", 1),
+            lambda: hasty.delete("k"),
+            lambda: hasty.claim("k"),
+            lambda: hasty.apply(operations=[ops.put("k", 1)]),
+        ]
+        for call in calls:
+            # on a connection that is there: to open one may take longer than that
+            await locks.left_alone()
+            assert await state.get("k") is not None
             with pytest.raises(errors.Timeout):
-                await call
+                await call()
         patient = asyncio.create_task(state.put("other", 1))
         assert await patient == 1
         # a write whose cancellation comes after the lock is gone has happened
