@@ -34,6 +34,8 @@ _PAGE = 1000
 _REGISTER = 30.0
 _LEAST_INTERVAL = 0.002
 _LINGER = 10.0
+# how long the end of a registration may take
+_FAREWELL = 1.0
 
 
 class Tap:
@@ -167,7 +169,13 @@ class Hub:
                 self._break(error)
             finally:
                 if reader is not None:
-                    await asyncio.shield(reader.leave())
+                    leaving = asyncio.ensure_future(reader.leave())
+                    try:
+                        await asyncio.shield(leaving)
+                    except asyncio.CancelledError:
+                        # who closes the client waits for this, and leaves no connection
+                        await leaving
+                        raise
             if not self._taps and not self._joining:
                 self._position = None
                 return
@@ -208,12 +216,14 @@ class _Reader:
 
     async def leave(self) -> None:
         """Ends the registration, so that nobody goes on sending wake-ups, and the connection."""
-        with contextlib.suppress(Exception):
+        try:
             # a courtesy: registrations end by themselves
             if self._channel is not None and not self._connection.is_closed():
-                async with asyncio.timeout(1):
-                    await feed.unsubscribe(self._connection, self._channel, timeout=1)
-        await self._hub._source.drop(self._connection)
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(_FAREWELL):
+                        await feed.unsubscribe(self._connection, self._channel, timeout=_FAREWELL)
+        finally:
+            await self._hub._source.drop(self._connection)
 
     async def follow(self) -> None:
         """Reads and delivers until nobody has been watching for a while. Raises what ends the connection."""

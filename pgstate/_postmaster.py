@@ -33,6 +33,8 @@ _OTHERS_PASS = stat.S_IXOTH
 # sun_path holds 103 bytes and a terminator on the smallest platform. Drivers split hosts at commas and colons.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+=@~ -]+")
 _LONGEST_SOCKET_PATH = 100
+# seconds that a program may take to be executed
+_EXEC = 5.0
 
 
 @dataclass(frozen=True)
@@ -162,11 +164,18 @@ def lives(pid: int, data: Path) -> bool:
     """Whether `pid` is the postmaster of `data`, and not a zombie or a stranger to whom the number went."""
     import psutil
 
+    deadline = time.monotonic() + _EXEC
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and str(data) in process.cmdline()
+        while process.status() != psutil.STATUS_ZOMBIE:
+            command = process.cmdline()
+            # one that is just being executed has none yet, and the kernel's never have one
+            if command or time.monotonic() > deadline:
+                return str(data) in command
+            time.sleep(0.005)
     except psutil.Error:  # gone, or another user's and therefore not ours
-        return False
+        pass
+    return False
 
 
 def exists(pid: int) -> bool:

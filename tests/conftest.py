@@ -27,11 +27,18 @@ from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from _server import SUPERUSER, Cluster, programs
 from pgstate import testing
 
 pytest_plugins = ["pgstate.testing"]
+# The same examples every time, so that a run fails for a reason in the change that it tests, and however long a machine takes for
+# them. `explore` looks further.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("steady", _PATIENT, derandomize=True, database=None)
+settings.register_profile("explore", _PATIENT, max_examples=1000, print_blob=True)
+settings.load_profile(os.environ.get("PGSTATE_HYPOTHESIS", "steady"))
 INSTALLER = "installer"
 _DEFAULT = 18
 # the oid of a test's own database

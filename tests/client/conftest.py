@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import settings
 
 import pgstate
 from client._locks import Locks
 from client._proxy import Proxy
 from conftest import INSTALLER, SUPERUSER, Database
 from pgstate import State
-
-# The same examples every time, so that a run fails for a reason in the change that it tests. `explore` looks further.
-settings.register_profile("steady", derandomize=True, deadline=None, database=None)
-settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
-settings.load_profile(os.environ.get("PGSTATE_HYPOTHESIS", "steady"))
 
 Connect = Callable[..., Awaitable[State]]
 MakeLogin = Callable[..., Awaitable[str | None]]

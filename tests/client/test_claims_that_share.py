@@ -7,26 +7,28 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 
-from client.test_held_claims import until
+from client.test_held_claims import LEASE, renews_often, until
 from pgstate import Claim, State, Task
+
+__all__ = ["renews_often"]
 
 _GUARD = 20
 
 
 async def test_a_locked_key_lets_the_other_claims_be_renewed(
-    state: State, connect_as: Callable[..., Awaitable[asyncpg.Connection]]
+    renews_often: None, state: State, connect_as: Callable[..., Awaitable[asyncpg.Connection]]
 ) -> None:
     await state.put_many({"tasks/1": 1, "tasks/2": 2})
     outside = await connect_as()
     # it was waited for with the patience of the longest lease, by all
-    async with state.claim_next("tasks/1", lease=3) as slow, state.claim_next("tasks/2", lease=1) as quick:
+    async with state.claim_next("tasks/1", 3 * LEASE) as slow, state.claim_next("tasks/2", LEASE) as quick:
         assert isinstance(slow, Task) and isinstance(quick, Task)
-        until_then = quick.lease_until
         async with outside.transaction():
             await state.bind(outside).put("tasks/1", 2, token=slow.token)
+            until_then = quick.lease_until
 
             async def renewed() -> bool:
-                return (quick.lease_until - until_then).total_seconds() > 1.2
+                return (quick.lease_until - until_then).total_seconds() > 0.7
 
             await until(renewed)
         assert not slow.lost and not quick.lost

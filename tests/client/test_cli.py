@@ -64,7 +64,7 @@ def test_text_is_taken_literally_and_a_minus_reads_stdin(ok: Callable[..., str])
 @pytest.mark.one_database
 @pytest.mark.parametrize("value", ["hello", "NaN", "{'a': 1}", "", "[1,"])
 def test_what_is_no_json_is_refused_with_the_way_out(pg: Callable[..., Result], value: str) -> None:
-    result = pg("put", "a", value)
+    result = pg("put", "refused", value)
     assert (result.code, result.out) == (2, "")
     assert "not JSON" in result.err
     assert "--text" in result.err
@@ -72,7 +72,7 @@ def test_what_is_no_json_is_refused_with_the_way_out(pg: Callable[..., Result], 
     for command in (("policy", "set", "a", "--schema", "no json"), ("search", "**", "--filter", "no json")):
         result = pg(*command)
         assert (result.code, "not JSON" in result.err, "--text" in result.err) == (2, True, False)
-    assert pg("get", "a").code == 3
+    assert pg("get", "refused").code == 3
 
 
 @pytest.mark.one_database

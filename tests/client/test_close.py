@@ -12,8 +12,10 @@ import pytest
 from _server import SUPERUSER
 from client._history import written
 from client._locks import Locks
+from client._watching import attached
 from client.conftest import Connect
-from pgstate import State, _gather, errors, ops
+from pgstate import State, _gather, _hub, errors, ops
+from pgstate._calls import feed
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
 
@@ -73,9 +75,6 @@ async def test_close_waits_for_what_waits_for_locks(
 async def test_a_closed_client_is_closed_for_everything(connect: Connect, connect_as: OpenConnection) -> None:
     looker = await connect_as(SUPERUSER)
     closed = await connect()
-    pids = await looker.fetch(
-        "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-    )
     cursor = await closed.cursor()
     await closed.close()
     await closed.close()
@@ -88,11 +87,33 @@ async def test_a_closed_client_is_closed_for_everything(connect: Connect, connec
         with pytest.raises(errors.Closed):
             await call
     async with asyncio.timeout(20):
-        while await looker.fetchval(
-            "select count(*) from pg_stat_activity where pid = any ($1)", [row["pid"] for row in pids]
-        ):
+        while await looker.fetchval("select count(*) from pg_stat_activity where datname = current_database()") > 1:
             await asyncio.sleep(0.005)
-    assert await looker.fetchval("select count(*) from pg_stat_activity where datname = current_database()") == 1
+
+
+async def test_a_feed_reader_that_is_just_leaving_leaves_no_connection(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[asyncpg.Connection] = []
+    leaving = asyncio.Event()
+
+    async def unanswered(connection: asyncpg.Connection, *args: Any, **options: Any) -> None:
+        left.append(connection)
+        leaving.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(feed, "unsubscribe", unanswered)
+    monkeypatch.setattr(_hub, "_LINGER", 0.0)
+    monkeypatch.setattr(_hub, "_FAREWELL", 0.2)
+    closing = await connect()
+    watch = closing.watch("k")
+    (waiting,) = await attached(closing, watch)
+    await watch.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+    await leaving.wait()
+    await closing.close()
+    assert [connection.is_closed() for connection in left] == [True]
 
 
 async def test_callers_that_wait_for_room_are_told_of_the_end(

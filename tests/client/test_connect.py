@@ -225,9 +225,10 @@ async def test_an_engine_keeps_what_it_has(connect: Connect, database: Database,
 
 async def test_a_pool_that_others_have_emptied(connect: Connect, dsn: str) -> None:
     async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool:
-        state = await connect(pool=pool, timeout=0.2)
+        state = await connect(pool=pool)
+        hasty = state.with_timeout(0.2)
         async with pool.acquire():
-            for call in (state.get("k"), state.put("k", 1), state.list(), state.cursor(), state.claim_next("k")):
+            for call in (hasty.get("k"), hasty.put("k", 1), hasty.list(), hasty.cursor(), hasty.claim_next("k")):
                 with pytest.raises(errors.Timeout):
                     await call
         await works(state)
@@ -288,9 +289,10 @@ async def test_an_engine_has_its_own_patience_and_hooks(connect: Connect, dsn: s
 
 async def test_an_engine_that_others_have_emptied(connect: Connect, dsn: str) -> None:
     engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://"), pool_size=1, max_overflow=0)
-    state = await connect(engine=engine, timeout=0.2)
+    state = await connect(engine=engine)
+    hasty = state.with_timeout(0.2)
     async with engine.connect():
-        for call in (state.get("k"), state.list()):
+        for call in (hasty.get("k"), hasty.list()):
             with pytest.raises(errors.Timeout):
                 await call
     await works(state)

@@ -130,6 +130,17 @@ def test_starts_although_a_stranger_has_the_dead_servers_number(used: Path) -> N
         stranger.communicate()
 
 
+def test_a_server_that_is_just_being_executed_is_not_taken_for_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no command line for a moment, of a program that is large, on a machine that is busy."""
+    none: list[list[str]] = [[], []]
+    plain = psutil.Process.cmdline
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda process: none.pop() if none else plain(process))
+    with subprocess.Popen(["cat", "-", "/the/data"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        assert _postmaster.lives(server.pid, Path("/the/data"))
+        assert not _postmaster.lives(server.pid, Path("/other/data"))
+    assert none == []
+
+
 def test_a_pid_file_that_is_still_being_written_is_no_server(used: Path) -> None:
     embedded.stop(used)
     embedded.start(used)

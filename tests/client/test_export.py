@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
 from client.conftest import Connect, MakeLogin
+from conftest import Clock
 from pgstate import State, errors
 from pgstate._areas import _export
 from pgstate.detection import Verdict
@@ -170,11 +171,11 @@ async def test_it_goes_on_from_where_it_had_come(state: State, tracer: trace.Tra
 
 
 async def test_after_a_crash_nothing_is_missing(
-    connect: Connect, state: State, tracer: trace.Tracer, recorder: Recorder
+    connect: Connect, state: State, tracer: trace.Tracer, recorder: Recorder, clock: Clock
 ) -> None:
     theirs = await connect()
     # cursors are stored once a second: of an hour, none is
-    async with exporting(theirs, tracer, "a/*", every=3600.0, lease=1.0) as task:
+    async with exporting(theirs, tracer, "a/*", every=3600.0, lease=60.0) as task:
         await begun(state)
         await state.put("a/1", 1)
         await recorder.until("a/1")
@@ -182,6 +183,7 @@ async def test_after_a_crash_nothing_is_missing(
         await theirs.close()
         with pytest.raises(errors.Closed):
             await task
+    await clock.advance(61)
     await state.put("a/2", 2)
     async with exporting(state, tracer, "a/*", wait=20.0):
         await recorder.until("a/2")

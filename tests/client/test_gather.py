@@ -187,12 +187,13 @@ async def test_callers_that_come_while_others_get_room_come_after_them(
     state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_gather, "MAX_QUEUE", 1)
+    patient = state.with_timeout(120)
     chance = random.Random(5)
     calls: list[asyncio.Task[int]] = []
     while len(calls) < 300:
         # now and then a caller comes in the very turn of the loop in which another one's place is given and not yet taken
         if chance.random() < 0.05:
-            calls.append(asyncio.create_task(state.put("k", len(calls))))
+            calls.append(asyncio.create_task(patient.put("k", len(calls))))
         await asyncio.sleep(0)
     await asyncio.gather(*calls)
     assert await written(state, "k") == list(range(300))
@@ -249,9 +250,18 @@ async def test_a_locked_row_is_a_timeout_and_then_all_is_well(state: State, lock
     await state.put("k", 0)
     hasty = state.with_timeout(0.1)
     async with locks.on("k"):
-        for call in (hasty.put("k", 1), hasty.delete("k"), hasty.claim("k"), hasty.apply(operations=[ops.put("k", 1)])):
+        calls: list[Callable[[], Awaitable[Any]]] = [
+            lambda: hasty.put("k", 1),
+            lambda: hasty.delete("k"),
+            lambda: hasty.claim("k"),
+            lambda: hasty.apply(operations=[ops.put("k", 1)]),
+        ]
+        for call in calls:
+            # on a connection that is there: to open one may take longer than that
+            await locks.left_alone()
+            assert await state.get("k") is not None
             with pytest.raises(errors.Timeout):
-                await call
+                await call()
         patient = asyncio.create_task(state.put("other", 1))
         assert await patient == 1
         # a write whose cancellation comes after the lock is gone has happened
@@ -332,8 +342,8 @@ async def test_patience_and_cancellation_reach_what_waits_apart(
             caller = state.with_timeout(0.3 if leave == "timeout" else 30)
             gone = asyncio.create_task(caller.put("k", leave))
             assert await state.put("free", leave)
-            await locks.waited_for(1)
             if leave == "cancel":
+                await locks.waited_for(1)
                 gone.cancel()
             with pytest.raises((errors.Timeout, asyncio.CancelledError)):
                 await gone

@@ -101,7 +101,8 @@ async def test_concurrent_sessions(state: State, sessions: async_sessionmaker[As
         async with sessions() as session:
             try:
                 async with session.begin():
-                    await pgstate.orm.merge(session, "sum", number, "add")
+                    # which waits for all that come before
+                    await pgstate.orm.bind(session, timeout=120).merge("sum", number, "add")
                     session.add(Order(id=number, customer_id=1, item="x", task_key=f"tasks/{number}"))
                     await session.flush()
                     await pgstate.orm.put(session, f"tasks/{number}", number)

@@ -210,25 +210,29 @@ async def test_a_standbys_refusal_after_a_lost_reply_proves_nothing(state: State
 
 
 async def test_a_deadlocks_victim_is_run_again(
-    database: Database, connect: Connect, locks: Locks, monkeypatch: pytest.MonkeyPatch
+    database: Database, connect: Connect, connect_as: OpenConnection, locks: Locks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # with less patience it would not find out
     monkeypatch.setattr(_gather, "LOCK_TIMEOUT", None)
-    # whoever waits first looks for the deadlock first
-    database.sql(f"alter database \"{database.name}\" set deadlock_timeout = '600ms'")
-    await locks.holder.execute("set deadlock_timeout = '1min'")
-    state = await connect()
-    await state.put_many({"a": 0, "b": 0})
+    # whoever begins to wait looks for a deadlock once, after this time
+    database.sql(f"alter database \"{database.name}\" set deadlock_timeout = '10ms'")
+    await locks.holder.execute("set deadlock_timeout = '10min'")
+    state, between = await connect(), Locks(await connect_as(SUPERUSER), locks.looker)
+    await state.put_many({"a": 0, "b": 0, "c": 0})
     await state.put("alone", 0)  # then the next one alone goes at once
-    async with locks.on("b"):
-        first = asyncio.create_task(state.put("first", 1))
-        together = [asyncio.create_task(state.merge(key, 1, "add")) for key in ("a", "b", "a")]
-        await first
-        await locks.waited_for(1)
-        await locks.lock("a")
-    assert await asyncio.gather(*together) == [2, 2, 3]
+    async with locks.on("c"):
+        async with between.on("b"):
+            first = asyncio.create_task(state.put("first", 1))
+            together = [asyncio.create_task(state.merge(key, 1, "add")) for key in ("a", "b", "c", "a")]
+            await first
+            await locks.waited_for(1)
+            crossing = asyncio.create_task(locks.lock("a"))
+            await locks.waited_for(2)
+        # now the client waits for c, whose holder waits for its a
+        await crossing
+    assert await asyncio.gather(*together) == [2, 2, 2, 3]
     assert state.stats.retries >= 1
-    assert [(entry.key, entry.value) for entry in await state.list("?")] == [("a", 2), ("b", 1)]
+    assert [(entry.key, entry.value) for entry in await state.list("?")] == [("a", 2), ("b", 1), ("c", 1)]
 
 
 async def test_a_serialization_failure_is_run_again(database: Database, connect: Connect, locks: Locks) -> None:

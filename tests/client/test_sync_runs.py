@@ -13,6 +13,7 @@ from pydantic import BaseModel
 import pgstate.sync
 from conftest import Database
 from pgstate import Retry, errors
+from pgstate._areas import _held
 from pgstate.sync import Context, Run, State
 
 GUARD = 30
@@ -196,9 +197,11 @@ def _until(met: Callable[[], bool]) -> None:
     raise AssertionError("not met")
 
 
-def test_a_lost_lease_is_told_by_the_next_call(sync: State, other: State) -> None:
+def test_a_lost_lease_is_told_by_the_next_call(sync: State, other: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    # ten times a second, and held for longer than any stall of a busy machine
+    monkeypatch.setattr(_held, "_RENEWALS", 600)
     done: list[int] = []
-    with pytest.raises(errors.LeaseLost), sync.run("r", lease=1) as run:
+    with pytest.raises(errors.LeaseLost), sync.run("r", lease=60) as run:
         assert other.release("r", force=True)
         _until(lambda: run.lost)
         run.step("a", done.append, 1)
@@ -214,6 +217,7 @@ def test_a_lost_lease_is_told_by_the_next_call(sync: State, other: State) -> Non
 def test_a_worker(sync: State, other: State, stopped: str) -> None:
     stop, going, go_on = threading.Event(), threading.Event(), threading.Event()
     done: list[int] = []
+    begun: list[Run] = []
 
     def slow(number: int) -> int:
         done.append(number)
@@ -223,6 +227,7 @@ def test_a_worker(sync: State, other: State, stopped: str) -> None:
         return 2 * number
 
     def double(run: Run, input: Any) -> int:
+        begun.append(run)
         first = run.step("double", slow, input["number"])
         return run.step("again", slow, first)
 
@@ -244,7 +249,7 @@ def test_a_worker(sync: State, other: State, stopped: str) -> None:
             return
         assert going.wait(GUARD)
         stop.set()
-        threading.Event().wait(0.2)
+        _until(lambda: begun[0]._line._interrupted)
         go_on.set()
         assert working.result(GUARD) == 0
     found = sync.runs.get("r/1")

@@ -146,8 +146,13 @@ async def test_every_update_is_there_as_a_whole_or_not_at_all(
             )
             if number % 10 == 0:
                 await good.set(Report(left=number, right=number))
+            # the reader has begun to look since, and seen it
+            looked = looks + 2
+            while number < 5 and looks < looked:
+                await asyncio.sleep(0)
         over.set()
 
+    looks = 0
     seen = set()
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(write())
@@ -155,6 +160,7 @@ async def test_every_update_is_there_as_a_whole_or_not_at_all(
             # a mixture would not be balanced, and so not be valid
             report = await reader.load()
             seen.add(report.left if report else None)
+            looks += 1
     assert len(seen) > 3
     last = await reader.load()
     assert last is not None and last.left == 20 + 4 * 9

@@ -11,7 +11,6 @@ import asyncpg
 import pytest
 
 from _server import SUPERUSER
-from _sync import wait_until_blocked
 from client._watching import GUARD, attached
 from client.conftest import Connect, MakeLogin
 from conftest import Database
@@ -84,6 +83,9 @@ async def test_nobody_watches_and_nothing_is_sent(
         gc.collect()
         async with asyncio.timeout(GUARD):
             while await superuser.fetchval("select count(*) from pgstate.watcher"):
+                await asyncio.sleep(0.005)
+            # what came while one was on its way is sent after it
+            while (sending := state._core._waker._task) is not None and not sending.done():
                 await asyncio.sleep(0.005)
         sent = state.stats.wakeups_sent
         await asyncio.gather(*(state.put(f"k{n}", n) for n in range(50)))
@@ -158,10 +160,11 @@ async def test_a_writer_who_was_under_way_when_the_watch_began(
 
 
 async def test_a_feed_that_answers_late_is_asked_again(
-    connect: Connect, connect_as: OpenConnection, state: State, database: Database
+    connect: Connect, connect_as: OpenConnection, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     superuser = await connect_as(SUPERUSER)
-    impatient = await connect(timeout=0.3)
+    impatient = await connect()
+    monkeypatch.setattr(impatient._core.hub, "_timeout", 1.0)
     watch = impatient.watch("k", since=await impatient.cursor())
     waiting = asyncio.ensure_future(anext(watch))
     async with superuser.transaction():
@@ -170,7 +173,6 @@ async def test_a_feed_that_answers_late_is_asked_again(
         async with asyncio.timeout(GUARD):
             while not (pid := await blocked.fetchval("select min(pid) from pg_locks where not granted")):
                 await asyncio.sleep(0.005)
-            await wait_until_blocked(blocked, pid)
             # until another connection of the feed reader waits there
             while not await blocked.fetchval(
                 "select exists (select from pg_locks where not granted and pid <> $1)", pid

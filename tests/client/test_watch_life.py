@@ -220,10 +220,10 @@ async def test_reading_on_outlasts_a_server_that_is_down(
         refusals += 1
         if refusals <= 2 or end == "aclose":
             raise errors.Unreachable("the server is down")
-        return await real(*arguments, **options)
+        return await real(*arguments, **{**options, "timeout": GUARD})
 
     monkeypatch.setattr(feed, "changes", down)
-    # less patience than the server needs: a statement gives up, a watch does not
+    # less patience than the server needs: a statement gives up, a watch does not; the short time is for what fails
     watch = state.with_timeout(0.01).watch("k", since=start)
     if end == "answer":
         assert [change.version for change in await take(watch, 3)] == versions

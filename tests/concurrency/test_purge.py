@@ -157,7 +157,6 @@ async def test_keys_that_come_and_go_beside_retention(root: Caller, session: Mak
         nonlocal purged
         while not done.is_set():
             purged += (await keeper("maintain"))["removed"]
-            await clock.advance(150)
 
     cursor = await root("cursor")
     working = [asyncio.ensure_future(work(writer, name)) for writer, name in zip(writers, names, strict=True)]
@@ -168,6 +167,9 @@ async def test_keys_that_come_and_go_beside_retention(root: Caller, session: Mak
         nonlocal cursor
         *page, bookmark = await reader.rows("changes", cursor, ["q/*"])
         cursor = bookmark["cursor"]
+        # here, and at the end of a page's window, where the cursor begins anew: so it is never an hour old
+        if len(cursor.split(".")) == 5:
+            await clock.advance(150)
         for change in page:
             found[change["key"]].append(change["version"])
             assert change["created"] == (change["op"] == "put") and (change["previous"] is None) == change["created"]

@@ -24,6 +24,8 @@ from faults._server import crash, log_of
 from pgstate import Change, State, errors, ops
 
 END = "end"
+# the name of their sessions
+_WRITER = "writer"
 
 
 @dataclass
@@ -252,6 +254,7 @@ async def test_writers_killed(database: Database, rounds: int) -> None:
 async def _start(dsn: str, name: str) -> asyncio.subprocess.Process:
     program = Path(__file__).with_name("_writer.py")
     environment = {**os.environ, "PYTHONPATH": str(Path(pgstate.__file__).parents[1])}
+    dsn += ("&" if "?" in dsn else "?") + f"application_name={_WRITER}"
     return await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", str(program), dsn, name, stdout=asyncio.subprocess.PIPE, env=environment
     )
@@ -259,8 +262,8 @@ async def _start(dsn: str, name: str) -> asyncio.subprocess.Process:
 
 def _others(database: Database) -> int:
     """How many sessions of killed writers the server still has."""
-    sql = "select count(*) from pg_stat_activity where datname = current_database() and query ~ 'write_many' and state = 'active'"
-    ((count,),) = database.sql(sql + " and pid <> pg_backend_pid()")
+    # idle ones too: what they were sent last they may not have begun yet
+    ((count,),) = database.sql(f"select count(*) from pg_stat_activity where application_name = '{_WRITER}'")
     return int(count)
 
 

@@ -158,7 +158,7 @@ async def test_a_turn_ends_however_the_run_does(make_saver: MakeSaver) -> None:
     """Interrupted, failed, cancelled, stopped before a node: the next run does not wait for it."""
     saver = make_saver(on_conflict="wait")
     review = _graphs.review().compile(checkpointer=saver)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         for _ in range(3):
             await review.ainvoke({"topic": "owls", "notes": []}, at("r"))
             await review.ainvoke(Command(resume="yes"), at("r"))
@@ -275,7 +275,7 @@ async def test_a_run_ends_before_the_timers_that_it_leaves(make_saver: MakeSaver
     asking.add_node("ask", ask)
     asking.add_edge(START, "ask")
     graph = asking.compile(checkpointer=make_saver(on_conflict="wait"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         for _ in range(3):
             await graph.ainvoke({"n": 1}, at("t"))
             async for _ in graph.astream({"n": 1}, at("t")):

@@ -472,22 +472,35 @@ def test_settings_of_the_database_do_not_get_in_the_way(empty: Callable[[], Data
     for setting in (
         "search_path = public, pg_catalog, pg_temp",
         "default_transaction_isolation = 'serializable'",
-        # far less than a migration takes, and enough for this test's own query
-        "statement_timeout = '25ms'",
+        "statement_timeout = '1min'",
         "check_function_bodies = off",
         "row_security = off",
         "quote_all_identifiers = on",
         "plpgsql.extra_errors = 'all'",
-        "idle_in_transaction_session_timeout = '200ms'",
-        *["transaction_timeout = '200ms'"] * (database.cluster.major >= 17),
+        "idle_in_transaction_session_timeout = '1min'",
+        *["transaction_timeout = '1min'"] * (database.cluster.major >= 17),
     ):
-        database.sql(f'alter database "{database.name}" set {setting}')
+        database.cluster.sql(f'alter database "{database.name}" set {setting}')
     other = f"{database.name} Other"
     database.logins.append(other)
     database.cluster.sql(f'create role "{other}"')
     for objects in ("tables", "schemas"):
         database.sql(f'alter default privileges for role {INSTALLER} grant all on {objects} to public, "{other}"')
+    timeouts = ["statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"]
+    database.sql(
+        f"""
+        create table public.seen (timeouts pg_catalog.text);
+        create function public.look() returns event_trigger language plpgsql security definer set search_path = pg_catalog, pg_temp
+        as $$ begin
+          insert into public.seen select string_agg(current_setting(n, true), ' ') from unnest(array{timeouts}) n;
+        end $$;
+        create event trigger look on ddl_command_end execute function public.look();
+        """
+    )
     assert migrate.upgrade_dsn(database.dsn()) == REVISIONS
+    # however long it takes
+    (seen,) = database.sql("select distinct timeouts from public.seen")
+    assert {*seen[0].split()} == {"0"}
     migrate.upgrade_dsn(plain.dsn())
     public = (
         "select count(*) from pg_class c, aclexplode(c.relacl) a where a.grantee = 0 and relname = 'alembic_version'"

@@ -111,7 +111,7 @@ async def test_touch_beside_a_writer(root: Caller, database: Database, session: 
     await root("put", "a", 1, ttl=seconds(60))
     other = await session()
     async with root.transaction():
-        await root("put", "a", 2, ttl=seconds(5))
+        await root("put", "a", 2, ttl=seconds(25))
         touching = asyncio.create_task(other("touch", ["a"]))
         await wait_until_blocked(root.connection, other.pid)
     await touching

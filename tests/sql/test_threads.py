@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from _server import SUPERUSER
+from _sync import wait_until_blocked
 from conftest import Clock
 from pgstate._codec import Encoded, decode
 from sql._caller import Caller, MakeAgent, refused, seconds
@@ -827,9 +829,11 @@ async def test_a_thread_that_takes_too_long_keeps_no_maintenance_from_being_done
         alter function pgstate._collect_thread owner to pgstate_owner;
         update pgstate.thread set collect_at = now() - case when id = {slow} then interval '1 minute' else '0' end;
         select pg_advisory_lock(1)""")
-    await root.execute("set statement_timeout = '200 ms'")
-    assert (await root("maintain"))["more"]
-    await root.execute("reset statement_timeout")
+    keeping = asyncio.create_task(root("maintain"))
+    await wait_until_blocked(inside.connection, root.pid)
+    # as a statement_timeout does
+    await inside.execute(f"select pg_cancel_backend({root.pid})")
+    assert (await keeping)["more"]
     assert not (await root("maintain"))["more"]
     due = "select key from pgstate.thread where collect_at is not null"
     assert [row["key"] for row in await inside.fetch(due)] == ["t/slow"]
