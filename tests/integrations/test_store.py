@@ -128,6 +128,37 @@ async def test_what_comes_together_shares_statements(store: PgStateStore, state:
     assert len(await store.asearch(NS, limit=100, filter={"n": {"$lt": 0}})) == 49
 
 
+async def test_a_burst_of_searches_waits_before_its_time_runs(
+    store: PgStateStore, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes a connection: the last of thousands would have waited for one too long, and writes behind them."""
+    under_way: list[int] = [0]
+
+    def count(name: str) -> None:
+        real = getattr(State, name)
+
+        async def counted(*args: Any, **options: Any) -> Any:
+            under_way.append(under_way[-1] + 1)
+            try:
+                return await real(*args, **options)
+            finally:
+                under_way.append(under_way[-1] - 1)
+
+        monkeypatch.setattr(State, name, counted)
+
+    count("search")
+    count("namespaces")
+    await store.aput(NS, "first", {})
+    searches = [store.asearch(NS, filter={}) for _ in range(50)] + [
+        store.abatch([SearchOp(NS)] * 5 + [ListNamespacesOp()] * 5) for _ in range(5)
+    ]
+    found, namespaces = await asyncio.gather(
+        asyncio.gather(*searches), asyncio.gather(*(store.alist_namespaces() for _ in range(50)))
+    )
+    assert [item.key for item in found[0]] == ["first"] and namespaces == [[NS]] * 50
+    assert 1 < max(under_way) <= 32
+
+
 @pytest.mark.parametrize("label", ["a.b", "a/b", "ключ", "50%", "*", "..", "a b", "%2E", "x\n", 'q"\\'])
 async def test_labels_and_keys_are_any_text(store: PgStateStore, label: str) -> None:
     await store.aput(("top", label), label, {"n": 1})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
+from weakref import WeakKeyDictionary
 
 from langgraph.store.base import (
     NOT_PROVIDED,
@@ -37,6 +38,9 @@ from pgstate.types import told
 
 # results of one statement
 _PAGE, _NAMESPACES = 10_000, 100_000
+# Searches under way: a graph may ask for thousands at once, each of which takes a connection. The others wait here,
+# before their time begins to run, and leave what else is called a place in the line for connections.
+_SEARCHES = 32
 
 
 class StoredItem(Item):
@@ -107,6 +111,8 @@ class PgStateStore(BaseStore):
         self.index_config = index
         self.ttl_config = ttl
         self._index = None if index is None else Index(index, prefix)
+        # of the loops that this runs on: that of its state, a synchronous one's after a fork another
+        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     @classmethod
     def from_conn_string(
@@ -331,9 +337,10 @@ class PgStateStore(BaseStore):
         found: list[Found] = []
         while (left := op.limit - len(found)) > 0:
             count = min(left, _PAGE)
-            page = await state.search(
-                f"{below}/*/**", filter=op.filter, limit=count, offset=op.offset + len(found), **asked
-            )
+            async with self._room():
+                page = await state.search(
+                    f"{below}/*/**", filter=op.filter, limit=count, offset=op.offset + len(found), **asked
+                )
             found += page
             if len(page) < count:
                 break
@@ -347,17 +354,21 @@ class PgStateStore(BaseStore):
         found: list[str] = []
         while (left := op.limit - len(found)) > 0:
             count = min(left, _NAMESPACES)
-            page = await state.namespaces(
-                f"{self._names.prefix}/*/**",
-                matching=[pattern for pattern in patterns if pattern is not None],
-                depth=None if op.max_depth is None else op.max_depth + self._names.prefix.count("/") + 1,
-                limit=count,
-                offset=op.offset + len(found),
-            )
+            async with self._room():
+                page = await state.namespaces(
+                    f"{self._names.prefix}/*/**",
+                    matching=[pattern for pattern in patterns if pattern is not None],
+                    depth=None if op.max_depth is None else op.max_depth + self._names.prefix.count("/") + 1,
+                    limit=count,
+                    offset=op.offset + len(found),
+                )
             found += page
             if len(page) < count:
                 break
         return [self._names.namespace(key) for key in found]
+
+    def _room(self) -> asyncio.Semaphore:
+        return self._rooms.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_SEARCHES))
 
     async def _write(self, state: State, puts: Sequence[PutOp], expect: int | None) -> None:
         keyed = [(self._names.key(op.namespace, op.key), op) for op in puts]
