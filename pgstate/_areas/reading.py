@@ -143,12 +143,12 @@ class Reading(Area):
         """Entries that match a pattern and that the agent may read, in key order; an empty pattern means everything.
 
         `limit` is 1 to 100,000 (None: all); `after` continues behind a key, such as `page.after`. `page.cursor` is the
-        point in the change feed at which they were listed. With `as_of` (a cursor or a datetime) they are listed as
-        they were, deleted ones too, as in `get`; `page.cursor` is that point of the feed then (empty for a time before
-        a restore, from which the feed cannot go on). `claimed` lists only those that somebody holds now (True), or that
-        nobody does (False), `min_trust` only those that are trusted at
-        least so far. Raises InvalidPattern, AccessDenied when the pattern reaches
-        nothing that the agent may read, and with `as_of` what `get` raises.
+        point in the change feed at which they were listed, empty on a standby, which has none. With `as_of` (a cursor
+        or a datetime) they are listed as they were, deleted ones too, as in `get`; `page.cursor` is that point of the
+        feed then (empty for a time before a restore, from which the feed cannot go on). `claimed` lists only those that
+        somebody holds now (True), or that nobody does (False), `min_trust` only those that are trusted at least so far.
+        Raises InvalidPattern, AccessDenied when the pattern reaches nothing that the agent may read, and with `as_of`
+        what `get` raises.
         """
         full = self._pattern(pattern)
         start = None if after is None else self._key(after)

@@ -52,13 +52,14 @@ async def list_(
     *,
     timeout: float,
 ) -> tuple[str, Sequence[Row]]:
+    """The point of the feed, empty on a standby, and the rows."""
     # the cursor in a row of its own, which has no value: in every row it is a third of a small entry's bytes
     columns = _COLUMNS.replace("value::text", "coalesce(value::text, cursor)", 1)
     sql = (
         f"select {columns} from pgstate.list($1, $2, $3, bookmark => true, agent => $4, claimed => $5, min_trust => $6)"
     )
     *rows, bookmark = await fetch(connection, sql, pattern, limit, after, agent, claimed, min_trust, timeout=timeout)
-    return bookmark["value"], rows
+    return bookmark["value"] or "", rows
 
 
 async def history(

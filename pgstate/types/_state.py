@@ -244,8 +244,8 @@ class Change(Version):
 
 
 class Page(Sequence[Entry[Any]]):
-    """Entries in key order. `cursor` is the point in the feed at which they were listed; `after` starts the next page,
-    None when this one was not full."""
+    """Entries in key order. `cursor` is the point in the feed at which they were listed, empty where the feed cannot go
+    on from it; `after` starts the next page, None when this one was not full."""
 
     __slots__ = ("_decode", "_rows", "_skip", "after", "cursor")
 

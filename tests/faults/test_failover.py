@@ -216,12 +216,17 @@ async def test_a_hot_standby_serves_reads_and_no_feed(doomed: Database, standby:
         async with pgstate.connect(standby.dsn(doomed.name, INSTALLER), timeout=GUARD) as reader:
             assert (await reader.get("k")).value == 1  # type: ignore[union-attr]
             assert [version.value for version in await reader.history("k")] == [1]
+            page = await reader.list()
+            assert [entry.key for entry in page] == ["k"] and page.cursor == ""
+            assert [entry.key for entry in await reader.list(claimed=False)] == ["k"]
+            with pytest.raises(errors.CursorInvalid):
+                await anext(state.watch(since=page.cursor))
             calls: list[Callable[[], Awaitable[object]]] = [
                 reader.cursor,
-                reader.list,
                 lambda: reader.changes(cursor),
                 lambda: anext(reader.watch()),
                 lambda: anext(reader.watch(since=cursor)),
+                lambda: anext(reader.watch(since=page.cursor)),
                 lambda: anext(reader.watch(initial=True)),
                 lambda: reader.get("k", as_of=cursor),
             ]

@@ -17,7 +17,10 @@ declare
 begin
   v_ranges := pgstate._page_ranges(v_actor, list.pattern, list."limit", list.after);
   v_regex := pgstate._pattern_regex(list.pattern);
-  v_cursor := pgstate._cursor(v_actor);
+  -- a standby has no feed to go on with, but entries to list
+  if not pg_is_in_recovery() then
+    v_cursor := pgstate._cursor(v_actor);
+  end if;
   -- The lateral subquery forces a nested loop over the ranges in their order, so rows come in key order without a sort,
   -- and the outer limit ends the scan with the page. The bounds are columns, because under row-level security a key is
   -- looked up in the index only by what no function computes there. Casting kind and trust takes a tenth of the time of a row.
@@ -47,4 +50,4 @@ begin
 end
 $$;
 comment on function pgstate.list(text, int, text, boolean, text, boolean, text) is
-  'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement; with bookmark only one more row does, the last, whose key is null: it comes even when nothing is listed. claimed: only those that somebody holds (true), or that nobody does (false). min_trust: only those that are trusted at least so far. An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
+  'Entries that match a pattern and that the caller may read, in key order. limit 1 to 100000 (null: all), after: the last key of the page before. Every row carries the cursor of this statement; with bookmark only one more row does, the last, whose key is null: it comes even when nothing is listed. Null on a standby, which has no feed. claimed: only those that somebody holds (true), or that nobody does (false). min_trust: only those that are trusted at least so far. An empty pattern means everything readable. PS002 for an invalid pattern, PS010 when the pattern reaches nothing that the caller may read.';
