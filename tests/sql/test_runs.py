@@ -447,3 +447,18 @@ async def test_a_run_waits_for_no_other_that_it_may_not_read(root: Caller, agent
         token = (await worker("start_run", key, LEASE, name="w"))["token"]
         assert (await worker("end_run", key, token, "open", waits_for=[other]))["status"] == "ok"
         assert (await worker.rows("take_runs", ["w"], 1, LEASE))[0]["status"] == "missing"
+
+
+async def test_a_time_to_wait_is_looked_at_by_each_of_its_fields(root: Caller) -> None:
+    """Comparing takes a month for 30 days, and adding does not."""
+    token = (await root("start_run", "r", LEASE))["token"]
+    for span in ("-1 s", "1200 mon -36000 days", "-1200 mon 36001 days", "71582780 mon -2147483399 days"):
+        await root.refuses(
+            "PS007",
+            f"take_signal('r', {token}, 'go', 'go', 1, true, '{span}')",
+            f"end_run('r', {token}, 'open', ready_in => '{span}')",
+            f"end_run('r', {token}, 'open', ready_in => '{span}', waits_for => '{{}}')",
+        )
+    late = await root("take_signal", "r", token, "go", "go", 1, True, timedelta(0))
+    assert late["status"] == "timeout"
+    assert (await root("end_run", "r", token, "open", ready_in=timedelta(0)))["status"] == "ok"

@@ -252,6 +252,7 @@ async def test_arguments(root: Caller) -> None:
         "names => '{}', types => '{}', data => '{}', id => ''",
         "names => '{}', types => '{}', data => '{}', ns => null",
         "names => '{}', types => '{}', data => '{}', ttl => interval '-1 s'",
+        "names => '{}', types => '{}', data => '{}', ttl => interval '1200 mon -36000 days'",
         "names => '{}', types => '{}', data => '{}', id => 'a', run_id => repeat('r', 1901)",
     ):
         await root.refuses("PS007", f"save_checkpoint('t/1', {arguments})")

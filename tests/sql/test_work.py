@@ -210,7 +210,9 @@ async def test_failed_work_waits_longer_each_time(root: Caller, agent: MakeAgent
     assert (await worker("fail", "t/a", claim["token"], retry_in=seconds(0)))["retry_in"] == seconds(0)
     claim = await worker("claim_next", "t/*", seconds(60))
     assert claim["attempts"] == 6
-    await worker.refuses("PS007", f"fail('t/a', {claim['token']}, retry_in => '-1 s')")
+    # the last two are equal to 0, as a month is to 30 days
+    for pause in ("-1 s", "1200 mon -36000 days", "71582780 mon -2147483400 days"):
+        await worker.refuses("PS007", f"fail('t/a', {claim['token']}, retry_in => '{pause}')")
     await worker.refuses("PS010", "fail('u/a', 1)")
     await worker.refuses("PS001", "fail('a//b', 1)")
 

@@ -806,6 +806,19 @@ end
 $$;
 comment on function pgstate._span_ok(interval) is 'Internal: is this a possible ttl or lease?';
 
+-- functions/keys/_span_or_0.sql
+-- 0 by each of its fields, as in _span_ok(): a month less 30 days is equal to it, and moves a time.
+create function pgstate._span_or_0(p_span interval) returns boolean
+language plpgsql immutable
+as $$
+begin
+  return pgstate._span_ok(p_span)
+      or p_span = interval '0' and pg_catalog.date_part('year', p_span) = 0 and pg_catalog.date_part('month', p_span) = 0
+         and pg_catalog.date_part('day', p_span) = 0;
+end
+$$;
+comment on function pgstate._span_or_0(interval) is 'Internal: is this a possible ttl or lease, or 0?';
+
 -- functions/keys/_subtree_ranges.sql
 -- Grants name one key or a/b/**; {agent} as a segment stands for the agent's name.
 create function pgstate._subtree_ranges(p_subtree text, p_agent text) returns pgstate.keymultirange
@@ -11628,7 +11641,7 @@ begin
       v_again.key := v_row.key;
       if v_states[v_row.ord] <> 'new' then
         v_row.code := case v_states[v_row.ord] when 'reused' then 'PS030' else 'PS007' end;
-      elsif v_row.code is null and v_row.retry_in is not null and v_row.retry_in <> interval '0' and not pgstate._span_ok(v_row.retry_in) then
+      elsif v_row.code is null and v_row.retry_in is not null and not pgstate._span_or_0(v_row.retry_in) then
         v_row.code := 'PS007';
       end if;
       v_row.error := pgstate._guarded(v_actor, v_row.key, v_row.error);
@@ -13889,7 +13902,7 @@ declare
   v_rules pgstate._policy;
 begin
   if v_ttl is not null then
-    if v_ttl <> interval '0' and not pgstate._span_ok(v_ttl) then
+    if not pgstate._span_or_0(v_ttl) then
       perform pgstate._raise('PS007', p_key);
     end if;
     -- 0 too, or the next change would go by the policy
@@ -14151,7 +14164,7 @@ begin
     select case when i.key is null or not pgstate._key_ok(i.key) then 'PS001'
                 when not ((select v_actor.reads + '{}') @> i.key and (select v_actor.writes + '{}') @> i.key) then 'PS010'
                 when octet_length(i.ns) > 1900 or octet_length(i.id) not between 1 and 256 or octet_length(i.parent) > 256 or octet_length(i.run_id) > 1900
-                     or i.ttl <> interval '0' and not pgstate._span_ok(i.ttl) then 'PS007' end
+                     or i.ttl is not null and not pgstate._span_or_0(i.ttl) then 'PS007' end
       from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls,
                   save_checkpoints.run_ids) with ordinality as i (key, id, parent, ns, ttl, run_id, ord)
      order by i.ord);
@@ -15151,8 +15164,8 @@ begin
     v_out.version := (v_actor.kept ->> 1)::bigint;
     return v_out;
   elsif end_run.token is null or end_run.state is null or end_run.state not in ('done', 'failed', 'cancelled', 'open')
-        or end_run.ready_in < interval '0' or end_run.ready_in > interval '36525 days' then
-    raise exception using errcode = 'PS007', message = 'a run ends as done, failed or cancelled, or is given back as open, by its token';
+        or end_run.ready_in is not null and not pgstate._span_or_0(end_run.ready_in) then
+    raise exception using errcode = 'PS007', message = 'a run ends as done, failed or cancelled, or is given back as open, by its token; ready_in is at most 100 years, or 0';
   elsif octet_length(end_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', end_run.key);
   end if;
@@ -15251,7 +15264,7 @@ begin
     return jsonb_populate_record(null::pgstate.signalled, v_actor.kept);
   elsif take_signal.token is null or take_signal.main is null or (octet_length(take_signal.step) between 1 and 512) is not true
      or (octet_length(take_signal.name) between 1 and 256) is not true
-     or take_signal.timeout is not null and take_signal.timeout <> interval '0' and not pgstate._span_ok(take_signal.timeout) then
+     or take_signal.timeout is not null and not pgstate._span_or_0(take_signal.timeout) then
     raise exception using errcode = 'PS007', message = 'a step has 1 to 512 bytes, the name of a signal 1 to 256, a timeout is at most 100 years; a token is needed';
   end if;
   v_head := pgstate._thread_lock(v_actor, take_signal.key, take_signal.token, false, 'run');

@@ -60,7 +60,7 @@ begin
       v_again.key := v_row.key;
       if v_states[v_row.ord] <> 'new' then
         v_row.code := case v_states[v_row.ord] when 'reused' then 'PS030' else 'PS007' end;
-      elsif v_row.code is null and v_row.retry_in is not null and v_row.retry_in <> interval '0' and not pgstate._span_ok(v_row.retry_in) then
+      elsif v_row.code is null and v_row.retry_in is not null and not pgstate._span_or_0(v_row.retry_in) then
         v_row.code := 'PS007';
       end if;
       v_row.error := pgstate._guarded(v_actor, v_row.key, v_row.error);

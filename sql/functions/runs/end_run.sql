@@ -18,8 +18,8 @@ begin
     v_out.version := (v_actor.kept ->> 1)::bigint;
     return v_out;
   elsif end_run.token is null or end_run.state is null or end_run.state not in ('done', 'failed', 'cancelled', 'open')
-        or end_run.ready_in < interval '0' or end_run.ready_in > interval '36525 days' then
-    raise exception using errcode = 'PS007', message = 'a run ends as done, failed or cancelled, or is given back as open, by its token';
+        or end_run.ready_in is not null and not pgstate._span_or_0(end_run.ready_in) then
+    raise exception using errcode = 'PS007', message = 'a run ends as done, failed or cancelled, or is given back as open, by its token; ready_in is at most 100 years, or 0';
   elsif octet_length(end_run.data) > v_actor.value_limit then
     perform pgstate._raise('PS004', end_run.key);
   end if;

@@ -15,7 +15,7 @@ begin
     return jsonb_populate_record(null::pgstate.signalled, v_actor.kept);
   elsif take_signal.token is null or take_signal.main is null or (octet_length(take_signal.step) between 1 and 512) is not true
      or (octet_length(take_signal.name) between 1 and 256) is not true
-     or take_signal.timeout is not null and take_signal.timeout <> interval '0' and not pgstate._span_ok(take_signal.timeout) then
+     or take_signal.timeout is not null and not pgstate._span_or_0(take_signal.timeout) then
     raise exception using errcode = 'PS007', message = 'a step has 1 to 512 bytes, the name of a signal 1 to 256, a timeout is at most 100 years; a token is needed';
   end if;
   v_head := pgstate._thread_lock(v_actor, take_signal.key, take_signal.token, false, 'run');

@@ -11,7 +11,7 @@ declare
   v_rules pgstate._policy;
 begin
   if v_ttl is not null then
-    if v_ttl <> interval '0' and not pgstate._span_ok(v_ttl) then
+    if not pgstate._span_or_0(v_ttl) then
       perform pgstate._raise('PS007', p_key);
     end if;
     -- 0 too, or the next change would go by the policy

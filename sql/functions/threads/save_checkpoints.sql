@@ -80,7 +80,7 @@ begin
     select case when i.key is null or not pgstate._key_ok(i.key) then 'PS001'
                 when not ((select v_actor.reads + '{}') @> i.key and (select v_actor.writes + '{}') @> i.key) then 'PS010'
                 when octet_length(i.ns) > 1900 or octet_length(i.id) not between 1 and 256 or octet_length(i.parent) > 256 or octet_length(i.run_id) > 1900
-                     or i.ttl <> interval '0' and not pgstate._span_ok(i.ttl) then 'PS007' end
+                     or i.ttl is not null and not pgstate._span_or_0(i.ttl) then 'PS007' end
       from unnest(save_checkpoints.keys, save_checkpoints.ids, save_checkpoints.parents, save_checkpoints.namespaces, save_checkpoints.ttls,
                   save_checkpoints.run_ids) with ordinality as i (key, id, parent, ns, ttl, run_id, ord)
      order by i.ord);
