@@ -105,6 +105,20 @@ async def test_the_index_finds_what_the_values_hold(birds: Caller, rules: list[s
         assert await birds.rows("search", pattern, query) == rows, (pattern, query)
 
 
+async def test_a_line_of_dashes_is_no_word_that_must_not_occur(birds: Caller) -> None:
+    for indexed in (False, True):
+        if indexed:
+            await birds("set_search", "**")
+            await build(birds)
+        for line in ("---", "-" * 40, "- - -", "- " * 40, "|" + "---|" * 20, "-!" * 40):
+            assert await keys(birds, "", f"eagle {line} day") == ["memory/alice/2"]
+            assert await keys(birds, "", f"{line} eagle") == ["memory/alice/2"]
+            assert await keys(birds, "", f'"barn {line} owl"') == ["memory/alice/1"]
+            assert await keys(birds, "", line) == []
+        assert await keys(birds, "", "hunts -day") == await keys(birds, "", "hunts -day ---")
+        assert await keys(birds, "", "eagle---hunts") == await keys(birds, "", '"eagle hunts"')
+
+
 @pytest.mark.core
 async def test_best_first_then_by_key(birds: Caller) -> None:
     for indexed in (False, True):

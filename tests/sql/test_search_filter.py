@@ -32,7 +32,7 @@ FAILS: list[dict[str, Any]] = [
     {"b": {"$contains": {"d": [3]}}}, {"t": "x"}, {"t": ["y", "x"]}, {"t": ["x"]}, {"t[*]": "z"}, {"t[2]": "x"}, {"t[0]": "y"}, {"t.0": "x"},
     {"items[*].m": 3}, {"a[*]": 5}, {"a[0]": 5}, {"a.b": 5}, {"dotted.name": 1}, {"true": 1}, {"true": {"$gt": 0}}, {"z": False}, {"t": {"$gt": 0}},
     {"$or": [{"a": 1}, {"s": "y"}]}, {"$and": [{"a": 5}, {"s": "y"}]}, {"$not": {"a": 5}}, {"a": {"$exists": False}}, {"z": {"$exists": False}},
-    {"a": {"$not": {"$gt": 4}}}, {"a": {"$gt": 4, "$lt": 5}}, {"A": 5}, {"items[*]": {"n": 2}}, {"s": {"$contains": "y"}},
+    {"a": {"$not": {"$gt": 4}}}, {"a": {"$not": {}}}, {"a": {"$gt": 4, "$lt": 5}}, {"A": 5}, {"items[*]": {"n": 2}}, {"s": {"$contains": "y"}},
     {"t": {"$contains": "z"}}, {"b.d": {"$contains": "2"}}, {"b": {"$contains": {"d": 2}}}, {"items": {"$contains": {"n": 1}}}, {"t": {"$contains": [["x"]]}},
 ]  # fmt: skip
 

@@ -12614,7 +12614,7 @@ begin
     v_parts := v_parts || case when v_op.name in ('$ne', '$nin', '$not') or v_op.name = '$exists' and v_op.operand = 'false'
                                then pgstate._filter_not(v_one) else v_one end;
   end loop;
-  return '(' || array_to_string(v_parts, ' && ') || ')';
+  return case when v_parts = '{}' then '(1 == 1)' else '(' || array_to_string(v_parts, ' && ') || ')' end;
 end
 $$;
 comment on function pgstate._filter_ops(text, text[], jsonb, int) is 'Internal: a filter''s operators on one field, as a predicate of a jsonpath. PS007.';
@@ -12907,6 +12907,8 @@ begin
   elsif octet_length(v_query) > 8192 then
     raise exception using errcode = 'PS007', message = 'a query has 8 kB at most';
   end if;
+  -- a line of dashes, or of a table, is no word that must not occur; and of so many the server's parser makes an internal error
+  v_query := regexp_replace(v_query, E'(?<![^\\s!&|()"])-(?:[\\s!&|()]*-){2,}', ' ', 'g');
   v_actor.reads := v_actor.reads + '{}';
   v_ranges := pgstate._pattern_ranges(search.pattern) * v_actor.reads;
   if isempty(v_ranges) and search.pattern <> '' then

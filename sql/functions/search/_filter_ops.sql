@@ -32,7 +32,7 @@ begin
     v_parts := v_parts || case when v_op.name in ('$ne', '$nin', '$not') or v_op.name = '$exists' and v_op.operand = 'false'
                                then pgstate._filter_not(v_one) else v_one end;
   end loop;
-  return '(' || array_to_string(v_parts, ' && ') || ')';
+  return case when v_parts = '{}' then '(1 == 1)' else '(' || array_to_string(v_parts, ' && ') || ')' end;
 end
 $$;
 comment on function pgstate._filter_ops(text, text[], jsonb, int) is 'Internal: a filter''s operators on one field, as a predicate of a jsonpath. PS007.';
