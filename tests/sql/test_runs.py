@@ -462,3 +462,37 @@ async def test_a_time_to_wait_is_looked_at_by_each_of_its_fields(root: Caller) -
     late = await root("take_signal", "r", token, "go", "go", 1, True, timedelta(0))
     assert late["status"] == "timeout"
     assert (await root("end_run", "r", token, "open", ready_in=timedelta(0)))["status"] == "ok"
+
+
+async def test_a_step_twice_in_one_statement_is_recorded_once(root: Caller) -> None:
+    token = (await root("start_run", "r", LEASE))["token"]
+    other = (await root("start_run", "s", LEASE))["token"]
+    rows = await finish(
+        root,
+        ("r", token + 100, "a", 1, 0),
+        ("r", token, "a", 1, 1),
+        ("r", token, "a", 2, 2),
+        ("s", other, "a", 1, 3),
+        ("r", token, "b", 3, 4),
+        ("r", token + 100, "a", 1, 0),
+    )
+    assert [(row["status"], row["version"]) for row in rows] == [
+        ("stale", None),
+        ("ok", 2),
+        ("exists", None),
+        ("ok", 2),
+        ("ok", 3),
+        ("stale", None),
+    ]
+    assert [(row["step"], row["result"]) for row in await root.rows("run_steps", "r")] == [("a", 1), ("b", 4)]
+
+
+async def test_a_fork_from_a_step_that_waits_has_all_before_it(root: Caller) -> None:
+    token = (await root("start_run", "r", LEASE, code="1"))["token"]
+    await finish(root, ("r", token, "a", 1, 1), ("r", token, "b", 2, 2))
+    await root("take_signal", "r", token, "go", "go", 3, True)
+    await root("end_run", "r", token, "open")
+    # the order of the code is not known any more
+    assert (await root("start_run", "r", LEASE, code="2"))["positions"] == [None] * 3
+    await root("fork_run", "r", "s", "go")
+    assert [row["step"] for row in await root.rows("run_steps", "s")] == ["a", "b"]

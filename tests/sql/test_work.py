@@ -79,6 +79,16 @@ async def test_a_claim_sent_again_is_the_same_claim(root: Caller, session: MakeA
         assert (await other.rows(function, *arguments, seconds(60), **again))[0]["value"] is None
 
 
+async def test_a_release_sent_again_has_the_answer_of_the_first(root: Caller) -> None:
+    await root("put", "t/a", 1)
+    token = (await root("claim", "t/a", seconds(60)))["token"]
+    lane = uuid4()
+    first = await root("release", "t/a", token, lane=lane, turn=1)
+    assert (first["status"], (await root("claim", "t/a", seconds(60)))["status"]) == ("ok", "ok")
+    assert await root("release", "t/a", token, lane=lane, turn=1) == first
+    assert (await root("release", "t/a", token))["status"] == "stale"
+
+
 @pytest.mark.core
 @pytest.mark.parametrize("many", [False, True])
 async def test_complete_moves_the_result(root: Caller, agent: MakeAgent, many: bool) -> None:

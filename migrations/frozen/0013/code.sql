@@ -8398,7 +8398,7 @@ begin
    where s.run_id = v_source.id and s.state <> 'pending' and s.kind <> 'undo' and s.id is distinct from p_from
      -- by the order of the code; by time where that is not known
      and (p_from is null or case when s.position is not null and v_from.position is not null then s.position < v_from.position
-                                 else s.finished_at < v_from.finished_at end);
+                                 else s.finished_at < coalesce(v_from.finished_at, 'infinity') end);
   get diagnostics v_count = row_count;
   if p_payer is not null then
     perform pgstate._charge(0, coalesce(pg_column_size(v_source.input), 0) + coalesce(octet_length(v_source.input_type), 0) + coalesce(octet_length(v_source.code), 0)
@@ -11761,12 +11761,14 @@ begin
     if release.key is null or not pgstate._key_ok(release.key) then
       perform pgstate._bad_key(release.key);
     end if;
-    if v_actor.kept is not null then
-      return (pgstate._claims_again(v_actor.kept))[1];
-    end if;
-    v_out := pgstate._force_release(v_actor, release.key);
   else
     perform pgstate._check_claimant(v_actor, release.key);
+  end if;
+  if v_actor.kept is not null then
+    return (pgstate._claims_again(v_actor.kept))[1];
+  elsif release.force then
+    v_out := pgstate._force_release(v_actor, release.key);
+  else
     update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null, released = c.released + 1
      where c.key = release.key and c.token = release.token and c.holder_id = v_actor.id and c.lease_until > pgstate._now();
     v_ended := found;
@@ -14998,6 +15000,8 @@ declare
   v_actor pgstate._actor := pgstate._enter_write(finish_steps.agent, finish_steps.lane, finish_steps.turn);
   v_count int := coalesce(cardinality(finish_steps.keys), 0);
   v_codes text[];
+  -- null unless a step is there twice
+  v_firsts bigint[];
   v_locked text[];
   v_values jsonb[];
   v_recorded pgstate._step_done[];
@@ -15063,6 +15067,12 @@ begin
       end if;
     end loop;
   end if;
+  if v_count > 1 then
+    select array_agg(f.first order by f.ord) into v_firsts
+      from (select i.ord, min(i.ord) filter (where i.code is null) over (partition by i.key, i.token, i.step) as first
+              from unnest(finish_steps.keys, finish_steps.tokens, finish_steps.steps, v_codes) with ordinality as i (key, token, step, code, ord)) f
+    having bool_or(f.first < f.ord);
+  end if;
   select array_agg(e.key order by e.key), array_agg(e.value order by e.key) into v_locked, v_values
     from (select distinct u.key collate "C" as key from unnest(finish_steps.keys, v_codes) u (key, code) where u.code is null order by 1) i
     cross join lateral (
@@ -15074,14 +15084,22 @@ begin
       perform pgstate._check_claims_seen(v_locked);
     end if;
     v_now := pgstate._now();
-    v_plain := array_to_string(v_codes, '') = '' and finish_steps.keys <@ v_locked;
+    v_plain := array_to_string(v_codes, '') = '' and finish_steps.keys <@ v_locked and v_firsts is null;
     -- of the others nothing is asked: keys that were not locked go along as null
     v_recorded := pgstate._add_steps(v_actor, v_now,
       case when v_plain then finish_steps.keys else array(
-        select case when u.code is null and u.key = any (v_locked) then u.key end
+        select case when u.code is null and u.key = any (v_locked) and (v_firsts is null or v_firsts[u.ord] = u.ord) then u.key end
           from unnest(finish_steps.keys, v_codes) with ordinality u (key, code, ord) order by u.ord) end,
       finish_steps.tokens, finish_steps.steps, finish_steps.names, finish_steps.kinds, finish_steps.positions, finish_steps.mains,
       finish_steps.states, finish_steps.types, finish_steps.data, finish_steps.attempts, finish_steps.elapsed, finish_steps.due_ats);
+    if v_firsts is not null then
+      for v_index in 1 .. v_count loop
+        if v_firsts[v_index] < v_index then
+          v_recorded[v_index].status := replace(v_recorded[v_firsts[v_index]].status, 'ok', 'exists');
+          v_recorded[v_index].cancelled := v_recorded[v_firsts[v_index]].cancelled;
+        end if;
+      end loop;
+    end if;
     with good as materialized (
       select d.ord, finish_steps.keys[d.ord] as key, finish_steps.steps[d.ord] as step,
              row_number() over (partition by finish_steps.keys[d.ord] order by d.ord) as n,

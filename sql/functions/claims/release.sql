@@ -14,12 +14,14 @@ begin
     if release.key is null or not pgstate._key_ok(release.key) then
       perform pgstate._bad_key(release.key);
     end if;
-    if v_actor.kept is not null then
-      return (pgstate._claims_again(v_actor.kept))[1];
-    end if;
-    v_out := pgstate._force_release(v_actor, release.key);
   else
     perform pgstate._check_claimant(v_actor, release.key);
+  end if;
+  if v_actor.kept is not null then
+    return (pgstate._claims_again(v_actor.kept))[1];
+  elsif release.force then
+    v_out := pgstate._force_release(v_actor, release.key);
+  else
     update pgstate.claim c set lease_until = '-infinity', holder = null, holder_id = null, released = c.released + 1
      where c.key = release.key and c.token = release.token and c.holder_id = v_actor.id and c.lease_until > pgstate._now();
     v_ended := found;

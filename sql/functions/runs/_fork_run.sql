@@ -25,7 +25,7 @@ begin
    where s.run_id = v_source.id and s.state <> 'pending' and s.kind <> 'undo' and s.id is distinct from p_from
      -- by the order of the code; by time where that is not known
      and (p_from is null or case when s.position is not null and v_from.position is not null then s.position < v_from.position
-                                 else s.finished_at < v_from.finished_at end);
+                                 else s.finished_at < coalesce(v_from.finished_at, 'infinity') end);
   get diagnostics v_count = row_count;
   if p_payer is not null then
     perform pgstate._charge(0, coalesce(pg_column_size(v_source.input), 0) + coalesce(octet_length(v_source.input_type), 0) + coalesce(octet_length(v_source.code), 0)

@@ -11,6 +11,8 @@ declare
   v_actor pgstate._actor := pgstate._enter_write(finish_steps.agent, finish_steps.lane, finish_steps.turn);
   v_count int := coalesce(cardinality(finish_steps.keys), 0);
   v_codes text[];
+  -- null unless a step is there twice
+  v_firsts bigint[];
   v_locked text[];
   v_values jsonb[];
   v_recorded pgstate._step_done[];
@@ -76,6 +78,12 @@ begin
       end if;
     end loop;
   end if;
+  if v_count > 1 then
+    select array_agg(f.first order by f.ord) into v_firsts
+      from (select i.ord, min(i.ord) filter (where i.code is null) over (partition by i.key, i.token, i.step) as first
+              from unnest(finish_steps.keys, finish_steps.tokens, finish_steps.steps, v_codes) with ordinality as i (key, token, step, code, ord)) f
+    having bool_or(f.first < f.ord);
+  end if;
   select array_agg(e.key order by e.key), array_agg(e.value order by e.key) into v_locked, v_values
     from (select distinct u.key collate "C" as key from unnest(finish_steps.keys, v_codes) u (key, code) where u.code is null order by 1) i
     cross join lateral (
@@ -87,14 +95,22 @@ begin
       perform pgstate._check_claims_seen(v_locked);
     end if;
     v_now := pgstate._now();
-    v_plain := array_to_string(v_codes, '') = '' and finish_steps.keys <@ v_locked;
+    v_plain := array_to_string(v_codes, '') = '' and finish_steps.keys <@ v_locked and v_firsts is null;
     -- of the others nothing is asked: keys that were not locked go along as null
     v_recorded := pgstate._add_steps(v_actor, v_now,
       case when v_plain then finish_steps.keys else array(
-        select case when u.code is null and u.key = any (v_locked) then u.key end
+        select case when u.code is null and u.key = any (v_locked) and (v_firsts is null or v_firsts[u.ord] = u.ord) then u.key end
           from unnest(finish_steps.keys, v_codes) with ordinality u (key, code, ord) order by u.ord) end,
       finish_steps.tokens, finish_steps.steps, finish_steps.names, finish_steps.kinds, finish_steps.positions, finish_steps.mains,
       finish_steps.states, finish_steps.types, finish_steps.data, finish_steps.attempts, finish_steps.elapsed, finish_steps.due_ats);
+    if v_firsts is not null then
+      for v_index in 1 .. v_count loop
+        if v_firsts[v_index] < v_index then
+          v_recorded[v_index].status := replace(v_recorded[v_firsts[v_index]].status, 'ok', 'exists');
+          v_recorded[v_index].cancelled := v_recorded[v_firsts[v_index]].cancelled;
+        end if;
+      end loop;
+    end if;
     with good as materialized (
       select d.ord, finish_steps.keys[d.ord] as key, finish_steps.steps[d.ord] as step,
              row_number() over (partition by finish_steps.keys[d.ord] order by d.ord) as n,
