@@ -289,3 +289,29 @@ async def test_a_snapshot_from_before_a_claim_writes_nothing(
             async with writer.transaction():
                 await writer.rows(*call)
     assert [len(await root.rows("history", key)) for key in ("t/a", "t/b")] == [1, 1]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("before", [False, True], ids=["first", "again"])
+@pytest.mark.parametrize("function", ["renew", "release", "fail", "force"])
+async def test_a_snapshot_from_before_a_claim_does_not_call_it_lost(
+    root: Caller, session: MakeAgent, function: str, before: bool
+) -> None:
+    await root("put", "t/a", 0)
+    if before:
+        await root("release", "t/a", (await root("claim", "t/a", seconds(60)))["token"])
+    late = await session()
+    async with late.transaction(isolation="repeatable_read"):
+        assert (await late("get", "t/a"))["value"] == 0
+        token = (await root("claim", "t/a", seconds(60)))["token"]
+        call, more = ("release", {"force": True}) if function == "force" else (function, {"token": token})
+        if function == "renew":
+            more["lease"] = seconds(60)
+        with refused("40001"):
+            async with late.transaction():
+                await late(call, "t/a", **more)
+    async with late.transaction(isolation="repeatable_read"):
+        assert (await late(call, "t/a", **more))["status"] == "ok"
+        # what is lost indeed is told
+        more = more if function == "force" else more | {"token": token - 1}
+        assert (await late(call, "t/a", **more))["status"] == ("missing" if function == "force" else "stale")

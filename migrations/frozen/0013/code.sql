@@ -3638,7 +3638,15 @@ declare
   v_out pgstate.claimed;
 begin
   perform pgstate._check_admin(p_actor, p_key);
-  perform from pgstate.entry e where e.key = p_key for update;
+  perform from pgstate.entry e where e.key = p_key and e.value is not null for update;
+  if found and current_setting('transaction_isolation') <> 'read committed' then
+    -- as _check_claims_seen() does, for who may write there
+    perform from pgstate.claim c where c.key = p_key for update;
+    insert into pgstate.claim (key, token, lease_until, attempts, claimed_at)
+    select p_key, nextval('pgstate.claim_token_seq'), '-infinity', 0, pgstate._now()
+     where not exists (select from pgstate.claim c where c.key = p_key)
+        on conflict do nothing;
+  end if;
   select c.* into v_claim from pgstate.claim c
    where c.key = p_key and (c.lease_until > pgstate._now() or c.retry_at > pgstate._now()) for update;
   v_out.key := p_key;
@@ -10907,6 +10915,22 @@ end
 $$;
 comment on function pgstate._check_claims_seen(text[]) is 'Internal: 40001 if the transaction''s snapshot does not show the claims as they are.';
 
+-- functions/claims/_check_lost.sql
+-- A claim that is not found under REPEATABLE READ may be one that the snapshot does not show: 40001 then, as for a write with its token.
+create function pgstate._check_lost(p_key text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform from pgstate.entry e where e.key = p_key and e.value is not null for update;
+    if found then
+      perform pgstate._check_claims_seen(array[p_key]);
+    end if;
+  end if;
+end
+$$;
+comment on function pgstate._check_lost(text) is 'Internal: 40001 when a claim may have been made since the snapshot.';
+
 -- functions/claims/_check_lease.sql
 create function pgstate._check_lease(p_lease interval) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -11657,6 +11681,7 @@ begin
                         where e.key = c.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()))
            for update;
         if v_claim.key is null then
+          perform pgstate._check_lost(v_row.key);
           v_again.status := 'stale';
         else
           v_rules := case when v_actor.policies then pgstate._claim_rules_of(v_row.key) end;
@@ -11776,6 +11801,9 @@ begin
     v_out.status := case when v_ended or exists (
       select from pgstate.claim c where c.key = release.key and c.token = release.token and c.lease_until = '-infinity')
       then 'ok' else 'stale' end;
+    if v_out.status = 'stale' then
+      perform pgstate._check_lost(release.key);
+    end if;
     v_out.key := release.key;
     if v_ended then
       -- no version tells of it, and somebody may be waiting for this entry
@@ -11838,6 +11866,9 @@ begin
                   where e.key = c.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()))
   returning c.token, c.lease_until, c.attempts into v_out.token, v_out.lease_until, v_out.attempts;
   v_out.status := case when found then 'ok' else 'stale' end;
+  if v_out.status = 'stale' then
+    perform pgstate._check_lost(renew.key);
+  end if;
   v_out.key := renew.key;
   return v_out;
 end

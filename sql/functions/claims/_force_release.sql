@@ -8,7 +8,15 @@ declare
   v_out pgstate.claimed;
 begin
   perform pgstate._check_admin(p_actor, p_key);
-  perform from pgstate.entry e where e.key = p_key for update;
+  perform from pgstate.entry e where e.key = p_key and e.value is not null for update;
+  if found and current_setting('transaction_isolation') <> 'read committed' then
+    -- as _check_claims_seen() does, for who may write there
+    perform from pgstate.claim c where c.key = p_key for update;
+    insert into pgstate.claim (key, token, lease_until, attempts, claimed_at)
+    select p_key, nextval('pgstate.claim_token_seq'), '-infinity', 0, pgstate._now()
+     where not exists (select from pgstate.claim c where c.key = p_key)
+        on conflict do nothing;
+  end if;
   select c.* into v_claim from pgstate.claim c
    where c.key = p_key and (c.lease_until > pgstate._now() or c.retry_at > pgstate._now()) for update;
   v_out.key := p_key;

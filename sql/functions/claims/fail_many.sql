@@ -76,6 +76,7 @@ begin
                         where e.key = c.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()))
            for update;
         if v_claim.key is null then
+          perform pgstate._check_lost(v_row.key);
           v_again.status := 'stale';
         else
           v_rules := case when v_actor.policies then pgstate._claim_rules_of(v_row.key) end;

@@ -29,6 +29,9 @@ begin
     v_out.status := case when v_ended or exists (
       select from pgstate.claim c where c.key = release.key and c.token = release.token and c.lease_until = '-infinity')
       then 'ok' else 'stale' end;
+    if v_out.status = 'stale' then
+      perform pgstate._check_lost(release.key);
+    end if;
     v_out.key := release.key;
     if v_ended then
       -- no version tells of it, and somebody may be waiting for this entry

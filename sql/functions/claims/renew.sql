@@ -16,6 +16,9 @@ begin
                   where e.key = c.key and e.value is not null and (e.expires_at is null or e.expires_at > pgstate._now()))
   returning c.token, c.lease_until, c.attempts into v_out.token, v_out.lease_until, v_out.attempts;
   v_out.status := case when found then 'ok' else 'stale' end;
+  if v_out.status = 'stale' then
+    perform pgstate._check_lost(renew.key);
+  end if;
   v_out.key := renew.key;
   return v_out;
 end
