@@ -300,6 +300,7 @@ async def test_namespaces(store: PgStateStore) -> None:
     assert sorted(await listed(suffix=("c",))) == ["a-b/c", "a/b/c", "b/x/c", "c"]
     assert sorted(await listed(suffix=("*", "d"))) == ["a/b/d", "b/y/c/d"]
     assert await listed(prefix=("b",), suffix=("c",)) == ["b/x/c"]
+    assert await store.alist_namespaces(max_depth=0) == [()]
     assert sorted(await listed(max_depth=1)) == ["a", "a-b", "b", "c"]
     assert sorted(await listed(max_depth=2)) == ["a-b/c", "a/b", "b/x", "b/y", "c"]
     assert sorted(await listed(max_depth=3, prefix=("a",))) == ["a/b/c", "a/b/d"]

@@ -61,8 +61,9 @@ class Names:
         return tuple(namespace), last
 
     def namespace(self, key: str) -> tuple[str, ...]:
-        """The texts that a key is made of."""
-        return tuple(map(text_of, key[self._skip :].split("/")))
+        """The texts that a key is made of; none of the prefix itself."""
+        rest = key[self._skip :]
+        return tuple(map(text_of, rest.split("/"))) if rest else ()
 
     def pattern(self, condition: MatchCondition) -> str | None:
         """Which namespaces fit a condition; None for all."""
