@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from _server import SUPERUSER
 from concurrency._open import BOTH, Begin, Start
 from conftest import Clock
 from sql._caller import Caller, MakeAgent, seconds
@@ -55,3 +56,15 @@ async def test_workers_wait_for_nobody(root: Caller, begin: Begin, session: Make
     assert (await first.caller("take_runs", ["w"], 1, LEASE))["key"] == "a"
     assert (await other("take_runs", ["w"], 1, LEASE))["key"] == "b"
     await first.end(True)
+
+
+async def test_runs_that_somebody_keeps_locked_hide_none_of_the_others(root: Caller, session: MakeAgent) -> None:
+    for n in range(30):
+        await root("start_run", f"r/{n:02}", name="w", priority=1)
+    await root("start_run", "r/last", name="w")
+    other = await session(SUPERUSER)
+    async with other.transaction():
+        await other.fetch("select from pgstate.entry where key like 'r/%' and key <> 'r/last' for update")
+        (taken, missing) = await root.rows("take_runs", ["w"], 2, seconds(60))
+        assert (taken["key"], missing["status"]) == ("r/last", "missing")
+    assert [row["key"] for row in await root.rows("take_runs", ["w"], 2, seconds(60))] == ["r/00", "r/01"]

@@ -189,3 +189,35 @@ async def test_a_claim_costs_the_same_after_many_while_an_old_snapshot_is_held(
         await worker("claim_next", "t/*", timedelta(hours=1))
         costs = [(await _buffers(worker, call))[0] for _ in range(5)]
         assert min(costs) < before * 2 + MARGIN
+
+
+_RUNS = """
+with ready as (
+  select 'r/' || lpad(n::text, 6, '0') as key from generate_series($1::int, $2) n
+), entries as (
+  insert into pgstate.entry (key, parent, kind, version, live, value, writer, via, created_at, updated_at)
+  select key, 'r', 'run', 1, true, '{"status": "waiting"}', 'admin', 'x', now(), now() from ready
+)
+insert into pgstate.run (key, name, priority, ready_at, begun_at, asleep) select key, 'w', 0, now(), now(), false from ready
+"""
+
+
+@pytest.mark.parametrize("fresh", first_of([False, True]), ids=["plans of empty tables", "fresh session"])
+async def test_a_run_is_taken_at_the_same_cost_however_many_wait(root: Caller, session: MakeAgent, fresh: bool) -> None:
+    superuser = (await session(SUPERUSER)).connection
+    old, costs = await session(), []
+    # none of the first workflow, and of the other the many
+    calls = ("take_runs(array['none'], 1, '1 h')", "take_runs(array['none', 'w'], 1, '1 h')")
+    for call in calls:
+        for _ in range(3):
+            await _buffers(old, call)
+    for first, last in ((1, 100), (101, 3000)):
+        await superuser.execute(_RUNS, first, last)
+        if fresh:
+            await superuser.execute("analyze")
+        worker = await session() if fresh else old
+        for call in calls:
+            await _buffers(worker, call)
+        costs.append([(await _buffers(worker, call))[0] for call in calls])
+    small, large = costs
+    assert all(after < before * RATIO + MARGIN for before, after in zip(small, large, strict=True)), costs

@@ -8117,29 +8117,46 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_now timestamptz := pgstate._now();
+  v_room int := p_limit + 20;
+  v_keys text[];
+  v_more boolean;
 begin
   update pgstate.run r set asleep = false, awaits = null
    where r.id = any (array(
      select x.id from pgstate.run x
       where x.name = any (p_names) and x.ready_at <= v_now and x.state = 'open' and x.key is not null and x.asleep and p_ranges @> x.key
       limit 1000 for no key update skip locked));
-  return array(
-    select e.key
-      from (select distinct n from unnest(p_names) n) w (name)
-      cross join lateral (
-        select r.key, r.priority, r.ready_at, r.id from pgstate.run r
-         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and r.ready_at <= v_now
-           and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex)
-           and not exists (select from pgstate.claim c where c.key = r.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)) m
-      join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'run' and (e.expires_at is null or e.expires_at > v_now)
-     order by m.priority desc, m.ready_at, m.id limit p_limit for update of e skip locked);
+  loop
+    -- as many of each workflow as are asked for, and some more, by their index: however many wait, and whom others have locked
+    with ready as materialized (
+      select w.name, m.*
+        from (select distinct n from unnest(p_names) n) w (name)
+        cross join lateral (
+          select r.key, r.priority, r.ready_at, r.id from pgstate.run r
+           where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and r.ready_at <= v_now
+             and p_ranges @> r.key and (p_regex is null or r.key ~ p_regex)
+             and not exists (select from pgstate.claim c where c.key = r.key and (c.lease_until > v_now or c.retry_at > v_now) offset 0)
+           order by r.priority desc, r.ready_at, r.id limit v_room) m
+    )
+    select array(
+             select e.key
+               from ready m
+               join pgstate.entry e on e.key = m.key and e.value is not null and e.kind = 'run' and (e.expires_at is null or e.expires_at > v_now)
+              order by m.priority desc, m.ready_at, m.id limit p_limit for update of e skip locked),
+           exists (select from ready m group by m.name having count(*) = v_room)
+      into v_keys, v_more;
+    exit when cardinality(v_keys) = p_limit or not v_more;
+    -- those were locked, or have expired: all are looked at
+    v_room := null;
+  end loop;
+  return v_keys;
 end
 $$;
 comment on function pgstate._ready_runs(text[], pgstate.keymultirange, text, int) is 'Internal: locks runs that are ready for a worker.';
 
 -- functions/runs/_next_ready.sql
 create function pgstate._next_ready(p_names text[], p_ranges pgstate.keymultirange, p_regex text) returns interval
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off
 as $$
 declare
   v_now timestamptz := pgstate._now();
@@ -8150,10 +8167,14 @@ begin
       from (select distinct n from unnest(p_names) n) w (name)
       cross join lateral (
         select min(greatest(r.ready_at, c.lease_until, c.retry_at)) as at
-          from pgstate.run r left join pgstate.claim c on c.key = r.key
-         where r.name = w.name and r.state = 'open' and r.key is not null and not r.asleep and p_ranges @> r.key
-           -- one that was given up is for release() alone
-           and c.retry_at is distinct from 'infinity' and (p_regex is null or r.key ~ p_regex)
+          -- in the order of the index on names: where most are of one, the planner would look through all runs there are
+          from (select x.key, x.ready_at from pgstate.run x
+                 where x.name = w.name and x.state = 'open' and x.key is not null and not x.asleep and p_ranges @> x.key
+                   and (p_regex is null or x.key ~ p_regex)
+                 order by x.priority desc, x.ready_at, x.id offset 0) r
+          left join pgstate.claim c on c.key = r.key
+         -- one that was given up is for release() alone
+         where c.retry_at is distinct from 'infinity'
         union all
         (select r.ready_at
            from pgstate.run r
