@@ -68,3 +68,21 @@ async def test_runs_that_somebody_keeps_locked_hide_none_of_the_others(root: Cal
         (taken, missing) = await root.rows("take_runs", ["w"], 2, seconds(60))
         assert (taken["key"], missing["status"]) == ("r/last", "missing")
     assert [row["key"] for row in await root.rows("take_runs", ["w"], 2, seconds(60))] == ["r/00", "r/01"]
+
+
+@pytest.mark.thorough
+async def test_a_run_that_nobody_can_read_keeps_none_from_the_others(root: Caller, session: MakeAgent) -> None:
+    await root("start_run", "r/large", name="w", priority=1)
+    await root("start_run", "r/small", name="w")
+    superuser = await session(SUPERUSER)
+    await superuser.execute("alter table pgstate.step alter column data set compression pglz")
+    await superuser.execute(
+        "insert into pgstate.step (run_id, id, name, kind, position, main, state, type, data, attempts, started_at, finished_at, token)"
+        " select r.id, i::text, 's', 'step', i, true, 'done', 'json', convert_to(repeat('x', 400000000), 'UTF8'), 1, now(), now(), 1"
+        " from pgstate.run r, generate_series(1, 3) i where r.key = 'r/large'"
+    )
+    rows = await root.rows("take_runs", ["w"], 2, seconds(60))
+    assert [(row["status"], row["key"]) for row in rows] == [("ok", "r/small"), ("missing", None)]
+    (large,) = await root.rows("runs", "r/large")
+    assert (large["state"], "1 GB" in large["error"]) == ("failed", True)
+    assert [row["version"] for row in await root.rows("history", "r/large")] == [3, 2, 1]

@@ -59,16 +59,26 @@ begin
       end if;
     end if;
     if v_head.value ->> 'status' <> 'running' then
-      v_done := pgstate._thread_write(v_actor, v_claim.key, v_head, v_head.value || '{"status": "running"}', null, 'run') is not null;
+      v_head.value := v_head.value || '{"status": "running"}';
+      v_head.version := pgstate._thread_write(v_actor, v_claim.key, v_head, v_head.value, null, 'run');
     end if;
     v_run := pgstate._run_of(v_claim.key);
     if v_run.code is distinct from take_runs.codes[array_position(take_runs.names, v_run.name)] then
       v_done := pgstate._new_code(v_claim.key, take_runs.codes[array_position(take_runs.names, v_run.name)]) is not null;
     end if;
+    begin
+      v_out := pgstate._run_full(v_claim.key, 'ok', v_claim, false);
+    exception when program_limit_exceeded then
+      -- nobody could go on with it, and nobody take the others after it
+      v_done := pgstate._end_run(v_actor, v_claim.key, v_head, 'failed', 'error',
+        convert_to('given up: what its steps have recorded is more than can be read at once (1 GB)', 'UTF8')) is not null;
+      continue;
+    end;
     v_taken := v_taken || jsonb_build_array(jsonb_build_array(v_claim.key, v_claim.token));
-    v_outs := v_outs || pgstate._run_full(v_claim.key, 'ok', v_claim, false);
+    v_outs := v_outs || v_out;
   end loop;
   if jsonb_array_length(v_taken) < take_runs."limit" then
+    v_out := null;
     v_out.status := 'missing';
     v_out.retry_in := pgstate._next_ready(take_runs.names, v_ranges, v_regex);
     v_outs := v_outs || v_out;
