@@ -6,7 +6,6 @@ import asyncio
 import logging
 from functools import partial
 
-from pgstate import errors
 from pgstate._calls import feed
 from pgstate._calls._run import Connection
 from pgstate._source import Source, using
@@ -59,7 +58,7 @@ class Waker:
             try:
                 wake = partial(_wake, keys=list(keys), agent=agent, timeout=self._timeout)
                 await using(self._source, wake, self._timeout)
-            except errors.PgStateError as error:
+            except Exception as error:  # what is the application's, such as hooks of its pool, may raise anything
                 # watchers poll: it is late, not lost
                 _log.info("a wake-up was not sent: %s", error)
             await asyncio.sleep(_LEAST_INTERVAL)

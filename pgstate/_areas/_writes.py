@@ -14,7 +14,7 @@ from pgstate._areas._detected import detected, detected_or_error
 from pgstate._areas.reading import Reading
 from pgstate._calls._run import outcome_error
 from pgstate._json import decode, encode
-from pgstate.types import Entry, Result, Row, Seconds, Source, _Unset, told
+from pgstate.types import TRUST, Entry, Result, Row, Seconds, Source, _Unset, told
 
 # of a write's arguments those from token to op_id
 _REST = 6
@@ -86,6 +86,9 @@ class Writing(Reading):
         if len(rest) > _REST:
             trust, sources = rest[_REST:]
             rest = rest[:_REST]
+            # an array of arrays says nothing to the database, and the value would be trusted as far as its writer is
+            if trust is not None and not isinstance(trust, str):
+                raise errors.InvalidArgument(f"trust is one of {', '.join(TRUST)}, not {trust!r}")
             if trust is not None or sources is not None:
                 rest = *rest, trust, None if sources is None else encode([self._source(one) for one in sources])
         return op, self._key(key), value, expect, compare, None if ttl is None else seconds(ttl), *rest

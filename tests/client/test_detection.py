@@ -110,6 +110,8 @@ async def test_less_trust(dsn: str, words: Words, state: State) -> None:
         await own.put("a/3", "fine", trust="verified")
         with pytest.raises(errors.InvalidArgument, match="trust is external"):
             await own.put("a/3", "odd", trust="extrenal")
+        with pytest.raises(errors.InvalidArgument, match="trust is one of"):
+            await own.put("a/3", "odd", trust=["external"])
         await own.merge("a/4", ["odd"], "append", sources=["a/3"])
         await own.put_many([("a/5", "odd"), ("a/6", "fine")])
         await own.apply(operations=[ops.put("a/7", "odd", trust="operator"), ops.put("a/8", "fine")])

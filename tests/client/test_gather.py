@@ -188,15 +188,24 @@ async def test_callers_that_come_while_others_get_room_come_after_them(
 ) -> None:
     monkeypatch.setattr(_gather, "MAX_QUEUE", 1)
     patient = state.with_timeout(120)
-    chance = random.Random(5)
     calls: list[asyncio.Task[int]] = []
-    while len(calls) < 300:
-        # now and then a caller comes in the very turn of the loop in which another one's place is given and not yet taken
-        if chance.random() < 0.05:
-            calls.append(asyncio.create_task(patient.put("k", len(calls))))
-        await asyncio.sleep(0)
-    await asyncio.gather(*calls)
-    assert await written(state, "k") == list(range(300))
+    admit = _gather.Gatherer._admit
+
+    def come() -> None:
+        calls.append(asyncio.create_task(patient.put("k", len(calls))))
+
+    def come_and_admit(queue: _gather.Gatherer) -> None:
+        # in the very turn of the loop in which the place is given and not yet taken
+        if len(queue._room) == 1 and queue._waiting + queue._given == 0 and len(calls) < 40:
+            come()
+        admit(queue)
+
+    monkeypatch.setattr(_gather.Gatherer, "_admit", come_and_admit)
+    for _ in range(3):
+        come()
+    for number in range(40):
+        assert await calls[number] == number + 1
+    assert await written(state, "k") == list(range(40))
 
 
 async def test_room_is_given_when_all_that_was_queued_has_left(

@@ -151,6 +151,13 @@ async def test_it_is_renewed_as_long_as_the_block_lasts(
     assert {found.state for found in await state.tasks("tasks/*")} == {"finished"}
 
 
+async def test_a_renewal_that_fails_may_be_tried_again_before_the_lease_ends(state: State) -> None:
+    await state.put("tasks/1", 1)
+    async with state.claim_next("tasks/*", LEASE) as task:
+        assert task is not None
+        assert task._ends - task._timer.when() > LEASE / 2
+
+
 @pytest.mark.parametrize("how", ["forced", "deleted", "revoked"])
 async def test_a_lost_lease_cancels_the_block(renews_often: None, state: State, agent: Connect, how: str) -> None:
     worker = await agent("worker", "read tasks/**", "write tasks/**")

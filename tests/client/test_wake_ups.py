@@ -115,6 +115,35 @@ async def test_a_wake_up_that_fails_leaves_the_write_acknowledged(state: State, 
             assert (await waiting).value == 1
 
 
+async def test_a_wake_up_that_fails_in_the_application_takes_no_other_with_it(
+    wake_ups_only: None, state: State, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as in a hook of its pool."""
+    writer = await connect()
+    real, failed = writer._core.source.take, False
+
+    async def take(timeout: float | None = None) -> Any:
+        nonlocal failed
+        if not failed:
+            failed = True
+            raise ValueError("hook")
+        return await real(timeout)
+
+    async with state.watch("a") as watch:
+        (waiting,) = await attached(state, watch)
+        received = state.stats.wakeups_received
+        monkeypatch.setattr(writer._core.source, "take", take)
+        # one wake-up each; what was asked for last is sent first
+        writer._core.wake(["a"], None)
+        writer._core.wake(["b"], "another")
+        async with asyncio.timeout(GUARD):
+            while state.stats.wakeups_received == received:
+                await asyncio.sleep(0.005)
+            await state.put("a", 1)
+            await waiting
+    assert failed
+
+
 async def test_writes_are_ready_to_wake_while_somebody_watches(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
 

@@ -159,6 +159,35 @@ async def test_a_burst_of_searches_waits_before_its_time_runs(
     assert 1 < max(under_way) <= 32
 
 
+async def test_a_burst_of_searches_ends_where_none_is_answered(
+    store: PgStateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each after the other would take its whole time."""
+    asked = 0
+    waiting = asyncio.Event()
+
+    async def search(*args: Any, **options: Any) -> list[Any]:
+        nonlocal asked
+        asked += 1
+        await waiting.wait()
+        raise errors.Timeout("no answer in time")
+
+    await store.aput(NS, "first", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(State, "search", search)
+        searches = [asyncio.create_task(store.asearch(NS)) for _ in range(100)]
+        while asked < 32:
+            await asyncio.sleep(0)
+        # until the others wait too
+        await asyncio.sleep(0)
+        waiting.set()
+        done = await asyncio.gather(*searches, return_exceptions=True)
+    assert {type(one) for one in done} == {errors.Timeout}
+    assert asked == 32
+    # who comes later asks
+    assert [item.key for item in await store.asearch(NS)] == ["first"]
+
+
 @pytest.mark.parametrize("label", ["a.b", "a/b", "ключ", "50%", "*", "..", "a b", "%2E", "x\n", 'q"\\'])
 async def test_labels_and_keys_are_any_text(store: PgStateStore, label: str) -> None:
     await store.aput(("top", label), label, {"n": 1})

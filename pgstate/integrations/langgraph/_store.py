@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 from weakref import WeakKeyDictionary
@@ -41,6 +42,28 @@ _PAGE, _NAMESPACES = 10_000, 100_000
 # Searches under way: a graph may ask for thousands at once, each of which takes a connection. The others wait here,
 # before their time begins to run, and leave what else is called a place in the line for connections.
 _SEARCHES = 32
+
+
+class _Room:
+    """Where searches wait for their place: as long as any are answered."""
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(_SEARCHES)
+        self._answered = self._failed = 0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Raises Timeout where those before it ran out of their time, and nobody was answered meanwhile."""
+        before = self._answered, self._failed
+        async with self._places:
+            if self._answered == before[0] and self._failed > before[1]:
+                raise errors.Timeout("no answer in time: none of the searches before this one was answered")
+            try:
+                yield
+            except (errors.Timeout, errors.Unreachable):
+                self._failed += 1
+                raise
+            self._answered += 1
 
 
 class StoredItem(Item):
@@ -112,7 +135,7 @@ class PgStateStore(BaseStore):
         self.ttl_config = ttl
         self._index = None if index is None else Index(index, prefix)
         # of the loops that this runs on: that of its state, a synchronous one's after a fork another
-        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, _Room] = WeakKeyDictionary()
 
     @classmethod
     def from_conn_string(
@@ -367,8 +390,8 @@ class PgStateStore(BaseStore):
                 break
         return [self._names.namespace(key) for key in found]
 
-    def _room(self) -> asyncio.Semaphore:
-        return self._rooms.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_SEARCHES))
+    def _room(self) -> AbstractAsyncContextManager[None]:
+        return self._rooms.setdefault(asyncio.get_running_loop(), _Room()).place()
 
     async def _write(self, state: State, puts: Sequence[PutOp], expect: int | None) -> None:
         keyed = [(self._names.key(op.namespace, op.key), op) for op in puts]
