@@ -333,7 +333,7 @@ async def test_whoever_finds_the_pooler_out_keeps_no_server_process(
 
     monkeypatch.setattr(pooler, "transaction", beside)
     finding = asyncio.create_task(pooler.has_session(first, second, timeout=60))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await begun.wait()
         assert await bystander.fetchval("select 1") == 1
         await taken.rollback()
