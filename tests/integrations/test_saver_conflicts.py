@@ -479,10 +479,10 @@ async def test_a_turn_is_given_back_when_the_client_closes(make_saver: MakeSaver
     waiting = StateGraph(_graphs.Count)
     waiting.add_node("wait", wait)
     waiting.add_edge(START, "wait")
-    async with PgStateSaver.from_conn_string(dsn, on_conflict="wait") as other:
+    async with PgStateSaver.from_conn_string(dsn, on_conflict="wait", lease=600) as other:
         run = asyncio.create_task(waiting.compile(checkpointer=other).ainvoke({}, at("t")))
         await reached.wait()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         # long before the end of the lease
         await graph.ainvoke({}, at("t"))
     run.cancel()
