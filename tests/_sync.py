@@ -6,7 +6,7 @@ import asyncio
 
 import asyncpg
 
-_POLLS = 2000
+_POLLS = 12_000
 _PAUSE = 0.005
 
 

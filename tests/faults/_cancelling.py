@@ -46,7 +46,7 @@ async def cancelled_at(awaitable: Awaitable[Any], at: int, moment: str) -> bool:
     """Runs it in a task of its own, which is cancelled at its `at`-th suspension. False when it had fewer. What it raised
     besides is raised."""
     running = asyncio.create_task(_wrapped(awaitable, at, moment), name="the cancelled")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         done, _ = await asyncio.wait([running])
     (task,) = done
     if task.cancelled():

@@ -22,7 +22,7 @@ from conftest import Database
 from faults._cancelling import MOMENTS, cancelled_at
 from pgstate import State, ops
 
-GUARD = 10
+GUARD = 60
 CONNECTIONS = 2
 # what a client keeps running; the feed reader and wake-ups come and go by themselves
 OWN = {"pgstate-pulse", "pgstate-feed", "pgstate-wake"}

@@ -62,6 +62,6 @@ async def ids(saver: BaseCheckpointSaver[Any], config: RunnableConfig | None, **
 
 async def until_saved(saver: BaseCheckpointSaver[Any], config: RunnableConfig, count: int) -> None:
     """Until so many checkpoints are there: a graph's loop saves in the background, beside the node that it runs."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(await ids(saver, config)) < count:
             await asyncio.sleep(0.01)

@@ -117,7 +117,7 @@ async def test_waited_for_by_processes(make_saver: MakeSaver, dsn: str) -> None:
     processes = [
         await asyncio.create_subprocess_exec(sys.executable, ADDER, dsn, "4", stdin=pipe, stdout=pipe) for _ in range(2)
     ]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         for process in processes:
             assert process.stdout is not None and await process.stdout.readline() == b"ready\n"
         await asyncio.gather(*(process.communicate(b"\n") for process in processes))
@@ -415,7 +415,7 @@ async def test_a_deleted_thread_leaves_no_turn(
 async def take(state: State) -> None:
     """The turn, as a process that died leaves it."""
     # the one before is given back behind the scenes
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             with suppress(errors.ClaimHeld):
                 await state.claim("threads/t/turn", 30)
@@ -479,10 +479,10 @@ async def test_a_turn_is_given_back_when_the_client_closes(make_saver: MakeSaver
     waiting = StateGraph(_graphs.Count)
     waiting.add_node("wait", wait)
     waiting.add_edge(START, "wait")
-    async with PgStateSaver.from_conn_string(dsn, on_conflict="wait") as other:
+    async with PgStateSaver.from_conn_string(dsn, on_conflict="wait", lease=600) as other:
         run = asyncio.create_task(waiting.compile(checkpointer=other).ainvoke({}, at("t")))
         await reached.wait()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         # long before the end of the lease
         await graph.ainvoke({}, at("t"))
     run.cancel()

@@ -255,7 +255,7 @@ async def test_subgraphs_do_not_bring_it_back(saver: PgStateSaver, dsn: str, dur
     compiled = graph.compile(checkpointer=saver)
     await compiled.aupdate_state(at("t"), {"lines": ["before"], "rules": ""}, as_node="__start__")
     run = asyncio.create_task(compiled.ainvoke({"lines": [], "rules": ""}, at("t"), durability=durability))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await reached.wait()
     async with pgstate.connect(dsn) as other:
         await PgStateSaver(other).adelete_thread("t")

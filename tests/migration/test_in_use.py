@@ -46,7 +46,7 @@ async def opened() -> AsyncIterator[Callable[[Database], Awaitable[asyncpg.Conne
 
 
 async def wait_for(connection: asyncpg.Connection, query: str) -> object:
-    for _ in range(4000):
+    for _ in range(12_000):
         if (found := await connection.fetchval(query)) is not None:
             return found
         await asyncio.sleep(0.005)

@@ -388,7 +388,7 @@ async def test_a_second_run_waits_for_the_first_and_then_finds_it_done(empty: Ca
         await holder.execute(_migration_sql.opening(_migration_sql.Options()))
         run = asyncio.create_task(migrate.upgrade_async(database.dsn()))
         waiting = None
-        for _ in range(2000):
+        for _ in range(12_000):
             waiting = await watcher.fetchval(
                 "select pid from pg_locks where locktype = 'advisory' and not granted and database ="
                 " (select oid from pg_database where datname = current_database())"

@@ -339,12 +339,12 @@ async def test_who_may(root: Caller, agent: MakeAgent) -> None:
 
 
 async def test_a_run_that_expires_is_gone_and_collected(root: Caller, clock: Clock, superuser_dsn: str) -> None:
-    run = await root("start_run", "r", LEASE, ttl=seconds(10))
-    await clock.advance(5)
+    run = await root("start_run", "r", seconds(600), ttl=seconds(100))
+    await clock.advance(50)
     await finish(root, ("r", run["token"], "a", 1, 1))
-    await clock.advance(8)
+    await clock.advance(80)
     assert len(await root.rows("runs")) == 1
-    await clock.advance(3)
+    await clock.advance(30)
     assert await root.rows("runs") == []
     await root("expire")
     fresh = await root("start_run", "r", LEASE)

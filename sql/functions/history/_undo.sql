@@ -18,6 +18,7 @@ declare
   v_failed boolean;
   v_keys text[];
   v_locked text[];
+  v_now timestamptz;
 begin
   for v_try in 1 .. 20 loop
     begin
@@ -32,7 +33,7 @@ begin
           hint = 'Give patterns that are narrower. Of an agent that is to be stopped, quarantine() undoes any number.';
       end if;
       select array_agg(r.key) as keys, array_agg(r.action) as ops, array_agg(r.new_value) as vals, array_agg(r.from_version) as expects,
-             array_agg(case when r.expires_at is not null then greatest(r.expires_at - pgstate._now(), interval '1 ms') end) as ttls,
+             array_agg(r.expires_at) as ends,
              array_agg((select v.trust::text from pgstate.version v where v.key = r.key and v.version = r.to_version)) as trusts
         into v_a from unnest(v_rows) r where r.status = 'ok' and r.action <> 'none';
       v_failed := exists (select from unnest(v_rows) r where r.status in ('held', 'denied'));
@@ -52,10 +53,14 @@ begin
         end if;
         perform from pgstate.entry e where e.key = any (v_keys) order by e.key for update;
       end if;
+      -- after the locks: until then it may have waited
+      v_now := pgstate._now();
       v_outcome := (
         select jsonb_object_agg(v_a.keys[o.ord], jsonb_build_array(o.status, o.version, o.code, o.watched))
-          from pgstate.write_many(v_a.ops, v_a.keys, v_a.vals, v_a.expects, ttls => v_a.ttls, wake => p_wake, "atomic" => true,
-                                  agent => p_agent, trusts => v_a.trusts) o);
+          from pgstate.write_many(
+            v_a.ops, v_a.keys, v_a.vals, v_a.expects, wake => p_wake, "atomic" => true, agent => p_agent, trusts => v_a.trusts,
+            ttls => array(select case when e.at is not null then greatest(e.at - v_now, interval '1 ms') end
+                            from unnest(v_a.ends) with ordinality as e (at, ord) order by e.ord)) o);
       select r.key, o.item ->> 2 as code into v_a from jsonb_each(v_outcome) as o (key, item) join unnest(v_rows) r on r.key = o.key
        where o.item ->> 2 is not null order by r.key limit 1;
       if found then
