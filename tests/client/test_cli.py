@@ -270,7 +270,7 @@ def test_a_terminal_gets_sentences_and_a_pipe_numbers(ok: Callable[..., str], ds
 
 @pytest.mark.thorough
 def test_values_cannot_steer_the_terminal(ok: Callable[..., str], dsn: str) -> None:
-    evil = "\x1b]0;title\x07 \x9b31m \u202egpj.exe \u2028\u2029\U000e0041 é 日本"
+    evil = "é 日本 \x1b]0;title\x07 \x9b31m \u202egpj.exe \u2028\u2029\U000e0041"
     ok("put", "a", "-", "--text", stdin=evil)
     for command in (
         ("ls",),
