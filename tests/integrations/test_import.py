@@ -496,7 +496,8 @@ async def test_items_of_the_store(reference: AsyncPostgresSaver, state: State, d
     found = await mine.abatch([GetOp(("users", "ana"), key) for key in values])
     assert [item.value for item in found] == [{"mine": True} if n == 7 else v for n, v in enumerate(values.values())]
     entry = await state.get("store/other/lives")
-    assert entry is not None and 3000 < (entry.expires_at - entry.updated_at).total_seconds() <= 3600
+    # what was left when it was read, from when it was written
+    assert entry is not None and 3000 < (entry.expires_at - entry.updated_at).total_seconds() < 3900
     assert await mine.aget(("other",), "gone") is None
     said = await asyncio.to_thread(invoke, "import-langgraph", "--from", dsn, "--json", dsn=dsn)
     assert json.loads(said.out)["present"] == 601
