@@ -17,6 +17,7 @@ from conftest import Database
 from pgstate import State, _hub, _waker
 from pgstate._calls import feed, values
 from pgstate._calls._run import ReadOnly
+from pgstate._core import Core
 
 OpenConnection = Callable[..., Awaitable[asyncpg.Connection]]
 
@@ -145,6 +146,9 @@ async def test_a_wake_up_that_fails_in_the_application_takes_no_other_with_it(
 
 
 async def test_writes_are_ready_to_wake_while_somebody_watches(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_waker, "_LEAST_INTERVAL", 0.0)
+    assert isinstance(state._core, Core)
+    waker = state._core._waker
     sent: list[str] = []
 
     def spy_on(name: str) -> None:
@@ -164,8 +168,9 @@ async def test_writes_are_ready_to_wake_while_somebody_watches(state: State, mon
         (waiting,) = await attached(state, watch)
         async with asyncio.timeout(GUARD):
             while sent[-1] == "write_one":
-                await asyncio.sleep(0.005)
                 await state.put("k", 1)
+                if waker._task is not None:
+                    await waker._task
         assert (await waiting).value == 1
     monkeypatch.setattr(_waker, "_WATCHED", 0.0)
     await state.put("k", 2)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pgstate.integrations.langgraph._index import StoreIndexConfig
     from pgstate.integrations.langgraph._saver import PgStateSaver
-    from pgstate.integrations.langgraph._store import PgStateStore, StoredItem, StoredSearchItem
+    from pgstate.integrations.langgraph._store import PgStateStore
+from pgstate.integrations.langgraph._stored import StoredItem, StoredSearchItem
 
 __all__ = ["PgStateSaver", "PgStateStore", "StoreIndexConfig", "StoredItem", "StoredSearchItem"]
 _HOMES = {

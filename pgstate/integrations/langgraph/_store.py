@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 from weakref import WeakKeyDictionary
@@ -34,66 +34,13 @@ from pgstate.integrations.langgraph._context import run_async, run_sync
 from pgstate.integrations.langgraph._index import Index, StoreIndexConfig
 from pgstate.integrations.langgraph._names import Names
 from pgstate.integrations.langgraph._opening import Opening
+from pgstate.integrations.langgraph._room import Room
+from pgstate.integrations.langgraph._stored import StoredItem, StoredSearchItem
 from pgstate.sync._bridge import AnyState
 from pgstate.types import told
 
 # results of one statement
 _PAGE, _NAMESPACES = 10_000, 100_000
-# Searches under way: a graph may ask for thousands at once, each of which takes a connection. The others wait here,
-# before their time begins to run, and leave what else is called a place in the line for connections.
-_SEARCHES = 32
-
-
-class _Room:
-    """Where searches wait for their place: as long as any are answered."""
-
-    def __init__(self) -> None:
-        self._places = asyncio.Semaphore(_SEARCHES)
-        self._answered = self._failed = 0
-
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Raises Timeout where those before it ran out of their time, and nobody was answered meanwhile."""
-        before = self._answered, self._failed
-        async with self._places:
-            if self._answered == before[0] and self._failed > before[1]:
-                raise errors.Timeout("no answer in time: none of the searches before this one was answered")
-            try:
-                yield
-            except (errors.Timeout, errors.Unreachable):
-                self._failed += 1
-                raise
-            self._answered += 1
-
-
-class StoredItem(Item):
-    """An item, and the version that it is at: for `put(..., expect=item.version)`."""
-
-    __slots__ = ("version",)
-    __module__ = "pgstate.integrations.langgraph"  # as checkpoints name it that have one in their state
-
-    def __init__(self, version: int, **known: Any) -> None:
-        super().__init__(**known)
-        self.version = version
-
-    def dict(self) -> dict[str, Any]:
-        """What it is made of: a checkpoint has this."""
-        return {**super().dict(), "version": self.version}
-
-
-class StoredSearchItem(SearchItem):
-    """A search result, and the version that it is at."""
-
-    __slots__ = ("version",)
-    __module__ = "pgstate.integrations.langgraph"  # as checkpoints name it that have one in their state
-
-    def __init__(self, version: int, **known: Any) -> None:
-        super().__init__(**known)
-        self.version = version
-
-    def dict(self) -> dict[str, Any]:
-        """What it is made of: a checkpoint has this."""
-        return {**super().dict(), "version": self.version}
 
 
 class PgStateStore(BaseStore):
@@ -135,7 +82,7 @@ class PgStateStore(BaseStore):
         self.ttl_config = ttl
         self._index = None if index is None else Index(index, prefix)
         # of the loops that this runs on: that of its state, a synchronous one's after a fork another
-        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, _Room] = WeakKeyDictionary()
+        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, Room] = WeakKeyDictionary()
 
     @classmethod
     def from_conn_string(
@@ -391,7 +338,7 @@ class PgStateStore(BaseStore):
         return [self._names.namespace(key) for key in found]
 
     def _room(self) -> AbstractAsyncContextManager[None]:
-        return self._rooms.setdefault(asyncio.get_running_loop(), _Room()).place()
+        return self._rooms.setdefault(asyncio.get_running_loop(), Room()).place()
 
     async def _write(self, state: State, puts: Sequence[PutOp], expect: int | None) -> None:
         keyed = [(self._names.key(op.namespace, op.key), op) for op in puts]
