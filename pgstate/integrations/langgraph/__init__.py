@@ -24,8 +24,8 @@ _HOMES = {
     "PgStateSaver": "_saver",
     "PgStateStore": "_store",
     "StoreIndexConfig": "_index",
-    "StoredItem": "_store",
-    "StoredSearchItem": "_store",
+    "StoredItem": "_stored",
+    "StoredSearchItem": "_stored",
 }
 
 
