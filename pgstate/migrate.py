@@ -48,7 +48,7 @@ __all__ = [
     "upgrade_dsn",
 ]
 
-HEAD = "0013"
+HEAD = "0014"
 
 # pgstate._alembic is imported where it is used: Alembic takes longer to import than the rest of the package, and a
 # client only wants to know HEAD.

@@ -117,7 +117,7 @@ def test_a_database_without_pgstate_is_told_apart(database: Database) -> None:
         assert result.code == 1
         assert "pgstate migrate" in result.err
         assert "run pgstate migrate" in invoke("status", dsn=empty.dsn()).out
-        applied = "0001, 0002, 0003, 0004, 0005, 0006, 0007, 0008, 0009, 0010, 0011, 0012, 0013"
+        applied = "0001, 0002, 0003, 0004, 0005, 0006, 0007, 0008, 0009, 0010, 0011, 0012, 0013, 0014"
         assert invoke("migrate", dsn=empty.dsn()).out == f"applied {applied}\n"
         again = lines(invoke("migrate", "--json", dsn=empty.dsn()).out)
         assert again == [{"applied": [], "revision": migrate.HEAD}]

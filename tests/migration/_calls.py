@@ -258,4 +258,13 @@ CALLS = [
     _("0012", "explain_policy", key="'trust/all'", agent="'admin'"),
     _("0012", "start_run", {"child": "token"}, key="'jobs/5'", lease="'1 hour'", name="'step'", input_type="'json'", input="'2'", code="'v1'", priority="null", ready_at="null", timeout="null", ttl="null", parent="'jobs/4'", lane="null", turn="null", agent="null"),
     _("0012", "end_run", key="'jobs/5'", token="{child}", state="'done'", type="'json'", data="'3'", ready_in="null", lane="null", turn="null", agent="'admin'", waits_for="null"),
+    _("0013", "write_one", op="'put'", key="'shop/lives'", value="'1'", expect="null", expect_value="null", ttl="'2 hours'"),
+    _("0013", "touch", keys="array['shop/lives', 'trust/none']", agent="null", lives="array[interval '2 hours', interval '1 hour']"),
+    _("0013", "write_embedded", ops="array['put']", keys="array['given/3']", values="array['{{\"n\": 3}}']::jsonb[]", expects="null", ttls="null", owners="array[null]::int[]", vectors="null", model="null", lane="null", turn="null", wake="true", lock_timeout="null", agent="'admin'"),
+    _("0013", "search", pattern="'docs/**'", query="null", filter="'{{\"n\": {{\"$gte\": 1}}}}'", limit="5", after="null", mode="null", vector="null", vectors="null", model="null", agent="null", offset="1", order="'newest'"),
+    _("0013", "put_writes", key="'talk/9'", checkpoint="'03'", task_id="'t3'", idxs="array[0, null]", channels="array['said', 'said']", types="array['json', 'json']", data="array['1', '2']::bytea[]", ns="''", task_path="''", replace="true", agent="null"),
+    _("0013", "release", key="'shop/lives'", token="1", agent="'admin'", force="false", lane="null", turn="null"),
+    _("0013", "take_runs", names="array['nothing']", limit="2", lease="'1 hour'", pattern="'jobs/**'", codes="null", lane="null", turn="null", agent="'admin'"),
+    _("0013", "set_audit", keep="'-12 mon 361 days'", agent="'admin'"),
+    _("0013", "list", pattern="'given/*'", limit="9", after="null", bookmark="true", agent="'admin'", claimed="false", min_trust="null"),
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Entry points of a revision: what of its catalogue callers rely on, and calls with their results.
 
-cd tests && python -m migration._entry_points 0013      records a revision, once, when it is released
+cd tests && python -m migration._entry_points 0014      records a revision, once, when it is released
 """
 
 from __future__ import annotations

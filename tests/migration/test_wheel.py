@@ -69,6 +69,6 @@ def test_a_database_is_migrated_from_the_installed_wheel(
         database.drop()
     assert said.splitlines() == [
         str(site / "pgstate" / "_migrations"),
-        "0001 0002 0003 0004 0005 0006 0007 0008 0009 0010 0011 0012 0013",
+        "0001 0002 0003 0004 0005 0006 0007 0008 0009 0010 0011 0012 0013 0014",
         "True",
     ]

@@ -3,7 +3,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
 as $$
 begin
   -- serves: the entry points of every revision from there on still take the same calls (tests/migration)
-  return (select row('0013', null, null, i.value_limit, i.epoch, '0001')::pgstate.about from pgstate.install i);
+  return (select row('0014', null, null, i.value_limit, i.epoch, '0001')::pgstate.about from pgstate.install i);
 end
 $$;
 comment on function pgstate._install() is 'Internal: the installation as info() tells it.';

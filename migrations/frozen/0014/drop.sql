@@ -1,0 +1,2 @@
+-- Back to 0013.
+set local role pgstate_owner;

@@ -1,0 +1,2 @@
+-- From 0013.
+set local role pgstate_owner;
