@@ -19,7 +19,8 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
 from pgstate import errors
@@ -189,7 +190,7 @@ class Gatherer:
             deadline = loop.time() + timeout
             queued = [Operation(*o, deadline, loop.create_future()) for o in operations]
             self._enqueue(loop, queued)
-            done = await asyncio.gather(*(operation.future for operation in queued), return_exceptions=True)
+            return await _outcomes(queued)
         outcomes: list[Row | Exception] = []
         for outcome in done:
             if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
@@ -398,6 +399,22 @@ class Gatherer:
             await self._quiet
         if self._reaper is not None:
             self._reaper.cancel()
+
+
+async def _outcomes(queued: Sequence[Operation]) -> list[Row | Exception]:
+    """What came of each. Without asyncio.gather(), which takes a turn of the loop for each."""
+    try:
+        for operation in queued:
+            if not operation.future.done():
+                with suppress(Exception):
+                    await operation.future
+    except BaseException:
+        # nobody waits for the rest any more: what has not been sent is dropped
+        for operation in queued:
+            operation.future.cancel()
+        raise
+    # a lane that is cancelled cancels its futures: asking for the outcome raises that
+    return [cast(Exception | None, o.future.exception()) or o.future.result() for o in queued]
 
 
 def _fail(operations: Sequence[Operation], error: Exception) -> None:

@@ -316,6 +316,21 @@ async def test_many_at_once_leave_together_and_wait_for_room_apart(
     assert [value for value in await written(state, "k") if value not in (2, "late")] == [0, 1, *range(3, 20)]
 
 
+async def test_of_many_whose_caller_has_left_none_is_sent(state: State, locks: Locks) -> None:
+    await state.put("k", 0)
+    async with locks.on("k"):
+        stuck = asyncio.create_task(state.put("k", 1))
+        await locks.waited_for(1)
+        gone = asyncio.create_task(state.put_many([("k", 2), ("k", 3), ("k", 4)]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+    await stuck
+    assert await state.put("k", 5) == 3
+    assert await written(state, "k") == [0, 1, 5]
+
+
 async def test_a_locked_key_holds_up_its_own_writes_alone(state: State, locks: Locks, connect: Connect) -> None:
     # more of them than the client has connections: one alone, the others in statements shared with free keys
     keys = [f"locked/{n}" for n in range(12)]

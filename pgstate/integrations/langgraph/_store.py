@@ -199,8 +199,8 @@ class PgStateStore(BaseStore):
         expect: int | None = None,
     ) -> None:
         """As `aput`."""
-        op = PutOp(namespace, str(key), value, index, self._ttl(ttl))
-        run_sync(self._opening.state, lambda state: self._write(state, [op], expect))
+        put = self._keyed(PutOp(namespace, str(key), value, index, self._ttl(ttl)))
+        run_sync(self._opening.state, lambda state: self._write(state, [put], expect))
 
     async def aput(
         self,
@@ -215,8 +215,8 @@ class PgStateStore(BaseStore):
         """Stores an item. `index`: False for no vectors, or the fields that get some. `ttl` is in minutes. `expect` is
         the version that the item must be at (`item.version`), 0 for none yet; else VersionConflict is raised, with
         what it is at."""
-        op = PutOp(namespace, str(key), value, index, self._ttl(ttl))
-        await run_async(self._opening.state, lambda state: self._write(state, [op], expect))
+        put = self._keyed(PutOp(namespace, str(key), value, index, self._ttl(ttl)))
+        await run_async(self._opening.state, lambda state: self._write(state, [put], expect))
 
     def delete(self, namespace: tuple[str, ...], key: str) -> None:
         """As `adelete`."""
@@ -272,7 +272,7 @@ class PgStateStore(BaseStore):
         results: list[Result] = [None] * len(asked)
         gets = [(place, op) for place, op in enumerate(asked) if isinstance(op, GetOp)]
         # first, for what it refuses: a coroutine that nobody awaits warns
-        writes = {self._names.key(op.namespace, op.key): op for op in asked if isinstance(op, PutOp)}
+        writes = dict(self._keyed(op) for op in asked if isinstance(op, PutOp))
         reads: list[Any] = [self._get(state, [op for _, op in gets])] if gets else []
         places: list[int | None] = [None] if gets else []
         for place, op in enumerate(asked):
@@ -290,7 +290,7 @@ class PgStateStore(BaseStore):
             else:
                 results[at] = result
         if writes:
-            await self._write(state, list(writes.values()), None)
+            await self._write(state, list(writes.items()), None)
         return results
 
     async def _get(self, state: State, gets: Sequence[GetOp]) -> list[Item | None]:
@@ -340,23 +340,26 @@ class PgStateStore(BaseStore):
     def _room(self) -> AbstractAsyncContextManager[None]:
         return self._rooms.setdefault(asyncio.get_running_loop(), Room()).place()
 
-    async def _write(self, state: State, puts: Sequence[PutOp], expect: int | None) -> None:
-        keyed = [(self._names.key(op.namespace, op.key), op) for op in puts]
-        if len(keyed) == 1 and (self._index is None or puts[0].value is None or puts[0].index is False):
+    def _keyed(self, op: PutOp) -> tuple[str, PutOp]:
+        return self._names.key(op.namespace, op.key), op
+
+    async def _write(self, state: State, keyed: Sequence[tuple[str, PutOp]], expect: int | None) -> None:
+        if self._index is not None and any(op.value is not None and op.index is not False for _, op in keyed):
+            await self._write_embedded(state, self._index, keyed, expect)
+        elif len(keyed) == 1:
             ((key, op),) = keyed
             if op.value is None:
                 await state.delete(key)
             else:
                 await state.put(key, dict(op.value), expect=expect, ttl=_span(op.ttl))
-        elif self._index is not None and any(op.value is not None and op.index is not False for op in puts):
-            await self._write_embedded(state, self._index, keyed, expect)
         else:
-            done = await asyncio.gather(
-                state.put_many(
-                    [ops.put(key, dict(op.value), ttl=_span(op.ttl)) for key, op in keyed if op.value is not None]
-                ),
-                state.delete_many([key for key, op in keyed if op.value is None]),
-            )
+            puts = [
+                (key, dict(op.value)) if op.ttl is None else ops.put(key, dict(op.value), ttl=_span(op.ttl))
+                for key, op in keyed
+                if op.value is not None
+            ]
+            deletes = [key for key, op in keyed if op.value is None]
+            done = await asyncio.gather(state.put_many(puts), state.delete_many(deletes))
             for outcome in [*done[0], *done[1]]:
                 _check(outcome)
 
