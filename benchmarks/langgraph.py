@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -19,9 +20,10 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.graph import START, MessagesState, StateGraph
 
 import pgstate
+from benchmarks._least import Least, least
 from benchmarks._measure import Comparison, Effort, compare, median
 from benchmarks._run import run
-from benchmarks._server import Server
+from benchmarks._server import AREAS, Actor, Database, Server
 from benchmarks._table import Line, Report
 from pgstate.integrations.langgraph import PgStateSaver
 
@@ -33,6 +35,8 @@ select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where c.relkind = 'r' and n.nspname in ('public', 'pgstate')
 """
+
+_SAVE = "select least.save('threads/known-0', $1, $2, $3, $4, $5, $6, $7, $8)"
 
 Saver = BaseCheckpointSaver[Any]
 
@@ -54,7 +58,8 @@ async def measure(server: Server, quick: bool) -> Report:
     effort = Effort(3, 0.25) if quick else Effort(7, 0.5)
     report = Report("langgraph: checkpoints", "AsyncPostgresSaver")
     async with AsyncExitStack() as stack:
-        ours, theirs = await _savers(stack, server)
+        database, actor = await _database(stack, server)
+        ours, theirs = await _savers(stack, server, database, actor)
         mine, other, memory = Grown(ours[0]), Grown(theirs[0]), Grown(InMemorySaver())
         for grown, dsn in ((mine, ours[1]), (other, theirs[1]), (memory, None)):
             await _grow(grown, dsn, steps)
@@ -65,7 +70,8 @@ async def measure(server: Server, quick: bool) -> Report:
         await asyncio.gather(*(_continue(grown, steps + _END, turns) for grown in (mine, other, memory)))
         report.lines += _lines(mine, other, memory, steps)
         await server.settle()
-        comparisons = _small(ours[0], theirs[0])
+        known = await stack.enter_async_context(least(database.dsn, actor.dsn, "threads/known"))
+        comparisons = [*_small(ours[0], theirs[0]), await _by_hand(known, ours[0], theirs[0])]
         await compare(comparisons, effort)
     for comparison in comparisons:
         report.add(comparison)
@@ -74,14 +80,21 @@ async def measure(server: Server, quick: bool) -> Report:
         "(durability sync); tables with indexes and WAL right after, default settings; a step at the end is the median "
         f"of {_END} more, in turns. The list takes metadata, ids and parents of all checkpoints. Small states: three "
         f"channels, 64 bytes each. {effort}. AsyncPostgresSaver is made by from_conn_string; as it holds a lock around "
-        "each call, a pool of connections would not help it."
+        f"each call, a pool of connections would not help it. Ours as an agent with {len(AREAS) + 1} granted subtrees. "
+        "By hand: a function for this case alone (least.sql), called on one connection, without a client"
     )
     return report
 
 
-async def _savers(stack: AsyncExitStack, server: Server) -> tuple[tuple[Saver, str], tuple[Saver, str]]:
-    mine = await stack.enter_async_context(server.database())
-    state = await stack.enter_async_context(pgstate.connect(mine.dsn))
+async def _database(stack: AsyncExitStack, server: Server) -> tuple[Database, Actor]:
+    database = await stack.enter_async_context(server.database())
+    return database, await database.agent("agent", [*(f"{subtree}/**" for subtree in AREAS), "threads/**"])
+
+
+async def _savers(
+    stack: AsyncExitStack, server: Server, mine: Database, actor: Actor
+) -> tuple[tuple[Saver, str], tuple[Saver, str]]:
+    state = await stack.enter_async_context(pgstate.connect(actor.dsn, agent=actor.name))
     theirs = await stack.enter_async_context(server.empty())
     reference = await stack.enter_async_context(AsyncPostgresSaver.from_conn_string(theirs))
     await reference.setup()
@@ -212,9 +225,9 @@ def _checkpoint(number: int) -> Checkpoint:
 class _Threads:
     """As many threads as tasks; the tasks take turns, so that each has one to itself."""
 
-    def __init__(self, saver: Saver, tasks: int) -> None:
+    def __init__(self, saver: Saver, tasks: int, name: str = "small") -> None:
         self._saver = saver
-        self._free = [_at(f"small-{number}") for number in range(tasks)]
+        self._free = [_at(f"{name}-{number}") for number in range(tasks)]
 
     async def put(self, number: int) -> None:
         config, checkpoint = self._free.pop(0), _checkpoint(number)
@@ -231,6 +244,21 @@ class _Threads:
         config = self._free.pop(0)
         await self._saver.aput_writes(config, [("topic", _TEXTS[number % 1000]), ("branch:to:node", None)], str(number))
         self._free.append(config)
+
+
+async def _by_hand(known: Least, mine: Saver, other: Saver) -> Comparison:
+    await _Threads(mine, 1, "known").put(0)
+
+    async def put(number: int) -> None:
+        checkpoint = _checkpoint(number + 1)
+        versions = checkpoint["channel_versions"]
+        types, data = zip(
+            *(mine.serde.dumps_typed(value) for value in checkpoint["channel_values"].values()), strict=True
+        )
+        metadata = json.dumps({"source": "loop", "step": number, "parents": {}})
+        await known.run(_SAVE, checkpoint["id"], list(versions), list(versions.values()), types, data, metadata)
+
+    return Comparison("put, 1 thread; by hand, all that is promised", put, _put(other, 1))
 
 
 _made: dict[tuple[int, int], _Threads] = {}

@@ -1,6 +1,7 @@
--- What no writer can leave out that keeps pgstate's promises, for values without options on keys that exist: who writes and whether
--- they may, a statement that is sent again, secrets, claims, what happened, and row-level security under all of it. No policies,
--- quotas, times to live, new keys or statements that fail: for measuring what those and the client come on top of.
+-- What no writer can leave out that keeps pgstate's promises, for values without options on keys that exist, and for checkpoints without
+-- chunks that come after a thread's last one: who writes and whether they may, a statement that is sent again, secrets, claims, what
+-- happened, and row-level security under all of it. No policies, quotas, times to live, new keys or conflicts: for measuring what
+-- those and the client come on top of.
 create schema least;
 
 create function least.entered(p_lane uuid, p_turn bigint, p_key text) returns pgstate._actor
@@ -102,8 +103,63 @@ begin
 end
 $$;
 
+-- as the owner, whose alone the tables of threads are
+create function least.stored(
+  p_key text, p_id text, p_names text[], p_versions text[], p_types text[], p_data bytea[], p_metadata jsonb, p_writer text, p_now timestamptz
+) returns void
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off
+as $$
+begin
+  insert into pgstate.checkpoint (thread_id, ns, id, parent, names, versions, types, data, whole, metadata, size, created_at, writer, via)
+  select t.id, '', p_id, (select c.id from pgstate.checkpoint c where c.thread_id = t.id and c.ns = '' order by c.id desc limit 1),
+         p_names, p_versions, p_types, p_data, true, p_metadata, octet_length(array_send(p_data)), p_now, p_writer, session_user
+    from pgstate.thread t where t.key = p_key;
+  if not found then
+    raise 'not what is measured';
+  end if;
+end
+$$;
+
+create function least.save(
+  p_key text, p_id text, p_names text[], p_versions text[], p_types text[], p_data bytea[], p_metadata jsonb, p_lane uuid, p_turn bigint
+) returns bigint
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off
+as $$
+declare
+  v_actor pgstate._actor := least.entered(p_lane, p_turn, p_key);
+  v_version bigint;
+  v_now timestamptz;
+  v_done text := set_config('lock_timeout', '200ms', true) || set_config('pgstate.wake', 'off', true);
+begin
+  if not v_actor.writable or pgstate._suspect_parts(p_names, p_types, p_data, p_metadata, concat(p_id, array_to_string(p_versions, ' '))) then
+    raise 'not what is measured';
+  end if;
+  select e.version into v_version from pgstate.entry e where e.key = p_key and e.value is not null and e.kind = 'thread' for no key update;
+  v_now := pgstate._now();
+  v_done := least.stored(p_key, p_id, p_names, p_versions, p_types, p_data, p_metadata, v_actor.name, v_now);
+  with changed as (
+    update pgstate.entry e
+       set version = e.version + 1, writer = v_actor.name, via = session_user, updated_at = v_now, trust = v_actor.trust, full_version = null,
+           value = jsonb_build_object('checkpoint', p_id, 'ns', '', 'checkpoints', (e.value -> 'checkpoints')::bigint + 1)
+     where e.key = p_key and (e.expires_at is null or e.expires_at > v_now)
+       and not exists (select from pgstate.claim c where c.key = p_key and c.lease_until > v_now)
+    returning e.version, e.value, e.via
+  )
+  insert into pgstate.version (key, version, epoch, op, created, value, writer, via, at, trust)
+  select p_key, c.version, v_actor.epoch, 'put', false, c.value, v_actor.name, c.via, v_now, v_actor.trust from changed c;
+  if not found or least.ended(p_lane, p_turn, jsonb_build_array(v_version + 1), v_now) then
+    raise 'not what is measured';
+  end if;
+  return v_version + 1;
+end
+$$;
+
 alter function least.entered(uuid, bigint, text) owner to pgstate_owner;
 alter function least.ended(uuid, bigint, jsonb, timestamptz) owner to pgstate_owner;
 alter function least.put(text, jsonb, uuid, bigint) owner to pgstate_api;
 alter function least.put_many(text[], jsonb[], uuid, bigint) owner to pgstate_api;
+alter function least.stored(text, text, text[], text[], text[], bytea[], jsonb, text, timestamptz) owner to pgstate_owner;
+alter function least.save(text, text, text[], text[], text[], bytea[], jsonb, uuid, bigint) owner to pgstate_api;
 grant usage on schema least to public;

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 from langchain_core.embeddings import Embeddings
@@ -18,6 +15,7 @@ from langgraph.store.base import BaseStore, PutOp
 from langgraph.store.postgres.aio import AsyncPostgresStore
 
 import pgstate
+from benchmarks._least import Least, least
 from benchmarks._measure import Comparison, Effort, compare
 from benchmarks._run import run
 from benchmarks._server import AREAS, Server
@@ -34,8 +32,7 @@ _CONNECTIONS = 10
 _NEAREST = 10
 _PLAIN = 1000
 # What any store that keeps versions writes, for items that exist: by the owner of our tables, without access control or
-# protection against writing twice, whether somebody has claimed them or not. And the least that keeps all of that.
-_LEAST = Path(__file__).with_name("least.sql")
+# protection against writing twice, whether somebody has claimed them or not.
 _BY_HAND = """
 with changed as (
   update pgstate.entry e
@@ -134,9 +131,8 @@ async def _measure(server: Server, count: int, effort: Effort, report: Report) -
                 await store.abatch(puts)
         await raw.execute("vacuum analyze")
         await server.settle()
-        least = await asyncpg.connect(actor.dsn)
-        stack.push_async_callback(least.close)
-        by_hand = await _by_hand(raw, least, ours, peer, count)
+        known = await stack.enter_async_context(least(database.dsn, actor.dsn, "store/least"))
+        by_hand = await _by_hand(raw, known, ours, peer, count)
         comparisons = [*_comparisons(ours, peer, model, queries, count), *by_hand]
         await compare(comparisons, effort)
         for comparison in comparisons:
@@ -167,13 +163,10 @@ def _plain(n: int) -> PutOp:
 
 
 async def _by_hand(
-    raw: asyncpg.Connection, least: asyncpg.Connection, ours: BaseStore, peer: BaseStore, count: int
+    raw: asyncpg.Connection, known: Least, ours: BaseStore, peer: BaseStore, count: int
 ) -> list[Comparison]:
     for store in (ours, peer):
         await store.abatch([_plain(n) for n in range(_PLAIN)])
-    await raw.execute(_LEAST.read_text())
-    lane, turns = uuid4(), itertools.count(2)
-    await least.execute("select pgstate.write_one('put', 'store/lane', '1', lane => $1, turn => 1)", lane)
 
     def rows(puts: Sequence[PutOp]) -> tuple[list[str], list[str]]:
         return ["/".join(("store", *put.namespace, put.key)) for put in puts], [json.dumps(put.value) for put in puts]
@@ -182,12 +175,10 @@ async def _by_hand(
         await raw.execute(_BY_HAND, *rows(puts))
 
     async def promised(puts: Sequence[PutOp]) -> None:
-        sql = "select least.put_many($1, $2::text[]::jsonb[], $3, $4)"
-        await least.fetchval(sql, *rows(puts), lane, next(turns))
+        await known.run("select least.put_many($1, $2::text[]::jsonb[], $3, $4)", *rows(puts))
 
     async def promised_alone(puts: Sequence[PutOp]) -> None:
-        sql = "select least.put($1, $2::text::jsonb, $3, $4)"
-        await least.fetchval(sql, *(column[0] for column in rows(puts)), lane, next(turns))
+        await known.run("select least.put($1, $2::text::jsonb, $3, $4)", *(column[0] for column in rows(puts)))
 
     def one(n: int) -> list[PutOp]:
         return [_plain(n)]
