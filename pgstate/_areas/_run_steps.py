@@ -18,6 +18,7 @@ from pgstate._areas._records import Place, Record, signature
 from pgstate._areas._retry import ONCE, Retry
 from pgstate._areas._run_held import NOT_ITS_FAULT, HeldRun
 from pgstate._areas._step import Context, Transaction
+from pgstate._areas._uncancelled import failing_unless_cancelled
 from pgstate._calls import runs
 from pgstate._calls._run import outcome_error
 from pgstate._in_thread import in_thread
@@ -211,12 +212,13 @@ class Steps(HeldRun):
                 Context(cast("Run", self), place.id, attempt, f"{self._seed}:{place.id}") if wants_context else None
             )
             try:
-                async with asyncio.timeout(patience) as limit:
-                    if context is None:
-                        value = await _call(function, args, kwargs)
-                    else:
-                        value = await _call(function, args, {**kwargs, "ctx": context})
-                type_, data = await self._values.checked(self._full, value)
+                with failing_unless_cancelled():
+                    async with asyncio.timeout(patience) as limit:
+                        if context is None:
+                            value = await _call(function, args, kwargs)
+                        else:
+                            value = await _call(function, args, {**kwargs, "ctx": context})
+                    type_, data = await self._values.checked(self._full, value)
             except Exception as error:
                 await _drop(None if context is None else context._close())
                 if (self._halted is not None and not self._undoing) or self.lost:

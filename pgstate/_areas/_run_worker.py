@@ -17,6 +17,7 @@ from pgstate._areas._run import Run
 from pgstate._areas._run_block import RunBlock
 from pgstate._areas._run_held import SetDown
 from pgstate._areas._stir import LOOK_AGAIN, Stirred
+from pgstate._areas._uncancelled import failing_unless_cancelled
 from pgstate._areas._work import _on_signal
 from pgstate._calls._run import OUTAGES
 from pgstate._core import Core
@@ -135,8 +136,9 @@ class RunWorker:
         try:
             async with RunBlock.of(self._area, row, self._lease, sent) as run:
                 run._may_be_set_down = True
-                result = self._handlers[row["name"]](run, run.input)
-                run.result = await result if isawaitable(result) else result
+                with failing_unless_cancelled():
+                    result = self._handlers[row["name"]](run, run.input)
+                    run.result = await result if isawaitable(result) else result
             self._done += 1
         except SetDown:
             # when it is due again, this worker knows by looking

@@ -285,3 +285,22 @@ async def test_a_worker_outlasts_a_standby(state: State, monkeypatch: pytest.Mon
     worker = Worker(state, {"w": workflow}, grace=30, schedules="plan")
     assert await state.runs.result("r", wait=GUARD) == 2
     assert await worker.end() == 1
+
+
+async def test_a_workflow_that_awaits_what_was_cancelled_has_failed(state: State) -> None:
+    tried = 0
+
+    async def wait(run: pgstate.Run, input: Any) -> None:
+        nonlocal tried
+        tried += 1
+        other: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        other.cancel()
+        await other
+
+    await state.runs.start("r/1", "w")
+    worker = Worker(state, {"w": wait})
+    with pytest.raises(errors.StepFailed, match="was not cancelled itself"):
+        await state.runs.result("r/1", wait=30)
+    await worker.end()
+    # not given back to be tried for ever
+    assert tried == 1

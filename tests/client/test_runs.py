@@ -533,3 +533,23 @@ async def test_not_in_a_transaction_but_started_there(state: State, connect_as: 
             pass
     await transaction.rollback()
     assert await state.runs.get("r") is None
+
+
+async def awaits_what_was_cancelled(item: int = 0) -> int:
+    if item == 1:
+        return item
+    other: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    other.cancel()
+    return await other
+
+
+async def test_a_step_that_awaits_what_was_cancelled_has_failed(state: State) -> None:
+    with pytest.raises(errors.StepFailed, match="was not cancelled itself"):
+        async with state.run("r/1") as run:
+            await run.step("wait", awaits_what_was_cancelled, retry=Retry(attempts=2, backoff=0))
+    (step,) = await state.runs.steps("r/1")
+    assert (step.state, step.attempts) == ("failed", 2)
+    # not an item without a result, and those behind it passed over
+    with pytest.raises(errors.StepFailed, match=r"items\[1\]"):
+        async with state.run("r/2") as run:
+            await run.map("items", awaits_what_was_cancelled, [1, 2, 1], concurrency=1)
