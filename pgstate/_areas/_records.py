@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections.abc
 import inspect
 import typing
 from collections import Counter
@@ -209,9 +210,24 @@ def _is_plain(value: Any) -> bool:
     return type(value) in _PLAIN
 
 
-@lru_cache(512)
 def _adapter(wanted: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(wanted)
+    try:
+        return _kept_adapter(wanted)
+    except TypeError:  # not hashable
+        return TypeAdapter(wanted)
+
+
+_kept_adapter: Callable[[Any], TypeAdapter[Any]] = lru_cache(512)(TypeAdapter)
+
+
+def check_wanted(wanted: Any) -> None:
+    """Raises InvalidArgument for a type that nothing can be validated by: before a step is done, which is recorded."""
+    if wanted is None:
+        return
+    try:
+        _adapter(wanted)
+    except Exception as error:  # whatever Pydantic and the type's own hooks raise
+        raise errors.InvalidArgument(f"as_={wanted!r:.80}: Pydantic does not take this type: {error}") from error
 
 
 class Signature(NamedTuple):
@@ -238,10 +254,22 @@ def _look(function: Callable[..., Any]) -> Signature:
         hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
     except Exception:  # names that cannot be looked up now: as if it had none
         hints = {}
-    wanted = hints.get("return")
-    if wanted in (Any, None, type(None), *_PLAIN, dict, list) or isinstance(wanted, typing.TypeVar):
-        wanted = None
-    return Signature("ctx" in parameters, wanted)
+    return Signature("ctx" in parameters, _validated_by(hints.get("return")))
+
+
+def _validated_by(annotation: Any) -> Any:
+    """What an annotated result is validated by; None where there is nothing to validate, or Pydantic cannot: the step
+    is recorded by then, and the annotation is for people and type checkers."""
+    if typing.get_origin(annotation) in (collections.abc.Awaitable, collections.abc.Coroutine):
+        # of a plain function, which makes what is awaited
+        annotation = typing.get_args(annotation)[-1]
+    if annotation in (Any, None, *_PLAIN, dict, list) or isinstance(annotation, typing.TypeVar):
+        return None
+    try:
+        _adapter(annotation)
+    except Exception:
+        return None
+    return annotation
 
 
 _signature = lru_cache(1024)(_look)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from pgstate import errors
 from pgstate._areas import _telemetry
 from pgstate._areas._base import seconds
-from pgstate._areas._records import Place, Record, signature
+from pgstate._areas._records import Place, Record, check_wanted, signature
 from pgstate._areas._retry import ONCE, Retry
 from pgstate._areas._run_held import NOT_ITS_FAULT, HeldRun
 from pgstate._areas._step import Context, Transaction
@@ -80,6 +80,7 @@ class Steps(HeldRun):
         Raises StepFailed when all attempts have failed (recorded), StepMismatch, RunCancelled, RunTimeout, LeaseLost,
         InvalidValue, Timeout, Unreachable.
         """
+        check_wanted(as_)
         place = self._place(name)
         return await self._step(place, "step", function, args, kwargs, retry, timeout, undo, as_)
 
@@ -122,6 +123,7 @@ class Steps(HeldRun):
         good ends it, when those under way have ended. Raises as `step`."""
         if concurrency < 1:
             raise errors.InvalidArgument("concurrency is at least 1")
+        check_wanted(as_)
         place = self._place(name)
         each = list(items)
         results: list[Any] = [None] * len(each)

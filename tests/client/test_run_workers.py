@@ -304,3 +304,26 @@ async def test_a_workflow_that_awaits_what_was_cancelled_has_failed(state: State
     await worker.end()
     # not given back to be tried for ever
     assert tried == 1
+
+
+async def test_children_may_be_called_anything_and_none_is_taken_for_another(state: State) -> None:
+    async def parent(run: pgstate.Run, input: Any) -> list[Any]:
+        first = await run.child("double it!", 1)
+        second = await run.child("double it!", 2)
+        named = await run.child("double it!", 3, name="a/b")
+        await run.child("double it!", 4, name="page")
+        await run.child("double it!", 5, name="page-2")
+        with pytest.raises(errors.InvalidArgument, match=r"page-2 and page#2 .*give one a key"):
+            await run.child("double it!", 6, name="page")
+        return [first, second, named]
+
+    async def double_it(run: pgstate.Run, input: int) -> int:
+        return input * 2
+
+    worker = Worker(state, {"parent": parent, "double it!": double_it})
+    await state.runs.start("r/1", "parent")
+    assert await state.runs.result("r/1", wait=30) == [2, 4, 6]
+    await worker.end()
+    assert {run.key for run in await state.runs.list("r/1/**")} >= {
+        "r/1/double%20it%21", "r/1/double%20it%21-2", "r/1/a/b", "r/1/page", "r/1/page-2",
+    }  # fmt: skip

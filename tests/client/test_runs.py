@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import timedelta
 from enum import IntEnum
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel
@@ -553,3 +554,43 @@ async def test_a_step_that_awaits_what_was_cancelled_has_failed(state: State) ->
     with pytest.raises(errors.StepFailed, match=r"items\[1\]"):
         async with state.run("r/2") as run:
             await run.map("items", awaits_what_was_cancelled, [1, 2, 1], concurrency=1)
+
+
+class Counted(dict[str, int]):
+    """No type that Pydantic takes."""
+
+
+async def test_a_result_is_given_back_whatever_its_annotation_is(state: State) -> None:
+    async def later() -> Plan:
+        return Plan(topic="owls", questions=[])
+
+    def awaited() -> Awaitable[Plan]:
+        return later()
+
+    async def counted() -> Counted:
+        return Counted(a=1)
+
+    async def noted() -> Annotated[list[Plan], {"unit": "plans"}]:
+        return [await later()]
+
+    plan = Plan(topic="owls", questions=[])
+    for _ in range(2):
+        async with state.run("r/1") as run:
+            assert await run.step("awaited", awaited) == plan
+            assert await run.step("counted", counted) == {"a": 1}
+            assert await run.step("noted", noted) == [plan]
+
+
+async def test_a_type_that_nothing_is_validated_by_is_refused_before_the_step(state: State) -> None:
+    calls = Calls()
+    async with state.run("r/1") as run:
+        with pytest.raises(errors.InvalidArgument, match="Pydantic does not take this type"):
+            await run.step("find", calls.find, "a", as_=Counted)
+        with pytest.raises(errors.InvalidArgument):
+            await run.map("find", calls.find, ["a"], as_=Counted)
+        with pytest.raises(errors.InvalidArgument):
+            await run.wait_signal("go", as_=Counted)
+        with pytest.raises(errors.InvalidArgument):
+            await run.child("w", as_=Counted)
+        assert not calls.made
+        assert await run.step("find", calls.find, "a") == {"about": "a"}
