@@ -241,7 +241,8 @@ class Steps(HeldRun):
                     f"step {place.id} of run {self.key} failed: {said}", self.key, place.id, said
                 ) from error
             except BaseException:
-                await _drop(None if context is None else context._close())
+                if context is not None and (transaction := context._close()) is not None:
+                    await transaction.abandon()
                 raise
             recording = self._record(place, kind, "done", type_, data, attempt, began, context=context)
             kept = partial(self._kept, place, undo, value, type_, data, wanted)
@@ -300,15 +301,18 @@ class Steps(HeldRun):
         try:
             connection = await transaction.connection()
             row = (await runs.finish_steps(connection, columns, None, None, None, agent, timeout=timeout))[0]
-        except BaseException:
+        except Exception:
             await _drop(transaction)
+            raise
+        except BaseException:
+            await transaction.abandon()
             raise
         if row["status"] != "ok":
             await transaction.end(commit=False)
             return row
         try:
             await transaction.end(commit=True)
-        except errors.Unreachable:
+        except (errors.Unreachable, errors.Timeout):
             # was it committed? Then the step is recorded, with what it wrote
             found = await self._core.call(lambda c, left: runs.run_steps(c, self._full, agent, timeout=left), timeout)
             if not any(step["step"] == id and step["token"] == self.token for step in found):

@@ -594,3 +594,18 @@ async def test_a_type_that_nothing_is_validated_by_is_refused_before_the_step(st
             await run.child("w", as_=Counted)
         assert not calls.made
         assert await run.step("find", calls.find, "a") == {"about": "a"}
+
+
+async def test_a_step_that_has_written_ends_with_its_lease_where_the_server_is_silent(proxy: Proxy) -> None:
+    async def go(ctx: pgstate.Context) -> None:
+        await ctx.state.put("k", 1)
+        proxy.fall_silent()
+        await asyncio.Event().wait()
+
+    async with pgstate.connect(proxy.dsn) as state:
+        # not with the rollback, which nobody answers
+        with pytest.raises(errors.LeaseLost):
+            async with asyncio.timeout(30), state.run("r/1", lease=1) as run:
+                await run.step("go", go)
+        proxy.speak()
+        assert await state.get("k") is None
