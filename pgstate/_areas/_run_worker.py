@@ -78,11 +78,14 @@ class RunWorker:
                 self._stop.set()
                 for task in [*loops, stopping]:
                     task.cancel()
-                ended = await asyncio.gather(*loops, return_exceptions=True)
-                if self._tasks:
-                    await asyncio.wait(self._tasks, timeout=grace)
-                for run in self._tasks:
-                    run.cancel()
+                try:
+                    ended = await asyncio.gather(*loops, return_exceptions=True)
+                    if self._tasks:
+                        await asyncio.wait(self._tasks, timeout=grace)
+                finally:
+                    # also where this is cancelled meanwhile: nobody else would ever end them
+                    for run in self._tasks:
+                        run.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
             for failed in ended:
                 if isinstance(failed, Exception):

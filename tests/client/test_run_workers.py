@@ -327,3 +327,26 @@ async def test_children_may_be_called_anything_and_none_is_taken_for_another(sta
     assert {run.key for run in await state.runs.list("r/1/**")} >= {
         "r/1/double%20it%21", "r/1/double%20it%21-2", "r/1/a/b", "r/1/page", "r/1/page-2",
     }  # fmt: skip
+
+
+async def test_a_worker_that_is_cancelled_twice_leaves_no_run_under_way(state: State) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait(run: pgstate.Run, input: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    await state.runs.start("r/1", "w")
+    worker = Worker(state, {"w": wait}, grace=3600)
+    await begun.wait()
+    worker.task.cancel()
+    # told to stop, it lets the run end
+    await worker.stop.wait()
+    worker.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await worker.task
+    async with asyncio.timeout(30):
+        await ended.wait()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
 from enum import IntEnum
 from typing import Annotated, Any
@@ -609,3 +609,20 @@ async def test_a_step_that_has_written_ends_with_its_lease_where_the_server_is_s
                 await run.step("go", go)
         proxy.speak()
         assert await state.get("k") is None
+
+
+async def test_a_block_may_be_left_in_another_context(state: State) -> None:
+    async def lent() -> AsyncIterator[pgstate.Run]:
+        async with state.run("r/1", lease=3600) as run:
+            run.result = await run.step("now", asyncio.sleep, 0, "done")
+            yield run
+
+    # each task has a context of its own, as a fixture's beginning and end may have
+    runs = lent()
+
+    async def go_on() -> pgstate.Run | None:
+        return await anext(runs, None)
+
+    assert await asyncio.create_task(go_on()) is not None
+    assert await asyncio.create_task(go_on()) is None
+    assert await state.runs.result("r/1") == "done"
