@@ -129,6 +129,10 @@ class HeldRun(Held):
             raise self._loss()
         if self._halted is not None and not self._undoing:
             raise self._halted
+        if self._over and not self.finished:
+            raise errors.RunEnded(
+                f"the block of run {self.key} has ended, and a task of it has not: wait for those in it", self.key
+            )
 
     def _halt(self, error: errors.RunError) -> None:
         """Interrupts the block, for this reason."""

@@ -325,8 +325,9 @@ class Steps(HeldRun):
         if row["status"] == "exists":
             raise errors.StepMismatch(f"step {id} of run {self.key} was recorded meanwhile", self.key, id)
         if row["status"] != "ok":
-            if not self.lost:
+            if not self.lost and not self._over:
                 await self._lose()
+            # when the block has ended, what it was in goes on: a task that is left behind has no part in that
             raise self._loss()
         if row["cancelled"] and self._halted is None:
             self._halt(errors.RunCancelled(f"run {self.key} was cancelled", self.key))

@@ -626,3 +626,27 @@ async def test_a_block_may_be_left_in_another_context(state: State) -> None:
     assert await asyncio.create_task(go_on()) is not None
     assert await asyncio.create_task(go_on()) is None
     assert await state.runs.result("r/1") == "done"
+
+
+async def test_a_task_that_outlives_its_block_does_no_steps_and_interrupts_nobody(state: State) -> None:
+    over, begun, calls = asyncio.Event(), asyncio.Event(), Calls()
+
+    async def late(run: pgstate.Run) -> Any:
+        await over.wait()
+        return await run.step("late", calls.plan, "owls")
+
+    async def slow() -> str:
+        begun.set()
+        await over.wait()
+        return "done"
+
+    async with state.run("r/1", lease=3600) as run:
+        tasks = [asyncio.create_task(late(run)), asyncio.create_task(run.step("slow", slow))]
+        await begun.wait()
+    over.set()
+    await asyncio.wait(tasks)
+    unstarted, unrecorded = tasks
+    assert isinstance(unstarted.exception(), errors.RunEnded) and not calls.made
+    assert isinstance(unrecorded.exception(), errors.LeaseLost)
+    found = await state.runs.get("r/1")
+    assert found is not None and found.state == "done"
