@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from pgstate import errors
+from pgstate._areas._base import said
 from pgstate._codec import JSON, Serializer
 from pgstate._guard import Guard
 from pgstate.encryption import Sealing
@@ -24,6 +25,8 @@ from pgstate.types import Row
 # what JSON gives back as it was; not what derives from them, such as an IntEnum
 _PLAIN = (str, int, float, bool, type(None))
 
+# characters of an error, as of a failed task's: what is too large would be refused, and the failure with it
+_MOST_KEPT = 2000
 
 # where a run records that it undoes what it has done, and what it fails with; no step can be called so
 UNDOING = "#undo"
@@ -175,8 +178,8 @@ class Values:
         return self.dump(value)
 
     def said(self, error: BaseException) -> str:
-        """What is recorded of an error, without secrets."""
-        return self._guard.text(f"{type(error).__name__}: {error}")
+        """What is recorded of an error: its first 2000 characters, without secrets."""
+        return self._guard.text(said(error))[:_MOST_KEPT]
 
     def load(self, type: str | None, data: bytes | None, wanted: Any = None) -> Any:
         """The value, validated if a type is wanted. Raises InvalidValue."""

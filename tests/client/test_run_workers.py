@@ -350,3 +350,57 @@ async def test_a_worker_that_is_cancelled_twice_leaves_no_run_under_way(state: S
         await worker.task
     async with asyncio.timeout(30):
         await ended.wait()
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (object(), "InvalidValue: the value cannot be JSON"),
+        ("x" * 2_000_000, "ValueTooLarge: "),
+        (ValueError("x" * 2_000_000), "ValueError: xxx"),
+        (Unspeakable(), "Unspeakable: its text raises RuntimeError"),
+    ],
+    ids=["no JSON", "too large", "too large an error", "an error without a text"],
+)
+async def test_a_run_ends_whatever_it_ends_with(state: State, result: Any, said: str) -> None:
+    tried, undone = 0, []
+
+    async def workflow(run: pgstate.Run, input: Any) -> Any:
+        nonlocal tried
+        tried += 1
+        await run.step("double", double, 2, undo=undone.append)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    await state.runs.start("r/1", "w")
+    worker = Worker(state, {"w": workflow})
+    with pytest.raises(errors.StepFailed) as failed:
+        await state.runs.result("r/1", wait=30)
+    await worker.end()
+    assert failed.value.error.startswith(said) and len(failed.value.error) <= 2000
+    # what would come to the same again is not left to others
+    assert tried == 1 and undone == [4]
+
+
+async def test_a_step_fails_whatever_its_error_is(state: State) -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    for key, error in (("r/1", ValueError("x" * 2_000_000)), ("r/2", Unspeakable())):
+        with pytest.raises(errors.StepFailed):
+            async with state.run(key) as run:
+                await run.step("fail", fail, error)
+        (step,) = await state.runs.steps(key)
+        assert step.state == "failed" and type(error).__name__ in (step.error or "")
+    await state.put("tasks/1", 1)
+    with pytest.raises(Unspeakable):
+        async with state.claim_next("tasks/*"):
+            raise Unspeakable
+    (task,) = await state.tasks("tasks/*")
+    assert task.error == "Unspeakable: its text raises RuntimeError"
