@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections.abc
 import inspect
+import re
 import typing
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,8 +23,11 @@ from pgstate._guard import Guard
 from pgstate.encryption import Sealing
 from pgstate.types import Row
 
+# # and [ are for ids; the others PostgreSQL has no text of
+_NAME = re.compile("[^#[\0\ud800-\udfff]+")
 # what JSON gives back as it was; not what derives from them, such as an IntEnum
 _PLAIN = (str, int, float, bool, type(None))
+_ITERATED = (collections.abc.Iterable, collections.abc.Iterator, collections.abc.Generator)
 
 # characters of an error, as of a failed task's: what is too large would be refused, and the failure with it
 _MOST_KEPT = 2000
@@ -104,8 +108,10 @@ class Records:
 
     def place(self, name: str) -> Place:
         """The next call of a name. Raises StepMismatch, InvalidArgument."""
-        if not name or "#" in name or "[" in name or len(name.encode()) > 256:
-            raise errors.InvalidArgument(f"the name of a step has 1 to 256 bytes, and neither # nor [: {name[:80]!r}")
+        if not _NAME.fullmatch(name) or len(name.encode()) > 256:
+            raise errors.InvalidArgument(
+                f"the name of a step is text of 1 to 256 bytes, with neither # nor [: {name[:80]!r}"
+            )
         count = self.count(name)
         id = name if count == 1 else f"{name}#{count}"
         main = self.is_own(asyncio.current_task())
@@ -266,6 +272,10 @@ def _validated_by(annotation: Any) -> Any:
     if typing.get_origin(annotation) in (collections.abc.Awaitable, collections.abc.Coroutine):
         # of a plain function, which makes what is awaited
         annotation = typing.get_args(annotation)[-1]
+    if (typing.get_origin(annotation) or annotation) in _ITERATED:
+        # Pydantic gives one that can be gone through once
+        element = typing.get_args(annotation)[:1]
+        annotation = list[element[0]] if element else list  # type: ignore[valid-type]
     if annotation in (Any, None, *_PLAIN, dict, list) or isinstance(annotation, typing.TypeVar):
         return None
     try:

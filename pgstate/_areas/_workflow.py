@@ -62,7 +62,11 @@ class Workflow(Generic[P, R]):
             async with connector[0](dsn) as state:
                 return await self(state, key, *args, **kwargs)
 
-        return asyncio.run(work())
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(work())
+        raise RuntimeError(f"run_sync is for code without an event loop: here, await {self.name}(state, key, …)")
 
     async def handle(self, run: Run, input: Any) -> Any:
         """What a worker calls."""

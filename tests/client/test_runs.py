@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from datetime import timedelta
 from enum import IntEnum
 from typing import Annotated, Any
@@ -573,9 +573,14 @@ async def test_a_result_is_given_back_whatever_its_annotation_is(state: State) -
     async def noted() -> Annotated[list[Plan], {"unit": "plans"}]:
         return [await later()]
 
+    def listed() -> Iterable[Plan]:
+        yield Plan(topic="owls", questions=[])
+
     plan = Plan(topic="owls", questions=[])
     for _ in range(2):
         async with state.run("r/1") as run:
+            # not to be gone through once only
+            assert await run.step("listed", listed) == [plan]
             assert await run.step("awaited", awaited) == plan
             assert await run.step("counted", counted) == {"a": 1}
             assert await run.step("noted", noted) == [plan]
@@ -650,3 +655,12 @@ async def test_a_task_that_outlives_its_block_does_no_steps_and_interrupts_nobod
     assert isinstance(unrecorded.exception(), errors.LeaseLost)
     found = await state.runs.get("r/1")
     assert found is not None and found.state == "done"
+
+
+@pytest.mark.parametrize("name", ["", "a#b", "a[b", "a\0b", "a\ud800", "\u00e9" * 129], ids=ascii)
+async def test_a_name_that_cannot_be_recorded_is_refused_before_the_step(state: State, name: str) -> None:
+    calls = Calls()
+    async with state.run("r/1") as run:
+        with pytest.raises(errors.InvalidArgument, match="the name of a step"):
+            await run.step(name, calls.plan, "owls")
+    assert not calls.made

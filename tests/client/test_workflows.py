@@ -147,3 +147,9 @@ async def test_a_worker_takes_workflows_by_other_names_and_no_plain_functions_wi
     assert found is not None and found.code == "2"
     with pytest.raises(errors.InvalidArgument, match="give {name: function}"):
         await state.runs.worker([brief.handle])
+
+
+async def test_in_a_loop_it_is_awaited(recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(RuntimeError, match="await report"):
+        report.run_sync(None, "r/1", "owls")
+    assert not recwarn.list
