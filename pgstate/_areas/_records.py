@@ -14,12 +14,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from pgstate import errors
 from pgstate._areas._base import said
 from pgstate._codec import JSON, Serializer
 from pgstate._guard import Guard
+from pgstate._json import adapter
 from pgstate.encryption import Sealing
 from pgstate.types import Row
 
@@ -199,7 +200,7 @@ class Values:
         if wanted is None or type != "json":
             return value
         try:
-            return _adapter(wanted).validate_python(value) if value is None else _adapter(wanted).validate_json(data)
+            return adapter(wanted).validate_python(value) if value is None else adapter(wanted).validate_json(data)
         except ValidationError as error:
             raise errors.InvalidValue(f"what is recorded does not fit {wanted}: {error}") from error
 
@@ -219,22 +220,12 @@ def _is_plain(value: Any) -> bool:
     return type(value) in _PLAIN
 
 
-def _adapter(wanted: Any) -> TypeAdapter[Any]:
-    try:
-        return _kept_adapter(wanted)
-    except TypeError:  # not hashable
-        return TypeAdapter(wanted)
-
-
-_kept_adapter: Callable[[Any], TypeAdapter[Any]] = lru_cache(512)(TypeAdapter)
-
-
 def check_wanted(wanted: Any) -> None:
     """Raises InvalidArgument for a type that nothing can be validated by: before a step is done, which is recorded."""
     if wanted is None:
         return
     try:
-        _adapter(wanted)
+        adapter(wanted)
     except Exception as error:  # whatever Pydantic and the type's own hooks raise
         raise errors.InvalidArgument(f"as_={wanted!r:.80}: Pydantic does not take this type: {error}") from error
 
@@ -279,7 +270,7 @@ def _validated_by(annotation: Any) -> Any:
     if annotation in (Any, None, *_PLAIN, dict, list) or isinstance(annotation, typing.TypeVar):
         return None
     try:
-        _adapter(annotation)
+        adapter(annotation)
     except Exception:
         return None
     return annotation
