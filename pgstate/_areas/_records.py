@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from pydantic import ValidationError
 
@@ -239,10 +239,15 @@ class Signature(NamedTuple):
 
 def signature(function: Callable[..., Any]) -> Signature:
     """Does it take `ctx`, and the type that its annotation says it returns, where that is to be validated."""
+    # without what a method is bound to: neither that nor what a closure holds shall be kept here
+    plain = getattr(function, "__func__", function)
     try:
-        return _signature(function)
-    except TypeError:  # not hashable
+        found = _known.get(plain)
+        if found is None:
+            found = _known[plain] = _look(function)
+    except TypeError:  # not hashable, or nothing that can be held weakly
         return _look(function)
+    return found
 
 
 def _look(function: Callable[..., Any]) -> Signature:
@@ -262,11 +267,11 @@ def _validated_by(annotation: Any) -> Any:
     is recorded by then, and the annotation is for people and type checkers."""
     if typing.get_origin(annotation) in (collections.abc.Awaitable, collections.abc.Coroutine):
         # of a plain function, which makes what is awaited
-        annotation = typing.get_args(annotation)[-1]
+        annotation = next(reversed(typing.get_args(annotation)), None)
     if (typing.get_origin(annotation) or annotation) in _ITERATED:
         # Pydantic gives one that can be gone through once
-        element = typing.get_args(annotation)[:1]
-        annotation = list[element[0]] if element else list  # type: ignore[valid-type]
+        element = next(iter(typing.get_args(annotation)), Any)
+        annotation = list[element]  # type: ignore[valid-type]
     if annotation in (Any, None, *_PLAIN, dict, list) or isinstance(annotation, typing.TypeVar):
         return None
     try:
@@ -276,4 +281,4 @@ def _validated_by(annotation: Any) -> Any:
     return annotation
 
 
-_signature = lru_cache(1024)(_look)
+_known: WeakKeyDictionary[Callable[..., Any], Signature] = WeakKeyDictionary()

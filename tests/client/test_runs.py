@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable
+import functools
+import gc
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from datetime import timedelta
 from enum import IntEnum
 from typing import Annotated, Any
@@ -570,6 +573,12 @@ async def test_a_result_is_given_back_whatever_its_annotation_is(state: State) -
     async def counted() -> Counted:
         return Counted(a=1)
 
+    def bare() -> Awaitable:  # type: ignore[type-arg]
+        return counted()
+
+    def numbers() -> Iterator:  # type: ignore[type-arg]
+        yield 1
+
     async def noted() -> Annotated[list[Plan], {"unit": "plans"}]:
         return [await later()]
 
@@ -583,6 +592,8 @@ async def test_a_result_is_given_back_whatever_its_annotation_is(state: State) -
             assert await run.step("listed", listed) == [plan]
             assert await run.step("awaited", awaited) == plan
             assert await run.step("counted", counted) == {"a": 1}
+            assert await run.step("bare", bare) == {"a": 1}
+            assert await run.step("numbers", numbers) == [1]
             assert await run.step("noted", noted) == [plan]
 
 
@@ -664,3 +675,19 @@ async def test_a_name_that_cannot_be_recorded_is_refused_before_the_step(state: 
         with pytest.raises(errors.InvalidArgument, match="the name of a step"):
             await run.step(name, calls.plan, "owls")
     assert not calls.made
+
+
+async def test_what_a_function_holds_is_not_kept_behind_its_step(state: State) -> None:
+    class Large:
+        def read(self) -> str:
+            return "read"
+
+    large = Large()
+    gone = weakref.ref(large)
+    async with state.run("r/1") as run:
+        assert await run.step("closure", (lambda what: lambda: what.read())(large)) == "read"
+        assert await run.step("method", large.read) == "read"
+        assert await run.step("partial", functools.partial(Large.read, large)) == "read"
+    del large
+    gc.collect()
+    assert gone() is None
