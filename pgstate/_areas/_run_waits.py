@@ -103,7 +103,10 @@ class Waits(Steps):
         record = self._records.find(place.id)
         if record is None:
             self._check_going_on()
-            due = self._now() + seconds(duration)
+            try:
+                due = self._now() + seconds(duration)
+            except OverflowError as error:
+                raise errors.InvalidArgument(f"no time is so far away: {duration!r} seconds from now") from error
             await self._record(place, "sleep", "done", None, None, 1, self._loop.time(), due_at=due)
         else:
             due = record.due_at or self._now()

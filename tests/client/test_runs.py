@@ -691,3 +691,19 @@ async def test_what_a_function_holds_is_not_kept_behind_its_step(state: State) -
     del large
     gc.collect()
     assert gone() is None
+
+
+async def test_what_is_no_time_is_refused(state: State) -> None:
+    async with state.run("r/1") as run:
+        with pytest.raises(errors.InvalidArgument, match="so far away"):
+            await run.sleep(1e12)
+    for cron, zone in (
+        ("0 9 * *", "UTC"),
+        ("0 0 30 2 *", "UTC"),
+        (5, "UTC"),
+        ("0 9 * * *", "Nowhere"),
+        ("0 9 * * *", 5),
+    ):
+        with pytest.raises(errors.InvalidArgument, match="not a cron expression or time zone"):
+            await state.runs.schedule("plans/daily", "report", cron, timezone=zone)  # type: ignore[arg-type]
+    assert await state.get("plans/daily") is None
