@@ -78,7 +78,7 @@ class Steps(HeldRun):
         the run fails or is cancelled, the last first.
 
         Raises StepFailed when all attempts have failed (recorded), StepMismatch, RunCancelled, RunTimeout, LeaseLost,
-        InvalidValue, Timeout, Unreachable.
+        RunEnded when the block of the run has ended, InvalidArgument, InvalidValue, Timeout, Unreachable.
         """
         check_wanted(as_)
         place = self._place(name)

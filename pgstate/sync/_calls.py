@@ -1616,7 +1616,8 @@ class Run(RunProxy):
         with the result when the run fails or is cancelled, the last first.
 
         Raises StepFailed when all attempts have failed (recorded), StepMismatch, RunCancelled, RunTimeout,
-        LeaseLost, InvalidValue, Timeout, Unreachable."""
+        LeaseLost, RunEnded when the block of the run has ended, InvalidArgument, InvalidValue, Timeout,
+        Unreachable."""
         its: Any = self._its
         return self._run(
             its.step(
