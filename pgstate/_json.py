@@ -68,8 +68,17 @@ def decode_told(text: str | None) -> Any:
         return Unreadable(error.text)
 
 
-@lru_cache(maxsize=256)
-def _adapter(type_: Any) -> TypeAdapter[Any]:
+def adapter(type_: Any) -> TypeAdapter[Any]:
+    """What validates values of a type that Pydantic knows, made once for each."""
+    try:
+        # unions of other order are equal, and what fits both members is what comes first
+        return _adapter(type_, "" if isinstance(type_, type) else repr(type_))
+    except TypeError:  # not hashable, as metadata may be
+        return TypeAdapter(type_)
+
+
+@lru_cache(maxsize=512)
+def _adapter(type_: Any, shown: str) -> TypeAdapter[Any]:
     return TypeAdapter(type_)
 
 
@@ -86,7 +95,7 @@ class _DecodeAs:
 
     def __init__(self, type_: Any) -> None:
         self._type = type_
-        self._adapter = _adapter(type_)
+        self._adapter = adapter(type_)
 
     def __call__(self, text: str) -> Any:
         try:

@@ -98,21 +98,25 @@ def open_programs(bindir: Path, uid: int | None) -> None:
 def run(command: Sequence[str | Path], uid: int | None, *, stdin: str = "", timeout: float = 120) -> str:
     """Runs a server program to its end as the server's user and returns its output.
 
-    Raises OSError with the program's own words if it fails; `timeout` is in seconds.
+    Raises OSError with the program's own words if it fails, or when it takes longer than `timeout` seconds.
     """
-    done = subprocess.run(
-        [str(part) for part in command],
-        input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(),
-        cwd="/",
-        timeout=timeout,
-        **as_user(uid),
-    )
+    name = Path(command[0]).name
+    try:
+        done = subprocess.run(
+            [str(part) for part in command],
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(),
+            cwd="/",
+            timeout=timeout,
+            **as_user(uid),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"{name} did not end within {timeout:g} s") from error
     if done.returncode != 0:
-        raise OSError(f"{Path(command[0]).name} failed: {done.stdout.strip()}")
+        raise OSError(f"{name} failed: {done.stdout.strip()}")
     said: str = done.stdout
     return said
 

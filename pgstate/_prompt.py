@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
+import pydantic
 import pydantic_core
 
 from pgstate import _paths
@@ -19,6 +20,8 @@ _ROW = re.compile(r"\['([a-z_]+)', \$re\$(.*)\$re\$\]")
 # With those that emoji and some scripts need, which are no reason for a label, and control characters.
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u180b-\u180f\u200c\u200d\u2028\u2029\ufe0e\ufe0f]")
 _ENDS = re.compile("\r\n|[\r\x0b\x0c\x85]")
+# These can be iterated, and are a value all the same.
+_ONE_VALUE = (str, bytes, bytearray, Mapping, pydantic.BaseModel)
 _ESCAPES = str.maketrans({"<": "&lt;", ">": "&gt;", "[": "&#91;", "]": "&#93;", "|": "&#124;", ":": "&#58;"})
 
 
@@ -45,7 +48,7 @@ def render_for_prompt(entries: Any) -> str:
     The model must still be told, by the system prompt, that what stands between these lines is data. This makes
     injection harder, and does not prevent it.
     """
-    several = isinstance(entries, Iterable) and not isinstance(entries, str | bytes | dict)
+    several = isinstance(entries, Iterable) and not isinstance(entries, _ONE_VALUE)
     return "\n".join(_rendered(one) for one in (entries if several else [entries]))
 
 

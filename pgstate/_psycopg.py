@@ -170,7 +170,8 @@ def _element(value: object) -> str:
 _TEXT: dict[type, Callable[[Any], str]] = {
     # before int, which it is too
     bool: lambda value: "true" if value else "false",
-    int: str,
+    # one that is an Enum calls itself by its name
+    int: int.__repr__,
     float: repr,
     timedelta: lambda span: f"{span // timedelta(microseconds=1)} microseconds",
     datetime: lambda moment: moment.astimezone().isoformat(),

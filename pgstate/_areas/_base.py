@@ -13,6 +13,9 @@ from pgstate._core import Core
 from pgstate._keys import check_key, check_pattern
 from pgstate.types import AsOf, Seconds
 
+# more than is ever kept: a secret that the cut divides is behind that
+_MOST_SAID = 10_000
+
 
 class Area:
     """A view of a client: one agent, keys relative to one prefix, one timeout. Views are cheap and share everything."""
@@ -97,6 +100,15 @@ def some(keys: Sequence[str]) -> str:
     """Keys or patterns for a message, the first of them if there are many."""
     shown = ", ".join(key or "everything" for key in keys[:5])
     return shown if len(keys) <= 5 else f"{shown} and {len(keys) - 5} more"
+
+
+def said(error: BaseException) -> str:
+    """An error in words, as it is recorded: not without end, and whatever its `__str__` does."""
+    try:
+        text = str(error)
+    except Exception as again:
+        text = f"its text raises {type(again).__name__}"
+    return f"{type(error).__name__}: {text[:_MOST_SAID]}"
 
 
 def named(as_of: AsOf) -> tuple[int | None, str | None, datetime | None]:

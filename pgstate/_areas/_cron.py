@@ -17,6 +17,6 @@ def next_time(cron: str, timezone: str, after: datetime | None = None) -> dateti
     try:
         zone = ZoneInfo(timezone)
         found = next(CronSim(cron, (after or datetime.now(UTC)).astimezone(zone)))
-    except (CronSimError, StopIteration, KeyError, ValueError, OSError) as error:
+    except (CronSimError, StopIteration, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise errors.InvalidArgument(f"not a cron expression or time zone: {cron!r} in {timezone!r}") from error
     return found.astimezone(UTC)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pgstate import errors
+from pgstate._areas._base import some
 from pgstate._areas.values import Values
 from pgstate._calls import feed
 from pgstate._shapes.shape import Shape
@@ -73,8 +74,10 @@ class Differ:
 
     async def _page(self, cursor: str, upto: str) -> list[Row]:
         state, keys = self._state, list(self._names)
-        return list(
-            await state._core.call(
-                lambda c, left: feed.changes(c, cursor, keys, _PAGE, upto, state._agent, timeout=left), state._timeout
+        with state._to(f"see changes of {some(keys)}", "read"):
+            return list(
+                await state._core.call(
+                    lambda c, left: feed.changes(c, cursor, keys, _PAGE, upto, state._agent, timeout=left),
+                    state._timeout,
+                )
             )
-        )

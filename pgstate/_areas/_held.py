@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pgstate import errors
+from pgstate._areas._base import said
 from pgstate._areas._endings import hold
 from pgstate._core import Core
 from pgstate.types import Claim, Failed, Seconds
@@ -277,8 +278,7 @@ class Task(Held):
             except errors.StaleToken as stale:
                 raise self._loss() from stale
         elif isinstance(error, Exception):
-            said = f"{type(error).__name__}: {error}"
-            await self._certainly(self._area.fail(self.key, self.token, said), error)
+            await self._certainly(self._area.fail(self.key, self.token, said(error)), error)
         else:
             # cancelled: not the work's fault
             await super()._finish(error)

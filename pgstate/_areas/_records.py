@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import collections.abc
 import inspect
+import re
 import typing
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from pgstate import errors
+from pgstate._areas._base import said
 from pgstate._codec import JSON, Serializer
 from pgstate._guard import Guard
+from pgstate._json import adapter
 from pgstate.encryption import Sealing
 from pgstate.types import Row
 
+# # and [ are for ids; the others PostgreSQL has no text of
+_NAME = re.compile("[^#[\0\ud800-\udfff]+")
 # what JSON gives back as it was; not what derives from them, such as an IntEnum
 _PLAIN = (str, int, float, bool, type(None))
+_ITERATED = (collections.abc.Iterable, collections.abc.Iterator, collections.abc.Generator)
 
+# characters of an error, as of a failed task's: what is too large would be refused, and the failure with it
+_MOST_KEPT = 2000
 
 # where a run records that it undoes what it has done, and what it fails with; no step can be called so
 UNDOING = "#undo"
@@ -100,8 +109,10 @@ class Records:
 
     def place(self, name: str) -> Place:
         """The next call of a name. Raises StepMismatch, InvalidArgument."""
-        if not name or "#" in name or "[" in name or len(name.encode()) > 256:
-            raise errors.InvalidArgument(f"the name of a step has 1 to 256 bytes, and neither # nor [: {name[:80]!r}")
+        if not _NAME.fullmatch(name) or len(name.encode()) > 256:
+            raise errors.InvalidArgument(
+                f"the name of a step is text of 1 to 256 bytes, with neither # nor [: {name[:80]!r}"
+            )
         count = self.count(name)
         id = name if count == 1 else f"{name}#{count}"
         main = self.is_own(asyncio.current_task())
@@ -174,8 +185,8 @@ class Values:
         return self.dump(value)
 
     def said(self, error: BaseException) -> str:
-        """What is recorded of an error, without secrets."""
-        return self._guard.text(f"{type(error).__name__}: {error}")
+        """What is recorded of an error: its first 2000 characters, without secrets."""
+        return self._guard.text(said(error))[:_MOST_KEPT]
 
     def load(self, type: str | None, data: bytes | None, wanted: Any = None) -> Any:
         """The value, validated if a type is wanted. Raises InvalidValue."""
@@ -189,7 +200,7 @@ class Values:
         if wanted is None or type != "json":
             return value
         try:
-            return _adapter(wanted).validate_python(value) if value is None else _adapter(wanted).validate_json(data)
+            return adapter(wanted).validate_python(value) if value is None else adapter(wanted).validate_json(data)
         except ValidationError as error:
             raise errors.InvalidValue(f"what is recorded does not fit {wanted}: {error}") from error
 
@@ -209,9 +220,14 @@ def _is_plain(value: Any) -> bool:
     return type(value) in _PLAIN
 
 
-@lru_cache(512)
-def _adapter(wanted: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(wanted)
+def check_wanted(wanted: Any) -> None:
+    """Raises InvalidArgument for a type that nothing can be validated by: before a step is done, which is recorded."""
+    if wanted is None:
+        return
+    try:
+        adapter(wanted)
+    except Exception as error:  # whatever Pydantic and the type's own hooks raise
+        raise errors.InvalidArgument(f"as_={wanted!r:.80}: Pydantic does not take this type: {error}") from error
 
 
 class Signature(NamedTuple):
@@ -223,10 +239,15 @@ class Signature(NamedTuple):
 
 def signature(function: Callable[..., Any]) -> Signature:
     """Does it take `ctx`, and the type that its annotation says it returns, where that is to be validated."""
+    # without what a method is bound to: neither that nor what a closure holds shall be kept here
+    plain = getattr(function, "__func__", function)
     try:
-        return _signature(function)
-    except TypeError:  # not hashable
+        found = _known.get(plain)
+        if found is None:
+            found = _known[plain] = _look(function)
+    except TypeError:  # not hashable, or nothing that can be held weakly
         return _look(function)
+    return found
 
 
 def _look(function: Callable[..., Any]) -> Signature:
@@ -238,10 +259,26 @@ def _look(function: Callable[..., Any]) -> Signature:
         hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
     except Exception:  # names that cannot be looked up now: as if it had none
         hints = {}
-    wanted = hints.get("return")
-    if wanted in (Any, None, type(None), *_PLAIN, dict, list) or isinstance(wanted, typing.TypeVar):
-        wanted = None
-    return Signature("ctx" in parameters, wanted)
+    return Signature("ctx" in parameters, _validated_by(hints.get("return")))
 
 
-_signature = lru_cache(1024)(_look)
+def _validated_by(annotation: Any) -> Any:
+    """What an annotated result is validated by; None where there is nothing to validate, or Pydantic cannot: the step
+    is recorded by then, and the annotation is for people and type checkers."""
+    if typing.get_origin(annotation) in (collections.abc.Awaitable, collections.abc.Coroutine):
+        # of a plain function, which makes what is awaited
+        annotation = next(reversed(typing.get_args(annotation)), None)
+    if (typing.get_origin(annotation) or annotation) in _ITERATED:
+        # Pydantic gives one that can be gone through once
+        element = next(iter(typing.get_args(annotation)), Any)
+        annotation = list[element]  # type: ignore[valid-type]
+    if annotation in (Any, None, *_PLAIN, dict, list) or isinstance(annotation, typing.TypeVar):
+        return None
+    try:
+        adapter(annotation)
+    except Exception:
+        return None
+    return annotation
+
+
+_known: WeakKeyDictionary[Callable[..., Any], Signature] = WeakKeyDictionary()

@@ -27,8 +27,10 @@ class Retry:
 
     def pause(self, attempt: int, chance: float | None = None) -> float:
         """Seconds between this attempt and the next. `chance` is 0 to 1."""
-        # no more than what the limit can hold: a power of it may be out of range
-        longest = min(self.backoff * self.factor ** min(attempt - 1, 60), self.limit)
+        try:
+            longest = min(self.backoff * float(self.factor) ** (attempt - 1), self.limit)
+        except OverflowError:
+            longest = self.limit if self.backoff else 0.0
         return longest * (1 - self.jitter * (random.random() if chance is None else chance))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,9 @@ class RunBlock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._run is not None and self._token is not None
-        current.reset(self._token)
+        # a generator may be left in another context than it was entered in, which does not have it
+        with suppress(ValueError):
+            current.reset(self._token)
         try:
             await self._run._settle(error)
         except SetDown:

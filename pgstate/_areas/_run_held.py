@@ -129,6 +129,10 @@ class HeldRun(Held):
             raise self._loss()
         if self._halted is not None and not self._undoing:
             raise self._halted
+        if self._over and not self.finished:
+            raise errors.RunEnded(
+                f"the block of run {self.key} has ended, and a task of it has not: wait for those in it", self.key
+            )
 
     def _halt(self, error: errors.RunError) -> None:
         """Interrupts the block, for this reason."""
@@ -154,7 +158,7 @@ class HeldRun(Held):
         lost_before = self.lost
         if not lost_before:
             try:
-                await self._end(mismatch or error)
+                unfit = await self._end(mismatch or error)
             except errors.StaleToken as stale:
                 raise self._loss() from stale
             except asyncio.CancelledError as cancelled:
@@ -164,8 +168,8 @@ class HeldRun(Held):
                     raise
                 error = cancelled
             else:
-                if mismatch is not None:
-                    raise mismatch
+                if (own := mismatch or unfit) is not None:
+                    raise own
                 if self._halted is not None and error is self._halted:
                     raise error
                 return
@@ -194,11 +198,15 @@ class HeldRun(Held):
             return self._halted
         return error
 
-    async def _end(self, error: BaseException | None) -> None:
-        """The block has ended: how, is recorded. The lease is renewed until then."""
+    async def _end(self, error: BaseException | None) -> Exception | None:
+        """The block has ended: how, is recorded, and returned where it failed only then, by a result that cannot be
+        kept. The lease is renewed until then."""
+        unfit: Exception | None = None
         if error is None:
-            await self._close("done", *await self._values.checked(self._full, self.result))
-        elif isinstance(error, SetDown):
+            unfit = await self._end_well()
+        if (error := error or unfit) is None:
+            return None
+        if isinstance(error, SetDown):
             await self._close("open", None, None, error.ready_in, error.children)
         elif isinstance(error, Exception) and not isinstance(error, NOT_ITS_FAULT):
             said = self._failing or self._values.said(error)
@@ -210,6 +218,20 @@ class HeldRun(Held):
         else:
             # not the run's fault: others go on with it, at once unless they would only do the same
             await self._give_back(timedelta(seconds=30) if isinstance(error, errors.StepMismatch) else None)
+        return unfit
+
+    async def _end_well(self) -> Exception | None:
+        """Records the result. Returns what keeps it from that: whoever went on with the run would come to the same."""
+        try:
+            type_, data = await self._values.checked(self._full, self.result)
+        except Exception as unfit:
+            # whatever a serializer raises
+            return unfit
+        try:
+            await self._close("done", type_, data)
+        except (errors.InvalidValue, errors.SecretRefused, errors.ValueTooLarge) as unfit:
+            return unfit
+        return None
 
     async def _give_back(self, ready_in: timedelta | None) -> None:
         async def give_back() -> None:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from pgstate import errors
 from pgstate._areas import _telemetry
 from pgstate._areas._base import seconds
-from pgstate._areas._records import Place, Record, signature
+from pgstate._areas._records import Place, Record, check_wanted, signature
 from pgstate._areas._retry import ONCE, Retry
 from pgstate._areas._run_held import NOT_ITS_FAULT, HeldRun
 from pgstate._areas._step import Context, Transaction
+from pgstate._areas._uncancelled import failing_unless_cancelled
 from pgstate._calls import runs
 from pgstate._calls._run import outcome_error
 from pgstate._in_thread import in_thread
@@ -77,8 +78,9 @@ class Steps(HeldRun):
         the run fails or is cancelled, the last first.
 
         Raises StepFailed when all attempts have failed (recorded), StepMismatch, RunCancelled, RunTimeout, LeaseLost,
-        InvalidValue, Timeout, Unreachable.
+        RunEnded when the block of the run has ended, InvalidArgument, InvalidValue, Timeout, Unreachable.
         """
+        check_wanted(as_)
         place = self._place(name)
         return await self._step(place, "step", function, args, kwargs, retry, timeout, undo, as_)
 
@@ -121,6 +123,7 @@ class Steps(HeldRun):
         good ends it, when those under way have ended. Raises as `step`."""
         if concurrency < 1:
             raise errors.InvalidArgument("concurrency is at least 1")
+        check_wanted(as_)
         place = self._place(name)
         each = list(items)
         results: list[Any] = [None] * len(each)
@@ -211,12 +214,13 @@ class Steps(HeldRun):
                 Context(cast("Run", self), place.id, attempt, f"{self._seed}:{place.id}") if wants_context else None
             )
             try:
-                async with asyncio.timeout(patience) as limit:
-                    if context is None:
-                        value = await _call(function, args, kwargs)
-                    else:
-                        value = await _call(function, args, {**kwargs, "ctx": context})
-                type_, data = await self._values.checked(self._full, value)
+                with failing_unless_cancelled():
+                    async with asyncio.timeout(patience) as limit:
+                        if context is None:
+                            value = await _call(function, args, kwargs)
+                        else:
+                            value = await _call(function, args, {**kwargs, "ctx": context})
+                    type_, data = await self._values.checked(self._full, value)
             except Exception as error:
                 await _drop(None if context is None else context._close())
                 if (self._halted is not None and not self._undoing) or self.lost:
@@ -237,7 +241,8 @@ class Steps(HeldRun):
                     f"step {place.id} of run {self.key} failed: {said}", self.key, place.id, said
                 ) from error
             except BaseException:
-                await _drop(None if context is None else context._close())
+                if context is not None and (transaction := context._close()) is not None:
+                    await transaction.abandon()
                 raise
             recording = self._record(place, kind, "done", type_, data, attempt, began, context=context)
             kept = partial(self._kept, place, undo, value, type_, data, wanted)
@@ -296,15 +301,18 @@ class Steps(HeldRun):
         try:
             connection = await transaction.connection()
             row = (await runs.finish_steps(connection, columns, None, None, None, agent, timeout=timeout))[0]
-        except BaseException:
+        except Exception:
             await _drop(transaction)
+            raise
+        except BaseException:
+            await transaction.abandon()
             raise
         if row["status"] != "ok":
             await transaction.end(commit=False)
             return row
         try:
             await transaction.end(commit=True)
-        except errors.Unreachable:
+        except (errors.Unreachable, errors.Timeout):
             # was it committed? Then the step is recorded, with what it wrote
             found = await self._core.call(lambda c, left: runs.run_steps(c, self._full, agent, timeout=left), timeout)
             if not any(step["step"] == id and step["token"] == self.token for step in found):
@@ -317,8 +325,9 @@ class Steps(HeldRun):
         if row["status"] == "exists":
             raise errors.StepMismatch(f"step {id} of run {self.key} was recorded meanwhile", self.key, id)
         if row["status"] != "ok":
-            if not self.lost:
+            if not self.lost and not self._over:
                 await self._lose()
+            # when the block has ended, what it was in goes on: a task that is left behind has no part in that
             raise self._loss()
         if row["cancelled"] and self._halted is None:
             self._halt(errors.RunCancelled(f"run {self.key} was cancelled", self.key))

@@ -10,11 +10,13 @@ from typing import Any, TypeVar, overload
 
 from pgstate import errors
 from pgstate._areas._base import seconds
-from pgstate._areas._records import Place
+from pgstate._areas._records import Place, check_wanted
 from pgstate._areas._run_held import SetDown
 from pgstate._areas._run_steps import Steps
 from pgstate._areas._stir import LOOK_AGAIN, Stirred
 from pgstate._calls import runs
+from pgstate._keys import check_key
+from pgstate._keys import key as quoted
 from pgstate.types import Seconds
 
 T = TypeVar("T")
@@ -40,6 +42,8 @@ class Waits(Steps):
         self._branches: set[asyncio.Task[Any]] = set()
         # until when, and for the end of which run
         self._waiting: dict[asyncio.Task[Any], tuple[datetime | None, str | None]] = {}
+        # by the keys that they were given here: the first call that has it
+        self._children: dict[str, str] = {}
 
     def _place(self, name: str) -> Place:
         task = asyncio.current_task()
@@ -99,7 +103,10 @@ class Waits(Steps):
         record = self._records.find(place.id)
         if record is None:
             self._check_going_on()
-            due = self._now() + seconds(duration)
+            try:
+                due = self._now() + seconds(duration)
+            except OverflowError as error:
+                raise errors.InvalidArgument(f"no time is so far away: {duration!r} seconds from now") from error
             await self._record(place, "sleep", "done", None, None, 1, self._loop.time(), due_at=due)
         else:
             due = record.due_at or self._now()
@@ -118,6 +125,7 @@ class Waits(Steps):
         """Waits for `state.runs.signal(key, name, payload)` and returns the payload. A signal that came before counts;
         each is taken by one wait. `timeout` is in seconds from when the run first came here. Raises SignalTimeout
         (recorded), and as `step`."""
+        check_wanted(as_)
         place = self._place(name)
         record = self._records.find(place.id)
         late = errors.SignalTimeout(f"no signal {name} came to run {self.key} in time", self.key, place.id)
@@ -158,13 +166,19 @@ class Waits(Steps):
         self, workflow: str, input: Any = None, *, name: str | None = None, key: str | None = None, as_: Any = None
     ) -> Any:
         """Starts a run of another workflow, which a worker takes, and returns its result when it has ended. It is under
-        `key`, else `<this run's key>/<name>`. Raises StepFailed when it failed or was cancelled, and as `step`."""
+        `key`, else `<this run's key>/<name>`, quoted where need be. Raises StepFailed when it failed or was cancelled,
+        and as `step`."""
+        check_wanted(as_)
         place = self._place(name or workflow)
+        child = key or self._child_key(place)
         record = self._records.find(place.id)
         if record is not None:
             return self._replay(record, as_)
+        if not key and self._children[child] != place.id:
+            raise errors.InvalidArgument(
+                f"{self._children[child]} and {place.id} of run {self.key} would both be run {child}: give one a key"
+            )
         began = self._loop.time()
-        child = key or f"{self.key}/{place.id.replace('#', '-')}"
         full = self._runs._key(child)
         type_, data = await self._values.checked(full, input)
         async with Stirred(self._core, self._runs._name, [full]) as stirred:
@@ -190,3 +204,15 @@ class Waits(Steps):
         )
         await self._record(place, "child", "failed", "error", said.encode(), 1, began)
         raise errors.StepFailed(f"run {child} did not end well: {said}", self.key, place.id, said)
+
+    def _child_key(self, place: Place) -> str:
+        """Where a child is that was given no key."""
+        name = place.id.replace("#", "-")
+        try:
+            check_key(name)
+        except errors.InvalidKey:
+            # workflows may be called anything
+            name = quoted(name)
+        child = f"{self.key}/{name}"
+        self._children.setdefault(child, place.id)
+        return child

@@ -17,7 +17,9 @@ from pgstate._areas._run import Run
 from pgstate._areas._run_block import RunBlock
 from pgstate._areas._run_held import SetDown
 from pgstate._areas._stir import LOOK_AGAIN, Stirred
+from pgstate._areas._uncancelled import failing_unless_cancelled
 from pgstate._areas._work import _on_signal
+from pgstate._areas._workflow import Workflow
 from pgstate._calls._run import OUTAGES
 from pgstate._core import Core
 from pgstate._outage import Outage
@@ -47,14 +49,7 @@ class RunWorker:
     ) -> None:
         self._area = area
         self._core = core
-        self._handlers: dict[str, Handler] = (
-            dict(workflows) if isinstance(workflows, Mapping) else {w.name: w.handle for w in workflows}
-        )
-        self._codes: dict[str, str | None] = (
-            dict.fromkeys(workflows, version)
-            if isinstance(workflows, Mapping)
-            else {w.name: w.version for w in workflows}
-        )
+        self._handlers, self._codes = _by_name(workflows, version)
         if not self._handlers:
             raise errors.InvalidArgument("a worker needs workflows to work on")
         self._pattern = pattern
@@ -83,11 +78,14 @@ class RunWorker:
                 self._stop.set()
                 for task in [*loops, stopping]:
                     task.cancel()
-                ended = await asyncio.gather(*loops, return_exceptions=True)
-                if self._tasks:
-                    await asyncio.wait(self._tasks, timeout=grace)
-                for run in self._tasks:
-                    run.cancel()
+                try:
+                    ended = await asyncio.gather(*loops, return_exceptions=True)
+                    if self._tasks:
+                        await asyncio.wait(self._tasks, timeout=grace)
+                finally:
+                    # also where this is cancelled meanwhile: nobody else would ever end them
+                    for run in self._tasks:
+                        run.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
             for failed in ended:
                 if isinstance(failed, Exception):
@@ -135,8 +133,9 @@ class RunWorker:
         try:
             async with RunBlock.of(self._area, row, self._lease, sent) as run:
                 run._may_be_set_down = True
-                result = self._handlers[row["name"]](run, run.input)
-                run.result = await result if isawaitable(result) else result
+                with failing_unless_cancelled():
+                    result = self._handlers[row["name"]](run, run.input)
+                    run.result = await result if isawaitable(result) else result
             self._done += 1
         except SetDown:
             # when it is due again, this worker knows by looking
@@ -186,6 +185,22 @@ class RunWorker:
         )
         with suppress(errors.PgStateError):
             await state.release(claim.key, claim.token)
+
+
+def _by_name(
+    workflows: Mapping[str, Handler | Workflow[..., Any]] | Sequence[Workflow[..., Any]], version: str | None
+) -> tuple[dict[str, Handler], dict[str, str | None]]:
+    """What is called for each workflow, and the version of its code."""
+    if not isinstance(workflows, Mapping):
+        unnamed = [given for given in workflows if not isinstance(given, Workflow)]
+        if unnamed:
+            raise errors.InvalidArgument(
+                f"{unnamed[0]!r:.80} was not made by @pgstate.workflow, so it has no name: give {{name: function}}"
+            )
+        workflows = {given.name: given for given in workflows}
+    handlers = {name: one.handle if isinstance(one, Workflow) else one for name, one in workflows.items()}
+    codes = {name: one.version if isinstance(one, Workflow) else version for name, one in workflows.items()}
+    return handlers, codes
 
 
 def _is_waiting(row: Row) -> bool:

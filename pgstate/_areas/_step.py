@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from pgstate import errors
@@ -55,18 +56,24 @@ class Transaction:
         return await self.connection()
 
     async def end(self, *, commit: bool) -> None:
-        """Raises Unreachable when the connection is lost: a commit may have happened or not."""
+        """Raises Unreachable or Timeout when the server does not answer: a commit may have happened or not."""
         self._ended = True
         if self._connection is None:
             return
         whole = False
         try:
-            await (self._begun.commit() if commit else self._begun.rollback())
+            async with asyncio.timeout(self._timeout):
+                await (self._begun.commit() if commit else self._begun.rollback())
             whole = True
         except Exception as error:
             raise translate(error) from error
         finally:
             await self._give(whole=whole)
+
+    async def abandon(self) -> None:
+        """Rolls it back by breaking the connection: who is cancelled does not wait for a server that may be gone."""
+        self._ended = True
+        await self._give(whole=False)
 
     async def _give(self, *, whole: bool) -> None:
         connection, self._connection = self._connection, None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pgstate._areas._base import said
 from pgstate._guard import clean
 
 trace: Any
@@ -39,8 +40,7 @@ def span(name: str, **attributes: Any) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            said = redact(f"{type(error).__name__}: {error}")
-            current.set_status(trace.Status(trace.StatusCode.ERROR, said))
+            current.set_status(trace.Status(trace.StatusCode.ERROR, redact(said(error))))
             raise
 
 

@@ -97,13 +97,15 @@ class TypedWatch(Generic[T]):
             return cursor, await values.get_many(connection, keys, state._agent, timeout=left)
 
         core = state._core.following("watch")
+        what = f"watch {some(keys)}"
         cursor, rows = await at_one_moment(core, read, state._timeout)
         for row in rows:
             if row["code"] is not None:
-                raise outcome_error(row["code"], row["message"])
+                with state._to(what, "read", row["key"]):
+                    raise outcome_error(row["code"], row["message"])
         if self._watch is None:
             self._texts = {self._names[row["key"]]: row["value"] for row in rows if row["status"] == "ok"}
-            denied = partial(state._denied, what=f"watch {some(keys)}", needs="read")
+            denied = partial(state._denied, what=what, needs="read")
             self._watch = Watch(
                 core, state._agent, state._name, keys, state._skip, state._timeout, cursor, False, denied
             )

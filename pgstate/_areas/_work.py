@@ -12,6 +12,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from pgstate._areas._held import Task
+from pgstate._areas._uncancelled import failing_unless_cancelled
 from pgstate._calls._run import OUTAGES
 from pgstate._outage import Outage
 from pgstate.types import Seconds
@@ -101,9 +102,10 @@ class Work:
     async def _handle(self, claiming: Any, task: Task) -> None:
         try:
             try:
-                result = self._handler(task)
-                if isawaitable(result):
-                    result = await result
+                with failing_unless_cancelled():
+                    result = self._handler(task)
+                    if isawaitable(result):
+                        result = await result
                 if not task._settled and not task.lost:
                     await task.complete(result if self._move_to is not None else None, move_to=self._move_to)
             except BaseException as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from pgstate._areas._records import Values
@@ -61,15 +62,37 @@ class Workflow(Generic[P, R]):
             async with connector[0](dsn) as state:
                 return await self(state, key, *args, **kwargs)
 
-        return asyncio.run(work())
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(work())
+        raise RuntimeError(f"run_sync is for code without an event loop: here, await {self.name}(state, key, …)")
 
     async def handle(self, run: Run, input: Any) -> Any:
         """What a worker calls."""
-        bound = self._signature.bind(**input)
+        bound = self._bound({} if input is None else input)
         value = self._function(*bound.args, **bound.kwargs)
         value = await value if inspect.isawaitable(value) else value
         # what a replay gives, the first time too
         return Values.json(value)
+
+    def _bound(self, input: Any) -> inspect.BoundArguments:
+        """The arguments that an input has by name: those that were recorded of a call, or given to `runs.start`. Raises
+        TypeError."""
+        if not isinstance(input, Mapping):
+            raise TypeError(f"the input of workflow {self.name} is its arguments by name, not {input!r:.80}")
+        parameters = self._signature.parameters
+        bound = inspect.BoundArguments(
+            self._signature, OrderedDict((name, input[name]) for name in parameters if name in input)
+        )
+        if others := {name: value for name, value in input.items() if name not in parameters}:
+            takes = next((p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
+            if takes is None:
+                raise TypeError(f"workflow {self.name} has no argument {next(iter(others))!r}")
+            bound.arguments[takes] = {**bound.arguments.get(takes, {}), **others}
+        # a missing one is told by the function
+        bound.apply_defaults()
+        return bound
 
     def _given(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments by name, so that defaults may change while runs are under way."""
@@ -153,7 +176,8 @@ def step(
                 value = function(*args, **kwargs)
                 return await value if inspect.isawaitable(value) else value
             own = name or function.__name__
-            return await run.step(own, function, *args, retry=retry, timeout=timeout, undo=undo, **kwargs)
+            # not by step(): the function may have arguments of the names of its own
+            return await run._step(run._place(own), "step", function, args, kwargs, retry, timeout, undo, None)
 
         return call
 

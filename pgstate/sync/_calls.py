@@ -1566,8 +1566,8 @@ class Run(RunProxy):
         self, workflow: str, input: Any = None, *, name: str | None = None, key: str | None = None, as_: Any = None
     ) -> Any:
         """Starts a run of another workflow, which a worker takes, and returns its result when it has ended. It is
-        under `key`, else `<this run's key>/<name>`. Raises StepFailed when it failed or was cancelled, and as
-        `step`."""
+        under `key`, else `<this run's key>/<name>`, quoted where need be. Raises StepFailed when it failed or was
+        cancelled, and as `step`."""
         its: Any = self._its
         return self._run(its.child(workflow, input, name=name, key=key, as_=as_))
 
@@ -1616,7 +1616,8 @@ class Run(RunProxy):
         with the result when the run fails or is cancelled, the last first.
 
         Raises StepFailed when all attempts have failed (recorded), StepMismatch, RunCancelled, RunTimeout,
-        LeaseLost, InvalidValue, Timeout, Unreachable."""
+        LeaseLost, RunEnded when the block of the run has ended, InvalidArgument, InvalidValue, Timeout,
+        Unreachable."""
         its: Any = self._its
         return self._run(
             its.step(

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from pgstate import _in_thread as in_thread
 from pgstate._areas import _run
+from pgstate._areas._workflow import Workflow
 from pgstate.sync import _loop
 from pgstate.sync._calls import Run, RunsCalls
 from pgstate.sync._run import Line
@@ -43,7 +44,7 @@ class Runs(RunsCalls):
         through. As the asynchronous `worker` in all else; those under way when `grace` seconds are over end with their
         next call. Raises InvalidArgument, InvalidPattern, AccessDenied."""
         handlers: Any = (
-            {name: _handler(function) for name, function in workflows.items()}
+            {name: one if isinstance(one, Workflow) else _handler(one) for name, one in workflows.items()}
             if isinstance(workflows, Mapping)
             else workflows
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import enum
 import operator
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -220,6 +221,16 @@ async def test_every_call(app: App, bound: BoundState, state: State) -> None:
     page = await state.changes(before, limit=10_000)
     everything = [(c.key, c.version) for c in page.changes]
     assert len(everything) == len(set(everything)) and ("n", 5) in everything and ("home/k", 2) in everything
+
+
+class Urgency(int, enum.Enum):
+    HIGH = 7
+
+
+async def test_a_number_may_be_one_of_an_enum(app: App, bound: BoundState, state: State) -> None:
+    async with app.transaction():
+        await bound.put("t/1", 1, priority=Urgency.HIGH)
+    assert (await state.get("t/1")).priority == 7  # type: ignore[union-attr]
 
 
 async def test_what_cannot_work_says_so(app: App, bound: BoundState) -> None:

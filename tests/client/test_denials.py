@@ -49,9 +49,18 @@ CALLS: list[tuple[str, str, Callable[[State, str], Awaitable[Any]]]] = [
     ("set the policy on {key}", "admin", lambda state, key: state.set_policy(key, ttl=1)),
     ("drop the policy on {key}", "admin", lambda state, key: state.drop_policy(key)),
     ("load {key}/a", "read", lambda state, key: state.typed(Counted, key).load()),
+    ("watch {key}/a", "read", lambda state, key: anext(state.typed(Counted, key).watch())),
+    ("watch {key}/a", "read", lambda state, key: state.typed(Counted, key).watch().__aenter__()),
+    ("see changes of {key}/a", "read", lambda state, key: _differences(state, key)),
+    ("run {key}/a", "read and write", lambda state, key: state.runs.start(f"{key}/a", "w")),
     ("merge {key}/a", "write", lambda state, key: state.typed(Counted, key).update(a=1)),
     ("put {key}/a", "write", lambda state, key: state.typed(Counted, key).set({"a": 1})),
 ]
+
+
+async def _differences(state: State, key: str) -> Any:
+    cursor = await state.cursor()
+    return await state.typed(Counted, key).diff(cursor, cursor)
 
 
 class Counted(TypedDict):

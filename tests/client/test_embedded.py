@@ -201,3 +201,8 @@ def test_without_the_extra_the_error_names_it(home: Path, monkeypatch: pytest.Mo
 
 def _uid() -> int | None:
     return _postmaster.server_uid()
+
+
+def test_a_program_that_takes_too_long_is_told_as_one_that_fails() -> None:
+    with pytest.raises(OSError, match="sleep did not end within 0.01 s"):
+        _postmaster.run(["sleep", "60"], None, timeout=0.01)

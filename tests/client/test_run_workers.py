@@ -285,3 +285,122 @@ async def test_a_worker_outlasts_a_standby(state: State, monkeypatch: pytest.Mon
     worker = Worker(state, {"w": workflow}, grace=30, schedules="plan")
     assert await state.runs.result("r", wait=GUARD) == 2
     assert await worker.end() == 1
+
+
+async def test_a_workflow_that_awaits_what_was_cancelled_has_failed(state: State) -> None:
+    tried = 0
+
+    async def wait(run: pgstate.Run, input: Any) -> None:
+        nonlocal tried
+        tried += 1
+        other: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        other.cancel()
+        await other
+
+    await state.runs.start("r/1", "w")
+    worker = Worker(state, {"w": wait})
+    with pytest.raises(errors.StepFailed, match="was not cancelled itself"):
+        await state.runs.result("r/1", wait=30)
+    await worker.end()
+    # not given back to be tried for ever
+    assert tried == 1
+
+
+async def test_children_may_be_called_anything_and_none_is_taken_for_another(state: State) -> None:
+    async def parent(run: pgstate.Run, input: Any) -> list[Any]:
+        first = await run.child("double it!", 1)
+        second = await run.child("double it!", 2)
+        named = await run.child("double it!", 3, name="a/b")
+        await run.child("double it!", 4, name="page")
+        await run.child("double it!", 5, name="page-2")
+        with pytest.raises(errors.InvalidArgument, match=r"page-2 and page#2 .*give one a key"):
+            await run.child("double it!", 6, name="page")
+        return [first, second, named]
+
+    async def double_it(run: pgstate.Run, input: int) -> int:
+        return input * 2
+
+    worker = Worker(state, {"parent": parent, "double it!": double_it})
+    await state.runs.start("r/1", "parent")
+    assert await state.runs.result("r/1", wait=30) == [2, 4, 6]
+    await worker.end()
+    assert {run.key for run in await state.runs.list("r/1/**")} >= {
+        "r/1/double%20it%21", "r/1/double%20it%21-2", "r/1/a/b", "r/1/page", "r/1/page-2",
+    }  # fmt: skip
+
+
+async def test_a_worker_that_is_cancelled_twice_leaves_no_run_under_way(state: State) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait(run: pgstate.Run, input: Any) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    await state.runs.start("r/1", "w")
+    worker = Worker(state, {"w": wait}, grace=3600)
+    await begun.wait()
+    worker.task.cancel()
+    # told to stop, it lets the run end
+    await worker.stop.wait()
+    worker.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await worker.task
+    async with asyncio.timeout(30):
+        await ended.wait()
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (object(), "InvalidValue: the value cannot be JSON"),
+        ("x" * 2_000_000, "ValueTooLarge: "),
+        (ValueError("x" * 2_000_000), "ValueError: xxx"),
+        (Unspeakable(), "Unspeakable: its text raises RuntimeError"),
+    ],
+    ids=["no JSON", "too large", "too large an error", "an error without a text"],
+)
+async def test_a_run_ends_whatever_it_ends_with(state: State, result: Any, said: str) -> None:
+    tried, undone = 0, []
+
+    async def workflow(run: pgstate.Run, input: Any) -> Any:
+        nonlocal tried
+        tried += 1
+        await run.step("double", double, 2, undo=undone.append)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    await state.runs.start("r/1", "w")
+    worker = Worker(state, {"w": workflow})
+    with pytest.raises(errors.StepFailed) as failed:
+        await state.runs.result("r/1", wait=30)
+    await worker.end()
+    assert failed.value.error.startswith(said) and len(failed.value.error) <= 2000
+    # what would come to the same again is not left to others
+    assert tried == 1 and undone == [4]
+
+
+async def test_a_step_fails_whatever_its_error_is(state: State) -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    for key, error in (("r/1", ValueError("x" * 2_000_000)), ("r/2", Unspeakable())):
+        with pytest.raises(errors.StepFailed):
+            async with state.run(key) as run:
+                await run.step("fail", fail, error)
+        (step,) = await state.runs.steps(key)
+        assert step.state == "failed" and type(error).__name__ in (step.error or "")
+    await state.put("tasks/1", 1)
+    with pytest.raises(Unspeakable):
+        async with state.claim_next("tasks/*"):
+            raise Unspeakable
+    (task,) = await state.tasks("tasks/*")
+    assert task.error == "Unspeakable: its text raises RuntimeError"

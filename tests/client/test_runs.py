@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from datetime import timedelta
 from enum import IntEnum
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel
@@ -533,3 +537,173 @@ async def test_not_in_a_transaction_but_started_there(state: State, connect_as: 
             pass
     await transaction.rollback()
     assert await state.runs.get("r") is None
+
+
+async def awaits_what_was_cancelled(item: int = 0) -> int:
+    if item == 1:
+        return item
+    other: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    other.cancel()
+    return await other
+
+
+async def test_a_step_that_awaits_what_was_cancelled_has_failed(state: State) -> None:
+    with pytest.raises(errors.StepFailed, match="was not cancelled itself"):
+        async with state.run("r/1") as run:
+            await run.step("wait", awaits_what_was_cancelled, retry=Retry(attempts=2, backoff=0))
+    (step,) = await state.runs.steps("r/1")
+    assert (step.state, step.attempts) == ("failed", 2)
+    # not an item without a result, and those behind it passed over
+    with pytest.raises(errors.StepFailed, match=r"items\[1\]"):
+        async with state.run("r/2") as run:
+            await run.map("items", awaits_what_was_cancelled, [1, 2, 1], concurrency=1)
+
+
+class Counted(dict[str, int]):
+    """No type that Pydantic takes."""
+
+
+async def test_a_result_is_given_back_whatever_its_annotation_is(state: State) -> None:
+    async def later() -> Plan:
+        return Plan(topic="owls", questions=[])
+
+    def awaited() -> Awaitable[Plan]:
+        return later()
+
+    async def counted() -> Counted:
+        return Counted(a=1)
+
+    def bare() -> Awaitable:  # type: ignore[type-arg]
+        return counted()
+
+    def numbers() -> Iterator:  # type: ignore[type-arg]
+        yield 1
+
+    async def noted() -> Annotated[list[Plan], {"unit": "plans"}]:
+        return [await later()]
+
+    def listed() -> Iterable[Plan]:
+        yield Plan(topic="owls", questions=[])
+
+    plan = Plan(topic="owls", questions=[])
+    for _ in range(2):
+        async with state.run("r/1") as run:
+            # not to be gone through once only
+            assert await run.step("listed", listed) == [plan]
+            assert await run.step("awaited", awaited) == plan
+            assert await run.step("counted", counted) == {"a": 1}
+            assert await run.step("bare", bare) == {"a": 1}
+            assert await run.step("numbers", numbers) == [1]
+            assert await run.step("noted", noted) == [plan]
+
+
+async def test_a_type_that_nothing_is_validated_by_is_refused_before_the_step(state: State) -> None:
+    calls = Calls()
+    async with state.run("r/1") as run:
+        with pytest.raises(errors.InvalidArgument, match="Pydantic does not take this type"):
+            await run.step("find", calls.find, "a", as_=Counted)
+        with pytest.raises(errors.InvalidArgument):
+            await run.map("find", calls.find, ["a"], as_=Counted)
+        with pytest.raises(errors.InvalidArgument):
+            await run.wait_signal("go", as_=Counted)
+        with pytest.raises(errors.InvalidArgument):
+            await run.child("w", as_=Counted)
+        assert not calls.made
+        assert await run.step("find", calls.find, "a") == {"about": "a"}
+
+
+async def test_a_step_that_has_written_ends_with_its_lease_where_the_server_is_silent(proxy: Proxy) -> None:
+    async def go(ctx: pgstate.Context) -> None:
+        await ctx.state.put("k", 1)
+        proxy.fall_silent()
+        await asyncio.Event().wait()
+
+    async with pgstate.connect(proxy.dsn) as state:
+        # not with the rollback, which nobody answers
+        with pytest.raises(errors.LeaseLost):
+            async with asyncio.timeout(30), state.run("r/1", lease=1) as run:
+                await run.step("go", go)
+        proxy.speak()
+        assert await state.get("k") is None
+
+
+async def test_a_block_may_be_left_in_another_context(state: State) -> None:
+    async def lent() -> AsyncIterator[pgstate.Run]:
+        async with state.run("r/1", lease=3600) as run:
+            run.result = await run.step("now", asyncio.sleep, 0, "done")
+            yield run
+
+    # each task has a context of its own, as a fixture's beginning and end may have
+    runs = lent()
+
+    async def go_on() -> pgstate.Run | None:
+        return await anext(runs, None)
+
+    assert await asyncio.create_task(go_on()) is not None
+    assert await asyncio.create_task(go_on()) is None
+    assert await state.runs.result("r/1") == "done"
+
+
+async def test_a_task_that_outlives_its_block_does_no_steps_and_interrupts_nobody(state: State) -> None:
+    over, begun, calls = asyncio.Event(), asyncio.Event(), Calls()
+
+    async def late(run: pgstate.Run) -> Any:
+        await over.wait()
+        return await run.step("late", calls.plan, "owls")
+
+    async def slow() -> str:
+        begun.set()
+        await over.wait()
+        return "done"
+
+    async with state.run("r/1", lease=3600) as run:
+        tasks = [asyncio.create_task(late(run)), asyncio.create_task(run.step("slow", slow))]
+        await begun.wait()
+    over.set()
+    await asyncio.wait(tasks)
+    unstarted, unrecorded = tasks
+    assert isinstance(unstarted.exception(), errors.RunEnded) and not calls.made
+    assert isinstance(unrecorded.exception(), errors.LeaseLost)
+    found = await state.runs.get("r/1")
+    assert found is not None and found.state == "done"
+
+
+@pytest.mark.parametrize("name", ["", "a#b", "a[b", "a\0b", "a\ud800", "\u00e9" * 129], ids=ascii)
+async def test_a_name_that_cannot_be_recorded_is_refused_before_the_step(state: State, name: str) -> None:
+    calls = Calls()
+    async with state.run("r/1") as run:
+        with pytest.raises(errors.InvalidArgument, match="the name of a step"):
+            await run.step(name, calls.plan, "owls")
+    assert not calls.made
+
+
+async def test_what_a_function_holds_is_not_kept_behind_its_step(state: State) -> None:
+    class Large:
+        def read(self) -> str:
+            return "read"
+
+    large = Large()
+    gone = weakref.ref(large)
+    async with state.run("r/1") as run:
+        assert await run.step("closure", (lambda what: lambda: what.read())(large)) == "read"
+        assert await run.step("method", large.read) == "read"
+        assert await run.step("partial", functools.partial(Large.read, large)) == "read"
+    del large
+    gc.collect()
+    assert gone() is None
+
+
+async def test_what_is_no_time_is_refused(state: State) -> None:
+    async with state.run("r/1") as run:
+        with pytest.raises(errors.InvalidArgument, match="so far away"):
+            await run.sleep(1e12)
+    for cron, zone in (
+        ("0 9 * *", "UTC"),
+        ("0 0 30 2 *", "UTC"),
+        (5, "UTC"),
+        ("0 9 * * *", "Nowhere"),
+        ("0 9 * * *", 5),
+    ):
+        with pytest.raises(errors.InvalidArgument, match="not a cron expression or time zone"):
+            await state.runs.schedule("plans/daily", "report", cron, timezone=zone)  # type: ignore[arg-type]
+    assert await state.get("plans/daily") is None

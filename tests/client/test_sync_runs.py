@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -286,3 +286,34 @@ def test_sleeping_runs_need_no_thread(sync: State, other: State) -> None:
         stop.set()
         # the parent, its child, and it again
         assert working.result(GUARD) == 2
+
+
+@pgstate.workflow
+async def brief(topic: str) -> str:
+    return topic.upper()
+
+
+def test_a_worker_takes_workflows_that_are_coroutines_too(sync: State) -> None:
+    stop = threading.Event()
+
+    def long(run: Run, input: str) -> str:
+        return f"long {input}"
+
+    sync.runs.start("r/1", "brief", {"topic": "owls"})
+    sync.runs.start("r/2", "long", "owls")
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(sync.runs.worker, {"brief": brief, "long": long}, stop=stop, signals=())
+        assert [sync.runs.result(key, wait=GUARD) for key in ("r/1", "r/2")] == ["OWLS", "long owls"]
+        stop.set()
+        assert working.result(GUARD) == 2
+
+
+def test_a_step_in_a_thread_that_was_told_of_what_was_cancelled_has_failed(sync: State) -> None:
+    def wait() -> None:
+        others: Future[None] = Future()
+        others.cancel()
+        others.result()
+
+    with pytest.raises(errors.StepFailed, match="was not cancelled itself"), sync.run("r/1") as run:
+        run.step("wait", wait)
+    assert sync.runs.steps("r/1")[0].state == "failed"

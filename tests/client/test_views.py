@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
 import pytest
+from pydantic import BaseModel
 
 import pgstate
 from client._locks import Locks
@@ -109,3 +111,20 @@ async def test_patience_is_a_view_too(state: State, locks: Locks) -> None:
     for bad in ("soon", None, float("nan")):
         with pytest.raises(errors.InvalidArgument):
             state.with_timeout(bad)  # type: ignore[arg-type]
+
+
+class Owl(BaseModel):
+    name: str
+
+
+class Bat(BaseModel):
+    name: str
+
+
+async def test_a_type_may_be_a_union_in_any_order_and_have_any_metadata(state: State) -> None:
+    await state.put("k", [{"name": "ana"}])
+    # both fit: the first one is meant, and the types are equal
+    for first, types in ((Owl, list[Owl | Bat]), (Bat, list[Bat | Owl])):
+        assert (await state.get("k", as_=types)).value == [first(name="ana")]  # type: ignore[union-attr]
+    noted = Annotated[list[Owl], {"unit": "owls"}]
+    assert (await state.get("k", as_=noted)).value == [Owl(name="ana")]  # type: ignore[union-attr]

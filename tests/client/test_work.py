@@ -238,3 +238,21 @@ async def test_what_cannot_be_worked_on_is_said(state: State, agent: Connect) ->
         await worker.work("tasks/*", print)
     with pytest.raises(errors.InvalidArgument):
         await state.work("tasks/*", print, concurrency=0)
+
+
+async def test_a_handler_that_awaits_what_was_cancelled_fails_its_task_and_ends_no_worker(state: State) -> None:
+    await state.set_policy("tasks/**", max_attempts=1, dead_letter="dead")
+    await state.put_many({"tasks/1": 1, "tasks/2": 2})
+    stop = asyncio.Event()
+
+    async def handle(task: Task) -> None:
+        other: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        other.cancel()
+        await other
+
+    working = asyncio.create_task(state.work("tasks/*", handle, concurrency=1, stop=stop))
+    async with asyncio.timeout(_GUARD), state.watch("dead/*", initial=True) as changes:
+        assert {(await anext(changes)).key, (await anext(changes)).key} == {"dead/1", "dead/2"}
+    assert not working.done()
+    stop.set()
+    assert await working == 0

@@ -84,3 +84,72 @@ async def test_arguments_are_bound_at_once(state: State) -> None:
         await report.start(state, "r/4")  # type: ignore[call-arg]
     with pytest.raises(errors.RunMissing):
         await state.runs.result("r/4")
+
+
+async def test_every_kind_of_argument_comes_as_it_was_given(state: State) -> None:
+    @pgstate.workflow
+    async def gather(first: int, /, *rest: int, last: int = 9, **others: int) -> list[object]:
+        return [first, list(rest), last, others]
+
+    assert await gather(state, "r/1", 1, 2, 3, last=4, z=5) == [1, [2, 3], 4, {"z": 5}]
+    assert await gather(state, "r/2", 1) == [1, [], 9, {}]
+    # those of a run that was started by its name
+    assert await gather.handle(None, {"first": 1, "z": 5}) == [1, [], 9, {"z": 5}]  # type: ignore[arg-type]
+
+
+async def test_a_run_that_was_started_without_input_has_no_arguments(state: State) -> None:
+    @pgstate.workflow
+    async def brief() -> str:
+        return "done"
+
+    @pgstate.workflow
+    async def long(topic: str) -> str:
+        raise AssertionError
+
+    for key, workflow, given in (("r/1", "brief", None), ("r/2", "brief", {"topic": 1}), ("r/3", "long", ["owls"])):
+        await state.runs.start(key, workflow, given)
+    stop = asyncio.Event()
+    working = asyncio.create_task(state.runs.worker([brief, long], stop=stop, signals=()))
+    assert await state.runs.result("r/1", wait=30) == "done"
+    with pytest.raises(errors.StepFailed, match="workflow brief has no argument 'topic'"):
+        await state.runs.result("r/2", wait=30)
+    with pytest.raises(errors.StepFailed, match=r"its arguments by name, not \['owls'\]"):
+        await state.runs.result("r/3", wait=30)
+    stop.set()
+    await working
+
+
+async def test_a_step_may_have_arguments_of_any_name(state: State) -> None:
+    @pgstate.step(timeout=30)
+    async def fetch(name: str, *, timeout: int, undo: bool = False, retry: int = 0, function: str = "") -> list[object]:
+        return [name, timeout, undo, retry, function]
+
+    @pgstate.workflow
+    async def twice() -> list[object]:
+        return [await fetch(name="a", timeout=1, function="f"), await fetch("b", timeout=2, undo=True, retry=3)]
+
+    assert await twice(state, "r/1") == [["a", 1, False, 0, "f"], ["b", 2, True, 3, ""]]
+    assert [step.step for step in await state.runs.steps("r/1")] == ["fetch", "fetch#2"]
+
+
+async def test_a_worker_takes_workflows_by_other_names_and_no_plain_functions_without(state: State) -> None:
+    @pgstate.workflow(version="2")
+    async def brief(topic: str) -> str:
+        return topic
+
+    await state.runs.start("r/1", "other name", {"topic": "owls"})
+    stop = asyncio.Event()
+    working = asyncio.create_task(state.runs.worker({"other name": brief}, stop=stop, signals=()))
+    assert await state.runs.result("r/1", wait=30) == "owls"
+    stop.set()
+    await working
+    found = await state.runs.get("r/1")
+    assert found is not None and found.code == "2"
+    with pytest.raises(errors.InvalidArgument, match="give {name: function}"):
+        await state.runs.worker([brief.handle])
+
+
+async def test_in_a_loop_it_is_awaited(recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(RuntimeError, match="await report"):
+        report.run_sync(None, "r/1", "owls")
+    assert not recwarn.list
