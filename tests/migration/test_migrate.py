@@ -156,7 +156,7 @@ def test_each_revision_up_and_down_with_data_in_place(empty: Callable[[], Databa
         assert database.sql("select revision from pgstate.info()", INSTALLER) == [(before,)]
         assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
         assert database.sql("select status from pgstate.put('k', '0', expect => 1)", INSTALLER) == [("conflict",)]
-    for before, revision in itertools.pairwise(REVISIONS):
+    for revision in REVISIONS[1:]:
         assert migrate.upgrade_dsn(database.dsn(), revision) == [revision]
         assert dump(database) == dumps[revision]
     assert database.sql("select version, value #>> '{}' from pgstate.history('k') order by 1", INSTALLER) == history
