@@ -19,6 +19,7 @@ import pytest
 from rich.console import Console
 
 import pgstate
+from _server import wait_gone
 from conftest import Database
 from pgstate.demo import _modules, _pipeline, _run
 
@@ -160,8 +161,7 @@ async def test_workers_end_when_the_orchestrator_is_killed(database: Database, d
     workers = psutil.Process(process.pid).children()
     assert workers
     process.kill()
-    _, alive = await asyncio.to_thread(psutil.wait_procs, workers, timeout=60)
-    assert alive == []
+    await asyncio.to_thread(wait_gone, workers)
     await process.communicate()
 
 
