@@ -67,7 +67,7 @@ class Cluster(Throwaway):
             how = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode]
             processes = _family(self._pid)
             os.kill(self._pid, how)
-            _wait_gone(processes)
+            wait_gone(processes)
 
     def kill(self) -> None:
         """SIGKILL for the postmaster and all its children; returns when all are gone."""
@@ -76,7 +76,7 @@ class Cluster(Throwaway):
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        _wait_gone(processes)
+        wait_gone(processes)
 
     def restart(self, mode: str = "fast") -> None:
         self.stop(mode)
@@ -148,10 +148,11 @@ def _family(pid: int) -> list[psutil.Process]:
     return []
 
 
-def _wait_gone(processes: list[psutil.Process]) -> None:
+def wait_gone(processes: list[psutil.Process]) -> None:
+    """Returns when none of them runs any more."""
     deadline = time.monotonic() + _PATIENCE
     while any(_alive(process) for process in processes):
-        assert time.monotonic() < deadline, "server processes do not end"
+        assert time.monotonic() < deadline, "processes do not end"
         time.sleep(0.01)
 
 

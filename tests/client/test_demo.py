@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 import pgstate
-from _cases import first_of
+from _server import wait_gone
 from conftest import Database
 from pgstate.demo import _modules, _pipeline, _run
 
@@ -80,20 +80,26 @@ def check_run(said: str, database: Database) -> str:
     return run
 
 
-@pytest.mark.parametrize("count", first_of([1, 2]))
-async def test_each_run_finishes_every_task_once_though_a_worker_is_killed(
-    database: Database, dsn: str, count: int
-) -> None:
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo in this process has two workers and six modules."""
+    chosen = dict(list(_modules.choose().items())[::4])
+    monkeypatch.setattr(_run, "choose", lambda: chosen)
+    monkeypatch.setattr(_modules, "choose", lambda: chosen)
+    monkeypatch.setattr(_modules, "COUNT", len(chosen))
+    monkeypatch.setattr(_run, "WORKERS", 2)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+async def test_a_run_finishes_every_task_once_though_a_worker_is_killed(database: Database, dsn: str) -> None:
     database.sql("select pgstate.put('mine/a', '1')", "installer")
     database.sql(
         "select pgstate.create_agent('demo-worker-1'); select pgstate.drop_agent('demo-worker-1')", "installer"
     )
-    processes = [await start(dsn) for _ in range(count)]
-    ended = [await process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0] * count, ended
-    assert {error for _, error in ended} == {b""}
-    runs = {check_run(said.decode(), database) for said, _ in ended}
-    assert len(runs) == count
+    process = await start(dsn)
+    said, error = await process.communicate()
+    assert (process.returncode, error) == (0, b""), said
+    check_run(said.decode(), database)
     # agents stay registered, their rights on the run's keys do not; nothing of others was touched
     assert database.sql("select count(*) from pgstate.access_grant where subtree ^@ 'demo/'") == [(0,)]
     outside = "select key, version from pgstate.entries where not key ^@ 'demo/'"
@@ -101,6 +107,20 @@ async def test_each_run_finishes_every_task_once_though_a_worker_is_killed(
 
 
 @pytest.mark.thorough
+@pytest.mark.usefixtures("small")
+async def test_runs_beside_each_other(database: Database, dsn: str) -> None:
+    said = [io.StringIO(), io.StringIO()]
+    async with pgstate.connect(dsn) as one, pgstate.connect(dsn) as other:
+        runs = [
+            _run.run(state, dsn, Console(file=file, width=200)) for state, file in zip((one, other), said, strict=True)
+        ]
+        assert await asyncio.gather(*runs) == [True, True], [file.getvalue() for file in said]
+    assert len({check_run(file.getvalue(), database) for file in said}) == 2
+    assert database.sql("select count(*) from pgstate.access_grant where subtree ^@ 'demo/'") == [(0,)]
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("small")
 async def test_a_wrong_total_fails_loudly(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     right = _modules.expected
 
@@ -109,7 +129,6 @@ async def test_a_wrong_total_fails_loudly(dsn: str, monkeypatch: pytest.MonkeyPa
         return counted | {"totals/lines": counted["totals/lines"] + 1}
 
     monkeypatch.setattr(_run, "expected", wrong)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     said = io.StringIO()
     async with pgstate.connect(dsn) as state:
         assert await _run.run(state, dsn, Console(file=said, width=200)) is False
@@ -142,8 +161,7 @@ async def test_workers_end_when_the_orchestrator_is_killed(database: Database, d
     workers = psutil.Process(process.pid).children()
     assert workers
     process.kill()
-    _, alive = await asyncio.to_thread(psutil.wait_procs, workers, timeout=60)
-    assert alive == []
+    await asyncio.to_thread(wait_gone, workers)
     await process.communicate()
 
 

@@ -206,9 +206,12 @@ async def test_beside_saves_with_either_key(dsn: str, database: Database) -> Non
 
     async def save(keys: Keys, key: str) -> None:
         async with pgstate.connect(dsn, encryption=keys) as state:
-            messages = list(FEW)
+            messages, number = list(FEW), 0
             while not stop.is_set():
-                messages = [*messages, {"n": len(messages), "text": "y" * 600}]
+                number += 1
+                # not without end: the slower the machine, the more there would be to seal anew
+                before = messages if len(messages) < 120 else FEW
+                messages = [*before, {"n": number, "text": "y" * 600}]
                 await state.thread(key).save({"messages": messages, "long": LONG})
                 await state.thread(key).prune(3)
                 saved[key] = messages

@@ -191,7 +191,7 @@ async def test_what_differs_between_two_states_of_a_watch(state: State) -> None:
         await view.diff(end, await state.cursor())
 
 
-@pytest.mark.parametrize(("page", "every"), first_of([(2, 4), (1, 1), (1000, 1)]))
+@pytest.mark.parametrize(("page", "every"), first_of([(2, 4), (1, 3), (1000, 3)]))
 async def test_what_differs_between_any_two_cursors(
     state: State, monkeypatch: pytest.MonkeyPatch, page: int, every: int
 ) -> None:
