@@ -4355,17 +4355,18 @@ $$;
 comment on function pgstate._claimed_by(text) is 'Internal: what an agent holds.';
 
 -- functions/quarantine/_open_transactions.sql
--- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have called us. Whoever was let in
--- before the suspension was committed holds a lock on a table of ours, since looking who acts takes one, and may write and commit for as
--- long as it takes: what is not told here does nothing as the agent. Locks and sessions are visible to everybody, but for what they do.
+-- What an agent has under way: transactions of its login, of a gateway that may act for it, or of the login that installed, which may act
+-- for any, that have called us. Whoever was let in before the suspension was committed holds a lock on a table of ours, since looking who
+-- acts takes one, and may write and commit for as long as it takes: what is not told here does nothing as the agent. Locks and sessions are
+-- visible to everybody, but for what they do.
 create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query
     with logins as materialized (
-      select l.login from pgstate.login l where l.agent_id = p_agent_id
-      union select d.login from pgstate.delegation d where d.agent_id = p_agent_id
+      select l.login, l.root from pgstate.login l where l.agent_id = p_agent_id or l.root
+      union select d.login, false from pgstate.delegation d where d.agent_id = p_agent_id
     ), calling as materialized (
       select l.pid, max(l.virtualtransaction) as xact
         from pg_locks l
@@ -4377,11 +4378,12 @@ begin
       from pg_stat_activity s join calling k on k.pid = s.pid
      where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
     union all
-    -- of the role that was set when it was prepared, such as the one that all agents' logins are members of
+    -- of the role that was set when it was prepared, such as the one that all agents' logins are members of; who installed may be a member of
+    -- the logins that it made, too
     select null, x.owner::text, x.gid, null
       from pg_prepared_xacts x join pg_roles o on o.rolname = x.owner
      where x.database = current_database()
-       and exists (select from logins l join pg_roles r on r.rolname = l.login where r.oid = o.oid or pg_has_role(r.oid, o.oid, 'MEMBER') and not r.rolsuper);
+       and exists (select from logins l join pg_roles r on r.rolname = l.login where r.oid = o.oid or pg_has_role(r.oid, o.oid, 'MEMBER') and not (r.rolsuper or l.root and o.rolcanlogin));
 end
 $$;
 comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that are not over.';
@@ -13576,7 +13578,7 @@ begin
 end
 $$;
 comment on function pgstate.suspend_agent(text) is
-  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have called us, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
+  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have called us, of its login, of a gateway of its or of the login that installed, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
 
 -- functions/quarantine/resume_agent.sql
 create function pgstate.resume_agent(agent text) returns void
@@ -13729,7 +13731,7 @@ begin
 end
 $$;
 comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean, text, int) is
-  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its, or writes of tasks (pending_writes, how many). open: transactions of its, or of a gateway of its, that were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
+  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its, or writes of tasks (pending_writes, how many). open: transactions of its, of a gateway of its or of the login that installed, that were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
 
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void
