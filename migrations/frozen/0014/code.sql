@@ -6073,7 +6073,7 @@ begin
     v_done := set_config('ivfflat.iterative_scan', 'relaxed_order', true)
            || set_config('ivfflat.probes', greatest(10, sqrt((p_index.options ->> 'lists')::int), v_settings[2]::int)::int::text, true);
   end if;
-  -- planned anew each time: entries are in it only for a filter's sake
+  -- planned anew each time: entries are in it only for a filter's sake. What is asked for is no constant, as in _newest_of_many()
   v_sql := format($sql$
     select array_agg(n.key), array_agg(n.distance), count(*) from (
       select m.key, %1$s operator(%2$I.%3$s) %4$s as distance
@@ -6083,9 +6083,9 @@ begin
     $sql$, pgstate._vector_expression(p_index, p_schema, 'm.vector'), p_schema,
     case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id,
     case when p_path is not null then 'join pgstate.entry e on e.key = m.key' end,
-    concat(case when p_regex is not null then 'and m.key ~ $3' end, case when p_path is not null then
+    concat(case when p_regex is not null then 'and m.key ~ (select $3)' end, case when p_path is not null then
       ' and e.live and (e.expires_at is null or e.expires_at > $4)
-        and case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ $5' end));
+        and case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ (select $5)' end));
   for v_try in 1 .. 3 loop
     execute v_sql into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, v_now, p_path, v_limit;
     -- of an entry with several vectors the nearest counts
@@ -6143,13 +6143,14 @@ begin
     end if;
   end if;
   loop
-    -- entries are looked at where the filter is: here only whether enough of them are there
+    -- entries are looked at where the filter is: here only whether enough of them are there. A pattern that were a constant would be tried on
+    -- what statistics have of keys: see _newest_of_many()
     execute format($sql$
       select array_agg(n.key), array_agg(n.distance), count(*) from (
         select m.key, min(%s operator(%I.%s) %s) as distance
           from unnest($2, $3) as s (low, high)
           join pgstate.embedding m on m.key >= s.low and m.key < s.high
-         where m.index_id = %s and ($4 is null or m.key ~ $4)
+         where m.index_id = %s and ($4 is null or m.key ~ (select $4))
          group by m.key order by 2, 1 limit $5) n
       $sql$, pgstate._vector_expression(p_index, v_schema, 'm.vector'), v_schema,
       case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, v_schema, '$1'), p_index.id)
@@ -6177,10 +6178,12 @@ begin
     select f.key, row_number() over (order by f.updated_at desc, f.key) from (
       select n.key, n.updated_at from pgstate.entry n
        -- one condition on keys and none on rows, of which the planner would know no range. It stays before the look into the value only
-       -- while it is not dearer: values of others, which may be large, are none of the caller's
-       where (n.key >= p_low and n.key < p_high or n.key = coalesce(p_root, p_low)) and (n.value @> p_scalars or n.full_version - n.version < 0)
-         and n.live and (n.expires_at is null or n.expires_at > p_now) and (p_regex is null or n.key ~ p_regex)
-         and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ p_path)
+       -- while it is not dearer: values of others, which may be large, are none of the caller's. What the caller compares them with is no
+       -- constant here: the planner would try that on the values and keys that it has as statistics, of hidden ones too, and its estimate
+       -- can be seen (debug_print_plan)
+       where (n.key >= p_low and n.key < p_high or n.key = coalesce(p_root, p_low)) and (n.value @> (select p_scalars) or n.full_version - n.version < 0)
+         and n.live and (n.expires_at is null or n.expires_at > p_now) and (p_regex is null or n.key ~ (select p_regex))
+         and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ (select p_path))
        order by n.updated_at desc, n.key limit p_limit offset p_offset) f;
 end
 $$;
