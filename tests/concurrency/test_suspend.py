@@ -157,6 +157,25 @@ async def test_a_snapshot_from_before_shows_no_credential_and_no_ticket_that_was
 
 
 @pytest.mark.core
+async def test_a_snapshot_from_before_issues_no_ticket_in_a_transaction_that_cannot_ask(
+    root: Caller, agent: MakeAgent, session: MakeAgent, gateway: MakeAgent, login_name: Callable[[str], str]
+) -> None:
+    alice = await agent("alice", "write a/**")
+    login = await (await gateway("alice")).fetchval("select session_user::text")
+    await root("require_tickets", login)
+    for isolation in ("repeatable_read", "serializable"):
+        with refused("25006"):
+            async with alice.transaction(isolation=isolation, readonly=True):
+                assert await alice("me") == "alice"
+                # the login is nobody's from then on
+                await root("set_login", "alice", login_name(isolation))
+                await alice("issue_ticket", login, "alice")
+        await root("set_login", "alice", await alice.fetchval("select session_user::text"))
+    async with alice.transaction(readonly=True):
+        assert (await alice("issue_ticket", login, "alice")).startswith("alice/t1/")
+
+
+@pytest.mark.core
 async def test_a_claim_that_it_keeps_locked_is_told(root: Caller, agent: MakeAgent, begin: Begin) -> None:
     alice = await agent("alice", "read a/**", "write a/**")
     for key in ("a/x", "a/y"):
