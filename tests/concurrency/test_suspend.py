@@ -85,7 +85,7 @@ async def test_who_keeps_it_from_being_suspended_is_named(root: Caller, agent: M
     alice = await agent("alice", "admin a/**")
     holding = await begin(alice)
     await alice("grant_access", "alice", "a/b/**", "read")
-    for call in ("suspend_agent('alice')", "quarantine('alice', now())"):
+    for call in ("suspend_agent('alice')", "quarantine('alice', now())", "drop_agent('alice')"):
         with refused("55P03") as caught:
             await root.fetch(f"select * from pgstate.{call}")
         assert f"pid {alice.pid}" in str(getattr(caught.value, "hint", ""))
