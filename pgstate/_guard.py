@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
@@ -20,6 +21,8 @@ Resolver: TypeAlias = Callable[[str, str], str | Awaitable[str | None] | None]
 # A shorter one would be found everywhere.
 _SHORTEST = 6
 _MOST_RESOLVED = 1000
+# A string of a JSON text, or a number outside of one.
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][-+.0-9Ee]*', re.DOTALL)
 # Was without secrets before it was sealed.
 _SEALED = (SEALED, f"+{SEALED}")
 
@@ -39,10 +42,39 @@ def remember(value: str, handle: str) -> None:
 
 
 def scrub(text: str) -> str:
-    """A text, or the text of JSON, with handles in place of credentials that were resolved."""
+    """A text with handles in place of credentials that were resolved."""
     for form, handle in _forms():
         text = text.replace(form, handle)
     return text
+
+
+def scrub_json(text: str) -> str:
+    """The text of JSON, which it stays: handles stand in strings, and in place of what is a credential as a whole. A
+    credential of digits is in many a number, and one that begins with n behind the backslash of many a line's end."""
+    found = [(form, handle) for form, handle in _forms() if form in text]
+    for form, handle in found:
+        if form.startswith('{"') and _is_json(form):
+            text = text.replace(form, f'"{handle}"')
+
+    def scrubbed(match: re.Match[str]) -> str:
+        token = match[0]
+        if not any(form in token for form, _ in found):
+            return token
+        if token[0] != '"':
+            return next((f'"{handle}"' for form, handle in found if form == token), token)
+        said = json.loads(token, strict=False)
+        cleaned = scrub(said)
+        return token if cleaned == said else json.dumps(cleaned, ensure_ascii=token.isascii())
+
+    return _TOKEN.sub(scrubbed, text) if found else text
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _forms() -> list[tuple[str, str]]:
@@ -77,9 +109,15 @@ class Guard:
         return serializer if self.keys is None else Sealing(serializer, self.keys, origin, self.typed)
 
     def text(self, text: str) -> str:
-        """A text, or the text of JSON, without secrets."""
+        """A text without secrets."""
         if _resolved:
             text = scrub(text)
+        return _secrets.redact(text) if self.redacts else text
+
+    def json(self, text: str) -> str:
+        """The text of JSON without secrets."""
+        if _resolved:
+            text = scrub_json(text)
         return _secrets.redact(text) if self.redacts else text
 
     def typed(self, type_: str, data: bytes) -> bytes:
@@ -88,7 +126,8 @@ class Guard:
         if type_ in _SEALED or not self._suspects(data):
             return data
         if type_ in ("json", "+json", "error"):
-            return self.text(data.decode("utf-8", "surrogatepass")).encode("utf-8", "surrogatepass")
+            cleaned = (self.text if type_ == "error" else self.json)(data.decode("utf-8", "surrogatepass"))
+            return cleaned.encode("utf-8", "surrogatepass")
         if type_.startswith("+"):
             return self._parts(type_[1:], data)
         if type_ in ("bytes", "bytearray"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 
 import asyncpg
+from alembic.script import Script
 
 from pgstate import _alembic, errors
 from pgstate._migration_sql import ROLES, around
@@ -48,11 +50,30 @@ async def plan(dsn: str, revision: str, *, down: bool) -> Plan:
         names = [name for name in reversed(known) if there < name <= here]
     else:
         names = [name for name in known if here < name <= there]
+    losses = await _losses(dsn, [known[name] for name in names]) if down and names else {}
     steps = []
     for name in names:
         title, _, details = inspect.cleandoc(known[name].module.__doc__ or "").partition("\n\n")
-        steps.append(Step(name, title, " ".join(details.split())))
+        steps.append(Step(name, title, " ".join(details.split()), tuple(losses.get(name, ()))))
     return Plan(at, target, down, steps)
+
+
+async def _losses(dsn: str, undone: Iterable[Script]) -> dict[str, list[str]]:
+    """What there is of that which undoing these revisions loses, as the run itself looks for it (around/losses.sql)."""
+    found: dict[str, list[str]] = {}
+    opened = await _alembic.connect(dsn)
+    try:
+        async with opened.transaction(isolation="repeatable_read", readonly=True):
+            await opened.execute("set local role pgstate_owner")
+            for script in undone:
+                for what, query in script.module.LOSSES:
+                    if count := await opened.fetchval(query):
+                        found.setdefault(script.revision, []).append(f"{what} ({count})")
+    except asyncpg.InsufficientPrivilegeError:
+        return {}
+    finally:
+        await opened.close()
+    return found
 
 
 async def inventory(dsn: str) -> Inventory:

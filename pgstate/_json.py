@@ -11,7 +11,7 @@ from typing import Any
 import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 
-from pgstate._guard import scrub
+from pgstate._guard import scrub_json
 from pgstate.errors import InvalidValue
 from pgstate.types import Unreadable
 
@@ -43,7 +43,7 @@ def encode(value: object) -> str:
         ) from error
     if "\\u0000" in text and _NUL.search(text):
         raise InvalidValue("the value holds U+0000, which PostgreSQL cannot store in JSON: remove it, or encode it")
-    return scrub(text)
+    return scrub_json(text)
 
 
 def decode(text: str) -> Any:

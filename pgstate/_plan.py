@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A revision that is applied, or undone: its number, what it brings in a few words, and what that does."""
+    """A revision that is applied, or undone: its number, what it brings in a few words, and what that does; and what is
+    lost by undoing it, with how many there are (for the role that installed, others are not told)."""
 
     revision: str
     title: str
     details: str
+    losses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,11 +91,19 @@ _CHECKS: Sequence[_Check] = (
     ),
     _Check(
         "bypass", "problem",
-        _LOGINS + "select l.rolname || ' is an agent''s login, a gateway or a reader, and ' || concat_ws(', ',"
-        " case when l.rolsuper then 'superuser' end, case when l.rolbypassrls then 'BYPASSRLS' end, case when l.rolreplication then 'REPLICATION' end,"
-        " case when pg_has_role(l.oid, 'pg_read_all_data', 'USAGE') then 'in pg_read_all_data' end)"
-        "  from logins l where l.rolname <> session_user and (l.rolsuper or l.rolbypassrls or l.rolreplication or pg_has_role(l.oid, 'pg_read_all_data', 'USAGE')) order by 1",
-        "Take that away: alter role … nosuperuser nobypassrls noreplication; revoke pg_read_all_data.",
+        _LOGINS + "select l.rolname || ' is an agent''s login, a gateway or a reader, and ' || string_agg(k.what, ', ' order by k.place, k.what)"
+        "  from logins l cross join lateral ("
+        "    select 1 as place, a.what from (values (l.rolsuper, 'superuser'), (l.rolbypassrls, 'BYPASSRLS'), (l.rolreplication, 'REPLICATION')) a (has, what) where a.has"
+        # also what it does not inherit: SET ROLE takes it
+        "    union all"
+        "    select 2, 'may become ' || r.rolname || ' (' || concat_ws(', ', case when r.rolsuper then 'SUPERUSER' end, case when r.rolbypassrls then 'BYPASSRLS' end, case when r.rolreplication then 'REPLICATION' end) || ')'"
+        "      from pg_roles r where (r.rolsuper or r.rolbypassrls or r.rolreplication) and r.oid <> l.oid and not l.rolsuper and pg_has_role(l.oid, r.oid, 'MEMBER')"
+        "    union all"
+        "    select 3, 'in ' || r.rolname from pg_roles r"
+        "     where r.rolname in ('pg_read_all_data', 'pg_write_all_data', 'pg_read_all_stats', 'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')"
+        "       and not l.rolsuper and pg_has_role(l.oid, r.oid, 'MEMBER')) k"
+        " where l.rolname <> session_user group by l.rolname order by 1",
+        "Take that away: alter role … nosuperuser nobypassrls noreplication; revoke … from …. No grant binds what these give; pg_read_all_stats, which comes with pg_monitor, shows others' statements.",
     ),
     _Check(
         "owner", "problem",

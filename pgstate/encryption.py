@@ -56,9 +56,15 @@ class Keys:
             raise InvalidArgument("encryption takes at least one key")
         self._keys: dict[bytes, tuple[AESGCM, bytes]] = {}
         for name, secret in keys.items():
-            if not 1 <= len(name.encode()) <= 64 or len(secret) != 32:
+            id_ = name.encode("utf-8", "replace") if isinstance(name, str) else b""
+            if (
+                not 1 <= len(id_) <= 64
+                or id_.decode() != name
+                or not isinstance(secret, (bytes, bytearray, memoryview))
+                or len(secret) != 32
+            ):
                 raise InvalidArgument("a key is 32 random bytes, its id a text of 1 to 64 bytes")
-            self._keys[name.encode()] = AESGCM(_derived(secret, b"seal")), _derived(secret, b"nonce")
+            self._keys[id_] = AESGCM(_derived(secret, b"seal")), _derived(secret, b"nonce")
         self._current = (list(keys)[-1] if current is None else current).encode()
         if self._current not in self._keys:
             raise InvalidArgument(f"there is no key {current!r:.80}")

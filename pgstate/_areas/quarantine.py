@@ -30,11 +30,11 @@ class Quarantine(Area):
     async def suspend_agent(self, agent: str) -> list[OpenTransaction]:
         """Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile,
         until `resume_agent`. Its claims are given back, and its watches get nothing more. Returns the transactions that
-        it has under way, or a gateway of its has, which may still commit. Raises InvalidArgument (no such agent, the
-        administrator, the caller itself), AccessDenied (needs admin on everything)."""
-        with self._to(f"suspend {agent}", "admin on everything"):
-            rows = await self._core.call(lambda c, left: calls.suspend_agent(c, agent, timeout=left), self._timeout)
-        return [OpenTransaction(**row) for row in rows]
+        it has under way, or a gateway of its has, or the login that installed, which may still commit. Raises
+        InvalidArgument (no such agent, the administrator, the caller itself), AccessDenied (needs admin on everything).
+        """
+        # a transaction of the caller's is seen by nobody before its end
+        return await (self._suspend if isinstance(self._core, BoundCore) else self._under_way)(agent)
 
     async def resume_agent(self, agent: str) -> None:
         """Lets a suspended agent act again, with the grants that it has by now. What `quarantine` did stays. Raises
@@ -92,7 +92,8 @@ class Quarantine(Area):
             ) from error
         # a transaction of the caller's is seen by nobody before its end: there is nothing to wait for
         alone = not dry_run and not isinstance(self._core, BoundCore)
-        still = await self._let_end(agent, patience) if alone else None
+        # what it does in this moment ends by itself
+        still = await self._let_end(agent, patience) if alone else {_open(row) for row in shown if row.action == "open"}
         begun = {(row.action, row.key): row for row in shown if row.action in _BEGUN}
         if alone:
             begun = {name: replace(row, status=_DONE.get(row.status, row.status)) for name, row in begun.items()}
@@ -118,9 +119,9 @@ class Quarantine(Area):
                 elif row.action == "again":
                     opened[row.action] = row
                 elif row.action == "open":
-                    one = OpenTransaction(**{"pid": None, "prepared": None, **(row.detail or {})})
-                    # what has begun since is of a gateway, for others
-                    if still is None or one in still:
+                    one = _open(row)
+                    # what has begun since is of a gateway or of who installed, for others
+                    if one in still:
                         opened[one] = row
                 else:
                     done.append(row)
@@ -129,15 +130,32 @@ class Quarantine(Area):
 
     async def _let_end(self, agent: str, wait: float) -> set[OpenTransaction]:
         """Suspends it, and waits for what it has under way; returns what is left of that."""
-        # in a transaction of its own: only from its commit on nobody begins anything as the agent, so this looks again
-        await self.suspend_agent(agent)
-        still = set(await self.suspend_agent(agent))
+        still = set(await self._under_way(agent))
         for _ in range(int(wait / _LOOK)):
             if not still:
                 break
             await asyncio.sleep(_LOOK)
-            still &= set(await self.suspend_agent(agent))
+            still &= set(await self._suspend(agent))
         return still
+
+    async def _under_way(self, agent: str) -> list[OpenTransaction]:
+        """Suspends it in a transaction of its own; returns what it has under way then."""
+        # only from the commit on nobody begins anything as the agent, so this looks again; and once more, since what is
+        # over at once, as what clients of who installed do all the time, need not be told
+        await self._suspend(agent)
+        if not (seen := await self._suspend(agent)):
+            return []
+        still = await self._suspend(agent)
+        return [one for one in seen if one in still]
+
+    async def _suspend(self, agent: str) -> list[OpenTransaction]:
+        with self._to(f"suspend {agent}", "admin on everything"):
+            rows = await self._core.call(lambda c, left: calls.suspend_agent(c, agent, timeout=left), self._timeout)
+        return [OpenTransaction(**row) for row in rows]
+
+
+def _open(row: Quarantined) -> OpenTransaction:
+    return OpenTransaction(**{"pid": None, "prepared": None, **(row.detail or {})})
 
 
 def _quarantined(row: Row) -> Quarantined:

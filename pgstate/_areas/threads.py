@@ -132,7 +132,7 @@ class Thread(Area):
                 self._agent,
                 self._full,
                 encoded,
-                metadata=None if metadata is None else guard.text(encode_json(metadata)),
+                metadata=None if metadata is None else guard.json(encode_json(metadata)),
                 timeout=self._timeout,
                 ns=self._ns,
                 parent=after,

@@ -75,6 +75,8 @@ async def migrate_(
         raise cli.fail(USAGE, f"{at}, before {plan.target}: without --downgrade it goes there")
     _show_plan(cli, plan, dry_run=dry_run)
     if dry_run:
+        if not data_loss and any(step.losses for step in plan.steps):
+            cli.out.note("this is refused without --data-loss")
         return
     run = migrate.downgrade_dsn if downgrade else migrate.upgrade_dsn
     more = {"data_loss": data_loss} if downgrade else {"create_roles": create_roles}
@@ -97,7 +99,14 @@ def _show_plan(cli: Cli, plan: migrate.Plan, *, dry_run: bool) -> None:
         if dry_run:
             for step in plan.steps:
                 cli.out.line(
-                    {"revision": step.revision, "down": plan.down, "title": step.title, "details": step.details}, ()
+                    {
+                        "revision": step.revision,
+                        "down": plan.down,
+                        "title": step.title,
+                        "details": step.details,
+                        "losses": list(step.losses),
+                    },
+                    (),
                 )
         return
     # what would be done is the answer to --dry-run; before it is done it is only a word along the way
@@ -108,6 +117,7 @@ def _show_plan(cli: Cli, plan: migrate.Plan, *, dry_run: bool) -> None:
         say(
             f"{'undo' if plan.down else 'apply'} {step.revision}: {step.title}"
             + (f"\n  {step.details}" if dry_run else "")
+            + (f"\n  loses: {', '.join(step.losses)}" if dry_run and step.losses else "")
         )
 
 

@@ -467,9 +467,9 @@ class StateCalls(Proxy[client.BoundState | client.State]):
     def suspend_agent(self, agent: str) -> builtins.list[OpenTransaction]:
         """Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile,
         until `resume_agent`. Its claims are given back, and its watches get nothing more. Returns the
-        transactions that it has under way, or a gateway of its has, which may still commit. Raises
-        InvalidArgument (no such agent, the administrator, the caller itself), AccessDenied (needs admin on
-        everything)."""
+        transactions that it has under way, or a gateway of its has, or the login that installed, which may still
+        commit. Raises InvalidArgument (no such agent, the administrator, the caller itself), AccessDenied (needs
+        admin on everything)."""
         return self._run(self._its.suspend_agent(agent))
 
     def resume_agent(self, agent: str) -> None:

@@ -141,6 +141,26 @@ async def test_what_was_resolved_is_put_back_as_its_handle(
     assert "$CRED{db}" in dump
 
 
+async def test_numbers_that_hold_a_credential_stay_numbers(state: State, connect: Connect) -> None:
+    one = await connect(credentials=lambda name, purpose: "123456")
+    await state.allow_credential("admin", "pin", "*")
+    await one.resolve("$CRED{pin}", purpose="x")
+    values = {"seconds": 1123456.75, "lines": "a\n123456", "pin": 123456}
+    expected = {"seconds": 1123456.75, "lines": "a\n$CRED{pin}", "pin": "$CRED{pin}"}
+    await one.put("v", values)
+    thread = one.thread("t")
+    await thread.save(values, metadata=values)
+
+    async def step() -> object:
+        return values
+
+    async with one.run("r", input=values) as run:
+        assert await run.step("step", step) == expected
+    found = await thread.latest()
+    assert found is not None and (found.state, found.metadata) == (expected, expected)
+    assert (entry := await one.get("v")) is not None and entry.value == expected
+
+
 def test_in_the_shell(dsn: str) -> None:
     def ok(*args: str) -> str:
         result = invoke(*args, dsn=dsn)

@@ -132,6 +132,31 @@ async def test_it_is_found_when_it_is_so(database: Database, login_name: Callabl
 
 
 @pytest.mark.core
+async def test_what_a_login_may_become_is_told(database: Database, login_name: Callable[[str], str]) -> None:
+    login, power = login_name("alice"), login_name("power")
+    database.sql(f"select pgstate.create_agent('alice', '{login}')", INSTALLER)
+    database.sql(f"create role {power}")
+    assert "bypass" not in await found(database)
+    # what it does not inherit it takes by SET ROLE
+    database.sql(f"alter role {login} noinherit; grant {power} to {login}")
+    assert "bypass" not in await found(database)
+    for attribute in ("superuser", "bypassrls", "replication"):
+        database.sql(f"alter role {power} {attribute}")
+        (finding,) = (await found(database))["bypass"]
+        assert f"{login} is" in finding.what and f"may become {power} ({attribute.upper()})" in finding.what
+        database.sql(f"alter role {power} no{attribute}")
+    for role in (
+        "pg_read_all_data", "pg_write_all_data", "pg_read_all_stats", "pg_monitor", "pg_read_server_files",
+        "pg_write_server_files", "pg_execute_server_program",
+    ):  # fmt: skip
+        database.sql(f"grant {role} to {power}")
+        (finding,) = (await found(database))["bypass"]
+        assert f"in {'pg_read_all_stats' if role == 'pg_monitor' else role}" in finding.what
+        database.sql(f"revoke {role} from {power}")
+    assert "bypass" not in await found(database)
+
+
+@pytest.mark.core
 async def test_an_agent_does_not_set_itself_a_limit_that_is_none(
     database: Database, login_name: Callable[[str], str], connect_as: Any
 ) -> None:

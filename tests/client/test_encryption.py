@@ -162,7 +162,14 @@ def test_payloads() -> None:
     assert OLD.hex() not in repr(keys) and "k1" in repr(keys)
 
 
-@pytest.mark.parametrize("given", [({},), ({"k": b"short"},), ({"": OLD},), ({"k" * 65: OLD},), ({"k": OLD}, "other")])
+@pytest.mark.parametrize(
+    "given",
+    [
+        ({},), ({"k": b"short"},), ({"": OLD},), ({"k" * 65: OLD},), ({"k": OLD}, "other"),
+        # as secrets.token_hex(16) makes it
+        ({"k": "0" * 32},), ({"k": None},), ({5: OLD},), ({"\ud800": OLD},),
+    ],
+)  # fmt: skip
 def test_keys_that_are_none(given: tuple[Any, ...]) -> None:
     with pytest.raises(InvalidArgument):
         Keys(*given)

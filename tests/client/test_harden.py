@@ -80,6 +80,27 @@ async def test_to_a_login_for_each(state: State, connect: Connect, login_name: C
     assert "dave" not in [agent.name for agent in await state.agents()]
 
 
+async def test_what_is_said_of_a_role_that_was_there(
+    state: State, database: Database, login_name: Callable[[str], str]
+) -> None:
+    login, group = login_name("server"), login_name("group")
+    database.sql(
+        f"create role {login} login; create role {group}; revoke connect on database {database.name} from public"
+    )
+    for dry_run in (True, False):
+        first, *_ = await state.harden(login, dry_run=dry_run)
+        assert "It was there" in str(first.note) and "no password" not in str(first.note)
+        assert "GRANT CONNECT" in str(first.note)
+    first, *_ = await state.harden(login)
+    assert (first.state, first.note) == ("there", "It may not connect: GRANT CONNECT ON DATABASE.")
+    for said in ("It was there", "It may not log in: ALTER ROLE ... LOGIN."):
+        first, *_ = await state.harden(group)
+        assert said in str(first.note) and "It may not log in" in str(first.note)
+    database.sql(f"grant connect on database {database.name} to {login}")
+    first, *_ = await state.harden(login)
+    assert first.note is None
+
+
 def test_in_the_shell(dsn: str, database: Database, login_name: Callable[[str], str]) -> None:
     login = login_name("server")
     assert invoke("harden", dsn=dsn).code == 2

@@ -11,7 +11,7 @@ import pytest
 
 from _server import Cluster
 from concurrency._open import BOTH, Begin, Start
-from conftest import clone, prepare
+from conftest import INSTALLER, clone, prepare
 from sql._caller import Caller, MakeAgent, refused, seconds, speak_json
 
 
@@ -85,7 +85,7 @@ async def test_who_keeps_it_from_being_suspended_is_named(root: Caller, agent: M
     alice = await agent("alice", "admin a/**")
     holding = await begin(alice)
     await alice("grant_access", "alice", "a/b/**", "read")
-    for call in ("suspend_agent('alice')", "quarantine('alice', now())"):
+    for call in ("suspend_agent('alice')", "quarantine('alice', now())", "drop_agent('alice')"):
         with refused("55P03") as caught:
             await root.fetch(f"select * from pgstate.{call}")
         assert f"pid {alice.pid}" in str(getattr(caught.value, "hint", ""))
@@ -157,6 +157,25 @@ async def test_a_snapshot_from_before_shows_no_credential_and_no_ticket_that_was
 
 
 @pytest.mark.core
+async def test_a_snapshot_from_before_issues_no_ticket_in_a_transaction_that_cannot_ask(
+    root: Caller, agent: MakeAgent, session: MakeAgent, gateway: MakeAgent, login_name: Callable[[str], str]
+) -> None:
+    alice = await agent("alice", "write a/**")
+    login = await (await gateway("alice")).fetchval("select session_user::text")
+    await root("require_tickets", login)
+    for isolation in ("repeatable_read", "serializable"):
+        with refused("25006"):
+            async with alice.transaction(isolation=isolation, readonly=True):
+                assert await alice("me") == "alice"
+                # the login is nobody's from then on
+                await root("set_login", "alice", login_name(isolation))
+                await alice("issue_ticket", login, "alice")
+        await root("set_login", "alice", await alice.fetchval("select session_user::text"))
+    async with alice.transaction(readonly=True):
+        assert (await alice("issue_ticket", login, "alice")).startswith("alice/t1/")
+
+
+@pytest.mark.core
 async def test_a_claim_that_it_keeps_locked_is_told(root: Caller, agent: MakeAgent, begin: Begin) -> None:
     alice = await agent("alice", "read a/**", "write a/**")
     for key in ("a/x", "a/y"):
@@ -187,7 +206,7 @@ async def test_who_waits_for_a_lock_is_told(root: Caller, agent: MakeAgent, begi
 
 
 async def test_what_it_prepared_is_told_whatever_role_it_had_set(new_cluster: Callable[..., Cluster]) -> None:
-    cluster = new_cluster(settings={"max_prepared_transactions": "2"})
+    cluster = new_cluster(settings={"max_prepared_transactions": "4"})
     await asyncio.to_thread(prepare, cluster)
     database = clone(cluster)
     root = await speak_json(await asyncpg.connect(database.dsn()))
@@ -195,20 +214,28 @@ async def test_what_it_prepared_is_told_whatever_role_it_had_set(new_cluster: Ca
         login = f"{database.name}_alice"
         await root("create_agent", "alice", login)
         await root("grant_access", "alice", "a/**", "write")
-        alice = await speak_json(await asyncpg.connect(database.dsn(login)))
+        other = f"{database.name}_bob"
+        await root("create_agent", "bob", other)
         start = await root("cursor")
-        try:
-            for name, role in (("own", login), ("hidden", "pgstate_agent")):
-                await alice.execute(f'set role "{role}"')
-                await alice.execute("begin")
-                await alice("put", f"a/{name}", "bad")
-                await alice.execute(f"prepare transaction '{name}'")
-        finally:
-            await alice.connection.close()
+        for name, session, role, agent in (
+            ("own", login, login, None),
+            ("hidden", login, "pgstate_agent", None),
+            ("installed", INSTALLER, INSTALLER, "alice"),
+            ("bob", other, other, None),
+        ):
+            caller = await speak_json(await asyncpg.connect(database.dsn(session)))
+            try:
+                await caller.execute(f'set role "{role}"')
+                await caller.execute("begin")
+                await caller("put", "memory/bob/x" if session == other else f"a/{name}", "bad", agent=agent)
+                await caller.execute(f"prepare transaction '{name}'")
+            finally:
+                await caller.connection.close()
         told = {row["prepared"] for row in await root.rows("suspend_agent", "alice")}
-        assert told == {"own", "hidden"}
+        assert told == {"own", "hidden", "installed"}
         cluster.sql("commit prepared 'own'", database.name)
-        cluster.sql("rollback prepared 'hidden'", database.name)
+        for name in ("hidden", "installed", "bob"):
+            cluster.sql(f"rollback prepared '{name}'", database.name)
         rows = await root.rows("quarantine", "alice", cursor=start, rollback=True)
         assert [(row["action"], row["key"], row["status"]) for row in rows] == [
             ("suspend", None, "there"), ("delete", "a/own", "ok"),
@@ -267,6 +294,27 @@ async def test_a_statement_that_was_let_in_and_has_written_nothing_yet_is_told(
     async with alice.transaction():
         await alice.fetchval("select count(*) from pg_class")
         assert await root.rows("suspend_agent", "alice") == [], "nor who does other things"
+
+
+@pytest.mark.core
+async def test_what_who_installed_does_as_it_is_told(root: Caller, session: MakeAgent, begin: Begin) -> None:
+    await root("create_agent", "alice")
+    start = await root("cursor")
+    writing = await begin()
+    await writing.caller("put", "memory/alice/x", "bad", agent="alice")
+    pid = writing.caller.pid
+    assert [row["pid"] for row in await root.rows("suspend_agent", "alice")] == [pid]
+    rows = await root.rows("quarantine", "alice", cursor=start, rollback=True)
+    assert [(row["action"], row["detail"] and row["detail"]["pid"]) for row in rows] == [
+        ("suspend", None),
+        ("open", pid),
+    ]
+    await writing.end()
+    assert await root.rows("suspend_agent", "alice") == []
+    rows = await root.rows("quarantine", "alice", cursor=start, rollback=True)
+    assert [(row["action"], row["key"], row["status"]) for row in rows] == [
+        ("suspend", None, "there"), ("delete", "memory/alice/x", "ok"),
+    ]  # fmt: skip
 
 
 @BOTH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,6 +59,23 @@ def test_check_and_dry_run_change_nothing(empty: Callable[[], Database]) -> None
     assert (
         f"undo {migrate.HEAD}" in invoke("migrate", "--dry-run", "--downgrade", "--to", "0002", dsn=database.dsn()).out
     )
+    assert dump(database) == before
+
+
+def test_a_dry_run_tells_what_going_back_loses(database: Database) -> None:
+    back = ("migrate", "--downgrade", "--to", "0005")
+    assert "loses" not in invoke(*back, "--dry-run", dsn=database.dsn()).out
+    database.sql("select pgstate.create_agent('alice'); select pgstate.suspend_agent('alice')", INSTALLER)
+    before = dump(database)
+    refused = invoke(*back, dsn=database.dsn())
+    (lost,) = re.findall(r"loses: (.*?)\. Nothing", refused.err)
+    assert refused.code != 0 and "suspended agents" in lost
+    would = invoke(*back, "--dry-run", dsn=database.dsn())
+    assert would.code == 0 and f"  loses: {lost}\n" in would.out
+    assert "this is refused without --data-loss" in would.err
+    assert "refused" not in invoke(*back, "--dry-run", "--data-loss", dsn=database.dsn()).err
+    rows = lines(invoke(*back, "--dry-run", "--json", dsn=database.dsn()).out)
+    assert {row["revision"]: row["losses"] for row in rows if row["losses"]} == {"0006": [lost]}
     assert dump(database) == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -47,6 +48,42 @@ async def cost(caller: Caller, call: str) -> tuple[Any, ...]:
         )
     plan = json.loads(text)[0]["Plan"]
     return tuple(plan[name] for name in ("Shared Hit Blocks", "Shared Read Blocks", "Actual Rows"))
+
+
+async def planned(caller: Caller, call: str) -> list[str]:
+    """How many rows the server takes each part of its plans to give: it tells whoever asks, of what goes on inside of functions, too."""
+    said: list[str] = []
+    for _ in range(3):  # what is planned once for all is
+        await caller.fetch(f"select * from pgstate.{call}")
+    listen = lambda _, message: said.append(str(message.as_dict()))  # noqa: E731
+    caller.connection.add_log_listener(listen)
+    await caller.execute("set client_min_messages = log; set debug_print_plan = on")
+    await caller.fetch(f"select * from pgstate.{call}")
+    await caller.execute("reset client_min_messages; reset debug_print_plan")
+    await caller.execute("select")
+    caller.connection.remove_log_listener(listen)
+    return re.findall(r"plan_rows (\S+)", "".join(said))
+
+
+@pytest.mark.every_version
+async def test_plans_tell_nothing_of_hidden_values_and_keys(
+    victim: Caller, agent: MakeAgent, session: MakeAgent
+) -> None:
+    """The estimate of what is compared with a constant is made by what all rows hold, as far as it is known."""
+    alice = await agent("alice", "read ro/**")
+    await victim("revoke_access", "alice", "memory/{agent}/**", "read")
+    await victim.rows("put_many", [f"ro/{n}" for n in range(700)], [{"t": str(n)} for n in range(700)])
+    await (await session(SUPERUSER)).execute("vacuum analyze pgstate.entry")
+    for pattern, filter_, there, missing in (
+        ("ro/**", '{"t": "%s"}', "zebra common", "zebra nowhere"),
+        ("*/%s*", '{"t": "x"}', "s3cr3t", "nowhere"),
+        ("**/%s*", '{"t": "x"}', "s3cr3t", "nowhere"),
+        ("**/%s*", "{}", "s3cr3t", "nowhere"),
+    ):
+        for order in ("'newest'", "null"):
+            call = f"search('{pattern}', filter => '{filter_}', \"order\" => {order})"
+            assert await planned(alice, call % there) == await planned(alice, call % missing), call
+    assert await planned(alice, "search('ro/**', filter => '{\"t\": \"zebra\"}', \"order\" => 'newest')")
 
 
 @pytest.mark.every_version
@@ -102,7 +139,7 @@ async def test_cost_and_rank_do_not_tell_of_hidden_words(
 
 @pytest.mark.every_version
 @pytest.mark.usefixtures("pgvector")
-async def test_cost_does_not_tell_of_hidden_vectors(mallory: Caller, victim: Caller) -> None:
+async def test_cost_does_not_tell_of_hidden_vectors(mallory: Caller, victim: Caller, session: MakeAgent) -> None:
     await victim("create_vectors", "v", 2, "toy", "l2")
     await victim("set_search", "**", vectors="v")
     await build(victim)
@@ -117,6 +154,11 @@ async def test_cost_does_not_tell_of_hidden_vectors(mallory: Caller, victim: Cal
         assert await cost(mallory, call.format(near)) == await cost(mallory, call.format(far)), call
     found = await mallory.rows("search", "", vector=[9.0, 9.0], limit=1000)
     assert {row["key"] for row in found} <= {"a/b", "ro/1", *(f"a/b/{n}" for n in range(5))}
+    # nor do keys of theirs show in how a pattern is looked for
+    await (await session(SUPERUSER)).execute("vacuum analyze pgstate.embedding")
+    for query in ("null", "'owl'"):
+        call = f"search('%s', {query}, vector => {near})"
+        assert await planned(mallory, call % "*/0*") == await planned(mallory, call % "*/x*") != []
     # nor does it get at them by storing some of its own
     for key in ("hid/001", "wo/001", "ro/1", "nil"):
         assert (await mallory("set_vectors", [key], ["00"], [0], [[1.0, 0.0]], "toy"))["status"] == "denied"

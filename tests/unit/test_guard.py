@@ -22,6 +22,7 @@ from _secrets import SECRETS
 from pgstate import _guard, _secrets, errors, labels
 from pgstate._codec import JSON, decode, encode
 from pgstate._guard import Guard
+from pgstate._json import encode as encode_json
 from pgstate._msgpack import exchanged
 
 KEY = SECRETS["anthropic_api_key"]
@@ -168,13 +169,41 @@ def test_resolved_credentials_become_handles(resolved: dict[str, str]) -> None:
     assert set(resolved.values()) == {"$CRED{db}"} and value in resolved
     assert _guard.scrub(f"a {value} b") == "a $CRED{db} b"
     for ascii_ in (True, False):
-        assert json.loads(_guard.scrub(json.dumps({"v": value}, ensure_ascii=ascii_))) == {"v": "$CRED{db}"}
+        assert json.loads(_guard.scrub_json(json.dumps({"v": value}, ensure_ascii=ascii_))) == {"v": "$CRED{db}"}
     for guard in (Guard(), Guard("off")):
         assert ormsgpack.unpackb(guard.typed("msgpack", ormsgpack.packb([value]))) == ["$CRED{db}"]
         assert guard.typed("json", json.dumps(value).encode()) == b'"$CRED{db}"'
     with pytest.raises(errors.SecretRefused) as caught:
         Guard("off").typed("pickle", pickle.dumps(value))
     assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "cleaned"),
+    [
+        ({"n": [1234567.5, 81234560, 1.23456e6]}, None),
+        ({"n": 123456, "123456": -123456}, {"n": "$CRED{pin}", "$CRED{pin}": -123456}),
+        ("a line\n12345 and \t12345", None),
+        ("\u00e9 in12345 \\n12345", "\u00e9 i$CRED{word} \\$CRED{word}"),
+        (["00e9ab", "\u00e9ab"], ["$CRED{hex}", "\u00e9ab"]),
+        ('{"n":123456}', '{"n":$CRED{pin}}'),
+        ({"account": {"id": "x", "n": 1}}, {"account": "$CRED{account}"}),
+        ("\ud800 123456", "\ud800 $CRED{pin}"),
+    ],
+)
+def test_json_with_handles_is_json(resolved: dict[str, str], value: Any, cleaned: Any) -> None:
+    for name, credential in {"pin": "123456", "word": "n12345", "hex": "00e9ab", "account": '{"id":"x","n":1}'}.items():
+        _guard.remember(credential, f"$CRED{{{name}}}")
+    cleaned = value if cleaned is None else cleaned
+    for ascii_ in (True, False):
+        text = json.dumps(value, ensure_ascii=ascii_, separators=(",", ":"))
+        for type_, before, after in (("json", value, cleaned), ("+json", [value], [cleaned])):
+            told = f"[{text}]" if type_ == "+json" else text
+            data = Guard("off").typed(type_, told.encode("utf-8", "surrogatepass"))
+            assert json.loads(data.decode("utf-8", "surrogatepass")) == after
+            assert (data == told.encode("utf-8", "surrogatepass")) == (before == after)
+    if "\ud800" not in str(value):
+        assert json.loads(encode_json(value)) == cleaned
 
 
 def test_logs_are_cleaned(caplog: pytest.LogCaptureFixture) -> None:

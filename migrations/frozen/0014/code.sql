@@ -3793,8 +3793,12 @@ declare
   v_root boolean;
 begin
   perform pgstate._check_admin(v_actor, '**');
-  -- a grant to it at the same time waits, and then finds no such agent
-  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name and not a.grouping for update;
+  begin
+    -- a grant to it at the same time waits, and then finds no such agent
+    select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name and not a.grouping for update;
+  exception when lock_not_available then
+    perform pgstate._raise_changing(format('%s cannot be dropped while a transaction has changed what it may', p_name));
+  end;
   if v_id is null and not exists (select from pgstate.former_agent f where f.name = p_name) then
     perform pgstate._agent_id(p_name);
   elsif v_root then
@@ -3969,6 +3973,11 @@ declare
   v_until bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
+    if current_setting('transaction_read_only') = 'on' then
+      -- nothing can be locked there, and so nobody can tell whether the rights of its snapshot are those of now
+      raise exception using errcode = 'read_only_sql_transaction', message = 'no ticket is issued in a read-only transaction of this isolation',
+        hint = 'What the caller may could have been taken away since its snapshot: use READ COMMITTED.';
+    end if;
     perform pgstate._check_rights_seen(p_actor.id);
   end if;
   if exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
@@ -4355,17 +4364,18 @@ $$;
 comment on function pgstate._claimed_by(text) is 'Internal: what an agent holds.';
 
 -- functions/quarantine/_open_transactions.sql
--- What an agent has under way: transactions of its login, or of a gateway that may act for it, that have called us. Whoever was let in
--- before the suspension was committed holds a lock on a table of ours, since looking who acts takes one, and may write and commit for as
--- long as it takes: what is not told here does nothing as the agent. Locks and sessions are visible to everybody, but for what they do.
+-- What an agent has under way: transactions of its login, of a gateway that may act for it, or of the login that installed, which may act
+-- for any, that have called us. Whoever was let in before the suspension was committed holds a lock on a table of ours, since looking who
+-- acts takes one, and may write and commit for as long as it takes: what is not told here does nothing as the agent. Locks and sessions are
+-- visible to everybody, but for what they do.
 create function pgstate._open_transactions(p_agent_id int) returns setof pgstate.open_transaction
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   return query
     with logins as materialized (
-      select l.login from pgstate.login l where l.agent_id = p_agent_id
-      union select d.login from pgstate.delegation d where d.agent_id = p_agent_id
+      select l.login, l.root from pgstate.login l where l.agent_id = p_agent_id or l.root
+      union select d.login, false from pgstate.delegation d where d.agent_id = p_agent_id
     ), calling as materialized (
       select l.pid, max(l.virtualtransaction) as xact
         from pg_locks l
@@ -4377,11 +4387,12 @@ begin
       from pg_stat_activity s join calling k on k.pid = s.pid
      where s.datname = current_database() and s.usename::text in (select l.login from logins l) and s.pid <> pg_backend_pid()
     union all
-    -- of the role that was set when it was prepared, such as the one that all agents' logins are members of
+    -- of the role that was set when it was prepared, such as the one that all agents' logins are members of; who installed may be a member of
+    -- the logins that it made, too
     select null, x.owner::text, x.gid, null
       from pg_prepared_xacts x join pg_roles o on o.rolname = x.owner
      where x.database = current_database()
-       and exists (select from logins l join pg_roles r on r.rolname = l.login where r.oid = o.oid or pg_has_role(r.oid, o.oid, 'MEMBER') and not r.rolsuper);
+       and exists (select from logins l join pg_roles r on r.rolname = l.login where r.oid = o.oid or pg_has_role(r.oid, o.oid, 'MEMBER') and not (r.rolsuper or l.root and o.rolcanlogin));
 end
 $$;
 comment on function pgstate._open_transactions(int) is 'Internal: transactions of an agent that are not over.';
@@ -6071,7 +6082,7 @@ begin
     v_done := set_config('ivfflat.iterative_scan', 'relaxed_order', true)
            || set_config('ivfflat.probes', greatest(10, sqrt((p_index.options ->> 'lists')::int), v_settings[2]::int)::int::text, true);
   end if;
-  -- planned anew each time: entries are in it only for a filter's sake
+  -- planned anew each time: entries are in it only for a filter's sake. What is asked for is no constant, as in _newest_of_many()
   v_sql := format($sql$
     select array_agg(n.key), array_agg(n.distance), count(*) from (
       select m.key, %1$s operator(%2$I.%3$s) %4$s as distance
@@ -6081,9 +6092,9 @@ begin
     $sql$, pgstate._vector_expression(p_index, p_schema, 'm.vector'), p_schema,
     case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id,
     case when p_path is not null then 'join pgstate.entry e on e.key = m.key' end,
-    concat(case when p_regex is not null then 'and m.key ~ $3' end, case when p_path is not null then
+    concat(case when p_regex is not null then 'and m.key ~ (select $3)' end, case when p_path is not null then
       ' and e.live and (e.expires_at is null or e.expires_at > $4)
-        and case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ $5' end));
+        and case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ (select $5)' end));
   for v_try in 1 .. 3 loop
     execute v_sql into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, v_now, p_path, v_limit;
     -- of an entry with several vectors the nearest counts
@@ -6141,13 +6152,14 @@ begin
     end if;
   end if;
   loop
-    -- entries are looked at where the filter is: here only whether enough of them are there
+    -- entries are looked at where the filter is: here only whether enough of them are there. A pattern that were a constant would be tried on
+    -- what statistics have of keys: see _newest_of_many()
     execute format($sql$
       select array_agg(n.key), array_agg(n.distance), count(*) from (
         select m.key, min(%s operator(%I.%s) %s) as distance
           from unnest($2, $3) as s (low, high)
           join pgstate.embedding m on m.key >= s.low and m.key < s.high
-         where m.index_id = %s and ($4 is null or m.key ~ $4)
+         where m.index_id = %s and ($4 is null or m.key ~ (select $4))
          group by m.key order by 2, 1 limit $5) n
       $sql$, pgstate._vector_expression(p_index, v_schema, 'm.vector'), v_schema,
       case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, v_schema, '$1'), p_index.id)
@@ -6175,10 +6187,12 @@ begin
     select f.key, row_number() over (order by f.updated_at desc, f.key) from (
       select n.key, n.updated_at from pgstate.entry n
        -- one condition on keys and none on rows, of which the planner would know no range. It stays before the look into the value only
-       -- while it is not dearer: values of others, which may be large, are none of the caller's
-       where (n.key >= p_low and n.key < p_high or n.key = coalesce(p_root, p_low)) and (n.value @> p_scalars or n.full_version - n.version < 0)
-         and n.live and (n.expires_at is null or n.expires_at > p_now) and (p_regex is null or n.key ~ p_regex)
-         and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ p_path)
+       -- while it is not dearer: values of others, which may be large, are none of the caller's. What the caller compares them with is no
+       -- constant here: the planner would try that on the values and keys that it has as statistics, of hidden ones too, and its estimate
+       -- can be seen (debug_print_plan)
+       where (n.key >= p_low and n.key < p_high or n.key = coalesce(p_root, p_low)) and (n.value @> (select p_scalars) or n.full_version - n.version < 0)
+         and n.live and (n.expires_at is null or n.expires_at > p_now) and (p_regex is null or n.key ~ (select p_regex))
+         and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ (select p_path))
        order by n.updated_at desc, n.key limit p_limit offset p_offset) f;
 end
 $$;
@@ -13576,7 +13590,7 @@ begin
 end
 $$;
 comment on function pgstate.suspend_agent(text) is
-  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have called us, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
+  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have called us, of its login, of a gateway of its or of the login that installed, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
 
 -- functions/quarantine/resume_agent.sql
 create function pgstate.resume_agent(agent text) returns void
@@ -13729,7 +13743,7 @@ begin
 end
 $$;
 comment on function pgstate.quarantine(text, timestamptz, text, boolean, boolean, boolean, text, int) is
-  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its, or writes of tasks (pending_writes, how many). open: transactions of its, or of a gateway of its, that were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
+  'Answers to an agent that has been taken over; call suspend_agent() before, in a transaction of its own, since what begins before a suspension is committed is not stopped by it. Suspends it if it is not, gives back its claims, and has what it wrote since a time or cursor, and what is still there of that, trusted as external (distrust), or with rollback undoes it (as rollback() with writer: entries that others wrote too are told as conflict and distrusted, unless force). It does so for the keys after after, in their order, at most limit of them (0 to 100000) and 64 MB of values: more says that there are others: call again, after => its key. A row for each thing done (ok), or with dry_run to be done (to do), and for what is left to whoever asks, with the last of them: derived, versions of others that name its writes as sources; thread and run, in which it recorded, and forks that hold checkpoints of its, or writes of tasks (pending_writes, how many). open: transactions of its, of a gateway of its or of the login that installed, that were under way, or are: end them, or wait, and ask again, which does the rest; again: the suspension is not committed yet, or the isolation is not READ COMMITTED, so what the agent did meanwhile was not seen: ask again in another transaction. held, locked: a claim or a transaction of somebody is in the way; refused: a rule of today does not take what was there (detail); denied: not the caller''s to read or write: of these keys nothing is rolled back. Needs admin on everything. PS007 PS010 PS020 PS021 PS022 PS023.';
 
 -- functions/credentials/allow_credential.sql
 create function pgstate.allow_credential(agent text, name text, purpose text) returns void
@@ -15704,6 +15718,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_step pgstate.harden_step;
+  v_role pg_roles;
 begin
   for v_step in
     select p.* from pgstate._harden_plan(harden.gateway, harden.agents, harden.logins, harden.prefix, harden.tickets) p
@@ -15711,6 +15726,11 @@ begin
     if v_step.action = 'note' then
       return next v_step;
       continue;
+    end if;
+    v_role := null;
+    if v_step.action = 'create_role' then
+      -- as it was before
+      select r.* into v_role from pg_roles r where r.rolname = v_step.login;
     end if;
     if v_step.state::boolean then
       v_step.state := 'there';
@@ -15728,11 +15748,12 @@ begin
       v_step.state := 'done';
     end if;
     if v_step.action = 'create_role' then
-      if v_step.state <> 'there' then
-        v_step.note := E'It has no password yet: ALTER ROLE ... PASSWORD, or \\password in psql.';
-      elsif not has_database_privilege(v_step.login, current_database(), 'CONNECT') then
-        v_step.note := 'It may not connect: GRANT CONNECT ON DATABASE.';
-      end if;
+      v_step.note := nullif(concat_ws(' ',
+        case when v_role.oid is null then E'It has no password yet: ALTER ROLE ... PASSWORD, or \\password in psql.'
+             when v_step.state <> 'there' then 'It was there: who logs in by it acts so from now on.' end,
+        case when not v_role.rolcanlogin then 'It may not log in: ALTER ROLE ... LOGIN.' end,
+        case when not has_database_privilege(coalesce(v_role.oid, to_regrole(quote_ident(v_step.login))), current_database(), 'CONNECT')
+             then 'It may not connect: GRANT CONNECT ON DATABASE.' end), '');
     end if;
     return next v_step;
   end loop;

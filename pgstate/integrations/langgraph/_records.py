@@ -57,7 +57,7 @@ def surround(
         readable = _searchable(metadata)
     return Surroundings(
         _pack(serde, outside, guard),
-        guard.text(_to_json(readable)),
+        guard.json(_to_json(readable)),
         _without_zeros(run_id) if isinstance(run_id, str) else None,
     )
 

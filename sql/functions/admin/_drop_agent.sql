@@ -8,8 +8,12 @@ declare
   v_root boolean;
 begin
   perform pgstate._check_admin(v_actor, '**');
-  -- a grant to it at the same time waits, and then finds no such agent
-  select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name and not a.grouping for update;
+  begin
+    -- a grant to it at the same time waits, and then finds no such agent
+    select a.id, a.root into v_id, v_root from pgstate.agent a where a.name = p_name and not a.grouping for update;
+  exception when lock_not_available then
+    perform pgstate._raise_changing(format('%s cannot be dropped while a transaction has changed what it may', p_name));
+  end;
   if v_id is null and not exists (select from pgstate.former_agent f where f.name = p_name) then
     perform pgstate._agent_id(p_name);
   elsif v_root then

@@ -7,6 +7,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_step pgstate.harden_step;
+  v_role pg_roles;
 begin
   for v_step in
     select p.* from pgstate._harden_plan(harden.gateway, harden.agents, harden.logins, harden.prefix, harden.tickets) p
@@ -14,6 +15,11 @@ begin
     if v_step.action = 'note' then
       return next v_step;
       continue;
+    end if;
+    v_role := null;
+    if v_step.action = 'create_role' then
+      -- as it was before
+      select r.* into v_role from pg_roles r where r.rolname = v_step.login;
     end if;
     if v_step.state::boolean then
       v_step.state := 'there';
@@ -31,11 +37,12 @@ begin
       v_step.state := 'done';
     end if;
     if v_step.action = 'create_role' then
-      if v_step.state <> 'there' then
-        v_step.note := E'It has no password yet: ALTER ROLE ... PASSWORD, or \\password in psql.';
-      elsif not has_database_privilege(v_step.login, current_database(), 'CONNECT') then
-        v_step.note := 'It may not connect: GRANT CONNECT ON DATABASE.';
-      end if;
+      v_step.note := nullif(concat_ws(' ',
+        case when v_role.oid is null then E'It has no password yet: ALTER ROLE ... PASSWORD, or \\password in psql.'
+             when v_step.state <> 'there' then 'It was there: who logs in by it acts so from now on.' end,
+        case when not v_role.rolcanlogin then 'It may not log in: ALTER ROLE ... LOGIN.' end,
+        case when not has_database_privilege(coalesce(v_role.oid, to_regrole(quote_ident(v_step.login))), current_database(), 'CONNECT')
+             then 'It may not connect: GRANT CONNECT ON DATABASE.' end), '');
     end if;
     return next v_step;
   end loop;

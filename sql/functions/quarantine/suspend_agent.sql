@@ -9,4 +9,4 @@ begin
 end
 $$;
 comment on function pgstate.suspend_agent(text) is
-  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have called us, of its login or of a gateway of its, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';
+  'Stops an agent: nobody acts as it, by its login, a gateway or a ticket, whatever it is granted meanwhile, until resume_agent(). Its claims are given back, its watches get nothing more. What it wrote stays: quarantine() is for that. The rows are transactions under way that have called us, of its login, of a gateway of its or of the login that installed, which may still commit: ask again until there are none, or end them (pg_terminate_backend). Needs admin on everything. PS007 PS010.';

@@ -30,13 +30,14 @@ begin
     end if;
   end if;
   loop
-    -- entries are looked at where the filter is: here only whether enough of them are there
+    -- entries are looked at where the filter is: here only whether enough of them are there. A pattern that were a constant would be tried on
+    -- what statistics have of keys: see _newest_of_many()
     execute format($sql$
       select array_agg(n.key), array_agg(n.distance), count(*) from (
         select m.key, min(%s operator(%I.%s) %s) as distance
           from unnest($2, $3) as s (low, high)
           join pgstate.embedding m on m.key >= s.low and m.key < s.high
-         where m.index_id = %s and ($4 is null or m.key ~ $4)
+         where m.index_id = %s and ($4 is null or m.key ~ (select $4))
          group by m.key order by 2, 1 limit $5) n
       $sql$, pgstate._vector_expression(p_index, v_schema, 'm.vector'), v_schema,
       case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, v_schema, '$1'), p_index.id)

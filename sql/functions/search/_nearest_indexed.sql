@@ -51,7 +51,7 @@ begin
     v_done := set_config('ivfflat.iterative_scan', 'relaxed_order', true)
            || set_config('ivfflat.probes', greatest(10, sqrt((p_index.options ->> 'lists')::int), v_settings[2]::int)::int::text, true);
   end if;
-  -- planned anew each time: entries are in it only for a filter's sake
+  -- planned anew each time: entries are in it only for a filter's sake. What is asked for is no constant, as in _newest_of_many()
   v_sql := format($sql$
     select array_agg(n.key), array_agg(n.distance), count(*) from (
       select m.key, %1$s operator(%2$I.%3$s) %4$s as distance
@@ -61,9 +61,9 @@ begin
     $sql$, pgstate._vector_expression(p_index, p_schema, 'm.vector'), p_schema,
     case p_index.distance when 'cosine' then '<=>' when 'l2' then '<->' else '<#>' end, pgstate._vector_expression(p_index, p_schema, '$1'), p_index.id,
     case when p_path is not null then 'join pgstate.entry e on e.key = m.key' end,
-    concat(case when p_regex is not null then 'and m.key ~ $3' end, case when p_path is not null then
+    concat(case when p_regex is not null then 'and m.key ~ (select $3)' end, case when p_path is not null then
       ' and e.live and (e.expires_at is null or e.expires_at > $4)
-        and case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ $5' end));
+        and case when e.full_version < e.version then pgstate._held_value(e) else e.value end @@ (select $5)' end));
   for v_try in 1 .. 3 loop
     execute v_sql into v_keys, v_distances, v_count using p_vector, p_ranges, p_regex, v_now, p_path, v_limit;
     -- of an entry with several vectors the nearest counts

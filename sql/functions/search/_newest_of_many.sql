@@ -11,10 +11,12 @@ begin
     select f.key, row_number() over (order by f.updated_at desc, f.key) from (
       select n.key, n.updated_at from pgstate.entry n
        -- one condition on keys and none on rows, of which the planner would know no range. It stays before the look into the value only
-       -- while it is not dearer: values of others, which may be large, are none of the caller's
-       where (n.key >= p_low and n.key < p_high or n.key = coalesce(p_root, p_low)) and (n.value @> p_scalars or n.full_version - n.version < 0)
-         and n.live and (n.expires_at is null or n.expires_at > p_now) and (p_regex is null or n.key ~ p_regex)
-         and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ p_path)
+       -- while it is not dearer: values of others, which may be large, are none of the caller's. What the caller compares them with is no
+       -- constant here: the planner would try that on the values and keys that it has as statistics, of hidden ones too, and its estimate
+       -- can be seen (debug_print_plan)
+       where (n.key >= p_low and n.key < p_high or n.key = coalesce(p_root, p_low)) and (n.value @> (select p_scalars) or n.full_version - n.version < 0)
+         and n.live and (n.expires_at is null or n.expires_at > p_now) and (p_regex is null or n.key ~ (select p_regex))
+         and (p_path is null or case when n.full_version < n.version then pgstate._held_value(n) else n.value end @@ (select p_path))
        order by n.updated_at desc, n.key limit p_limit offset p_offset) f;
 end
 $$;

@@ -7,6 +7,11 @@ declare
   v_until bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
+    if current_setting('transaction_read_only') = 'on' then
+      -- nothing can be locked there, and so nobody can tell whether the rights of its snapshot are those of now
+      raise exception using errcode = 'read_only_sql_transaction', message = 'no ticket is issued in a read-only transaction of this isolation',
+        hint = 'What the caller may could have been taken away since its snapshot: use READ COMMITTED.';
+    end if;
     perform pgstate._check_rights_seen(p_actor.id);
   end if;
   if exists (select from pgstate.login l where l.login = session_user::text and l.gateway) then
