@@ -1,4 +1,4 @@
-"""Lone puts take a shorter way.
+"""Plans of searches and old snapshots tell nothing more; suspending an agent tells what else is under way.
 
 Functions; no table changes.
 """
