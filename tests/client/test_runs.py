@@ -627,6 +627,19 @@ async def test_a_step_that_has_written_ends_with_its_lease_where_the_server_is_s
         assert await state.get("k") is None
 
 
+async def test_undoing_for_a_result_that_cannot_be_kept_ends_with_the_lease(proxy: Proxy) -> None:
+    async def undo(_: int) -> None:
+        proxy.fall_silent()
+        await asyncio.Event().wait()
+
+    async with pgstate.connect(proxy.dsn) as state:
+        with pytest.raises(errors.LeaseLost):
+            async with asyncio.timeout(30), state.run("r/1", lease=1) as run:
+                await run.step("book", asyncio.sleep, 0, 1, undo=undo)
+                run.result = "x" * 2_000_000
+        proxy.speak()
+
+
 async def test_a_block_may_be_left_in_another_context(state: State) -> None:
     async def lent() -> AsyncIterator[pgstate.Run]:
         async with state.run("r/1", lease=3600) as run:
