@@ -200,7 +200,9 @@ class Values:
         if wanted is None or type != "json":
             return value
         try:
-            return adapter(wanted).validate_python(value) if value is None else adapter(wanted).validate_json(data)
+            found = adapter(wanted).validate_python(value) if value is None else adapter(wanted).validate_json(data)
+            # Pydantic's iterables can be gone through once
+            return list(found) if isinstance(found, collections.abc.Iterator) else found
         except ValidationError as error:
             raise errors.InvalidValue(f"what is recorded does not fit {wanted}: {error}") from error
 
@@ -225,9 +227,15 @@ def check_wanted(wanted: Any) -> None:
     if wanted is None:
         return
     try:
-        adapter(wanted)
+        _build(wanted)
     except Exception as error:  # whatever Pydantic and the type's own hooks raise
         raise errors.InvalidArgument(f"as_={wanted!r:.80}: Pydantic does not take this type: {error}") from error
+
+
+def _build(wanted: Any) -> None:
+    """Raises what validating by this type would raise whatever the value."""
+    # one of names that mean nothing yet is told when it is used
+    getattr(adapter(wanted).validator, "title")  # noqa: B009
 
 
 class Signature(NamedTuple):
@@ -269,13 +277,13 @@ def _validated_by(annotation: Any) -> Any:
         # of a plain function, which makes what is awaited
         annotation = next(reversed(typing.get_args(annotation)), None)
     if (typing.get_origin(annotation) or annotation) in _ITERATED:
-        # Pydantic gives one that can be gone through once
+        # of which Pydantic takes not all
         element = next(iter(typing.get_args(annotation)), Any)
         annotation = list[element]  # type: ignore[valid-type]
     if annotation in (Any, None, *_PLAIN, dict, list) or isinstance(annotation, typing.TypeVar):
         return None
     try:
-        adapter(annotation)
+        _build(annotation)
     except Exception:
         return None
     return annotation

@@ -563,6 +563,10 @@ class Counted(dict[str, int]):
     """No type that Pydantic takes."""
 
 
+class Unfinished(BaseModel):
+    next: "Nowhere | None" = None  # type: ignore[name-defined]  # noqa: F821, UP037
+
+
 async def test_a_result_is_given_back_whatever_its_annotation_is(state: State) -> None:
     async def later() -> Plan:
         return Plan(topic="owls", questions=[])
@@ -579,15 +583,23 @@ async def test_a_result_is_given_back_whatever_its_annotation_is(state: State) -
     def numbers() -> Iterator:  # type: ignore[type-arg]
         yield 1
 
+    async def unfinished() -> Unfinished:
+        return {"next": None}  # type: ignore[return-value]
+
     async def noted() -> Annotated[list[Plan], {"unit": "plans"}]:
         return [await later()]
 
     def listed() -> Iterable[Plan]:
         yield Plan(topic="owls", questions=[])
 
+    def perhaps() -> Iterable[Plan] | None:
+        return listed()
+
     plan = Plan(topic="owls", questions=[])
     for _ in range(2):
         async with state.run("r/1") as run:
+            assert await run.step("perhaps", perhaps) == [plan]
+            assert await run.step("as_", listed, as_=Iterable[Plan]) == [plan]
             # not to be gone through once only
             assert await run.step("listed", listed) == [plan]
             assert await run.step("awaited", awaited) == plan
@@ -595,6 +607,7 @@ async def test_a_result_is_given_back_whatever_its_annotation_is(state: State) -
             assert await run.step("bare", bare) == {"a": 1}
             assert await run.step("numbers", numbers) == [1]
             assert await run.step("noted", noted) == [plan]
+            assert await run.step("unfinished", unfinished) == {"next": None}
 
 
 async def test_a_type_that_nothing_is_validated_by_is_refused_before_the_step(state: State) -> None:
@@ -602,6 +615,10 @@ async def test_a_type_that_nothing_is_validated_by_is_refused_before_the_step(st
     async with state.run("r/1") as run:
         with pytest.raises(errors.InvalidArgument, match="Pydantic does not take this type"):
             await run.step("find", calls.find, "a", as_=Counted)
+        # of names that mean nothing here either
+        for unknown in ("Nowhere", list["Nowhere"], Unfinished):  # type: ignore[name-defined]  # noqa: F821
+            with pytest.raises(errors.InvalidArgument, match="Pydantic does not take this type"):
+                await run.step("find", calls.find, "a", as_=unknown)
         with pytest.raises(errors.InvalidArgument):
             await run.map("find", calls.find, ["a"], as_=Counted)
         with pytest.raises(errors.InvalidArgument):
