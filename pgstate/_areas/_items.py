@@ -49,7 +49,7 @@ def deletes(items: Iterable[str | Mapping[str, Any]]) -> list[Write]:
 def _write(op: str, item: Any, names: tuple[str, ...], ttl: Seconds | None) -> Write:
     if type(item) is tuple and len(item) == 2 and op == "put" and isinstance(item[0], str):
         # most are so, and to look for options in them takes longer than all else that is done for them here
-        return op, item[0], _try_encode(item[1]), None, UNSET, ttl, None, None, None, None, None, None
+        return op, item[0], _try_encode(item[1]), None, UNSET, ttl, None, None, None, None, None, None, None, None
     if isinstance(item, Mapping):
         given = {name: value for name, value in item.items() if name not in ("op", "key")}
         key = item.get("key")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
@@ -222,7 +221,8 @@ class Steps(HeldRun):
                             value = await _call(function, args, {**kwargs, "ctx": context})
                     type_, data = await self._values.checked(self._full, value)
             except Exception as error:
-                await _drop(None if context is None else context._close())
+                if context is not None and (transaction := context._close()) is not None:
+                    await transaction.drop()
                 if (self._halted is not None and not self._undoing) or self.lost:
                     raise
                 said = self._values.said(error)
@@ -242,7 +242,7 @@ class Steps(HeldRun):
                 ) from error
             except BaseException:
                 if context is not None and (transaction := context._close()) is not None:
-                    await transaction.abandon()
+                    transaction.abandon()
                 raise
             recording = self._record(place, kind, "done", type_, data, attempt, began, context=context)
             kept = partial(self._kept, place, undo, value, type_, data, wanted)
@@ -302,10 +302,10 @@ class Steps(HeldRun):
             connection = await transaction.connection()
             row = (await runs.finish_steps(connection, columns, None, None, None, agent, timeout=timeout))[0]
         except Exception:
-            await _drop(transaction)
+            await transaction.drop()
             raise
         except BaseException:
-            await transaction.abandon()
+            transaction.abandon()
             raise
         if row["status"] != "ok":
             await transaction.end(commit=False)
@@ -352,12 +352,6 @@ async def _to_its_end(work: Coroutine[Any, Any, None], then: Callable[[], T]) ->
             then()
         raise
     return then()
-
-
-async def _drop(transaction: Transaction | None) -> None:
-    if transaction is not None:
-        with suppress(errors.PgStateError):
-            await transaction.end(commit=False)
 
 
 async def _nothing() -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pgstate import errors
@@ -70,10 +71,16 @@ class Transaction:
         finally:
             await self._give(whole=whole)
 
-    async def abandon(self) -> None:
-        """Rolls it back by breaking the connection: who is cancelled does not wait for a server that may be gone."""
+    async def drop(self) -> None:
+        """Rolls it back. What goes wrong then breaks the connection, which does the same."""
+        with suppress(errors.PgStateError):
+            await self.end(commit=False)
+
+    def abandon(self) -> None:
+        """As `drop`, in the background: who is cancelled does not wait for a server that may be gone. A connection that
+        were broken at once would leave a statement that waits for a lock to wait on, with the locks that it has."""
         self._ended = True
-        await self._give(whole=False)
+        self._core.spawn(self.drop())
 
     async def _give(self, *, whole: bool) -> None:
         connection, self._connection = self._connection, None

@@ -657,6 +657,25 @@ async def test_undoing_for_a_result_that_cannot_be_kept_ends_with_the_lease(prox
         proxy.speak()
 
 
+async def test_a_step_that_is_cancelled_as_it_waits_for_a_lock_keeps_none(state: State, locks: Locks) -> None:
+    async def go(ctx: pgstate.Context) -> None:
+        await ctx.state.put("free", 1)
+        await ctx.state.put("k", 1)
+
+    async def work() -> None:
+        async with state.run("r/1") as run:
+            await run.step("go", go)
+
+    await state.put("k", 0)
+    async with locks.on("k"):
+        working = asyncio.create_task(work())
+        await locks.waited_for(1)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        assert await state.put("free", 2) == 1
+
+
 async def test_a_block_may_be_left_in_another_context(state: State) -> None:
     async def lent() -> AsyncIterator[pgstate.Run]:
         async with state.run("r/1", lease=3600) as run:
