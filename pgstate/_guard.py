@@ -34,7 +34,11 @@ _resolved: OrderedDict[str, str] = OrderedDict()
 def remember(value: str, handle: str) -> None:
     """From now on the handle stands for this value in all that is written."""
     if len(value) >= _SHORTEST:
-        for form in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], value):
+        forms = [value]
+        for _ in range(2):
+            # in JSON, and in JSON that is a text in JSON, as arguments of tools are
+            forms += [json.dumps(form, ensure_ascii=ascii_)[1:-1] for form in forms for ascii_ in (True, False)]
+        for form in reversed(dict.fromkeys(forms)):
             _resolved[form] = handle
             _resolved.move_to_end(form)
         while len(_resolved) > _MOST_RESOLVED:
@@ -53,7 +57,7 @@ def scrub_json(text: str) -> str:
     credential of digits is in many a number, and one that begins with n behind the backslash of many a line's end."""
     found = [(form, handle) for form, handle in _forms() if form in text]
     for form, handle in found:
-        if form.startswith('{"') and _is_json(form):
+        if form.startswith(('{"', '["')) and _is_json(form):
             text = text.replace(form, f'"{handle}"')
 
     def scrubbed(match: re.Match[str]) -> str:
@@ -64,7 +68,7 @@ def scrub_json(text: str) -> str:
             return next((f'"{handle}"' for form, handle in found if form == token), token)
         said = json.loads(token, strict=False)
         cleaned = scrub(said)
-        return token if cleaned == said else json.dumps(cleaned, ensure_ascii=token.isascii())
+        return token if cleaned == said else json.dumps(cleaned)
 
     return _TOKEN.sub(scrubbed, text) if found else text
 

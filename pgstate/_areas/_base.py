@@ -108,7 +108,9 @@ def said(error: BaseException) -> str:
         text = str(error)
     except Exception as again:
         text = f"its text raises {type(again).__name__}"
-    return f"{type(error).__name__}: {text[:_MOST_SAID]}"
+    # what PostgreSQL has no text of would be refused, and the failure with it
+    text = text[:_MOST_SAID].encode("utf-8", "replace").decode().replace("\0", "\\0")
+    return f"{type(error).__name__}: {text}"
 
 
 def named(as_of: AsOf) -> tuple[int | None, str | None, datetime | None]:

@@ -256,3 +256,12 @@ async def test_a_handler_that_awaits_what_was_cancelled_fails_its_task_and_ends_
     assert not working.done()
     stop.set()
     assert await working == 0
+
+
+async def test_a_task_fails_with_an_error_that_postgresql_has_no_text_of(state: State) -> None:
+    await state.put("tasks/1", 1)
+    with pytest.raises(ValueError, match="b"):
+        async with state.claim_next("tasks/*"):
+            raise ValueError("a\0b\ud800c")
+    (task,) = await state.tasks("tasks/*")
+    assert task.error == "ValueError: a\\0b?c"

@@ -170,6 +170,11 @@ def test_resolved_credentials_become_handles(resolved: dict[str, str]) -> None:
     assert _guard.scrub(f"a {value} b") == "a $CRED{db} b"
     for ascii_ in (True, False):
         assert json.loads(_guard.scrub_json(json.dumps({"v": value}, ensure_ascii=ascii_))) == {"v": "$CRED{db}"}
+        # as a model's calls of tools have it
+        for inner in (True, False):
+            call = {"arguments": json.dumps({"v": value}, ensure_ascii=inner)}
+            cleaned = json.loads(_guard.scrub_json(json.dumps(call, ensure_ascii=ascii_)))
+            assert json.loads(cleaned["arguments"]) == {"v": "$CRED{db}"}
     for guard in (Guard(), Guard("off")):
         assert ormsgpack.unpackb(guard.typed("msgpack", ormsgpack.packb([value]))) == ["$CRED{db}"]
         assert guard.typed("json", json.dumps(value).encode()) == b'"$CRED{db}"'
@@ -188,11 +193,13 @@ def test_resolved_credentials_become_handles(resolved: dict[str, str]) -> None:
         (["00e9ab", "\u00e9ab"], ["$CRED{hex}", "\u00e9ab"]),
         ('{"n":123456}', '{"n":$CRED{pin}}'),
         ({"account": {"id": "x", "n": 1}}, {"account": "$CRED{account}"}),
+        ({"keys": ["one", "two"], "text": 'of ["one","two"]'}, {"keys": "$CRED{keys}", "text": "of $CRED{keys}"}),
         ("\ud800 123456", "\ud800 $CRED{pin}"),
     ],
 )
 def test_json_with_handles_is_json(resolved: dict[str, str], value: Any, cleaned: Any) -> None:
-    for name, credential in {"pin": "123456", "word": "n12345", "hex": "00e9ab", "account": '{"id":"x","n":1}'}.items():
+    credentials = {"pin": "123456", "word": "n12345", "hex": "00e9ab", "account": '{"id":"x","n":1}'}
+    for name, credential in {**credentials, "keys": '["one","two"]'}.items():
         _guard.remember(credential, f"$CRED{{{name}}}")
     cleaned = value if cleaned is None else cleaned
     for ascii_ in (True, False):
@@ -204,6 +211,12 @@ def test_json_with_handles_is_json(resolved: dict[str, str], value: Any, cleaned
             assert (data == told.encode("utf-8", "surrogatepass")) == (before == after)
     if "\ud800" not in str(value):
         assert json.loads(encode_json(value)) == cleaned
+
+
+def test_json_with_handles_is_of_characters_that_can_be_read(resolved: dict[str, str]) -> None:
+    _guard.remember("123456", "$CRED{pin}")
+    data = Guard("off").typed("json", '"\u00e9 \\ud800 123456"'.encode())
+    assert json.loads(data.decode()) == "\u00e9 \ud800 $CRED{pin}"
 
 
 def test_logs_are_cleaned(caplog: pytest.LogCaptureFixture) -> None:
