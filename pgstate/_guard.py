@@ -177,7 +177,12 @@ class _Cleaning(logging.Filter):
     """What is logged passes through `clean`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        said = record.getMessage()
+        try:
+            said = record.getMessage()
+        except Exception as error:
+            # what is told of, such as an error of the application's, has no text: that ends nothing
+            record.msg, record.args = f"{record.msg} ({type(error).__name__} in its text)", ()
+            said = record.msg
         cleaned = clean(said)
         if cleaned != said:
             record.msg, record.args = cleaned, ()

@@ -11,7 +11,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from pgstate import errors, ops
-from pgstate._areas._base import seconds
+from pgstate._areas._base import said, seconds
 from pgstate._areas._cron import next_time
 from pgstate._areas._run import Run
 from pgstate._areas._run_block import RunBlock
@@ -143,7 +143,7 @@ class RunWorker:
                 self._looking.stir()
         except Exception as error:
             # the run has failed, or is another's, or goes on later: not the loop's end
-            _log.warning("run %s: %s: %s", row["key"], type(error).__name__, error)
+            _log.warning("run %s: %s", row["key"], said(error))
 
     async def _follow_schedules(self, pattern: str) -> None:
         state = self._area._state

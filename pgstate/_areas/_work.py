@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
+from pgstate._areas._base import said
 from pgstate._areas._held import Task
 from pgstate._areas._uncancelled import failing_unless_cancelled
 from pgstate._calls._run import OUTAGES
@@ -115,7 +116,7 @@ class Work:
             self._done += task._completed
         except Exception as error:
             # the task has failed, or another worker has it: not the loop's end
-            _log.warning("%s failed in attempt %d: %s: %s", task.key, task.attempts, type(error).__name__, error)
+            _log.warning("%s failed in attempt %d: %s", task.key, task.attempts, said(error))
 
 
 class _Heard:

@@ -265,3 +265,18 @@ async def test_a_task_fails_with_an_error_that_postgresql_has_no_text_of(state: 
             raise ValueError("a\0b\ud800c")
     (task,) = await state.tasks("tasks/*")
     assert task.error == "ValueError: a\\0b?c"
+
+
+async def test_an_error_without_a_text_ends_no_worker(state: State, caplog: pytest.LogCaptureFixture) -> None:
+    class Unspeakable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    def handle(task: Task) -> None:
+        stop.set()
+        raise Unspeakable
+
+    await state.put("tasks/1", 1)
+    stop = asyncio.Event()
+    assert await state.work("tasks/*", handle, concurrency=1, stop=stop) == 0
+    assert "Unspeakable: its text raises RuntimeError" in caplog.text

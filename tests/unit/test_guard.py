@@ -234,6 +234,15 @@ def test_logs_are_cleaned(caplog: pytest.LogCaptureFixture) -> None:
     assert "nothing 1 there" in caplog.text
 
 
+def test_what_has_no_text_is_logged_without(caplog: pytest.LogCaptureFixture) -> None:
+    class Unspeakable:
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    logging.getLogger("pgstate").warning("failed: %s", Unspeakable())
+    assert caplog.messages == ["failed: %s (RuntimeError in its text)"]
+
+
 def test_a_mode_has_a_name() -> None:
     with pytest.raises(errors.InvalidArgument):
         Guard("loud")
