@@ -218,6 +218,17 @@ class Values:
         return value if plain and wanted is None else self.load(type, data, wanted)
 
 
+def fitted(value: Any, wanted: Any, what: str) -> Any:
+    """A value that JSON gave back, validated if a type is wanted. None fits any. Raises InvalidValue."""
+    # others are from a serializer that keeps types
+    if wanted is None or value is None or type(value) not in (*_PLAIN, dict, list):
+        return value
+    try:
+        return adapter(wanted).validate_json(JSON.dumps_typed(value)[1])
+    except ValidationError as error:
+        raise errors.InvalidValue(f"{what} does not fit {wanted}: {error}") from error
+
+
 def _is_plain(value: Any) -> bool:
     return type(value) in _PLAIN
 
@@ -263,16 +274,20 @@ def _look(function: Callable[..., Any]) -> Signature:
         parameters: Mapping[str, Any] = inspect.signature(function).parameters
     except (ValueError, TypeError):
         return Signature(False, None)
+    return Signature("ctx" in parameters, validated_by(hints(function).get("return")))
+
+
+def hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function, none if one of them cannot be looked up now."""
     try:
-        hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
-    except Exception:  # names that cannot be looked up now: as if it had none
-        hints = {}
-    return Signature("ctx" in parameters, _validated_by(hints.get("return")))
+        return typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+    except Exception:  # whatever looking up the names raises
+        return {}
 
 
-def _validated_by(annotation: Any) -> Any:
-    """What an annotated result is validated by; None where there is nothing to validate, or Pydantic cannot: the step
-    is recorded by then, and the annotation is for people and type checkers."""
+def validated_by(annotation: Any) -> Any:
+    """What an annotated value is validated by; None where there is nothing to validate, or Pydantic cannot: the step is
+    recorded by then, and the annotation is for people and type checkers."""
     if typing.get_origin(annotation) in (collections.abc.Awaitable, collections.abc.Coroutine):
         # of a plain function, which makes what is awaited
         annotation = next(reversed(typing.get_args(annotation)), None)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from pgstate._areas._records import Values
+from pgstate._areas._records import Values, fitted, hints, validated_by
 from pgstate._areas._retry import Retry
 from pgstate._areas._run import Run, current
 from pgstate.types import Seconds
@@ -45,10 +45,10 @@ class Workflow(Generic[P, R]):
         given = self._given(args, kwargs)
         block = state.run(key, name=self.name, input=given, version=self.version, lease=self._lease)
         async with block as run:
-            if run.finished:
-                return run.result  # type: ignore[no-any-return]
-            run.result = await self.handle(run, run.input)
-        return run.result  # type: ignore[no-any-return]
+            if not run.finished:
+                run.result = await self.handle(run, run.input)
+        wanted = self._types.get("return")
+        return fitted(run.result, wanted, f"the result of run {key}")  # type: ignore[no-any-return]
 
     async def start(self, state: Durable, key: str, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Leaves a run to the workers; False if there is one under the key already."""
@@ -78,21 +78,35 @@ class Workflow(Generic[P, R]):
 
     def _bound(self, input: Any) -> inspect.BoundArguments:
         """The arguments that an input has by name: those that were recorded of a call, or given to `runs.start`. Raises
-        TypeError."""
+        TypeError, and InvalidValue for one that does not fit its annotation."""
         if not isinstance(input, Mapping):
             raise TypeError(f"the input of workflow {self.name} is its arguments by name, not {input!r:.80}")
         parameters = self._signature.parameters
-        bound = inspect.BoundArguments(
-            self._signature, OrderedDict((name, input[name]) for name in parameters if name in input)
-        )
+        given = OrderedDict((name, input[name]) for name in parameters if name in input)
         if others := {name: value for name, value in input.items() if name not in parameters}:
             takes = next((p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
             if takes is None:
                 raise TypeError(f"workflow {self.name} has no argument {next(iter(others))!r}")
-            bound.arguments[takes] = {**bound.arguments.get(takes, {}), **others}
+            given[takes] = {**given.get(takes, {}), **others}
+        for name, value in given.items():
+            given[name] = fitted(value, self._types.get(name), f"the argument {name} of workflow {self.name}")
+        bound = inspect.BoundArguments(self._signature, given)
         # a missing one is told by the function
         bound.apply_defaults()
         return bound
+
+    @functools.cached_property
+    def _types(self) -> dict[str, Any]:
+        """What arguments and the result are validated by. Not before the first call: names that annotations mention may
+        be defined behind the function."""
+        known = hints(self._function)
+        for name, parameter in self._signature.parameters.items():
+            each = known.get(name, Any)
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                known[name] = list[each]  # type: ignore[valid-type]
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                known[name] = dict[str, each]  # type: ignore[valid-type]
+        return {name: validated_by(annotation) for name, annotation in known.items()}
 
     def _given(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments by name, so that defaults may change while runs are under way."""
@@ -126,8 +140,8 @@ def workflow(
     lease: Seconds = 30.0,
 ) -> Any:
     """Makes a `Workflow` of a coroutine function. Its arguments are recorded, by name, so they are JSON or what
-    Pydantic makes JSON of; in it, functions made by `@pgstate.step` are steps, and `pgstate.current_run()` has the
-    rest."""
+    Pydantic makes JSON of, and come to it, as its result does to its caller, as the types that annotations name. In it,
+    functions made by `@pgstate.step` are steps, and `pgstate.current_run()` has the rest."""
 
     def make(function: Callable[..., Any]) -> Workflow[..., Any]:
         return Workflow(function, name or function.__name__, version, lease)

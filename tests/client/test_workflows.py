@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date, timedelta
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 import pgstate
 from pgstate import State, errors
@@ -153,3 +155,46 @@ async def test_in_a_loop_it_is_awaited(recwarn: pytest.WarningsRecorder) -> None
     with pytest.raises(RuntimeError, match="await report"):
         report.run_sync(None, "r/1", "owls")
     assert not recwarn.list
+
+
+class Plan(BaseModel):
+    model_config = ConfigDict(strict=True)
+    topic: str
+    due: date
+
+
+async def test_arguments_and_results_are_of_the_types_that_annotations_name(state: State) -> None:
+    came: list[object] = []
+
+    @pgstate.workflow
+    async def put_off(plan: Plan, *others: Plan, by: timedelta | None = None, **named: Plan) -> Plan:
+        came.extend([plan, *others, by, named])
+        return plan.model_copy(update={"due": plan.due + (by or timedelta(0))})
+
+    owls, bats = Plan(topic="owls", due=date(2026, 1, 1)), Plan(topic="bats", due=date(2026, 1, 2))
+    later = Plan(topic="owls", due=date(2026, 1, 3))
+    for _ in range(2):
+        assert await put_off(state, "r/1", owls, bats, by=timedelta(days=2), last=bats) == later
+    assert came == [owls, bats, timedelta(days=2), {"last": bats}]
+    # a run that was started by its name, by a worker
+    await state.runs.start("r/2", "put_off", {"plan": {"topic": "owls", "due": "2026-01-03"}})
+    await state.runs.start("r/3", "put_off", {"plan": {"topic": "owls"}})
+    stop = asyncio.Event()
+    working = asyncio.create_task(state.runs.worker([put_off], stop=stop, signals=()))
+    assert await state.runs.result("r/2", wait=30) == {"topic": "owls", "due": "2026-01-03"}
+    assert came[4:] == [later, None, {}]
+    with pytest.raises(errors.StepFailed, match="the argument plan of workflow put_off does not fit .*Plan"):
+        await state.runs.result("r/3", wait=30)
+    stop.set()
+    await working
+
+
+async def test_a_result_that_does_not_fit_its_annotation_is_kept(state: State) -> None:
+    @pgstate.workflow
+    async def wrong() -> Plan:
+        return {"topic": "owls"}  # type: ignore[return-value]
+
+    for _ in range(2):
+        with pytest.raises(errors.InvalidValue, match="the result of run r/1 does not fit .*Plan"):
+            await wrong(state, "r/1")
+    assert await state.runs.result("r/1") == {"topic": "owls"}
