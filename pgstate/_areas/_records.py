@@ -200,9 +200,7 @@ class Values:
         if wanted is None or type != "json":
             return value
         try:
-            found = adapter(wanted).validate_python(value) if value is None else adapter(wanted).validate_json(data)
-            # Pydantic's iterables can be gone through once
-            return list(found) if isinstance(found, collections.abc.Iterator) else found
+            return adapter(wanted).validate_python(value) if value is None else _validated(data, wanted)
         except ValidationError as error:
             raise errors.InvalidValue(f"what is recorded does not fit {wanted}: {error}") from error
 
@@ -224,9 +222,15 @@ def fitted(value: Any, wanted: Any, what: str) -> Any:
     if wanted is None or value is None or type(value) not in (*_PLAIN, dict, list):
         return value
     try:
-        return adapter(wanted).validate_json(JSON.dumps_typed(value)[1])
+        return _validated(JSON.dumps_typed(value)[1], wanted)
     except ValidationError as error:
         raise errors.InvalidValue(f"{what} does not fit {wanted}: {error}") from error
+
+
+def _validated(data: bytes, wanted: Any) -> Any:
+    value = adapter(wanted).validate_json(data)
+    # Pydantic's iterables can be gone through once
+    return list(value) if isinstance(value, collections.abc.Iterator) else value
 
 
 def _is_plain(value: Any) -> bool:
