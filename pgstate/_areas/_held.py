@@ -132,6 +132,12 @@ class Held:
             self._cancelled = True
             self._body.cancel()
 
+    async def _go_on(self) -> None:
+        """What was to end it has not: a renewal that finds it gone counts again."""
+        self._ending = False
+        if self._doubted:
+            await self._lose()
+
     def _loss(self) -> errors.LeaseLost:
         return errors.LeaseLost(
             f"the claim of {self.key} (token {self.token}) was lost: its lease ended, or somebody ended it", self.key
@@ -260,9 +266,7 @@ class Task(Held):
         try:
             ended = await ending
         except BaseException:
-            self._ending = False
-            if self._doubted:
-                await self._lose()
+            await self._go_on()
             raise
         self._settled = True
         self._stop()

@@ -230,10 +230,8 @@ class HeldRun(Held):
         try:
             await self._close("done", type_, data)
         except (errors.InvalidValue, errors.SecretRefused, errors.ValueTooLarge) as unfit:
-            # it goes on, to undo what it had done: its lease counts again
-            self._ending = False
-            if self._doubted:
-                await self._lose()
+            # to undo what it had done
+            await self._go_on()
             return unfit
         return None
 
