@@ -13,8 +13,8 @@ from pgstate._core import Core
 from pgstate._keys import check_key, check_pattern
 from pgstate.types import AsOf, Seconds
 
-# more than is ever kept: a secret that the cut divides is behind that
-_MOST_SAID = 10_000
+# far more than is ever kept: a secret that the cut divides is behind that, also where those before it have become short
+_MOST_SAID = 200_000
 
 
 class Area:

@@ -20,6 +20,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from _cases import first_of
 from _secrets import SECRETS
 from pgstate import _guard, _secrets, errors, labels
+from pgstate._areas._records import Values
 from pgstate._codec import JSON, decode, encode
 from pgstate._guard import Guard
 from pgstate._json import encode as encode_json
@@ -211,6 +212,13 @@ def test_json_with_handles_is_json(resolved: dict[str, str], value: Any, cleaned
             assert (data == told.encode("utf-8", "surrogatepass")) == (before == after)
     if "\ud800" not in str(value):
         assert json.loads(encode_json(value)) == cleaned
+
+
+def test_what_is_kept_of_an_error_holds_no_part_of_a_long_credential(resolved: dict[str, str]) -> None:
+    credential = "".join(f"{n:04x}" for n in range(800))
+    _guard.remember(credential, "$CRED{key}")
+    said = Values(JSON, Guard()).said(ValueError(" ".join([credential] * 20)))
+    assert said == "ValueError: " + " ".join(["$CRED{key}"] * 20)
 
 
 def test_json_with_handles_is_of_characters_that_can_be_read(resolved: dict[str, str]) -> None:
