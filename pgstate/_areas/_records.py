@@ -229,7 +229,7 @@ def fitted(value: Any, wanted: Any, what: str) -> Any:
 
 def _validated(data: bytes, wanted: Any) -> Any:
     value = adapter(wanted).validate_json(data)
-    # Pydantic's iterables can be gone through once
+    # of an iterable, also of one that a union or Annotated holds, Pydantic makes what can be gone through once
     return list(value) if isinstance(value, collections.abc.Iterator) else value
 
 
@@ -249,7 +249,7 @@ def check_wanted(wanted: Any) -> None:
 
 def _build(wanted: Any) -> None:
     """Raises what validating by this type would raise whatever the value."""
-    # one of names that mean nothing yet is told when it is used
+    # a type that names what is not defined is refused when it is first used
     getattr(adapter(wanted).validator, "title")  # noqa: B009
 
 
@@ -296,7 +296,7 @@ def validated_by(annotation: Any) -> Any:
         # of a plain function, which makes what is awaited
         annotation = next(reversed(typing.get_args(annotation)), None)
     if (typing.get_origin(annotation) or annotation) in _ITERATED:
-        # of which Pydantic takes not all
+        # Pydantic takes no Iterator, and of the others makes what can be gone through once
         element = next(iter(typing.get_args(annotation)), Any)
         annotation = list[element]  # type: ignore[valid-type]
     if annotation in (Any, None, *_PLAIN, dict, list) or isinstance(annotation, typing.TypeVar):
