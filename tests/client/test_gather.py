@@ -360,7 +360,9 @@ async def test_patience_and_cancellation_reach_what_waits_apart(
     monkeypatch.setattr(_gather, "LOCK_TIMEOUT", "1ms")
     await state.put("k", 0)
     async with locks.on("k"):
-        for leave in ("timeout", "cancel"):
+        # to open connections may take longer than that patience: by then they are there
+        for leave in ("cancel", "timeout"):
+            await locks.left_alone()
             if company:
                 state._core.writer(None)._alone = False
             caller = state.with_timeout(0.3 if leave == "timeout" else 30)
