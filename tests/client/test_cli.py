@@ -216,7 +216,7 @@ def test_tables_on_a_terminal_shorten_values_and_keep_keys(ok: Callable[..., str
     head, _, first, second = (line.rstrip() for line in on_terminal("ls", dsn=dsn, apart=True).splitlines())
     assert head.split() == ["key", "version", "value", "writer", "updated"]
     assert first.startswith("long/value")
-    assert re.search(r'1   "x+…   admin    (now|\d+ s ago)$', first)
+    assert re.search(r'1   "x+…   admin    (now|\d+ (s|min) ago)$', first)
     assert second.split()[:3] == ["some/other", "1", "1"]
     assert max(map(len, (head, first, second))) <= 100
 
@@ -239,8 +239,7 @@ def test_an_event_of_the_audit_trail_is_whole(ok: Callable[..., str], dsn: str) 
     ok("agents", "create", "alice")
     ok("credentials", "allow", "alice", "deploy", "for " + "b" * 100)
     ok("audit", "chain", "a/" + "b" * 80 + "/**")
-    events = [row.split("   ")[2].strip() for row in on_terminal("audit", dsn=dsn).splitlines()[2:]]
-    assert {"allow_credential", "set_audit_chain"} <= set(events)
+    assert {"allow_credential", "set_audit_chain"} <= set(on_terminal("audit", dsn=dsn).split())
 
 
 def test_all_rules_and_whole_subtrees_of_policies(ok: Callable[..., str], dsn: str) -> None:

@@ -360,7 +360,9 @@ async def test_patience_and_cancellation_reach_what_waits_apart(
     monkeypatch.setattr(_gather, "LOCK_TIMEOUT", "1ms")
     await state.put("k", 0)
     async with locks.on("k"):
-        for leave in ("timeout", "cancel"):
+        # to open connections may take longer than that patience: by then they are there
+        for leave in ("cancel", "timeout"):
+            await locks.left_alone()
             if company:
                 state._core.writer(None)._alone = False
             caller = state.with_timeout(0.3 if leave == "timeout" else 30)
@@ -378,19 +380,27 @@ async def test_patience_and_cancellation_reach_what_waits_apart(
 
 
 async def test_an_error_of_the_database_is_told_at_once(
-    state: State, connect: Connect, database: Database, locks: Locks
+    state: State, connect: Connect, database: Database, locks: Locks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # soon on its own
+    monkeypatch.setattr(_gather, "LOCK_TIMEOUT", "1ms")
     await state.put("k", 0)
-    database.sql(f"alter database \"{database.name}\" set statement_timeout = '400ms'")
+    cancel = """select pg_cancel_backend(pid) from pg_locks join pg_stat_activity using (pid)
+                 where not granted and datname = current_database()"""
     limited = await connect()
     async with locks.on("k"):
-        together = [limited.put("k", 1), limited.put("free", 1)]
-        refused, fine = await asyncio.gather(*together, return_exceptions=True)
-        assert isinstance(refused, errors.DatabaseError)
-        assert refused.code == "57014"
-        assert fine == 1
-        with pytest.raises(errors.DatabaseError, match="statement timeout"):
-            await limited.put("k", 1)
+        for beside in ("free", None):
+            refused = asyncio.create_task(limited.put("k", 1))
+            await locks.waited_for(1)
+            if beside:
+                assert await limited.put(beside, 1) == 1
+            async with asyncio.timeout(20):
+                while not refused.done():
+                    await locks.looker.execute(cancel)
+                    await asyncio.sleep(0.005)
+            with pytest.raises(errors.DatabaseError, match="canceling statement") as caught:
+                await refused
+            assert caught.value.code == "57014"
     database.sql(f'alter database "{database.name}" set default_transaction_read_only = on')
     reading = await connect()
     assert (await reading.get("k")).value == 0  # type: ignore[union-attr]
