@@ -10,7 +10,7 @@ import asyncpg
 
 _WAITING = """
 select count(distinct l.pid) from pg_locks l join pg_stat_activity a using (pid)
- where not l.granted and a.datname = current_database()
+ where not l.granted and a.datname = current_database() and l.relation is not distinct from coalesce($1::text::regclass, l.relation)
 """
 
 
@@ -33,11 +33,11 @@ class Locks:
     async def left_alone(self) -> None:
         """Returns when no statement waits for locks: those that were cancelled have ended."""
         async with asyncio.timeout(20):
-            while await self.looker.fetchval(_WAITING) > 0:
+            while await self.looker.fetchval(_WAITING, None) > 0:
                 await asyncio.sleep(0.005)
 
-    async def waited_for(self, count: int = 1) -> None:
-        """Returns as soon as this many statements wait for locks."""
-        async with asyncio.timeout(20):
-            while await self.looker.fetchval(_WAITING) < count:
+    async def waited_for(self, count: int = 1, *, table: str | None = None) -> None:
+        """Returns as soon as this many statements wait for locks, of a table as a whole if it is named."""
+        async with asyncio.timeout(120):
+            while await self.looker.fetchval(_WAITING, table) < count:
                 await asyncio.sleep(0.005)

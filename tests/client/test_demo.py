@@ -11,17 +11,17 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import psutil
 import pytest
 from rich.console import Console
 
 import pgstate
-from _server import SUPERUSER, wait_gone
+from _server import wait_gone
+from client._locks import Locks
 from conftest import Database
 from pgstate.demo import _modules, _pipeline, _run
 
@@ -147,11 +147,10 @@ async def test_a_wrong_total_fails_loudly(dsn: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-async def held_up(connect_as: Callable[..., Awaitable[asyncpg.Connection]]) -> asyncpg.Connection:
+async def held_up(locks: Locks) -> Locks:
     """A demo gets no further than where its pipeline begins."""
-    connection = await connect_as(SUPERUSER)
-    await connection.execute("begin; lock table pgstate.run in share mode")
-    return connection
+    await locks.holder.execute("begin; lock table pgstate.run in share mode")
+    return locks
 
 
 @pytest.mark.thorough
@@ -170,18 +169,14 @@ async def test_ctrl_c_ends_the_workers_too(dsn: str) -> None:
 
 
 @pytest.mark.thorough
-async def test_workers_end_when_the_orchestrator_is_killed(dsn: str, held_up: asyncpg.Connection) -> None:
+async def test_workers_end_when_the_orchestrator_is_killed(dsn: str, held_up: Locks) -> None:
     process = await start(dsn)
     assert process.stdout is not None
-    line = b""
-    while b"SIGKILL" not in line:
-        line = await process.stdout.readline()
-        assert line
-    # there are none between the work and the pipeline
-    while not (workers := psutil.Process(process.pid).children()):
-        await asyncio.sleep(0.005)
+    await held_up.waited_for(table="pgstate.run")
+    workers = psutil.Process(process.pid).children()
+    assert workers
     process.kill()
-    await held_up.execute("rollback")
+    await held_up.holder.execute("rollback")
     await asyncio.to_thread(wait_gone, workers)
     await process.communicate()
 

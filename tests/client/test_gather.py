@@ -397,7 +397,7 @@ async def test_an_error_of_the_database_is_told_at_once(
             async with asyncio.timeout(20):
                 while not refused.done():
                     await locks.looker.execute(cancel)
-                    await asyncio.sleep(0.005)
+                    await asyncio.wait([refused], timeout=0.005)
             with pytest.raises(errors.DatabaseError, match="canceling statement") as caught:
                 await refused
             assert caught.value.code == "57014"
