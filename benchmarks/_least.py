@@ -29,7 +29,7 @@ class Least:
 
 @asynccontextmanager
 async def least(administrator: str, agent: str, key: str) -> AsyncIterator[Least]:
-    """Makes the functions, and connects as an agent that may write `key`: its login's address."""
+    """Makes the functions, as a superuser, and connects as an agent with a login of its own, which may write `key`."""
     connection = await asyncpg.connect(administrator)
     try:
         await connection.execute(_FUNCTIONS.read_text())

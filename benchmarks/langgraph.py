@@ -70,8 +70,10 @@ async def measure(server: Server, quick: bool) -> Report:
         await asyncio.gather(*(_continue(grown, steps + _END, turns) for grown in (mine, other, memory)))
         report.lines += _lines(mine, other, memory, steps)
         await server.settle()
-        known = await stack.enter_async_context(least(database.dsn, actor.dsn, "threads/known"))
-        comparisons = [*_small(ours[0], theirs[0]), await _by_hand(known, ours[0], theirs[0])]
+        comparisons = _small(ours[0], theirs[0])
+        if server.own:
+            known = await stack.enter_async_context(least(database.dsn, actor.dsn, "threads/known"))
+            comparisons.append(await _by_hand(known, ours[0], theirs[0]))
         await compare(comparisons, effort)
     for comparison in comparisons:
         report.add(comparison)

@@ -131,9 +131,10 @@ async def _measure(server: Server, count: int, effort: Effort, report: Report) -
                 await store.abatch(puts)
         await raw.execute("vacuum analyze")
         await server.settle()
-        known = await stack.enter_async_context(least(database.dsn, actor.dsn, "store/least"))
-        by_hand = await _by_hand(raw, known, ours, peer, count)
-        comparisons = [*_comparisons(ours, peer, model, queries, count), *by_hand]
+        comparisons = [*_comparisons(ours, peer, model, queries, count), *await _by_hand(raw, ours, peer, count)]
+        if server.own:
+            known = await stack.enter_async_context(least(database.dsn, actor.dsn, "store/least"))
+            comparisons += _promised_by_hand(known, peer, count)
         await compare(comparisons, effort)
         for comparison in comparisons:
             report.add(comparison)
@@ -162,46 +163,54 @@ def _plain(n: int) -> PutOp:
     return PutOp(("docs", f"user-{n % _USERS:03d}"), f"plain-{n % _PLAIN}", {"n": n, "text": "x" * 200}, index=False)
 
 
-async def _by_hand(
-    raw: asyncpg.Connection, known: Least, ours: BaseStore, peer: BaseStore, count: int
-) -> list[Comparison]:
+def _one(n: int) -> list[PutOp]:
+    return [_plain(n)]
+
+
+def _many(n: int) -> list[PutOp]:
+    return [_plain(n * 64 + place) for place in range(64)]
+
+
+def _rows(puts: Sequence[PutOp]) -> tuple[list[str], list[str]]:
+    return ["/".join(("store", *put.namespace, put.key)) for put in puts], [json.dumps(put.value) for put in puts]
+
+
+def _beside(
+    label: str, peer: BaseStore, own: Callable[[list[PutOp]], Awaitable[Any]], puts: Callable[[int], list[PutOp]]
+) -> Comparison:
+    return Comparison(label, lambda n: own(puts(n)), lambda n: peer.abatch(puts(n)))
+
+
+async def _by_hand(raw: asyncpg.Connection, ours: BaseStore, peer: BaseStore, count: int) -> list[Comparison]:
     for store in (ours, peer):
         await store.abatch([_plain(n) for n in range(_PLAIN)])
 
-    def rows(puts: Sequence[PutOp]) -> tuple[list[str], list[str]]:
-        return ["/".join(("store", *put.namespace, put.key)) for put in puts], [json.dumps(put.value) for put in puts]
-
-    async def versions(puts: Sequence[PutOp]) -> None:
-        await raw.execute(_BY_HAND, *rows(puts))
-
-    async def promised(puts: Sequence[PutOp]) -> None:
-        await known.run("select least.put_many($1, $2::text[]::jsonb[], $3, $4)", *rows(puts))
-
-    async def promised_alone(puts: Sequence[PutOp]) -> None:
-        await known.run("select least.put($1, $2::text::jsonb, $3, $4)", *(column[0] for column in rows(puts)))
-
-    def one(n: int) -> list[PutOp]:
-        return [_plain(n)]
-
-    def batch(n: int) -> list[PutOp]:
-        return [_plain(n * 64 + place) for place in range(64)]
-
-    def beside(
-        label: str, own: Callable[[list[PutOp]], Awaitable[Any]], puts: Callable[[int], list[PutOp]]
-    ) -> Comparison:
-        return Comparison(f"{count:,}: {label}", lambda n: own(puts(n)), lambda n: peer.abatch(puts(n)))
+    async def write(puts: Sequence[PutOp]) -> None:
+        await raw.execute(_BY_HAND, *_rows(puts))
 
     return [
-        beside("put without; by hand, versions and no more", versions, one),
-        beside("put without; by hand, all that is promised", promised_alone, one),
         Comparison(
             f"{count:,}: a filter that 0.1 % pass; by hand",
             lambda n: raw.fetch(_FILTER_BY_HAND),
             lambda n: peer.asearch(("docs",), filter={"n": {"$eq": 77}}),
         ),
-        beside("a batch of 64 puts without", ours.abatch, batch),
-        beside("a batch of 64; by hand, versions and no more", versions, batch),
-        beside("a batch of 64; by hand, all that is promised", promised, batch),
+        _beside(f"{count:,}: a batch of 64 puts without", peer, ours.abatch, _many),
+        _beside(f"{count:,}: put without; by hand, versions and no more", peer, write, _one),
+        _beside(f"{count:,}: a batch of 64; by hand, versions and no more", peer, write, _many),
+    ]
+
+
+def _promised_by_hand(known: Least, peer: BaseStore, count: int) -> list[Comparison]:
+    async def write(puts: Sequence[PutOp]) -> None:
+        ((key,), (value,)) = _rows(puts)
+        await known.run("select least.put($1, $2::text::jsonb, $3, $4)", key, value)
+
+    async def write_many(puts: Sequence[PutOp]) -> None:
+        await known.run("select least.put_many($1, $2::text[]::jsonb[], $3, $4)", *_rows(puts))
+
+    return [
+        _beside(f"{count:,}: put without; by hand, all that is promised", peer, write, _one),
+        _beside(f"{count:,}: a batch of 64; by hand, all that is promised", peer, write_many, _many),
     ]
 
 
